@@ -1,0 +1,1 @@
+"""The command line of vcfbert: thin functions over `vcfbert.pipelines`."""

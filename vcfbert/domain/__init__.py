@@ -1,0 +1,1 @@
+"""Pure functions of NumPy arrays: no files, no torch."""

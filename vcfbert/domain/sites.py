@@ -1,0 +1,111 @@
+"""The sites and people of a panel as columns.
+
+S sites, N people, H = 2 N haplotypes, P populations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+"""Split codes, and the columns of `Sites.alt_count`."""
+
+
+@dataclass(frozen=True)
+class Sites:
+    """Biallelic sites in contig and position order.
+
+    contig                (S,) index into contigs
+    position              (S,) 1-based
+    site_type             (S,) 0 SNV, 1 insertion, 2 deletion, 3 other
+    cm                    (S,) centimorgans
+    alt_count             (S, 3) ALT copies among train, validation and test people
+    population_alt_count  (S, P) ALT copies among the train people of each population
+    """
+
+    contigs: tuple[str, ...]
+    contig: NDArray[np.int32]
+    position: NDArray[np.int32]
+    identifier: list[str]
+    ref: list[str]
+    alt: list[str]
+    site_type: NDArray[np.int8]
+    cm: NDArray[np.float64]
+    alt_count: NDArray[np.int32]
+    population_alt_count: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The people of a panel, in VCF order; person n has haplotypes 2 n and 2 n + 1.
+
+    split        (N,) TRAIN, VALIDATION or TEST
+    populations  the names behind the columns of `Sites.population_alt_count`
+    """
+
+    names: list[str]
+    population: list[str]
+    superpopulation: list[str]
+    split: NDArray[np.int8]
+    populations: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def people(self, *splits: int) -> NDArray[np.int64]:
+        """Indexes of the people in these splits, rising."""
+        return np.flatnonzero(np.isin(self.split, splits)).astype(np.int64)
+
+    def haplotypes(self, *splits: int) -> NDArray[np.int64]:
+        """Indexes of the haplotypes of these splits' people, rising."""
+        return haplotypes_of(self.people(*splits))
+
+    def population_sizes(self) -> NDArray[np.int64]:
+        """(P,) haplotypes of train people in each population."""
+        label = self.superpopulation if has_labels(self.superpopulation) else self.population
+        train = set(self.people(TRAIN).tolist())
+        counts = [
+            2 * sum(1 for n, name in enumerate(label) if name == population and n in train)
+            for population in self.populations
+        ]
+        return np.array(counts, dtype=np.int64)
+
+
+def haplotypes_of(people: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Both haplotypes of each person, person by person.
+
+    people   (n,)
+    returns  (2 n,)
+
+    >>> haplotypes_of(np.array([3, 0]))
+    array([6, 7, 0, 1])
+    """
+    return (2 * people[:, None] + np.arange(2)).ravel()
+
+
+def has_labels(column: list[str]) -> bool:
+    """True where a column of the sample table says anything; `.` is nothing."""
+    return any(value != "." for value in column)
+
+
+def reference_frequency(sites: Sites, samples: Samples) -> NDArray[np.float64]:
+    """(S,) ALT frequency among the train haplotypes: the one the network may know."""
+    return sites.alt_count[:, TRAIN].astype(np.float64) / max(2 * len(samples.people(TRAIN)), 1)
+
+
+def panel_frequency(sites: Sites, samples: Samples) -> NDArray[np.float64]:
+    """(S,) ALT frequency among everyone but the test people: the one that sorts into bins."""
+    people = len(samples.people(TRAIN, VALIDATION))
+    copies = sites.alt_count[:, [TRAIN, VALIDATION]].sum(axis=1, dtype=np.float64)
+    return copies / max(2 * people, 1)
+
+
+def minor(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Minor allele frequency of an ALT frequency."""
+    return np.minimum(frequency, 1.0 - frequency)

@@ -1,0 +1,70 @@
+"""The vocabulary of the network, and alleles as packed bits.
+
+H reference haplotypes, L sites in a window.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+REF = 0
+ALT = 1
+MASK = 2
+"""The allele is known but hidden from the model by us."""
+PAD = 3
+"""No site here: the window is shorter than L."""
+MISSING = 4
+"""The allele was never observed."""
+
+NAMES = ("REF", "ALT", "MASK", "PAD", "MISSING")
+VOCABULARY_SIZE = len(NAMES)
+
+
+def pack(alleles: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Eight alleles a byte, the first site in the lowest bit.
+
+    alleles  (..., L) 0 REF, 1 ALT
+    returns  (..., ceil(L / 8)); the unused high bits of the last byte are 0
+
+    >>> pack(np.array([[1, 0, 0, 0, 0, 0, 0, 0, 1]], dtype=np.uint8))
+    array([[1, 1]], dtype=uint8)
+    """
+    return np.packbits(alleles, axis=-1, bitorder="little")
+
+
+def unpack(packed: NDArray[np.uint8], num_sites: int) -> NDArray[np.uint8]:
+    """The inverse of `pack`.
+
+    packed   (..., ceil(num_sites / 8))
+    returns  (..., num_sites) 0 REF, 1 ALT
+    """
+    return np.unpackbits(packed, axis=-1, count=num_sites, bitorder="little")
+
+
+def pad(alleles: NDArray[np.uint8], length: int) -> NDArray[np.uint8]:
+    """Alleles as tokens, PAD behind the last site.
+
+    alleles  (..., n) with n <= length
+    returns  (..., length)
+    """
+    padding = [(0, 0)] * (alleles.ndim - 1) + [(0, length - alleles.shape[-1])]
+    return np.pad(alleles, padding, constant_values=PAD)
+
+
+def hide(tokens: NDArray[np.uint8], is_masked: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Replace observed alleles under the mask by MASK; PAD and MISSING stay what they are.
+
+    tokens     (..., L)
+    is_masked  broadcastable to tokens
+    returns    (..., L)
+
+    >>> hide(np.array([0, 1, 3, 4], dtype=np.uint8), np.array([False, True, True, True]))
+    array([0, 2, 3, 4], dtype=uint8)
+    """
+    return np.where(is_masked & is_observed(tokens), np.uint8(MASK), tokens)
+
+
+def is_observed(tokens: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """True where the token is an allele that can be read, REF or ALT."""
+    return tokens <= ALT

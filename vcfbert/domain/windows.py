@@ -1,0 +1,107 @@
+"""Cutting the sites of a panel into windows with flanks.
+
+S sites in the panel, W windows, L sites in a window. Ranges are half-open.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Site ranges. Each site is in the core of exactly one window; flanks are context only.
+
+    start, stop            (W,) what the model sees
+    core_start, core_stop  (W,) what the window answers for
+    length                 L, at least the longest stop - start; shorter windows are padded
+    """
+
+    start: NDArray[np.int64]
+    stop: NDArray[np.int64]
+    core_start: NDArray[np.int64]
+    core_stop: NDArray[np.int64]
+    length: int
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def sites(self, window: int) -> slice:
+        """The sites the model sees."""
+        return slice(int(self.start[window]), int(self.stop[window]))
+
+    def num_sites(self, window: int) -> int:
+        """How many sites the model sees; L minus the padding."""
+        return int(self.stop[window] - self.start[window])
+
+    def is_core(self, window: int) -> NDArray[np.bool_]:
+        """(L,) True where this window answers for the site."""
+        index = np.arange(self.length) + self.start[window]
+        is_core: NDArray[np.bool_] = (index >= self.core_start[window]) & (
+            index < self.core_stop[window]
+        )
+        return is_core
+
+
+def cut(contig_of_site: NDArray[np.integer], length: int, flank: int) -> Windows:
+    """Windows of at most `length` sites, flanks included, none across a contig's end.
+
+    A contig's cores are of nearly equal size, so that no window is a runt with little to match on.
+
+    contig_of_site  (S,) contig number of each site, each contig one run
+    """
+    if length < 1:
+        raise ConfigError(f"The window size must be at least 1 site, got {length}.")
+    if flank < 0 or 2 * flank >= length:
+        raise ConfigError(
+            f"The flank must be at least 0 and less than half of the window size ({length}), "
+            f"got {flank}."
+        )
+    core_size = length - 2 * flank
+    bounds = _contig_bounds(contig_of_site)
+    starts, stops = [], []
+    for first, last in bounds:
+        count = -(-(last - first) // core_size)
+        edges = first + (np.arange(count + 1) * (last - first)) // count
+        starts.append(edges[:-1])
+        stops.append(edges[1:])
+    core_start, core_stop = np.concatenate(starts), np.concatenate(stops)
+    return with_flanks(core_start, core_stop, contig_of_site, length, flank)
+
+
+def with_flanks(
+    core_start: NDArray[np.int64],
+    core_stop: NDArray[np.int64],
+    contig_of_site: NDArray[np.integer],
+    length: int,
+    flank: int,
+) -> Windows:
+    """Add context to given cores, clipped at the ends of their contig.
+
+    core_start, core_stop  (W,) half-open, each inside one contig
+    contig_of_site         (S,)
+    """
+    first_of_contig = {int(contig_of_site[a]): (a, b) for a, b in _contig_bounds(contig_of_site)}
+    limits = np.array([first_of_contig[int(contig_of_site[a])] for a in core_start])
+    start = np.maximum(core_start - flank, limits[:, 0])
+    stop = np.minimum(core_stop + flank, limits[:, 1])
+    return Windows(
+        start=start.astype(np.int64),
+        stop=stop.astype(np.int64),
+        core_start=core_start.astype(np.int64),
+        core_stop=core_stop.astype(np.int64),
+        length=length,
+    )
+
+
+def _contig_bounds(contig_of_site: NDArray[np.integer]) -> list[tuple[int, int]]:
+    """Half-open site range of each contig, in order."""
+    changes = np.flatnonzero(np.diff(contig_of_site)) + 1
+    edges = [0, *changes.tolist(), len(contig_of_site)]
+    return list(itertools.pairwise(edges))

@@ -1,0 +1,64 @@
+"""What a user can put right, as exception classes.
+
+Each message says what was found, where, what was needed and the next command. An exception stores
+its message only, so that it survives the trip back from a worker process.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+
+class VcfbertError(Exception):
+    """Anything a user can put right. The message says what, where and how."""
+
+
+class ConfigError(VcfbertError):
+    """A setting is unknown or out of range."""
+
+
+class InputError(VcfbertError):
+    """A file the user gave (VCF, sample table, map, site list) cannot be used as it is."""
+
+
+class DeviceError(VcfbertError):
+    """The machine lacks what was asked for: a GPU, memory, disk."""
+
+
+class StoreError(VcfbertError):
+    """A store is missing, unfinished, stale or of the wrong kind."""
+
+    @classmethod
+    def missing(cls, path: Path, *, made_by: str) -> Self:
+        """No store there; `made_by` is the command line that makes one."""
+        return cls(f"No store at {path}. Make one with: vcfbert {made_by}")
+
+    @classmethod
+    def wrong_kind(cls, path: Path, *, found: object, needed: str, made_by: str) -> Self:
+        """A store of another kind stands at `path`."""
+        return cls(
+            f"{path} holds {found!r}, but a {needed!r} store is needed here. "
+            f"Make one with: vcfbert {made_by}"
+        )
+
+    @classmethod
+    def wrong_version(cls, path: Path, *, found: object, needed: int, made_by: str) -> Self:
+        """The store was written in another format."""
+        return cls(
+            f"{path} has format version {found}, but this vcfbert reads version {needed}. "
+            f"Make it again with: vcfbert {made_by} --force"
+        )
+
+    @classmethod
+    def stale(cls, path: Path, *, parent: str, made_by: str) -> Self:
+        """The store was made from another parent than the one that stands there now."""
+        return cls(
+            f"{path} was made from another {parent} than the one in this workspace. "
+            f"Make it again with: vcfbert {made_by}"
+        )
+
+    @classmethod
+    def exists(cls, path: Path) -> Self:
+        """A finished store stands at `path` and is not replaced unasked."""
+        return cls(f"{path} already exists. Choose another place, or pass --force to replace it.")

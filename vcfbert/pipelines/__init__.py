@@ -1,0 +1,1 @@
+"""One function per subcommand: paths and a config in, a summary out."""

@@ -1,0 +1,86 @@
+"""Named systems: functions that return a complete config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vcfbert.config import (
+    Config,
+    MaskConfig,
+    ModelConfig,
+    RetrievalConfig,
+    TrainingConfig,
+)
+from vcfbert.errors import ConfigError
+
+
+def _v18(
+    name: str, *, width: int, num_layers: int, num_heads: int, batch: int, accumulation: int
+) -> Config:
+    """The embedding-space family at one size."""
+    return Config(
+        preset=name,
+        model=ModelConfig(width=width, num_layers=num_layers, num_heads=num_heads),
+        training=TrainingConfig(batch_size=batch, accumulation=accumulation),
+    )
+
+
+def tiny() -> Config:
+    """Smoke tests and the demo."""
+    return Config(
+        preset="tiny",
+        model=ModelConfig(width=32, num_layers=2, num_heads=2),
+        retrieval=RetrievalConfig(num_neighbours=16),
+        masks=MaskConfig(start_rate=0.5, levels=(0.5,)),
+        training=TrainingConfig(
+            batch_size=8, accumulation=1, learning_rate=2e-3, warmup_steps=20, max_epochs=4
+        ),
+    )
+
+
+def v18_current() -> Config:
+    """The published base size."""
+    return _v18("v18-current", width=192, num_layers=10, num_heads=6, batch=32, accumulation=2)
+
+
+def v18_medium() -> Config:
+    """Wider than v18-current."""
+    return _v18("v18-medium", width=256, num_layers=10, num_heads=8, batch=32, accumulation=2)
+
+
+def v18_large() -> Config:
+    """The one people ask for by name."""
+    return _v18("v18-large", width=256, num_layers=12, num_heads=8, batch=32, accumulation=2)
+
+
+def v18_xl() -> Config:
+    """Wider than v18-large."""
+    return _v18("v18-xl", width=384, num_layers=12, num_heads=12, batch=24, accumulation=3)
+
+
+def v18_deep() -> Config:
+    """More layers than v18-xl."""
+    return _v18("v18-deep", width=384, num_layers=16, num_heads=12, batch=20, accumulation=1)
+
+
+def v18_max() -> Config:
+    """The largest meant for one 80 GB GPU."""
+    return _v18("v18-max", width=512, num_layers=12, num_heads=16, batch=16, accumulation=1)
+
+
+PRESETS: dict[str, Callable[[], Config]] = {
+    "tiny": tiny,
+    "v18-current": v18_current,
+    "v18-medium": v18_medium,
+    "v18-large": v18_large,
+    "v18-xl": v18_xl,
+    "v18-deep": v18_deep,
+    "v18-max": v18_max,
+}
+
+
+def get(name: str) -> Config:
+    """The config of a preset; ConfigError listing the known ones for any other name."""
+    if name not in PRESETS:
+        raise ConfigError(f"Unknown preset {name!r}. Known presets: {', '.join(PRESETS)}.")
+    return PRESETS[name]()

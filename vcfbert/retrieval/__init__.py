@@ -1,0 +1,1 @@
+"""Exact nearest reference haplotypes, one FAISS index a window."""

@@ -1,0 +1,1 @@
+"""Stores on disk: panels, masks, embeddings, VCF in and out."""

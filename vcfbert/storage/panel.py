@@ -1,0 +1,193 @@
+"""Writing and reading the panel store.
+
+S sites, W windows, L sites in a window, N people, H = 2 N haplotypes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from vcfbert.domain import tokens
+from vcfbert.domain.sites import Samples, Sites
+from vcfbert.domain.windows import Windows
+from vcfbert.errors import StoreError
+from vcfbert.storage import stores
+
+HAPLOTYPES_PER_CHUNK = 16_384
+_CACHED_WINDOWS = 2
+
+
+class PanelReader:
+    """An open panel store. Sites, samples and windows are in memory, alleles stay on disk."""
+
+    def __init__(self, path: Path, root: zarr.Group) -> None:
+        """Read the small tables; `open_panel` is the way in."""
+        self.path = path
+        self.fingerprint = str(root.attrs["fingerprint"])
+        self.sites = _read_sites(root)
+        self.samples = _read_samples(root)
+        self.windows = _read_windows(root)
+        self._alleles = stores.member(root, "alleles")
+        self._cache: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+
+    @property
+    def length(self) -> int:
+        """L, sites in a window, padding included."""
+        return self.windows.length
+
+    def packed(self, window: int) -> NDArray[np.uint8]:
+        """(H, ceil(L / 8)) packed alleles of every haplotype in one window; 0 in the padding."""
+        if window in self._cache:
+            self._cache.move_to_end(window)
+            return self._cache[window]
+        try:
+            block = np.asarray(self._alleles[window])
+        except (ValueError, RuntimeError) as error:  # a checksum or a codec that fails
+            raise StoreError(
+                f"{self.path}: window {window} of the alleles is damaged ({error}). "
+                "Make the panel again with: vcfbert prepare PANEL --force"
+            ) from error
+        block.flags.writeable = False
+        self._cache[window] = block
+        if len(self._cache) > _CACHED_WINDOWS:
+            self._cache.popitem(last=False)
+        return block
+
+    def tokens(self, window: int, haplotypes: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Unmasked tokens of some haplotypes, PAD behind the window's last site.
+
+        haplotypes  (n,) indexes into the panel's H
+        returns     (n, L)
+        """
+        num_sites = self.windows.num_sites(window)
+        alleles = tokens.unpack(self.packed(window)[haplotypes], num_sites)
+        return tokens.pad(alleles, self.length)
+
+
+@contextmanager
+def open_panel(path: Path) -> Iterator[PanelReader]:
+    """Open a finished panel store."""
+    with stores.open_store(path, "panel") as root:
+        yield PanelReader(path, root)
+
+
+def write_panel(
+    path: Path,
+    sites: Sites,
+    samples: Samples,
+    windows: Windows,
+    alleles_of: Callable[[int], NDArray[np.uint8]],
+    *,
+    settings: dict[str, Any],
+    overwrite: bool = False,
+) -> str:
+    """Write a panel store; returns its fingerprint, a hash of everything but `settings`.
+
+    alleles_of  window to its (H, ceil(L / 8)) packed alleles, called once a window, in order
+    settings    how the panel was made, saved as the attribute `settings`
+    """
+    num_haplotypes = 2 * len(samples)
+    width = -(-windows.length // 8)
+    with stores.create_store(path, "panel", overwrite=overwrite) as root:
+        parts = _write_tables(root, sites, samples, windows)
+        array = stores.create_array(
+            root,
+            "panel",
+            "alleles",
+            (len(windows), num_haplotypes, width),
+            (1, min(num_haplotypes, HAPLOTYPES_PER_CHUNK), width),
+        )
+        for window in range(len(windows)):
+            block = alleles_of(window)
+            array[window] = block
+            parts.append(stores.fingerprint(block))
+        fingerprint = stores.fingerprint(*parts)
+        root.attrs.update({"fingerprint": fingerprint, "parents": {}, "settings": settings})
+    return fingerprint
+
+
+def _write_tables(root: zarr.Group, sites: Sites, samples: Samples, windows: Windows) -> list[str]:
+    """Write everything but the alleles; returns a fingerprint of each table."""
+    attributes: dict[str, Any] = {
+        "contigs": list(sites.contigs),
+        "populations": list(samples.populations),
+        "length": windows.length,
+    }
+    root.attrs.update(attributes)
+    columns: dict[str, NDArray[Any]] = {
+        "sites/contig": sites.contig,
+        "sites/position": sites.position,
+        "sites/type": sites.site_type,
+        "sites/cm": sites.cm,
+        "sites/alt_count": sites.alt_count,
+        "sites/population_alt_count": sites.population_alt_count,
+        "samples/split": samples.split,
+        "windows/start": windows.start,
+        "windows/stop": windows.stop,
+        "windows/core_start": windows.core_start,
+        "windows/core_stop": windows.core_stop,
+    }
+    texts = {
+        "sites/id": sites.identifier,
+        "sites/ref": sites.ref,
+        "sites/alt": sites.alt,
+        "samples/name": samples.names,
+        "samples/population": samples.population,
+        "samples/superpopulation": samples.superpopulation,
+    }
+    for name, values in columns.items():
+        stores.write_column(root, "panel", name, values)
+    for name, lines in texts.items():
+        stores.write_text(root, "panel", name, lines)
+    prints = [stores.fingerprint(name, values) for name, values in columns.items()]
+    prints += [stores.fingerprint(name, "\n".join(lines)) for name, lines in texts.items()]
+    return [stores.fingerprint(repr(attributes)), *prints]
+
+
+def _read_sites(root: zarr.Group) -> Sites:
+    return Sites(
+        contigs=tuple(_names(root, "contigs")),
+        contig=stores.read_column(root, "sites/contig"),
+        position=stores.read_column(root, "sites/position"),
+        identifier=stores.read_text(root, "sites/id"),
+        ref=stores.read_text(root, "sites/ref"),
+        alt=stores.read_text(root, "sites/alt"),
+        site_type=stores.read_column(root, "sites/type"),
+        cm=stores.read_column(root, "sites/cm"),
+        alt_count=stores.read_column(root, "sites/alt_count"),
+        population_alt_count=stores.read_column(root, "sites/population_alt_count"),
+    )
+
+
+def _read_samples(root: zarr.Group) -> Samples:
+    return Samples(
+        names=stores.read_text(root, "samples/name"),
+        population=stores.read_text(root, "samples/population"),
+        superpopulation=stores.read_text(root, "samples/superpopulation"),
+        split=stores.read_column(root, "samples/split"),
+        populations=tuple(_names(root, "populations")),
+    )
+
+
+def _read_windows(root: zarr.Group) -> Windows:
+    return Windows(
+        start=stores.read_column(root, "windows/start"),
+        stop=stores.read_column(root, "windows/stop"),
+        core_start=stores.read_column(root, "windows/core_start"),
+        core_stop=stores.read_column(root, "windows/core_stop"),
+        length=int(str(root.attrs["length"])),
+    )
+
+
+def _names(root: zarr.Group, attribute: str) -> list[str]:
+    value = root.attrs[attribute]
+    assert isinstance(value, list)
+    return [str(item) for item in value]

@@ -1,0 +1,203 @@
+"""Opening and creating Zarr stores, and the home of zarr.
+
+A path that exists is a store that finished: a store is written beside its place and renamed. Every
+store carries its kind, format version, fingerprint and the fingerprints of its parents. Every
+chunk carries a checksum (crc32c), but for arrays that are memory-mapped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
+
+from vcfbert.errors import StoreError
+from vcfbert.storage import schema
+from vcfbert.storage.schema import Kind
+
+ZSTD_LEVEL = 9
+_STRICT = {"array.write_empty_chunks": True}  # so that a chunk that is absent is a chunk lost
+
+
+@contextmanager
+def open_store(path: Path, kind: Kind) -> Iterator[zarr.Group]:
+    """Open a finished store for reading, after checking its kind and format version."""
+    made_by = schema.MADE_BY[kind]
+    try:
+        root = zarr.open_group(path, mode="r")
+    except FileNotFoundError as error:
+        raise StoreError.missing(path, made_by=made_by) from error
+    except (ValueError, KeyError) as error:
+        raise StoreError(f"{path} is no readable Zarr store ({error}). Make it again with: "
+                         f"vcfbert {made_by} --force") from error  # fmt: skip
+    try:
+        found = root.attrs.get("vcfbert_kind")
+        if found != kind:
+            raise StoreError.wrong_kind(path, found=found, needed=kind, made_by=made_by)
+        version = root.attrs.get("format_version")
+        needed = schema.FORMAT_VERSION[kind]
+        if version != needed:
+            raise StoreError.wrong_version(path, found=version, needed=needed, made_by=made_by)
+        yield root
+    finally:
+        root.store.close()
+
+
+@contextmanager
+def create_store(path: Path, kind: Kind, *, overwrite: bool = False) -> Iterator[zarr.Group]:
+    """Yield an empty group that appears at `path` only if the block completes.
+
+    The block sets the attributes `fingerprint` and `parents` itself.
+    """
+    if path.exists() and not overwrite:
+        raise StoreError.exists(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    attributes = {"vcfbert_kind": kind, "format_version": schema.FORMAT_VERSION[kind]}
+    try:
+        with zarr.config.set(_STRICT):
+            yield zarr.create_group(partial, attributes=attributes, overwrite=True)
+        replace_folder(partial, path)
+    except OSError as error:
+        raise StoreError(f"Cannot write {path}: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def replace_folder(partial: Path, path: Path) -> None:
+    """Put a finished folder in its place; what stood there goes only after that."""
+    sync_tree(partial)
+    if path.exists():
+        old = path.with_name(f"{path.name}.{os.getpid()}.old")
+        path.rename(old)
+        partial.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        partial.rename(path)
+    _sync(path.parent)
+
+
+def sync_tree(folder: Path) -> None:
+    """Force a folder's files to the disk, so that a rename never outlives its content."""
+    for base, _, names in os.walk(folder):
+        for name in names:
+            _sync(Path(base) / name)
+        _sync(Path(base))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def create_array(
+    root: zarr.Group,
+    kind: Kind,
+    name: str,
+    shape: Sequence[int],
+    chunks: Sequence[int],
+    *,
+    mapped: bool = False,
+    level: int = ZSTD_LEVEL,
+) -> zarr.Array[Any]:
+    """Declare an array of the schema.
+
+    mapped  store raw bytes, no compression and no checksum, so that `map_chunk` can read it
+    """
+    spec = schema.find(kind, name)
+    codecs: list[Any] = [] if mapped else [ZstdCodec(level=level), Crc32cCodec()]
+    return root.create_array(
+        name,
+        shape=tuple(shape),
+        chunks=tuple(max(1, size) for size in chunks),
+        dtype="uint8" if spec.dtype == "text" else spec.dtype,
+        serializer=BytesCodec(),
+        compressors=codecs,
+        fill_value=0,
+        attributes={"dims": spec.dims, "meaning": spec.meaning},
+    )
+
+
+def write_column(root: zarr.Group, kind: Kind, name: str, values: NDArray[Any]) -> None:
+    """Write a whole small array as one chunk."""
+    array = create_array(root, kind, name, values.shape, values.shape)
+    array[...] = values
+
+
+def write_text(root: zarr.Group, kind: Kind, name: str, values: Sequence[str]) -> None:
+    """Write strings as UTF-8 lines; Zarr 3 has no settled string type to rely on."""
+    text = "\n".join(values).encode("utf-8")
+    write_column(root, kind, name, np.frombuffer(text, dtype=np.uint8))
+
+
+def read_column(root: zarr.Group, name: str) -> NDArray[Any]:
+    """Read a whole array."""
+    return np.asarray(member(root, name)[...])
+
+
+def read_text(root: zarr.Group, name: str) -> list[str]:
+    """Read what `write_text` wrote."""
+    return read_column(root, name).tobytes().decode("utf-8").split("\n")
+
+
+def member(root: zarr.Group, name: str) -> zarr.Array[Any]:
+    """An array by its path; StoreError where the store lacks it."""
+    found = root.get(name)
+    if not isinstance(found, zarr.Array):
+        raise StoreError(f"{root.store} lacks the array {name}; the store is damaged.")
+    return found
+
+
+def map_chunk(path: Path, name: str, chunk: int, shape: Sequence[int]) -> NDArray[np.float32]:
+    """Memory-map one chunk along the first axis of an array created with `mapped=True`."""
+    zeros = "/".join("0" for _ in shape)
+    file = path / name / "c" / str(chunk) / zeros
+    if not file.exists():
+        raise StoreError(f"{file} is missing; the store {path} is damaged. Make it again.")
+    return np.memmap(file, dtype=np.float32, mode="r", shape=tuple(shape))
+
+
+def fingerprint(*parts: bytes | str | NDArray[Any]) -> str:
+    """SHA-256 of what a store is made of, to tell whether a child still fits its parent."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            data = part.encode("utf-8")
+        elif isinstance(part, bytes):
+            data = part
+        else:
+            data = np.ascontiguousarray(part).tobytes()
+        digest.update(
+            len(data).to_bytes(8, "little")
+        )  # so that ("ab", "c") differs from ("a", "bc")
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file so that `path` holds either all of it or what it held before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise StoreError(f"Cannot write {path}: {error.strerror or error}.") from error
+    finally:
+        partial.unlink(missing_ok=True)

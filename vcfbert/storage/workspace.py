@@ -1,0 +1,71 @@
+"""Where each store of a workspace lives, and which version is the newest.
+
+WORKSPACE/panel.zarr                 one panel
+WORKSPACE/masks/v0000.zarr           mask versions
+WORKSPACE/embeddings/v0000.zarr      encodings of the references
+WORKSPACE/indexes/v0000/             FAISS files and their manifest
+WORKSPACE/runs/NAME/                 training runs
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vcfbert.errors import StoreError
+
+Versioned = Literal["masks", "embeddings", "indexes"]
+
+_MADE_BY: dict[Versioned, str] = {
+    "masks": "prepare PANEL",
+    "embeddings": "encode-refs",
+    "indexes": "build-index",
+}
+_SUFFIX: dict[Versioned, str] = {"masks": ".zarr", "embeddings": ".zarr", "indexes": ""}
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The layout of one folder. Makes nothing by itself."""
+
+    root: Path
+
+    @property
+    def panel(self) -> Path:
+        """The panel store."""
+        return self.root / "panel.zarr"
+
+    @property
+    def qc(self) -> Path:
+        """The QC report of `prepare`."""
+        return self.root / "panel.qc.json"
+
+    def run(self, name: str) -> Path:
+        """The folder of a training run."""
+        return self.root / "runs" / name
+
+    def versions(self, kind: Versioned) -> list[int]:
+        """Finished versions, rising."""
+        folder = self.root / kind
+        if not folder.is_dir():
+            return []
+        pattern = re.compile(rf"v(\d+){re.escape(_SUFFIX[kind])}")
+        matches = (pattern.fullmatch(entry.name) for entry in folder.iterdir())
+        return sorted(int(match.group(1)) for match in matches if match)
+
+    def version(self, kind: Versioned, version: int) -> Path:
+        """Where a version lives, whether it exists or not."""
+        return self.root / kind / f"v{version:04d}{_SUFFIX[kind]}"
+
+    def newest(self, kind: Versioned) -> Path:
+        """The newest finished version; StoreError naming the command where there is none."""
+        versions = self.versions(kind)
+        if not versions:
+            raise StoreError.missing(self.version(kind, 0), made_by=_MADE_BY[kind])
+        return self.version(kind, versions[-1])
+
+    def next_version(self, kind: Versioned) -> int:
+        """The number a new version gets."""
+        return max(self.versions(kind), default=-1) + 1
