@@ -102,8 +102,8 @@ def reference_frequency(sites: Sites, samples: Samples) -> NDArray[np.float64]:
 def panel_frequency(sites: Sites, samples: Samples) -> NDArray[np.float64]:
     """(S,) ALT frequency among everyone but the test people: the one that sorts into bins."""
     people = len(samples.people(TRAIN, VALIDATION))
-    copies = sites.alt_count[:, [TRAIN, VALIDATION]].sum(axis=1, dtype=np.float64)
-    return copies / max(2 * people, 1)
+    copies: NDArray[np.float64] = sites.alt_count[:, [TRAIN, VALIDATION]].sum(axis=1, dtype=float)
+    return np.asarray(copies / max(2 * people, 1), dtype=np.float64)
 
 
 def minor(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
