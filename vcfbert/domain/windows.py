@@ -82,15 +82,21 @@ def with_flanks(
     length: int,
     flank: int,
 ) -> Windows:
-    """Add context to given cores, clipped at the ends of their contig.
+    """Add context around given cores until a window is full or its contig is used up.
 
-    core_start, core_stop  (W,) half-open, each inside one contig
+    Context is `flank` sites at least where the contig has them, and more where the core leaves
+    room, because a padded site costs as much as a real one.
+
+    core_start, core_stop  (W,) half-open, each inside one contig, none beyond length - 2 * flank
     contig_of_site         (S,)
     """
-    first_of_contig = {int(contig_of_site[a]): (a, b) for a, b in _contig_bounds(contig_of_site)}
-    limits = np.array([first_of_contig[int(contig_of_site[a])] for a in core_start])
-    start = np.maximum(core_start - flank, limits[:, 0])
-    stop = np.minimum(core_stop + flank, limits[:, 1])
+    bounds = {int(contig_of_site[a]): (a, b) for a, b in _contig_bounds(contig_of_site)}
+    limits = np.array([bounds[int(contig_of_site[first])] for first in core_start])
+    spare = length - (core_stop - core_start)
+    assert (spare >= 2 * flank).all(), "a core leaves no room for its flanks"
+    start = np.clip(core_start - spare // 2, limits[:, 0], None)
+    stop = np.minimum(start + length, limits[:, 1])
+    start = np.clip(stop - length, limits[:, 0], None)
     return Windows(
         start=start.astype(np.int64),
         stop=stop.astype(np.int64),
