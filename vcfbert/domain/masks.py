@@ -1,7 +1,7 @@
 """Which sites are hidden, and how that gets harder during training.
 
-L sites in a window. A mask is a pure function of (seed, role, version, window): any process
-draws the same one.
+W windows, L sites in a window. A mask is a pure function of (seed, role, version, window): any
+process draws the same one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.domain.windows import Windows
 from vcfbert.errors import ConfigError
 
 Role = Literal["train", "validation", "test"]
@@ -45,6 +46,22 @@ def padded(is_masked: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:
     returns    (length,)
     """
     return np.pad(is_masked, (0, length - len(is_masked)))
+
+
+def draw_masks(
+    windows: Windows, *, seed: int, role: Role, version: int, rate: float
+) -> NDArray[np.bool_]:
+    """One random mask a window: the mask version `version` of a role.
+
+    rate     share of a window's real sites to hide
+    returns  (W, L) True where hidden, False in the padding
+    """
+    is_masked = np.zeros((len(windows), windows.length), dtype=np.bool_)
+    for window in range(len(windows)):
+        rng = generator(seed, role, version, window)
+        num_sites = windows.num_sites(window)
+        is_masked[window, :num_sites] = random_mask(rng, num_sites, rate)
+    return is_masked
 
 
 def curriculum_rate(
