@@ -1,0 +1,24 @@
+"""Fixtures shared by all tests. A session fixture is read-only: copy what you change."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import panels
+from vcfbert.storage.workspace import Workspace
+
+
+@pytest.fixture(scope="session")
+def fx_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """60 people, 120 sites, L = 32, flank 2, two superpopulations; the panel store only."""
+    return panels.small_workspace(tmp_path_factory.mktemp("workspace"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests of the shared panel where it is not there."""
+    if panels.SHARED_CHR20.is_dir():
+        return
+    reason = f"needs {panels.SHARED_CHR20}"
+    for item in items:
+        if item.get_closest_marker("shared"):
+            item.add_marker(pytest.mark.skip(reason=reason))
