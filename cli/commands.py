@@ -1,0 +1,482 @@
+"""One thin function a command: parse, call one pipeline function, print its summary.
+
+Pipelines are imported inside the commands, so that `--help` and `prepare` start without PyTorch.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vcfbert.storage.workspace import Workspace
+
+from . import options, settings
+from .progress import on_stderr
+from .reporting import reporting_errors
+
+
+class Layout(StrEnum):
+    """Layouts of the embeddings store."""
+
+    CODEBOOK = "codebook"
+    DENSE = "dense"
+
+
+class IndexKind(StrEnum):
+    """Kinds of index."""
+
+    EXACT = "exact"
+    DENSE = "dense"
+
+
+class Split(StrEnum):
+    """People that can be evaluated on."""
+
+    TEST = "test"
+    VALIDATION = "validation"
+
+
+def prepare(
+    panel: Annotated[
+        Path,
+        typer.Argument(metavar="PANEL", help="Phased panel: .vcf, .vcf.gz or .bcf."),
+    ],
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TSV",
+            help="Sample table with a header: sample, population, superpopulation, split.",
+        ),
+    ] = None,
+    genetic_map: Annotated[
+        Path | None,
+        typer.Option(
+            "--map",
+            metavar="FILE",
+            show_default="1 cM per Mb",
+            help="Genetic map in PLINK columns: chromosome, id, cM, position.",
+        ),
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(metavar="CHROM:FROM-TO", help="Read this region only, 1-based, both ends in."),
+    ] = None,
+    min_maf: Annotated[
+        float,
+        typer.Option(min=0.0, max=0.5, help="Keep sites with at least this minor frequency."),
+    ] = 0.0,
+    min_mac: Annotated[
+        int, typer.Option(min=0, help="Keep sites with at least this many minor copies.")
+    ] = 1,
+    window_size: Annotated[
+        int, typer.Option(min=2, help="Sites in a window, flanks included (L).")
+    ] = 1030,
+    flank: Annotated[
+        int, typer.Option(min=0, help="Sites of context on either side of a window's core.")
+    ] = 100,
+    windows: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="Windows made elsewhere, in place of --window-size."),
+    ] = None,
+    validation_fraction: Annotated[
+        float,
+        typer.Option(min=0.0, max=0.9, help="Share of train people to validate on."),
+    ] = 0.05,
+    test_fraction: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=0.9, help="Share of people to test on if the table has no split."
+        ),
+    ] = 0.1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of mask version 0.")] = 1,
+    workspace: options.Workspace = options.DEFAULT_WORKSPACE,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Cut a phased panel into windows and store it.
+
+    Reads the VCF once, in chunks. Writes panel.zarr, mask version 0 and the QC report
+    panel.qc.json into the workspace.
+
+    Example: vcfbert prepare panel.vcf.gz --samples samples.tsv --map genetic.map --min-maf 0.01
+    """
+    with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose) as progress:
+        from vcfbert.pipelines import prepare as pipeline
+
+        chosen = pipeline.PrepareOptions(
+            samples=samples,
+            genetic_map=genetic_map,
+            region=region,
+            min_maf=min_maf,
+            min_mac=min_mac,
+            window_size=window_size,
+            flank=flank,
+            windows=windows,
+            validation_fraction=validation_fraction,
+            test_fraction=test_fraction,
+            seed=seed,
+        )
+        summary = pipeline.prepare(
+            panel, Workspace(workspace), chosen, progress=progress, overwrite=force
+        )
+        print_lines(summary.lines())
+
+
+def encode_refs(
+    layout: Annotated[
+        Layout,
+        typer.Option(help="codebook stores each token once a site; dense stores every haplotype."),
+    ] = Layout.CODEBOOK,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="fresh weights from the seed",
+            help="Encode with the best checkpoint of this run.",
+        ),
+    ] = None,
+    mask_version: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=0, show_default="newest", help="Mask version to encode under."
+        ),
+    ] = None,
+    preset: options.Preset = None,
+    config_path: options.ConfigFile = None,
+    set_: options.Set = None,
+    seed: options.SettingsSeed = None,
+    workspace: options.Workspace = options.DEFAULT_WORKSPACE,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Encode the reference haplotypes.
+
+    Reads the panel and a mask version. Writes a new version of embeddings/ in the workspace.
+
+    Example: vcfbert encode-refs --preset v18-large
+    """
+    with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose) as progress:
+        from vcfbert.pipelines import references
+
+        summary = references.encode_refs(
+            Workspace(workspace),
+            settings.resolve(preset, config_path, set_, seed=seed),
+            references.EncodeOptions(layout=layout.value, run=run, mask_version=mask_version),
+            progress=progress,
+            overwrite=force,
+        )
+        print_lines(summary.lines())
+
+
+def build_index(
+    kind: Annotated[
+        IndexKind,
+        typer.Option(help="exact searches one bit an allele; dense is flat L2 over embeddings."),
+    ] = IndexKind.EXACT,
+    max_references: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            show_default="all",
+            help="Index this many train haplotypes, drawn by the seed.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw of --max-references.")] = 1,
+    workspace: options.Workspace = options.DEFAULT_WORKSPACE,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Index the reference haplotypes for search.
+
+    Reads the panel, the masks and the newest embeddings. Writes a new version of indexes/ with a
+    manifest of SHA-256 sums into the workspace.
+
+    Example: vcfbert build-index --kind exact
+    """
+    with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose) as progress:
+        from vcfbert.pipelines import references
+
+        summary = references.build_index(
+            Workspace(workspace),
+            references.IndexOptions(kind=kind.value, max_references=max_references, seed=seed),
+            progress=progress,
+            overwrite=force,
+        )
+        print_lines(summary.lines())
+
+
+def train(
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", show_default="the preset's name", help="Name of the run."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the run's last checkpoint, exactly.")
+    ] = False,
+    retrieve_k: Annotated[
+        int | None,
+        typer.Option(
+            "--retrieve-k",
+            metavar="K",
+            min=1,
+            show_default="from the settings",
+            help="Neighbours of each haplotype; short for --set retrieval.num_neighbours=K.",
+        ),
+    ] = None,
+    preset: options.Preset = None,
+    config_path: options.ConfigFile = None,
+    set_: options.Set = None,
+    seed: options.SettingsSeed = None,
+    device: options.DeviceOption = options.Device.AUTO,
+    threads: options.Threads = None,
+    workspace: options.Workspace = options.DEFAULT_WORKSPACE,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Train a model on the panel's train people.
+
+    Reads the panel, masks, embeddings and indexes. Writes runs/NAME in the workspace: config.toml,
+    metrics.csv, TensorBoard events, the best and the last checkpoint.
+
+    Example: vcfbert train --preset v18-large --retrieve-k 32 --set training.batch_size=16
+    """
+    with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose) as progress:
+        from vcfbert.pipelines import fit
+
+        chosen = settings.resolve(preset, config_path, set_, seed=seed, retrieve_k=retrieve_k)
+        summary = fit.train(
+            Workspace(workspace),
+            chosen,
+            fit.TrainOptions(
+                name=run or chosen.preset, resume=resume, device=device.value, threads=threads
+            ),
+            progress=progress,
+            overwrite=force,
+        )
+        print_lines(summary.lines())
+
+
+def refresh(
+    masks: Annotated[bool, typer.Option("--masks", help="Draw a new mask version.")] = False,
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="Encode the references again.")
+    ] = False,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="fresh weights from the seed",
+            help="Encode with the best checkpoint of this run.",
+        ),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, max=0.99, show_default="masks.start_rate", help="Rate of the new masks."
+        ),
+    ] = None,
+    prune: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            show_default="keep all",
+            help="Afterwards keep only the newest N versions of masks, embeddings and indexes.",
+        ),
+    ] = None,
+    preset: options.Preset = None,
+    config_path: options.ConfigFile = None,
+    set_: options.Set = None,
+    seed: options.SettingsSeed = None,
+    workspace: options.Workspace = options.DEFAULT_WORKSPACE,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Renew masks or encodings, beside the old versions.
+
+    Reads the panel and, with --run, a checkpoint. Writes new versions of masks/ and embeddings/ in
+    the workspace; old ones stay until --prune.
+
+    Example: vcfbert refresh --masks --embeddings --run v18-large
+    """
+    with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose) as progress:
+        from vcfbert.pipelines import references
+
+        summary = references.refresh(
+            Workspace(workspace),
+            settings.resolve(preset, config_path, set_, seed=seed),
+            references.RefreshOptions(
+                masks=masks, embeddings=embeddings, run=run, rate=rate, prune=prune
+            ),
+            progress=progress,
+        )
+        print_lines(summary.lines())
+
+
+def evaluate(
+    run: Annotated[str, typer.Option(metavar="NAME", help="Run to evaluate, its best checkpoint.")],
+    split: Annotated[Split, typer.Option(help="People to evaluate on.")] = Split.TEST,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=0.99,
+            show_default="masks.validation_rate of the run",
+            help="Hide this share of the sites.",
+        ),
+    ] = None,
+    mask_version: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Hide the sites of this mask version.")
+    ] = None,
+    typed: Annotated[
+        Path | None,
+        typer.Option(metavar="TSV", help="Hide all but these sites: chromosome and position."),
+    ] = None,
+    panel: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Evaluate on the people of another prepared workspace."),
+    ] = None,
+    vcf: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the predictions as VCF.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", show_default="runs/NAME/eval", help="Folder of the JSON and CSV."
+        ),
+    ] = None,
+    device: options.DeviceOption = options.Device.AUTO,
+    workspace: options.Workspace = options.DEFAULT_WORKSPACE,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Score a run on people it has not seen, beside two baselines.
+
+    Hides sites by one of --rate, --mask-version and --typed. Reads the panel, masks, indexes and
+    the run. Prints and writes F1, r2, IQS and concordance, overall and by frequency.
+
+    Example: vcfbert eval --run v18-large --typed array.sites.tsv
+    """
+    with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose) as progress:
+        from vcfbert.pipelines import assess
+
+        chosen = assess.EvalOptions(
+            run=run,
+            split=split.value,
+            rate=rate,
+            mask_version=mask_version,
+            typed=typed,
+            panel=panel,
+            vcf=vcf,
+            output=output,
+            device=device.value,
+        )
+        summary = assess.evaluate(Workspace(workspace), chosen, progress=progress, overwrite=force)
+        print_lines(summary.lines())
+
+
+def audit_dims(
+    preset: options.Preset = None,
+    config_path: options.ConfigFile = None,
+    set_: options.Set = None,
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Check this run of the workspace against the settings."),
+    ] = None,
+    gpu_memory: Annotated[
+        float, typer.Option(metavar="GB", min=0.1, help="Memory of the GPU, in 10^9 bytes.")
+    ] = 80.0,
+    haplotypes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="H",
+            min=1,
+            show_default="the panel's, else 4508",
+            help="Reference haplotypes to size the disk for.",
+        ),
+    ] = None,
+    windows: Annotated[
+        int | None,
+        typer.Option(
+            metavar="W",
+            min=1,
+            show_default="the panel's, else 26",
+            help="Windows to size the disk for.",
+        ),
+    ] = None,
+    window_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="L", min=2, show_default="the panel's, else 1030", help="Sites in a window."
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    workspace: options.Workspace = options.DEFAULT_WORKSPACE,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Show shapes, parameters, memory and disk of a system.
+
+    Needs no store. Where the workspace has stores, their real shapes, parents and embeddings are
+    checked, and a mismatch ends with exit code 1. Writes nothing.
+
+    Example: vcfbert audit-dims --preset v18-large --gpu-memory 80
+    """
+    with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose):
+        from vcfbert.pipelines import audit
+
+        report = audit.audit(
+            settings.resolve(preset, config_path, set_),
+            Workspace(workspace),
+            audit.AuditOptions(
+                run=run,
+                gpu_memory_gb=gpu_memory,
+                haplotypes=haplotypes,
+                windows=windows,
+                window_size=window_size,
+            ),
+        )
+        print_lines([report.to_json()] if json else report.lines())
+        report.raise_mismatch()
+
+
+def simulate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write into.")],
+    people: Annotated[int, typer.Option(min=10, help="People; each has two haplotypes.")] = 500,
+    length: Annotated[int, typer.Option(min=1000, help="Length in base pairs.")] = 2_000_000,
+    seed: Annotated[int, typer.Option(min=1, help="Seed of the simulation.")] = 1,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Simulate a phased panel to try the other commands on.
+
+    Writes panel.vcf.gz with its index, samples.tsv, genetic.map and typed.tsv into DIR.
+
+    Example: vcfbert simulate demo --people 500
+    """
+    with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose) as progress:
+        from vcfbert.pipelines import simulate as pipeline
+
+        summary = pipeline.simulate(
+            folder,
+            pipeline.SimulateOptions(people=people, length=length, seed=seed),
+            progress=progress,
+            overwrite=force,
+        )
+        print_lines(summary.lines())
+
+
+def print_lines(lines: list[str]) -> None:
+    """Results, and nothing else, on stdout."""
+    for line in lines:
+        typer.echo(line)

@@ -1,0 +1,51 @@
+"""Mistakes as one line on stderr and an exit code: 1 explained, 2 usage, 130 interrupted."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from vcfbert.errors import VcfbertError
+
+EXPLAINED = 1
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+@contextmanager
+def reporting_errors() -> Iterator[None]:
+    """Turn what the user can put right into a message and an exit code."""
+    try:
+        yield
+        sys.stdout.flush()  # so that a closed pipe shows here and not at exit
+    except VcfbertError as error:
+        raise _fail(str(error)) from error
+    except BrokenPipeError as error:
+        # The reader has seen enough. Python flushes stdout once more at exit: give it a sink.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(EXPLAINED) from error
+    except OSError as error:
+        raise _fail(_of_system(error)) from error
+    except MemoryError as error:
+        raise _fail(
+            "Not enough memory. vcfbert audit-dims says which batch and preset fit."
+        ) from error
+    except KeyboardInterrupt as error:
+        typer.echo("interrupted: nothing unfinished was kept under a final name", err=True)
+        raise typer.Exit(INTERRUPTED) from error
+
+
+def _fail(message: str) -> typer.Exit:
+    typer.echo(f"error: {message}", err=True)
+    return typer.Exit(EXPLAINED)
+
+
+def _of_system(error: OSError) -> str:
+    """What the operating system refused, and where."""
+    reason = error.strerror or str(error)
+    if error.filename is None:
+        return f"{reason}."
+    return f"{reason}: {error.filename}. Check the path and its permissions."

@@ -1,0 +1,51 @@
+"""The settings of a command: a preset, a file over it, `--set` over both, short flags last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vcfbert import config, presets
+from vcfbert.config import Config
+from vcfbert.errors import ConfigError
+
+from .options import DEFAULT_PRESET
+
+
+def resolve(
+    preset: str | None,
+    config_path: Path | None,
+    texts: Sequence[str] | None,
+    *,
+    seed: int | None = None,
+    retrieve_k: int | None = None,
+) -> Config:
+    """The complete settings; ConfigError naming the place of the first bad one."""
+    in_file = config.load(config_path) if config_path is not None else {}
+    settings = config.merge(
+        _base(preset, in_file, config_path), in_file, source=str(config_path or "preset")
+    )
+    typed = config.assignments(texts or [])
+    if "preset" in typed:
+        raise ConfigError("A preset is chosen with --preset NAME, not with --set preset=NAME.")
+    settings = config.merge(settings, typed, source="--set")
+    if seed is not None:
+        settings = config.merge(settings, {"seed": seed}, source="--seed")
+    if retrieve_k is not None:
+        chosen = {"retrieval": {"num_neighbours": retrieve_k}}
+        settings = config.merge(settings, chosen, source="--retrieve-k")
+    return settings
+
+
+def _base(preset: str | None, in_file: Mapping[str, Any], config_path: Path | None) -> Config:
+    """The preset that a file's settings are laid over."""
+    named = in_file.get("preset")
+    if named is None:
+        return presets.get(preset or DEFAULT_PRESET)
+    if preset is not None and preset != named:
+        raise ConfigError(
+            f"--preset {preset} and {config_path} (preset = {named!r}) disagree. Give one of them."
+        )
+    # A file may also describe a system of its own under a name that is no preset.
+    return presets.get(named) if named in presets.PRESETS else Config()
