@@ -7,6 +7,7 @@ command line and not here; what changes the science is here and saved with every
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,10 +53,11 @@ class ModelConfig:
         _at_least("model.num_heads", self.num_heads, 1)
         _at_least("model.feedforward_multiple", self.feedforward_multiple, 1)
         _within("model.dropout", self.dropout, 0.0, 0.9)
-        if self.width % (2 * self.num_heads):
+        step = math.lcm(2 * self.num_heads, 4)  # rotary pairs in a head; groups of channels
+        if self.width % step:
             raise ConfigError(
-                f"model.width must be a multiple of 2 * model.num_heads = {2 * self.num_heads}, "
-                f"got {self.width}"
+                f"model.width must be a multiple of {step} with model.num_heads = "
+                f"{self.num_heads}, got {self.width}"
             )
 
 
@@ -63,7 +65,7 @@ class ModelConfig:
 class RetrievalConfig:
     """Which reference haplotypes the model sees beside each query window."""
 
-    num_neighbours: int = 16
+    num_neighbours: int = 32
     """K, neighbours of each query haplotype in each window."""
 
     exclude_same_sample: bool = True

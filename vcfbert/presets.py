@@ -21,6 +21,7 @@ def _v18(
     return Config(
         preset=name,
         model=ModelConfig(width=width, num_layers=num_layers, num_heads=num_heads),
+        retrieval=RetrievalConfig(num_neighbours=32),
         training=TrainingConfig(batch_size=batch, accumulation=accumulation),
     )
 

@@ -1,0 +1,122 @@
+"""The context-free encoder, whose raw output feeds retrieval, and the fusion both sides pass.
+
+B query haplotypes, L sites in a window, D embedding width, V vocabulary, F site features.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from vcfbert.domain import tokens
+
+NUM_SITE_TYPES = 4
+NUM_SITE_FEATURES = 5
+_MIN_FREQUENCY = 1e-4
+
+
+@dataclass(frozen=True)
+class SiteFeatures:
+    """What is known of a window's sites before any query is seen; one window, no batch axis.
+
+    frequency  ALT frequency among the reference haplotypes; 0 in the padding
+    spread     standard deviation of that frequency over the panel's populations
+    cm         centimorgans from the window's first site
+    site_type  0 SNV, 1 insertion, 2 deletion, 3 other
+    is_site    False in the padding
+    is_full    True where the window has no padding; known outside, so that no kernel waits for it
+    """
+
+    frequency: Float[Tensor, "L"]
+    spread: Float[Tensor, "L"]
+    cm: Float[Tensor, "L"]
+    site_type: Int[Tensor, "L"]
+    is_site: Bool[Tensor, "L"]
+    is_full: bool
+
+    def to(self, device: torch.device) -> Self:
+        """Return a copy on a device."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved = {k: x.to(device) for k, x in values.items() if isinstance(x, Tensor)}
+        return replace(self, **moved)
+
+    def columns(self) -> Float[Tensor, "L F"]:
+        """Scaled numbers the encoder reads: log odds, log MAF, heterozygosity, spread, is_site."""
+        frequency = self.frequency.clamp(_MIN_FREQUENCY, 1 - _MIN_FREQUENCY)
+        minor = torch.minimum(frequency, 1 - frequency)
+        return torch.stack(
+            [
+                torch.logit(frequency) / 4,
+                torch.log(minor) / 4 + 1,
+                4 * frequency * (1 - frequency),
+                4 * self.spread,
+                self.is_site.to(frequency.dtype),
+            ],
+            dim=-1,
+        )
+
+
+class Encoder(nn.Module):
+    """Raw embeddings: the token, scaled and shifted by what is known of its site.
+
+    No site sees another, so the embedding of a haplotype is a gather from `codebook`, and a masked
+    site is the same vector on both sides of a comparison.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.token = nn.Embedding(tokens.VOCABULARY_SIZE, width)
+        self.site_type = nn.Embedding(NUM_SITE_TYPES, width)
+        self.scale = nn.Linear(NUM_SITE_FEATURES, width)
+        self.shift = nn.Linear(NUM_SITE_FEATURES, width)
+
+    def codebook(self, features: SiteFeatures) -> Float[Tensor, "V L D"]:
+        """Every token's embedding at every site of one window."""
+        columns = features.columns()
+        shift = self.shift(columns) + self.site_type(features.site_type)  # (L, D)
+        scale = 1 + self.scale(columns)  # (L, D)
+        return self.token.weight[:, None, :] * scale + shift
+
+    def forward(self, query: Int[Tensor, "B L"], features: SiteFeatures) -> Float[Tensor, "B L D"]:
+        """Embed the query's tokens."""
+        return gather_codebook(self.codebook(features), query)
+
+
+def gather_codebook(
+    codebook: Float[Tensor, "V L D"], query: Int[Tensor, "*B L"]
+) -> Float[Tensor, "*B L D"]:
+    """Each site's row of its token."""
+    site = torch.arange(codebook.shape[1], device=codebook.device)
+    return codebook[query.long(), site]
+
+
+class EmbeddingFusion(nn.Module):
+    """Position and frequency into raw embeddings; query and references pass the same one."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.frequency = nn.Linear(NUM_SITE_FEATURES, width)
+        self.norm = nn.LayerNorm(width)
+        self.mix = nn.Linear(width, width)
+        self.width = width
+
+    def forward(
+        self, raw: Float[Tensor, "*B L D"], features: SiteFeatures
+    ) -> Float[Tensor, "*B L D"]:
+        """Fuse; the leading axes are free, so that a codebook passes as well as a batch."""
+        position = sinusoids(raw.shape[-2], self.width, raw.device)
+        placed = raw + position + self.frequency(features.columns())
+        return raw + self.mix(self.norm(placed))
+
+
+def sinusoids(length: int, width: int, device: torch.device) -> Float[Tensor, "L D"]:
+    """Fixed position code of Vaswani et al. 2017, so that no window length is built in."""
+    half = width // 2
+    rate = torch.exp(torch.arange(half, device=device) * (-math.log(10_000.0) / half))
+    angle = torch.arange(length, device=device)[:, None] * rate
+    return torch.cat([angle.sin(), angle.cos()], dim=-1)

@@ -1,0 +1,151 @@
+"""`rag_fusion`: retrieved references into the query, site by site.
+
+B query haplotypes, K neighbours, L sites in a window, D embedding width, V vocabulary, G groups of
+channels that weigh the neighbours differently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vcfbert.domain import tokens
+from vcfbert.model.agreement import BOX_RADII, NUM_AGREEMENT_FEATURES, agreement_features
+from vcfbert.model.embedding import SiteFeatures
+
+NUM_GROUPS = 4
+_HIDDEN = 16
+_MIN_VOTE = 1e-3  # a vote of 0 or 1 is no proof: copying errs about once in a thousand
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What `RagFusion` returns.
+
+    states  the query's embedding with its neighbours' mixed in
+    votes   each group's weighted share of neighbours that carry ALT, as log odds
+    """
+
+    states: Float[Tensor, "B L D"]
+    votes: Float[Tensor, "B L G"]
+
+
+class RagFusion(nn.Module):
+    """Weigh the neighbours at each site and add their weighted embedding to the query's.
+
+    kind  `local` weighs by the agreement around the site, `site` by attention between embeddings at
+          the site alone, `mean` all alike
+    """
+
+    def __init__(self, width: int, kind: Literal["local", "site", "mean"]) -> None:
+        super().__init__()
+        self.kind = kind
+        if kind == "local":
+            self.score = nn.Linear(NUM_AGREEMENT_FEATURES, NUM_GROUPS)
+            self.score_in = nn.Linear(NUM_AGREEMENT_FEATURES, _HIDDEN)
+            self.score_out = nn.Linear(_HIDDEN, NUM_GROUPS)
+        elif kind == "site":
+            self.query = nn.Linear(width, width)
+            self.key = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+        self.votes = nn.Linear(NUM_GROUPS, width)
+        self.mix = nn.Linear(width, width)
+
+    def initialise_copying(self) -> None:
+        """Start from weights that prefer long matches and few mismatches, groups ever sharper."""
+        if self.kind != "local":
+            return
+        preference = torch.tensor([1.0] * 6 + [-0.25] + [-0.5] * len(BOX_RADII))
+        sharpness = torch.linspace(0.5, 2.0, NUM_GROUPS)
+        with torch.no_grad():
+            self.score.weight.copy_(sharpness[:, None] * preference)
+            self.score_out.weight.zero_()
+
+    def forward(
+        self,
+        query: Float[Tensor, "B L D"],
+        query_tokens: Int[Tensor, "B L"],
+        neighbour_tokens: Int[Tensor, "B K L"],
+        retrieved: Float[Tensor, "V L D"] | Float[Tensor, "B K L D"],
+        features: SiteFeatures,
+    ) -> Fused:
+        """Fuse.
+
+        retrieved  complete embeddings after `emb_fusion`: the codebook they are gathered from, or
+                   the gathered ones themselves; the two give the same numbers, and the cost of the
+                   first does not depend on K
+        """
+        weights = self._weights(query, query_tokens, neighbour_tokens, retrieved, features)
+        carries_alt = (neighbour_tokens == tokens.ALT).to(weights.dtype)
+        votes = torch.einsum("bklg,bkl->blg", weights, carries_alt)
+        if retrieved.dim() == 3:
+            mixed = _mix_codebook(votes, retrieved)
+        else:
+            mixed = _mix_dense(weights, retrieved)
+        log_odds = torch.logit(votes.float(), eps=_MIN_VOTE)
+        states = query + self.mix(self.norm(mixed)) + self.votes(log_odds.to(query.dtype) / 4)
+        return Fused(states=states, votes=log_odds)
+
+    def _weights(
+        self,
+        query: Tensor,
+        query_tokens: Tensor,
+        neighbour_tokens: Tensor,
+        retrieved: Tensor,
+        features: SiteFeatures,
+    ) -> Float[Tensor, "B K L G"]:
+        """Each neighbour's weight at each site in each group; sums to 1 over K."""
+        if self.kind == "local":
+            with torch.no_grad():
+                agreement = agreement_features(query_tokens, neighbour_tokens, features)
+            bent = self.score_out(functional.gelu(self.score_in(agreement)))
+            return (self.score(agreement) + bent).float().softmax(dim=1)
+        if self.kind == "site":
+            scores = self._site_scores(query, neighbour_tokens, retrieved)
+            return scores.float().softmax(dim=1)
+        num_neighbours = neighbour_tokens.shape[1]
+        shape = (*neighbour_tokens.shape, NUM_GROUPS)
+        return query.new_full(shape, 1.0 / num_neighbours, dtype=torch.float32)
+
+    def _site_scores(
+        self, query: Tensor, neighbour_tokens: Tensor, retrieved: Tensor
+    ) -> Float[Tensor, "B K L G"]:
+        """Scaled dot products of query and neighbour in each group of channels."""
+        asked = _grouped(self.query(query))  # (B, L, G, D/G)
+        if retrieved.dim() == 3:
+            keys = _grouped(self.key(retrieved))  # (V, L, G, D/G)
+            by_token = torch.einsum("blgd,vlgd->bvlg", asked, keys)
+            index = neighbour_tokens.long()[..., None].expand(-1, -1, -1, NUM_GROUPS)
+            scores = by_token.gather(1, index)
+        else:
+            keys = _grouped(self.key(retrieved))  # (B, K, L, G, D/G)
+            scores = torch.einsum("blgd,bklgd->bklg", asked, keys)
+        return scores / asked.shape[-1] ** 0.5
+
+
+def _grouped(x: Tensor) -> Tensor:
+    return x.unflatten(-1, (NUM_GROUPS, -1))
+
+
+def _mix_codebook(
+    votes: Float[Tensor, "B L G"], codebook: Float[Tensor, "V L D"]
+) -> Float[Tensor, "B L D"]:
+    """Weighted embeddings of neighbours that carry REF or ALT: a line between the two.
+
+    Padding carries neither; its states reach nothing that is scored.
+    """
+    ref, alt = _grouped(codebook[tokens.REF]), _grouped(codebook[tokens.ALT])  # (L, G, D/G)
+    return (ref + votes[..., None].to(ref.dtype) * (alt - ref)).flatten(-2)
+
+
+def _mix_dense(
+    weights: Float[Tensor, "B K L G"], retrieved: Float[Tensor, "B K L D"]
+) -> Float[Tensor, "B L D"]:
+    """Weighted sum of gathered embeddings."""
+    mixed = torch.einsum("bklg,bklgd->blgd", weights.to(retrieved.dtype), _grouped(retrieved))
+    return mixed.flatten(-2)

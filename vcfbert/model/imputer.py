@@ -1,0 +1,150 @@
+"""The whole network, top to bottom.
+
+    tokens -> encoder -> emb_fusion -+
+                                     +-> rag_fusion -> transformer -> heads -> logits
+    references ------> emb_fusion ---+
+
+B query haplotypes (two of each person, side by side), K neighbours, L sites in a window,
+D embedding width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vcfbert.config import ModelConfig
+from vcfbert.model.embedding import EmbeddingFusion, Encoder, SiteFeatures
+from vcfbert.model.fusion import NUM_GROUPS, RagFusion
+from vcfbert.model.transformer import Block, rotary_rotation
+
+NUM_GENOTYPES = 3
+
+
+@dataclass(frozen=True)
+class Logits:
+    """Unnormalised log probabilities.
+
+    haplotype  REF or ALT of each query haplotype
+    genotype   0, 1 or 2 ALT copies of each person
+    """
+
+    haplotype: Float[Tensor, "B L 2"]
+    genotype: Float[Tensor, "people L 3"]
+
+
+class Imputer(nn.Module):
+    """Retrieval-augmented BERT over the sites of one window.
+
+    Each haplotype is a sequence of its own and finds its own neighbours; the two of a person meet
+    in the genotype head. Which of a person's haplotypes comes first in a VCF means nothing, so the
+    heads of haplotypes 1 and 2 share their weights and the genotype head is symmetric.
+    """
+
+    def __init__(self, settings: ModelConfig) -> None:
+        super().__init__()
+        width = settings.width
+        self.settings = settings
+        self.encoder = Encoder(width)
+        self.emb_fusion = EmbeddingFusion(width)
+        self.rag_fusion = RagFusion(width, settings.fusion)
+        self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.num_layers))
+        self.norm = nn.LayerNorm(width)
+        self.haplotype_head = nn.Linear(width, 2)
+        self.copy_gate = nn.Linear(width, NUM_GROUPS + 1) if settings.copy_skip else None
+        self.genotype_in = nn.Linear(2 * width, width)
+        self.genotype_out = nn.Linear(width, NUM_GENOTYPES)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Set every initial value; the same generator gives the same network."""
+        for name, parameter in sorted(self.named_parameters()):
+            if name.endswith("norm.weight"):
+                nn.init.ones_(parameter)
+            elif parameter.dim() < 2:
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.normal_(parameter, std=0.02, generator=generator)
+        self._initialise_special(generator)
+
+    def _initialise_special(self, generator: torch.Generator) -> None:
+        """Depart from the general rule where a start from copying needs it."""
+        # Raw embeddings of unit size, so that squared distances start near 1 a mismatch.
+        nn.init.normal_(
+            self.encoder.token.weight, std=self.settings.width**-0.5, generator=generator
+        )
+        residual = (2 * max(len(self.blocks), 1)) ** -0.5 * 0.02
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            nn.init.normal_(block.attention_out.weight, std=residual, generator=generator)
+            nn.init.normal_(block.feedforward_out.weight, std=residual, generator=generator)
+        self.rag_fusion.initialise_copying()
+        if self.copy_gate is not None:
+            # The output starts as the neighbours' vote: the correction is zero.
+            nn.init.zeros_(self.haplotype_head.weight)
+            nn.init.zeros_(self.copy_gate.weight)
+        nn.init.zeros_(self.genotype_out.weight)
+
+    def forward(
+        self,
+        query_tokens: Int[Tensor, "B L"],
+        features: SiteFeatures,
+        neighbour_tokens: Int[Tensor, "B K L"],
+        retrieved: Float[Tensor, "V L D"] | Float[Tensor, "B K L D"],
+    ) -> Logits:
+        """Predict every site of one window.
+
+        query_tokens      under the mask; rows 2 i and 2 i + 1 are one person
+        neighbour_tokens  complete tokens of each row's neighbours
+        retrieved         raw complete embeddings of the neighbours, or the codebook of the
+                          window that they are gathered from
+        """
+        query = self.emb_fusion(self.encoder(query_tokens, features), features)  # (B, L, D)
+        references = self.emb_fusion(retrieved, features)
+        fused = self.rag_fusion(query, query_tokens, neighbour_tokens, references, features)
+        states = self.transform(fused.states, features)
+        haplotype = self.haplotype_head(states).float()
+        if self.copy_gate is not None:
+            haplotype = haplotype + self._copied(states, fused.votes)
+        return Logits(haplotype=haplotype, genotype=self._genotype(states, haplotype))
+
+    def transform(
+        self, states: Float[Tensor, "B L D"], features: SiteFeatures
+    ) -> Float[Tensor, "B L D"]:
+        """Run the transformer and the last norm."""
+        head_width = self.settings.width // self.settings.num_heads
+        rotation = rotary_rotation(states.shape[1], head_width, states.device)
+        is_site = None if features.is_full else features.is_site
+        for block in self.blocks:
+            states = block(states, rotation, is_site)
+        return self.norm(states)
+
+    def _copied(self, states: Tensor, votes: Float[Tensor, "B L G"]) -> Float[Tensor, "B L 2"]:
+        """Log odds of the neighbours' alleles: a gated mean over groups, scaled."""
+        assert self.copy_gate is not None
+        gate = self.copy_gate(states).float()
+        mean = (gate[..., :NUM_GROUPS].softmax(dim=-1) * votes).sum(dim=-1)
+        log_odds = mean * torch.exp(gate[..., NUM_GROUPS])
+        return torch.stack([-log_odds / 2, log_odds / 2], dim=-1)
+
+    def _genotype(self, states: Tensor, haplotype: Tensor) -> Float[Tensor, "people L 3"]:
+        """Two independent haplotypes' genotype, corrected by both states."""
+        first, second = states[0::2], states[1::2]
+        both = torch.cat([first + second, (first - second).abs()], dim=-1)
+        correction = self.genotype_out(functional.gelu(self.genotype_in(both))).float()
+        log_probability = functional.log_softmax(haplotype, dim=-1)
+        one, two = log_probability[0::2], log_probability[1::2]
+        ref_ref = one[..., 0] + two[..., 0]
+        mixed = torch.logaddexp(one[..., 0] + two[..., 1], one[..., 1] + two[..., 0])
+        alt_alt = one[..., 1] + two[..., 1]
+        return torch.stack([ref_ref, mixed, alt_alt], dim=-1) + correction
+
+
+def build(settings: ModelConfig, seed: int) -> Imputer:
+    """Return a network with initial weights drawn from the seed."""
+    model = Imputer(settings)
+    model.initialise(torch.Generator().manual_seed(seed))
+    return model

@@ -1,0 +1,238 @@
+"""`vcfbert train`: panel, masks, embeddings and index in, a run folder out.
+
+W windows, L sites in a window.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.tensorboard import SummaryWriter
+
+from vcfbert.config import Config
+from vcfbert.domain import sites as site_tables
+from vcfbert.errors import ConfigError, InputError, StoreError
+from vcfbert.pipelines import epochs, references
+from vcfbert.pipelines.epochs import Session
+from vcfbert.pipelines.references import IndexOptions
+from vcfbert.progress import Progress
+from vcfbert.retrieval.index import IndexReader, open_index
+from vcfbert.storage import embeddings
+from vcfbert.storage.masks import read_masks
+from vcfbert.storage.panel import PanelReader, open_panel
+from vcfbert.storage.workspace import Workspace
+from vcfbert.training import checkpoints, devices, encoding, loop, runs
+from vcfbert.training.loop import TrainState
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What changes with the machine or the run."""
+
+    name: str
+    """Folder of the run below `runs/`."""
+
+    resume: bool = False
+    """Go on from the last checkpoint."""
+
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+    threads: int | None = None
+    """CPU threads; None leaves PyTorch's choice."""
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    """How a run ended."""
+
+    run: Path
+    parameters: int
+    epochs: int
+    steps: int
+    seconds: float
+    stopped_by: str
+    best_epoch: int
+    best: dict[str, Any]
+    wait_share: float
+
+    def lines(self) -> list[str]:
+        """Return sentences for a person."""
+        best = self.best
+        return [
+            f"Trained {self.parameters:,} parameters for {self.epochs} epochs, {self.steps:,} "
+            f"steps, {self.seconds:.0f} s; stopped by {self.stopped_by}.",
+            f"Best epoch {self.best_epoch}: validation F1 {best['val_f1']:.4f} "
+            f"(rare {best['val_rare_f1']:.4f}, common {best['val_common_f1']:.4f}), "
+            f"loss {best['val_loss']:.5f}.",
+            f"The network waited for batches {100 * self.wait_share:.1f} % of the time.",
+            f"Run folder: {self.run}",
+        ]
+
+
+def train(
+    workspace: Workspace,
+    settings: Config | None,
+    options: TrainOptions,
+    *,
+    progress: Progress,
+    overwrite: bool = False,
+) -> TrainSummary:
+    """Train a new run, or go on with one.
+
+    settings  None only with `options.resume`: what the run saved
+
+    Raises StoreError where the panel is missing or an input is stale, ConfigError where settings
+    do not fit the data, DeviceError where the machine lacks what they ask for.
+    """
+    run = workspace.run(options.name)
+    device = devices.choose_device(options.device)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    with ExitStack() as stack:
+        panel = stack.enter_context(open_panel(workspace.panel))
+        index = _open_index(workspace, panel, progress, stack)
+        parents = {"panel": panel.fingerprint, "index": index.fingerprint}
+        state, settings = _begin(run, settings, options, parents, device, overwrite)
+        first = _first_embeddings(workspace, run, settings, panel, index, progress)
+        fixed = _fixed_masks(workspace, settings, index)
+        writer = SummaryWriter(str(run / "tensorboard"), purge_step=state.step)
+        stack.callback(writer.close)
+        session = Session(
+            run=run,
+            settings=settings,
+            panel=panel,
+            index=index,
+            parents=parents,
+            train_people=panel.samples.people(site_tables.TRAIN),
+            validation_people=_validation_people(panel),
+            fixed_masks=fixed,
+            first_embeddings=first,
+            progress=progress,
+            writer=writer,
+        )
+        stopped_by = epochs.run_epochs(session, state)
+    return _summarise(run, state, stopped_by)
+
+
+def _validation_people(panel: PanelReader) -> NDArray[np.int64]:
+    people = panel.samples.people(site_tables.VALIDATION)
+    if len(people) == 0:
+        raise InputError(
+            f"{panel.path} has no validation people, so training cannot tell when to stop. "
+            "Prepare it again with --validation-fraction above 0."
+        )
+    return people
+
+
+def _open_index(
+    workspace: Workspace, panel: PanelReader, progress: Progress, stack: ExitStack
+) -> IndexReader:
+    """Open the newest index; an exact one is built where there is none, for it takes a moment."""
+    if not workspace.versions("indexes"):
+        progress.note("No index in the workspace yet: building the exact one.")
+        references.build_index(workspace, IndexOptions(), progress=progress)
+    return stack.enter_context(open_index(workspace.newest("indexes"), panel.fingerprint))
+
+
+def _begin(
+    run: Path,
+    settings: Config | None,
+    options: TrainOptions,
+    parents: dict[str, str],
+    device: torch.device,
+    overwrite: bool,
+) -> tuple[TrainState, Config]:
+    """Return a new state, or the one a run stopped in."""
+    if not options.resume:
+        assert settings is not None, "a new run needs settings"
+        state = loop.new_state(settings, device)
+        runs.create(run, settings, parents, overwrite=overwrite)
+        return state, settings
+    checkpoint = runs.reopen(run, settings)
+    for name, fingerprint in parents.items():
+        if checkpoint.parents[name] != fingerprint:
+            raise StoreError(
+                f"The run {run.name} was trained on another {name} than the one in this workspace, "
+                "so it cannot go on. Start a new run with --run."
+            )
+    state = loop.new_state(checkpoint.settings, device)
+    _restore(state, checkpoint)
+    return state, checkpoint.settings
+
+
+def _restore(state: TrainState, checkpoint: checkpoints.Checkpoint) -> None:
+    """Put a checkpoint's weights, moments, counters and sums into a new state."""
+    checkpoints.load_weights(state.model, checkpoint.weights_file)
+    if checkpoint.optimizer_file is not None:
+        moments = checkpoints.load_tensors(checkpoint.optimizer_file)
+        checkpoints.restore_optimizer(state.optimizer, moments)
+    state.restore_counters(checkpoint.state)
+
+
+def _fixed_masks(
+    workspace: Workspace, settings: Config, index: IndexReader
+) -> NDArray[np.bool_] | None:
+    """Return the one mask a dense index can be searched under; None for an exact index."""
+    if index.kind != "dense":
+        return None
+    if settings.refresh.masks_every or settings.refresh.embeddings_every:
+        raise ConfigError(
+            f"{index.path} is a dense index, which answers under one mask and one encoding only. "
+            "Set refresh.masks_every=0 and refresh.embeddings_every=0, or build an exact one: "
+            "vcfbert build-index --kind exact --force"
+        )
+    for version in workspace.versions("masks"):
+        mask = read_masks(workspace.version("masks", version))
+        if mask.fingerprint == index.parents["masks"]:
+            return mask.is_masked
+    raise StoreError.stale(index.path, parent="mask version", made_by="build-index --kind dense")
+
+
+def _first_embeddings(
+    workspace: Workspace,
+    run: Path,
+    settings: Config,
+    panel: PanelReader,
+    index: IndexReader,
+    progress: Progress,
+) -> Path:
+    """Return the references as the initial weights encode them.
+
+    The newest store of the workspace serves where it was made by those weights; otherwise the run
+    makes its own, which takes a moment with the codebook layout.
+    """
+    encoder = encoding.new_encoder(settings)
+    if workspace.versions("embeddings"):
+        path = workspace.newest("embeddings")
+        with embeddings.open_embeddings(path) as reader:
+            is_same_panel = reader.panel_fingerprint == panel.fingerprint
+            if is_same_panel and reader.encoder_fingerprint == (
+                encoding.encoder_fingerprint(encoder)
+            ):
+                return path
+        progress.note(f"{path} holds other weights or another panel; encoding with this run's own.")
+    own = epochs.own_embeddings(run, 0)
+    epochs.encode(own, encoder, panel, index)
+    return own
+
+
+def _summarise(run: Path, state: TrainState, stopped_by: str) -> TrainSummary:
+    best = next((row for row in state.history if row["epoch"] == state.best_epoch), {})
+    return TrainSummary(
+        run=run,
+        parameters=sum(p.numel() for p in state.model.parameters()),
+        epochs=state.epoch,
+        steps=state.step,
+        seconds=state.seconds,
+        stopped_by=stopped_by,
+        best_epoch=state.best_epoch,
+        best=best,
+        wait_share=state.wait_seconds / max(state.seconds, 1e-9),
+    )

@@ -1,0 +1,151 @@
+"""Tokens, masks and neighbours to one Batch.
+
+B query haplotypes, K neighbours, L sites in a window, D embedding width, V vocabulary,
+W windows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.config import RetrievalConfig
+from vcfbert.domain import sites as site_tables
+from vcfbert.domain import tokens
+from vcfbert.retrieval import similarity
+from vcfbert.retrieval.candidates import nearest
+from vcfbert.retrieval.index import IndexReader, Query
+from vcfbert.storage.embeddings import EmbeddingsReader
+from vcfbert.storage.panel import PanelReader
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some people's haplotypes in one window, and what was retrieved for them.
+
+    people            (B / 2,) panel indexes; rows 2 i and 2 i + 1 are the haplotypes of people[i]
+    labels            (B, L) true tokens
+    query_tokens      (B, L) what the model may see of them
+    is_hidden         (B, L) True where we hid an observed allele: the sites that are scored
+    neighbours        (B, K) panel haplotypes, nearest first
+    neighbour_tokens  (B, K, L) complete tokens of the neighbours
+    distances         (B, K) squared distance in the raw embedding space under the mask
+    codebook          (V, L, D) the window's raw embeddings; None with the dense layout
+    retrieved         (B, K, L, D) complete embeddings of the neighbours; None with a codebook
+    """
+
+    window: int
+    people: NDArray[np.int64]
+    labels: NDArray[np.uint8]
+    query_tokens: NDArray[np.uint8]
+    is_hidden: NDArray[np.bool_]
+    neighbours: NDArray[np.int64]
+    neighbour_tokens: NDArray[np.uint8]
+    distances: NDArray[np.float32]
+    codebook: NDArray[np.float32] | None
+    retrieved: NDArray[np.float32] | None
+
+    def gathered(self) -> NDArray[np.float32]:
+        """(B, K, L, D) complete embeddings of the neighbours, whichever the layout."""
+        if self.retrieved is not None:
+            return self.retrieved
+        assert self.codebook is not None
+        return self.codebook[self.neighbour_tokens, np.arange(self.codebook.shape[1])]
+
+
+class BatchMaker:
+    """Turns (window, people, mask) into a Batch; holds open stores and no genotypes."""
+
+    def __init__(
+        self,
+        panel: PanelReader,
+        index: IndexReader,
+        embeddings: EmbeddingsReader,
+        settings: RetrievalConfig,
+    ) -> None:
+        """Take open readers; they stay the caller's to close."""
+        self.panel = panel
+        self.index = index
+        self.embeddings = embeddings
+        self.settings = settings
+        self._row_of = np.full(2 * len(panel.samples), -1, dtype=np.int64)
+        self._row_of[index.reference_haplotypes] = np.arange(len(index.reference_haplotypes))
+
+    def make(self, window: int, people: NDArray[np.int64], is_masked: NDArray[np.bool_]) -> Batch:
+        """Retrieve for both haplotypes of each person under one mask.
+
+        is_masked  (L,) True where hidden
+        """
+        haplotypes = site_tables.haplotypes_of(people)
+        labels = self.panel.tokens(window, haplotypes)
+        query_tokens = tokens.hide(labels, is_masked)
+        hits = nearest(
+            self.index.window(window),
+            self._query(window, query_tokens),
+            self.settings.num_neighbours,
+            self._excluded(people),
+        )
+        return self._assemble(window, people, labels, query_tokens, hits.rows, hits.distances)
+
+    def nearest_by_hamming(
+        self, window: int, people: NDArray[np.int64], query_tokens: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        """(B, L) complete tokens of the haplotype that differs at the fewest visible sites."""
+        weights = np.ones(self.panel.length, dtype=np.float32)
+        query = Query(tokens=query_tokens, weights=weights, masked_embeddings=None)
+        hits = nearest(self.index.window(window), query, 1, self._excluded(people))
+        return self.panel.tokens(window, self.index.reference_haplotypes[hits.rows[:, 0]])
+
+    def _query(self, window: int, query_tokens: NDArray[np.uint8]) -> Query:
+        """What the index is asked: site weights, or masked embeddings for a dense index."""
+        if self.index.kind == "dense":
+            rows = np.zeros(len(query_tokens), dtype=np.int64)
+            codebook = self.embeddings.codebook(window)
+            del rows
+            site = np.arange(codebook.shape[1])
+            return Query(
+                tokens=query_tokens,
+                weights=similarity.site_weights(codebook),
+                masked_embeddings=codebook[query_tokens, site],
+            )
+        if self.settings.learned_similarity:
+            weights = similarity.site_weights(self.embeddings.codebook(window))
+        else:
+            weights = np.ones(self.panel.length, dtype=np.float32)
+        return Query(tokens=query_tokens, weights=weights, masked_embeddings=None)
+
+    def _excluded(self, people: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(B, 2) index rows that a query must not find: its own and its sibling's; -1 for none."""
+        if not self.settings.exclude_same_sample:
+            return np.full((2 * len(people), 2), -1, dtype=np.int64)
+        own = self._row_of[site_tables.haplotypes_of(people)].reshape(-1, 2)
+        return np.repeat(own, 2, axis=0)
+
+    def _assemble(
+        self,
+        window: int,
+        people: NDArray[np.int64],
+        labels: NDArray[np.uint8],
+        query_tokens: NDArray[np.uint8],
+        rows: NDArray[np.int64],
+        distances: NDArray[np.float32],
+    ) -> Batch:
+        neighbours = self.index.reference_haplotypes[rows]
+        flat = self.panel.tokens(window, neighbours.ravel())
+        is_dense = self.embeddings.layout == "dense"
+        complete = self.embeddings.complete(window, rows.ravel(), flat) if is_dense else None
+        shape = (*neighbours.shape, self.panel.length)
+        return Batch(
+            window=window,
+            people=people,
+            labels=labels,
+            query_tokens=query_tokens,
+            is_hidden=(query_tokens == tokens.MASK),
+            neighbours=neighbours,
+            neighbour_tokens=flat.reshape(shape),
+            distances=distances,
+            codebook=None if is_dense else self.embeddings.codebook(window),
+            retrieved=None if complete is None else complete.reshape(*shape, -1),
+        )

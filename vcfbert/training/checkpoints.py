@@ -1,0 +1,205 @@
+"""Weights with the config and fingerprints they need, as safetensors and JSON, never pickles.
+
+    RUN/checkpoints/step-00000500.safetensors            weights
+    RUN/checkpoints/step-00000500.optimizer.safetensors  AdamW moments
+    RUN/checkpoints/last.json, best.json                 where a run stands and its files
+
+A JSON file is replaced in one step after the files it names are on the disk, so a run that is
+killed at any moment has a last checkpoint that is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from vcfbert import config
+from vcfbert.config import Config
+from vcfbert.domain import tokens
+from vcfbert.errors import StoreError
+from vcfbert.model import imputer
+from vcfbert.model.embedding import Encoder
+from vcfbert.model.imputer import Imputer
+from vcfbert.storage import stores
+
+FORMAT_VERSION = 1
+Which = Literal["best", "last"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The JSON half of a checkpoint.
+
+    parents  fingerprints of the panel and the encoder the run stands on
+    state    counters and sums of the training loop
+    """
+
+    settings: Config
+    parents: dict[str, str]
+    state: dict[str, Any]
+    weights_file: Path
+    optimizer_file: Path | None
+
+
+def save(
+    run: Path,
+    which: Which,
+    *,
+    settings: Config,
+    parents: dict[str, str],
+    state: dict[str, Any],
+    weights: dict[str, Tensor],
+    optimizer: dict[str, Tensor] | None,
+) -> None:
+    """Write a checkpoint and drop the files that neither `last` nor `best` names any more."""
+    folder = run / "checkpoints"
+    stem = f"step-{state['step']:08d}"
+    files = {"weights": _write_tensors(folder / f"{stem}.safetensors", weights)}
+    if optimizer is not None:
+        files["optimizer"] = _write_tensors(folder / f"{stem}.optimizer.safetensors", optimizer)
+    record = {
+        "format_version": FORMAT_VERSION,
+        "vocabulary": list(tokens.NAMES),
+        "files": files,
+        "parents": parents,
+        "state": state,
+        "config": config.to_dict(settings),
+    }
+    stores.write_file(folder / f"{which}.json", json.dumps(record, indent=1).encode())
+    _drop_unnamed(folder)
+
+
+def read(run: Path, which: Which) -> Checkpoint:
+    """Read and check the JSON half.
+
+    Raises StoreError where there is none, or where it is of another format or vocabulary.
+    """
+    path = run / "checkpoints" / f"{which}.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"The run {run} has no {which} checkpoint. "
+            f"Train it with: vcfbert train --run {run.name}"
+        ) from error
+    except (ValueError, OSError) as error:
+        raise StoreError(f"{path} is damaged ({error}). Train the run again.") from error
+    try:
+        _check_format(path, record)
+        files = record["files"]
+        optimizer = files.get("optimizer")
+        return Checkpoint(
+            settings=config.from_dict(record["config"], source=str(path)),
+            parents=dict(record["parents"]),
+            state=dict(record["state"]),
+            weights_file=_verified(path.parent, files["weights"]),
+            optimizer_file=None if optimizer is None else _verified(path.parent, optimizer),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"{path} lacks {error}; it is damaged. Train the run again.") from error
+
+
+def load_model(run: Path, which: Which = "best") -> tuple[Imputer, Config]:
+    """Return the network of a checkpoint, on the CPU and in eval mode, and its settings."""
+    checkpoint = read(run, which)
+    model = imputer.build(checkpoint.settings.model, checkpoint.settings.seed)
+    load_weights(model, checkpoint.weights_file)
+    return model.eval(), checkpoint.settings
+
+
+def load_encoder(run: Path, which: Which = "best") -> Encoder:
+    """Return the encoder of a checkpoint, in eval mode."""
+    return load_model(run, which)[0].encoder
+
+
+def load_weights(model: Imputer, path: Path) -> None:
+    """Load weights; StoreError naming the first tensor that does not fit."""
+    weights = load_tensors(path)
+    expected = model.state_dict()
+    for name in sorted(expected.keys() | weights.keys()):
+        found = tuple(weights[name].shape) if name in weights else "nothing"
+        needed = tuple(expected[name].shape) if name in expected else "nothing"
+        if found != needed:
+            raise StoreError(f"{path} has {found} for {name}, but the network needs {needed}.")
+        if not bool(torch.isfinite(weights[name]).all()):
+            raise StoreError(f"{path} has a NaN or an infinity in {name}. Use another checkpoint.")
+    model.load_state_dict(weights)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file; StoreError where it is damaged."""
+    try:
+        return safetensors.torch.load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}). Use another checkpoint.") from error
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Flatten an optimizer's state to named tensors."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{index}.{key}": value.detach().cpu().contiguous()
+        for index, moments in state.items()
+        for key, value in moments.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` took."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in flat.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _write_tensors(path: Path, named: dict[str, Tensor]) -> dict[str, str]:
+    content = safetensors.torch.save(named)
+    stores.write_file(path, content)
+    return {"name": path.name, "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _verified(folder: Path, entry: dict[str, str]) -> Path:
+    """Return the path of a file whose content is what was written."""
+    path = folder / Path(entry["name"]).name
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise StoreError(f"Cannot read the checkpoint file {path}: {error.strerror}.") from error
+    if digest != entry["sha256"]:
+        raise StoreError(f"{path} is damaged: its SHA-256 is not the one that was written.")
+    return path
+
+
+def _check_format(path: Path, record: dict[str, Any]) -> None:
+    if record["format_version"] != FORMAT_VERSION:
+        raise StoreError(
+            f"{path} has format version {record['format_version']}, but this vcfbert reads version "
+            f"{FORMAT_VERSION}. Train the run again."
+        )
+    if record["vocabulary"] != list(tokens.NAMES):
+        raise StoreError(
+            f"{path} was trained with the vocabulary {record['vocabulary']}, but this vcfbert has "
+            f"{list(tokens.NAMES)}. Train the run again."
+        )
+
+
+def _drop_unnamed(folder: Path) -> None:
+    named = set()
+    for which in ("last", "best"):
+        path = folder / f"{which}.json"
+        if path.exists():
+            files = json.loads(path.read_text(encoding="utf-8"))["files"]
+            named |= {entry["name"] for entry in files.values()}
+    for path in folder.glob("step-*.safetensors"):
+        if path.name not in named:
+            path.unlink()

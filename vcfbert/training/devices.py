@@ -1,0 +1,55 @@
+"""Which device and which number format a run uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from vcfbert.errors import DeviceError
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Number format of the forward pass; weights and optimizer stay in float32."""
+
+    dtype: torch.dtype
+
+    @property
+    def is_mixed(self) -> bool:
+        """True where autocast is on."""
+        return self.dtype != torch.float32
+
+    @property
+    def needs_scaler(self) -> bool:
+        """True for float16, whose small gradients would vanish unscaled."""
+        return self.dtype == torch.float16
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes a CUDA device where there is one. DeviceError where the asked one is absent."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"Unknown device {name!r}. Use auto, cpu, cuda or cuda:N.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(
+            f"--device {name} was asked for, but PyTorch sees no CUDA device here. "
+            "Use --device cpu or auto."
+        )
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"--device {name} is not supported. Use auto, cpu, cuda or cuda:N.")
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """`auto`: bf16 on a GPU that has it, else fp16 on a GPU, fp32 on a CPU."""
+    if name == "auto":
+        if device.type != "cuda":
+            return Precision(torch.float32)
+        return Precision(torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
+    if name == "fp16" and device.type != "cuda":
+        raise DeviceError("training.precision = fp16 needs a GPU. Use bf16, fp32 or auto.")
+    return Precision({"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name])

@@ -1,0 +1,38 @@
+"""From encoder weights to the raw embeddings of a window, as arrays a store can keep.
+
+L sites in a window, D embedding width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vcfbert.config import Config
+from vcfbert.model import imputer
+from vcfbert.model.embedding import Encoder
+from vcfbert.storage import stores
+from vcfbert.storage.panel import PanelReader
+from vcfbert.training import features
+
+
+def new_encoder(settings: Config) -> Encoder:
+    """Return the encoder of a network with the initial weights of these settings and seed."""
+    return imputer.build(settings.model, settings.seed).encoder.eval()
+
+
+@torch.no_grad()
+def window_codebook(encoder: Encoder, panel: PanelReader, window: int) -> NDArray[np.float32]:
+    """(V, L, D) raw embedding of every token at every site, in float32 on the CPU."""
+    where = next(encoder.parameters()).device
+    codebook = encoder.codebook(features.of_window(panel, window).to(where))
+    return codebook.float().cpu().numpy()
+
+
+def encoder_fingerprint(encoder: Encoder) -> str:
+    """Hash of the weights, to tell whether embeddings were made by this encoder."""
+    parts: list[str | NDArray[np.float32]] = []
+    for name, value in sorted(encoder.state_dict().items()):
+        parts += [name, value.detach().float().cpu().numpy()]
+    return stores.fingerprint(*parts)

@@ -1,0 +1,196 @@
+"""What a training step needs, measured without the memory: shapes, parameters, bytes.
+
+The network runs forward and backward on fake tensors, which have shapes and lifetimes but no
+content, so that a laptop can say what an 80 GB GPU would hold. Kernels' own scratch space and the
+allocator's gaps are not seen.
+
+B query haplotypes (two a person), K neighbours, L sites in a window, D embedding width,
+V vocabulary.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from vcfbert.config import Config, ModelConfig
+from vcfbert.domain import tokens
+from vcfbert.model.embedding import SiteFeatures
+from vcfbert.model.imputer import Imputer, Logits
+from vcfbert.training import loop
+from vcfbert.training.tensors import BatchTensors
+
+BYTES_OF_FLOAT32 = 4
+ADAMW_STATES = 2
+
+
+@dataclass(frozen=True)
+class StepMemory:
+    """Bytes of one training step at its fullest moment.
+
+    activations  everything that is neither weight, gradient nor optimizer state: what backward
+                 needs, half-precision copies of the weights, the batch and temporaries
+    """
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """Bytes in all."""
+        return self.weights + self.gradients + self.optimizer + self.activations
+
+
+def count_parameters(settings: ModelConfig) -> dict[str, int]:
+    """Parameters of each part of the network, without allocating any."""
+    with torch.device("meta"):
+        model = Imputer(settings)
+    counts: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        part = name.split(".")[0]
+        counts[part] = counts.get(part, 0) + parameter.numel()
+    return counts
+
+
+def measure_step(settings: Config, length: int, batch_size: int, *, half: bool) -> StepMemory:
+    """Run one step of `batch_size` people on fake tensors and take the peak of live bytes.
+
+    length  L
+    half    matrix products in bf16, as autocast does on a GPU
+    """
+    with FakeTensorMode():
+        model = Imputer(settings.model)
+        weights = BYTES_OF_FLOAT32 * sum(p.numel() for p in model.parameters())
+        for parameter in model.parameters():  # from the second batch of an accumulation on
+            parameter.grad = torch.zeros_like(parameter)
+        with LiveBytes() as live:
+            batch, features = _inputs(settings, length, batch_size)
+            with _autocast(half):
+                logits = _forward(model, batch, features)
+            loop.total_loss(logits, batch, settings.loss).backward()
+    return StepMemory(
+        weights=weights,
+        gradients=weights,
+        optimizer=ADAMW_STATES * weights,
+        activations=live.peak,
+    )
+
+
+def observe_shapes(
+    settings: Config, length: int, batch_size: int
+) -> list[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of what each part of the network returned in a forward pass."""
+    seen: list[tuple[str, tuple[int, ...]]] = []
+    with FakeTensorMode(), torch.no_grad():
+        model = Imputer(settings.model)
+        parts: list[tuple[str, nn.Module]] = [
+            ("encoder", model.encoder),
+            ("emb_fusion", model.emb_fusion),
+            ("rag_fusion", model.rag_fusion),
+            *((f"block {number}", block) for number, block in enumerate(model.blocks, 1)),
+            ("norm", model.norm),
+        ]
+        for name, part in parts:
+            part.register_forward_hook(_recorder(name, seen))
+        logits = _forward(model, *_inputs(settings, length, batch_size))
+    seen.append(("haplotype logits", tuple(logits.haplotype.shape)))
+    seen.append(("genotype logits", tuple(logits.genotype.shape)))
+    return seen
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of every storage born inside the block for as long as it lives."""
+
+    def __init__(self) -> None:
+        """Start from nothing."""
+        super().__init__()
+        self.peak = 0
+        self._now = 0
+        self._known: dict[int, weakref.ref[Any]] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run one operator and look at what it returned."""
+        before = {_key(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, Tensor) and _key(leaf) not in before:  # a view brings nothing new
+                self._add(leaf)
+        return out
+
+    def _add(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._known:
+            return
+        size = storage.nbytes()
+        self._known[key] = weakref.ref(storage, lambda _: self._remove(key, size))
+        self._now += size
+        self.peak = max(self.peak, self._now)
+
+    def _remove(self, key: int, size: int) -> None:
+        self._now -= size
+        del self._known[key]
+
+
+def _key(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _inputs(settings: Config, length: int, batch_size: int) -> tuple[BatchTensors, SiteFeatures]:
+    """Make a batch of the right shapes, with the codebook layout; called inside FakeTensorMode."""
+    rows, neighbours = 2 * batch_size, settings.retrieval.num_neighbours
+    batch = BatchTensors(
+        query=torch.zeros(rows, length, dtype=torch.uint8),
+        labels=torch.zeros(rows, length, dtype=torch.uint8),
+        is_hidden=torch.ones(rows, length, dtype=torch.bool),
+        neighbours=torch.zeros(rows, neighbours, length, dtype=torch.uint8),
+        distances=torch.zeros(rows, neighbours),
+        retrieved=torch.zeros(tokens.VOCABULARY_SIZE, length, settings.model.width),
+    )
+    features = SiteFeatures(
+        frequency=torch.zeros(length),
+        spread=torch.zeros(length),
+        cm=torch.zeros(length),
+        site_type=torch.zeros(length, dtype=torch.long),
+        is_site=torch.ones(length, dtype=torch.bool),
+        is_full=True,
+    )
+    return batch, features
+
+
+def _forward(model: Imputer, batch: BatchTensors, features: SiteFeatures) -> Logits:
+    logits: Logits = model(batch.query, features, batch.neighbours, batch.retrieved)
+    return logits
+
+
+@contextlib.contextmanager
+def _autocast(half: bool) -> Iterator[None]:
+    # Fake tensors of the CPU take the same fused attention as a GPU does: queries, keys, values,
+    # output and one number a row are kept, never the L x L weights.
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+        yield
+
+
+def _recorder(name: str, seen: list[tuple[str, tuple[int, ...]]]) -> Callable[..., None]:
+    def record(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        states = output if isinstance(output, Tensor) else output.states
+        seen.append((name, tuple(states.shape)))
+
+    return record

@@ -1,0 +1,77 @@
+"""A trained network over windows and people.
+
+B query haplotypes, L sites in a window, W windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vcfbert.model.imputer import Imputer
+from vcfbert.training import features, tensors
+from vcfbert.training.batches import BatchMaker
+
+
+@dataclass(frozen=True)
+class WindowPrediction:
+    """What the network says of some people in one window.
+
+    people                (n,) panel indexes
+    labels                (n, 2, L) true tokens
+    is_hidden             (n, 2, L) True where the model did not see an observed allele
+    alt_probability       (n, 2, L) probability of ALT on each haplotype
+    genotype_probability  (n, L, 3) probability of 0, 1, 2 ALT copies, from the genotype head
+    nearest               (n, 2, L) tokens of the Hamming-nearest reference haplotype
+    """
+
+    window: int
+    people: NDArray[np.int64]
+    labels: NDArray[np.uint8]
+    is_hidden: NDArray[np.bool_]
+    alt_probability: NDArray[np.float32]
+    genotype_probability: NDArray[np.float32]
+    nearest: NDArray[np.uint8]
+
+
+@torch.no_grad()
+def predict(
+    model: Imputer,
+    maker: BatchMaker,
+    people: NDArray[np.int64],
+    is_masked: NDArray[np.bool_],
+    *,
+    batch_size: int,
+    device: torch.device,
+) -> Iterator[WindowPrediction]:
+    """Impute `people` window by window, in batches of people.
+
+    is_masked  (W, L) True where hidden
+    """
+    model.eval().to(device)
+    for window in range(len(is_masked)):
+        site_features = features.of_window(maker.panel, window).to(device)
+        for first in range(0, len(people), batch_size):
+            chosen = people[first : first + batch_size]
+            batch = maker.make(window, chosen, is_masked[window])
+            inputs = tensors.to_device(batch, device)
+            logits = model(inputs.query, site_features, inputs.neighbours, inputs.retrieved)
+            nearest = maker.nearest_by_hamming(window, chosen, batch.query_tokens)
+            pairs = (len(chosen), 2, -1)
+            yield WindowPrediction(
+                window=window,
+                people=chosen,
+                labels=batch.labels.reshape(pairs),
+                is_hidden=batch.is_hidden.reshape(pairs),
+                alt_probability=_array(logits.haplotype.softmax(-1)[..., 1]).reshape(pairs),
+                genotype_probability=_array(logits.genotype.softmax(-1)),
+                nearest=nearest.reshape(pairs),
+            )
+
+
+def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
+    return tensor.float().cpu().numpy()

@@ -1,0 +1,106 @@
+"""The folder of a training run.
+
+RUN/config.toml       the resolved settings; feed them back with --config
+RUN/run.json          versions, seeds, fingerprints of panel and index
+RUN/metrics.csv       a row an epoch
+RUN/checkpoints/      see `checkpoints`
+RUN/embeddings/       encodings of the references that training made for itself
+RUN/tensorboard/      events
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import torch
+import zarr
+
+import vcfbert
+from vcfbert import config
+from vcfbert.config import Config
+from vcfbert.errors import ConfigError, StoreError
+from vcfbert.storage import stores
+from vcfbert.training import checkpoints
+
+# What may differ between a run and its continuation: how long it goes on, not what it computes.
+_EXTENSIBLE = {
+    "training.max_epochs",
+    "training.max_minutes",
+    "training.patience",
+    "training.checkpoint_every",
+    "training.log_every",
+}
+
+
+def create(run: Path, settings: Config, parents: dict[str, str], *, overwrite: bool) -> None:
+    """Make the folder of a new run; StoreError where one stands there and `overwrite` is off."""
+    if run.exists():
+        if not overwrite:
+            raise StoreError(
+                f"The run {run} already exists. Go on with it: vcfbert train --run {run.name} "
+                "--resume; or choose another --run; or pass --force to replace it."
+            )
+        shutil.rmtree(run)
+    stores.write_file(run / "config.toml", config.to_toml(settings).encode())
+    record = {"versions": versions(), "seed": settings.seed, "parents": parents}
+    stores.write_file(run / "run.json", json.dumps(record, indent=1).encode())
+
+
+def reopen(run: Path, settings: Config | None) -> checkpoints.Checkpoint:
+    """Return the last checkpoint of a run that is to go on.
+
+    settings  what the caller asks for now, None for what was saved. ConfigError names a setting
+              that would change what the run computes.
+    """
+    last = checkpoints.read(run, "last")
+    if settings is None:
+        return last
+    saved, asked = config.fields_of(last.settings), config.fields_of(settings)
+    for name, value in asked.items():
+        if name not in _EXTENSIBLE and saved[name] != value:
+            raise ConfigError(
+                f"The run {run.name} has {name} = {saved[name]!r}, so it cannot go on with "
+                f"{value!r}. Leave the setting out, or start a new run with --run."
+            )
+    return checkpoints.Checkpoint(
+        settings=settings,
+        parents=last.parents,
+        state=last.state,
+        weights_file=last.weights_file,
+        optimizer_file=last.optimizer_file,
+    )
+
+
+def write_metrics(run: Path, history: list[dict[str, Any]]) -> None:
+    """Write the whole CSV: a resumed run leaves no row of the epochs it repeats."""
+    if not history:
+        return
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: _short(v) for k, v in row.items()} for row in history)
+    stores.write_file(run / "metrics.csv", stream.getvalue().encode())
+
+
+def versions() -> dict[str, str]:
+    """Return what a run depends on beside its inputs."""
+    return {
+        "vcfbert": vcfbert.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "faiss": faiss.__version__,
+        "zarr": zarr.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value

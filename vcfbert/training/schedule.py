@@ -1,0 +1,74 @@
+"""The order of batches and the learning rate: pure functions, so that a run resumes exactly.
+
+W windows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.config import TrainingConfig
+
+_ORDER_STREAM = 71  # keeps the order's random stream apart from the masks'
+_COSINE_FLOOR = 0.1
+
+
+@dataclass(frozen=True)
+class Work:
+    """People whose haplotypes of one window make a batch."""
+
+    window: int
+    people: NDArray[np.int64]
+
+
+def plan_epoch(
+    people: NDArray[np.int64],
+    num_windows: int,
+    settings: TrainingConfig,
+    *,
+    seed: int,
+    epoch: int,
+) -> list[Work]:
+    """Every person in every window once, shuffled, cut to `batches_per_epoch` where that is set.
+
+    A batch holds one window, so that its codebook and its index are read once.
+    """
+    rng = np.random.default_rng([seed, _ORDER_STREAM, epoch])
+    plan = []
+    for window in range(num_windows):
+        order = rng.permutation(people)
+        plan += [
+            Work(window, order[first : first + settings.batch_size])
+            for first in range(0, len(order), settings.batch_size)
+        ]
+    shuffled = [plan[index] for index in rng.permutation(len(plan))]
+    return shuffled[: settings.batches_per_epoch or len(shuffled)]
+
+
+def plan_validation(
+    people: NDArray[np.int64], num_windows: int, settings: TrainingConfig
+) -> list[Work]:
+    """The same batches in every epoch, spread over the windows where not all are taken."""
+    plan = [
+        Work(window, people[first : first + settings.batch_size])
+        for first in range(0, len(people), settings.batch_size)
+        for window in range(num_windows)
+    ]
+    return plan[: settings.validation_batches or len(plan)]
+
+
+def learning_rate(settings: TrainingConfig, step: int, progress: float) -> float:
+    """Rate of an optimizer step.
+
+    step      0-based
+    progress  0 to 1, the part of the run that is over; only the cosine schedule looks at it
+    """
+    warmup = min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
+    if settings.schedule == "constant":
+        return settings.learning_rate * warmup
+    fall = 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
+    return settings.learning_rate * warmup * (_COSINE_FLOOR + (1 - _COSINE_FLOOR) * fall)
