@@ -30,7 +30,7 @@ def agreement_features(
 
     query       tokens under the mask: hidden sites neither match nor mismatch
     neighbours  complete tokens
-    returns     logs of: visible sites to the nearest mismatch, left and right; the same in
+    returns     logs of: visible sites without a mismatch, left and right, this one included; the same in
                 thousandths of a centimorgan; visible sites to the second mismatch, left and right;
                 mismatches in boxes around the site; mismatches in the window
     """
@@ -40,17 +40,17 @@ def agreement_features(
     right, right_second = (_mirror(index) for index in _last_two(mismatch.flip(-1)))
     seen = torch.nn.functional.pad(visible.cumsum(-1), (1, 0))  # (B, L + 1)
     seen = seen[:, None, :].expand(-1, mismatch.shape[1], -1)
-    here = seen[..., 1:]
+    before, through = seen[..., :-1], seen[..., 1:]
     cm = features.cm
     length = mismatch.shape[-1]
     counts = torch.nn.functional.pad(mismatch.cumsum(-1), (1, 0))  # (B, K, L + 1)
     lengths = [
-        here - seen.gather(-1, left + 1),
-        seen.gather(-1, right) - here,
+        through - seen.gather(-1, left + 1),
+        seen.gather(-1, right) - before,
         (cm - cm[left.clamp(min=0)]) * _PER_CM,
         (cm[right.clamp(max=length - 1)] - cm) * _PER_CM,
-        here - seen.gather(-1, left_second + 1),
-        seen.gather(-1, right_second) - here,
+        through - seen.gather(-1, left_second + 1),
+        seen.gather(-1, right_second) - before,
         counts[..., -1:].expand_as(mismatch),
     ]
     boxes = [_box(counts, radius) for radius in BOX_RADII]

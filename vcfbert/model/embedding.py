@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -42,7 +42,9 @@ class SiteFeatures:
     def to(self, device: torch.device) -> Self:
         """Return a copy on a device."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved = {k: x.to(device) for k, x in values.items() if isinstance(x, Tensor)}
+        moved: dict[str, Any] = {
+            k: x.to(device) for k, x in values.items() if isinstance(x, Tensor)
+        }
         return replace(self, **moved)
 
     def columns(self) -> Float[Tensor, "L F"]:

@@ -1,0 +1,42 @@
+"""The focal loss by hand."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+from torch.testing import assert_close
+
+from vcfbert.model import losses
+
+
+def test_gamma_zero_is_cross_entropy():
+    logits = torch.randn(3, 5, 2, generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([[0, 1, 0, 1, 1]] * 3)
+    counted = torch.ones(3, 5, dtype=torch.bool)
+    expected = functional.cross_entropy(logits.reshape(-1, 2), labels.reshape(-1))
+    assert_close(losses.focal(logits, labels, counted, 0.0), expected)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_the_loss_of_one_site_is_the_formula(gamma):
+    probability = 0.8
+    logits = torch.log(torch.tensor([[[1 - probability, probability]]]))
+    loss = losses.focal(logits, torch.tensor([[1]]), torch.tensor([[True]]), gamma)
+    expected = -((1 - probability) ** gamma) * math.log(probability)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_sites_that_are_not_counted_change_nothing():
+    logits = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([[0, 1, 2, 0], [2, 1, 0, 1]])
+    counted = torch.tensor([[True, False, True, False]] * 2)
+    other = torch.where(counted, labels, 3)  # PAD, say
+    one = losses.focal(logits, labels, counted, 2.0)
+    assert_close(losses.focal(logits, other, counted, 2.0), one)
+
+
+def test_nothing_counted_is_no_loss():
+    logits = torch.randn(1, 4, 2, generator=torch.Generator().manual_seed(1))
+    nothing = torch.zeros(1, 4, dtype=torch.bool)
+    assert losses.focal(logits, torch.zeros(1, 4), nothing, 2.0).item() == 0.0
