@@ -252,9 +252,10 @@ def train(
         from vcfbert.pipelines import fit
 
         chosen = settings.resolve(preset, config_path, set_, seed=seed, retrieve_k=retrieve_k)
+        is_asked = settings.is_given(preset, config_path, set_, seed, retrieve_k)
         summary = fit.train(
             Workspace(workspace),
-            chosen,
+            chosen if is_asked or not resume else None,  # a resumed run keeps what it saved
             fit.TrainOptions(
                 name=run or chosen.preset, resume=resume, device=device.value, threads=threads
             ),

@@ -49,3 +49,8 @@ def _base(preset: str | None, in_file: Mapping[str, Any], config_path: Path | No
         )
     # A file may also describe a system of its own under a name that is no preset.
     return presets.get(named) if named in presets.PRESETS else Config()
+
+
+def is_given(*values: object) -> bool:
+    """True where the user named any setting: none of the values is absent or an empty list."""
+    return any(value is not None and value != [] for value in values)

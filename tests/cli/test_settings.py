@@ -1,0 +1,72 @@
+"""Preset, file, --set and short flags, laid one over the other."""
+
+import pytest
+
+from vcfbert import config, presets
+from vcfbert.errors import ConfigError
+from vcfbert_cli import settings
+
+
+def write(folder, text):
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return path
+
+
+def test_without_anything_the_default_preset_is_meant():
+    assert settings.resolve(None, None, None) == presets.v18_large()
+
+
+def test_each_layer_covers_the_one_below(tmp_path):
+    path = write(tmp_path, "seed = 2\n[training]\nbatch_size = 3\nmax_epochs = 4\n")
+    chosen = settings.resolve(
+        "tiny", path, ["training.batch_size=5", "retrieval.num_neighbours=6"], seed=7, retrieve_k=8
+    )
+    assert chosen.preset == "tiny"
+    assert chosen.model == presets.tiny().model
+    assert chosen.training.max_epochs == 4
+    assert chosen.training.batch_size == 5
+    assert chosen.seed == 7
+    assert chosen.retrieval.num_neighbours == 8
+
+
+def test_a_saved_config_reads_back_as_itself(tmp_path):
+    saved = settings.resolve("v18-xl", None, ["model.width=96", "seed=5"])
+    path = write(tmp_path, config.to_toml(saved))
+    assert settings.resolve(None, path, None) == saved
+
+
+def test_a_file_may_describe_a_system_that_is_no_preset(tmp_path):
+    path = write(tmp_path, 'preset = "mine"\n[model]\nwidth = 64\nnum_heads = 4\n')
+    chosen = settings.resolve(None, path, None)
+    assert (chosen.preset, chosen.model.width) == ("mine", 64)
+
+
+@pytest.mark.parametrize(
+    ("preset", "text", "sets", "message"),
+    [
+        ("v99", "", [], "Unknown preset 'v99'"),
+        ("tiny", 'preset = "v18-xl"', [], "disagree"),
+        (None, "[model]\nwidht = 3", [], "mine.toml: unknown key 'model.widht'"),
+        (None, "[model", [], "not valid TOML"),
+        (None, "", ["model.width"], "--set takes section.key=value"),
+        (None, "", ["model.width=wide"], "--set: model.width takes int"),
+        (None, "", ["preset=tiny"], "--preset NAME"),
+    ],
+)
+def test_a_bad_setting_is_named(tmp_path, preset, text, sets, message):
+    with pytest.raises(ConfigError, match=r".") as caught:
+        settings.resolve(preset, write(tmp_path, text), sets)
+    assert message in str(caught.value)
+
+
+def test_a_flag_that_is_out_of_range_is_named_as_the_flag():
+    with pytest.raises(ConfigError, match="--retrieve-k"):
+        settings.resolve("tiny", None, None, retrieve_k=0)
+
+
+@pytest.mark.parametrize(
+    ("values", "given"), [((None, [], None), False), ((None, [], 0), True), (("tiny",), True)]
+)
+def test_given_means_that_anything_was_named(values, given):
+    assert settings.is_given(*values) is given
