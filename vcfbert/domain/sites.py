@@ -5,13 +5,60 @@ S sites, N people, H = 2 N haplotypes, P populations.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.errors import InputError
+
 TRAIN, VALIDATION, TEST = 0, 1, 2
 """Split codes, and the columns of `Sites.alt_count`."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A stretch of a contig; start and end are 1-based positions, both inside."""
+
+    contig: str
+    start: int = 1
+    end: int = 2**31 - 2
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `contig`, `contig:start-end` or `contig:start-`.
+
+        >>> Region.parse("chr20:1,000-2,000")
+        Region(contig='chr20', start=1000, end=2000)
+        """
+        match = re.fullmatch(r"([^:\s]+)(?::([\d,]+)-([\d,]*))?", text)
+        if match is None:
+            raise InputError(f"The region {text!r} is not of the form CONTIG:START-END.")
+        contig, start, end = match.groups()
+        region = cls(
+            contig,
+            int(start.replace(",", "")) if start else cls.start,
+            int(end.replace(",", "")) if end else cls.end,
+        )
+        if not 1 <= region.start <= region.end <= cls.end:
+            raise InputError(f"The region {text!r} must start at 1 or later and end after that.")
+        return region
+
+    def among(self, contigs: Sequence[str], *, source: str) -> Region:
+        """The same stretch under the name its contig has in a file; InputError if it has none."""
+        name = find_contig(self.contig, contigs)
+        if name is None:
+            raise InputError(
+                f"{source} has no contig {self.contig}, which the region names. It has "
+                f"{', '.join(contigs[:5]) or 'none in its header'}."
+            )
+        return Region(name, self.start, self.end)
+
+    def __str__(self) -> str:
+        return f"{self.contig}:{self.start}-{self.end}"
 
 
 @dataclass(frozen=True)
@@ -87,6 +134,30 @@ def haplotypes_of(people: NDArray[np.int64]) -> NDArray[np.int64]:
     array([6, 7, 0, 1])
     """
     return (2 * people[:, None] + np.arange(2)).ravel()
+
+
+def find_contig(name: str, contigs: Sequence[str]) -> str | None:
+    """The contig of that name, with or without `chr` before it; None where there is none.
+
+    >>> find_contig("chr20", ["19", "20"])
+    '20'
+    """
+    if name in contigs:
+        return name
+    bare = name.removeprefix("chr")
+    return next((contig for contig in contigs if contig.removeprefix("chr") == bare), None)
+
+
+def site_types(ref: Sequence[str], alt: Sequence[str]) -> NDArray[np.int8]:
+    """Codes of `storage.schema.SITE_TYPES` by the lengths of the two alleles.
+
+    >>> site_types(["A", "A", "AT", "AT"], ["G", "AC", "A", "GC"])
+    array([0, 1, 2, 3], dtype=int8)
+    """
+    before = np.fromiter(map(len, ref), dtype=np.int64, count=len(ref))
+    after = np.fromiter(map(len, alt), dtype=np.int64, count=len(alt))
+    is_single = (before == 1) & (after == 1)
+    return np.select([is_single, after > before, after < before], [0, 1, 2], 3).astype(np.int8)
 
 
 def has_labels(column: list[str]) -> bool:

@@ -42,6 +42,26 @@ def unpack(packed: NDArray[np.uint8], num_sites: int) -> NDArray[np.uint8]:
     return np.unpackbits(packed, axis=-1, count=num_sites, bitorder="little")
 
 
+def count_alt(packed: NDArray[np.uint8], groups: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """ALT copies at each site in groups of haplotypes.
+
+    packed   (S, ceil(H / 8)) the haplotypes' alleles at each site, packed
+    groups   (G, ceil(H / 8)) packed the same way, 1 where a haplotype belongs to the group
+    returns  (S, G)
+
+    >>> count_alt(pack(np.array([[1, 0, 1]], np.uint8)), pack(np.array([[1, 1, 0]], np.uint8)))
+    array([[1]], dtype=int32)
+    """
+    # Words of 64 haplotypes: a hundred times faster than adding bytes.
+    spare = -packed.shape[1] % 8
+    words = np.ascontiguousarray(np.pad(packed, ((0, 0), (0, spare)))).view(np.uint64)
+    masks = np.ascontiguousarray(np.pad(groups, ((0, 0), (0, spare)))).view(np.uint64)
+    counts = np.empty((len(packed), len(groups)), dtype=np.int32)
+    for group, mask in enumerate(masks):
+        counts[:, group] = np.bitwise_count(words & mask).sum(axis=1, dtype=np.int32)
+    return counts
+
+
 def pad(alleles: NDArray[np.uint8], length: int) -> NDArray[np.uint8]:
     """Alleles as tokens, PAD behind the last site.
 

@@ -6,12 +6,13 @@ S sites in the panel, W windows, L sites in a window. Ranges are half-open.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.errors import ConfigError
+from vcfbert.errors import ConfigError, InputError
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,18 @@ class Windows:
         return is_core
 
 
+@dataclass(frozen=True)
+class Segment:
+    """The core of a window made elsewhere; start and end are 1-based positions, both inside."""
+
+    contig: str
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        return f"{self.contig}:{self.start}-{self.end}"
+
+
 def cut(contig_of_site: NDArray[np.integer], length: int, flank: int) -> Windows:
     """Windows of at most `length` sites, flanks included, none across a contig's end.
 
@@ -56,13 +69,7 @@ def cut(contig_of_site: NDArray[np.integer], length: int, flank: int) -> Windows
 
     contig_of_site  (S,) contig number of each site, each contig one run
     """
-    if length < 1:
-        raise ConfigError(f"The window size must be at least 1 site, got {length}.")
-    if flank < 0 or 2 * flank >= length:
-        raise ConfigError(
-            f"The flank must be at least 0 and less than half of the window size ({length}), "
-            f"got {flank}."
-        )
+    check_size(length, flank)
     core_size = length - 2 * flank
     bounds = _contig_bounds(contig_of_site)
     starts, stops = [], []
@@ -73,6 +80,67 @@ def cut(contig_of_site: NDArray[np.integer], length: int, flank: int) -> Windows
         stops.append(edges[1:])
     core_start, core_stop = np.concatenate(starts), np.concatenate(stops)
     return with_flanks(core_start, core_stop, contig_of_site, length, flank)
+
+
+def check_size(length: int, flank: int) -> None:
+    """ConfigError where windows of `length` sites have no room for a core beside their flanks."""
+    if length < 1:
+        raise ConfigError(f"The window size must be at least 1 site, got {length}.")
+    if flank < 0 or 2 * flank >= length:
+        raise ConfigError(
+            f"The flank must be at least 0 and less than half of the window size ({length}), "
+            f"got {flank}."
+        )
+
+
+def is_inside(segments: Sequence[Segment], position: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """True where a position lies in one of the segments.
+
+    segments  of one contig, rising, none overlapping
+    position  (n,)
+
+    >>> is_inside([Segment("1", 5, 9), Segment("1", 20, 20)], np.array([4, 5, 9, 10, 20, 21]))
+    array([False,  True,  True, False,  True, False])
+    """
+    starts = np.array([segment.start for segment in segments], dtype=np.int64)
+    ends = np.array([0, *(segment.end for segment in segments)], dtype=np.int64)
+    inside: NDArray[np.bool_] = position <= ends[np.searchsorted(starts, position, side="right")]
+    return inside
+
+
+def from_segments(
+    segments: Sequence[Sequence[Segment]],
+    contig_of_site: NDArray[np.integer],
+    position: NDArray[np.integer],
+    length: int,
+    flank: int,
+) -> Windows:
+    """Windows whose cores are given; a segment without sites makes no window.
+
+    segments        by contig number; those of a contig rise and do not overlap
+    contig_of_site  (S,) contig number of each site, each contig one run
+    position        (S,) 1-based, rising in each contig; each site lies in a segment
+    length, flank   as in `cut`
+
+    Raises InputError naming a segment with more than length - 2 * flank sites.
+    """
+    check_size(length, flank)
+    core_start, core_stop = [], []
+    for first, last in _contig_bounds(contig_of_site):
+        for segment in segments[int(contig_of_site[first])]:
+            inside = position[first:last]
+            start = first + int(np.searchsorted(inside, segment.start, side="left"))
+            stop = first + int(np.searchsorted(inside, segment.end, side="right"))
+            if stop - start > length - 2 * flank:
+                raise InputError(
+                    f"The segment {segment} holds {stop - start} sites, but a window of {length} "
+                    f"sites with flanks of {flank} has room for {length - 2 * flank}. Cut the "
+                    "segment, or raise --window-size."
+                )
+            if stop > start:
+                core_start.append(start)
+                core_stop.append(stop)
+    return with_flanks(np.array(core_start), np.array(core_stop), contig_of_site, length, flank)
 
 
 def with_flanks(

@@ -22,6 +22,7 @@ from vcfbert.errors import StoreError
 from vcfbert.storage import stores
 
 HAPLOTYPES_PER_CHUNK = 16_384
+WRITE_BYTES = 16_000_000
 _CACHED_WINDOWS = 2
 
 
@@ -105,10 +106,13 @@ def write_panel(
             (len(windows), num_haplotypes, width),
             (1, min(num_haplotypes, HAPLOTYPES_PER_CHUNK), width),
         )
-        for window in range(len(windows)):
-            block = alleles_of(window)
-            array[window] = block
-            parts.append(stores.fingerprint(block))
+        # Several windows at once, because zarr compresses the chunks of one call in parallel.
+        together = max(1, min(8, WRITE_BYTES // (num_haplotypes * width)))
+        for first in range(0, len(windows), together):
+            last = min(first + together, len(windows))
+            block = np.stack([alleles_of(window) for window in range(first, last)])
+            array[first:last] = block
+            parts += [stores.fingerprint(part) for part in block]
         fingerprint = stores.fingerprint(*parts)
         root.attrs.update({"fingerprint": fingerprint, "parents": {}, "settings": settings})
     return fingerprint

@@ -1,0 +1,217 @@
+"""From VCF records to biallelic sites, by the policy written in docs/policy.md.
+
+N people, H = 2 N haplotypes; a block holds consecutive records.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.errors import InputError
+
+MISSING_CALL, NO_CALL = -1, -2
+"""In `RecordBlock.calls`: an allele that was not observed; a place beyond the person's ploidy."""
+
+PLOIDY = "not diploid"
+MISSING = "missing genotypes"
+UNPHASED = "unphased heterozygotes"
+NO_ALT = "no ALT allele"
+SYMBOLIC = "ALT symbolic, * or breakend"
+DUPLICATE = "duplicate position, REF and ALT"
+REASONS = (PLOIDY, MISSING, UNPHASED, NO_ALT, SYMBOLIC, DUPLICATE)
+"""Why a record or a site is left out, in the order of the checks."""
+
+MissingPolicy = Literal["drop", "error", "major"]
+UnphasedPolicy = Literal["error", "drop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The fixed columns of one VCF line."""
+
+    contig: str
+    position: int
+    identifier: str
+    ref: str
+    alts: list[str]
+
+    def place(self) -> str:
+        """Contig and position, as errors name it."""
+        return f"{self.contig}:{self.position}"
+
+
+@dataclass(frozen=True)
+class RecordBlock:
+    """Consecutive records and their genotypes.
+
+    calls       (n, N, 3) allele numbers of both haplotypes, then 1 where the genotype is phased
+    is_diploid  (n,) False where the record does not fit two alleles a person; its calls mean
+                nothing
+    """
+
+    records: list[Record]
+    calls: NDArray[np.int16]
+    is_diploid: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class SiteBlock:
+    """Biallelic sites in the order of their records.
+
+    records           n, each site's record; one that was split stands there once a site
+    alt               n, the site's one ALT allele
+    alleles           (n, H) 0 REF, 1 ALT
+    dropped           how many records or alleles were left out, by reason
+    filled_genotypes  genotypes that the policy `major` completed
+    """
+
+    records: list[Record]
+    alt: list[str]
+    alleles: NDArray[np.uint8]
+    dropped: Counter[str]
+    filled_genotypes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """What becomes of genotypes that are no phased pair of alleles."""
+
+    missing: MissingPolicy = "drop"
+    """`drop` the record, stop with an `error`, or fill in the `major` allele."""
+
+    unphased: UnphasedPolicy = "error"
+    """Stop with an `error` at a heterozygote without phase, or `drop` the record."""
+
+
+class SiteSplitter:
+    """Turns blocks of one file, in order, into biallelic sites.
+
+    Keeps the alleles seen at the last position, so that a duplicate is found across blocks.
+    """
+
+    def __init__(self, source: str, names: list[str], policy: Policy) -> None:
+        """`source` and `names` (one a person) are named in errors."""
+        self._source = source
+        self._names = names
+        self._policy = policy
+        self._place: tuple[str, int] = ("", 0)
+        self._seen: set[tuple[str, str]] = set()
+
+    def split(self, block: RecordBlock) -> SiteBlock:
+        """The sites of the next block. Raises InputError where the policy says so."""
+        calls = block.calls
+        count, people = calls.shape[:2]
+        # Allele numbers are 0 and 1 in all but a few records, and no other number has only the
+        # lowest bit: one pass over the block finds the records that need a closer look.
+        is_plain = np.bitwise_or.reduce(calls.reshape(count, -1), axis=1) >> 1 == 0
+        is_plain &= block.is_diploid & calls[:, :, 2].all(axis=1)
+        dropped: Counter[str] = Counter()
+        filled = 0
+        records: list[Record] = []
+        alts: list[str] = []
+        plain_rows: list[int] = []
+        plain_places: list[int] = []
+        odd_rows: dict[int, NDArray[np.uint8]] = {}
+        for row, record in enumerate(block.records):
+            usable = self._usable_alts(record, dropped)
+            if not usable:
+                continue
+            if is_plain[row] and len(record.alts) == 1:
+                if self._is_new(record, record.alts[0], dropped):
+                    plain_rows.append(row)
+                    plain_places.append(len(records))
+                    records.append(record)
+                    alts.append(record.alts[0])
+                continue
+            if self._refused(record, calls[row], bool(block.is_diploid[row]), dropped):
+                continue
+            pairs = calls[row, :, :2]
+            filled += int((pairs == MISSING_CALL).any(axis=1).sum())
+            for number in usable:
+                if self._is_new(record, record.alts[number - 1], dropped):
+                    odd_rows[len(records)] = _biallelic(pairs, number)
+                    records.append(record)
+                    alts.append(record.alts[number - 1])
+        alleles = np.empty((len(records), people, 2), dtype=np.uint8)
+        if odd_rows or len(plain_rows) < count:
+            alleles[plain_places] = calls[plain_rows, :, :2]
+        else:
+            alleles[:] = calls[:, :, :2]
+        for place, row_alleles in odd_rows.items():
+            alleles[place] = row_alleles
+        return SiteBlock(records, alts, alleles.reshape(len(records), -1), dropped, filled)
+
+    def _usable_alts(self, record: Record, dropped: Counter[str]) -> list[int]:
+        """Numbers of the ALT alleles that are spelled out."""
+        if not record.alts:
+            dropped[NO_ALT] += 1
+            return []
+        usable = [
+            number
+            for number, alt in enumerate(record.alts, start=1)
+            if alt.isalpha() and record.ref.isalpha()
+        ]
+        if len(usable) < len(record.alts):
+            dropped[SYMBOLIC] += len(record.alts) - len(usable)
+        return usable
+
+    def _is_new(self, record: Record, alt: str, dropped: Counter[str]) -> bool:
+        place = (record.contig, record.position)
+        if place != self._place:
+            self._place = place
+            self._seen.clear()
+        elif (record.ref, alt) in self._seen:
+            dropped[DUPLICATE] += 1
+            return False
+        self._seen.add((record.ref, alt))
+        return True
+
+    def _refused(
+        self, record: Record, calls: NDArray[np.int16], is_diploid: bool, dropped: Counter[str]
+    ) -> bool:
+        """True where the record is left out, which is counted; InputError where it must not be."""
+        first, second, phased = calls.T
+        if not is_diploid or (first == NO_CALL).any() or (second == NO_CALL).any():
+            dropped[PLOIDY] += 1
+            return True
+        if calls[:, :2].max(initial=0) > len(record.alts):
+            person = int(np.argmax(calls[:, :2].max(axis=1)))
+            raise InputError(
+                f"{self._source}, {record.place()}, sample {self._names[person]}: the genotype "
+                f"names allele {calls[person, :2].max()}, but the record has {len(record.alts)} "
+                "ALT. Correct the record or leave it out: bcftools view -e."
+            )
+        is_missing = (first == MISSING_CALL) | (second == MISSING_CALL)
+        if is_missing.any() and self._policy.missing != "major":
+            if self._policy.missing == "error":
+                raise InputError(
+                    f"{self._source}, {record.place()}, sample "
+                    f"{self._names[int(np.argmax(is_missing))]}: the genotype is missing. Impute "
+                    "it first, or pass --missing drop or --missing major."
+                )
+            dropped[MISSING] += 1
+            return True
+        is_unphased = (phased == 0) & (first != second)
+        if is_unphased.any():
+            if self._policy.unphased == "error":
+                raise InputError(
+                    f"{self._source}, {record.place()}, sample "
+                    f"{self._names[int(np.argmax(is_unphased))]}: the heterozygous genotype is "
+                    "not phased. Phase the panel first (Beagle, SHAPEIT), or pass --unphased drop."
+                )
+            dropped[UNPHASED] += 1
+            return True
+        return False
+
+
+def _biallelic(pairs: NDArray[np.int16], number: int) -> NDArray[np.uint8]:
+    """(N, 2) 1 where the allele is `number`; what is missing becomes the more frequent of both."""
+    is_missing = pairs == MISSING_CALL
+    is_alt = pairs == number
+    is_alt_major = 2 * int(is_alt.sum()) > int((~is_missing).sum())
+    return np.where(is_missing, is_alt_major, is_alt).astype(np.uint8)

@@ -1,0 +1,58 @@
+"""Who trains, who validates and who is tested.
+
+N people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
+
+UNKNOWN = -1
+"""A person whose split nobody has said."""
+
+
+def complete(
+    given: NDArray[np.int8],
+    strata: Sequence[str],
+    *,
+    validation_fraction: float,
+    test_fraction: float,
+    seed: int,
+) -> NDArray[np.int8]:
+    """The split of each person: what is given, and the rest drawn.
+
+    Test people are drawn only where nobody's split is given. Validation people are drawn, from
+    the train people, wherever none are given. Each stratum gives in proportion to its size.
+
+    given    (N,) TRAIN, VALIDATION, TEST, or all UNKNOWN
+    strata   N labels, such as superpopulations
+    returns  (N,) TRAIN, VALIDATION or TEST
+    """
+    split = given.copy()
+    rng = np.random.default_rng([seed, 1])
+    if (split == UNKNOWN).all():
+        split[:] = TRAIN
+        split[_draw(rng, np.arange(len(split)), strata, test_fraction)] = TEST
+    if not (split == VALIDATION).any():
+        train = np.flatnonzero(split == TRAIN)
+        split[_draw(rng, train, strata, validation_fraction)] = VALIDATION
+    return split
+
+
+def _draw(
+    rng: np.random.Generator, people: NDArray[np.int64], strata: Sequence[str], fraction: float
+) -> NDArray[np.int64]:
+    """A share of the people, at least one where the share is not 0 and there are two."""
+    count = round(fraction * len(people))
+    if fraction > 0 and len(people) > 1:
+        count = max(count, 1)
+    labels = np.array([strata[person] for person in people])
+    # Sorted by stratum, random inside; then every (n / count)-th person.
+    order = np.lexsort((rng.random(len(people)), labels)) if len(people) else people
+    ranks = ((np.arange(count) + 0.5) * len(people) / max(count, 1)).astype(np.int64)
+    return people[order[ranks]]

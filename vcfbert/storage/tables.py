@@ -1,0 +1,179 @@
+"""Reading the small text tables users give: samples, genetic map, segments."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vcfbert.domain import splits
+from vcfbert.domain.genetic_map import ContigMap
+from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
+from vcfbert.domain.windows import Segment
+from vcfbert.errors import InputError
+
+_SPLITS = {
+    "train": TRAIN,
+    "validation": VALIDATION,
+    "val": VALIDATION,
+    "test": TEST,
+    ".": splits.UNKNOWN,
+}
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """One line of the sample table; `.` and UNKNOWN where the table says nothing."""
+
+    population: str
+    superpopulation: str
+    split: int
+
+
+def read_samples(path: Path) -> dict[str, SampleRow]:
+    """Read a tab-separated sample table with a header line.
+
+    The column `sample` is needed; `population`, `superpopulation` and `split` are read where they
+    are, other columns are not.
+
+    Raises InputError naming the line of a repeated sample, an unknown split, a line of another
+    width, or a split that only some people have.
+    """
+    rows: dict[str, SampleRow] = {}
+    lines = _lines(path)
+    header = next(lines, (0, ""))[1].lstrip("\ufeff#").split("\t")
+    if "sample" not in header:
+        raise InputError(
+            f"{path}, line 1: the header names no column 'sample'. It must be tab-separated, such "
+            "as: sample, population, superpopulation, split."
+        )
+    for number, line in lines:
+        fields = line.split("\t")
+        if len(fields) != len(header):
+            raise InputError(
+                f"{path}, line {number}: {len(fields)} columns where the header has {len(header)}. "
+                "Separate columns by one tab; write . for what is unknown."
+            )
+        row = {name: value.strip() or "." for name, value in zip(header, fields, strict=True)}
+        name = row["sample"]
+        if name in rows:
+            raise InputError(
+                f"{path}, line {number}: the sample {name} is there twice. Remove one."
+            )
+        split = _SPLITS.get(row.get("split", ".").lower())
+        if split is None:
+            raise InputError(
+                f"{path}, line {number}: the split {row['split']!r} must be train, validation or "
+                "test."
+            )
+        if rows and (split == splits.UNKNOWN) != (
+            next(iter(rows.values())).split == splits.UNKNOWN
+        ):
+            raise InputError(
+                f"{path}, line {number}: some people have a split and some have none. Fill in all, "
+                "or leave the column out."
+            )
+        rows[name] = SampleRow(row.get("population", "."), row.get("superpopulation", "."), split)
+    if not rows:
+        raise InputError(f"{path} has no people below its header line. Add a line for each.")
+    return rows
+
+
+def read_genetic_map(path: Path) -> dict[str, ContigMap]:
+    """Read a map in PLINK columns: contig, ID, cM, position; white space between them.
+
+    Raises InputError naming the line that has other columns, falls back, or returns to a contig;
+    and where a contig has fewer than two points.
+    """
+    points: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    current = ""
+    for number, line in _lines(path):
+        fields = line.split()
+        try:
+            contig, _, cm_text, position_text = fields
+            position, cm = int(position_text), float(cm_text)
+        except ValueError as error:
+            raise InputError(
+                f"{path}, line {number}: a genetic map has the PLINK columns contig, ID, cM and "
+                f"position, not {line[:60]!r}."
+            ) from error
+        if contig != current and contig in points:
+            raise InputError(
+                f"{path}, line {number}: contig {contig} comes back. Sort the map by contig and "
+                "position."
+            )
+        current = contig
+        before = points[contig][-1] if points[contig] else (0, -np.inf)
+        if position <= before[0] or not cm >= before[1] or not np.isfinite(cm):
+            raise InputError(
+                f"{path}, line {number}: position {position} at {cm} cM does not come after "
+                f"position {before[0]} at {before[1]} cM. Sort the map and remove repeats."
+            )
+        points[contig].append((position, cm))
+    short = next((contig for contig, rows in points.items() if len(rows) < 2), None)
+    if short is not None or not points:
+        raise InputError(
+            f"{path} has fewer than two points"
+            + (f" on contig {short}" if short else "")
+            + ". A map needs two at least; without a map 1 cM per Mb is taken."
+        )
+    return {
+        contig: ContigMap(
+            np.array([row[0] for row in rows], dtype=np.int64),
+            np.array([row[1] for row in rows], dtype=np.float64),
+        )
+        for contig, rows in points.items()
+    }
+
+
+def read_segments(path: Path) -> list[Segment]:
+    """Read window cores from a CSV with the columns contig, start, end: 1-based, both inside.
+
+    Raises InputError naming the line that is malformed, overlaps the one before or is not sorted.
+    """
+    segments: list[Segment] = []
+    past: set[str] = set()
+    for number, line in _lines(path):
+        fields = [field.strip() for field in line.split(",")]
+        if not segments and fields[:3] == ["contig", "start", "end"]:
+            continue
+        try:
+            contig, start, end = fields[0], int(fields[1]), int(fields[2])
+        except (ValueError, IndexError) as error:
+            raise InputError(
+                f"{path}, line {number}: {line[:60]!r} is not contig,start,end with 1-based "
+                "positions."
+            ) from error
+        before = segments[-1] if segments else None
+        if not 1 <= start <= end:
+            raise InputError(f"{path}, line {number}: the segment {line} ends before it starts.")
+        if before is not None and before.contig == contig and start <= before.end:
+            raise InputError(
+                f"{path}, line {number}: the segment {contig}:{start}-{end} overlaps or precedes "
+                f"the one before it, {before}. Sort them and cut the overlap."
+            )
+        if contig in past and before is not None and before.contig != contig:
+            raise InputError(f"{path}, line {number}: contig {contig} comes back. Sort by contig.")
+        past.add(contig)
+        segments.append(Segment(contig, start, end))
+    if not segments:
+        raise InputError(f"{path} has no segments. Give lines of contig,start,end.")
+    return segments
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Line numbers and lines of a text file, without the empty ones."""
+    try:
+        with path.open(encoding="utf-8") as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.strip():
+                    yield number, line.rstrip("\r\n")
+    except FileNotFoundError as error:
+        raise InputError(f"There is no file {path}. Check the path.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text file. Give it uncompressed, in UTF-8.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error

@@ -1,0 +1,196 @@
+"""Reading the records of a VCF or BCF in blocks, and the home of cyvcf2.
+
+N people; a block holds n consecutive records.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cyvcf2
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain.records import NO_CALL, Record, RecordBlock
+from vcfbert.domain.sites import Region
+from vcfbert.errors import InputError
+from vcfbert.storage import vcf_checks
+from vcfbert.storage.vcf_checks import Header
+
+BLOCK_BYTES = 4_000_000
+"""Size of a block's genotypes: small enough to stay in the processor's cache for the checks."""
+
+_THREADS = 2  # inflating takes a tenth of the time that parsing takes, so more are of no use
+
+
+class VcfReader:
+    """A checked file whose records are read once, in order."""
+
+    def __init__(self, path: Path, *, region: str | None = None) -> None:
+        """Check header, end of file and index; InputError where one is not as it must be."""
+        self.path = path
+        self.header: Header = vcf_checks.read_header(path)
+        vcf_checks.check_whole(path, self.header)
+        if region is not None:
+            vcf_checks.need_index(path, self.header)
+        self._file = _open(path)
+        self.region: Region | None = None
+        if region is not None:
+            self.region = Region.parse(region).among(self._file.seqnames, source=str(path))
+
+    @property
+    def samples(self) -> list[str]:
+        """Names of the people, in order."""
+        return self.header.samples
+
+    def num_records(self) -> int | None:
+        """Records to come as an index counts them; None where there is no index or a region."""
+        if self.region is not None or vcf_checks.index_of(self.path) is None:
+            return None
+        try:
+            count = int(self._file.num_records)
+        except (ValueError, OSError):  # an index made without counts
+            return None
+        return count or None
+
+    def blocks(self, people: NDArray[np.int64]) -> Iterator[RecordBlock]:
+        """Read all records.
+
+        people  (N,) columns to keep, rising
+
+        Raises InputError where positions fall, a contig returns, a record has no GT, or fewer
+        records could be read than there are.
+        """
+        everyone = len(people) == len(self.samples)
+        size = max(16, min(4096, BLOCK_BYTES // (6 * len(people))))
+        block = _Block(size, len(people))
+        order = _Order(self.path)
+        count = 0
+        for variant in self._variants():
+            count += 1
+            record = Record(variant.CHROM, variant.POS, variant.ID or ".", variant.REF, variant.ALT)
+            order.check(record)
+            if self.region is not None and record.position < self.region.start:
+                continue  # a deletion that begins before the region and reaches into it
+            calls = self._calls(variant, record)
+            block.add(record, calls if everyone else calls[people])
+            if block.is_full:
+                yield block.finished()
+                block = _Block(size, len(people))
+        self._check_count(count)
+        if block.records:
+            yield block.finished()
+
+    def _variants(self) -> Iterator[Any]:
+        try:
+            if self.region is None:
+                yield from self._file
+            else:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # an empty region is reported as an error
+                    yield from self._file(str(self.region))
+        except Exception as error:  # cyvcf2 has no class of its own
+            if type(error) is not Exception and not isinstance(error, (OSError, AssertionError)):
+                raise
+            raise InputError(
+                f"{self.path} is damaged or truncated: {error} records. Copy or download it again."
+            ) from error
+
+    def _calls(self, variant: Any, record: Record) -> NDArray[np.int16]:
+        try:
+            calls: NDArray[np.int16] = variant.genotype.array()
+        except Exception as error:
+            if type(error) is not Exception:
+                raise
+            raise InputError(
+                f"{self.path}, {record.place()}: the record has no genotypes (GT). A panel needs "
+                "phased GT in each record."
+            ) from error
+        return calls
+
+    def _check_count(self, count: int) -> None:
+        """Compare what was read with what another reader or the index counted."""
+        if self.region is None:
+            expected = self.num_records()
+        else:
+            expected = vcf_checks.count_region(self.path, self.header, self.region)
+        if expected is not None and count != expected:
+            raise InputError(
+                f"{self.path}: {count} records were read, but its index counts {expected}. One of "
+                f"them is not whole; index it again (bcftools index -f {self.path}) or copy both "
+                "again."
+            )
+        if count == 0:
+            place = f"in {self.region}" if self.region else "at all"
+            raise InputError(f"{self.path} has no records {place}. Give another file or region.")
+
+
+class _Block:
+    """A RecordBlock that is being filled."""
+
+    def __init__(self, size: int, num_people: int) -> None:
+        self.records: list[Record] = []
+        self._calls = np.empty((size, num_people, 3), dtype=np.int16)
+        self._is_diploid = np.ones(size, dtype=np.bool_)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.records) == len(self._calls)
+
+    def add(self, record: Record, calls: NDArray[np.int16]) -> None:
+        """Append a record; `calls` (N, ploidy + 1) with the phase in the last column."""
+        row = len(self.records)
+        self.records.append(record)
+        if calls.shape[1] > 3 and (calls[:, 2:-1] == NO_CALL).all():
+            calls = calls[:, [0, 1, -1]]  # someone left out has more than two alleles
+        if calls.shape[1] == 3:
+            self._calls[row] = calls
+        else:
+            self._calls[row] = NO_CALL
+            self._is_diploid[row] = False
+
+    def finished(self) -> RecordBlock:
+        """The records so far."""
+        count = len(self.records)
+        return RecordBlock(self.records, self._calls[:count], self._is_diploid[:count])
+
+
+class _Order:
+    """Notices records out of order."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._contig = ""
+        self._position = 0
+        self._past: set[str] = set()
+
+    def check(self, record: Record) -> None:
+        """InputError where the record stands before the one read last."""
+        if record.contig != self._contig:
+            if record.contig in self._past:
+                self._refuse(record, f"contig {record.contig} comes back after {self._contig}")
+            self._past.add(record.contig)
+            self._contig = record.contig
+        elif record.position < self._position:
+            self._refuse(record, f"it follows position {self._position}")
+        self._position = record.position
+
+    def _refuse(self, record: Record, why: str) -> None:
+        raise InputError(
+            f"{self._path}, {record.place()}: the records are not sorted; {why}. Sort them with: "
+            f"bcftools sort -Oz -o sorted.vcf.gz {self._path}"
+        )
+
+
+def _open(path: Path) -> Any:
+    try:
+        return cyvcf2.VCF(str(path), threads=_THREADS)
+    except Exception as error:
+        if type(error) is not Exception and not isinstance(error, OSError):
+            raise
+        raise InputError(
+            f"{path} is no readable VCF or BCF ({error}). Check it with: bcftools view -h {path}"
+        ) from error

@@ -1,0 +1,174 @@
+"""Whether a VCF or BCF is whole and readable, before and after its records are read.
+
+htslib ends a read by region early and without a word where the file is damaged, and reads a file
+cut between two blocks to its end; so both are checked here by other means.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from vcfbert.domain.sites import Region
+from vcfbert.errors import InputError
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_BGZF_HEADER = 18
+_BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+_BCF_MAGIC = b"BCF\x02"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the first lines say.
+
+    samples        names of the people, in order
+    is_compressed  True for BGZF
+    is_bcf         True for BCF
+    """
+
+    samples: list[str]
+    is_compressed: bool
+    is_bcf: bool
+
+
+def read_header(path: Path) -> Header:
+    """Read and check the header. InputError where the file is no VCF with people in it."""
+    is_compressed = _is_compressed(path)
+    try:
+        with gzip.open(path, "rb") if is_compressed else path.open("rb") as stream:
+            is_bcf, text = _header_text(stream, path)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read ({error}). Copy or download it again.") from error
+    lines = text.decode("utf-8", errors="replace").rstrip("\x00\n").split("\n")
+    columns = lines[-1].rstrip("\r").split("\t")
+    if columns[:2] != ["#CHROM", "POS"]:
+        raise InputError(
+            f"{path} has no #CHROM line, so it is no VCF. Give a .vcf, .vcf.gz or .bcf."
+        )
+    samples = columns[9:]
+    if not samples:
+        raise InputError(f"{path} has no samples. A panel needs phased genotypes (GT) of people.")
+    repeated = [name for name, count in Counter(samples).items() if count > 1]
+    if repeated:
+        raise InputError(
+            f"{path} names the sample {repeated[0]} twice. Rename one with: bcftools reheader -s"
+        )
+    return Header(samples, is_compressed, is_bcf)
+
+
+def check_whole(path: Path, header: Header) -> None:
+    """InputError where the end of the file is missing."""
+    if not header.is_compressed:
+        if not header.is_bcf and _last_byte(path) != b"\n":
+            raise InputError(
+                f"{path} ends in the middle of a line, so it is truncated. Copy or download it "
+                "again."
+            )
+        return
+    size = path.stat().st_size
+    offset = 0
+    with path.open("rb") as stream:
+        while offset < size:
+            stream.seek(offset)
+            block = stream.read(_BGZF_HEADER)
+            length = int.from_bytes(block[16:18], "little") + 1
+            if not _is_bgzf(block) or offset + length > size:
+                break
+            offset += length
+        stream.seek(max(0, size - len(_BGZF_EOF)))
+        is_ended = stream.read() == _BGZF_EOF
+    if offset != size or not is_ended:
+        raise InputError(
+            f"{path} is truncated or damaged at byte {min(offset, size)} of {size}: its last "
+            "BGZF block is missing. Copy or download it again."
+        )
+
+
+def index_of(path: Path) -> Path | None:
+    """The file's tabix or CSI index, if one stands beside it."""
+    candidates = (path.with_name(f"{path.name}{suffix}") for suffix in (".csi", ".tbi"))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def need_index(path: Path, header: Header) -> None:
+    """InputError with the command that makes the index, where a region cannot be looked up."""
+    if not header.is_compressed:
+        raise InputError(
+            f"{path} is not compressed, so a region of it cannot be looked up. Compress and index "
+            f"it first: bgzip {path} && tabix -p vcf {path}.gz"
+        )
+    if index_of(path) is None:
+        remedy = f"bcftools index {path}" if header.is_bcf else f"tabix -p vcf {path}"
+        raise InputError(f"{path} has no index, which --region needs. Make one with: {remedy}")
+
+
+def count_region(path: Path, header: Header, region: Region) -> int:
+    """Records that overlap a region, counted by another reader, which fails where bytes are bad."""
+    import pysam  # 0.1 s that only reads by region need
+
+    try:
+        if header.is_bcf:
+            with pysam.VariantFile(str(path)) as variants:
+                return sum(1 for _ in variants.fetch(region.contig, region.start - 1, region.end))
+        with pysam.TabixFile(str(path)) as lines:
+            return sum(1 for _ in lines.fetch(region.contig, region.start - 1, region.end))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} is damaged within {region}, or its index is of another file ({error}). Copy "
+            "or download both again."
+        ) from error
+
+
+def _is_compressed(path: Path) -> bool:
+    """True for BGZF; InputError for a file that is not there, is empty or is plain gzip."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder. Give a .vcf, .vcf.gz or .bcf file.")
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(_BGZF_HEADER)
+    except FileNotFoundError as error:
+        raise InputError(f"There is no file {path}. Give a .vcf, .vcf.gz or .bcf.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    if not start:
+        raise InputError(f"{path} is empty. Give a .vcf, .vcf.gz or .bcf.")
+    if not start.startswith(_GZIP_MAGIC):
+        return False
+    if not _is_bgzf(start):
+        raise InputError(
+            f"{path} is compressed with gzip, which hides a missing end. Compress it with bgzip: "
+            f"zcat {path} | bgzip > panel.vcf.gz"
+        )
+    return True
+
+
+def _is_bgzf(block: bytes) -> bool:
+    """True where a block begins as bgzip writes it."""
+    return len(block) == _BGZF_HEADER and block[:4] == _BGZF_EOF[:4] and block[12:14] == b"BC"
+
+
+def _header_text(stream: BinaryIO | gzip.GzipFile, path: Path) -> tuple[bool, bytes]:
+    """Whether it is a BCF, and the header up to and with the #CHROM line."""
+    start = stream.read(5)
+    if start[:4] == _BCF_MAGIC:
+        return True, stream.read(int.from_bytes(stream.read(4), "little"))
+    if start[:2] != b"##" and start != b"#CHRO":
+        raise InputError(f"{path} is no VCF or BCF. Give a .vcf, .vcf.gz or .bcf.")
+    lines = [start + stream.readline()]
+    while not lines[-1].startswith(b"#CHROM"):
+        line = stream.readline()
+        if not line.startswith(b"#"):
+            break
+        lines.append(line)
+    return False, b"".join(lines)
+
+
+def _last_byte(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        stream.seek(-1, 2)
+        return stream.read(1)
