@@ -1,0 +1,282 @@
+"""How good imputed genotypes are, by allele frequency, from sums that add up over windows.
+
+S sites, N people, G frequency groups. Every metric is a function of a `Tally`: sums over the
+hidden sites of each group. Tallies of different sites add, so that memory holds one window.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import astuple, dataclass, fields
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.errors import ConfigError
+
+EDGES = (0.0, 0.0006, 0.002, 0.005, 0.01, 0.05, 0.5)
+"""Bins of minor allele frequency, each without its lower and with its upper edge."""
+
+RARE_MAF = 0.05
+MIN_VARIANCE = 1e-12  # below this a dosage does not vary and r2 means nothing
+MIN_DISAGREEMENT = 1e-9  # where chance alone agrees to within this, IQS means nothing
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Frequency groups that sites are sorted into; a site is in several.
+
+    edges     rising bounds of the bins, as minor allele frequencies
+    rare_maf  below it a site is rare, else common
+    """
+
+    edges: tuple[float, ...] = EDGES
+    rare_maf: float = RARE_MAF
+
+    def __post_init__(self) -> None:
+        """Check that the edges bound bins."""
+        steps = itertools.pairwise(self.edges)
+        if len(self.edges) < 2 or any(low >= high for low, high in steps):
+            raise ConfigError(
+                f"The edges of frequency bins must rise, and be two at least; "
+                f"got {list(self.edges)}."
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One name a group: the bins, then rare, common, all."""
+        bins = [f"({low:g},{high:g}]" for low, high in itertools.pairwise(self.edges)]
+        return (*bins, f"rare <{self.rare_maf:g}", f"common >={self.rare_maf:g}", "all")
+
+    def members(self, maf: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Which sites each group holds.
+
+        maf      (S,) minor allele frequency
+        returns  (G, S)
+        """
+        bins = [(maf > low) & (maf <= high) for low, high in itertools.pairwise(self.edges)]
+        is_rare = maf < self.rare_maf
+        return np.stack([*bins, is_rare, ~is_rare, np.ones(len(maf), dtype=np.bool_)])
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Sums over the scored sites of each group.
+
+    sites              (G,) sites
+    true_positive      (G,) haplotypes called ALT that carry it; so the next two
+    false_positive     (G,)
+    false_negative     (G,)
+    genotypes          (G, 3, 3) people and sites by true and called ALT copies
+    moments            (G, 6) sums of 1, x, y, x x, y y, x y; x true and y imputed dosage
+    site_r2, iqs       (G, 2) sum over the sites where the quantity is defined, and their number
+    """
+
+    sites: NDArray[np.float64]
+    true_positive: NDArray[np.float64]
+    false_positive: NDArray[np.float64]
+    false_negative: NDArray[np.float64]
+    genotypes: NDArray[np.float64]
+    moments: NDArray[np.float64]
+    site_r2: NDArray[np.float64]
+    iqs: NDArray[np.float64]
+
+    @classmethod
+    def empty(cls, num_groups: int) -> Self:
+        """The tally of no sites."""
+        shapes = ((), (), (), (), (3, 3), (6,), (2,), (2,))
+        return cls(*(np.zeros((num_groups, *shape)) for shape in shapes))
+
+    def __add__(self, other: Tally) -> Tally:
+        """The tally of two disjoint sets of sites."""
+        names = [field.name for field in fields(self)]
+        return Tally(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The metrics of one group. NaN where a quantity is undefined; docs/metrics.md defines each."""
+
+    sites: int
+    precision: float
+    recall: float
+    f1: float
+    genotype_f1: float
+    r2: float
+    mean_site_r2: float
+    iqs: float
+    nrc: float
+
+    def rounded(self, digits: int) -> list[int | float]:
+        """The metrics in order of declaration."""
+        sites, *rest = astuple(self)
+        return [sites, *(round(value, digits) for value in rest)]
+
+
+def tally(
+    truth: NDArray[np.uint8],
+    calls: NDArray[np.uint8],
+    dosage: NDArray[np.floating],
+    genotype_probability: NDArray[np.floating],
+    members: NDArray[np.bool_],
+) -> Tally:
+    """Sum up some sites, every one of which was hidden from the system.
+
+    truth                 (S, N, 2) true alleles, 0 REF or 1 ALT
+    calls                 (S, N, 2) called alleles
+    dosage                (S, N) expected ALT copies, 0 to 2
+    genotype_probability  (S, N, 3) probabilities of 0, 1 and 2 ALT copies
+    members               (G, S) which sites each group holds
+    """
+    is_alt, is_called = truth == 1, calls == 1
+    copies, called_copies = truth.sum(axis=2), calls.sum(axis=2)
+    r2 = site_r2(copies, dosage)
+    iqs = site_iqs(copies, genotype_probability)
+
+    def total(by_site: NDArray[np.generic]) -> NDArray[np.float64]:
+        return np.tensordot(members.astype(np.float64), by_site.astype(np.float64), axes=1)
+
+    return Tally(
+        sites=members.sum(axis=1).astype(np.float64),
+        true_positive=total((is_alt & is_called).sum(axis=(1, 2))),
+        false_positive=total((~is_alt & is_called).sum(axis=(1, 2))),
+        false_negative=total((is_alt & ~is_called).sum(axis=(1, 2))),
+        genotypes=total(_genotype_table(copies, called_copies)),
+        moments=total(_moments(copies.astype(np.float64), dosage.astype(np.float64))),
+        site_r2=total(_sum_and_count(r2)),
+        iqs=total(_sum_and_count(iqs)),
+    )
+
+
+def scores(tallied: Tally) -> list[Scores]:
+    """The metrics of each group."""
+    tp, fp, fn = tallied.true_positive, tallied.false_positive, tallied.false_negative
+    columns = zip(
+        _ratio(tp, tp + fp),
+        _ratio(tp, tp + fn),
+        _ratio(2 * tp, 2 * tp + fp + fn),
+        genotype_f1(tallied.genotypes),
+        pooled_r2(tallied.moments),
+        _mean(tallied.site_r2),
+        _mean(tallied.iqs),
+        concordance(tallied.genotypes),
+        strict=True,
+    )
+    counted = zip(tallied.sites, columns, strict=True)
+    return [Scores(int(sites), *(float(value) for value in row)) for sites, row in counted]
+
+
+def site_r2(truth: NDArray[np.integer], dosage: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Squared correlation of true and imputed ALT dosage, site by site.
+
+    A dosage that is the same for all explains nothing: 0, so that every system is averaged over
+    the same sites.
+
+    truth    (S, N) ALT copies, 0 to 2
+    dosage   (S, N) expected ALT copies, 0 to 2
+    returns  (S,) 0 to 1; NaN where the truth does not vary
+
+    >>> site_r2(np.array([[0, 1, 2], [0, 0, 0]]), np.array([[0.1, 1.0, 1.9], [0.0, 0.1, 0.2]]))
+    array([ 1., nan])
+    """
+    x = truth - truth.mean(axis=1, keepdims=True, dtype=np.float64)
+    y = dosage - dosage.mean(axis=1, keepdims=True, dtype=np.float64)
+    x_variance, y_variance = (x**2).mean(axis=1), (y**2).mean(axis=1)
+    r2 = np.where(x_variance > MIN_VARIANCE, 0.0, np.nan)
+    both_vary = (x_variance > MIN_VARIANCE) & (y_variance > MIN_VARIANCE)
+    np.divide((x * y).mean(axis=1) ** 2, x_variance * y_variance, out=r2, where=both_vary)
+    return r2
+
+
+def site_iqs(
+    truth: NDArray[np.integer], genotype_probability: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Imputation quality score: concordance beyond chance over that possible, site by site.
+
+    truth                 (S, N) ALT copies
+    genotype_probability  (S, N, 3)
+    returns               (S,) at most 1; NaN where chance alone agrees everywhere
+
+    >>> site_iqs(np.array([[0, 1]]), np.array([[[1.0, 0, 0], [0, 1.0, 0]]]))
+    array([1.])
+    """
+    is_class = truth[:, :, None] == np.arange(3)
+    observed = genotype_probability.sum(axis=(1, 2), where=is_class, dtype=np.float64)
+    observed /= truth.shape[1]
+    imputed_share = genotype_probability.mean(axis=1, dtype=np.float64)
+    chance = (is_class.mean(axis=1) * imputed_share).sum(axis=1)
+    iqs = np.full(len(truth), np.nan)
+    np.divide(observed - chance, 1 - chance, out=iqs, where=chance < 1 - MIN_DISAGREEMENT)
+    return iqs
+
+
+def pooled_r2(moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Squared correlation over all people and sites of a group at once: aggregate r2.
+
+    moments  (G, 6) as in `Tally`
+    returns  (G,) NaN where either side does not vary
+    """
+    count = np.maximum(moments[:, 0], 1)
+    x, y, xx, yy, xy = (moments[:, 1:] / count[:, None]).T
+    x_variance, y_variance = xx - x**2, yy - y**2
+    r2 = np.full(len(moments), np.nan)
+    both_vary = (x_variance > MIN_VARIANCE) & (y_variance > MIN_VARIANCE)
+    np.divide((xy - x * y) ** 2, x_variance * y_variance, out=r2, where=both_vary)
+    return r2
+
+
+def genotype_f1(genotypes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean F1 over those of the classes 0, 1 and 2 ALT copies that occur, in truth or in calls.
+
+    genotypes  (G, 3, 3) as in `Tally`
+    returns    (G,) NaN where nothing was counted
+    """
+    right = np.diagonal(genotypes, axis1=1, axis2=2)
+    both = genotypes.sum(axis=2) + genotypes.sum(axis=1)
+    occurring = (both > 0).sum(axis=1)
+    f1 = np.full(len(genotypes), np.nan)
+    np.divide(_ratio(2 * right, both).sum(axis=1), occurring, out=f1, where=occurring > 0)
+    return f1
+
+
+def concordance(genotypes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Non-reference concordance: right calls with ALT over these and all wrong calls.
+
+    genotypes  (G, 3, 3) as in `Tally`
+    returns    (G,) 1 where nothing could go wrong and nothing did
+    """
+    right = np.diagonal(genotypes, axis1=1, axis2=2)
+    wrong = genotypes.sum(axis=(1, 2)) - right.sum(axis=1)
+    return np.asarray(1 - wrong / np.maximum(wrong + right[:, 1:].sum(axis=1), 1))
+
+
+def _genotype_table(truth: NDArray[np.integer], called: NDArray[np.integer]) -> NDArray[np.int64]:
+    """(S, 3, 3) people by true and called ALT copies."""
+    cell = 3 * truth + called
+    return np.stack([(cell == code).sum(axis=1) for code in range(9)], axis=1).reshape(-1, 3, 3)
+
+
+def _moments(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(S, 6) sums over people."""
+    terms = (np.ones_like(x), x, y, x * x, y * y, x * y)
+    return np.stack([term.sum(axis=1) for term in terms], axis=1)
+
+
+def _sum_and_count(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(S, 2) value and 1 where defined, 0 and 0 where NaN."""
+    is_defined = ~np.isnan(values)
+    return np.stack([np.where(is_defined, values, 0.0), is_defined], axis=1)
+
+
+def _mean(sum_and_count: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(G,) NaN where nothing was counted."""
+    total, count = sum_and_count.T
+    mean = np.full(len(total), np.nan)
+    np.divide(total, count, out=mean, where=count > 0)
+    return mean
+
+
+def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Element by element; 0 where the whole is 0, since nothing was found."""
+    return part / np.maximum(whole, 1)
