@@ -1,0 +1,98 @@
+"""Bytes and shapes on fake tensors against the real thing."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from vcfbert import presets
+from vcfbert.model import imputer
+from vcfbert.training import loop, memory
+
+LENGTH = 24
+
+
+@pytest.fixture
+def small():
+    return dataclasses.replace(
+        presets.tiny(), retrieval=dataclasses.replace(presets.tiny().retrieval, num_neighbours=3)
+    )
+
+
+def test_live_bytes_counts_a_storage_once_and_for_as_long_as_it_lives():
+    start = torch.zeros(10)
+    with memory.LiveBytes() as live:
+        doubled = start * 2  # 40 bytes
+        view = doubled[:5]  # nothing new
+        again = doubled + 1  # 80
+        del again
+        small = view + 1  # 60
+        doubled.add_(1)  # nothing new
+    assert live.peak == 80
+    assert len(small) == 5
+
+
+def test_live_bytes_sees_what_backward_needs():
+    weight = torch.ones(4, 4, requires_grad=True)
+    weight.grad = torch.zeros(4, 4)
+    with memory.LiveBytes() as live:
+        hidden = (torch.ones(8, 4) @ weight).relu()  # the ones, the product, its relu: 3 x 128
+        hidden.sum().backward()
+    assert live.peak >= 2 * 128 + 4
+
+
+def test_fake_tensors_need_what_real_ones_do(small):
+    torch.manual_seed(1)
+    fake = memory.measure_step(small, LENGTH, 2, half=False)
+    model = imputer.build(small.model, seed=1)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    with memory.LiveBytes() as live:
+        batch, features = memory._inputs(small, LENGTH, 2)
+        logits = memory._forward(model, batch, features)
+        loop.total_loss(logits, batch, small.loss).backward()
+    assert fake.activations == live.peak
+
+
+def test_activations_grow_linearly_with_the_batch(small):
+    two, four, eight = (
+        memory.measure_step(small, LENGTH, people, half=True).activations for people in (2, 4, 8)
+    )
+    assert eight - four == 2 * (four - two)
+
+
+def test_each_layer_adds_the_same(small):
+    sizes = []
+    for num_layers in (1, 2, 5):
+        model = dataclasses.replace(small.model, num_layers=num_layers)
+        settings = dataclasses.replace(small, model=model)
+        sizes.append(memory.measure_step(settings, LENGTH, 4, half=True).total)
+    assert sizes[2] - sizes[1] == 3 * (sizes[1] - sizes[0])
+
+
+def test_half_precision_needs_less(small):
+    full, half = (memory.measure_step(small, 64, 8, half=half) for half in (False, True))
+    assert half.activations < full.activations
+    assert (half.weights, half.optimizer) == (full.weights, full.optimizer)
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_parameters_are_those_of_the_network(name):
+    settings = presets.get(name).model
+    counts = memory.count_parameters(settings)
+    dense = 12 * settings.width**2 * settings.num_layers
+    assert dense <= counts["blocks"] < 1.1 * dense
+    if name == "tiny":
+        built = imputer.build(settings, seed=1)
+        assert sum(counts.values()) == sum(p.numel() for p in built.parameters())
+
+
+def test_shapes_are_those_the_network_returned(small):
+    seen = memory.observe_shapes(small, LENGTH, 2)
+    assert seen[0] == ("encoder", (4, LENGTH, 32))
+    assert ("emb_fusion", (5, LENGTH, 32)) in seen
+    assert [name for name, _ in seen if name.startswith("block")] == ["block 1", "block 2"]
+    assert seen[-2:] == [
+        ("haplotype logits", (4, LENGTH, 2)),
+        ("genotype logits", (2, LENGTH, 3)),
+    ]
