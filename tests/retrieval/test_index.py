@@ -1,0 +1,162 @@
+"""Index folders: written once, verified, mapped, refused when they do not fit."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import faiss
+import numpy as np
+import numpy.testing as npt
+import pytest
+
+from tests.retrieval import windows
+from vcfbert.domain import tokens
+from vcfbert.errors import StoreError
+from vcfbert.retrieval import dense, exact, manifest
+from vcfbert.retrieval.candidates import nearest
+from vcfbert.retrieval.exact import ExactIndex
+from vcfbert.retrieval.index import open_index, write_windows
+
+NUM_WINDOWS = 6
+
+
+def random_windows() -> list[windows.Window]:
+    return [windows.random_window(seed, references=30) for seed in range(NUM_WINDOWS)]
+
+
+@pytest.fixture
+def fx_folder(tmp_path) -> Path:
+    """An exact index of six windows; its 30 rows are panel haplotypes 58, 56, ... 0."""
+    files = write_windows(tmp_path, (exact.build(window.bits()) for window in random_windows()))
+    content = manifest.Manifest(
+        kind="exact",
+        length=37,
+        parents={"panel": "p"},
+        reference_haplotypes=list(range(58, -2, -2)),
+        max_references=None,
+        seed=1,
+        files=files,
+    )
+    manifest.write(tmp_path, content)
+    return tmp_path
+
+
+def test_a_saved_index_answers_as_the_built_one(fx_folder):
+    reader = open_index(fx_folder, panel_fingerprint="p")
+    for number, window in enumerate(random_windows()):
+        query = window.query(tokens.hide(window.alleles[:5], np.arange(37) % 2 == 0))
+        built = ExactIndex(exact.build(window.bits()), 37)
+        found = nearest(reader.window(number), query, 4)
+        npt.assert_array_equal(found.rows, nearest(built, query, 4).rows)
+
+
+def test_codes_of_a_saved_index_are_the_packed_alleles(fx_folder):
+    reader = open_index(fx_folder, panel_fingerprint="p")
+    index = reader.window(2)
+    assert isinstance(index, ExactIndex)
+    npt.assert_array_equal(index.reference_bits, random_windows()[2].bits())
+
+
+@pytest.mark.parametrize("kind", ["exact", "dense"])
+def test_codes_are_mapped_and_not_read(kind, tmp_path):
+    rows = 2_000_000
+    if kind == "exact":
+        index = exact.build(np.zeros((rows, 8), dtype=np.uint8))
+    else:
+        index = dense.build(np.zeros((rows, 2, 1), dtype=np.float32))
+    write_windows(tmp_path, [index])
+    del index
+    before = anonymous_bytes()
+    mapped = faiss.read_index(str(tmp_path / "w00000.faiss"), faiss.IO_FLAG_MMAP_IFC)
+    assert mapped.ntotal == rows
+    assert anonymous_bytes() - before < 4_000_000  # of 16 million
+
+
+def anonymous_bytes() -> int:
+    """Resident memory of this process that no file backs."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("needs /proc/self/status")
+    line = next(line for line in status.read_text().splitlines() if line.startswith("RssAnon"))
+    return int(line.split()[1]) * 1024
+
+
+def test_few_windows_are_open_at_a_time(fx_folder):
+    reader = open_index(fx_folder, panel_fingerprint="p")
+    first = reader.window(0)
+    assert reader.window(0) is first
+    for number in range(NUM_WINDOWS):
+        reader.window(number)
+    assert reader.window(0) is not first
+
+
+def test_rows_of_haplotypes_and_strangers(fx_folder):
+    reader = open_index(fx_folder, panel_fingerprint="p")
+    npt.assert_array_equal(
+        reader.rows_of(np.array([[58, 57], [0, 1000], [-1, 2]])), [[0, -1], [29, -1], [-1, 28]]
+    )
+
+
+def test_a_flipped_byte_is_found_at_first_use_of_its_window(fx_folder):
+    path = fx_folder / "w00003.faiss"
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 4
+    path.write_bytes(content)
+    reader = open_index(fx_folder, panel_fingerprint="p")
+    reader.window(2)
+    with pytest.raises(StoreError, match=r"w00003\.faiss is damaged.*build-index --force"):
+        reader.window(3)
+
+
+def test_a_lost_file_is_named(fx_folder):
+    (fx_folder / "w00001.faiss").unlink()
+    reader = open_index(fx_folder, panel_fingerprint="p")
+    with pytest.raises(StoreError, match=r"Cannot read .*w00001\.faiss: No such file"):
+        reader.window(1)
+
+
+def test_an_index_of_another_panel_is_refused(fx_folder):
+    with pytest.raises(StoreError, match="another panel"):
+        open_index(fx_folder, panel_fingerprint="other")
+
+
+def test_no_index_names_the_command(tmp_path):
+    with pytest.raises(StoreError, match="vcfbert build-index"):
+        open_index(tmp_path / "v0000", panel_fingerprint="p")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format_version": 99}, "format version 99"),
+        ({"vcfbert_kind": "panel"}, "'index' store is needed"),
+        ({"kind": "other"}, "exact or dense"),
+        ({"unknown": 1}, "cannot be read"),
+    ],
+    ids=str,
+)
+def test_a_manifest_of_another_format_is_refused(fx_folder, change, message):
+    path = fx_folder / manifest.NAME
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(StoreError, match=message):
+        open_index(fx_folder, panel_fingerprint="p")
+
+
+def test_a_manifest_that_is_no_json_is_refused(fx_folder):
+    (fx_folder / manifest.NAME).write_text("{")
+    with pytest.raises(StoreError, match="cannot be read"):
+        open_index(fx_folder, panel_fingerprint="p")
+
+
+def test_a_manifest_comes_back_with_the_masks_of_a_dense_index(fx_folder):
+    is_masked = np.random.default_rng(0).random((NUM_WINDOWS, 37)) < 0.5
+    content = dataclasses.replace(
+        manifest.read(fx_folder),
+        kind="dense",
+        mask_version=3,
+        masks=manifest.masks_as_hex(is_masked),
+    )
+    manifest.write(fx_folder, content)
+    found = manifest.read(fx_folder)
+    assert found == content
+    npt.assert_array_equal(found.is_masked(4), is_masked[4])

@@ -1,0 +1,128 @@
+"""The dense kind: flattened masked embeddings in a FAISS IndexFlatL2.
+
+R reference haplotypes, B query haplotypes, C candidates, L sites in a window, D embedding width.
+
+The reference implementation of retrieval in embedding space, for encoders with context and to
+check the exact kind against. It is bound to one mask: reference embeddings hold the mask.
+"""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain import tokens
+from vcfbert.errors import ConfigError, StoreError
+from vcfbert.retrieval.query import Query
+
+_ROUNDING = 2.0**-24
+_SIGMAS = 8.0
+
+
+def build(masked: NDArray[np.float32]) -> faiss.IndexFlatL2:
+    """An index of all rows.
+
+    masked  (R, L, D) masked embeddings; a memory-mapped array is read once, straight into the index
+    """
+    flat = masked.reshape(len(masked), -1)
+    index = faiss.IndexFlatL2(flat.shape[1])
+    index.add(flat)
+    return index
+
+
+class DenseIndex:
+    """One window's masked embeddings, searched under the mask they were encoded with."""
+
+    def __init__(
+        self, index: faiss.IndexFlatL2, is_masked: NDArray[np.bool_], mask_version: int
+    ) -> None:
+        """Take a built or loaded index and its mask, (L,)."""
+        self.num_references = int(index.ntotal)
+        self.is_masked = is_masked
+        self.mask_version = mask_version
+        self._index = index
+        # A view, so that a mapped index stays on disk; it lives as long as self._index does.
+        codes = faiss.rev_swig_ptr(index.codes.data(), index.codes.size())
+        self.embeddings: NDArray[np.float32] = codes.view(np.float32).reshape(-1, index.d)
+
+    def search(self, query: Query) -> DenseSearch:
+        """Check that the query comes embedded, in this width and under this mask."""
+        embeddings = query.masked_embeddings
+        if embeddings is None:
+            raise ConfigError(
+                "A dense index is searched with masked embeddings, and the query has none. "
+                "Use an index of the exact kind: vcfbert build-index --kind exact"
+            )
+        self._check_mask(query.tokens)
+        vectors = np.ascontiguousarray(embeddings.reshape(len(embeddings), -1), dtype=np.float32)
+        if vectors.shape[1] != self._index.d:
+            raise ConfigError(
+                f"The query is embedded as {embeddings.shape[1]} sites x {embeddings.shape[2]}, "
+                f"but the index holds {self._index.d} numbers a haplotype. Encode query and "
+                "references with one encoder."
+            )
+        if not np.isfinite(vectors).all():
+            raise ConfigError(
+                "The query's embeddings hold NaN or infinite values: the encoder has diverged. "
+                "Use an earlier checkpoint, or train again with a lower training.learning_rate."
+            )
+        return DenseSearch(self, self._index, vectors)
+
+    def _check_mask(self, query_tokens: NDArray[np.uint8]) -> None:
+        if query_tokens.shape[1] != len(self.is_masked):
+            raise ConfigError(
+                f"The query has {query_tokens.shape[1]} sites, but the index holds windows of "
+                f"{len(self.is_masked)} sites. Query and index must be of one panel."
+            )
+        is_other = (query_tokens == tokens.MASK) != self.is_masked
+        is_other |= query_tokens == tokens.MISSING  # no reference has this token to cancel it
+        differing = int(is_other.any(axis=0).sum())
+        if differing:
+            raise StoreError(
+                f"The dense index holds references under mask version {self.mask_version}, which "
+                f"differs from the query's mask at {differing} sites. Use that mask, encode and "
+                "index again, or use an index for every mask: vcfbert build-index --kind exact"
+            )
+
+
+class DenseSearch:
+    """One query batch: candidates by FAISS, distances again by direct differences."""
+
+    def __init__(
+        self, window: DenseIndex, index: faiss.IndexFlatL2, vectors: NDArray[np.float32]
+    ) -> None:
+        """Take the flattened query, (B, L D); `DenseIndex.search` is the way in."""
+        self._window = window
+        self._index = index
+        self._vectors = vectors
+
+    def candidates(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The `count` nearest by FAISS; others are no nearer but for rounding.
+
+        FAISS computes |q|^2 + |r|^2 - 2 <q, r>, whose rounding errors grow like a random walk over
+        the terms and scale with the norms, not with the distance.
+        """
+        approximate, rows = self._index.search(self._vectors, count)
+        if count == self._window.num_references:
+            return rows, np.full(len(rows), np.inf)
+        farthest = np.maximum(approximate.max(axis=1).astype(np.float64), 0.0)
+        norm = np.einsum("bi,bi->b", self._vectors, self._vectors, dtype=np.float64)
+        norms = norm + (np.sqrt(norm) + np.sqrt(farthest)) ** 2
+        return rows, farthest - norms * _SIGMAS * np.sqrt(self._index.d) * _ROUNDING
+
+    def distances(self, rows: NDArray[np.int64], query: int | None = None) -> NDArray[np.float64]:
+        """Sums of squared differences in float64, one row after another."""
+        chosen = range(len(rows)) if query is None else [query]
+        out = np.empty(rows.shape)
+        for line, number in enumerate(chosen):
+            for column, row in enumerate(rows[line]):
+                difference = self._window.embeddings[row] - self._vectors[number]
+                out[line, column] = np.square(difference).sum(dtype=np.float64)
+        return out
+
+    def within(
+        self, queries: NDArray[np.int64], radius: NDArray[np.float64]
+    ) -> list[NDArray[np.int64]]:
+        """All rows: the caller measures each of them."""
+        return [np.arange(self._window.num_references) for _ in queries]

@@ -1,0 +1,109 @@
+"""The exact kind: allele bits in a FAISS IndexPQ, mask and weights in the query vector.
+
+R reference haplotypes, B query haplotypes, L sites in a window, M = ceil(L / 8).
+
+A sub-quantizer holds eight sites, and its 256 centroids are set to the 256 bit patterns instead of
+being trained. So the codes are the packed alleles themselves, one bit an allele, and nothing is
+quantized away.
+"""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain import tokens
+from vcfbert.errors import ConfigError
+from vcfbert.retrieval import similarity
+from vcfbert.retrieval.query import Query
+
+_ROUNDING = 2.0**-23  # twice the unit roundoff of float32: room for sums in any order
+_ROWS_PER_BLOCK = 8_192  # unpacked to float32, a block of 1030 sites takes 34 MB
+
+
+def build(reference_bits: NDArray[np.uint8]) -> faiss.IndexPQ:
+    """An index whose codes are the packed alleles.
+
+    reference_bits  (R, M) from `tokens.pack`, the unused bits of the last byte 0
+    """
+    width = reference_bits.shape[1]
+    index = faiss.IndexPQ(8 * width, width, 8, faiss.METRIC_INNER_PRODUCT)
+    patterns = np.tile(similarity.BITS.astype(np.float32), (width, 1))
+    faiss.copy_array_to_vector(patterns.ravel(), index.pq.centroids)
+    index.is_trained = True
+    index.add_sa_codes(np.ascontiguousarray(reference_bits))
+    return index
+
+
+class ExactIndex:
+    """One window's bits; valid under every mask and for every encoder."""
+
+    def __init__(self, index: faiss.IndexPQ, length: int) -> None:
+        """Take a built or loaded index of windows of `length` sites."""
+        self.length = length
+        self.num_references = int(index.ntotal)
+        self._index = index
+        # A view, so that a mapped index stays on disk; it lives as long as self._index does.
+        codes = faiss.rev_swig_ptr(index.codes.data(), index.codes.size())
+        self.reference_bits: NDArray[np.uint8] = codes.reshape(self.num_references, -1)
+
+    def search(self, query: Query) -> ExactSearch:
+        """Check shapes and weights."""
+        if query.tokens.shape[1] != self.length or len(query.weights) != self.length:
+            raise ConfigError(
+                f"The query has {query.tokens.shape[1]} sites and {len(query.weights)} weights, "
+                f"but the index holds windows of {self.length} sites. Query and index must be of "
+                "one panel."
+            )
+        similarity.check_weights(query.weights)
+        return ExactSearch(self, self._index, query)
+
+
+class ExactSearch:
+    """One query batch: inner products by FAISS, exact distances by table."""
+
+    def __init__(self, window: ExactIndex, index: faiss.IndexPQ, query: Query) -> None:
+        """Work out the search vectors; `ExactIndex.search` is the way in."""
+        self._window = window
+        self._index = index
+        self._vectors = similarity.search_vectors(query.tokens, query.weights)
+        self._table = similarity.byte_weights(query.weights)
+        self._query_bits = tokens.pack((query.tokens == tokens.ALT).view(np.uint8))
+        self._visible_bits = tokens.pack(tokens.is_observed(query.tokens).view(np.uint8))
+        # d2 = offset - score; every score is a sum of terms of total size `mass`.
+        self._offset = np.maximum(self._vectors, 0).sum(axis=1, dtype=np.float64)
+        self._mass = np.abs(self._vectors).sum(axis=1, dtype=np.float64)
+
+    def candidates(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The `count` largest inner products; others are no larger but for rounding."""
+        scores, rows = self._index.search(self._vectors, count)
+        if count == self._window.num_references:
+            return rows, np.full(len(rows), np.inf)
+        error = self._mass * (self._query_bits.shape[1] + 8) * _ROUNDING
+        return rows, self._offset - scores.min(axis=1).astype(np.float64) - error
+
+    def distances(self, rows: NDArray[np.int64], query: int | None = None) -> NDArray[np.float64]:
+        """Float64 sums over packed bits; equal rows are equally far, to the last bit."""
+        chosen = slice(None) if query is None else slice(query, query + 1)
+        return similarity.mismatch_distances(
+            self._table,
+            self._query_bits[chosen],
+            self._visible_bits[chosen],
+            self._window.reference_bits[rows],
+        )
+
+    def within(
+        self, queries: NDArray[np.int64], radius: NDArray[np.float64]
+    ) -> list[NDArray[np.int64]]:
+        """Scan all rows by matrix products, in blocks that bound the memory."""
+        vectors = self._vectors[queries]
+        error = self._mass[queries] * vectors.shape[1] * _ROUNDING
+        least = self._offset[queries] - radius - error
+        found: list[list[NDArray[np.int64]]] = [[] for _ in queries]
+        for first in range(0, self._window.num_references, _ROWS_PER_BLOCK):
+            block = self._window.reference_bits[first : first + _ROWS_PER_BLOCK]
+            scores = vectors @ tokens.unpack(block, vectors.shape[1]).astype(np.float32).T
+            for place, is_near in zip(found, scores >= least[:, None], strict=True):
+                place.append(first + np.flatnonzero(is_near))
+        return [np.concatenate(blocks) for blocks in found]

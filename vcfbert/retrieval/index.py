@@ -1,0 +1,123 @@
+"""An index folder: one FAISS file a window, memory-mapped when first asked for.
+
+L sites in a window, R reference haplotypes, D embedding width.
+
+Search in the main process or in a thread of it: FAISS hangs after `fork`. Several threads may
+search one reader.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.errors import StoreError
+from vcfbert.retrieval import manifest
+from vcfbert.retrieval.dense import DenseIndex
+from vcfbert.retrieval.exact import ExactIndex
+from vcfbert.retrieval.manifest import FileEntry, Kind, Manifest
+from vcfbert.retrieval.query import Query, WindowIndex
+
+__all__ = ["IndexReader", "Query", "WindowIndex", "open_index", "write_windows"]
+
+_OPEN_WINDOWS = 4  # mapped at a time, so that resident memory does not grow with the windows
+
+
+def write_windows(folder: Path, indexes: Iterable[faiss.Index]) -> list[FileEntry]:
+    """Write one file a window into an existing folder, one window in memory at a time."""
+    entries = []
+    for window, index in enumerate(indexes):
+        path = folder / f"w{window:05d}.faiss"
+        try:
+            faiss.write_index(index, str(path))
+        except RuntimeError as error:
+            raise StoreError(f"Cannot write {path}: {error}.") from error
+        entries.append(FileEntry.of(path))
+    return entries
+
+
+class IndexReader:
+    """An open index folder."""
+
+    def __init__(self, path: Path, content: Manifest) -> None:
+        """Take a manifest that was read from `path`; `open_index` is the way in."""
+        self.path = path
+        self.manifest = content
+        self.kind: Kind = content.kind
+        self.parents = dict(content.parents)
+        self.reference_haplotypes: NDArray[np.int64] = np.array(
+            content.reference_haplotypes, dtype=np.int64
+        )
+        self._open: OrderedDict[int, WindowIndex] = OrderedDict()
+        self._verified: set[int] = set()
+        self._lock = threading.Lock()
+
+    def window(self, window: int) -> WindowIndex:
+        """The index of one window.
+
+        Raises StoreError where its file is gone or is not the one that was written; that is
+        checked when a window is first opened.
+        """
+        with self._lock:
+            if window not in self._open:
+                self._open[window] = self._load(window)
+                if len(self._open) > _OPEN_WINDOWS:
+                    self._open.popitem(last=False)
+            self._open.move_to_end(window)
+            return self._open[window]
+
+    def rows_of(self, haplotypes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Index row of each panel haplotype; -1 where it is no reference, or is itself -1."""
+        order = np.argsort(self.reference_haplotypes)
+        rising = self.reference_haplotypes[order]
+        place = np.minimum(np.searchsorted(rising, haplotypes), len(rising) - 1)
+        return np.where(rising[place] == haplotypes, order[place], -1)
+
+    def _load(self, window: int) -> WindowIndex:
+        entry = self.manifest.files[window]
+        path = self.path / entry.name
+        if window not in self._verified:
+            _verify(path, entry)
+            self._verified.add(window)
+        # IO_FLAG_MMAP is accepted for these kinds but reads into memory; this one maps the codes.
+        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        mask_version = self.manifest.mask_version
+        if isinstance(index, faiss.IndexPQ) and self.kind == "exact":
+            return ExactIndex(index, self.manifest.length)
+        if isinstance(index, faiss.IndexFlatL2) and mask_version is not None:
+            return DenseIndex(index, self.manifest.is_masked(window), mask_version)
+        raise StoreError.wrong_kind(
+            path, found=type(index).__name__, needed=self.kind, made_by=manifest.MADE_BY
+        )
+
+
+def open_index(path: Path, *, panel_fingerprint: str) -> IndexReader:
+    """Open an index folder that was made from this panel.
+
+    Raises StoreError where there is none, or where it was made from another panel.
+    """
+    content = manifest.read(path)
+    if content.parents.get("panel") != panel_fingerprint:
+        raise StoreError.stale(path, parent="panel", made_by=f"{manifest.MADE_BY} --force")
+    return IndexReader(path, content)
+
+
+def _verify(path: Path, entry: FileEntry) -> None:
+    try:
+        is_intact = manifest.file_sha256(path) == entry.sha256
+    except OSError as error:
+        raise StoreError(
+            f"Cannot read {path}: {error.strerror}. Make the index again with: "
+            f"vcfbert {manifest.MADE_BY} --force"
+        ) from error
+    if not is_intact:
+        raise StoreError(
+            f"{path} is damaged: its SHA-256 is not the one in {manifest.NAME}. Make the index "
+            f"again with: vcfbert {manifest.MADE_BY} --force"
+        )

@@ -1,0 +1,134 @@
+"""The manifest of an index folder: what it holds, of whom, and made from what.
+
+W windows, L sites in a window, R reference haplotypes.
+
+FAISS has no payload checksum, a flipped byte loads cleanly; so each file's SHA-256 stands here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain import tokens
+from vcfbert.errors import StoreError
+
+FORMAT_VERSION = 1
+NAME = "manifest.json"
+MADE_BY = "build-index"
+Kind = Literal["exact", "dense"]
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One window's FAISS file."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Measure a finished file."""
+        return cls(name=path.name, sha256=file_sha256(path), bytes=path.stat().st_size)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything about an index but the vectors.
+
+    length                L
+    parents               fingerprints of the stores it was made from, by kind; a dense index has
+                          masks and embeddings too
+    reference_haplotypes  (R,) panel haplotype of each row
+    max_references, seed  how those were drawn; None is all train haplotypes
+    files                 one a window
+    mask_version          of a dense index; None for the exact kind
+    masks                 of a dense index: packed mask of each window, as hex
+    """
+
+    kind: Kind
+    length: int
+    parents: dict[str, str]
+    reference_haplotypes: list[int]
+    max_references: int | None
+    seed: int
+    files: list[FileEntry]
+    mask_version: int | None = None
+    masks: list[str] | None = None
+
+    def is_masked(self, window: int) -> NDArray[np.bool_]:
+        """(L,) the mask of a dense index in one window."""
+        assert self.masks is not None
+        packed = np.frombuffer(bytes.fromhex(self.masks[window]), dtype=np.uint8)
+        return tokens.unpack(packed, self.length).astype(np.bool_)
+
+    def total_bytes(self) -> int:
+        """Bytes of all FAISS files."""
+        return sum(entry.bytes for entry in self.files)
+
+
+def masks_as_hex(is_masked: NDArray[np.bool_]) -> list[str]:
+    """Masks, (W, L), as the manifest keeps them."""
+    return [row.tobytes().hex() for row in tokens.pack(is_masked.view(np.uint8))]
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest into a folder that holds the finished files."""
+    record = {
+        "vcfbert_kind": "index",
+        "format_version": FORMAT_VERSION,
+        **dataclasses.asdict(manifest),
+    }
+    (folder / NAME).write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def read(folder: Path) -> Manifest:
+    """Read and check a manifest; StoreError where there is none or it is of another format."""
+    path = folder / NAME
+    try:
+        record: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StoreError.missing(folder, made_by=MADE_BY) from error
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    if not isinstance(record, dict) or record.pop("vcfbert_kind", None) != "index":
+        raise StoreError.wrong_kind(folder, found="other", needed="index", made_by=MADE_BY)
+    version = record.pop("format_version", None)
+    if version != FORMAT_VERSION:
+        raise StoreError.wrong_version(
+            folder, found=version, needed=FORMAT_VERSION, made_by=MADE_BY
+        )
+    try:
+        record["files"] = [FileEntry(**entry) for entry in record["files"]]
+        found = Manifest(**record)
+    except (KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+    if found.kind not in get_args(Kind):
+        raise StoreError.wrong_kind(
+            folder, found=found.kind, needed="exact or dense", made_by=MADE_BY
+        )
+    return found
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(_CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"{path} cannot be read ({error}). Make the index again with: "
+                      f"vcfbert {MADE_BY} --force")  # fmt: skip

@@ -1,0 +1,63 @@
+"""What is asked of a window's index, and what an index of any kind can answer.
+
+B query haplotypes, C candidates, L sites in a window, D embedding width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Query:
+    """Haplotypes that look for neighbours in one window.
+
+    tokens             (B, L) under the mask; each query may have its own
+    weights            (L,) from `similarity.site_weights`, or ones for the Hamming distance
+    masked_embeddings  (B, L, D) of the same tokens; a dense index needs them, an exact one does not
+    """
+
+    tokens: NDArray[np.uint8]
+    weights: NDArray[np.float32]
+    masked_embeddings: NDArray[np.float32] | None = None
+
+
+class Search(Protocol):
+    """One query batch against one index."""
+
+    def candidates(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Rows that are probably the nearest, and what is certain about all others.
+
+        returns  (B, count) rows, each once, in no order that matters;
+                 (B,) a distance that no other row falls below, inf where there is no other row
+        """
+
+    def distances(self, rows: NDArray[np.int64], query: int | None = None) -> NDArray[np.float64]:
+        """Squared L2 distances that depend on the query and the row alone, not on the company.
+
+        rows     (B, C) a line for each query; or (1, C) for the one query that is named
+        returns  the shape of `rows`
+        """
+
+    def within(
+        self, queries: NDArray[np.int64], radius: NDArray[np.float64]
+    ) -> list[NDArray[np.int64]]:
+        """All rows as near as `radius` to each of some queries, rising; a few more are allowed.
+
+        queries, radius  (n,)
+        """
+
+
+class WindowIndex(Protocol):
+    """The reference haplotypes of one window, ready to be searched; never added to."""
+
+    @property
+    def num_references(self) -> int:
+        """R."""
+
+    def search(self, query: Query) -> Search:
+        """Check the query and begin; ConfigError or StoreError where it cannot be asked here."""

@@ -1,0 +1,109 @@
+"""The exact form of L2 between masked embeddings: site weights, search vectors, distances.
+
+With a context-free encoder, two haplotypes under one mask differ at a visible site by nothing or
+by w_l = ||E(ALT, l) - E(REF, l)||^2, and at a hidden site by nothing. So
+
+    d2(q, r) = sum over visible l of w_l [q_l != r_l] = sum_l w_l visible_l q_l - <v, r>
+    v_l      = w_l visible_l (2 q_l - 1)
+
+and the nearest references are those of largest inner product of v with their 0/1 alleles, for
+every mask and every state of the encoder.
+
+B query haplotypes, C candidates, L sites in a window, M = ceil(L / 8) bytes of packed alleles,
+D embedding width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain import tokens
+from vcfbert.errors import ConfigError
+
+BITS = tokens.unpack(np.arange(256, dtype=np.uint8)[:, None], 8)
+"""(256, 8) the alleles each byte stands for."""
+
+
+def site_weights(codebook: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Squared distance between the embeddings of ALT and REF at each site.
+
+    codebook  (V, L, D) raw embeddings of every token
+    returns   (L,)
+    """
+    difference = codebook[tokens.ALT] - codebook[tokens.REF]
+    weights: NDArray[np.float32] = np.einsum("ld,ld->l", difference, difference)
+    return weights
+
+
+def check_weights(weights: NDArray[np.float32]) -> None:
+    """Raise ConfigError unless weights are not negative and small enough to be summed."""
+    largest = np.finfo(np.float32).max / max(len(weights), 1)
+    is_usable = (weights >= 0) & (weights <= largest)  # NaN is neither
+    if not is_usable.all():
+        site = int(np.argmin(is_usable))
+        raise ConfigError(
+            f"The site weights of the search hold {weights[site]} at site {site} of the window, "
+            "where a finite number of at least 0 is needed: the encoder has diverged. Use an "
+            "earlier checkpoint, or train again with a lower training.learning_rate."
+        )
+
+
+def search_vectors(
+    query_tokens: NDArray[np.uint8], weights: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The v above, one a query; 0 where the query's token is no visible allele.
+
+    query_tokens  (B, L) under the mask
+    weights       (L,)
+    returns       (B, 8 M), 0 behind L
+
+    >>> search_vectors(np.array([[1, 0, 2]], dtype=np.uint8), np.array([2, 3, 4], dtype=np.float32))
+    array([[ 2., -3.,  0.,  0.,  0.,  0.,  0.,  0.]], dtype=float32)
+    """
+    num_queries, length = query_tokens.shape
+    sign = np.zeros(tokens.VOCABULARY_SIZE, dtype=np.float32)
+    sign[tokens.REF], sign[tokens.ALT] = -1.0, 1.0
+    vectors = np.zeros((num_queries, 8 * num_bytes(length)), dtype=np.float32)
+    np.multiply(sign[query_tokens], weights, out=vectors[:, :length])
+    return vectors
+
+
+def num_bytes(length: int) -> int:
+    """M, the bytes that hold `length` packed alleles."""
+    return -(-length // 8)
+
+
+def byte_weights(weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Summed weight of the sites whose bits are set, for every byte and every value it can have.
+
+    Eight sites are then one look-up, which makes exact distances cheap (see benchmarks/retrieval).
+
+    weights  (L,)
+    returns  (M, 256)
+    """
+    padded = np.zeros(8 * num_bytes(len(weights)))
+    padded[: len(weights)] = weights
+    table: NDArray[np.float64] = padded.reshape(-1, 8) @ BITS.T.astype(np.float64)
+    return table
+
+
+def mismatch_distances(
+    table: NDArray[np.float64],
+    query_bits: NDArray[np.uint8],
+    visible_bits: NDArray[np.uint8],
+    reference_bits: NDArray[np.uint8],
+) -> NDArray[np.float64]:
+    """The distance d2 from packed alleles, in float64.
+
+    table           (M, 256) from `byte_weights`
+    query_bits      (B, M) packed, 1 where the query shows ALT
+    visible_bits    (B, M) packed, 1 where the query shows an allele
+    reference_bits  (B, C, M) packed
+    returns         (B, C)
+    """
+    differing = (reference_bits ^ query_bits[:, None]) & visible_bits[:, None]
+    place = differing.astype(np.intp)
+    place += np.arange(0, table.size, 256)
+    distances: NDArray[np.float64] = table.ravel().take(place).sum(axis=-1)
+    return distances
