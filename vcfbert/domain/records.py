@@ -144,7 +144,7 @@ class SiteSplitter:
             alleles[:] = calls[:, :, :2]
         for place, row_alleles in odd_rows.items():
             alleles[place] = row_alleles
-        return SiteBlock(records, alts, alleles.reshape(len(records), -1), dropped, filled)
+        return SiteBlock(records, alts, alleles.reshape(-1, 2 * people), dropped, filled)
 
     def _usable_alts(self, record: Record, dropped: Counter[str]) -> list[int]:
         """Numbers of the ALT alleles that are spelled out."""

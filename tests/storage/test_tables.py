@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import numpy.testing as npt
+import pytest
+
+from vcfbert.domain import splits
+from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
+from vcfbert.domain.windows import Segment
+from vcfbert.errors import InputError
+from vcfbert.storage import tables
+
+
+@pytest.fixture
+def fx_file(tmp_path):
+    """Write a text file and give its path."""
+
+    def write(text: str):
+        path = tmp_path / "table.txt"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_a_sample_table_is_read_by_its_header(fx_file):
+    rows = tables.read_samples(
+        fx_file(
+            "split\tage\tsample\tsuperpopulation\ntrain\t1\ta\tEUR\nVAL\t2\tb\t\ntest\t3\tc\tAFR\n"
+        )
+    )
+    assert [rows[name].split for name in "abc"] == [TRAIN, VALIDATION, TEST]
+    assert [rows[name].superpopulation for name in "abc"] == ["EUR", ".", "AFR"]
+    assert rows["a"].population == "."
+
+
+def test_a_table_without_splits_says_so(fx_file):
+    assert tables.read_samples(fx_file("sample\na\n"))["a"].split == splits.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "line 1.*'sample'"),
+        ("name\tsplit\na\ttrain\n", "line 1.*'sample'"),
+        ("sample,split\na,train\n", "line 1.*tab-separated"),
+        ("sample\tsplit\n", "no people"),
+        ("sample\tsplit\na\ttrain\nb\n", "line 3: 1 columns.*header has 2"),
+        ("sample\tsplit\na\ttrain\na\ttest\n", "line 3.*sample a is there twice"),
+        ("sample\tsplit\na\ttraining\n", "line 2.*'training'.*train, validation or test"),
+        ("sample\tsplit\na\ttrain\nb\t.\n", "line 3.*some have none"),
+    ],
+)
+def test_a_bad_sample_table_is_refused_with_its_line(fx_file, text, message):
+    with pytest.raises(InputError, match=message):
+        tables.read_samples(fx_file(text))
+
+
+def test_a_plink_map_is_read(fx_file):
+    maps = tables.read_genetic_map(fx_file("20 . 0.0 100\n20\t.\t1.5\t200\n\n21 . 0 5\n21 . 1 9\n"))
+    npt.assert_array_equal(maps["20"].position, [100, 200])
+    npt.assert_array_equal(maps["20"].cm, [0, 1.5])
+    assert list(maps) == ["20", "21"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "fewer than two points"),
+        ("20 . 0.0 100\n", "fewer than two points on contig 20"),
+        ("position rate map\n1 2 3\n", "line 1.*PLINK columns"),
+        ("20 . 0 100\n20 . x 200\n", "line 2.*PLINK columns"),
+        ("20 . 0 100\n20 . 1 100\n", "line 2: position 100 at 1.0 cM does not come after"),
+        ("20 . 1 100\n20 . 0 200\n", "line 2: position 200 at 0.0 cM does not come after"),
+        ("20 . 1 100\n20 . nan 200\n", "line 2: position 200"),
+        ("20 . 0 1\n20 . 1 2\n21 . 0 1\n21 . 1 2\n20 . 2 3\n", "line 5: contig 20 comes back"),
+    ],
+)
+def test_a_bad_map_is_refused_with_its_line(fx_file, text, message):
+    with pytest.raises(InputError, match=message):
+        tables.read_genetic_map(fx_file(text))
+
+
+def test_segments_are_read_with_and_without_a_header(fx_file):
+    expected = [Segment("20", 1, 10), Segment("20", 11, 20), Segment("21", 5, 6)]
+    lines = "20,1,10\n20, 11, 20\n21,5,6\n"
+    assert tables.read_segments(fx_file(lines)) == expected
+    assert tables.read_segments(fx_file(f"contig,start,end\n{lines}")) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no segments"),
+        ("contig,start,end\n", "no segments"),
+        ("20,1\n", "line 1.*contig,start,end"),
+        ("20,1,x\n", "line 1.*contig,start,end"),
+        ("20,9,5\n", "line 1.*ends before it starts"),
+        ("20,1,10\n20,10,20\n", "line 2.*20:10-20 overlaps.*20:1-10"),
+        ("20,11,20\n20,1,10\n", "line 2.*overlaps or precedes"),
+        ("20,1,10\n21,1,10\n20,11,20\n", "line 3: contig 20 comes back"),
+    ],
+)
+def test_bad_segments_are_refused_with_their_line(fx_file, text, message):
+    with pytest.raises(InputError, match=message):
+        tables.read_segments(fx_file(text))
+
+
+@pytest.mark.parametrize(
+    "read", [tables.read_samples, tables.read_genetic_map, tables.read_segments]
+)
+def test_a_file_that_is_missing_or_no_text_is_named(tmp_path, read):
+    with pytest.raises(InputError, match=r"no file .*absent\.txt"):
+        read(tmp_path / "absent.txt")
+    (tmp_path / "binary.txt").write_bytes(b"\x1f\x8b\xff\xfe")
+    with pytest.raises(InputError, match=r"binary\.txt is no text file"):
+        read(tmp_path / "binary.txt")
