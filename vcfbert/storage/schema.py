@@ -65,14 +65,19 @@ ARRAYS = (
     ArraySpec("panel", "samples/split", "int8", "N", "0 train, 1 validation, 2 test."),
     ArraySpec("masks", "is_masked", "bool", "W L", "True where the site is hidden; never padding."),
     ArraySpec("embeddings", "codebook", "float32", "W V L D",
-              "Layout `codebook`: raw embedding of each token at each site of each window; the "
-              "complete and masked embeddings of any haplotype are gathers from it."),
+              "Raw embedding of each token at each site of each window; the complete and masked "
+              "embeddings of any haplotype are gathers from it. The layout `dense` has it too, to "
+              "embed queries, who are not all references."),
+    ArraySpec("embeddings", "reference_haplotypes", "int64", "R",
+              "Panel haplotype of each row: those of the train people."),
     ArraySpec("embeddings", "complete", "float32", "W R L D",
               "Layout `dense`: embeddings of the unmasked tokens; one uncompressed chunk a "
               "window, memory-mapped."),
     ArraySpec("embeddings", "masked", "float32", "W R L D",
               "Layout `dense`: embeddings of the tokens under the mask version named in the "
               "attributes."),
+    ArraySpec("embeddings", "is_masked", "bool", "W L",
+              "Layout `dense`: that mask version, to refuse any other."),
 )  # fmt: skip
 
 

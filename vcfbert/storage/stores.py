@@ -8,9 +8,10 @@ chunk carries a checksum (crc32c), but for arrays that are memory-mapped.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -179,13 +180,35 @@ def member(root: zarr.Group, name: str) -> zarr.Array[Any]:
     return found
 
 
+def write_chunk(array: zarr.Array[Any], chunk: int, blocks: Iterable[NDArray[np.float32]]) -> None:
+    """Write one chunk along the first axis of an array created with `mapped=True`, in pieces.
+
+    Zarr wants a whole chunk in memory. The raw bytes of one are plain to write, so that a chunk
+    may be larger than memory. Lengthen the array with `resize` when all its chunks are there.
+
+    blocks  along the second axis, in order, the whole of the others
+    """
+    folder = Path(str(array.store_path.store.root)) / array.path  # type: ignore[attr-defined]
+    file = _chunk_file(folder, chunk, array.ndim)
+    file.parent.mkdir(parents=True)
+    written = 0
+    with file.open("wb") as stream:
+        for block in blocks:
+            written += stream.write(np.ascontiguousarray(block, dtype="<f4").data)
+    assert written == 4 * math.prod(array.shape[1:])
+
+
 def map_chunk(path: Path, name: str, chunk: int, shape: Sequence[int]) -> NDArray[np.float32]:
     """Memory-map one chunk along the first axis of an array created with `mapped=True`."""
-    zeros = "/".join("0" for _ in shape)
-    file = path / name / "c" / str(chunk) / zeros
-    if not file.exists():
-        raise StoreError(f"{file} is missing; the store {path} is damaged. Make it again.")
-    return np.memmap(file, dtype=np.float32, mode="r", shape=tuple(shape))
+    file = _chunk_file(path / name, chunk, len(shape) + 1)
+    try:
+        return np.memmap(file, dtype="<f4", mode="r", shape=tuple(shape))
+    except (OSError, ValueError) as error:  # absent, or shorter than it was
+        raise StoreError(f"{file} is damaged or missing ({error}). Make {path} again.") from error
+
+
+def _chunk_file(array: Path, chunk: int, num_dims: int) -> Path:
+    return array.joinpath("c", str(chunk), *("0" for _ in range(num_dims - 1)))
 
 
 def fingerprint(*parts: bytes | str | NDArray[Any]) -> str:
