@@ -68,6 +68,10 @@ class RetrievalConfig:
     num_neighbours: int = 32
     """K, neighbours of each query haplotype in each window."""
 
+    num_segments: int = 8
+    """Overlapping stretches of the window that share the K neighbours; 1 searches the window as a
+    whole."""
+
     exclude_same_sample: bool = True
     """Hide a query's own two haplotypes. Turn off only where queries are not in the panel."""
 
@@ -77,6 +81,7 @@ class RetrievalConfig:
     def __post_init__(self) -> None:
         """Check the ranges."""
         _at_least("retrieval.num_neighbours", self.num_neighbours, 1)
+        _at_least("retrieval.num_segments", self.num_segments, 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

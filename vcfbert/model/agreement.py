@@ -30,9 +30,10 @@ def agreement_features(
 
     query       tokens under the mask: hidden sites neither match nor mismatch
     neighbours  complete tokens
-    returns     logs of: visible sites without a mismatch, left and right, this one included; the same in
-                thousandths of a centimorgan; visible sites to the second mismatch, left and right;
-                mismatches in boxes around the site; mismatches in the window
+    returns     logs of: visible sites without a mismatch to the left and to the right, this one
+                included; the same in thousandths of a centimorgan; visible sites to the second
+                mismatch, left and right; mismatches in the window; mismatches in boxes around the
+                site
     """
     visible = query <= tokens.ALT  # (B, L)
     mismatch = visible[:, None, :] & (neighbours != query[:, None, :])  # (B, K, L)

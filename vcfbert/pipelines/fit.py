@@ -97,7 +97,7 @@ def train(
         torch.set_num_threads(options.threads)
     with ExitStack() as stack:
         panel = stack.enter_context(open_panel(workspace.panel))
-        index = _open_index(workspace, panel, progress, stack)
+        index = _open_index(workspace, panel, progress)
         parents = {"panel": panel.fingerprint, "index": index.fingerprint}
         state, settings = _begin(run, settings, options, parents, device, overwrite)
         first = _first_embeddings(workspace, run, settings, panel, index, progress)
@@ -131,14 +131,12 @@ def _validation_people(panel: PanelReader) -> NDArray[np.int64]:
     return people
 
 
-def _open_index(
-    workspace: Workspace, panel: PanelReader, progress: Progress, stack: ExitStack
-) -> IndexReader:
+def _open_index(workspace: Workspace, panel: PanelReader, progress: Progress) -> IndexReader:
     """Open the newest index; an exact one is built where there is none, for it takes a moment."""
     if not workspace.versions("indexes"):
         progress.note("No index in the workspace yet: building the exact one.")
         references.build_index(workspace, IndexOptions(), progress=progress)
-    return stack.enter_context(open_index(workspace.newest("indexes"), panel.fingerprint))
+    return open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
 
 
 def _begin(
@@ -182,10 +180,12 @@ def _fixed_masks(
     """Return the one mask a dense index can be searched under; None for an exact index."""
     if index.kind != "dense":
         return None
-    if settings.refresh.masks_every or settings.refresh.embeddings_every:
+    refresh = settings.refresh
+    if refresh.masks_every or refresh.embeddings_every or settings.retrieval.num_segments > 1:
         raise ConfigError(
-            f"{index.path} is a dense index, which answers under one mask and one encoding only. "
-            "Set refresh.masks_every=0 and refresh.embeddings_every=0, or build an exact one: "
+            f"{index.path} is a dense index, which answers for whole windows under one mask and one "
+            "encoding. Set refresh.masks_every=0, refresh.embeddings_every=0 and "
+            "retrieval.num_segments=1, or build an exact one: "
             "vcfbert build-index --kind exact --force"
         )
     for version in workspace.versions("masks"):

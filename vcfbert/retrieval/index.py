@@ -54,6 +54,7 @@ class IndexReader:
         self.reference_haplotypes: NDArray[np.int64] = np.array(
             content.reference_haplotypes, dtype=np.int64
         )
+        self.fingerprint = manifest.fingerprint(content)
         self._open: OrderedDict[int, WindowIndex] = OrderedDict()
         self._verified: set[int] = set()
         self._lock = threading.Lock()

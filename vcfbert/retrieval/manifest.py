@@ -120,6 +120,12 @@ def read(folder: Path) -> Manifest:
     return found
 
 
+def fingerprint(manifest: Manifest) -> str:
+    """SHA-256 of what the index answers from: its files and whose haplotypes they hold."""
+    content = [entry.sha256 for entry in manifest.files], manifest.reference_haplotypes
+    return hashlib.sha256(json.dumps([manifest.kind, *content]).encode()).hexdigest()
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content, read in pieces."""
     digest = hashlib.sha256()

@@ -7,6 +7,7 @@ W windows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,26 @@ from vcfbert.domain import sites as site_tables
 from vcfbert.domain import tokens
 from vcfbert.retrieval import similarity
 from vcfbert.retrieval.candidates import nearest
-from vcfbert.retrieval.index import IndexReader, Query
-from vcfbert.storage.embeddings import EmbeddingsReader
+from vcfbert.retrieval.index import IndexReader
+from vcfbert.retrieval.query import Query
+from vcfbert.retrieval.segments import nearest_in_segments
 from vcfbert.storage.panel import PanelReader
+
+
+class Embeddings(Protocol):
+    """Where raw embeddings come from: a store, or an encoder as they are asked for."""
+
+    @property
+    def layout(self) -> Literal["codebook", "dense"]:
+        """What `complete` reads."""
+
+    def codebook(self, window: int) -> NDArray[np.float32]:
+        """(V, L, D) raw embedding of every token at every site."""
+
+    def complete(
+        self, window: int, rows: NDArray[np.int64], tokens: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """(n, L, D) embeddings of index rows (n,) whose unmasked tokens are (n, L)."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +80,7 @@ class BatchMaker:
         self,
         panel: PanelReader,
         index: IndexReader,
-        embeddings: EmbeddingsReader,
+        embeddings: Embeddings,
         settings: RetrievalConfig,
     ) -> None:
         """Take open readers; they stay the caller's to close."""
@@ -70,8 +88,6 @@ class BatchMaker:
         self.index = index
         self.embeddings = embeddings
         self.settings = settings
-        self._row_of = np.full(2 * len(panel.samples), -1, dtype=np.int64)
-        self._row_of[index.reference_haplotypes] = np.arange(len(index.reference_haplotypes))
 
     def make(self, window: int, people: NDArray[np.int64], is_masked: NDArray[np.bool_]) -> Batch:
         """Retrieve for both haplotypes of each person under one mask.
@@ -81,10 +97,11 @@ class BatchMaker:
         haplotypes = site_tables.haplotypes_of(people)
         labels = self.panel.tokens(window, haplotypes)
         query_tokens = tokens.hide(labels, is_masked)
-        hits = nearest(
+        hits = nearest_in_segments(
             self.index.window(window),
             self._query(window, query_tokens),
             self.settings.num_neighbours,
+            self.settings.num_segments,
             self._excluded(people),
         )
         return self._assemble(window, people, labels, query_tokens, hits.rows, hits.distances)
@@ -93,34 +110,25 @@ class BatchMaker:
         self, window: int, people: NDArray[np.int64], query_tokens: NDArray[np.uint8]
     ) -> NDArray[np.uint8]:
         """(B, L) complete tokens of the haplotype that differs at the fewest visible sites."""
-        weights = np.ones(self.panel.length, dtype=np.float32)
-        query = Query(tokens=query_tokens, weights=weights, masked_embeddings=None)
+        query = Query(query_tokens, np.ones(self.panel.length, dtype=np.float32))
         hits = nearest(self.index.window(window), query, 1, self._excluded(people))
         return self.panel.tokens(window, self.index.reference_haplotypes[hits.rows[:, 0]])
 
     def _query(self, window: int, query_tokens: NDArray[np.uint8]) -> Query:
-        """What the index is asked: site weights, or masked embeddings for a dense index."""
+        """What the index is asked: site weights, and masked embeddings for a dense index."""
+        if not self.settings.learned_similarity:
+            return Query(query_tokens, np.ones(self.panel.length, dtype=np.float32))
+        codebook = self.embeddings.codebook(window)
+        masked = None
         if self.index.kind == "dense":
-            rows = np.zeros(len(query_tokens), dtype=np.int64)
-            codebook = self.embeddings.codebook(window)
-            del rows
-            site = np.arange(codebook.shape[1])
-            return Query(
-                tokens=query_tokens,
-                weights=similarity.site_weights(codebook),
-                masked_embeddings=codebook[query_tokens, site],
-            )
-        if self.settings.learned_similarity:
-            weights = similarity.site_weights(self.embeddings.codebook(window))
-        else:
-            weights = np.ones(self.panel.length, dtype=np.float32)
-        return Query(tokens=query_tokens, weights=weights, masked_embeddings=None)
+            masked = codebook[query_tokens, np.arange(self.panel.length)]
+        return Query(query_tokens, similarity.site_weights(codebook), masked)
 
     def _excluded(self, people: NDArray[np.int64]) -> NDArray[np.int64]:
         """(B, 2) index rows that a query must not find: its own and its sibling's; -1 for none."""
         if not self.settings.exclude_same_sample:
             return np.full((2 * len(people), 2), -1, dtype=np.int64)
-        own = self._row_of[site_tables.haplotypes_of(people)].reshape(-1, 2)
+        own = self.index.rows_of(site_tables.haplotypes_of(people)).reshape(-1, 2)
         return np.repeat(own, 2, axis=0)
 
     def _assemble(

@@ -5,6 +5,8 @@ L sites in a window, D embedding width, V vocabulary.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -36,3 +38,30 @@ def encoder_fingerprint(encoder: Encoder) -> str:
     for name, value in sorted(encoder.state_dict().items()):
         parts += [name, value.detach().float().cpu().numpy()]
     return stores.fingerprint(*parts)
+
+
+class EncodedOnDemand:
+    """The embeddings of an encoder without a store, encoded a window at a time."""
+
+    layout: Literal["codebook"] = "codebook"
+
+    def __init__(self, encoder: Encoder, panel: PanelReader) -> None:
+        """Take an encoder in eval mode and an open panel; one window stays in memory."""
+        self._encoder = encoder
+        self._panel = panel
+        self._window = -1
+        self._codebook: NDArray[np.float32] | None = None
+
+    def codebook(self, window: int) -> NDArray[np.float32]:
+        """(V, L, D) raw embedding of every token at every site."""
+        if self._codebook is None or window != self._window:
+            self._codebook = window_codebook(self._encoder, self._panel, window)
+            self._window = window
+        return self._codebook
+
+    def complete(
+        self, window: int, rows: NDArray[np.int64], tokens: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """(n, L, D) embeddings of haplotypes whose unmasked tokens are (n, L)."""
+        codebook = self.codebook(window)
+        return codebook[tokens, np.arange(codebook.shape[1])]

@@ -1,0 +1,84 @@
+"""Neighbours of stretches of a window, so that a query that recombined finds all its sources.
+
+One haplotype of the panel seldom matches a query over a whole window; several match a part of it.
+A stretch is searched with the weights outside it turned down, which an exact index allows for
+nothing.
+
+B query haplotypes, K neighbours, L sites in a window, E excluded rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.retrieval.candidates import Hits, nearest
+from vcfbert.retrieval.query import Query, WindowIndex
+
+_OUTSIDE = 1e-3  # of two haplotypes equal within the stretch the one that matches beyond it wins
+
+
+def nearest_in_segments(
+    index: WindowIndex,
+    query: Query,
+    k: int,
+    num_segments: int,
+    excluded_rows: NDArray[np.int64] | None = None,
+) -> Hits:
+    """K different references of each query: the nearest of each segment, then of the window.
+
+    num_segments   segments that overlap by half; 1 searches the window alone
+    excluded_rows  (B, E) as in `candidates.nearest`
+    returns        rows by their distance over the whole window, ties by row
+
+    Raises what `candidates.nearest` raises.
+    """
+    whole = nearest(index, query, k, excluded_rows)
+    if num_segments == 1:
+        return whole
+    share = -(-k // num_segments)
+    found = [
+        nearest(index, _within(query, segment), share, excluded_rows).rows
+        for segment in overlapping(len(query.weights), num_segments)
+    ]
+    by_rank = np.stack(found, axis=2).reshape(len(whole.rows), -1)  # every segment's best first
+    rows = first_distinct(np.concatenate([by_rank, whole.rows], axis=1), k)
+    distances = index.search(query).distances(rows).astype(np.float32)
+    order = np.lexsort((rows, distances))
+    return Hits(
+        rows=np.take_along_axis(rows, order, axis=1),
+        distances=np.take_along_axis(distances, order, axis=1),
+    )
+
+
+def overlapping(length: int, num_segments: int) -> list[slice]:
+    """Equal stretches that cover a window, each half of the next.
+
+    >>> overlapping(12, 3)
+    [slice(0, 6, None), slice(3, 9, None), slice(6, 12, None)]
+    """
+    width = max(1, 2 * length // (num_segments + 1))
+    starts = [number * (length - width) // (num_segments - 1) for number in range(num_segments)]
+    return [slice(start, start + width) for start in starts]
+
+
+def first_distinct(rows: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """The first k different values of each line, in order.
+
+    rows  (B, n) with at least k different values in each line
+
+    >>> first_distinct(np.array([[4, 4, 2, 4, 9]]), 3)
+    array([[4, 2, 9]])
+    """
+    by_value = np.argsort(rows, axis=1, kind="stable")
+    ordered = np.take_along_axis(rows, by_value, axis=1)
+    is_repeat = np.zeros(rows.shape, dtype=np.bool_)
+    np.put_along_axis(is_repeat[:, :], by_value[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
+    keep = np.argsort(is_repeat, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(rows, keep, axis=1)
+
+
+def _within(query: Query, segment: slice) -> Query:
+    weights = query.weights * np.float32(_OUTSIDE)
+    weights[segment] = query.weights[segment]
+    return Query(query.tokens, weights)
