@@ -1,11 +1,11 @@
 """One thin function a command: parse, call one pipeline function, print its summary.
 
-Pipelines are imported inside the commands, so that `--help` and `prepare` start without PyTorch.
+Pipelines are imported inside the commands and after the settings are checked, so that `--help`,
+`prepare` and a mistyped setting do not wait for PyTorch.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,27 +16,6 @@ from vcfbert.storage.workspace import Workspace
 from . import options, settings
 from .progress import on_stderr
 from .reporting import reporting_errors
-
-
-class Layout(StrEnum):
-    """Layouts of the embeddings store."""
-
-    CODEBOOK = "codebook"
-    DENSE = "dense"
-
-
-class IndexKind(StrEnum):
-    """Kinds of index."""
-
-    EXACT = "exact"
-    DENSE = "dense"
-
-
-class Split(StrEnum):
-    """People that can be evaluated on."""
-
-    TEST = "test"
-    VALIDATION = "validation"
 
 
 def prepare(
@@ -62,7 +41,9 @@ def prepare(
     ] = None,
     region: Annotated[
         str | None,
-        typer.Option(metavar="CHROM:FROM-TO", help="Read this region only, 1-based, both ends in."),
+        typer.Option(
+            metavar="CHROM:FROM-TO", help="Read this region only, both ends in; needs an index."
+        ),
     ] = None,
     min_maf: Annotated[
         float,
@@ -76,21 +57,32 @@ def prepare(
     ] = 1030,
     flank: Annotated[
         int, typer.Option(min=0, help="Sites of context on either side of a window's core.")
-    ] = 100,
+    ] = 32,
     windows: Annotated[
         Path | None,
-        typer.Option(metavar="CSV", help="Windows made elsewhere, in place of --window-size."),
+        typer.Option(
+            metavar="CSV",
+            help="Window cores made elsewhere: contig,start,end; sites outside are dropped.",
+        ),
     ] = None,
     validation_fraction: Annotated[
         float,
         typer.Option(min=0.0, max=0.9, help="Share of train people to validate on."),
-    ] = 0.05,
+    ] = 0.04,
     test_fraction: Annotated[
         float,
         typer.Option(
             min=0.0, max=0.9, help="Share of people to test on if the table has no split."
         ),
     ] = 0.1,
+    missing: Annotated[
+        options.Missing,
+        typer.Option(help="Missing genotypes: drop the record, stop, or fill in the major allele."),
+    ] = options.Missing.DROP,
+    unphased: Annotated[
+        options.Unphased,
+        typer.Option(help="Heterozygotes without phase: stop, or drop the record."),
+    ] = options.Unphased.ERROR,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of mask version 0.")] = 1,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,
     force: options.Force = False,
@@ -118,6 +110,8 @@ def prepare(
             windows=windows,
             validation_fraction=validation_fraction,
             test_fraction=test_fraction,
+            missing=missing.value,
+            unphased=unphased.value,
             seed=seed,
         )
         summary = pipeline.prepare(
@@ -128,17 +122,10 @@ def prepare(
 
 def encode_refs(
     layout: Annotated[
-        Layout,
+        options.Layout,
         typer.Option(help="codebook stores each token once a site; dense stores every haplotype."),
-    ] = Layout.CODEBOOK,
-    run: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            show_default="fresh weights from the seed",
-            help="Encode with the best checkpoint of this run.",
-        ),
-    ] = None,
+    ] = options.Layout.CODEBOOK,
+    run: options.EncoderRun = None,
     mask_version: Annotated[
         int | None,
         typer.Option(
@@ -161,11 +148,12 @@ def encode_refs(
     Example: vcfbert encode-refs --preset v18-large
     """
     with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose) as progress:
+        chosen = settings.resolve(preset, config_path, set_, seed=seed)
         from vcfbert.pipelines import references
 
         summary = references.encode_refs(
             Workspace(workspace),
-            settings.resolve(preset, config_path, set_, seed=seed),
+            chosen,
             references.EncodeOptions(layout=layout.value, run=run, mask_version=mask_version),
             progress=progress,
             overwrite=force,
@@ -175,9 +163,9 @@ def encode_refs(
 
 def build_index(
     kind: Annotated[
-        IndexKind,
+        options.IndexKind,
         typer.Option(help="exact searches one bit an allele; dense is flat L2 over embeddings."),
-    ] = IndexKind.EXACT,
+    ] = options.IndexKind.EXACT,
     max_references: Annotated[
         int | None,
         typer.Option(
@@ -249,10 +237,10 @@ def train(
     Example: vcfbert train --preset v18-large --retrieve-k 32 --set training.batch_size=16
     """
     with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose) as progress:
-        from vcfbert.pipelines import fit
-
         chosen = settings.resolve(preset, config_path, set_, seed=seed, retrieve_k=retrieve_k)
         is_asked = settings.is_given(preset, config_path, set_, seed, retrieve_k)
+        from vcfbert.pipelines import fit
+
         summary = fit.train(
             Workspace(workspace),
             chosen if is_asked or not resume else None,  # a resumed run keeps what it saved
@@ -270,14 +258,7 @@ def refresh(
     embeddings: Annotated[
         bool, typer.Option("--embeddings", help="Encode the references again.")
     ] = False,
-    run: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            show_default="fresh weights from the seed",
-            help="Encode with the best checkpoint of this run.",
-        ),
-    ] = None,
+    run: options.EncoderRun = None,
     rate: Annotated[
         float | None,
         typer.Option(
@@ -309,11 +290,12 @@ def refresh(
     Example: vcfbert refresh --masks --embeddings --run v18-large
     """
     with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose) as progress:
+        chosen = settings.resolve(preset, config_path, set_, seed=seed)
         from vcfbert.pipelines import references
 
         summary = references.refresh(
             Workspace(workspace),
-            settings.resolve(preset, config_path, set_, seed=seed),
+            chosen,
             references.RefreshOptions(
                 masks=masks, embeddings=embeddings, run=run, rate=rate, prune=prune
             ),
@@ -324,7 +306,9 @@ def refresh(
 
 def evaluate(
     run: Annotated[str, typer.Option(metavar="NAME", help="Run to evaluate, its best checkpoint.")],
-    split: Annotated[Split, typer.Option(help="People to evaluate on.")] = Split.TEST,
+    split: Annotated[
+        options.Split, typer.Option(help="People to evaluate on.")
+    ] = options.Split.TEST,
     rate: Annotated[
         float | None,
         typer.Option(
@@ -345,8 +329,26 @@ def evaluate(
         Path | None,
         typer.Option(metavar="DIR", help="Evaluate on the people of another prepared workspace."),
     ] = None,
+    genotypes: Annotated[
+        options.Genotypes,
+        typer.Option(help="Dosages from two independent haplotypes, or from the genotype head."),
+    ] = options.Genotypes.HAPLOTYPES,
+    edges: Annotated[
+        str,
+        typer.Option(metavar="F,F,...", help="Bounds of the bins of minor allele frequency."),
+    ] = options.EDGES,
+    rare_maf: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=0.5,
+            show_default="training.rare_maf of the run",
+            help="Sites below this minor allele frequency count as rare.",
+        ),
+    ] = None,
     vcf: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write the predictions as VCF.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write the predictions, .vcf.gz or .bcf."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -380,6 +382,9 @@ def evaluate(
             vcf=vcf,
             output=output,
             device=device.value,
+            genotypes=genotypes.value,
+            edges=settings.numbers("--edges", edges),
+            rare_maf=rare_maf,
         )
         summary = assess.evaluate(Workspace(workspace), chosen, progress=progress, overwrite=force)
         print_lines(summary.lines())
@@ -433,10 +438,11 @@ def audit_dims(
     Example: vcfbert audit-dims --preset v18-large --gpu-memory 80
     """
     with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose):
+        chosen = settings.resolve(preset, config_path, set_)
         from vcfbert.pipelines import audit
 
         report = audit.audit(
-            settings.resolve(preset, config_path, set_),
+            chosen,
             Workspace(workspace),
             audit.AuditOptions(
                 run=run,
@@ -452,7 +458,7 @@ def audit_dims(
 
 def simulate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write into.")],
-    people: Annotated[int, typer.Option(min=10, help="People; each has two haplotypes.")] = 500,
+    people: Annotated[int, typer.Option(min=6, help="People; each has two haplotypes.")] = 500,
     length: Annotated[int, typer.Option(min=1000, help="Length in base pairs.")] = 2_000_000,
     seed: Annotated[int, typer.Option(min=1, help="Seed of the simulation.")] = 1,
     force: options.Force = False,

@@ -12,6 +12,7 @@ from vcfbert import presets
 
 DEFAULT_WORKSPACE = Path("work")
 DEFAULT_PRESET = "v18-large"
+EDGES = "0,0.0006,0.002,0.005,0.01,0.05,0.5"
 
 
 class Device(StrEnum):
@@ -20,6 +21,49 @@ class Device(StrEnum):
     AUTO = "auto"
     CPU = "cpu"
     CUDA = "cuda"
+
+
+class Layout(StrEnum):
+    """Layouts of the embeddings store."""
+
+    CODEBOOK = "codebook"
+    DENSE = "dense"
+
+
+class IndexKind(StrEnum):
+    """Kinds of index."""
+
+    EXACT = "exact"
+    DENSE = "dense"
+
+
+class Missing(StrEnum):
+    """What becomes of missing genotypes."""
+
+    DROP = "drop"
+    ERROR = "error"
+    MAJOR = "major"
+
+
+class Unphased(StrEnum):
+    """What becomes of heterozygotes without phase."""
+
+    ERROR = "error"
+    DROP = "drop"
+
+
+class Genotypes(StrEnum):
+    """Where dosages come from."""
+
+    HAPLOTYPES = "haplotypes"
+    HEAD = "head"
+
+
+class Split(StrEnum):
+    """People that can be evaluated on."""
+
+    TEST = "test"
+    VALIDATION = "validation"
 
 
 Workspace = Annotated[
@@ -61,6 +105,15 @@ SettingsSeed = Annotated[
         help="Seed of weights, masks and batch order; short for --set seed=N.",
     ),
 ]  # fmt: skip
+EncoderRun = Annotated[
+    str | None,
+    typer.Option(
+        "--run",
+        metavar="NAME",
+        show_default="fresh weights from the seed",
+        help="Encode with the best checkpoint of this run.",
+    ),
+]
 DeviceOption = Annotated[
     Device,
     typer.Option("--device", help="Where to compute; auto takes the GPU if there is one."),

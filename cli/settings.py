@@ -54,3 +54,17 @@ def _base(preset: str | None, in_file: Mapping[str, Any], config_path: Path | No
 def is_given(*values: object) -> bool:
     """True where the user named any setting: none of the values is absent or an empty list."""
     return any(value is not None and value != [] for value in values)
+
+
+def numbers(flag: str, text: str) -> tuple[float, ...]:
+    """Numbers from a comma-separated list; ConfigError naming the flag.
+
+    >>> numbers("--edges", "0,0.01,0.5")
+    (0.0, 0.01, 0.5)
+    """
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError as error:
+        raise ConfigError(
+            f"{flag} takes numbers with commas between them, got {text!r}."
+        ) from error

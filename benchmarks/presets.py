@@ -1,0 +1,37 @@
+"""Prints one line a preset: parameters, memory of a training step on a GPU, largest batch.
+
+    python benchmarks/presets.py [GPU_MEMORY_IN_GB]
+
+The same numbers as `vcfbert audit-dims --preset NAME`, side by side; nothing is trained.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from vcfbert import presets
+from vcfbert.pipelines import audit
+
+
+def main() -> None:
+    gpu_memory_gb = float(sys.argv[1]) if len(sys.argv) > 1 else 80.0
+    print(f"GPU of {gpu_memory_gb:g} GB, of which {audit.USABLE_SHARE:.0%} can be used")
+    print(
+        f"{'preset':13}{'parameters':>12}{'published':>11}{'24 D^2 layers':>15}"
+        f"{'batch':>7}{'step, GB':>10}{'fits':>6}{'largest batch':>15}"
+    )
+    for name in presets.PRESETS:
+        report = audit.audit(
+            presets.get(name), None, audit.AuditOptions(gpu_memory_gb=gpu_memory_gb)
+        )
+        memory = report.memory
+        print(
+            f"{name:13}{sum(report.parameters.values()):12,}"
+            f"{audit.PUBLISHED_PARAMETERS.get(name, '-'):>11}{2 * report.block_parameters:15,}"
+            f"{memory.batch_size:7}{memory.step.total / audit.GB:10.2f}"
+            f"{'yes' if memory.fits else 'no':>6}{memory.largest_batch:15,}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""Commands hand over what was typed, and their defaults are the pipelines' own."""
+
+import dataclasses
+import importlib
+import inspect
+
+import pytest
+from typer.testing import CliRunner
+
+from vcfbert import presets
+from vcfbert.errors import StoreError
+from vcfbert.storage.workspace import Workspace
+from vcfbert_cli import commands, settings
+from vcfbert_cli.main import app
+
+OPTIONS = [
+    (commands.prepare, "prepare", "PrepareOptions"),
+    (commands.simulate, "simulate", "SimulateOptions"),
+    (commands.encode_refs, "references", "EncodeOptions"),
+    (commands.build_index, "references", "IndexOptions"),
+    (commands.refresh, "references", "RefreshOptions"),
+    (commands.train, "fit", "TrainOptions"),
+    (commands.evaluate, "assess", "EvalOptions"),
+    (commands.audit_dims, "audit", "AuditOptions"),
+]
+RENAMED = {"name": "run", "gpu_memory_gb": "gpu_memory"}
+
+
+class Summary:
+    """What every pipeline returns."""
+
+    def lines(self):
+        return ["done"]
+
+    def to_json(self):
+        return "{}"
+
+    def raise_mismatch(self):
+        pass
+
+
+def run(*words, env=None):
+    return CliRunner().invoke(app, list(words), env=env or {"VCFBERT_WORKSPACE": None})
+
+
+@pytest.fixture
+def fx_calls(monkeypatch):
+    """Replaces a pipeline function; what it is called with is kept."""
+
+    def replace(module, name, error=None):
+        calls = []
+
+        def called(*args, **kwargs):
+            calls.append((args, kwargs))
+            if error is not None:
+                raise error
+            return Summary()
+
+        monkeypatch.setattr(importlib.import_module(f"vcfbert.pipelines.{module}"), name, called)
+        return calls
+
+    return replace
+
+
+@pytest.mark.parametrize(("command", "module", "name"), OPTIONS, ids=lambda value: str(value)[:30])
+def test_defaults_are_those_of_the_options(command, module, name):
+    parameters = inspect.signature(command).parameters
+    options = getattr(importlib.import_module(f"vcfbert.pipelines.{module}"), name)
+    for field in dataclasses.fields(options):
+        parameter = parameters[RENAMED.get(field.name, field.name)]
+        if field.default is not dataclasses.MISSING:
+            default = parameter.default
+            if field.name == "edges":
+                default = settings.numbers("--edges", default)
+            assert default == field.default, f"{name}.{field.name}"
+
+
+def test_prepare_hands_over_what_was_typed(fx_calls, tmp_path):
+    calls = fx_calls("prepare", "prepare")
+    done = run(
+        "prepare", "panel.vcf.gz", "--min-maf", "0.01", "--map", "a.map", "-w", str(tmp_path),
+        "--missing", "major", "--force",
+    )  # fmt: skip
+    assert (done.exit_code, done.stdout) == (0, "done\n")
+    (panel, workspace, options), keywords = calls[0]
+    assert str(panel) == "panel.vcf.gz"
+    assert workspace == Workspace(tmp_path)
+    assert (options.min_maf, str(options.genetic_map), options.missing) == (0.01, "a.map", "major")
+    assert type(options.missing) is str  # what stores keep is plain
+    assert keywords["overwrite"] is True
+
+
+def test_the_workspace_can_come_from_the_environment(fx_calls, tmp_path):
+    calls = fx_calls("references", "build_index")
+    assert run("build-index", env={"VCFBERT_WORKSPACE": str(tmp_path)}).exit_code == 0
+    assert calls[0][0][0] == Workspace(tmp_path)
+
+
+def test_a_run_is_named_after_its_preset_unless_told(fx_calls):
+    calls = fx_calls("fit", "train")
+    run("train", "--preset", "v18-large", "--retrieve-k", "7", "--seed", "3")
+    run("train", "--run", "mine")
+    (_, chosen, options), _ = calls[0]
+    assert (chosen.retrieval.num_neighbours, chosen.seed) == (7, 3)
+    assert chosen.model == presets.v18_large().model
+    assert [call[0][2].name for call in calls] == ["v18-large", "mine"]
+    assert (options.device, options.resume) == ("auto", False)
+
+
+def test_a_resumed_run_keeps_its_settings_unless_others_are_named(fx_calls):
+    calls = fx_calls("fit", "train")
+    run("train", "--run", "mine", "--resume")
+    run("train", "--run", "mine", "--resume", "--preset", "tiny")
+    assert calls[0][0][1] is None
+    assert calls[1][0][1] == presets.tiny()
+
+
+def test_eval_and_audit_hand_over_what_was_typed(fx_calls, tmp_path):
+    evaluated, audited = fx_calls("assess", "evaluate"), fx_calls("audit", "audit")
+    assert run("eval", "--run", "a", "--split", "validation", "--rate", "0.5").exit_code == 0
+    assert run("audit-dims", "--preset", "tiny", "--gpu-memory", "24", "--json").stdout == "{}\n"
+    options = evaluated[0][0][1]
+    assert (options.run, options.split, options.rate) == ("a", "validation", 0.5)
+    assert audited[0][0][2].gpu_memory_gb == 24
+
+
+def test_a_mistake_is_one_line_on_stderr_and_exit_code_1(fx_calls):
+    fx_calls("references", "build_index", StoreError("No store at x."))
+    done = run("build-index", "--quiet")
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", "error: No store at x.\n")
+
+
+def test_an_interruption_is_exit_code_130(fx_calls):
+    fx_calls("fit", "train", KeyboardInterrupt())
+    assert run("train", "--preset", "tiny").exit_code == 130
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["prepare"],
+        ["prepare", "a.vcf", "--min-maf", "2"],
+        ["prepare", "a.vcf", "--missing", "guess"],
+        ["train", "--retrieve-k", "0"],
+        ["eval"],
+        ["no-such-command"],
+        ["train", "--no-such-option"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(words):
+    done = run(*words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "--preset", "v99"],
+        ["train", "--set", "model.widht=3"],
+        ["train", "--config", "no"],
+    ],
+)
+def test_a_bad_setting_is_exit_code_1(words):
+    done = run(*words)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1].startswith("error: ")

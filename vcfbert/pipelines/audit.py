@@ -1,0 +1,443 @@
+"""`audit-dims`: shapes, parameters, memory and disk of a system, and the stores against them.
+
+Letters as in docs/glossary.md: S sites, N people, W windows, L sites in a window, R reference
+haplotypes, B query haplotypes, K neighbours, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from vcfbert import presets
+from vcfbert.config import Config
+from vcfbert.domain import sites as site_tables
+from vcfbert.domain import tokens
+from vcfbert.errors import ConfigError, StoreError
+from vcfbert.pipelines import checks
+from vcfbert.pipelines.checks import Check
+from vcfbert.storage import embeddings
+from vcfbert.storage.panel import open_panel
+from vcfbert.storage.workspace import Workspace
+from vcfbert.training import memory
+from vcfbert.training.memory import StepMemory
+
+PUBLISHED_PARAMETERS = {
+    "v18-current": "8M",
+    "v18-medium": "15M",
+    "v18-large": "18M",
+    "v18-xl": "43M",
+    "v18-deep": "58M",
+    "v18-max": "76M",
+}
+USABLE_SHARE = 0.9  # the rest is for the CUDA context, kernels' scratch space and gaps
+GB = 1e9
+BIT_PATTERN_BYTES = 256 * 8 * 4  # eight floats for each pattern, for each byte of a window
+CHANNELS_PER_HEAD = 32  # as in every v18 preset
+DEEP = 12
+"""Layers of the widest network that is looked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditOptions:
+    """What is assumed where there is no panel, and what is looked at where there is one.
+
+    run          run of the workspace to check; the preset's name where None
+    haplotypes   R; the panel's, else that of the real chr20 example
+    windows      W; the same
+    window_size  L; the same
+    """
+
+    run: str | None = None
+    gpu_memory_gb: float = 80.0
+    haplotypes: int | None = None
+    windows: int | None = None
+    window_size: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("haplotypes", "windows", "window_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
+        if not self.gpu_memory_gb > 0:
+            raise ConfigError(f"gpu_memory_gb must be above 0, got {self.gpu_memory_gb}")
+
+
+@dataclass(frozen=True)
+class PanelSize:
+    """Counts that shapes and bytes follow from.
+
+    source  where the numbers come from
+    """
+
+    sites: int
+    people: int
+    references: int
+    windows: int
+    length: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One value on the way from VCF to logits."""
+
+    stage: str
+    letters: str
+    numbers: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """A training step on a GPU.
+
+    largest_batch   people in a batch of this system that fit; 0 where not even one does
+    largest_preset  the preset with most parameters that fits at its own batch; None where none does
+    largest_width   widest network of `DEEP` layers that fits at this batch; 0 where none does
+    """
+
+    gpu_memory_gb: float
+    usable_bytes: int
+    precision: str
+    batch_size: int
+    step: StepMemory
+    fits: bool
+    largest_batch: int
+    largest_preset: str | None
+    largest_width: int
+
+
+@dataclass(frozen=True)
+class DiskReport:
+    """Bytes of the stores of all windows.
+
+    dense_embeddings  complete and masked together, with the codebook that queries need
+    exact_index       one bit an allele, and FAISS's table of the 256 bit patterns a window
+    """
+
+    codebook_embeddings: int
+    dense_embeddings: int
+    exact_index: int
+    dense_index: int
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """All that `audit-dims` says."""
+
+    settings: Config
+    size: PanelSize
+    shapes: list[Shape]
+    parameters: dict[str, int]
+    block_parameters: int
+    memory: MemoryReport
+    disk: DiskReport
+    checks: list[Check]
+
+    def lines(self) -> list[str]:
+        """The report as text."""
+        return [
+            *_title_lines(self),
+            *_shape_lines(self.shapes),
+            *_parameter_lines(self),
+            *_memory_lines(self.memory),
+            *_disk_lines(self.disk, self.size),
+            *_check_lines(self.checks),
+        ]
+
+    def to_json(self) -> str:
+        """The report for programs."""
+        record = dataclasses.asdict(self)
+        record["memory"]["step"]["total"] = self.memory.step.total
+        record["published_parameters"] = PUBLISHED_PARAMETERS.get(self.settings.preset)
+        return json.dumps(record, indent=1)
+
+    def raise_mismatch(self) -> None:
+        """Raise StoreError naming both sides of every check that failed."""
+        failed = [check for check in self.checks if not check.holds]
+        if failed:
+            raise StoreError("; ".join(check.sentence() for check in failed))
+
+
+def audit(settings: Config, workspace: Workspace | None, options: AuditOptions) -> AuditReport:
+    """Work out a report; reads the stores of the workspace, writes nothing.
+
+    workspace  None, or a folder without a panel, where there is nothing to check
+    """
+    size = panel_size(workspace, options)
+    parameters = memory.count_parameters(settings.model)
+    found: list[Check] = []
+    if workspace is not None and workspace.panel.exists():
+        found = checks.of_workspace(settings, workspace, options.run)
+    return AuditReport(
+        settings=settings,
+        size=size,
+        shapes=shapes(settings, size),
+        parameters=parameters,
+        block_parameters=12 * settings.model.width**2 * settings.model.num_layers,
+        memory=memory_report(settings, size.length, options.gpu_memory_gb),
+        disk=disk_report(settings, size),
+        checks=found,
+    )
+
+
+def panel_size(workspace: Workspace | None, options: AuditOptions) -> PanelSize:
+    """The panel's counts, the flags over them, and the chr20 example where neither says."""
+    if workspace is not None and workspace.panel.exists():
+        with open_panel(workspace.panel) as panel:
+            known = PanelSize(
+                sites=len(panel.sites),
+                people=len(panel.samples),
+                references=len(panel.samples.haplotypes(site_tables.TRAIN)),
+                windows=len(panel.windows),
+                length=panel.length,
+                source=str(workspace.panel),
+            )
+    else:
+        known = PanelSize(
+            sites=25_000, people=2_504, references=4_508, windows=26, length=1030,
+            source="the size of the chr20 example",
+        )  # fmt: skip
+    flags = {
+        "references": options.haplotypes,
+        "windows": options.windows,
+        "length": options.window_size,
+    }
+    given = {name: value for name, value in flags.items() if value is not None}
+    if not given:
+        return known
+    return dataclasses.replace(known, **given, source=f"{known.source}, with flags over it")
+
+
+def shapes(settings: Config, size: PanelSize) -> list[Shape]:
+    """Every value from VCF to logits; those of the network as it returned them."""
+    references, length, width = size.references, size.length, settings.model.width
+    rows, neighbours = 2 * settings.training.batch_size, settings.retrieval.num_neighbours
+    packed = -(-length // 8)
+    stored = [
+        Shape("genotypes in the VCF", "S N 2", (size.sites, size.people, 2), "GT"),
+        Shape("panel alleles", "W H L/8", (size.windows, 2 * size.people, packed), "uint8"),
+        Shape("masks", "W L", (size.windows, length), "bool"),
+        Shape("codebook", "W V L D",
+              (size.windows, tokens.VOCABULARY_SIZE, length, width), "float32"),
+        Shape("dense embeddings", "W R L D", (size.windows, references, length, width), "float32"),
+        Shape("index of a window", "R L/8", (references, packed), "uint8"),
+        Shape("query tokens", "B L", (rows, length), "uint8"),
+        Shape("neighbours found", "B K", (rows, neighbours), "int64"),
+        Shape("neighbour tokens", "B K L", (rows, neighbours, length), "uint8"),
+    ]  # fmt: skip
+    return stored + _network_shapes(settings, length)
+
+
+def _network_shapes(settings: Config, length: int) -> list[Shape]:
+    """What the network returned on fake tensors; blocks alike in shape are one line."""
+    letters = {"haplotype logits": "B L 2", "genotype logits": "B/2 L 3"}
+    out: list[Shape] = []
+    for name, numbers in memory.observe_shapes(settings, length, settings.training.batch_size):
+        stage = "blocks" if name.startswith("block ") else name
+        shape = Shape(stage, letters.get(name, "B L D"), numbers, "float")
+        if name == "emb_fusion" and numbers[0] == tokens.VOCABULARY_SIZE:
+            shape = Shape("emb_fusion of references", "V L D", numbers, "float")
+        if shape not in out:
+            out.append(shape)
+    return out
+
+
+def memory_report(settings: Config, length: int, gpu_memory_gb: float) -> MemoryReport:
+    """What a step takes, and what else would fit."""
+    usable = int(USABLE_SHARE * gpu_memory_gb * GB)
+    batch_size = settings.training.batch_size
+    step = _step(settings, length, batch_size)
+    return MemoryReport(
+        gpu_memory_gb=gpu_memory_gb,
+        usable_bytes=usable,
+        precision=_precision(settings),
+        batch_size=batch_size,
+        step=step,
+        fits=step.total <= usable,
+        largest_batch=_largest_batch(settings, length, usable),
+        largest_preset=_largest_preset(length, usable),
+        largest_width=_largest_width(settings, length, usable),
+    )
+
+
+def disk_report(settings: Config, size: PanelSize) -> DiskReport:
+    """Bytes of both embedding layouts and both kinds of index."""
+    width, packed = settings.model.width, -(-size.length // 8)
+    row = size.length * width * memory.BYTES_OF_FLOAT32
+    return DiskReport(
+        codebook_embeddings=embeddings.codebook_bytes(size.windows, size.length, width),
+        dense_embeddings=embeddings.dense_bytes(size.windows, size.references, size.length, width),
+        exact_index=size.windows * packed * (size.references + BIT_PATTERN_BYTES),
+        dense_index=size.windows * size.references * row,
+    )
+
+
+def _precision(settings: Config) -> str:
+    """Number format on the GPU that is asked about, which is taken to have bf16."""
+    chosen = settings.training.precision
+    return "bf16" if chosen == "auto" else chosen
+
+
+@lru_cache(maxsize=64)
+def _step(settings: Config, length: int, batch_size: int) -> StepMemory:
+    return memory.measure_step(settings, length, batch_size, half=_precision(settings) != "fp32")
+
+
+def _largest_batch(settings: Config, length: int, usable: int) -> int:
+    """Activations grow linearly with the batch, from a constant part."""
+    batch = settings.training.batch_size
+    once, twice = (_step(settings, length, people) for people in (batch, 2 * batch))
+    each = (twice.activations - once.activations) / batch
+    return max(0, batch + math.floor((usable - once.total) / each))
+
+
+def _largest_preset(length: int, usable: int) -> str | None:
+    """The preset with most parameters that fits at its own batch."""
+    known = [presets.get(name) for name in presets.PRESETS]
+    known.sort(key=lambda c: sum(memory.count_parameters(c.model).values()), reverse=True)
+    fitting = (c for c in known if _step(c, length, c.training.batch_size).total <= usable)
+    return next((c.preset for c in fitting), None)
+
+
+def _largest_width(settings: Config, length: int, usable: int) -> int:
+    """Widest network of DEEP layers, in steps of a head of 32 channels, at this batch.
+
+    Bytes are nearly a quadratic of the width; it leads close to the edge, which is then walked to.
+    """
+
+    def fits(heads: int) -> bool:
+        return _deep_bytes(settings, length, heads * CHANNELS_PER_HEAD) <= usable
+
+    probes = (4, 16, 64)
+    over = [_deep_bytes(settings, length, n * CHANNELS_PER_HEAD) - usable for n in probes]
+    curve = np.polynomial.Polynomial.fit(np.array(probes), np.array(over), 2)
+    heads = max(1, math.floor(float(curve.roots().real.max())))
+    while fits(heads + 1):
+        heads += 1
+    while heads > 0 and not fits(heads):
+        heads -= 1
+    return CHANNELS_PER_HEAD * heads
+
+
+def _deep_bytes(settings: Config, length: int, width: int) -> int:
+    """Bytes of a step of DEEP layers, from those of 1 and 2: a layer adds the same each time."""
+    one, two = (
+        _step(
+            dataclasses.replace(
+                settings,
+                model=dataclasses.replace(
+                    settings.model,
+                    width=width,
+                    num_heads=width // CHANNELS_PER_HEAD,
+                    num_layers=num_layers,
+                ),
+            ),
+            length,
+            settings.training.batch_size,
+        ).total
+        for num_layers in (1, 2)
+    )
+    return one + (DEEP - 1) * (two - one)
+
+
+def _title_lines(report: AuditReport) -> list[str]:
+    model, size = report.settings.model, report.size
+    return [
+        f"{report.settings.preset}: D = {model.width}, {model.num_layers} layers, "
+        f"{model.num_heads} heads, K = {report.settings.retrieval.num_neighbours}, "
+        f"{report.settings.training.batch_size} people x {report.settings.training.accumulation} "
+        "batches a step",
+        f"panel: S = {size.sites:,}, N = {size.people:,}, R = {size.references:,}, "
+        f"W = {size.windows:,}, L = {size.length:,} ({size.source})",
+    ]
+
+
+def _shape_lines(rows: Sequence[Shape]) -> list[str]:
+    lines = ["", "shapes"]
+    for row in rows:
+        numbers = " x ".join(f"{number:,}" for number in row.numbers)
+        lines.append(f"  {row.stage:26}{row.letters:12}{numbers:34}{row.dtype}")
+    return lines
+
+
+def _parameter_lines(report: AuditReport) -> list[str]:
+    lines = ["", "parameters"]
+    lines += [f"  {part:26}{count:>14,}" for part, count in report.parameters.items()]
+    lines += [
+        f"  {'all':26}{sum(report.parameters.values()):>14,}",
+        f"  {'12 D^2 layers':26}{report.block_parameters:>14,}",
+    ]
+    published = PUBLISHED_PARAMETERS.get(report.settings.preset)
+    if published is not None:
+        lines.append(
+            f"  {'published':26}{published:>14}  about twice 12 D^2 layers "
+            f"({2 * report.block_parameters / 1e6:.1f}M)"
+        )
+    return lines
+
+
+def _memory_lines(report: MemoryReport) -> list[str]:
+    step = report.step
+    verdict = "fits" if report.fits else "does not fit"
+    rows = {
+        "weights": step.weights,
+        "gradients": step.gradients,
+        "AdamW states": step.optimizer,
+        "activations": step.activations,
+        "all": step.total,
+    }
+    return [
+        "",
+        f"memory of a training step, {report.batch_size} people, {report.precision}",
+        *(f"  {name:26}{_size(count):>14}" for name, count in rows.items()),
+        f"  on a GPU of {report.gpu_memory_gb:g} GB, of which {USABLE_SHARE:.0%} can be used: "
+        f"{verdict}",
+        f"  {'largest batch':26}{report.largest_batch:>14,}  people",
+        f"  {'largest preset':26}{report.largest_preset or 'none':>14}  at its own batch",
+        f"  {'largest width':26}{report.largest_width:>14,}  with {DEEP} layers at this batch",
+    ]
+
+
+def _disk_lines(report: DiskReport, size: PanelSize) -> list[str]:
+    rows = {
+        "embeddings, codebook": report.codebook_embeddings,
+        "embeddings, dense": report.dense_embeddings,
+        "index, exact": report.exact_index,
+        "index, dense": report.dense_index,
+    }
+    return [
+        "",
+        f"disk for R = {size.references:,} and W = {size.windows:,}, before compression",
+        *(
+            f"  {name:26}{_size(count):>14}  {_size(count / size.windows)} a window"
+            for name, count in rows.items()
+        ),
+    ]
+
+
+def _check_lines(found: Sequence[Check]) -> list[str]:
+    if not found:
+        return ["", "no panel in this workspace: no stores to check"]
+    return ["", "stores", *(f"  {check.line()}" for check in found)]
+
+
+def _size(count: float) -> str:
+    """Bytes in decimal units.
+
+    >>> _size(2_500_000)
+    '2.50 MB'
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.2f} {unit}"
+        count /= 1000
+    return f"{count:.2f} TB"
