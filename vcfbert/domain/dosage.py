@@ -28,6 +28,15 @@ class Imputed:
     dosage: NDArray[np.float32]
     genotype_probability: NDArray[np.float32]
 
+    def at(self, rows: NDArray[np.bool_]) -> Imputed:
+        """The same system's answer at some of the sites, (S,) True."""
+        return Imputed(
+            alt_probability=self.alt_probability[rows],
+            calls=self.calls[rows],
+            dosage=self.dosage[rows],
+            genotype_probability=self.genotype_probability[rows],
+        )
+
 
 def from_haplotypes(alt_probability: NDArray[np.floating]) -> Imputed:
     """Take the two haplotypes of a person as independent.
