@@ -160,3 +160,17 @@ def test_a_manifest_comes_back_with_the_masks_of_a_dense_index(fx_folder):
     found = manifest.read(fx_folder)
     assert found == content
     npt.assert_array_equal(found.is_masked(4), is_masked[4])
+
+
+def test_a_dense_index_knows_the_masks_and_embeddings_it_was_made_from(fx_folder):
+    content = manifest.read(fx_folder)
+    parents = {"panel": "p", "masks": "m", "embeddings": "e"}
+    manifest.write(fx_folder, dataclasses.replace(content, kind="dense", parents=parents))
+    reader = open_index(fx_folder, panel_fingerprint="p")
+    reader.require_parent("masks", "m")
+    with pytest.raises(StoreError, match=r"another masks version.*build-index --kind dense"):
+        reader.require_parent("masks", "other")
+    manifest.write(fx_folder, content)
+    exact_reader = open_index(fx_folder, panel_fingerprint="p")
+    exact_reader.require_parent("masks", "any")
+    assert exact_reader.fingerprint != reader.fingerprint

@@ -24,12 +24,15 @@ from vcfbert.retrieval.exact import ExactIndex
 from vcfbert.retrieval.manifest import FileEntry, Kind, Manifest
 from vcfbert.retrieval.query import Query, WindowIndex
 
-__all__ = ["IndexReader", "Query", "WindowIndex", "open_index", "write_windows"]
+__all__ = ["FaissIndex", "IndexReader", "Query", "WindowIndex", "open_index", "write_windows"]
+
+FaissIndex = faiss.Index
+"""What `exact.build` and `dense.build` return."""
 
 _OPEN_WINDOWS = 4  # mapped at a time, so that resident memory does not grow with the windows
 
 
-def write_windows(folder: Path, indexes: Iterable[faiss.Index]) -> list[FileEntry]:
+def write_windows(folder: Path, indexes: Iterable[FaissIndex]) -> list[FileEntry]:
     """Write one file a window into an existing folder, one window in memory at a time."""
     entries = []
     for window, index in enumerate(indexes):
@@ -79,6 +82,15 @@ class IndexReader:
         rising = self.reference_haplotypes[order]
         place = np.minimum(np.searchsorted(rising, haplotypes), len(rising) - 1)
         return np.where(rising[place] == haplotypes, order[place], -1)
+
+    def require_parent(self, kind: str, fingerprint: str) -> None:
+        """Raise StoreError where the index was made from another store of this kind.
+
+        An exact index has no parents but the panel: it fits all masks and embeddings.
+        """
+        if self.parents.get(kind, fingerprint) != fingerprint:
+            made_by = f"{manifest.MADE_BY} --kind {self.kind} --force"
+            raise StoreError.stale(self.path, parent=f"{kind} version", made_by=made_by)
 
     def _load(self, window: int) -> WindowIndex:
         entry = self.manifest.files[window]

@@ -10,7 +10,6 @@ reference haplotype, which is what an encoder with context would need.
 from __future__ import annotations
 
 import itertools
-import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +22,7 @@ import zarr
 from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
-from vcfbert.errors import DeviceError, StoreError
+from vcfbert.errors import StoreError
 from vcfbert.storage import stores
 from vcfbert.storage.masks import MaskVersion
 
@@ -186,7 +185,12 @@ def write_dense(
     first = next(remaining)
     num_windows, length = mask.is_masked.shape
     num_rows, width = len(reference_haplotypes), first.shape[-1]
-    require_disk(path, dense_bytes(num_windows, num_rows, length, width))
+    stores.require_disk(
+        path,
+        dense_bytes(num_windows, num_rows, length, width),
+        what="Dense embeddings",
+        instead="Free some, or use --layout codebook, which gives the same batches.",
+    )
     parents = {
         "panel": mask.panel_fingerprint,
         "encoder": encoder_fingerprint,
@@ -219,17 +223,6 @@ def dense_bytes(num_windows: int, num_rows: int, length: int, width: int) -> int
 def codebook_bytes(num_windows: int, length: int, width: int) -> int:
     """What the array of the layout `codebook` takes on disk, at most."""
     return 4 * num_windows * length * width * tokens.VOCABULARY_SIZE
-
-
-def require_disk(path: Path, needed: int) -> None:
-    """Raise DeviceError unless the disk below `path` has `needed` free bytes."""
-    existing = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
-    free = shutil.disk_usage(existing).free
-    if needed > free:
-        raise DeviceError(
-            f"Dense embeddings at {path} need {needed:,} bytes, but the disk has {free:,} free. "
-            "Free some, or use --layout codebook, which gives the same batches."
-        )
 
 
 def _stored_codebooks(

@@ -21,7 +21,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ZstdCodec
 
-from vcfbert.errors import StoreError
+from vcfbert.errors import DeviceError, StoreError
 from vcfbert.storage import schema
 from vcfbert.storage.schema import Kind
 
@@ -64,19 +64,39 @@ def create_store(path: Path, kind: Kind, *, overwrite: bool = False) -> Iterator
 
     The block sets the attributes `fingerprint` and `parents` itself.
     """
+    attributes = {"vcfbert_kind": kind, "format_version": schema.FORMAT_VERSION[kind]}
+    with create_folder(path, overwrite=overwrite) as partial, zarr.config.set(_STRICT):
+        yield zarr.create_group(partial, attributes=attributes, overwrite=True)
+
+
+@contextmanager
+def create_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield an empty folder that appears at `path` only if the block completes."""
     if path.exists() and not overwrite:
         raise StoreError.exists(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    attributes = {"vcfbert_kind": kind, "format_version": schema.FORMAT_VERSION[kind]}
     try:
-        with zarr.config.set(_STRICT):
-            yield zarr.create_group(partial, attributes=attributes, overwrite=True)
+        partial.mkdir(parents=True, exist_ok=True)
+        yield partial
         replace_folder(partial, path)
     except OSError as error:
         raise StoreError(f"Cannot write {path}: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def require_disk(path: Path, needed: int, *, what: str, instead: str) -> None:
+    """Raise DeviceError unless the disk below `path` has `needed` free bytes.
+
+    what     is to be written, in the plural
+    instead  what to do about it, for the end of the message
+    """
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise DeviceError(
+            f"{what} at {path} need {needed:,} bytes, but the disk has {free:,} free. {instead}"
+        )
 
 
 def replace_folder(partial: Path, path: Path) -> None:
