@@ -181,7 +181,7 @@ def _read(
     reader: vcf.VcfReader, people: NDArray[np.int64], collector: _Collector, progress: Progress
 ) -> None:
     """Read every block; parsing lets go of the interpreter, so the checks run beside it."""
-    progress.start("reading records", reader.num_records())
+    progress.start("reading records", reader.num_records)
     pending: Future[int] | None = None
     with ThreadPoolExecutor(max_workers=1) as beside:
         for block in reader.blocks(people):

@@ -5,7 +5,6 @@ N people; a block holds n consecutive records.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,15 +39,21 @@ class VcfReader:
         self.region: Region | None = None
         if region is not None:
             self.region = Region.parse(region).among(self._file.seqnames, source=str(path))
+        self.num_records = self._count()
+        """Records to come, if anything but reading them can tell."""
+        if self.num_records == 0:
+            raise self._empty()
 
     @property
     def samples(self) -> list[str]:
         """Names of the people, in order."""
         return self.header.samples
 
-    def num_records(self) -> int | None:
-        """Records to come as an index counts them; None where there is no index or a region."""
-        if self.region is not None or vcf_checks.index_of(self.path) is None:
+    def _count(self) -> int | None:
+        """Records to come, from the index or, in a region, from another reader."""
+        if self.region is not None:
+            return vcf_checks.count_region(self.path, self.header, self.region)
+        if vcf_checks.index_of(self.path) is None:
             return None
         try:
             count = int(self._file.num_records)
@@ -85,18 +90,18 @@ class VcfReader:
             yield block.finished()
 
     def _variants(self) -> Iterator[Any]:
+        count = 0
         try:
-            if self.region is None:
-                yield from self._file
-            else:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # an empty region is reported as an error
-                    yield from self._file(str(self.region))
+            source = self._file if self.region is None else self._file(str(self.region))
+            for variant in source:
+                count += 1
+                yield variant
         except Exception as error:  # cyvcf2 has no class of its own
             if type(error) is not Exception and not isinstance(error, (OSError, AssertionError)):
                 raise
             raise InputError(
-                f"{self.path} is damaged or truncated: {error} records. Copy or download it again."
+                f"{self.path} is damaged or truncated after record {count} ({error}). Copy or "
+                "download it again."
             ) from error
 
     def _calls(self, variant: Any, record: Record) -> NDArray[np.int16]:
@@ -112,20 +117,19 @@ class VcfReader:
         return calls
 
     def _check_count(self, count: int) -> None:
-        """Compare what was read with what another reader or the index counted."""
-        if self.region is None:
-            expected = self.num_records()
-        else:
-            expected = vcf_checks.count_region(self.path, self.header, self.region)
-        if expected is not None and count != expected:
+        """Compare what was read with what the index or another reader counted."""
+        if self.num_records is not None and count != self.num_records:
             raise InputError(
-                f"{self.path}: {count} records were read, but its index counts {expected}. One of "
-                f"them is not whole; index it again (bcftools index -f {self.path}) or copy both "
-                "again."
+                f"{self.path}: {count} records were read, but its index counts {self.num_records}. "
+                f"One of them is not whole; index it again (bcftools index -f {self.path}) or copy "
+                "both again."
             )
         if count == 0:
-            place = f"in {self.region}" if self.region else "at all"
-            raise InputError(f"{self.path} has no records {place}. Give another file or region.")
+            raise self._empty()
+
+    def _empty(self) -> InputError:
+        place = "at all" if self.region is None else f"in {self.region}"
+        return InputError(f"{self.path} has no records {place}. Give another file or region.")
 
 
 class _Block:
