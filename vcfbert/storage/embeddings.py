@@ -30,7 +30,6 @@ Layout = Literal["codebook", "dense"]
 TokensOf = Callable[[int, slice], NDArray[np.uint8]]
 """Window and a range of rows to the (n, L) unmasked tokens of those reference haplotypes."""
 
-_LEVEL = 1  # of zstd: random numbers hardly compress, and a refresh waits for this
 _CACHED_WINDOWS = 4
 _BLOCK_BYTES = 64 << 20  # of a dense window held in memory
 
@@ -233,7 +232,8 @@ def _stored_codebooks(
     for codebook in codebooks:
         if array is None:
             shape, chunk = (0, *codebook.shape), (1, *codebook.shape)
-            array = stores.create_array(root, "embeddings", "codebook", shape, chunk, level=_LEVEL)
+            # zstd would save a fifth; reading, which training waits for, would take 8 times as long
+            array = stores.create_array(root, "embeddings", "codebook", shape, chunk, level=None)
         array.append(codebook[None])
         yield codebook
 

@@ -136,21 +136,22 @@ def create_array(
     chunks: Sequence[int],
     *,
     mapped: bool = False,
-    level: int = ZSTD_LEVEL,
+    level: int | None = ZSTD_LEVEL,
     shuffled: bool = False,
 ) -> zarr.Array[Any]:
     """Declare an array of the schema.
 
     mapped    store raw bytes, no compression and no checksum, so that `map_chunk` can read it
-    level     of zstd
+    level     of zstd; None stores as it is, with a checksum
     shuffled  compress the bytes of numbers plane by plane
     """
     spec = schema.find(kind, name)
     dtype = np.dtype("uint8" if spec.dtype == "text" else spec.dtype)
-    codecs: list[Any] = [ZstdCodec(level=level), Crc32cCodec()]
+    codecs: list[Any] = [] if level is None else [ZstdCodec(level=level)]
+    codecs.append(Crc32cCodec())
     if mapped:
         codecs = []
-    elif shuffled and dtype.itemsize > 1:
+    elif shuffled and level is not None and dtype.itemsize > 1:
         codecs[0] = BloscCodec(cname="zstd", clevel=8, shuffle="shuffle", typesize=dtype.itemsize)
     return root.create_array(
         name,
