@@ -96,27 +96,28 @@ def prepare(
 
     Example: vcfbert prepare panel.vcf.gz --samples samples.tsv --map genetic.map --min-maf 0.01
     """
-    with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose) as progress:
-        from vcfbert.pipelines import prepare as pipeline
+    with reporting_errors():
+        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+            from vcfbert.pipelines import prepare as pipeline
 
-        chosen = pipeline.PrepareOptions(
-            samples=samples,
-            genetic_map=genetic_map,
-            region=region,
-            min_maf=min_maf,
-            min_mac=min_mac,
-            window_size=window_size,
-            flank=flank,
-            windows=windows,
-            validation_fraction=validation_fraction,
-            test_fraction=test_fraction,
-            missing=missing.value,
-            unphased=unphased.value,
-            seed=seed,
-        )
-        summary = pipeline.prepare(
-            panel, Workspace(workspace), chosen, progress=progress, overwrite=force
-        )
+            chosen = pipeline.PrepareOptions(
+                samples=samples,
+                genetic_map=genetic_map,
+                region=region,
+                min_maf=min_maf,
+                min_mac=min_mac,
+                window_size=window_size,
+                flank=flank,
+                windows=windows,
+                validation_fraction=validation_fraction,
+                test_fraction=test_fraction,
+                missing=missing.value,
+                unphased=unphased.value,
+                seed=seed,
+            )
+            summary = pipeline.prepare(
+                panel, Workspace(workspace), chosen, progress=progress, overwrite=force
+            )
         print_lines(summary.lines())
 
 
@@ -147,17 +148,18 @@ def encode_refs(
 
     Example: vcfbert encode-refs --preset v18-large
     """
-    with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose) as progress:
-        chosen = settings.resolve(preset, config_path, set_, seed=seed)
-        from vcfbert.pipelines import references
+    with reporting_errors():
+        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+            chosen = settings.resolve(preset, config_path, set_, seed=seed)
+            from vcfbert.pipelines import references
 
-        summary = references.encode_refs(
-            Workspace(workspace),
-            chosen,
-            references.EncodeOptions(layout=layout.value, run=run, mask_version=mask_version),
-            progress=progress,
-            overwrite=force,
-        )
+            summary = references.encode_refs(
+                Workspace(workspace),
+                chosen,
+                references.EncodeOptions(layout=layout.value, run=run, mask_version=mask_version),
+                progress=progress,
+                overwrite=force,
+            )
         print_lines(summary.lines())
 
 
@@ -188,15 +190,16 @@ def build_index(
 
     Example: vcfbert build-index --kind exact
     """
-    with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose) as progress:
-        from vcfbert.pipelines import references
+    with reporting_errors():
+        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+            from vcfbert.pipelines import references
 
-        summary = references.build_index(
-            Workspace(workspace),
-            references.IndexOptions(kind=kind.value, max_references=max_references, seed=seed),
-            progress=progress,
-            overwrite=force,
-        )
+            summary = references.build_index(
+                Workspace(workspace),
+                references.IndexOptions(kind=kind.value, max_references=max_references, seed=seed),
+                progress=progress,
+                overwrite=force,
+            )
         print_lines(summary.lines())
 
 
@@ -236,20 +239,21 @@ def train(
 
     Example: vcfbert train --preset v18-large --retrieve-k 32 --set training.batch_size=16
     """
-    with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose) as progress:
-        chosen = settings.resolve(preset, config_path, set_, seed=seed, retrieve_k=retrieve_k)
-        is_asked = settings.is_given(preset, config_path, set_, seed, retrieve_k)
-        from vcfbert.pipelines import fit
+    with reporting_errors():
+        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+            chosen = settings.resolve(preset, config_path, set_, seed=seed, retrieve_k=retrieve_k)
+            is_asked = settings.is_given(preset, config_path, set_, seed, retrieve_k)
+            from vcfbert.pipelines import fit
 
-        summary = fit.train(
-            Workspace(workspace),
-            chosen if is_asked or not resume else None,  # a resumed run keeps what it saved
-            fit.TrainOptions(
-                name=run or chosen.preset, resume=resume, device=device.value, threads=threads
-            ),
-            progress=progress,
-            overwrite=force,
-        )
+            summary = fit.train(
+                Workspace(workspace),
+                chosen if is_asked or not resume else None,  # a resumed run keeps what it saved
+                fit.TrainOptions(
+                    name=run or chosen.preset, resume=resume, device=device.value, threads=threads
+                ),
+                progress=progress,
+                overwrite=force,
+            )
         print_lines(summary.lines())
 
 
@@ -289,18 +293,19 @@ def refresh(
 
     Example: vcfbert refresh --masks --embeddings --run v18-large
     """
-    with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose) as progress:
-        chosen = settings.resolve(preset, config_path, set_, seed=seed)
-        from vcfbert.pipelines import references
+    with reporting_errors():
+        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+            chosen = settings.resolve(preset, config_path, set_, seed=seed)
+            from vcfbert.pipelines import references
 
-        summary = references.refresh(
-            Workspace(workspace),
-            chosen,
-            references.RefreshOptions(
-                masks=masks, embeddings=embeddings, run=run, rate=rate, prune=prune
-            ),
-            progress=progress,
-        )
+            summary = references.refresh(
+                Workspace(workspace),
+                chosen,
+                references.RefreshOptions(
+                    masks=masks, embeddings=embeddings, run=run, rate=rate, prune=prune
+                ),
+                progress=progress,
+            )
         print_lines(summary.lines())
 
 
@@ -369,24 +374,27 @@ def evaluate(
 
     Example: vcfbert eval --run v18-large --typed array.sites.tsv
     """
-    with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose) as progress:
-        from vcfbert.pipelines import assess
+    with reporting_errors():
+        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+            from vcfbert.pipelines import assess
 
-        chosen = assess.EvalOptions(
-            run=run,
-            split=split.value,
-            rate=rate,
-            mask_version=mask_version,
-            typed=typed,
-            panel=panel,
-            vcf=vcf,
-            output=output,
-            device=device.value,
-            genotypes=genotypes.value,
-            edges=settings.numbers("--edges", edges),
-            rare_maf=rare_maf,
-        )
-        summary = assess.evaluate(Workspace(workspace), chosen, progress=progress, overwrite=force)
+            chosen = assess.EvalOptions(
+                run=run,
+                split=split.value,
+                rate=rate,
+                mask_version=mask_version,
+                typed=typed,
+                panel=panel,
+                vcf=vcf,
+                output=output,
+                device=device.value,
+                genotypes=genotypes.value,
+                edges=settings.numbers("--edges", edges),
+                rare_maf=rare_maf,
+            )
+            summary = assess.evaluate(
+                Workspace(workspace), chosen, progress=progress, overwrite=force
+            )
         print_lines(summary.lines())
 
 
@@ -437,21 +445,22 @@ def audit_dims(
 
     Example: vcfbert audit-dims --preset v18-large --gpu-memory 80
     """
-    with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose):
-        chosen = settings.resolve(preset, config_path, set_)
-        from vcfbert.pipelines import audit
+    with reporting_errors():
+        with on_stderr(quiet=quiet, verbose=verbose):
+            chosen = settings.resolve(preset, config_path, set_)
+            from vcfbert.pipelines import audit
 
-        report = audit.audit(
-            chosen,
-            Workspace(workspace),
-            audit.AuditOptions(
-                run=run,
-                gpu_memory_gb=gpu_memory,
-                haplotypes=haplotypes,
-                windows=windows,
-                window_size=window_size,
-            ),
-        )
+            report = audit.audit(
+                chosen,
+                Workspace(workspace),
+                audit.AuditOptions(
+                    run=run,
+                    gpu_memory_gb=gpu_memory,
+                    haplotypes=haplotypes,
+                    windows=windows,
+                    window_size=window_size,
+                ),
+            )
         print_lines([report.to_json()] if json else report.lines())
         report.raise_mismatch()
 
@@ -471,15 +480,16 @@ def simulate(
 
     Example: vcfbert simulate demo --people 500
     """
-    with reporting_errors(), on_stderr(quiet=quiet, verbose=verbose) as progress:
-        from vcfbert.pipelines import simulate as pipeline
+    with reporting_errors():
+        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+            from vcfbert.pipelines import simulate as pipeline
 
-        summary = pipeline.simulate(
-            folder,
-            pipeline.SimulateOptions(people=people, length=length, seed=seed),
-            progress=progress,
-            overwrite=force,
-        )
+            summary = pipeline.simulate(
+                folder,
+                pipeline.SimulateOptions(people=people, length=length, seed=seed),
+                progress=progress,
+                overwrite=force,
+            )
         print_lines(summary.lines())
 
 

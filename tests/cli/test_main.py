@@ -22,7 +22,6 @@ def shell(*words, cwd="/"):
         cwd=cwd,
         timeout=60,
         check=False,
-        **keywords,
     )
 
 

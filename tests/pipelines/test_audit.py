@@ -116,8 +116,8 @@ def test_a_size_that_cannot_be_is_refused(wrong):
 
 def test_a_mismatch_names_both_sides_and_the_remedy(fx_report):
     check = checks.Check("width", "a.zarr", "3", "the settings", "4", False, "Run this.")
-    assert "a.zarr has 3" in check.line()
-    assert "the settings needs 4. Run this." in check.sentence()
+    assert "3 in a.zarr" in check.line()
+    assert "4 by the settings. Run this." in check.sentence()
     report = dataclasses.replace(fx_report, checks=[check])
-    with pytest.raises(StoreError, match=r"a\.zarr has 3, but the settings needs 4"):
+    with pytest.raises(StoreError, match=r"3 in a\.zarr, but 4 by the settings"):
         report.raise_mismatch()

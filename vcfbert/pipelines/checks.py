@@ -13,6 +13,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import presets
 from vcfbert.config import Config
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain import tokens
@@ -62,8 +63,8 @@ class Check:
     def sentence(self) -> str:
         """Both sides and the remedy."""
         return (
-            f"{self.what}: {self.found_in} has {self.found}, but {self.needed_by} needs "
-            f"{self.needed}. {self.remedy}"
+            f"{self.what}: {self.found} in {self.found_in}, but {self.needed} by {self.needed_by}. "
+            f"{self.remedy}"
         )
 
 
@@ -74,7 +75,8 @@ def of_workspace(settings: Config, workspace: Workspace, run: str | None) -> lis
     """
     with open_panel(workspace.panel) as panel:
         letters = _letters(settings, panel)
-        found = _arrays("panel", workspace.panel, letters, "panel: its own sites and windows")
+        made_by = schema.MADE_BY["panel"]
+        found = _arrays("panel", workspace.panel, letters, "its own tables", made_by)
         masks = _newest_masks(workspace)
         if masks is not None:
             found += _of_masks(workspace.newest("masks"), masks, panel, letters)
@@ -125,6 +127,7 @@ def _arrays(
     path: Path,
     letters: dict[str, int],
     needed_by: str,
+    made_by: str,
     names: tuple[str, ...] | None = None,
 ) -> list[Check]:
     """Shape and type of every stored array against its declaration; `names` for some of them."""
@@ -144,7 +147,7 @@ def _arrays(
                 _compare(
                     f"{kind} {spec.name}", path, f"{_by(shape)} {dtype}",
                     needed_by, f"{_by(needed)} {spec.dtype}",
-                    f"Make it again with: vcfbert {schema.MADE_BY[kind]} --force",
+                    f"Make it again with: vcfbert {made_by} --force",
                 )
             )  # fmt: skip
     return out
@@ -158,7 +161,8 @@ def _of_masks(
     path: Path, masks: MaskVersion, panel: PanelReader, letters: dict[str, int]
 ) -> list[Check]:
     parent = _parent("masks", path, masks.panel_fingerprint, panel, "refresh --masks")
-    return [*_arrays("masks", path, letters, f"panel {panel.path}"), parent]
+    arrays = _arrays("masks", path, letters, f"panel {panel.path}", schema.MADE_BY["masks"])
+    return [*arrays, parent]
 
 
 def _of_index(
@@ -206,10 +210,11 @@ def _of_embeddings(
     path = workspace.newest("embeddings")
     with embeddings.open_embeddings(path) as reader:
         rows = {**letters, "R": len(reader.reference_haplotypes)}
-        out = _arrays("embeddings", path, rows, "the settings", _ARRAYS_OF[reader.layout])
-        out.append(
-            _parent("embeddings", path, reader.panel_fingerprint, panel, "encode-refs --force")
-        )
+        made_by = f"encode-refs {_settings_flag(settings)}"
+        names = _ARRAYS_OF[reader.layout]
+        out = _arrays("embeddings", path, rows, "the settings", made_by, names)
+        fingerprint = reader.panel_fingerprint
+        out.append(_parent("embeddings", path, fingerprint, panel, f"{made_by} --force"))
         if all(check.holds for check in out):
             out += _feature_space(settings, workspace, panel, reader, path, run)
     return out
@@ -232,7 +237,7 @@ def _feature_space(
     origin = _compare(
         "embeddings encoder", path, _short(reader.encoder_fingerprint),
         " or ".join(known), " or ".join(map(_short, by_fingerprint)),
-        "Encode again with: vcfbert encode-refs --force, or refresh --embeddings --run NAME",
+        f"Encode again with: vcfbert encode-refs {_settings_flag(settings)} --force",
         holds=name is not None,
     )  # fmt: skip
     if name is None:
@@ -245,7 +250,8 @@ def _feature_space(
         "complete embeddings": (codebook[complete, site], reader.complete(0, rows, complete)),
         "masked embeddings": (codebook[masked, site], reader.masked(0, rows, masked)),
     }
-    return [origin, *(_distance(what, path, *both, name) for what, both in sides.items())]
+    remedy = f"Encode again with: vcfbert encode-refs {_settings_flag(settings)} --force"
+    return [origin, *(_distance(what, path, *both, name, remedy) for what, both in sides.items())]
 
 
 def _mask_of(workspace: Workspace, reader: EmbeddingsReader) -> NDArray[np.bool_]:
@@ -266,6 +272,7 @@ def _distance(
     query: NDArray[np.float32],
     reference: NDArray[np.float32],
     encoder: str,
+    remedy: str,
 ) -> Check:
     """Norms of both sides, and how far they are apart."""
     norms = [float(np.linalg.norm(side, axis=-1).mean()) for side in (query, reference)]
@@ -273,7 +280,7 @@ def _distance(
     return _compare(
         what, path, f"norm {norms[1]:.4f}, distance {gap:.1e}",
         f"the encoder of {encoder}", f"norm {norms[0]:.4f}, distance below {TOLERANCE:g} of it",
-        "Encode again with: vcfbert encode-refs --force",
+        remedy,
         holds=gap <= TOLERANCE * max(norms),
     )  # fmt: skip
 
@@ -340,6 +347,11 @@ def _compare(
     """Compare two texts; `holds` where the comparison is not of the texts."""
     agrees = found == needed if holds is None else holds
     return Check(what, str(path), found, needed_by, needed, agrees, remedy)
+
+
+def _settings_flag(settings: Config) -> str:
+    """What names these settings on a command line."""
+    return f"--preset {settings.preset}" if settings.preset in presets.PRESETS else "--config FILE"
 
 
 def _by(shape: tuple[int, ...]) -> str:
