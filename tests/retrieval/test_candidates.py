@@ -45,7 +45,7 @@ def test_exact_neighbours_are_those_of_a_loop_over_pairs(
     queries[rng.random(queries.shape) < 0.05] = tokens.MISSING
     queries = tokens.hide(queries, rng.random(queries.shape) < hidden)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(candidates, "_SPARE", spare)  # few candidates: most queries are rescanned
+        patch.setattr(candidates, "_SPARE", spare)  # few candidates: most queries are asked again
         hits = nearest(exact_index(window), window.query(queries), k, excluded)
     rows, distances = windows.slow_nearest(window, queries, k, [set(row) for row in excluded])
     npt.assert_allclose(hits.distances, distances, rtol=1e-5, atol=1e-9)

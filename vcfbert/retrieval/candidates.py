@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from vcfbert.errors import ConfigError
 from vcfbert.retrieval.query import Query, Search, WindowIndex
 
-_SPARE = 32  # candidates beyond what is asked: haplotypes often tie, and a scan costs far more
+# Haplotypes often tie, and asking again costs more than asking for more (benchmarks/retrieval.py).
+_SPARE = 32
+_WIDEN = 8
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def nearest(
 
     FAISS proposes candidates; their distances are computed again in float64 and rounded to
     float32, where equal means tied. A query whose last neighbour may tie with a row that was not
-    proposed is answered from all rows.
+    proposed is asked again with more candidates, in the end with all rows.
 
     excluded_rows  (B, E) rows each query must not find, -1 for none; None excludes nothing
 
@@ -48,13 +50,13 @@ def nearest(
         excluded_rows = np.full((num_queries, 0), -1, dtype=np.int64)
     _check_count(k, num_references, excluded_rows)
     count = min(num_references, 2 * k + excluded_rows.shape[1] + _SPARE)
-    candidates, floor = search.candidates(count)
-    distances = _allowed_distances(search, candidates, excluded_rows)
-    rows, distances = _first(candidates, distances, k)
-    # Not <=: a row at the floor itself could tie, and win by its number.
-    is_open = ~(distances[:, -1] < floor.astype(np.float32))
-    if is_open.any():
-        _rescan(search, np.flatnonzero(is_open), excluded_rows, rows, distances)
+    rows, distances, is_final = _nearest_of(search, count, k, excluded_rows, None)
+    while not is_final.all():
+        count = min(num_references, _WIDEN * count)
+        open_queries = np.flatnonzero(~is_final)
+        rows[open_queries], distances[open_queries], is_final[open_queries] = _nearest_of(
+            search, count, k, excluded_rows[open_queries], open_queries
+        )
     return Hits(rows=rows, distances=distances)
 
 
@@ -68,43 +70,21 @@ def _check_count(k: int, num_references: int, excluded_rows: NDArray[np.int64]) 
         )
 
 
-def _allowed_distances(
+def _nearest_of(
     search: Search,
-    rows: NDArray[np.int64],
+    count: int,
+    k: int,
     excluded_rows: NDArray[np.int64],
-    query: int | None = None,
-) -> NDArray[np.float32]:
-    """Distances of candidates, inf where they are excluded; shapes as in `Search.distances`."""
-    distances = search.distances(rows, query).astype(np.float32)
-    chosen = excluded_rows if query is None else excluded_rows[query : query + 1]
-    for column in chosen.T:
-        distances[rows == column[:, None]] = np.inf
-    return distances
-
-
-def _first(
-    rows: NDArray[np.int64], distances: NDArray[np.float32], k: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The k smallest by (distance, row), line by line."""
-    order = np.lexsort((rows, distances))[:, :k]
-    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(distances, order, axis=1)
-
-
-def _rescan(
-    search: Search,
-    queries: NDArray[np.int64],
-    excluded_rows: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    distances: NDArray[np.float32],
-) -> None:
-    """Answer some queries from all rows, in place.
-
-    What was found so far bounds the radius: k allowed rows lie within it.
-    """
-    radius = np.nextafter(distances[queries, -1], np.float32(np.inf)).astype(np.float64)
-    k = rows.shape[1]
-    for query, near in zip(queries.tolist(), search.within(queries, radius), strict=True):
-        everything = near[None]
-        measured = _allowed_distances(search, everything, excluded_rows, query)
-        found = _first(everything, measured, k)
-        rows[query], distances[query] = found[0][0], found[1][0]
+    queries: NDArray[np.int64] | None,
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]:
+    """The k nearest among `count` candidates, (n, k) twice, and whether that is certain, (n,)."""
+    candidates, floor = search.candidates(count, queries)
+    distances = search.distances(candidates, queries).astype(np.float32)
+    for column in excluded_rows.T:
+        distances[candidates == column[:, None]] = np.inf
+    order = np.lexsort((candidates, distances))[:, :k]
+    rows = np.take_along_axis(candidates, order, axis=1)
+    distances = np.take_along_axis(distances, order, axis=1)
+    # Not <=: a row at the floor itself could tie, and win by its number.
+    is_final = (distances[:, -1] < floor.astype(np.float32)) | np.isinf(floor)
+    return rows, distances, is_final

@@ -97,32 +97,31 @@ class DenseSearch:
         self._index = index
         self._vectors = vectors
 
-    def candidates(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def candidates(
+        self, count: int, queries: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The `count` nearest by FAISS; others are no nearer but for rounding.
 
         FAISS computes |q|^2 + |r|^2 - 2 <q, r>, whose rounding errors grow like a random walk over
         the terms and scale with the norms, not with the distance.
         """
-        approximate, rows = self._index.search(self._vectors, count)
+        vectors = self._vectors if queries is None else self._vectors[queries]
+        approximate, rows = self._index.search(vectors, count)
         if count == self._window.num_references:
             return rows, np.full(len(rows), np.inf)
         farthest = np.maximum(approximate.max(axis=1).astype(np.float64), 0.0)
-        norm = np.einsum("bi,bi->b", self._vectors, self._vectors, dtype=np.float64)
+        norm = np.einsum("bi,bi->b", vectors, vectors, dtype=np.float64)
         norms = norm + (np.sqrt(norm) + np.sqrt(farthest)) ** 2
         return rows, farthest - norms * _SIGMAS * np.sqrt(self._index.d) * _ROUNDING
 
-    def distances(self, rows: NDArray[np.int64], query: int | None = None) -> NDArray[np.float64]:
+    def distances(
+        self, rows: NDArray[np.int64], queries: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
         """Sums of squared differences in float64, one row after another."""
-        chosen = range(len(rows)) if query is None else [query]
+        vectors = self._vectors if queries is None else self._vectors[queries]
         out = np.empty(rows.shape)
-        for line, number in enumerate(chosen):
+        for line, vector in enumerate(vectors):
             for column, row in enumerate(rows[line]):
-                difference = self._window.embeddings[row] - self._vectors[number]
+                difference = self._window.embeddings[row] - vector
                 out[line, column] = np.square(difference).sum(dtype=np.float64)
         return out
-
-    def within(
-        self, queries: NDArray[np.int64], radius: NDArray[np.float64]
-    ) -> list[NDArray[np.int64]]:
-        """All rows: the caller measures each of them."""
-        return [np.arange(self._window.num_references) for _ in queries]

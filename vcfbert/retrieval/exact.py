@@ -19,7 +19,7 @@ from vcfbert.retrieval import similarity
 from vcfbert.retrieval.query import Query
 
 _ROUNDING = 2.0**-23  # twice the unit roundoff of float32: room for sums in any order
-_ROWS_PER_BLOCK = 8_192  # unpacked to float32, a block of 1030 sites takes 34 MB
+_ROWS_PER_BLOCK = 1_024  # of candidates, whose look-up places take 8 bytes for 8 alleles
 
 
 def build(reference_bits: NDArray[np.uint8]) -> faiss.IndexPQ:
@@ -75,35 +75,27 @@ class ExactSearch:
         self._offset = np.maximum(self._vectors, 0).sum(axis=1, dtype=np.float64)
         self._mass = np.abs(self._vectors).sum(axis=1, dtype=np.float64)
 
-    def candidates(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def candidates(
+        self, count: int, queries: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The `count` largest inner products; others are no larger but for rounding."""
-        scores, rows = self._index.search(self._vectors, count)
+        chosen = slice(None) if queries is None else queries
+        scores, rows = self._index.search(self._vectors[chosen], count)
         if count == self._window.num_references:
             return rows, np.full(len(rows), np.inf)
-        error = self._mass * (self._query_bits.shape[1] + 8) * _ROUNDING
-        return rows, self._offset - scores.min(axis=1).astype(np.float64) - error
+        error = self._mass[chosen] * (self._query_bits.shape[1] + 8) * _ROUNDING
+        return rows, self._offset[chosen] - scores.min(axis=1).astype(np.float64) - error
 
-    def distances(self, rows: NDArray[np.int64], query: int | None = None) -> NDArray[np.float64]:
+    def distances(
+        self, rows: NDArray[np.int64], queries: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
         """Float64 sums over packed bits; equal rows are equally far, to the last bit."""
-        chosen = slice(None) if query is None else slice(query, query + 1)
-        return similarity.mismatch_distances(
-            self._table,
-            self._query_bits[chosen],
-            self._visible_bits[chosen],
-            self._window.reference_bits[rows],
-        )
-
-    def within(
-        self, queries: NDArray[np.int64], radius: NDArray[np.float64]
-    ) -> list[NDArray[np.int64]]:
-        """Scan all rows by matrix products, in blocks that bound the memory."""
-        vectors = self._vectors[queries]
-        error = self._mass[queries] * vectors.shape[1] * _ROUNDING
-        least = self._offset[queries] - radius - error
-        found: list[list[NDArray[np.int64]]] = [[] for _ in queries]
-        for first in range(0, self._window.num_references, _ROWS_PER_BLOCK):
-            block = self._window.reference_bits[first : first + _ROWS_PER_BLOCK]
-            scores = vectors @ tokens.unpack(block, vectors.shape[1]).astype(np.float32).T
-            for place, is_near in zip(found, scores >= least[:, None], strict=True):
-                place.append(first + np.flatnonzero(is_near))
-        return [np.concatenate(blocks) for blocks in found]
+        chosen = slice(None) if queries is None else queries
+        query_bits, visible_bits = self._query_bits[chosen], self._visible_bits[chosen]
+        distances = np.empty(rows.shape)
+        for first in range(0, rows.shape[1], _ROWS_PER_BLOCK):
+            block = np.s_[:, first : first + _ROWS_PER_BLOCK]
+            distances[block] = similarity.mismatch_distances(
+                self._table, query_bits, visible_bits, self._window.reference_bits[rows[block]]
+            )
+        return distances

@@ -27,28 +27,24 @@ class Query:
 
 
 class Search(Protocol):
-    """One query batch against one index."""
+    """One query batch against one index. `queries` picks some of the batch, (n,); None is all."""
 
-    def candidates(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def candidates(
+        self, count: int, queries: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Rows that are probably the nearest, and what is certain about all others.
 
-        returns  (B, count) rows, each once, in no order that matters;
-                 (B,) a distance that no other row falls below, inf where there is no other row
+        returns  (n, count) rows, each once, in no order that matters;
+                 (n,) a distance that no other row falls below, inf where there is no other row
         """
 
-    def distances(self, rows: NDArray[np.int64], query: int | None = None) -> NDArray[np.float64]:
+    def distances(
+        self, rows: NDArray[np.int64], queries: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
         """Squared L2 distances that depend on the query and the row alone, not on the company.
 
-        rows     (B, C) a line for each query; or (1, C) for the one query that is named
-        returns  the shape of `rows`
-        """
-
-    def within(
-        self, queries: NDArray[np.int64], radius: NDArray[np.float64]
-    ) -> list[NDArray[np.int64]]:
-        """All rows as near as `radius` to each of some queries, rising; a few more are allowed.
-
-        queries, radius  (n,)
+        rows     (n, C) a line for each query
+        returns  (n, C)
         """
 
 
