@@ -1,4 +1,4 @@
-"""The stores of a workspace against the settings: what agrees, and what is found where it does not."""
+"""The stores of a workspace against the settings, and what is found where they disagree."""
 
 import dataclasses
 import json

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.tensorboard import SummaryWriter
 
 from vcfbert.config import Config
 from vcfbert.domain import masks
@@ -27,6 +26,7 @@ from vcfbert.storage import embeddings
 from vcfbert.storage.panel import PanelReader
 from vcfbert.training import checkpoints, encoding, loop, runs, schedule, scores
 from vcfbert.training.batches import BatchMaker
+from vcfbert.training.events import SummaryWriter
 from vcfbert.training.loop import TrainState
 
 _SCORE_FIELDS = ("loss", "f1", "precision", "recall", "rare_f1", "common_f1", "genotype_macro_f1")

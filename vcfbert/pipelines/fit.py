@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.utils.tensorboard import SummaryWriter
 
 from vcfbert.config import Config
 from vcfbert.domain import sites as site_tables
@@ -27,7 +25,7 @@ from vcfbert.storage import embeddings
 from vcfbert.storage.masks import read_masks
 from vcfbert.storage.panel import PanelReader, open_panel
 from vcfbert.storage.workspace import Workspace
-from vcfbert.training import checkpoints, devices, encoding, loop, runs
+from vcfbert.training import checkpoints, devices, encoding, events, loop, runs
 from vcfbert.training.loop import TrainState
 
 
@@ -94,7 +92,7 @@ def train(
     run = workspace.run(options.name)
     device = devices.choose_device(options.device)
     if options.threads is not None:
-        torch.set_num_threads(options.threads)
+        devices.set_threads(options.threads)
     with ExitStack() as stack:
         panel = stack.enter_context(open_panel(workspace.panel))
         index = _open_index(workspace, panel, progress)
@@ -102,7 +100,7 @@ def train(
         state, settings = _begin(run, settings, options, parents, device, overwrite)
         first = _first_embeddings(workspace, run, settings, panel, index, progress)
         fixed = _fixed_masks(workspace, settings, index)
-        writer = SummaryWriter(str(run / "tensorboard"), purge_step=state.step)
+        writer = events.open_writer(run, state.step)
         stack.callback(writer.close)
         session = Session(
             run=run,
@@ -144,7 +142,7 @@ def _begin(
     settings: Config | None,
     options: TrainOptions,
     parents: dict[str, str],
-    device: torch.device,
+    device: devices.Device,
     overwrite: bool,
 ) -> tuple[TrainState, Config]:
     """Return a new state, or the one a run stopped in."""

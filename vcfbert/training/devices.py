@@ -26,6 +26,14 @@ class Precision:
         return self.dtype == torch.float16
 
 
+Device = torch.device
+
+
+def set_threads(count: int) -> None:
+    """Use that many CPU threads for tensors from now on."""
+    torch.set_num_threads(count)
+
+
 def choose_device(name: str) -> torch.device:
     """`auto` takes a CUDA device where there is one. DeviceError where the asked one is absent."""
     if name == "auto":

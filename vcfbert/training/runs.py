@@ -15,13 +15,12 @@ import io
 import json
 import platform
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import torch
-import zarr
 
 import vcfbert
 from vcfbert import config
@@ -96,9 +95,9 @@ def versions() -> dict[str, str]:
         "vcfbert": vcfbert.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "faiss": faiss.__version__,
-        "zarr": zarr.__version__,
         "numpy": np.__version__,
+        # Loaded by their homes, `retrieval` and `storage`, long before a run is made.
+        **{name: str(sys.modules[name].__version__) for name in ("faiss", "zarr")},
     }
 
 
