@@ -108,7 +108,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _cell(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4f}"
+    return "-" if math.isnan(value) else f"{value:z.4f}"
 
 
 def _plain(scored: dict[str, Any]) -> dict[str, Any]:
@@ -120,4 +120,4 @@ def _plain(scored: dict[str, Any]) -> dict[str, Any]:
 
 
 def _short(value: float | None) -> str:
-    return "" if value is None else f"{value:.6f}"
+    return "" if value is None else f"{value:z.6f}"

@@ -104,7 +104,9 @@ def _from_list(path: Path, panel: PanelReader) -> Target:
         "listed_sites": typed.num_listed,
         "unmatched_sites": typed.num_unmatched,
     }
-    return Target(~typed.is_typed, f"typed-{path.name.removesuffix('.tsv')}", origin)
+    name = path.name.removesuffix(".tsv")
+    description = name if name.startswith("typed") else f"typed-{name}"
+    return Target(~typed.is_typed, description, origin)
 
 
 def _from_version(workspace: Workspace, panel: PanelReader, version: int) -> Target:
