@@ -76,9 +76,18 @@ check: setup
     {{quote(venv / "bin/mypy")}}
     {{quote(python)}} -m pytest
 
-# Benchmarks: ratios measured in one run
-bench *args: setup
-    {{quote(python)}} -m benchmarks "$@"
+# A benchmark, ratios measured in one run: just bench presets; without a name lists them
+bench name="" *args: setup
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ -z {{quote(name)}} ]; then
+        for file in benchmarks/*.py; do
+            printf '%-16s%s\n' "$(basename "$file" .py)" "$(head -n 1 "$file" | tr -d '"')"
+        done
+        exit 0
+    fi
+    shift
+    {{quote(python)}} benchmarks/{{quote(name)}}.py "$@"
 
 # Write the generated pages in docs/ again
 docs: setup
