@@ -167,7 +167,7 @@ def test_damage_is_named(fx_paths):
     chunk.write_bytes(content)
     with embeddings.open_embeddings(fx_paths[0]) as reader:
         reader.codebook(0)
-        with pytest.raises(StoreError, match="window 1 of the codebook is damaged"):
+        with pytest.raises(StoreError, match=r"codebook.*is damaged"):
             reader.codebook(1)
     lost = fx_paths[1].joinpath("complete", "c", "2", "0", "0", "0")
     lost.write_bytes(lost.read_bytes()[:-4])
