@@ -241,16 +241,17 @@ def train(
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
-            chosen = settings.resolve(preset, config_path, set_, seed=seed, retrieve_k=retrieve_k)
-            is_asked = settings.is_given(preset, config_path, set_, seed, retrieve_k)
             from vcfbert.pipelines import fit
 
+            is_saved = resume and preset is None and config_path is None
+            base = fit.saved_settings(Workspace(workspace), run) if is_saved else None
+            chosen = settings.resolve(
+                preset, config_path, set_, seed=seed, retrieve_k=retrieve_k, base=base
+            )
             summary = fit.train(
                 Workspace(workspace),
-                chosen if is_asked or not resume else None,  # a resumed run keeps what it saved
-                fit.TrainOptions(
-                    name=run or chosen.preset, resume=resume, device=device.value, threads=threads
-                ),
+                chosen,
+                fit.TrainOptions(run or chosen.preset, resume, device.value, threads),
                 progress=progress,
                 overwrite=force,
             )

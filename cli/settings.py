@@ -20,12 +20,16 @@ def resolve(
     *,
     seed: int | None = None,
     retrieve_k: int | None = None,
+    base: Config | None = None,
 ) -> Config:
-    """The complete settings; ConfigError naming the place of the first bad one."""
+    """The complete settings; ConfigError naming the place of the first bad one.
+
+    base  what the rest is laid over where neither a preset nor a file is named
+    """
     in_file = config.load(config_path) if config_path is not None else {}
-    settings = config.merge(
-        _base(preset, in_file, config_path), in_file, source=str(config_path or "preset")
-    )
+    if base is None or preset is not None or in_file:
+        base = _base(preset, in_file, config_path)
+    settings = config.merge(base, in_file, source=str(config_path or "preset"))
     typed = config.assignments(texts or [])
     if "preset" in typed:
         raise ConfigError("A preset is chosen with --preset NAME, not with --set preset=NAME.")
@@ -49,11 +53,6 @@ def _base(preset: str | None, in_file: Mapping[str, Any], config_path: Path | No
         )
     # A file may also describe a system of its own under a name that is no preset.
     return presets.get(named) if named in presets.PRESETS else Config()
-
-
-def is_given(*values: object) -> bool:
-    """True where the user named any setting: none of the values is absent or an empty list."""
-    return any(value is not None and value != [] for value in values)
 
 
 def numbers(flag: str, text: str) -> tuple[float, ...]:

@@ -7,7 +7,7 @@ import inspect
 import pytest
 from typer.testing import CliRunner
 
-from vcfbert import presets
+from vcfbert import config, presets
 from vcfbert.errors import StoreError
 from vcfbert.storage.workspace import Workspace
 from vcfbert_cli import commands, settings
@@ -107,12 +107,16 @@ def test_a_run_is_named_after_its_preset_unless_told(fx_calls):
     assert (options.device, options.resume) == ("auto", False)
 
 
-def test_a_resumed_run_keeps_its_settings_unless_others_are_named(fx_calls):
+def test_a_resumed_run_keeps_its_settings_but_for_what_is_named(fx_calls, monkeypatch):
     calls = fx_calls("fit", "train")
+    saved = config.merge(presets.tiny(), {"seed": 5}, source="test")
+    monkeypatch.setattr("vcfbert.pipelines.fit.saved_settings", lambda workspace, name: saved)
     run("train", "--run", "mine", "--resume")
+    run("train", "--run", "mine", "--resume", "--set", "training.max_epochs=9")
     run("train", "--run", "mine", "--resume", "--preset", "tiny")
-    assert calls[0][0][1] is None
-    assert calls[1][0][1] == presets.tiny()
+    assert calls[0][0][1] == saved
+    assert calls[1][0][1] == config.merge(saved, {"training": {"max_epochs": 9}}, source="test")
+    assert calls[2][0][1] == presets.tiny()
 
 
 def test_eval_and_audit_hand_over_what_was_typed(fx_calls, tmp_path):

@@ -65,13 +65,6 @@ def test_a_flag_that_is_out_of_range_is_named_as_the_flag():
         settings.resolve("tiny", None, None, retrieve_k=0)
 
 
-@pytest.mark.parametrize(
-    ("values", "given"), [((None, [], None), False), ((None, [], 0), True), (("tiny",), True)]
-)
-def test_given_means_that_anything_was_named(values, given):
-    assert settings.is_given(*values) is given
-
-
 def test_a_list_of_numbers_is_read_or_refused():
     assert settings.numbers("--edges", "0,0.5") == (0.0, 0.5)
     with pytest.raises(ConfigError, match="--edges"):

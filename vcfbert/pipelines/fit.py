@@ -76,15 +76,13 @@ class TrainSummary:
 
 def train(
     workspace: Workspace,
-    settings: Config | None,
+    settings: Config,
     options: TrainOptions,
     *,
     progress: Progress,
     overwrite: bool = False,
 ) -> TrainSummary:
     """Train a new run, or go on with one.
-
-    settings  None only with `options.resume`: what the run saved
 
     Raises StoreError where the panel is missing or an input is stale, ConfigError where settings
     do not fit the data, DeviceError where the machine lacks what they ask for.
@@ -97,9 +95,11 @@ def train(
         panel = stack.enter_context(open_panel(workspace.panel))
         index = _open_index(workspace, panel, progress)
         parents = {"panel": panel.fingerprint, "index": index.fingerprint}
-        state, settings = _begin(run, settings, options, parents, device, overwrite)
-        first = _first_embeddings(workspace, run, settings, panel, index, progress)
+        people = _validation_people(panel)
         fixed = _fixed_masks(workspace, settings, index)
+        _check_neighbours(settings, index)
+        state = _begin(run, settings, options, parents, device, overwrite)
+        first = _first_embeddings(workspace, run, settings, panel, index, progress)
         writer = events.open_writer(run, state.step)
         stack.callback(writer.close)
         session = Session(
@@ -109,12 +109,14 @@ def train(
             index=index,
             parents=parents,
             train_people=panel.samples.people(site_tables.TRAIN),
-            validation_people=_validation_people(panel),
+            validation_people=people,
             fixed_masks=fixed,
             first_embeddings=first,
             progress=progress,
             writer=writer,
         )
+        if state.step == 0:
+            epochs.save_checkpoint(session, state, "last")  # so that any stop can be gone on from
         stopped_by = epochs.run_epochs(session, state)
     return _summarise(run, state, stopped_by)
 
@@ -129,6 +131,27 @@ def _validation_people(panel: PanelReader) -> NDArray[np.int64]:
     return people
 
 
+def _check_neighbours(settings: Config, index: IndexReader) -> None:
+    """Refuse more neighbours than a training query, which may not find itself, can have."""
+    own = 2 if settings.retrieval.exclude_same_sample else 0
+    allowed = len(index.reference_haplotypes) - own
+    if settings.retrieval.num_neighbours > allowed:
+        raise ConfigError(
+            f"retrieval.num_neighbours is {settings.retrieval.num_neighbours}, but {index.path} "
+            f"has only {allowed} references for a query. Choose fewer with --retrieve-k."
+        )
+
+
+def saved_settings(workspace: Workspace, name: str | None) -> Config:
+    """Return the settings of a run that is to go on.
+
+    Raises ConfigError where it is not named, StoreError where there is no such run.
+    """
+    if name is None:
+        raise ConfigError("--resume needs to know which run goes on. Name it with --run NAME.")
+    return checkpoints.read(workspace.run(name), "last").settings
+
+
 def _open_index(workspace: Workspace, panel: PanelReader, progress: Progress) -> IndexReader:
     """Open the newest index; an exact one is built where there is none, for it takes a moment."""
     if not workspace.versions("indexes"):
@@ -139,18 +162,17 @@ def _open_index(workspace: Workspace, panel: PanelReader, progress: Progress) ->
 
 def _begin(
     run: Path,
-    settings: Config | None,
+    settings: Config,
     options: TrainOptions,
     parents: dict[str, str],
     device: devices.Device,
     overwrite: bool,
-) -> tuple[TrainState, Config]:
+) -> TrainState:
     """Return a new state, or the one a run stopped in."""
     if not options.resume:
-        assert settings is not None, "a new run needs settings"
         state = loop.new_state(settings, device)
         runs.create(run, settings, parents, overwrite=overwrite)
-        return state, settings
+        return state
     checkpoint = runs.reopen(run, settings)
     for name, fingerprint in parents.items():
         if checkpoint.parents[name] != fingerprint:
@@ -158,9 +180,9 @@ def _begin(
                 f"The run {run.name} was trained on another {name} than the one in this workspace, "
                 "so it cannot go on. Start a new run with --run."
             )
-    state = loop.new_state(checkpoint.settings, device)
+    state = loop.new_state(settings, device)
     _restore(state, checkpoint)
-    return state, checkpoint.settings
+    return state
 
 
 def _restore(state: TrainState, checkpoint: checkpoints.Checkpoint) -> None:
@@ -181,8 +203,8 @@ def _fixed_masks(
     refresh = settings.refresh
     if refresh.masks_every or refresh.embeddings_every or settings.retrieval.num_segments > 1:
         raise ConfigError(
-            f"{index.path} is a dense index, which answers for whole windows under one mask and one "
-            "encoding. Set refresh.masks_every=0, refresh.embeddings_every=0 and "
+            f"{index.path} is a dense index, which answers for whole windows under one mask and "
+            "one encoding. Set refresh.masks_every=0, refresh.embeddings_every=0 and "
             "retrieval.num_segments=1, or build an exact one: "
             "vcfbert build-index --kind exact --force"
         )

@@ -127,13 +127,7 @@ class EmbeddingsReader:
         return stores.map_chunk(self.path, name, window, shape)
 
     def _read_codebook(self, window: int) -> NDArray[np.float32]:
-        try:
-            codebook = np.asarray(self._codebook[window])
-        except (ValueError, RuntimeError) as error:  # a checksum or a codec that fails
-            raise StoreError(
-                f"{self.path}: window {window} of the codebook is damaged ({error}). Make the "
-                "embeddings again with: vcfbert encode-refs --force"
-            ) from error
+        codebook = stores.read_window(self._codebook, window, "embeddings")
         codebook.flags.writeable = False
         return codebook
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from vcfbert.domain import tokens
 from vcfbert.domain.sites import Samples, Sites
 from vcfbert.domain.windows import Windows
-from vcfbert.errors import StoreError
 from vcfbert.storage import stores
 
 HAPLOTYPES_PER_CHUNK = 16_384
@@ -49,13 +48,7 @@ class PanelReader:
         if window in self._cache:
             self._cache.move_to_end(window)
             return self._cache[window]
-        try:
-            block = np.asarray(self._alleles[window])
-        except (ValueError, RuntimeError) as error:  # a checksum or a codec that fails
-            raise StoreError(
-                f"{self.path}: window {window} of the alleles is damaged ({error}). "
-                "Make the panel again with: vcfbert prepare PANEL --force"
-            ) from error
+        block = stores.read_window(self._alleles, window, "panel")
         block.flags.writeable = False
         self._cache[window] = block
         if len(self._cache) > _CACHED_WINDOWS:

@@ -8,6 +8,7 @@ chunk carries a checksum (crc32c), but for arrays that are memory-mapped.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import os
 import shutil
@@ -20,6 +21,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ZstdCodec
+from zarr.storage import LocalStore
 
 from vcfbert.errors import DeviceError, StoreError
 from vcfbert.storage import schema
@@ -185,7 +187,41 @@ def write_text(root: zarr.Group, kind: Kind, name: str, values: Sequence[str]) -
 
 def read_column(root: zarr.Group, name: str) -> NDArray[Any]:
     """Read a whole array."""
-    return np.asarray(member(root, name)[...])
+    array = member(root, name)
+    for chunk in range(array.cdata_shape[0]):
+        _require_chunks(array, chunk)
+    return np.asarray(array[...])
+
+
+def read_window(array: zarr.Array[Any], window: int, kind: Kind) -> NDArray[Any]:
+    """Read one window of an array whose first axis is chunked window by window.
+
+    Raises StoreError where a chunk is damaged, or is gone, which Zarr itself would read as zeros.
+    """
+    _require_chunks(array, window)
+    try:
+        return np.asarray(array[window])
+    except (ValueError, RuntimeError) as error:  # a checksum or a codec that fails
+        raise StoreError(
+            f"{array.path} of window {window} in {_root(array)} is damaged ({error}). "
+            f"Make the store again with: vcfbert {schema.MADE_BY[kind]} --force"
+        ) from error
+
+
+def _root(array: zarr.Array[Any]) -> Path:
+    assert isinstance(array.store, LocalStore)
+    return array.store.root
+
+
+def _require_chunks(array: zarr.Array[Any], first: int) -> None:
+    """Check that the chunks at one place of the first axis are there."""
+    folder = _root(array) / array.path / "c" / str(first)
+    for rest in itertools.product(*(range(size) for size in array.cdata_shape[1:])):
+        file = folder.joinpath(*(str(place) for place in rest))
+        if not file.exists():
+            raise StoreError(
+                f"{file} is missing: the store is damaged. Make it again with --force."
+            )
 
 
 def read_text(root: zarr.Group, name: str) -> list[str]:

@@ -11,34 +11,35 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from vcfbert.training.batches import Batch
 from vcfbert.training.schedule import Work
 
 AHEAD = 2
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A batch and what it cost.
+class Loaded(Generic[Made]):
+    """What was made, a batch as a rule, and what it cost.
 
     wait_seconds  how long the consumer stood still for it
     make_seconds  how long the background thread worked on it
     """
 
-    batch: Batch
+    batch: Made
     wait_seconds: float
     make_seconds: float
 
 
-def prefetch(plan: Sequence[Work], make: Callable[[Work], Batch]) -> Iterator[Loaded]:
+def prefetch(plan: Sequence[Work], make: Callable[[Work], Made]) -> Iterator[Loaded[Made]]:
     """Yield the batches of a plan in order, a few of them made ahead."""
 
-    def timed(work: Work) -> tuple[Batch, float]:
+    def timed(work: Work) -> tuple[Made, float]:
         begun = time.perf_counter()
         return make(work), time.perf_counter() - begun
 
-    waiting: deque[Future[tuple[Batch, float]]] = deque()
+    waiting: deque[Future[tuple[Made, float]]] = deque()
     upcoming = iter(plan)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as pool:
         try:
@@ -53,7 +54,7 @@ def prefetch(plan: Sequence[Work], make: Callable[[Work], Batch]) -> Iterator[Lo
                 future.cancel()
 
 
-def _collect(waiting: deque[Future[tuple[Batch, float]]]) -> Loaded:
+def _collect(waiting: deque[Future[tuple[Made, float]]]) -> Loaded[Made]:
     begun = time.perf_counter()
     batch, make_seconds = waiting.popleft().result()
     return Loaded(batch, time.perf_counter() - begun, make_seconds)

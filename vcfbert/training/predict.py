@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from vcfbert.model.imputer import Imputer
-from vcfbert.training import features, tensors
-from vcfbert.training.batches import BatchMaker
+from vcfbert.training import features, loading, tensors
+from vcfbert.training.batches import Batch, BatchMaker
+from vcfbert.training.schedule import Work
 
 
 @dataclass(frozen=True)
@@ -53,24 +54,31 @@ def predict(
     is_masked  (W, L) True where hidden
     """
     model.eval().to(device)
-    for window in range(len(is_masked)):
-        site_features = features.of_window(maker.panel, window).to(device)
-        for first in range(0, len(people), batch_size):
-            chosen = people[first : first + batch_size]
-            batch = maker.make(window, chosen, is_masked[window])
-            inputs = tensors.to_device(batch, device)
-            logits = model(inputs.query, site_features, inputs.neighbours, inputs.retrieved)
-            nearest = maker.nearest_by_hamming(window, chosen, batch.query_tokens)
-            pairs = (len(chosen), 2, -1)
-            yield WindowPrediction(
-                window=window,
-                people=chosen,
-                labels=batch.labels.reshape(pairs),
-                is_hidden=batch.is_hidden.reshape(pairs),
-                alt_probability=_array(logits.haplotype.softmax(-1)[..., 1]).reshape(pairs),
-                genotype_probability=_array(logits.genotype.softmax(-1)),
-                nearest=nearest.reshape(pairs),
-            )
+    plan = [
+        Work(window, people[first : first + batch_size])
+        for window in range(len(is_masked))
+        for first in range(0, len(people), batch_size)
+    ]
+
+    def make(work: Work) -> tuple[Batch, NDArray[np.uint8]]:
+        batch = maker.make(work.window, work.people, is_masked[work.window])
+        return batch, maker.nearest_by_hamming(work.window, work.people, batch.query_tokens)
+
+    for loaded in loading.prefetch(plan, make):
+        batch, nearest = loaded.batch
+        site_features = features.of_window(maker.panel, batch.window).to(device)
+        inputs = tensors.to_device(batch, device)
+        logits = model(inputs.query, site_features, inputs.neighbours, inputs.retrieved)
+        pairs = (len(batch.people), 2, -1)
+        yield WindowPrediction(
+            window=batch.window,
+            people=batch.people,
+            labels=batch.labels.reshape(pairs),
+            is_hidden=batch.is_hidden.reshape(pairs),
+            alt_probability=_array(logits.haplotype.softmax(-1)[..., 1]).reshape(pairs),
+            genotype_probability=_array(logits.genotype.softmax(-1)),
+            nearest=nearest.reshape(pairs),
+        )
 
 
 def _array(tensor: torch.Tensor) -> NDArray[np.float32]:

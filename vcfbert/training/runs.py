@@ -11,6 +11,7 @@ RUN/tensorboard/      events
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import platform
@@ -53,15 +54,12 @@ def create(run: Path, settings: Config, parents: dict[str, str], *, overwrite: b
     stores.write_file(run / "run.json", json.dumps(record, indent=1).encode())
 
 
-def reopen(run: Path, settings: Config | None) -> checkpoints.Checkpoint:
-    """Return the last checkpoint of a run that is to go on.
+def reopen(run: Path, settings: Config) -> checkpoints.Checkpoint:
+    """Return the last checkpoint of a run that is to go on under these settings.
 
-    settings  what the caller asks for now, None for what was saved. ConfigError names a setting
-              that would change what the run computes.
+    Raises ConfigError naming the first setting that would change what the run computes.
     """
     last = checkpoints.read(run, "last")
-    if settings is None:
-        return last
     saved, asked = config.fields_of(last.settings), config.fields_of(settings)
     for name, value in asked.items():
         if name not in _EXTENSIBLE and saved[name] != value:
@@ -69,13 +67,7 @@ def reopen(run: Path, settings: Config | None) -> checkpoints.Checkpoint:
                 f"The run {run.name} has {name} = {saved[name]!r}, so it cannot go on with "
                 f"{value!r}. Leave the setting out, or start a new run with --run."
             )
-    return checkpoints.Checkpoint(
-        settings=settings,
-        parents=last.parents,
-        state=last.state,
-        weights_file=last.weights_file,
-        optimizer_file=last.optimizer_file,
-    )
+    return dataclasses.replace(last, settings=settings)
 
 
 def write_metrics(run: Path, history: list[dict[str, Any]]) -> None:
