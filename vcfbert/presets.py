@@ -34,7 +34,13 @@ def tiny() -> Config:
         retrieval=RetrievalConfig(num_neighbours=16),
         masks=MaskConfig(start_rate=0.5, levels=(0.5,)),
         training=TrainingConfig(
-            batch_size=8, accumulation=1, learning_rate=2e-3, warmup_steps=20, max_epochs=4
+            batch_size=8,
+            accumulation=1,
+            learning_rate=2e-3,
+            warmup_steps=20,
+            batches_per_epoch=150,  # with max_minutes, so that the demo stays below five minutes
+            max_epochs=3,
+            max_minutes=2.5,
         ),
     )
 
