@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from vcfbert.config import Config
 from vcfbert.domain import sites as site_tables
 from vcfbert.errors import ConfigError, InputError, StoreError
+from vcfbert.model.embedding import Encoder
 from vcfbert.pipelines import epochs, references
 from vcfbert.pipelines.epochs import Session
 from vcfbert.pipelines.references import IndexOptions
 from vcfbert.progress import Progress
 from vcfbert.retrieval.index import IndexReader, open_index
 from vcfbert.storage import embeddings
+from vcfbert.storage.embeddings import EmbeddingsReader
 from vcfbert.storage.masks import read_masks
 from vcfbert.storage.panel import PanelReader, open_panel
 from vcfbert.storage.workspace import Workspace
@@ -98,8 +100,12 @@ def train(
         people = _validation_people(panel)
         fixed = _fixed_masks(workspace, settings, index)
         _check_neighbours(settings, index)
+        encoder = encoding.new_encoder(settings)
+        first = _stored_embeddings(workspace, encoder, panel, index, progress)
         state = _begin(run, settings, options, parents, device, overwrite)
-        first = _first_embeddings(workspace, run, settings, panel, index, progress)
+        if first is None:
+            first = epochs.own_embeddings(run, 0)
+            epochs.encode(first, encoder, panel, index)
         writer = events.open_writer(run, state.step)
         stack.callback(writer.close)
         session = Session(
@@ -215,32 +221,41 @@ def _fixed_masks(
     raise StoreError.stale(index.path, parent="mask version", made_by="build-index --kind dense")
 
 
-def _first_embeddings(
+def _stored_embeddings(
     workspace: Workspace,
-    run: Path,
-    settings: Config,
+    encoder: Encoder,
     panel: PanelReader,
     index: IndexReader,
     progress: Progress,
-) -> Path:
-    """Return the references as the initial weights encode them.
+) -> Path | None:
+    """Return the newest store of the workspace where it holds what this run starts from.
 
-    The newest store of the workspace serves where it was made by those weights; otherwise the run
-    makes its own, which takes a moment with the codebook layout.
+    None where it does not: the run then makes its own, which takes a moment. A dense index was
+    made from one encoding and refuses every other.
     """
-    encoder = encoding.new_encoder(settings)
     if workspace.versions("embeddings"):
         path = workspace.newest("embeddings")
         with embeddings.open_embeddings(path) as reader:
-            is_same_panel = reader.panel_fingerprint == panel.fingerprint
-            if is_same_panel and reader.encoder_fingerprint == (
-                encoding.encoder_fingerprint(encoder)
-            ):
+            if _fits(reader, encoder, panel, index):
                 return path
-        progress.note(f"{path} holds other weights or another panel; encoding with this run's own.")
-    own = epochs.own_embeddings(run, 0)
-    epochs.encode(own, encoder, panel, index)
-    return own
+        progress.note(f"{path} holds other weights, another panel or other references; encoding.")
+    if index.kind == "dense":
+        raise StoreError.stale(index.path, parent="encoder", made_by="build-index --kind dense")
+    return None
+
+
+def _fits(
+    reader: EmbeddingsReader, encoder: Encoder, panel: PanelReader, index: IndexReader
+) -> bool:
+    """Tell whether a store holds what this run starts from; a dense index insists on its own."""
+    if index.kind == "dense":
+        index.require_parent("embeddings", reader.fingerprint)
+    has_same_rows = np.array_equal(reader.reference_haplotypes, index.reference_haplotypes)
+    return (
+        reader.panel_fingerprint == panel.fingerprint
+        and reader.encoder_fingerprint == encoding.encoder_fingerprint(encoder)
+        and (has_same_rows or reader.layout == "codebook")
+    )
 
 
 def _summarise(run: Path, state: TrainState, stopped_by: str) -> TrainSummary:

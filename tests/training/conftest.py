@@ -1,0 +1,32 @@
+"""Open inputs of training, over the small panel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import panels
+from tests.pipelines.test_fit import small_settings
+from vcfbert.config import RetrievalConfig
+from vcfbert.pipelines import references
+from vcfbert.pipelines.references import IndexOptions
+from vcfbert.progress import Silent
+from vcfbert.retrieval.index import open_index
+from vcfbert.storage.panel import open_panel
+from vcfbert.storage.workspace import Workspace
+from vcfbert.training import encoding
+from vcfbert.training.batches import BatchMaker
+
+SETTINGS = RetrievalConfig(num_neighbours=6, num_segments=2)
+
+
+@pytest.fixture(scope="session")
+def fx_maker(tmp_path_factory) -> Iterator[BatchMaker]:
+    """A batch maker over the small panel, with the embeddings of initial weights."""
+    workspace: Workspace = panels.small_workspace(tmp_path_factory.mktemp("batches"))
+    references.build_index(workspace, IndexOptions(), progress=Silent())
+    with open_panel(workspace.panel) as panel:
+        index = open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
+        embeddings = encoding.EncodedOnDemand(encoding.new_encoder(small_settings()), panel)
+        yield BatchMaker(panel, index, embeddings, SETTINGS)

@@ -1,0 +1,102 @@
+"""What a batch holds, and what it must never hold."""
+
+import dataclasses
+
+import numpy as np
+import numpy.testing as npt
+import pytest
+
+from vcfbert.domain import masks, tokens
+from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
+from vcfbert.training.batches import BatchMaker
+
+WINDOW = 1
+
+
+def mask_of(maker, rate=0.5):
+    return masks.draw_masks(maker.panel.windows, seed=1, role="train", version=0, rate=rate)[WINDOW]
+
+
+class Flipped:
+    """A panel in which some people carry the other allele at every masked site."""
+
+    def __init__(self, panel, people, is_masked):
+        self._panel = panel
+        self._haplotypes = {2 * n + k for n in people.tolist() for k in (0, 1)}
+        self._is_masked = is_masked
+
+    def __getattr__(self, name):
+        return getattr(self._panel, name)
+
+    def tokens(self, window, haplotypes):
+        made = self._panel.tokens(window, haplotypes).copy()
+        for row, haplotype in enumerate(haplotypes.tolist()):
+            if haplotype in self._haplotypes:
+                flips = self._is_masked & (made[row] <= tokens.ALT)
+                made[row] = np.where(flips, 1 - made[row], made[row])
+        return made
+
+
+def test_no_query_finds_itself_or_its_sibling(fx_maker):
+    people = fx_maker.panel.samples.people(TRAIN)
+    batch = fx_maker.make(WINDOW, people, mask_of(fx_maker))
+    own = np.repeat(people, 2)
+    assert not (batch.neighbours // 2 == own[:, None]).any()
+
+
+def test_without_the_exclusion_a_training_query_does_find_itself(fx_maker):
+    settings = dataclasses.replace(fx_maker.settings, exclude_same_sample=False)
+    maker = BatchMaker(fx_maker.panel, fx_maker.index, fx_maker.embeddings, settings)
+    people = fx_maker.panel.samples.people(TRAIN)
+    batch = maker.make(WINDOW, people, mask_of(fx_maker))
+    assert (batch.neighbours // 2 == np.repeat(people, 2)[:, None]).any()
+
+
+@pytest.mark.parametrize("split", [TRAIN, VALIDATION, TEST])
+def test_no_held_out_person_is_ever_a_neighbour(fx_maker, split):
+    people = fx_maker.panel.samples.people(split)
+    batch = fx_maker.make(WINDOW, people, mask_of(fx_maker))
+    allowed = set(fx_maker.panel.samples.haplotypes(TRAIN).tolist())
+    assert set(batch.neighbours.ravel().tolist()) <= allowed
+
+
+def test_hidden_alleles_of_the_query_change_nothing_the_network_reads(fx_maker):
+    people = fx_maker.panel.samples.people(VALIDATION)
+    is_masked = mask_of(fx_maker)
+    honest = fx_maker.make(WINDOW, people, is_masked)
+    flipped_panel = Flipped(fx_maker.panel, people, is_masked)
+    maker = BatchMaker(flipped_panel, fx_maker.index, fx_maker.embeddings, fx_maker.settings)
+    flipped = maker.make(WINDOW, people, is_masked)
+    assert (honest.labels != flipped.labels).any()
+    for name in ("query_tokens", "neighbours", "neighbour_tokens", "distances", "codebook"):
+        npt.assert_array_equal(getattr(honest, name), getattr(flipped, name), err_msg=name)
+
+
+def test_only_masked_observed_sites_are_scored(fx_maker):
+    people = fx_maker.panel.samples.people(TRAIN)[:3]
+    is_masked = mask_of(fx_maker)
+    batch = fx_maker.make(WINDOW, people, is_masked)
+    npt.assert_array_equal(batch.is_hidden, is_masked & (batch.labels <= tokens.ALT))
+    npt.assert_array_equal(batch.query_tokens[batch.is_hidden], tokens.MASK)
+    npt.assert_array_equal(batch.query_tokens[~batch.is_hidden], batch.labels[~batch.is_hidden])
+
+
+def test_the_gathered_embeddings_are_those_of_the_neighbours_tokens(fx_maker):
+    people = fx_maker.panel.samples.people(TRAIN)[:2]
+    batch = fx_maker.make(WINDOW, people, mask_of(fx_maker))
+    gathered = batch.gathered()
+    query, neighbour, site = 1, 2, 5
+    token = batch.neighbour_tokens[query, neighbour, site]
+    npt.assert_array_equal(gathered[query, neighbour, site], batch.codebook[token, site])
+
+
+def test_distances_rise_and_are_those_between_masked_embeddings(fx_maker):
+    people = fx_maker.panel.samples.people(TRAIN)[:4]
+    batch = fx_maker.make(WINDOW, people, mask_of(fx_maker))
+    site = np.arange(fx_maker.panel.length)
+    masked = np.where(
+        (batch.query_tokens == tokens.MASK)[:, None], tokens.MASK, batch.neighbour_tokens
+    )
+    difference = batch.codebook[masked, site] - batch.codebook[batch.query_tokens, site][:, None]
+    npt.assert_allclose(batch.distances, (difference**2).sum(axis=(2, 3)), rtol=1e-3, atol=1e-5)
+    assert (np.diff(batch.distances, axis=1) >= 0).all()
