@@ -41,6 +41,7 @@ def tiny() -> Config:
             batches_per_epoch=150,  # with max_minutes, so that the demo stays below five minutes
             max_epochs=3,
             max_minutes=2.5,
+            validation_batches=26,
         ),
     )
 

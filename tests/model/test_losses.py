@@ -39,4 +39,34 @@ def test_sites_that_are_not_counted_change_nothing():
 def test_nothing_counted_is_no_loss():
     logits = torch.randn(1, 4, 2, generator=torch.Generator().manual_seed(1))
     nothing = torch.zeros(1, 4, dtype=torch.bool)
-    assert losses.focal(logits, torch.zeros(1, 4), nothing, 2.0).item() == 0.0
+    assert losses.focal(logits, torch.zeros(1, 4).long(), nothing, 2.0).item() == 0.0
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
+@pytest.mark.parametrize("truth", [[0.5, 0.5], [0.9, 0.1], [0.999, 0.001], [0.2, 0.3, 0.5]])
+def test_the_posterior_of_the_best_logits_is_the_truth(gamma, truth):
+    """Minimise the expected focal loss by brute force; `posterior` must lead back."""
+    probability = torch.tensor(truth, dtype=torch.float64)
+    logits = torch.zeros(len(truth), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([logits], max_iter=200, tolerance_grad=1e-12)
+
+    def expected_loss():
+        optimizer.zero_grad()
+        log_p = functional.log_softmax(logits, dim=-1)
+        loss = -(probability * (1 - log_p.exp()) ** gamma * log_p).sum()
+        loss.backward()
+        return loss
+
+    for _ in range(5):
+        optimizer.step(expected_loss)
+    assert_close(
+        losses.posterior(logits.detach()[None], gamma)[0], probability, atol=1e-4, rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_the_posterior_keeps_calls_and_survives_certainty(gamma):
+    logits = torch.tensor([[80.0, -80.0], [0.1, -0.1], [-3.0, 3.0]])
+    made = losses.posterior(logits, gamma)
+    assert bool(torch.isfinite(made).all())
+    assert torch.equal(made.argmax(-1), logits.argmax(-1))

@@ -11,7 +11,7 @@ B query haplotypes, K neighbours, L sites in a window, A agreement features.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from vcfbert.domain import tokens
@@ -24,7 +24,7 @@ _PER_CM = 1000.0  # match lengths matter from about a thousandth of a centimorga
 
 
 def agreement_features(
-    query: Int[Tensor, "B L"], neighbours: Int[Tensor, "B K L"], features: SiteFeatures
+    query: Integer[Tensor, "B L"], neighbours: Integer[Tensor, "B K L"], features: SiteFeatures
 ) -> Float[Tensor, "B K L A"]:
     """Describe the match of each neighbour with the visible alleles around each site.
 
@@ -66,12 +66,12 @@ def _last_two(mismatch: Bool[Tensor, "B K L"]) -> tuple[Tensor, Tensor]:
     return last, before.gather(-1, last.clamp(min=0))
 
 
-def _mirror(index: Int[Tensor, "B K L"]) -> Int[Tensor, "B K L"]:
+def _mirror(index: Integer[Tensor, "B K L"]) -> Integer[Tensor, "B K L"]:
     """Indexes found in a flipped window, as seen from the other end; L for none."""
     return index.shape[-1] - 1 - index.flip(-1)
 
 
-def _box(counts: Int[Tensor, "B K L1"], radius: int) -> Int[Tensor, "B K L"]:
+def _box(counts: Integer[Tensor, "B K L1"], radius: int) -> Integer[Tensor, "B K L"]:
     """Mismatches within `radius` sites, from the running count."""
     length = counts.shape[-1] - 1
     site = torch.arange(length, device=counts.device)

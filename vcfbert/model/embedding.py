@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
 from vcfbert.domain import tokens
@@ -35,11 +35,11 @@ class SiteFeatures:
     frequency: Float[Tensor, "L"]
     spread: Float[Tensor, "L"]
     cm: Float[Tensor, "L"]
-    site_type: Int[Tensor, "L"]
+    site_type: Integer[Tensor, "L"]
     is_site: Bool[Tensor, "L"]
     is_full: bool
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device) -> SiteFeatures:
         """Return a copy on a device."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         moved: dict[str, Any] = {
@@ -84,13 +84,15 @@ class Encoder(nn.Module):
         scale = 1 + self.scale(columns)  # (L, D)
         return self.token.weight[:, None, :] * scale + shift
 
-    def forward(self, query: Int[Tensor, "B L"], features: SiteFeatures) -> Float[Tensor, "B L D"]:
+    def forward(
+        self, query: Integer[Tensor, "B L"], features: SiteFeatures
+    ) -> Float[Tensor, "B L D"]:
         """Embed the query's tokens."""
         return gather_codebook(self.codebook(features), query)
 
 
 def gather_codebook(
-    codebook: Float[Tensor, "V L D"], query: Int[Tensor, "*B L"]
+    codebook: Float[Tensor, "V L D"], query: Integer[Tensor, "*B L"]
 ) -> Float[Tensor, "*B L D"]:
     """Each site's row of its token."""
     site = torch.arange(codebook.shape[1], device=codebook.device)

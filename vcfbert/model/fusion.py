@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -69,8 +69,8 @@ class RagFusion(nn.Module):
     def forward(
         self,
         query: Float[Tensor, "B L D"],
-        query_tokens: Int[Tensor, "B L"],
-        neighbour_tokens: Int[Tensor, "B K L"],
+        query_tokens: Integer[Tensor, "B L"],
+        neighbour_tokens: Integer[Tensor, "B K L"],
         retrieved: Float[Tensor, "V L D"] | Float[Tensor, "B K L D"],
         features: SiteFeatures,
     ) -> Fused:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -90,9 +90,9 @@ class Imputer(nn.Module):
 
     def forward(
         self,
-        query_tokens: Int[Tensor, "B L"],
+        query_tokens: Integer[Tensor, "B L"],
         features: SiteFeatures,
-        neighbour_tokens: Int[Tensor, "B K L"],
+        neighbour_tokens: Integer[Tensor, "B K L"],
         retrieved: Float[Tensor, "V L D"] | Float[Tensor, "B K L D"],
     ) -> Logits:
         """Predict every site of one window.

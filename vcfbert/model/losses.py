@@ -5,14 +5,15 @@ B query haplotypes, L sites in a window, C classes.
 
 from __future__ import annotations
 
-from jaxtyping import Bool, Float, Int
+import torch
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 from torch.nn import functional
 
 
 def focal(
     logits: Float[Tensor, "B L C"],
-    labels: Int[Tensor, "B L"],
+    labels: Integer[Tensor, "B L"],
     counted: Bool[Tensor, "B L"],
     gamma: float,
 ) -> Float[Tensor, ""]:
@@ -27,3 +28,25 @@ def focal(
     modulation = (1 - log_true.exp()).clamp(min=0) ** gamma if gamma > 0 else 1.0
     loss = -modulation * log_true * counted
     return loss.sum() / counted.sum().clamp(min=1)
+
+
+def posterior(logits: Float[Tensor, "*B L C"], gamma: float) -> Float[Tensor, "*B L C"]:
+    """Class probabilities of a network trained with the focal loss.
+
+    The softmax of such a network is pulled towards 1/2: its expected loss is smallest elsewhere
+    than at the true probabilities. The map back is known (Charoenphakdee et al. 2021, On focal
+    loss for class-posterior probability estimation, theorem 10) and keeps the order of classes, so
+    that calls stay and dosages become right. The softmax itself at gamma 0.
+
+    returns  float64, summing to 1 over C
+    """
+    log_p = functional.log_softmax(logits.double(), dim=-1)
+    if gamma == 0:
+        return log_p.exp()
+    classes = logits.shape[-1]
+    others = log_p[..., None, :].masked_fill(
+        torch.eye(classes, dtype=torch.bool, device=logits.device), -torch.inf
+    )
+    log_rest = others.logsumexp(dim=-1)  # log(1 - p), exact where p is almost 1
+    slope = (log_rest.exp() - gamma * log_p.exp() * log_p).clamp(min=1e-300).log()
+    return (log_p - (gamma - 1) * log_rest - slope).softmax(dim=-1)

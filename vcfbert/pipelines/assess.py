@@ -173,6 +173,7 @@ def _predictions(
         targets.over_windows(target.is_hidden, panel.windows),
         batch_size=settings.training.batch_size,
         device=device,
+        focal_gamma=settings.loss.focal_gamma,
     )
 
 

@@ -64,13 +64,14 @@ def own_embeddings(run: Path, epoch: int) -> Path:
 def run_epochs(session: Session, state: TrainState) -> str:
     """Train until something ends it; returns what did."""
     training = session.settings.training
-    while state.epoch < training.max_epochs:
+    while True:
         if _is_out_of_time(session, state):
-            return "the time limit"
+            return f"training.max_minutes = {training.max_minutes:g}"
+        if state.epoch >= training.max_epochs:
+            return f"training.max_epochs = {training.max_epochs}"
         if state.best_epoch and state.epoch - state.best_epoch >= training.patience:
             return f"no better validation F1 for {training.patience} epochs"
         _run_epoch(session, state)
-    return f"training.max_epochs = {training.max_epochs}"
 
 
 def _is_out_of_time(session: Session, state: TrainState) -> bool:

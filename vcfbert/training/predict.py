@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vcfbert.model import losses
 from vcfbert.model.imputer import Imputer
 from vcfbert.training import features, loading, tensors
 from vcfbert.training.batches import Batch, BatchMaker
@@ -48,10 +49,12 @@ def predict(
     *,
     batch_size: int,
     device: torch.device,
+    focal_gamma: float,
 ) -> Iterator[WindowPrediction]:
     """Impute `people` window by window, in batches of people.
 
-    is_masked  (W, L) True where hidden
+    is_masked    (W, L) True where hidden
+    focal_gamma  of the loss the network was trained with; probabilities are corrected for it
     """
     model.eval().to(device)
     plan = [
@@ -75,8 +78,10 @@ def predict(
             people=batch.people,
             labels=batch.labels.reshape(pairs),
             is_hidden=batch.is_hidden.reshape(pairs),
-            alt_probability=_array(logits.haplotype.softmax(-1)[..., 1]).reshape(pairs),
-            genotype_probability=_array(logits.genotype.softmax(-1)),
+            alt_probability=_array(losses.posterior(logits.haplotype, focal_gamma)[..., 1]).reshape(
+                pairs
+            ),
+            genotype_probability=_array(losses.posterior(logits.genotype, focal_gamma)),
             nearest=nearest.reshape(pairs),
         )
 

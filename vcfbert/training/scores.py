@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -36,7 +36,7 @@ class Scores:
 
 def count(
     logits: Logits,
-    labels: Int[Tensor, "B L"],
+    labels: Integer[Tensor, "B L"],
     is_hidden: Bool[Tensor, "B L"],
     is_rare: Bool[Tensor, "L"],
     loss: Float[Tensor, ""],

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from vcfbert.training.batches import Batch
@@ -18,10 +18,10 @@ from vcfbert.training.batches import Batch
 class BatchTensors:
     """The arrays of a Batch that the network and the loss read."""
 
-    query: Int[Tensor, "B L"]
-    labels: Int[Tensor, "B L"]
+    query: Integer[Tensor, "B L"]
+    labels: Integer[Tensor, "B L"]
     is_hidden: Bool[Tensor, "B L"]
-    neighbours: Int[Tensor, "B K L"]
+    neighbours: Integer[Tensor, "B K L"]
     distances: Float[Tensor, "B K"]
     retrieved: Float[Tensor, "V L D"] | Float[Tensor, "B K L D"]
 
