@@ -1,0 +1,172 @@
+"""A training step, and what of it is spent outside the network.
+
+    python benchmarks/training_step.py WORKSPACE [--preset NAME | --config FILE] [--device auto]
+
+In one run: the whole step on real batches (search, loading, copies, forward, backward, optimizer),
+the same step on one batch that lies ready on the device, and the transformer alone on random
+tensors, forward and backward. Each is the median of the timed repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from vcfbert import config, presets
+from vcfbert.config import Config
+from vcfbert.domain import masks
+from vcfbert.domain.sites import TRAIN
+from vcfbert.retrieval.index import open_index
+from vcfbert.storage.panel import open_panel
+from vcfbert.storage.workspace import Workspace
+from vcfbert.training import devices, encoding, loading, loop, schedule
+from vcfbert.training.batches import Batch, BatchMaker
+from vcfbert.training.loop import TrainState, WindowTables
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--preset", default="v18-large")
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--batch-size", type=int, help="people; the preset's where absent")
+    parser.add_argument("--steps", type=int, default=12)
+    arguments = parser.parse_args()
+    settings = chosen_settings(arguments)
+    workspace = Workspace(arguments.workspace)
+    with open_panel(workspace.panel) as panel:
+        index = open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
+        encoder = encoding.new_encoder(settings)
+        embeddings = encoding.EncodedOnDemand(encoder, panel)
+        maker = BatchMaker(panel, index, embeddings, settings.retrieval)
+        state = loop.new_state(settings, devices.choose_device(arguments.device))
+        report(settings, maker, state, arguments.steps)
+
+
+def chosen_settings(arguments: argparse.Namespace) -> Config:
+    """The preset or the file; one batch a step, so that steps compare."""
+    if arguments.config is None:
+        settings = presets.get(arguments.preset)
+    else:
+        settings = config.merge(Config(), config.load(arguments.config), source="--config")
+    changes = {"accumulation": 1, "max_minutes": 0.0, "batches_per_epoch": 0}
+    if arguments.batch_size is not None:
+        changes["batch_size"] = arguments.batch_size
+    return dataclasses.replace(settings, training=dataclasses.replace(settings.training, **changes))
+
+
+def report(settings: Config, maker: BatchMaker, state: TrainState, steps: int) -> None:
+    is_masked = masks.draw_masks(maker.panel.windows, seed=1, role="train", version=0, rate=0.5)
+    people = maker.panel.samples.people(TRAIN)
+    plan = schedule.plan_epoch(
+        people, len(maker.panel.windows), settings.training, seed=1, epoch=0
+    )[: steps + 3]
+    tables = WindowTables(maker, settings.training.rare_maf, state.device)
+    whole, make_seconds = real_steps(state, settings, maker, is_masked, plan, tables)
+    batch = maker.make(plan[0].window, plan[0].people, is_masked[plan[0].window])
+    ready = timed(lambda: step(state, settings, batch, tables), state, steps)
+    flops = count_flops(state, settings, batch, tables)
+    alone, alone_flops = transformer_alone(state, batch, tables, steps)
+    print(f"{settings.preset}: {batch.query_tokens.shape} tokens, K {batch.neighbours.shape[1]}, ")
+    print(f"  on {state.device}, {state.precision.dtype}, {torch.get_num_threads()} CPU threads")
+    print(f"whole step, real batches          {1000 * whole:10.1f} ms")
+    print(f"  making a batch, in background   {1000 * make_seconds:10.1f} ms")
+    print(f"step on a ready batch             {1000 * ready:10.1f} ms")
+    print(f"transformer alone, random tensors {1000 * alone:10.1f} ms")
+    print(f"outside the network               {1 - min(ready / whole, 1):10.3f} of a step")
+    print(f"transformer alone / whole step    {alone / whole:10.3f}")
+    print(f"step {flops / 1e12:.3f} TFLOP: {flops / whole / 1e12:.2f} TFLOP/s achieved")
+    print(f"transformer {alone_flops / 1e12:.3f} TFLOP: {alone_flops / alone / 1e12:.2f} TFLOP/s")
+    if state.device.type == "cuda":
+        print(f"peak GPU memory {torch.cuda.max_memory_allocated(state.device) / 1e9:.2f} GB")
+
+
+def real_steps(
+    state: TrainState,
+    settings: Config,
+    maker: BatchMaker,
+    is_masked: object,
+    plan: list[schedule.Work],
+    tables: WindowTables,
+) -> tuple[float, float]:
+    """Median seconds of a step as training takes it, and of making a batch."""
+    state.model.train()
+    seconds, made = [], []
+    begun = time.perf_counter()
+    for loaded in loading.prefetch(
+        plan, lambda work: maker.make(work.window, work.people, is_masked[work.window])
+    ):
+        step(state, settings, loaded.batch, tables)
+        synchronise(state)
+        now = time.perf_counter()
+        seconds.append(now - begun)
+        made.append(loaded.make_seconds)
+        begun = now
+    return statistics.median(seconds[3:]), statistics.median(made[3:])
+
+
+def step(state: TrainState, settings: Config, batch: Batch, tables: WindowTables) -> None:
+    """Forward, backward and the optimizer."""
+    loss, _ = loop.forward(state, batch, tables, settings.loss)
+    state.scaler.scale(loss).backward()
+    state.scaler.unscale_(state.optimizer)
+    torch.nn.utils.clip_grad_norm_(state.model.parameters(), settings.training.gradient_clip)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.optimizer.zero_grad(set_to_none=True)
+
+
+def count_flops(state: TrainState, settings: Config, batch: Batch, tables: WindowTables) -> float:
+    with FlopCounterMode(display=False) as counter:
+        step(state, settings, batch, tables)
+    return float(counter.get_total_flops())
+
+
+def transformer_alone(
+    state: TrainState, batch: Batch, tables: WindowTables, steps: int
+) -> tuple[float, float]:
+    """Seconds and FLOP of the blocks, forward and backward, on random states."""
+    features, _ = tables.of(batch.window)
+    shape = (*batch.query_tokens.shape, state.model.settings.width)
+    states = torch.randn(shape, device=state.device, requires_grad=True)
+    autocast = torch.autocast(
+        state.device.type, dtype=state.precision.dtype, enabled=state.precision.is_mixed
+    )
+
+    def run() -> None:
+        with autocast:
+            out = state.model.transform(states, features)
+        out.float().sum().backward()
+        state.optimizer.zero_grad(set_to_none=True)
+
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return timed(run, state, steps), float(counter.get_total_flops())
+
+
+def timed(run: Callable[[], None], state: TrainState, repeats: int) -> float:
+    """Median seconds, after two runs that do not count."""
+    seconds = []
+    for _ in range(repeats + 2):
+        begun = time.perf_counter()
+        run()
+        synchronise(state)
+        seconds.append(time.perf_counter() - begun)
+    return statistics.median(seconds[2:])
+
+
+def synchronise(state: TrainState) -> None:
+    if state.device.type == "cuda":
+        torch.cuda.synchronize(state.device)
+
+
+if __name__ == "__main__":
+    main()
