@@ -74,7 +74,7 @@ check: setup
     {{quote(venv / "bin/ruff")}} format --check
     {{quote(venv / "bin/ruff")}} check
     {{quote(venv / "bin/mypy")}}
-    {{quote(python)}} -m pytest
+    {{quote(just_executable())}} test
 
 # A benchmark, ratios measured in one run: just bench presets; without a name lists them
 bench name="" *args: setup

@@ -6,8 +6,17 @@ import numpy as np
 import numpy.testing as npt
 import pytest
 
+from tests import panels
+from tests.pipelines.test_fit import small_settings
 from vcfbert.domain import masks, tokens
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
+from vcfbert.pipelines import references
+from vcfbert.pipelines.references import EncodeOptions, IndexOptions, RefreshOptions
+from vcfbert.progress import Silent
+from vcfbert.retrieval.index import open_index
+from vcfbert.storage.embeddings import open_embeddings
+from vcfbert.storage.masks import read_masks
+from vcfbert.storage.panel import open_panel
 from vcfbert.training.batches import BatchMaker
 
 WINDOW = 1
@@ -100,3 +109,36 @@ def test_distances_rise_and_are_those_between_masked_embeddings(fx_maker):
     difference = batch.codebook[masked, site] - batch.codebook[batch.query_tokens, site][:, None]
     npt.assert_allclose(batch.distances, (difference**2).sum(axis=(2, 3)), rtol=1e-3, atol=1e-5)
     assert (np.diff(batch.distances, axis=1) >= 0).all()
+
+
+@pytest.fixture(scope="module")
+def fx_layouts(tmp_path_factory):
+    """Batches of the same people and mask, from a codebook store and from a dense one."""
+    workspace = panels.small_workspace(tmp_path_factory.mktemp("layouts"))
+    settings = small_settings()
+    references.refresh(workspace, settings, RefreshOptions(masks=True), progress=Silent())
+    references.build_index(workspace, IndexOptions(), progress=Silent())
+    batches = {}
+    with open_panel(workspace.panel) as panel:
+        index = open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
+        people = panel.samples.people(TRAIN)[:5]
+        is_masked = read_masks(workspace.newest("masks")).is_masked
+        for layout in ("codebook", "dense"):
+            options = EncodeOptions(layout=layout)
+            references.encode_refs(workspace, settings, options, progress=Silent(), overwrite=True)
+            with open_embeddings(workspace.newest("embeddings")) as reader:
+                maker = BatchMaker(panel, index, reader, settings.retrieval)
+                batches[layout] = [
+                    maker.make(window, people, is_masked[window])
+                    for window in range(len(panel.windows))
+                ]
+    return batches
+
+
+def test_codebook_and_dense_give_bit_identical_batches(fx_layouts):
+    for one, other in zip(fx_layouts["codebook"], fx_layouts["dense"], strict=True):
+        assert one.retrieved is None
+        assert other.codebook is None
+        npt.assert_array_equal(one.gathered(), other.gathered())
+        for name in ("labels", "query_tokens", "is_hidden", "neighbours", "distances"):
+            npt.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)

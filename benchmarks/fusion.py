@@ -1,0 +1,85 @@
+"""What fusion and segments bring before any training: scores with initial weights.
+
+    python benchmarks/fusion.py WORKSPACE --typed SITES.tsv [--people 60] [--seed 1]
+
+Test people of a prepared panel with the listed sites visible; a row for each way to fuse and to
+retrieve. Nothing is learned, so the differences are those of the method alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from vcfbert import config
+from vcfbert.config import Config
+from vcfbert.domain.sites import TEST
+from vcfbert.pipelines import targets
+from vcfbert.retrieval.index import open_index
+from vcfbert.storage import sitelists
+from vcfbert.storage.panel import open_panel
+from vcfbert.storage.workspace import Workspace
+from vcfbert.training import devices, encoding, loop, schedule
+from vcfbert.training.batches import BatchMaker
+
+WAYS = [
+    ("mean", 1, 1),
+    ("mean", 16, 1),
+    ("local", 16, 1),
+    ("local", 32, 1),
+    ("local", 64, 1),
+    ("local", 32, 4),
+    ("local", 32, 8),
+    ("local", 64, 8),
+    ("local", 64, 16),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--typed", type=Path, required=True)
+    parser.add_argument("--people", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    workspace = Workspace(arguments.workspace)
+    with open_panel(workspace.panel) as panel:
+        index = open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
+        people = panel.samples.people(TEST)[: arguments.people]
+        is_typed = sitelists.read_typed(arguments.typed, panel.sites).is_typed
+        is_masked = targets.over_windows(~is_typed, panel.windows)
+        print(f"{len(people)} test people, {len(index.reference_haplotypes)} references")
+        print(f"{'fusion':<8}{'K':>4}{'segments':>10}{'F1':>9}{'rare F1':>9}{'seconds':>9}")
+        for fusion, neighbours, segments in WAYS:
+            settings = settings_of(fusion, neighbours, segments, arguments.seed)
+            state = loop.new_state(settings, devices.choose_device("cpu"))
+            embeddings = encoding.EncodedOnDemand(state.model.encoder, panel)
+            maker = BatchMaker(panel, index, embeddings, settings.retrieval)
+            plan = schedule.plan_validation(people, len(panel.windows), settings.training)
+            plan.sort(key=lambda work: work.window)
+            begun = time.perf_counter()
+            found = loop.validate(state, settings, maker, is_masked, plan, lambda: None)
+            seconds = time.perf_counter() - begun
+            print(
+                f"{fusion:<8}{neighbours:>4}{segments:>10}{found.f1:>9.4f}{found.rare_f1:>9.4f}"
+                f"{seconds:>9.1f}",
+                flush=True,
+            )
+
+
+def settings_of(fusion: str, neighbours: int, segments: int, seed: int) -> Config:
+    """No transformer: with initial weights its output does not reach the haplotype logits."""
+    return config.merge(
+        Config(seed=seed),
+        {
+            "model": {"width": 32, "num_layers": 0, "num_heads": 2, "fusion": fusion},
+            "retrieval": {"num_neighbours": neighbours, "num_segments": segments},
+            "training": {"batch_size": 20},
+        },
+        source="benchmark",
+    )
+
+
+if __name__ == "__main__":
+    main()
