@@ -75,3 +75,24 @@ def test_more_than_is_allowed_is_refused():
         segments.nearest_in_segments(
             indexed(window.alleles), window.query(window.alleles[:2]), 11, 3
         )
+
+
+def test_fewer_neighbours_than_segments_come_from_the_whole_window():
+    """With K = 1 the neighbour is the window's nearest, not the nearest of its first segment."""
+    window = windows.random_window(3, references=50, length=80)
+    query = window.query(tokens.hide(window.alleles[:6], np.arange(80) % 2 == 0))
+    own = np.arange(6)[:, None]
+    index = indexed(window.alleles)
+    hits = segments.nearest_in_segments(index, query, 1, 8, own)
+    npt.assert_array_equal(hits.rows, nearest(index, query, 1, own).rows)
+
+
+def test_segments_cover_the_sites_and_not_the_padding():
+    window = windows.random_window(5, references=50, length=64)
+    short = window.query(tokens.hide(window.alleles[:6], np.arange(64) % 2 == 0))
+    padded = Query(tokens.pad(short.tokens, 200), np.pad(short.weights, (0, 136)))
+    wide = np.pad(window.alleles, ((0, 0), (0, 136)))
+    npt.assert_array_equal(
+        segments.nearest_in_segments(indexed(wide), padded, 8, 4).rows,
+        segments.nearest_in_segments(indexed(window.alleles), short, 8, 4).rows,
+    )

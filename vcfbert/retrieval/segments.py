@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.domain import tokens
 from vcfbert.retrieval.candidates import Hits, nearest
 from vcfbert.retrieval.query import Query, WindowIndex
 
@@ -27,19 +28,22 @@ def nearest_in_segments(
 ) -> Hits:
     """K different references of each query: the nearest of each segment, then of the window.
 
-    num_segments   segments that overlap by half; 1 searches the window alone
+    num_segments   segments that overlap by half; 1 searches the window alone. At most k are
+                   used, so that none goes without a neighbour
     excluded_rows  (B, E) as in `candidates.nearest`
     returns        rows by their distance over the whole window, ties by row
 
     Raises what `candidates.nearest` raises.
     """
     whole = nearest(index, query, k, excluded_rows)
+    num_segments = min(num_segments, k)
     if num_segments == 1:
         return whole
     share = -(-k // num_segments)
+    num_sites = int((query.tokens != tokens.PAD).any(axis=0).sum())  # padding is behind the sites
     found = [
         nearest(index, _within(query, segment), share, excluded_rows).rows
-        for segment in overlapping(len(query.weights), num_segments)
+        for segment in overlapping(num_sites, num_segments)
     ]
     by_rank = np.stack(found, axis=2).reshape(len(whole.rows), -1)  # every segment's best first
     rows = first_distinct(np.concatenate([by_rank, whole.rows], axis=1), k)
