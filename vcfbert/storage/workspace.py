@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vcfbert.errors import StoreError
+from vcfbert.errors import ConfigError, StoreError
 
 Versioned = Literal["masks", "embeddings", "indexes"]
 
@@ -43,7 +43,12 @@ class Workspace:
         return self.root / "panel.qc.json"
 
     def run(self, name: str) -> Path:
-        """The folder of a training run."""
+        """The folder of a training run; ConfigError where the name would lead elsewhere."""
+        if name in ("", "..") or name != Path(name).name:
+            raise ConfigError(
+                f"A run's name is that of one folder below {self.root / 'runs'}, got {name!r}. "
+                "Choose a name without slashes."
+            )
         return self.root / "runs" / name
 
     def versions(self, kind: Versioned) -> list[int]:
