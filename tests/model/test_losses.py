@@ -70,3 +70,12 @@ def test_the_posterior_keeps_calls_and_survives_certainty(gamma):
     made = losses.posterior(logits, gamma)
     assert bool(torch.isfinite(made).all())
     assert torch.equal(made.argmax(-1), logits.argmax(-1))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_a_certain_network_has_a_finite_gradient(gamma):
+    logits = torch.tensor([[[60.0, -60.0], [-60.0, 60.0]]], requires_grad=True)
+    labels, counted = torch.zeros(1, 2).long(), torch.ones(1, 2, dtype=torch.bool)
+    losses.focal(logits, labels, counted, gamma).backward()
+    assert logits.grad is not None
+    assert bool(torch.isfinite(logits.grad).all())

@@ -82,7 +82,9 @@ class RagFusion(nn.Module):
         """
         weights = self._weights(query, query_tokens, neighbour_tokens, retrieved, features)
         carries_alt = (neighbour_tokens == tokens.ALT).to(weights.dtype)
-        votes = torch.einsum("bklg,bkl->blg", weights, carries_alt)
+        # In float32 whatever autocast says: bf16 has no number between 0.996 and 1.
+        with torch.autocast(weights.device.type, enabled=False):
+            votes = torch.einsum("bklg,bkl->blg", weights, carries_alt)
         if retrieved.dim() == 3:
             mixed = _mix_codebook(votes, retrieved)
         else:

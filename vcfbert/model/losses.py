@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 from torch.nn import functional
 
+_MIN_DOUBT = 1e-7  # below it 1 - p is noise, and at 0 a power below 1 has no finite gradient
+
 
 def focal(
     logits: Float[Tensor, "B L C"],
@@ -25,7 +27,7 @@ def focal(
     safe = labels.long().clamp(0, logits.shape[-1] - 1)
     log_probability = functional.log_softmax(logits.float(), dim=-1)
     log_true = log_probability.gather(-1, safe[..., None])[..., 0]
-    modulation = (1 - log_true.exp()).clamp(min=0) ** gamma if gamma > 0 else 1.0
+    modulation = (1 - log_true.exp()).clamp(min=_MIN_DOUBT) ** gamma if gamma > 0 else 1.0
     loss = -modulation * log_true * counted
     return loss.sum() / counted.sum().clamp(min=1)
 

@@ -57,7 +57,8 @@ def choose_precision(name: str, device: torch.device) -> Precision:
     if name == "auto":
         if device.type != "cuda":
             return Precision(torch.float32)
-        return Precision(torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)  # emulated, it is slow
+        return Precision(torch.bfloat16 if has_bf16 else torch.float16)
     if name == "fp16" and device.type != "cuda":
         raise DeviceError("training.precision = fp16 needs a GPU. Use bf16, fp32 or auto.")
     return Precision({"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name])
