@@ -60,9 +60,11 @@ def count(
     both_hidden = is_hidden[0::2] & is_hidden[1::2]
     truth = is_true[0::2].long() + is_true[1::2].long()
     cell = truth * NUM_GENOTYPES + logits.genotype.argmax(dim=-1)
-    confusion = torch.bincount(cell[both_hidden], minlength=NUM_GENOTYPES**2)
+    # Not bincount and not cell[both_hidden]: their sizes depend on values, so a GPU is waited for.
+    confusion = both_hidden.new_zeros(NUM_GENOTYPES**2, dtype=torch.float64)
+    confusion.scatter_add_(0, cell.flatten(), both_hidden.flatten().double())
     hidden = is_hidden.sum()
-    rows = torch.tensor(float(len(distances)), device=labels.device)
+    rows = torch.full((), float(len(distances)), device=labels.device)
     tail = [loss.detach() * hidden, hidden, distances[:, 0].sum(), rows]
     return torch.cat(
         [torch.stack([x.double() for x in part]) for part in (counts, confusion, tail)]
