@@ -48,7 +48,7 @@ def save_run(workspace, settings, name="tiny"):
         "best",
         settings=settings,
         parents={"panel": "no such panel", "index": "none"},
-        state={"step": 0},
+        state={"epoch": 0, "step": 0},
         weights=state.model.state_dict(),
         optimizer=None,
     )

@@ -256,3 +256,52 @@ def test_a_dense_index_of_another_encoder_is_refused(fx_copy):
     with pytest.raises(StoreError, match="build-index"):
         train(fx_copy, other)
     assert not fx_copy.run("run").exists()
+
+
+def test_a_run_without_a_finished_epoch_is_summed_up_all_the_same(fx_copy):
+    references.build_index(fx_copy, IndexOptions(), progress=Silent())
+    with pytest.raises(KilledError):
+        train(fx_copy, small_settings(), progress=KillAt(3))
+    summary = train(fx_copy, small_settings(max_minutes=1e-9), resume=True)
+    assert any("no best checkpoint" in line for line in summary.lines())
+
+
+def test_people_in_the_index_are_not_trained_on_their_own_haplotypes(fx_copy):
+    other = {"retrieval": {"exclude_same_sample": False}}
+    with pytest.raises(ConfigError, match="exclude_same_sample"):
+        train(fx_copy, config.merge(small_settings(), other, source="test"))
+
+
+@pytest.mark.parametrize(
+    ("which", "section", "key"),
+    [
+        ("last", "parents", "index"),
+        ("last", "state", "history"),
+        ("last", "state", "step"),
+        ("best", "files", "weights"),
+    ],
+)
+def test_a_checkpoint_that_lost_a_field_is_an_explained_error(fx_copy, which, section, key):
+    train(fx_copy, small_settings(max_epochs=1))
+    path = fx_copy.run("run") / "checkpoints" / f"{which}.json"
+    record = json.loads(path.read_text())
+    del record[section][key]
+    record["files"] = record["files"] or None  # the best one names its weights and nothing else
+    path.write_text(json.dumps(record))
+    with pytest.raises(StoreError, match="damaged"):
+        train(fx_copy, small_settings(max_epochs=2), resume=True)
+
+
+def test_progress_counts_every_batch_of_an_epoch_once(fx_copy):
+    class Counting(Silent):
+        planned = done = 0
+
+        def start(self, stage, total):
+            self.planned += total
+
+        def advance(self, steps=1):
+            self.done += steps
+
+    counting = Counting()
+    train(fx_copy, small_settings(max_epochs=2, batches_per_epoch=5), progress=counting)
+    assert counting.done == counting.planned

@@ -174,3 +174,21 @@ def test_a_dense_index_knows_the_masks_and_embeddings_it_was_made_from(fx_folder
     exact_reader = open_index(fx_folder, panel_fingerprint="p")
     exact_reader.require_parent("masks", "any")
     assert exact_reader.fingerprint != reader.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("reference_haplotypes", ["one"]),
+        ("reference_haplotypes", None),
+        ("parents", []),
+        ("length", "37"),
+        ("files", [{"name": None, "sha256": "", "bytes": 1}]),
+    ],
+)
+def test_a_manifest_with_a_field_of_the_wrong_type_is_an_explained_error(fx_folder, field, value):
+    path = fx_folder / manifest.NAME
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {field: value}))
+    with pytest.raises(StoreError, match="build-index --force"):
+        open_index(fx_folder, panel_fingerprint="p")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -93,7 +93,8 @@ def _run_epoch(session: Session, state: TrainState) -> None:
     )
     with _batch_maker(session, state.embeddings_epoch) as maker:
         session.progress.start(f"epoch {state.epoch + 1}, training", len(plan) - state.batch)
-        loop.train_epoch(state, settings, maker, is_masked, plan, _after_step(session, len(plan)))
+        after_step = _after_step(session, len(plan), state.batch)
+        loop.train_epoch(state, settings, maker, is_masked, plan, after_step)
     trained = scores.summarise(state.counts)
     begun = time.perf_counter()
     _refresh_embeddings(session, state)
@@ -155,14 +156,17 @@ def _batch_maker(session: Session, embeddings_epoch: int) -> Iterator[BatchMaker
         yield BatchMaker(session.panel, session.index, reader, session.settings.retrieval)
 
 
-def _after_step(session: Session, batches: int) -> Any:
+def _after_step(
+    session: Session, batches: int, batches_done: int
+) -> Callable[[TrainState, float], bool]:
     """Return what `train_epoch` calls after each optimizer step."""
     training = session.settings.training
-    done = [0]
+    shown = batches_done
 
     def after_step(state: TrainState, rate: float) -> bool:
-        session.progress.advance(state.batch - done[0] if done[0] else 1)
-        done[0] = state.batch
+        nonlocal shown
+        session.progress.advance(state.batch - shown)
+        shown = state.batch
         if state.step % training.log_every == 0:
             so_far = scores.summarise(state.counts)
             session.progress.note(

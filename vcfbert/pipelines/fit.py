@@ -60,20 +60,29 @@ class TrainSummary:
     stopped_by: str
     best_epoch: int
     best: dict[str, Any]
+    """Its row of the metrics; empty where no epoch was finished."""
+
     wait_share: float
 
     def lines(self) -> list[str]:
         """Return sentences for a person."""
-        best = self.best
         return [
             f"Trained {self.parameters:,} parameters for {self.epochs} epochs, {self.steps:,} "
             f"steps, {self.seconds:.0f} s; stopped by {self.stopped_by}.",
-            f"Best epoch {self.best_epoch}: validation F1 {best['val_f1']:.4f} "
-            f"(rare {best['val_rare_f1']:.4f}, common {best['val_common_f1']:.4f}), "
-            f"loss {best['val_loss']:.5f}.",
+            self._best_line(),
             f"The network waited for batches {100 * self.wait_share:.1f} % of the time.",
             f"Run folder: {self.run}",
         ]
+
+    def _best_line(self) -> str:
+        best = self.best
+        if not best:
+            return "No epoch was finished, so there is no best checkpoint yet."
+        return (
+            f"Best epoch {self.best_epoch}: validation F1 {best['val_f1']:.4f} "
+            f"(rare {best['val_rare_f1']:.4f}, common {best['val_common_f1']:.4f}), "
+            f"loss {best['val_loss']:.5f}."
+        )
 
 
 def train(
@@ -100,6 +109,7 @@ def train(
         people = _validation_people(panel)
         fixed = _fixed_masks(workspace, settings, index)
         _check_neighbours(settings, index)
+        _check_exclusion(settings, index, panel)
         encoder = encoding.new_encoder(settings)
         first = _stored_embeddings(workspace, encoder, panel, index, progress)
         state = _begin(run, settings, options, parents, device, overwrite)
@@ -145,6 +155,18 @@ def _check_neighbours(settings: Config, index: IndexReader) -> None:
         raise ConfigError(
             f"retrieval.num_neighbours is {settings.retrieval.num_neighbours}, but {index.path} "
             f"has only {allowed} references for a query. Choose fewer with --retrieve-k."
+        )
+
+
+def _check_exclusion(settings: Config, index: IndexReader, panel: PanelReader) -> None:
+    """Refuse to let train people who stand in the index be copied from themselves."""
+    if settings.retrieval.exclude_same_sample:
+        return
+    rows = index.rows_of(panel.samples.haplotypes(site_tables.TRAIN))
+    if (rows >= 0).any():
+        raise ConfigError(
+            f"retrieval.exclude_same_sample is off, but {index.path} holds the people to be "
+            "trained on, who would be copied from themselves. Leave it on."
         )
 
 

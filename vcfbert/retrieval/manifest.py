@@ -111,6 +111,7 @@ def read(folder: Path) -> Manifest:
     try:
         record["files"] = [FileEntry(**entry) for entry in record["files"]]
         found = Manifest(**record)
+        _check_types(found)
     except (KeyError, TypeError) as error:
         raise _damaged(path, error) from error
     if found.kind not in get_args(Kind):
@@ -118,6 +119,21 @@ def read(folder: Path) -> Manifest:
             folder, found=found.kind, needed="exact or dense", made_by=MADE_BY
         )
     return found
+
+
+def _check_types(found: Manifest) -> None:
+    """Raise TypeError where a field is not what it is declared to be."""
+    is_right = {
+        "length": type(found.length) is int,
+        "parents": isinstance(found.parents, dict),
+        "reference_haplotypes": isinstance(found.reference_haplotypes, list)
+        and all(type(haplotype) is int for haplotype in found.reference_haplotypes),
+        "files": all(isinstance(x, str) for e in found.files for x in (e.name, e.sha256)),
+        "masks": found.masks is None or isinstance(found.masks, list),
+    }
+    for name, holds in is_right.items():
+        if not holds:
+            raise TypeError(f"{name} is of the wrong type")
 
 
 def fingerprint(manifest: Manifest) -> str:

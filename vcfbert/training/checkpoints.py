@@ -98,8 +98,8 @@ def read(run: Path, which: Which) -> Checkpoint:
         optimizer = files.get("optimizer")
         return Checkpoint(
             settings=config.from_dict(record["config"], source=str(path)),
-            parents=dict(record["parents"]),
-            state=dict(record["state"]),
+            parents=_with_keys(record["parents"], "panel", "index"),
+            state=_with_keys(record["state"], "epoch", "step"),
             weights_file=_verified(path.parent, files["weights"]),
             optimizer_file=None if optimizer is None else _verified(path.parent, optimizer),
         )
@@ -180,6 +180,11 @@ def _verified(folder: Path, entry: dict[str, str]) -> Path:
     return path
 
 
+def _with_keys(found: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return a copy of a mapping that has these keys at least; KeyError naming one it lacks."""
+    return {**found, **{name: found[name] for name in names}}
+
+
 def _check_format(path: Path, record: dict[str, Any]) -> None:
     if record["format_version"] != FORMAT_VERSION:
         raise StoreError(
@@ -197,9 +202,16 @@ def _drop_unnamed(folder: Path) -> None:
     named = set()
     for which in ("last", "best"):
         path = folder / f"{which}.json"
-        if path.exists():
+        if not path.exists():
+            continue
+        try:
             files = json.loads(path.read_text(encoding="utf-8"))["files"]
             named |= {entry["name"] for entry in files.values()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(
+                f"{path} is damaged ({error!r}), so nobody knows which weights it needs. Delete it "
+                "to go on without that checkpoint."
+            ) from error
     for path in folder.glob("step-*.safetensors"):
         if path.name not in named:
             path.unlink()

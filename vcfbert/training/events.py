@@ -10,5 +10,5 @@ __all__ = ["SummaryWriter", "open_writer"]
 
 
 def open_writer(run: Path, step: int) -> SummaryWriter:
-    """Open the run's events; those of `step` and later are void, because they will come again."""
-    return SummaryWriter(str(run / "tensorboard"), purge_step=step)
+    """Open the run's events; those after `step` are void, because they will come again."""
+    return SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)

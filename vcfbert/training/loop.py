@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vcfbert.config import Config, LossConfig
 from vcfbert.domain import tokens
-from vcfbert.errors import VcfbertError
+from vcfbert.errors import StoreError, VcfbertError
 from vcfbert.model import imputer, losses
 from vcfbert.model.embedding import SiteFeatures
 from vcfbert.model.imputer import Imputer, Logits
@@ -86,11 +86,17 @@ class TrainState:
         return saved | {"counts": self.counts.tolist(), "scaler": self.scaler.state_dict()}
 
     def restore_counters(self, saved: dict[str, Any]) -> None:
-        """Put back what `counters` took."""
-        for name in _COUNTERS:
-            setattr(self, name, saved[name])
-        self.counts = torch.tensor(saved["counts"], dtype=torch.float64, device=self.device)
-        self.scaler.load_state_dict(saved["scaler"])
+        """Put back what `counters` took; StoreError where something of it is gone."""
+        try:
+            for name in _COUNTERS:
+                setattr(self, name, saved[name])
+            self.counts = torch.tensor(saved["counts"], dtype=torch.float64, device=self.device)
+            self.scaler.load_state_dict(saved["scaler"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise StoreError(
+                f"The state in the last checkpoint is damaged ({error!r}). Train the run again: "
+                "vcfbert train --force"
+            ) from error
 
 
 def new_state(settings: Config, device: torch.device) -> TrainState:
@@ -256,7 +262,7 @@ def _optimizer_step(state: TrainState, settings: Config, batches: int) -> float:
     if not state.scaler.is_enabled() and not bool(torch.isfinite(norm)):
         raise DivergedError(
             f"The gradient is not finite at epoch {state.epoch + 1}, step {state.step + 1}. The "
-            "last checkpoint is intact; resume with a smaller training.learning_rate."
+            "checkpoints are intact; train again with a smaller training.learning_rate."
         )
     state.scaler.step(state.optimizer)
     state.scaler.update()
