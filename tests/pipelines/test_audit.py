@@ -121,3 +121,8 @@ def test_a_mismatch_names_both_sides_and_the_remedy(fx_report):
     report = dataclasses.replace(fx_report, checks=[check])
     with pytest.raises(StoreError, match=r"3 in a\.zarr, but 4 by the settings"):
         report.raise_mismatch()
+
+
+def test_a_run_that_cannot_be_checked_for_want_of_a_panel_is_an_error(tmp_path):
+    with pytest.raises(StoreError, match="vcfbert prepare"):
+        audit.audit(presets.tiny(), Workspace(tmp_path), AuditOptions(run="tiny"))

@@ -22,7 +22,7 @@ from vcfbert.domain import tokens
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.pipelines import checks
 from vcfbert.pipelines.checks import Check
-from vcfbert.storage import embeddings
+from vcfbert.storage import embeddings, schema
 from vcfbert.storage.panel import open_panel
 from vcfbert.storage.workspace import Workspace
 from vcfbert.training import memory
@@ -171,12 +171,16 @@ def audit(settings: Config, workspace: Workspace | None, options: AuditOptions) 
     """Work out a report; reads the stores of the workspace, writes nothing.
 
     workspace  None, or a folder without a panel, where there is nothing to check
+
+    Raises StoreError where `options.run` is named and there is no panel or no such run.
     """
     size = panel_size(workspace, options)
     parameters = memory.count_parameters(settings.model)
     found: list[Check] = []
     if workspace is not None and workspace.panel.exists():
         found = checks.of_workspace(settings, workspace, options.run)
+    elif workspace is not None and options.run is not None:
+        raise StoreError.missing(workspace.panel, made_by=schema.MADE_BY["panel"])
     return AuditReport(
         settings=settings,
         size=size,
