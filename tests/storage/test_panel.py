@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,40 @@ def test_a_finished_panel_is_replaced_only_when_asked(tmp_path):
         panels.write_small_panel(path)
     panels.write_small_panel(path, seed=9, overwrite=True)
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.zarr"]
+
+
+@pytest.mark.parametrize("name", ["fingerprint", "length", "contigs"])
+def test_a_panel_that_lost_an_attribute_is_an_explained_error(tmp_path, name):
+    panels.write_small_panel(tmp_path / "panel.zarr")
+    file = tmp_path / "panel.zarr" / "zarr.json"
+    record = json.loads(file.read_text())
+    del record["attributes"][name]
+    file.write_text(json.dumps(record))
+    with (
+        pytest.raises(StoreError, match=f"lacks the attribute {name}"),
+        panel.open_panel(tmp_path / "panel.zarr"),
+    ):
+        pass
+
+
+def test_a_panel_whose_metadata_is_no_group_is_an_explained_error(tmp_path):
+    panels.write_small_panel(tmp_path / "panel.zarr")
+    (tmp_path / "panel.zarr" / "zarr.json").write_text("[]")
+    with (
+        pytest.raises(StoreError, match="no readable Zarr store"),
+        panel.open_panel(tmp_path / "panel.zarr"),
+    ):
+        pass
+
+
+def test_a_flipped_byte_in_a_table_is_an_explained_error(tmp_path):
+    panels.write_small_panel(tmp_path / "panel.zarr")
+    chunk = tmp_path / "panel.zarr" / "sites" / "position" / "c" / "0"
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 1
+    chunk.write_bytes(content)
+    with (
+        pytest.raises(StoreError, match=r"position in .* is damaged"),
+        panel.open_panel(tmp_path / "panel.zarr"),
+    ):
+        pass

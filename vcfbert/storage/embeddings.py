@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import zarr
@@ -39,14 +39,13 @@ class EmbeddingsReader:
 
     def __init__(self, path: Path, root: zarr.Group) -> None:
         """Read the attributes; `open_embeddings` is the way in."""
-        attributes: Any = root.attrs
         self.path = path
-        self.layout: Layout = attributes["layout"]
-        self.fingerprint = str(attributes["fingerprint"])
-        self.parents: dict[str, str] = dict(attributes["parents"])
+        self.layout: Layout = stores.attribute(root, "layout")
+        self.fingerprint = str(stores.attribute(root, "fingerprint"))
+        self.parents: dict[str, str] = dict(stores.attribute(root, "parents"))
         self.panel_fingerprint = self.parents["panel"]
         self.encoder_fingerprint = self.parents["encoder"]
-        self.mask_version: int | None = attributes["mask_version"]
+        self.mask_version: int | None = stores.attribute(root, "mask_version")
         self.reference_haplotypes: NDArray[np.int64] = stores.read_column(
             root, "reference_haplotypes"
         )

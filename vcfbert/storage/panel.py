@@ -31,7 +31,7 @@ class PanelReader:
     def __init__(self, path: Path, root: zarr.Group) -> None:
         """Read the small tables; `open_panel` is the way in."""
         self.path = path
-        self.fingerprint = str(root.attrs["fingerprint"])
+        self.fingerprint = str(stores.attribute(root, "fingerprint"))
         self.sites = _read_sites(root)
         self.samples = _read_samples(root)
         self.windows = _read_windows(root)
@@ -180,11 +180,11 @@ def _read_windows(root: zarr.Group) -> Windows:
         stop=stores.read_column(root, "windows/stop"),
         core_start=stores.read_column(root, "windows/core_start"),
         core_stop=stores.read_column(root, "windows/core_stop"),
-        length=int(str(root.attrs["length"])),
+        length=int(str(stores.attribute(root, "length"))),
     )
 
 
 def _names(root: zarr.Group, attribute: str) -> list[str]:
-    value = root.attrs[attribute]
+    value = stores.attribute(root, attribute)
     assert isinstance(value, list)
     return [str(item) for item in value]

@@ -44,7 +44,7 @@ def open_store(path: Path, kind: Kind) -> Iterator[zarr.Group]:
         root = zarr.open_group(path, mode="r")
     except FileNotFoundError as error:
         raise StoreError.missing(path, made_by=made_by) from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} is no readable Zarr store ({error}). Make it again with: "
                          f"vcfbert {made_by} --force") from error  # fmt: skip
     try:
@@ -190,7 +190,23 @@ def read_column(root: zarr.Group, name: str) -> NDArray[Any]:
     array = member(root, name)
     for chunk in range(array.cdata_shape[0]):
         _require_chunks(array, chunk)
-    return np.asarray(array[...])
+    try:
+        return np.asarray(array[...])
+    except (ValueError, RuntimeError) as error:  # a checksum or a codec that fails
+        raise StoreError(
+            f"{array.path} in {_root(array)} is damaged ({error}). Make the store again with "
+            "--force."
+        ) from error
+
+
+def attribute(root: zarr.Group, name: str) -> Any:
+    """An attribute that every store of the kind has; StoreError where the store lacks it."""
+    if name not in root.attrs:
+        raise StoreError(
+            f"{root.store} lacks the attribute {name}: the store is damaged. Make it again with "
+            "--force."
+        )
+    return root.attrs[name]
 
 
 def read_window(array: zarr.Array[Any], window: int, kind: Kind) -> NDArray[Any]:
