@@ -144,7 +144,7 @@ def encode_refs(
 ) -> None:
     """Encode the reference haplotypes.
 
-    Reads the panel and a mask version. Writes a new version of embeddings/ in the workspace.
+    Reads the panel (dense: a mask version too). Writes embeddings/; --force replaces the newest.
 
     Example: vcfbert encode-refs --preset v18-large
     """
@@ -185,8 +185,8 @@ def build_index(
 ) -> None:
     """Index the reference haplotypes for search.
 
-    Reads the panel, the masks and the newest embeddings. Writes a new version of indexes/ with a
-    manifest of SHA-256 sums into the workspace.
+    Reads the panel and, for the dense kind, the newest embeddings. Writes indexes/ with a manifest
+    of SHA-256 sums; --force replaces the newest version.
 
     Example: vcfbert build-index --kind exact
     """

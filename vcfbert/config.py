@@ -168,8 +168,10 @@ class TrainingConfig:
     """Batches drawn in an epoch; 0 is every person in every window once."""
 
     max_minutes: float = 0.0
-    """Stop after the batch that passes this many minutes of training; 0 is no limit. With
-    `schedule = "cosine"` the rate falls over the minutes instead of the epochs."""
+    """Stop after the batch that passes this many minutes of training; 0 is no limit. The epoch
+    under way is then closed where it stands. With `schedule = "cosine"` the rate falls over the
+    minutes instead of the epochs. A clock is not repeatable: only without it is a run the same,
+    number by number, when it is repeated or resumed."""
 
     patience: int = 5
     """Epochs without improvement before an early stop."""

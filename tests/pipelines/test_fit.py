@@ -141,6 +141,26 @@ def test_a_run_is_not_replaced_unasked(fx_copy):
     train(fx_copy, small_settings(max_epochs=1), overwrite=True)
 
 
+def test_a_replaced_run_stays_until_the_new_one_can_be_gone_on_from(fx_copy, monkeypatch):
+    train(fx_copy, small_settings(max_epochs=1))
+    before = weights(fx_copy)
+
+    def fail(*_, **__):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "save", fail)
+        with pytest.raises(KilledError):
+            train(fx_copy, small_settings(max_epochs=1), overwrite=True)
+    kept = fx_copy.root / "runs" / ".run.replaced"
+    npt.assert_array_equal(
+        load_file(checkpoints.read(kept, "last").weights_file)["norm.weight"],
+        before["norm.weight"],
+    )
+    train(fx_copy, small_settings(max_epochs=1), overwrite=True)
+    assert not kept.exists()
+
+
 def test_resuming_needs_a_run(fx_copy):
     with pytest.raises(StoreError, match="no last checkpoint"):
         train(fx_copy, small_settings(), "nowhere", resume=True)

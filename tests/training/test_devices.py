@@ -21,3 +21,20 @@ def test_a_cpu_computes_in_float32_and_refuses_fp16():
     assert devices.choose_precision("auto", torch.device("cpu")).dtype == torch.float32
     with pytest.raises(DeviceError, match="needs a GPU"):
         devices.choose_precision("fp16", torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("can't allocate memory: 9 bytes")],
+)
+def test_memory_that_is_not_there_is_explained(error):
+    with (
+        pytest.raises(DeviceError, match=r"batch of 7 people.*training\.batch_size"),
+        devices.explaining_memory(7),
+    ):
+        raise error
+
+
+def test_other_errors_pass_as_they_are():
+    with pytest.raises(RuntimeError, match="shape"), devices.explaining_memory(7):
+        raise RuntimeError("shape mismatch")

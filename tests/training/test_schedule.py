@@ -35,12 +35,17 @@ def test_an_epoch_can_be_cut_short():
     assert len(schedule.plan_epoch(PEOPLE, 3, settings, seed=1, epoch=0)) == 4
 
 
-def test_validation_takes_the_first_people_through_all_windows():
+def test_validation_takes_some_people_through_all_windows_ever_the_same():
     settings = TrainingConfig(batch_size=2, validation_batches=3)
-    plan = schedule.plan_validation(PEOPLE, 3, settings)
-    assert [(work.window, *work.people.tolist()) for work in plan] == [
-        (0, 3, 5), (1, 3, 5), (2, 3, 5),
-    ]  # fmt: skip
+    plan = schedule.plan_validation(PEOPLE, 3, settings, seed=1)
+    assert [work.window for work in plan] == [0, 1, 2]
+    assert len({tuple(work.people.tolist()) for work in plan}) == 1
+    whole = schedule.plan_validation(PEOPLE, 3, TrainingConfig(batch_size=2), seed=1)
+    assert pairs(whole) == sorted((w, p) for w in range(3) for p in PEOPLE.tolist())
+    assert [work.people.tolist() for work in whole] == [
+        work.people.tolist()
+        for work in schedule.plan_validation(PEOPLE, 3, TrainingConfig(batch_size=2), seed=1)
+    ]
 
 
 @pytest.mark.parametrize(("step", "rate"), [(0, 0.25), (1, 0.5), (3, 1.0), (100, 1.0)])

@@ -23,6 +23,7 @@ from vcfbert.model.embedding import Encoder
 from vcfbert.progress import Progress
 from vcfbert.retrieval.index import IndexReader
 from vcfbert.storage import embeddings
+from vcfbert.storage.masks import MaskVersion
 from vcfbert.storage.panel import PanelReader
 from vcfbert.training import checkpoints, encoding, loop, runs, schedule, scores
 from vcfbert.training.batches import BatchMaker
@@ -36,7 +37,7 @@ _SCORE_FIELDS = ("loss", "f1", "precision", "recall", "rare_f1", "common_f1", "g
 class Session:
     """The open inputs of a run.
 
-    fixed_masks  (W, L) the one mask of a dense index; None where masks are drawn
+    fixed_masks  the one mask version of a dense index; None where masks are drawn
     """
 
     run: Path
@@ -46,7 +47,7 @@ class Session:
     parents: dict[str, str]
     train_people: NDArray[np.int64]
     validation_people: NDArray[np.int64]
-    fixed_masks: NDArray[np.bool_] | None
+    fixed_masks: MaskVersion | None
     first_embeddings: Path
     progress: Progress
     writer: SummaryWriter
@@ -82,8 +83,7 @@ def _is_out_of_time(session: Session, state: TrainState) -> bool:
 def _run_epoch(session: Session, state: TrainState) -> None:
     """Train the rest of one epoch, renew the encoding, validate, write everything down."""
     settings = session.settings
-    version, rate = mask_version(settings, state.epoch)
-    is_masked = _training_masks(session, version, rate)
+    version, rate, is_masked = _training_masks(session, state.epoch)
     plan = schedule.plan_epoch(
         session.train_people,
         len(session.panel.windows),
@@ -122,9 +122,12 @@ def mask_version(settings: Config, epoch: int) -> tuple[int, float]:
     return drawn_at, rate
 
 
-def _training_masks(session: Session, version: int, rate: float) -> NDArray[np.bool_]:
+def _training_masks(session: Session, epoch: int) -> tuple[int, float, NDArray[np.bool_]]:
+    """Return an epoch's mask version, its rate and the (W, L) masks."""
     if session.fixed_masks is not None:
-        return session.fixed_masks
+        fixed = session.fixed_masks
+        return fixed.version, fixed.rate, fixed.is_masked
+    version, rate = mask_version(session.settings, epoch)
     begun = time.perf_counter()
     seed = session.settings.seed
     is_masked = masks.draw_masks(
@@ -133,13 +136,13 @@ def _training_masks(session: Session, version: int, rate: float) -> NDArray[np.b
     session.progress.note(
         f"masks: version {version}, rate {rate:g}, seed {seed}, {time.perf_counter() - begun:.2f} s"
     )
-    return is_masked
+    return version, rate, is_masked
 
 
 def _validation_masks(session: Session) -> NDArray[np.bool_]:
     """Return the validation masks: of another stream than the training ones, ever the same."""
     if session.fixed_masks is not None:
-        return session.fixed_masks
+        return session.fixed_masks.is_masked
     return masks.draw_masks(
         session.panel.windows,
         seed=session.settings.seed,
@@ -212,7 +215,12 @@ def encode(path: Path, encoder: Encoder, panel: PanelReader, index: IndexReader)
 
 def _validate(session: Session, state: TrainState) -> scores.Scores:
     training = session.settings.training
-    plan = schedule.plan_validation(session.validation_people, len(session.panel.windows), training)
+    plan = schedule.plan_validation(
+        session.validation_people,
+        len(session.panel.windows),
+        training,
+        seed=session.settings.seed,
+    )
     session.progress.start(f"epoch {state.epoch + 1}, validation", len(plan))
     with _batch_maker(session, state.embeddings_epoch) as maker:
         return loop.validate(

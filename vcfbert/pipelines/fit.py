@@ -21,10 +21,10 @@ from vcfbert.pipelines import epochs, references
 from vcfbert.pipelines.epochs import Session
 from vcfbert.pipelines.references import IndexOptions
 from vcfbert.progress import Progress
-from vcfbert.retrieval.index import IndexReader, open_index
+from vcfbert.retrieval.index import IndexReader, open_index, set_search_threads
 from vcfbert.storage import embeddings
 from vcfbert.storage.embeddings import EmbeddingsReader
-from vcfbert.storage.masks import read_masks
+from vcfbert.storage.masks import MaskVersion, read_masks
 from vcfbert.storage.panel import PanelReader, open_panel
 from vcfbert.storage.workspace import Workspace
 from vcfbert.training import checkpoints, devices, encoding, events, loop, runs
@@ -102,6 +102,7 @@ def train(
     device = devices.choose_device(options.device)
     if options.threads is not None:
         devices.set_threads(options.threads)
+        set_search_threads(options.threads)
     with ExitStack() as stack:
         panel = stack.enter_context(open_panel(workspace.panel))
         index = _open_index(workspace, panel, progress)
@@ -133,6 +134,7 @@ def train(
         )
         if state.step == 0:
             epochs.save_checkpoint(session, state, "last")  # so that any stop can be gone on from
+            runs.drop_replaced(run)
         stopped_by = epochs.run_epochs(session, state)
     return _summarise(run, state, stopped_by)
 
@@ -222,9 +224,7 @@ def _restore(state: TrainState, checkpoint: checkpoints.Checkpoint) -> None:
     state.restore_counters(checkpoint.state)
 
 
-def _fixed_masks(
-    workspace: Workspace, settings: Config, index: IndexReader
-) -> NDArray[np.bool_] | None:
+def _fixed_masks(workspace: Workspace, settings: Config, index: IndexReader) -> MaskVersion | None:
     """Return the one mask a dense index can be searched under; None for an exact index."""
     if index.kind != "dense":
         return None
@@ -239,7 +239,7 @@ def _fixed_masks(
     for version in workspace.versions("masks"):
         mask = read_masks(workspace.version("masks", version))
         if mask.fingerprint == index.parents["masks"]:
-            return mask.is_masked
+            return mask
     raise StoreError.stale(index.path, parent="mask version", made_by="build-index --kind dense")
 
 

@@ -66,7 +66,8 @@ def _check_count(k: int, num_references: int, excluded_rows: NDArray[np.int64]) 
     if k > allowed:
         raise ConfigError(
             f"{k} neighbours were asked for, but only {allowed} of {num_references} references "
-            "are allowed for a query. Lower retrieval.num_neighbours, or index more references."
+            "are allowed for a query. Index more references, or train a run with fewer "
+            "retrieval.num_neighbours."
         )
 
 

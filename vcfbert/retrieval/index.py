@@ -24,7 +24,15 @@ from vcfbert.retrieval.exact import ExactIndex
 from vcfbert.retrieval.manifest import FileEntry, Kind, Manifest
 from vcfbert.retrieval.query import Query, WindowIndex
 
-__all__ = ["FaissIndex", "IndexReader", "Query", "WindowIndex", "open_index", "write_windows"]
+__all__ = [
+    "FaissIndex",
+    "IndexReader",
+    "Query",
+    "WindowIndex",
+    "open_index",
+    "set_search_threads",
+    "write_windows",
+]
 
 FaissIndex = faiss.Index
 """What `exact.build` and `dense.build` return."""
@@ -108,6 +116,11 @@ class IndexReader:
         raise StoreError.wrong_kind(
             path, found=type(index).__name__, needed=self.kind, made_by=manifest.MADE_BY
         )
+
+
+def set_search_threads(count: int) -> None:
+    """Use that many CPU threads in searches from now on."""
+    faiss.omp_set_num_threads(count)
 
 
 def open_index(path: Path, *, panel_fingerprint: str) -> IndexReader:

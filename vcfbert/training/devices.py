@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -41,15 +43,33 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise DeviceError(f"Unknown device {name!r}. Use auto, cpu, cuda or cuda:N.") from error
+        raise DeviceError(f"Unknown device {name!r}. Use auto, cpu or cuda.") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise DeviceError(
             f"--device {name} was asked for, but PyTorch sees no CUDA device here. "
             "Use --device cpu or auto."
         )
     if device.type not in ("cpu", "cuda"):
-        raise DeviceError(f"--device {name} is not supported. Use auto, cpu, cuda or cuda:N.")
+        raise DeviceError(f"--device {name} is not supported. Use auto, cpu or cuda.")
     return device
+
+
+@contextmanager
+def explaining_memory(batch_size: int) -> Iterator[None]:
+    """Turn a device that is out of memory into a DeviceError with the remedy.
+
+    batch_size  people in the batch that did not fit
+    """
+    try:
+        yield
+    except RuntimeError as error:  # the base of torch.OutOfMemoryError; on a CPU it is all there is
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise DeviceError(
+                f"A batch of {batch_size} people does not fit into memory. Take a smaller "
+                "training.batch_size (and more training.accumulation); vcfbert audit-dims shows "
+                "what a system needs."
+            ) from error
+        raise
 
 
 def choose_precision(name: str, device: torch.device) -> Precision:

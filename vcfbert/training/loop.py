@@ -40,6 +40,7 @@ _COUNTERS = (
     "embeddings_epoch",
     "history",
 )
+_MIN_SCALE = 2.0**-14  # of fp16 losses: every step for a long time has overflowed
 _DROPOUT_STREAM = 73  # keeps dropout's random stream apart from the order's and the masks'
 
 
@@ -207,8 +208,9 @@ def train_epoch(
     ):
         group_size = min(group, len(plan) - state.batch // group * group)
         torch.manual_seed(_dropout_seed(settings.seed, state.epoch, state.batch))
-        loss, counts = forward(state, loaded.batch, tables, settings.loss)
-        state.scaler.scale(loss / group_size).backward()
+        with devices.explaining_memory(len(loaded.batch.people)):
+            loss, counts = forward(state, loaded.batch, tables, settings.loss)
+            state.scaler.scale(loss / group_size).backward()
         state.counts += counts
         state.batch += 1
         state.wait_seconds += loaded.wait_seconds
@@ -242,7 +244,8 @@ def validate(
         for loaded in loading.prefetch(
             plan, lambda work: maker.make(work.window, work.people, is_masked[work.window])
         ):
-            total += forward(state, loaded.batch, tables, settings.loss)[1]
+            with devices.explaining_memory(len(loaded.batch.people)):
+                total += forward(state, loaded.batch, tables, settings.loss)[1]
             on_batch()
     return scores.summarise(total)
 
@@ -259,7 +262,12 @@ def _optimizer_step(state: TrainState, settings: Config, batches: int) -> float:
         group["lr"] = rate
     state.scaler.unscale_(state.optimizer)
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), training.gradient_clip)
-    if not state.scaler.is_enabled() and not bool(torch.isfinite(norm)):
+    # With fp16 single steps overflow and are skipped; only a scale that keeps falling is wrong.
+    if state.scaler.is_enabled():
+        is_lost = state.step % training.log_every == 0 and state.scaler.get_scale() < _MIN_SCALE
+    else:
+        is_lost = not bool(torch.isfinite(norm))
+    if is_lost:
         raise DivergedError(
             f"The gradient is not finite at epoch {state.epoch + 1}, step {state.step + 1}. The "
             "checkpoints are intact; train again with a smaller training.learning_rate."

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vcfbert.model import losses
 from vcfbert.model.imputer import Imputer
-from vcfbert.training import features, loading, tensors
+from vcfbert.training import devices, features, loading, tensors
 from vcfbert.training.batches import Batch, BatchMaker
 from vcfbert.training.schedule import Work
 
@@ -51,7 +51,7 @@ def predict(
     device: torch.device,
     focal_gamma: float,
 ) -> Iterator[WindowPrediction]:
-    """Impute `people` window by window, in batches of people.
+    """Impute `people` window by window, in batches of people, in float32 on every device.
 
     is_masked    (W, L) True where hidden
     focal_gamma  of the loss the network was trained with; probabilities are corrected for it
@@ -67,11 +67,15 @@ def predict(
         batch = maker.make(work.window, work.people, is_masked[work.window])
         return batch, maker.nearest_by_hamming(work.window, work.people, batch.query_tokens)
 
+    site_features, window = features.of_window(maker.panel, 0).to(device), 0
     for loaded in loading.prefetch(plan, make):
         batch, nearest = loaded.batch
-        site_features = features.of_window(maker.panel, batch.window).to(device)
+        if batch.window != window:
+            window = batch.window
+            site_features = features.of_window(maker.panel, window).to(device)
         inputs = tensors.to_device(batch, device)
-        logits = model(inputs.query, site_features, inputs.neighbours, inputs.retrieved)
+        with devices.explaining_memory(len(batch.people)):
+            logits = model(inputs.query, site_features, inputs.neighbours, inputs.retrieved)
         pairs = (len(batch.people), 2, -1)
         yield WindowPrediction(
             window=batch.window,

@@ -48,10 +48,20 @@ def create(run: Path, settings: Config, parents: dict[str, str], *, overwrite: b
                 f"The run {run} already exists. Go on with it: vcfbert train --run {run.name} "
                 "--resume; or choose another --run; or pass --force to replace it."
             )
-        shutil.rmtree(run)
+        drop_replaced(run)
+        run.rename(_replaced(run))  # kept until the new run has a checkpoint to go on from
     stores.write_file(run / "config.toml", config.to_toml(settings).encode())
     record = {"versions": versions(), "seed": settings.seed, "parents": parents}
     stores.write_file(run / "run.json", json.dumps(record, indent=1).encode())
+
+
+def drop_replaced(run: Path) -> None:
+    """Delete the run that a new one of the same name has replaced."""
+    shutil.rmtree(_replaced(run), ignore_errors=True)
+
+
+def _replaced(run: Path) -> Path:
+    return run.with_name(f".{run.name}.replaced")
 
 
 def reopen(run: Path, settings: Config) -> checkpoints.Checkpoint:

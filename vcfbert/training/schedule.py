@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vcfbert.config import TrainingConfig
 
 _ORDER_STREAM = 71  # keeps the order's random stream apart from the masks'
+_VALIDATION_STREAM = 72
 _COSINE_FLOOR = 0.1
 
 
@@ -50,12 +51,17 @@ def plan_epoch(
 
 
 def plan_validation(
-    people: NDArray[np.int64], num_windows: int, settings: TrainingConfig
+    people: NDArray[np.int64], num_windows: int, settings: TrainingConfig, *, seed: int
 ) -> list[Work]:
-    """The same batches in every epoch, spread over the windows where not all are taken."""
+    """The same batches in every epoch: some people through all windows, then the next.
+
+    People are shuffled, because a panel lists them by population and a part of them is to stand
+    for all.
+    """
+    order = np.random.default_rng([seed, _VALIDATION_STREAM]).permutation(people)
     plan = [
-        Work(window, people[first : first + settings.batch_size])
-        for first in range(0, len(people), settings.batch_size)
+        Work(window, order[first : first + settings.batch_size])
+        for first in range(0, len(order), settings.batch_size)
         for window in range(num_windows)
     ]
     return plan[: settings.validation_batches or len(plan)]
