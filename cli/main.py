@@ -39,7 +39,7 @@ def describe(
 
     The stages run in this order and meet in one workspace folder: prepare, encode-refs,
     build-index, train, eval. Results go to stdout, progress to stderr. Exit codes: 0 done, 1 a
-    mistake that is explained, 2 wrong usage, 130 interrupted.
+    mistake that is explained, 2 wrong usage, 130 interrupted, 143 terminated.
 
     Example: vcfbert prepare panel.vcf.gz --samples samples.tsv --map genetic.map
     """

@@ -1,11 +1,14 @@
-"""Mistakes as one line on stderr and an exit code: 1 explained, 2 usage, 130 interrupted."""
+"""Mistakes as one line on stderr and an exit code: 1 explained, 2 usage, 130 or 143 stopped."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import typer
 
@@ -13,13 +16,19 @@ from vcfbert.errors import VcfbertError
 
 EXPLAINED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
+TERMINATED = 143  # 128 + SIGTERM, with which schedulers and `timeout` stop a command
+
+
+class _TerminationError(KeyboardInterrupt):
+    """SIGTERM, on the way out as Ctrl-C is: unfinished files are removed."""
 
 
 @contextmanager
 def reporting_errors() -> Iterator[None]:
     """Turn what the user can put right into a message and an exit code."""
     try:
-        yield
+        with _raising_on_termination():
+            yield
         sys.stdout.flush()  # so that a closed pipe shows here and not at exit
     except VcfbertError as error:
         raise _fail(str(error)) from error
@@ -35,7 +44,25 @@ def reporting_errors() -> Iterator[None]:
         ) from error
     except KeyboardInterrupt as error:
         typer.echo("interrupted: nothing unfinished was kept under a final name", err=True)
-        raise typer.Exit(INTERRUPTED) from error
+        was_terminated = isinstance(error, _TerminationError)
+        raise typer.Exit(TERMINATED if was_terminated else INTERRUPTED) from error
+
+
+@contextmanager
+def _raising_on_termination() -> Iterator[None]:
+    """Let SIGTERM unwind the command instead of ending the process where it stands."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+
+    def unwind(number: int, frame: FrameType | None) -> None:
+        raise _TerminationError
+
+    before = signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _fail(message: str) -> typer.Exit:

@@ -59,6 +59,14 @@ class StoreError(VcfbertError):
         )
 
     @classmethod
+    def unwritable(cls, path: Path, error: OSError) -> Self:
+        """The operating system refuses to write at `path`."""
+        return cls(
+            f"Cannot write {path}: {error.strerror or error}. "
+            "Check the free space and the permissions there."
+        )
+
+    @classmethod
     def exists(cls, path: Path) -> Self:
         """A finished store stands at `path` and is not replaced unasked."""
         return cls(f"{path} already exists. Choose another place, or pass --force to replace it.")

@@ -80,17 +80,18 @@ def test_a_closed_pipe_is_quiet():
     assert "BrokenPipe" not in done.stderr
 
 
-def test_ctrl_c_is_exit_code_130_and_one_line(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_is_its_exit_code_and_one_line(tmp_path, number, code):
     started = subprocess.Popen(
         [COMMAND, "simulate", str(tmp_path / "panel"), "--people", "4000", "--length", "40000000"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert started.stderr.readline()  # the first line of progress: it runs
     time.sleep(0.5)
-    started.send_signal(signal.SIGINT)
+    started.send_signal(number)
     out, err = started.communicate(timeout=60)
-    assert started.returncode == 130
+    assert started.returncode == code
     assert out == ""
     assert "Traceback" not in err
     assert "interrupted" in err
-    assert not (tmp_path / "panel" / "panel.vcf.gz").exists()
+    assert not list((tmp_path / "panel").glob("*"))

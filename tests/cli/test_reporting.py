@@ -1,5 +1,9 @@
 """Exceptions as one line and an exit code."""
 
+import os
+import signal
+import time
+
 import pytest
 import typer
 
@@ -38,6 +42,25 @@ def test_what_the_system_refuses_is_one_line(capsys, error, message):
 def test_an_interruption_is_exit_code_130(capsys):
     assert code_of(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_termination_is_exit_code_143_and_runs_what_cleans_up(capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    cleaned = []
+
+    def interrupted_work():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            cleaned.append(True)
+
+    with pytest.raises(typer.Exit) as caught, reporting_errors():
+        interrupted_work()
+    assert caught.value.exit_code == 143
+    assert cleaned
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert capsys.readouterr().err.startswith("interrupted")
 
 
 def test_our_own_mistakes_are_not_hidden():

@@ -169,7 +169,7 @@ def test_a_site_falls_into_one_bin_and_the_wider_groups(maf, expected):
     assert [name for name, is_in in zip(groups.names, inside, strict=True) if is_in] == expected
 
 
-@pytest.mark.parametrize("edges", [(0.1,), (0.0, 0.5, 0.2), (0.1, 0.1)])
+@pytest.mark.parametrize("edges", [(0.1,), (0.0, 0.5, 0.2), (0.1, 0.1), (0, np.nan, 0.5)])
 def test_edges_that_bound_no_bins_are_refused(edges):
     with pytest.raises(ConfigError, match="must rise"):
         metrics.Groups(edges=edges)

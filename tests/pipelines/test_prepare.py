@@ -283,6 +283,13 @@ def test_bad_input_is_explained_and_leaves_nothing_behind(fx_vcf, tmp_path, name
     assert not list((tmp_path / "work").glob("*"))
 
 
+def test_filters_are_no_remedy_where_they_dropped_nothing(tmp_path):
+    lines = [("20", 5, "A", "G", ["0|.", "0|1"])]
+    path = panels.write_vcf(tmp_path / "a.vcf", lines)
+    with pytest.raises(InputError, match=r"none of 1 sites is kept.*\. Give another region"):
+        prepare(path, tmp_path / "work")
+
+
 def test_a_file_cut_short_leaves_the_old_panel_as_it_was(fx_vcf, tmp_path):
     before = prepare(fx_vcf, tmp_path)["fingerprint"]
     cut = tmp_path / "cut.vcf.gz"

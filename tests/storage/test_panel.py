@@ -119,3 +119,13 @@ def test_a_flipped_byte_in_a_table_is_an_explained_error(tmp_path):
         panel.open_panel(tmp_path / "panel.zarr"),
     ):
         pass
+
+
+def test_an_array_whose_metadata_is_damaged_is_an_explained_error(tmp_path):
+    panels.write_small_panel(tmp_path / "panel.zarr")
+    (tmp_path / "panel.zarr" / "sites" / "cm" / "zarr.json").write_text("{}")
+    with (
+        pytest.raises(StoreError, match=r"panel\.zarr lacks the array sites/cm.*--force"),
+        panel.open_panel(tmp_path / "panel.zarr"),
+    ):
+        pass

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -210,3 +211,24 @@ def test_a_region_needs_an_index_and_says_how_to_make_it(tmp_path):
 def test_a_region_without_records_is_refused(fx_vcf, region, message):
     with pytest.raises(InputError, match=message):
         read_all(fx_vcf, region=region)
+
+
+@pytest.mark.parametrize("suffix", ["tbi", "csi"])
+def test_the_index_of_an_older_version_of_the_file_is_refused(fx_vcf, tmp_path, suffix):
+    lines = gzip.decompress(fx_vcf.read_bytes()).splitlines(keepends=True)
+    text = damaged(tmp_path / "older.vcf", b"".join(lines[: len(lines) // 2]))
+    older = Path(f"{text}.gz")
+    pysam.tabix_compress(str(text), str(older))
+    pysam.tabix_index(str(older), preset="vcf", csi=suffix == "csi")
+    index = Path(f"{older}.{suffix}")
+    longer = damaged(tmp_path / "longer.vcf.gz", fx_vcf.read_bytes(), index=index)
+    with pytest.raises(InputError, match=r"another version of .*bcftools index -f"):
+        vcf.VcfReader(longer, region="20:100-40000")
+    assert len(read_all(older, region="20:100-40000")[0]) > 100  # its own file takes it
+
+
+def test_a_damaged_index_is_refused(fx_vcf, tmp_path):
+    path = damaged(tmp_path / "a.vcf.gz", fx_vcf.read_bytes())
+    Path(f"{path}.tbi").write_bytes(Path(f"{fx_vcf}.tbi").read_bytes()[:50])
+    with pytest.raises(InputError, match=r"a\.vcf\.gz\.tbi is damaged.*bcftools index -f"):
+        vcf.VcfReader(path, region="20:100-40000")

@@ -37,7 +37,7 @@ class Groups:
     def __post_init__(self) -> None:
         """Check that the edges bound bins."""
         steps = itertools.pairwise(self.edges)
-        if len(self.edges) < 2 or any(low >= high for low, high in steps):
+        if len(self.edges) < 2 or not all(low < high for low, high in steps):
             raise ConfigError(
                 f"The edges of frequency bins must rise, and be two at least; "
                 f"got {list(self.edges)}."

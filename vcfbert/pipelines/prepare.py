@@ -274,9 +274,11 @@ class _Collector:
         """The kept sites; InputError where there are none."""
         if self._spool.num_sites == 0:
             reasons = "; ".join(f"{n:,} {reason}" for reason, n in self.dropped.items() if n)
+            is_filtered = any(self.dropped[reason] for reason in (TOO_RARE_MAC, TOO_RARE_MAF))
+            remedy = "Lower --min-maf or --min-mac, or give" if is_filtered else "Give"
             raise InputError(
-                f"{self._source}: none of {self.num_sites:,} sites is kept ({reasons}). Lower "
-                "--min-maf or --min-mac, or give another region or panel."
+                f"{self._source}: none of {self.num_sites:,} sites is kept ({reasons}). {remedy} "
+                "another region, other windows or another panel."
             )
         contig, position = np.concatenate(self._contig), np.concatenate(self._position)
         counts = np.concatenate(self._counts)

@@ -59,6 +59,6 @@ def open_spool(folder: Path, num_haplotypes: int) -> Iterator[AlleleSpool]:
         with path.open("w+b") as stream:
             yield AlleleSpool(stream, num_haplotypes)
     except OSError as error:
-        raise StoreError(f"Cannot write {path}: {error.strerror or error}.") from error
+        raise StoreError.unwritable(path, error) from error
     finally:
         path.unlink(missing_ok=True)

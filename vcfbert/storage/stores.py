@@ -12,6 +12,7 @@ import itertools
 import math
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,9 +83,18 @@ def create_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         yield partial
         replace_folder(partial, path)
     except OSError as error:
-        raise StoreError(f"Cannot write {path}: {error.strerror or error}.") from error
+        raise StoreError.unwritable(path, error) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove(partial)
+
+
+def _remove(folder: Path) -> None:
+    """Delete a folder that Zarr's threads may still be writing into after an interruption."""
+    for pause in (0.0, 0.1, 0.3, 1.0):
+        time.sleep(pause)
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
 
 
 def require_disk(path: Path, needed: int, *, what: str, instead: str) -> None:
@@ -203,7 +213,7 @@ def attribute(root: zarr.Group, name: str) -> Any:
     """An attribute that every store of the kind has; StoreError where the store lacks it."""
     if name not in root.attrs:
         raise StoreError(
-            f"{root.store} lacks the attribute {name}: the store is damaged. Make it again with "
+            f"{_place(root)} lacks the attribute {name}: the store is damaged. Make it again with "
             "--force."
         )
     return root.attrs[name]
@@ -229,6 +239,11 @@ def _root(array: zarr.Array[Any]) -> Path:
     return array.store.root
 
 
+def _place(root: zarr.Group) -> Path:
+    assert isinstance(root.store, LocalStore)
+    return root.store.root
+
+
 def _require_chunks(array: zarr.Array[Any], first: int) -> None:
     """Check that the chunks at one place of the first axis are there."""
     folder = _root(array) / array.path / "c" / str(first)
@@ -247,9 +262,15 @@ def read_text(root: zarr.Group, name: str) -> list[str]:
 
 def member(root: zarr.Group, name: str) -> zarr.Array[Any]:
     """An array by its path; StoreError where the store lacks it."""
-    found = root.get(name)
+    try:
+        found = root.get(name)
+    except (ValueError, TypeError, KeyError):  # its zarr.json is damaged
+        found = None
     if not isinstance(found, zarr.Array):
-        raise StoreError(f"{root.store} lacks the array {name}; the store is damaged.")
+        raise StoreError(
+            f"{_place(root)} lacks the array {name}: the store is damaged. Make it again with "
+            "--force."
+        )
     return found
 
 
@@ -313,6 +334,6 @@ def write_file(path: Path, content: bytes) -> None:
         partial.replace(path)
         _sync(path.parent)
     except OSError as error:
-        raise StoreError(f"Cannot write {path}: {error.strerror or error}.") from error
+        raise StoreError.unwritable(path, error) from error
     finally:
         partial.unlink(missing_ok=True)

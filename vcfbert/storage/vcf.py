@@ -32,9 +32,9 @@ class VcfReader:
         """Check header, end of file and index; InputError where one is not as it must be."""
         self.path = path
         self.header: Header = vcf_checks.read_header(path)
-        vcf_checks.check_whole(path, self.header)
+        last_block = vcf_checks.check_whole(path, self.header)
         if region is not None:
-            vcf_checks.need_index(path, self.header)
+            vcf_checks.need_index(path, self.header, last_block=last_block)
         self._file = _open(path)
         self.region: Region | None = None
         if region is not None:

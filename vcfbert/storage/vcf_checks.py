@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from vcfbert.domain.sites import Region
 from vcfbert.errors import InputError
+from vcfbert.storage import vcf_index
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BGZF_HEADER = 18
@@ -61,17 +62,17 @@ def read_header(path: Path) -> Header:
     return Header(samples, is_compressed, is_bcf)
 
 
-def check_whole(path: Path, header: Header) -> None:
-    """InputError where the end of the file is missing."""
+def check_whole(path: Path, header: Header) -> int:
+    """Offset of the last BGZF block with data; InputError where the end of the file is missing."""
     if not header.is_compressed:
         if not header.is_bcf and _last_byte(path) != b"\n":
             raise InputError(
                 f"{path} ends in the middle of a line, so it is truncated. Copy or download it "
                 "again."
             )
-        return
+        return 0
     size = path.stat().st_size
-    offset = 0
+    offset = last_block = 0
     with path.open("rb") as stream:
         while offset < size:
             stream.seek(offset)
@@ -79,6 +80,8 @@ def check_whole(path: Path, header: Header) -> None:
             length = int.from_bytes(block[16:18], "little") + 1
             if not _is_bgzf(block) or offset + length > size:
                 break
+            if length > len(_BGZF_EOF):
+                last_block = offset
             offset += length
         stream.seek(max(0, size - len(_BGZF_EOF)))
         is_ended = stream.read() == _BGZF_EOF
@@ -87,6 +90,7 @@ def check_whole(path: Path, header: Header) -> None:
             f"{path} is truncated or damaged at byte {min(offset, size)} of {size}: its last "
             "BGZF block is missing. Copy or download it again."
         )
+    return last_block
 
 
 def index_of(path: Path) -> Path | None:
@@ -95,16 +99,21 @@ def index_of(path: Path) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def need_index(path: Path, header: Header) -> None:
-    """InputError with the command that makes the index, where a region cannot be looked up."""
+def need_index(path: Path, header: Header, *, last_block: int) -> None:
+    """InputError with the command that makes the index, where a region cannot be looked up.
+
+    last_block  as `check_whole` returns it
+    """
     if not header.is_compressed:
         raise InputError(
             f"{path} is not compressed, so a region of it cannot be looked up. Compress and index "
             f"it first: bgzip {path} && tabix -p vcf {path}.gz"
         )
-    if index_of(path) is None:
+    index = index_of(path)
+    if index is None:
         remedy = f"bcftools index {path}" if header.is_bcf else f"tabix -p vcf {path}"
         raise InputError(f"{path} has no index, which --region needs. Make one with: {remedy}")
+    vcf_index.check_index(path, index, last_block=last_block)
 
 
 def count_region(path: Path, header: Header, region: Region) -> int:
@@ -115,7 +124,9 @@ def count_region(path: Path, header: Header, region: Region) -> int:
         if header.is_bcf:
             with pysam.VariantFile(str(path)) as variants:
                 return sum(1 for _ in variants.fetch(region.contig, region.start - 1, region.end))
-        with pysam.TabixFile(str(path)) as lines:
+        with pysam.TabixFile(
+            str(path), index=str(index_of(path))
+        ) as lines:  # it looks for .tbi only
             return sum(1 for _ in lines.fetch(region.contig, region.start - 1, region.end))
     except (OSError, ValueError) as error:
         raise InputError(

@@ -83,7 +83,7 @@ def create_predictions(
         partial.replace(path)
         partial_index.replace(index)
     except OSError as error:
-        raise StoreError(f"Cannot write {path}: {error.strerror or error}.") from error
+        raise StoreError.unwritable(path, error) from error
     finally:
         partial.unlink(missing_ok=True)
         partial_index.unlink(missing_ok=True)
@@ -144,7 +144,7 @@ def _claim(partial: Path, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.touch()
     except OSError as error:
-        raise StoreError(f"Cannot write {path}: {error.strerror or error}.") from error
+        raise StoreError.unwritable(path, error) from error
 
 
 def _suffix(path: Path) -> str:

@@ -75,7 +75,8 @@ def reopen(run: Path, settings: Config) -> checkpoints.Checkpoint:
         if name not in _EXTENSIBLE and saved[name] != value:
             raise ConfigError(
                 f"The run {run.name} has {name} = {saved[name]!r}, so it cannot go on with "
-                f"{value!r}. Leave the setting out, or start a new run with --run."
+                f"{value!r}. Go on with its own settings: vcfbert train --run {run.name} --resume; "
+                "or start a new run with --run."
             )
     return dataclasses.replace(last, settings=settings)
 
