@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,9 @@ from vcfbert import config, presets
 from vcfbert.config import Config
 from vcfbert.domain import masks
 from vcfbert.domain.sites import TRAIN
+from vcfbert.pipelines import epochs
 from vcfbert.retrieval.index import open_index
+from vcfbert.storage.embeddings import open_embeddings
 from vcfbert.storage.panel import open_panel
 from vcfbert.storage.workspace import Workspace
 from vcfbert.training import devices, encoding, loading, loop, schedule
@@ -44,11 +47,13 @@ def main() -> None:
     workspace = Workspace(arguments.workspace)
     with open_panel(workspace.panel) as panel:
         index = open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
-        encoder = encoding.new_encoder(settings)
-        embeddings = encoding.EncodedOnDemand(encoder, panel)
-        maker = BatchMaker(panel, index, embeddings, settings.retrieval)
         state = loop.new_state(settings, devices.choose_device(arguments.device))
-        report(settings, maker, state, arguments.steps)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "embeddings.zarr"
+            epochs.encode(path, encoding.new_encoder(settings), panel, index)
+            with open_embeddings(path) as embeddings:
+                maker = BatchMaker(panel, index, embeddings, settings.retrieval)
+                report(settings, maker, state, arguments.steps)
 
 
 def chosen_settings(arguments: argparse.Namespace) -> Config:
@@ -75,7 +80,7 @@ def report(settings: Config, maker: BatchMaker, state: TrainState, steps: int) -
     ready = timed(lambda: step(state, settings, batch, tables), state, steps)
     flops = count_flops(state, settings, batch, tables)
     alone, alone_flops = transformer_alone(state, batch, tables, steps)
-    print(f"{settings.preset}: {batch.query_tokens.shape} tokens, K {batch.neighbours.shape[1]}, ")
+    print(f"{settings.preset}: {batch.query_tokens.shape} tokens, K {batch.neighbours.shape[1]},")
     print(f"  on {state.device}, {state.precision.dtype}, {torch.get_num_threads()} CPU threads")
     print(f"whole step, real batches          {1000 * whole:10.1f} ms")
     print(f"  making a batch, in background   {1000 * make_seconds:10.1f} ms")

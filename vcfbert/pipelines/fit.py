@@ -21,7 +21,7 @@ from vcfbert.pipelines import epochs, references
 from vcfbert.pipelines.epochs import Session
 from vcfbert.pipelines.references import IndexOptions
 from vcfbert.progress import Progress
-from vcfbert.retrieval.index import IndexReader, open_index, set_search_threads
+from vcfbert.retrieval.index import IndexReader, open_index
 from vcfbert.storage import embeddings
 from vcfbert.storage.embeddings import EmbeddingsReader
 from vcfbert.storage.masks import MaskVersion, read_masks
@@ -102,7 +102,6 @@ def train(
     device = devices.choose_device(options.device)
     if options.threads is not None:
         devices.set_threads(options.threads)
-        set_search_threads(options.threads)
     with ExitStack() as stack:
         panel = stack.enter_context(open_panel(workspace.panel))
         index = _open_index(workspace, panel, progress)

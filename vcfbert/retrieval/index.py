@@ -30,7 +30,7 @@ __all__ = [
     "Query",
     "WindowIndex",
     "open_index",
-    "set_search_threads",
+    "search_in_one_thread",
     "write_windows",
 ]
 
@@ -118,9 +118,13 @@ class IndexReader:
         )
 
 
-def set_search_threads(count: int) -> None:
-    """Use that many CPU threads in searches from now on."""
-    faiss.omp_set_num_threads(count)
+def search_in_one_thread() -> None:
+    """Search without helpers in the calling thread from now on; other threads are not touched.
+
+    Beside a network, so that a run keeps to the threads it was given and this one; measured on two
+    cores a step takes as long with helpers.
+    """
+    faiss.omp_set_num_threads(1)
 
 
 def open_index(path: Path, *, panel_fingerprint: str) -> IndexReader:

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from vcfbert.retrieval.index import search_in_one_thread
 from vcfbert.training.schedule import Work
 
 AHEAD = 2
@@ -41,7 +42,9 @@ def prefetch(plan: Sequence[Work], make: Callable[[Work], Made]) -> Iterator[Loa
 
     waiting: deque[Future[tuple[Made, float]]] = deque()
     upcoming = iter(plan)
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as pool:
+    with ThreadPoolExecutor(
+        max_workers=1, thread_name_prefix="batches", initializer=search_in_one_thread
+    ) as pool:
         try:
             for work in upcoming:
                 waiting.append(pool.submit(timed, work))
