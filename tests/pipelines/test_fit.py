@@ -325,3 +325,18 @@ def test_progress_counts_every_batch_of_an_epoch_once(fx_copy):
     counting = Counting()
     train(fx_copy, small_settings(max_epochs=2, batches_per_epoch=5), progress=counting)
     assert counting.done == counting.planned
+
+
+def test_going_on_and_replacing_at_once_is_refused(fx_copy):
+    train(fx_copy, small_settings(max_epochs=1))
+    with pytest.raises(ConfigError, match="one of them"):
+        train(fx_copy, small_settings(max_epochs=1), resume=True, overwrite=True)
+
+
+def test_events_that_cannot_be_written_are_explained(fx_copy):
+    train(fx_copy, small_settings(max_epochs=1))
+    folder = fx_copy.run("run") / "tensorboard"
+    shutil.rmtree(folder)
+    folder.write_text("a file in the way", encoding="utf-8")
+    with pytest.raises(StoreError, match=r"tensorboard.*--resume"):
+        train(fx_copy, small_settings(max_epochs=2), resume=True)

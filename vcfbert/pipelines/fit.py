@@ -99,6 +99,7 @@ def train(
     do not fit the data, DeviceError where the machine lacks what they ask for.
     """
     run = workspace.run(options.name)
+    runs.check_new(run, resume=options.resume, overwrite=overwrite)
     device = devices.choose_device(options.device)
     if options.threads is not None:
         devices.set_threads(options.threads)
@@ -112,7 +113,7 @@ def train(
         _check_exclusion(settings, index, panel)
         encoder = encoding.new_encoder(settings)
         first = _stored_embeddings(workspace, encoder, panel, index, progress)
-        state = _begin(run, settings, options, parents, device, overwrite)
+        state = _begin(run, settings, options, parents, device)
         if first is None:
             first = epochs.own_embeddings(run, 0)
             epochs.encode(first, encoder, panel, index)
@@ -195,12 +196,11 @@ def _begin(
     options: TrainOptions,
     parents: dict[str, str],
     device: devices.Device,
-    overwrite: bool,
 ) -> TrainState:
     """Return a new state, or the one a run stopped in."""
     if not options.resume:
         state = loop.new_state(settings, device)
-        runs.create(run, settings, parents, overwrite=overwrite)
+        runs.create(run, settings, parents)
         return state
     checkpoint = runs.reopen(run, settings)
     for name, fingerprint in parents.items():

@@ -48,7 +48,10 @@ def write_windows(folder: Path, indexes: Iterable[FaissIndex]) -> list[FileEntry
         try:
             faiss.write_index(index, str(path))
         except RuntimeError as error:
-            raise StoreError(f"Cannot write {path}: {error}.") from error
+            raise StoreError(
+                f"FAISS cannot write {path}. Free disk space or mend the permissions, then "
+                f"run again: vcfbert {manifest.MADE_BY}"
+            ) from error
         entries.append(FileEntry.of(path))
     return entries
 

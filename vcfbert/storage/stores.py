@@ -251,7 +251,8 @@ def _require_chunks(array: zarr.Array[Any], first: int) -> None:
         file = folder.joinpath(*(str(place) for place in rest))
         if not file.exists():
             raise StoreError(
-                f"{file} is missing: the store is damaged. Make it again with --force."
+                f"{file} is missing: the store is damaged. Make it again with --force, by the "
+                "command that made it."
             )
 
 

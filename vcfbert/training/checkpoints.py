@@ -176,7 +176,10 @@ def _verified(folder: Path, entry: dict[str, str]) -> Path:
     except OSError as error:
         raise StoreError(f"Cannot read the checkpoint file {path}: {error.strerror}.") from error
     if digest != entry["sha256"]:
-        raise StoreError(f"{path} is damaged: its SHA-256 is not the one that was written.")
+        raise StoreError(
+            f"{path} is damaged: its SHA-256 is not the one that was written. "
+            f"Train the run again: vcfbert train --run {folder.parent.name} --force"
+        )
     return path
 
 

@@ -6,9 +6,25 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
+from vcfbert.errors import StoreError
+
 __all__ = ["SummaryWriter", "open_writer"]
 
 
 def open_writer(run: Path, step: int) -> SummaryWriter:
-    """Open the run's events; those after `step` are void, because they will come again."""
-    return SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+    """Open the run's events; those after `step` are void, because they will come again.
+
+    Raises StoreError where they cannot be written; the writer itself would fail in a thread.
+    """
+    folder = run / "tensorboard"
+    probe = folder / ".writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"vcfbert")
+        probe.unlink()
+    except OSError as error:
+        raise StoreError(
+            f"Cannot write {folder}: {error.strerror}. Free disk space or mend the folder's "
+            f"permissions, then go on: vcfbert train --run {run.name} --resume"
+        ) from error
+    return SummaryWriter(str(folder), purge_step=step + 1)

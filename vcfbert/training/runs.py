@@ -40,14 +40,23 @@ _EXTENSIBLE = {
 }
 
 
-def create(run: Path, settings: Config, parents: dict[str, str], *, overwrite: bool) -> None:
-    """Make the folder of a new run; StoreError where one stands there and `overwrite` is off."""
+def check_new(run: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse to replace a run unasked, before anything costs time.
+
+    Raises StoreError where one stands there, ConfigError where it is to go on and to go at once.
+    """
+    if resume and overwrite:
+        raise ConfigError("--resume goes on with a run and --force replaces it. Give one of them.")
+    if run.exists() and not (resume or overwrite):
+        raise StoreError(
+            f"The run {run} already exists. Go on with it: vcfbert train --run {run.name} "
+            "--resume; or choose another --run; or pass --force to replace it."
+        )
+
+
+def create(run: Path, settings: Config, parents: dict[str, str]) -> None:
+    """Make the folder of a new run; one that stands there is put aside."""
     if run.exists():
-        if not overwrite:
-            raise StoreError(
-                f"The run {run} already exists. Go on with it: vcfbert train --run {run.name} "
-                "--resume; or choose another --run; or pass --force to replace it."
-            )
         drop_replaced(run)
         run.rename(_replaced(run))  # kept until the new run has a checkpoint to go on from
     stores.write_file(run / "config.toml", config.to_toml(settings).encode())
