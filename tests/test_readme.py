@@ -32,7 +32,7 @@ def test_the_shell_lines_lead_from_a_vcf_to_an_evaluated_model(tmp_path):
     assert lines.count("\n") <= 8
     out = run(["bash", "-euo", "pipefail", "-c", lines], tmp_path)
     assert "nearest haplotype" in out
-    assert (tmp_path / "demo/work/runs/tiny/metrics.csv").exists()
+    assert (tmp_path / "demo" / "work" / "runs" / "tiny" / "metrics.csv").exists()
 
 
 def test_the_python_does_the_same(tmp_path):
