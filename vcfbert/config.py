@@ -177,7 +177,7 @@ class TrainingConfig:
     """Epochs without improvement before an early stop."""
 
     min_delta: float = 0.001
-    """Smallest gain of validation F1 that counts as an improvement."""
+    """Smallest gain of validation F1 that resets the patience; any gain makes a best checkpoint."""
 
     rare_maf: float = 0.05
     """Sites below this minor allele frequency count as rare."""

@@ -1,6 +1,7 @@
 """Training from a workspace to a run folder."""
 
 import csv
+import dataclasses
 import json
 import shutil
 
@@ -340,3 +341,17 @@ def test_events_that_cannot_be_written_are_explained(fx_copy):
     folder.write_text("a file in the way", encoding="utf-8")
     with pytest.raises(StoreError, match=r"tensorboard.*--resume"):
         train(fx_copy, small_settings(max_epochs=2), resume=True)
+
+
+def test_patience_counts_gains_above_min_delta_while_any_gain_is_best(fx_copy, monkeypatch):
+    f1 = iter([0.5, 0.5004, 0.5008, 0.5009, 0.9])
+    honest = loop.validate
+
+    def scripted(*inputs):
+        return dataclasses.replace(honest(*inputs), f1=next(f1))
+
+    monkeypatch.setattr(loop, "validate", scripted)
+    settings = small_settings(max_epochs=5, patience=3, min_delta=0.001, batches_per_epoch=2)
+    summary = train(fx_copy, settings)
+    assert (summary.epochs, summary.best_epoch) == (4, 4)
+    assert "3 epochs" in summary.stopped_by

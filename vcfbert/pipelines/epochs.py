@@ -70,7 +70,7 @@ def run_epochs(session: Session, state: TrainState) -> str:
             return f"training.max_minutes = {training.max_minutes:g}"
         if state.epoch >= training.max_epochs:
             return f"training.max_epochs = {training.max_epochs}"
-        if state.best_epoch and state.epoch - state.best_epoch >= training.patience:
+        if state.epoch - state.gain_epoch >= training.patience:
             return f"no better validation F1 for {training.patience} epochs"
         _run_epoch(session, state)
 
@@ -262,13 +262,13 @@ def _finish_epoch(session: Session, state: TrainState, row: dict[str, Any]) -> N
             f"The validation loss is {row['val_loss']} after epoch {row['epoch']}. The checkpoints "
             "before it are intact; train again with a smaller training.learning_rate."
         )
-    is_best = row["val_f1"] > state.best_f1 + (
-        session.settings.training.min_delta if state.best_epoch else 0.0
-    )
+    is_best = row["val_f1"] > state.best_f1
     state.history.append(row)
     state.epoch += 1
     state.batch = 0
     state.counts = loop.empty_counts(state.device)
+    if row["val_f1"] > state.gain_f1 + session.settings.training.min_delta:
+        state.gain_f1, state.gain_epoch = row["val_f1"], state.epoch
     if is_best:
         state.best_f1, state.best_epoch = row["val_f1"], state.epoch
         save_checkpoint(session, state, "best")

@@ -37,6 +37,8 @@ _COUNTERS = (
     "make_seconds",
     "best_f1",
     "best_epoch",
+    "gain_f1",
+    "gain_epoch",
     "embeddings_epoch",
     "history",
 )
@@ -59,7 +61,8 @@ class TrainState:
     seconds      spent training and validating so far, over all starts of the run
     wait_seconds of which the network stood still for batches
     make_seconds spent making batches in the background
-    best_epoch   1-based; 0 before the first validation
+    best_epoch   1-based, of the highest validation F1; 0 before the first validation
+    gain_epoch   1-based, the last that gained more than `min_delta`; patience counts from here
     embeddings_epoch  the epoch after which the references were encoded; 0 with initial weights
     history      the rows of the metrics CSV
     """
@@ -78,6 +81,8 @@ class TrainState:
     make_seconds: float = 0.0
     best_f1: float = -1.0
     best_epoch: int = 0
+    gain_f1: float = -1.0
+    gain_epoch: int = 0
     embeddings_epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
 
