@@ -15,7 +15,11 @@ def fx_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests of the shared panel where it is not there."""
+    """Skip tests of the shared panel where it is not there.
+
+    The panel is real people's data beside the repository and never a part of it; the reason of the
+    skip names the folder, and the same code is tested on small panels everywhere.
+    """
     if panels.SHARED_CHR20.is_dir():
         return
     reason = f"needs {panels.SHARED_CHR20}"

@@ -72,10 +72,6 @@ class Manifest:
         packed = np.frombuffer(bytes.fromhex(self.masks[window]), dtype=np.uint8)
         return tokens.unpack(packed, self.length).astype(np.bool_)
 
-    def total_bytes(self) -> int:
-        """Bytes of all FAISS files."""
-        return sum(entry.bytes for entry in self.files)
-
 
 def masks_as_hex(is_masked: NDArray[np.bool_]) -> list[str]:
     """Masks, (W, L), as the manifest keeps them."""
