@@ -1,0 +1,129 @@
+"""What calling and phasing do to haplotypes: false and missed alleles, switched phase.
+
+Low-coverage sequencing with statistical phasing, as in phase 3 of the 1000 Genomes Project (Nature
+526:68, 2015), misses heterozygotes, most of them at rare sites, calls few false ones, has some
+sites that are often wrong, switches phase about once a Mb, and knows little of the phase of an
+allele seen once or twice. Every function works in place on haplotypes that it is given; rows 2n and
+2n + 1 belong to person n.
+
+    H haplotypes   S sites
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+COMMON = 0.05  # at this minor allele frequency the error rate is the full one
+RARE = 0.02  # heterozygotes are missed below this frequency of ALT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defects:
+    """Rates of everything that can go wrong."""
+
+    switches_per_mb: float = 0.0
+    """Mean number of phase switches a person and Mb; people differ by a gamma factor."""
+    allele_error: float = 0.0
+    """Chance that an allele of a common site is wrong; in proportion to MAF below 5 %."""
+    bad_sites: float = 0.0
+    """Share of sites with a 30 times larger chance, at most 0.1."""
+    missed: float = 0.0
+    """Chance that the only copy of ALT is called REF; falls with the square root of the count."""
+    random_phase: float = 0.0
+    """Chance that the phase of a singleton or doubleton is a coin toss; falls as 1 / count."""
+
+    def as_dict(self) -> dict[str, float]:
+        """For a description."""
+        return asdict(self)
+
+
+def draw_defects(rng: np.random.Generator) -> Defects:
+    """A clean call set one time in five; else rates from good to poor low-coverage calls."""
+    if rng.random() < 0.2:
+        return Defects(switches_per_mb=float(rng.choice([0.0, 0.3])))
+    return Defects(
+        switches_per_mb=float(np.exp(rng.uniform(np.log(0.2), np.log(3.0)))),
+        allele_error=float(10 ** rng.uniform(-4.5, -2.7)),
+        bad_sites=float(rng.choice([0.0, 0.005, 0.02])),
+        missed=float(rng.choice([0.0, rng.uniform(0.02, 0.3)])),
+        random_phase=float(rng.choice([0.0, rng.uniform(0.2, 1.0)])),
+    )
+
+
+def switch_phase(
+    haplotypes: NDArray[np.uint8],
+    position: NDArray[np.integer],
+    per_mb: float,
+    rng: np.random.Generator,
+) -> None:
+    """Exchange the two haplotypes of people from some points on.
+
+    haplotypes  (H, S) changed in place
+    position    (S,) rising
+    """
+    if per_mb <= 0 or not position.size:
+        return
+    length = float(position[-1] - position[0]) / 1e6
+    for person in range(len(haplotypes) // 2):
+        rate = per_mb * float(rng.gamma(2.0, 0.5))
+        count = int(rng.poisson(rate * length))
+        points = np.sort(rng.uniform(position[0], position[-1], size=count))
+        swapped = np.searchsorted(points, position) % 2 == 1
+        pair = haplotypes[2 * person : 2 * person + 2]
+        pair[:, swapped] = pair[::-1, swapped]
+
+
+def wrong_alleles(
+    haplotypes: NDArray[np.uint8],
+    frequency: NDArray[np.floating],
+    defects: Defects,
+    rng: np.random.Generator,
+    *,
+    is_bad: NDArray[np.bool_],
+) -> None:
+    """Flip alleles at random and call rare heterozygotes REF.
+
+    haplotypes  (H, S) changed in place
+    frequency   (S,) of ALT before any error
+    is_bad      (S,) sites that are wrong more often
+    """
+    num_haplotypes, num_sites = haplotypes.shape
+    minor = np.minimum(frequency, 1 - frequency)
+    rate = defects.allele_error * np.minimum(minor / COMMON, 1.0)
+    rate[is_bad] = np.minimum(30 * rate[is_bad], 0.1)
+    site = np.repeat(np.arange(num_sites), rng.binomial(num_haplotypes, rate))
+    row = rng.integers(0, num_haplotypes, size=len(site))
+    haplotypes[row, site] ^= 1
+    if defects.missed > 0:
+        rare = np.flatnonzero(frequency < RARE)
+        count = np.maximum(frequency[rare] * num_haplotypes, 1.0)
+        row, at = np.nonzero(haplotypes[:, rare])
+        is_single = haplotypes[row ^ 1, rare[at]] == 0
+        is_missed = rng.random(len(row)) < defects.missed / np.sqrt(count[at])
+        gone = is_single & is_missed
+        haplotypes[row[gone], rare[at[gone]]] = 0
+
+
+def forget_phase(
+    haplotypes: NDArray[np.uint8],
+    count: NDArray[np.integer],
+    chance: float,
+    rng: np.random.Generator,
+) -> None:
+    """Toss a coin for the phase of heterozygotes at very rare sites.
+
+    haplotypes  (H, S) changed in place
+    count       (S,) copies of ALT in the whole call set; up to 20 of them matter
+    """
+    if chance <= 0:
+        return
+    rare = np.flatnonzero((count > 0) & (count <= 20))
+    row, at = np.nonzero(haplotypes[:, rare])
+    site = rare[at]
+    wanted = chance * np.minimum(1.0, 2.0 / count[site])
+    swap = (haplotypes[row ^ 1, site] == 0) & (rng.random(len(row)) < wanted / 2)
+    haplotypes[row[swap], site[swap]] = 0
+    haplotypes[row[swap] ^ 1, site[swap]] = 1
