@@ -50,8 +50,8 @@ class RecordBlock:
     """Consecutive records and their genotypes.
 
     calls       (n, N, 3) allele numbers of both haplotypes, then 1 where the genotype is phased
-    is_diploid  (n,) False where the record does not fit two alleles a person; its calls mean
-                nothing
+    is_diploid  (n,) False where nobody has two alleles or somebody has more; whoever has no pair
+                there has NO_CALL
     """
 
     records: list[Record]

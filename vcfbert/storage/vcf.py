@@ -5,7 +5,7 @@ N people; a block holds n consecutive records.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,13 @@ class VcfReader:
             return None
         return count or None
 
-    def blocks(self, people: NDArray[np.int64]) -> Iterator[RecordBlock]:
+    def blocks(
+        self, people: NDArray[np.int64], *, wants: Callable[[Record], bool] | None = None
+    ) -> Iterator[RecordBlock]:
         """Read all records.
 
         people  (N,) columns to keep, rising
+        wants   False for a record to leave out, whose genotypes are then not looked at
 
         Raises InputError where positions fall, a contig returns, a record has no GT, or fewer
         records could be read than there are.
@@ -80,6 +83,8 @@ class VcfReader:
             order.check(record)
             if self.region is not None and record.position < self.region.start:
                 continue  # a deletion that begins before the region and reaches into it
+            if wants is not None and not wants(record):
+                continue
             calls = self._calls(variant, record)
             block.add(record, calls if everyone else calls[people])
             if block.is_full:
@@ -111,8 +116,8 @@ class VcfReader:
             if type(error) is not Exception:
                 raise
             raise InputError(
-                f"{self.path}, {record.place()}: the record has no genotypes (GT). A panel needs "
-                "phased GT in each record."
+                f"{self.path}, {record.place()}: the record has no genotypes (GT). Phased GT is "
+                "needed in each record."
             ) from error
         return calls
 
@@ -153,7 +158,8 @@ class _Block:
         if calls.shape[1] == 3:
             self._calls[row] = calls
         else:
-            self._calls[row] = NO_CALL
+            is_pair = (calls[:, 2:-1] == NO_CALL).all(axis=1) & (calls.shape[1] > 3)
+            self._calls[row] = np.where(is_pair[:, None], calls[:, [0, 1, -1]], NO_CALL)
             self._is_diploid[row] = False
 
     def finished(self) -> RecordBlock:

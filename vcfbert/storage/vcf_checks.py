@@ -53,7 +53,7 @@ def read_header(path: Path) -> Header:
         )
     samples = columns[9:]
     if not samples:
-        raise InputError(f"{path} has no samples. A panel needs phased genotypes (GT) of people.")
+        raise InputError(f"{path} has no samples. Phased genotypes (GT) of people are needed.")
     repeated = [name for name, count in Counter(samples).items() if count > 1]
     if repeated:
         raise InputError(
@@ -153,7 +153,7 @@ def _is_compressed(path: Path) -> bool:
     if not _is_bgzf(start):
         raise InputError(
             f"{path} is compressed with gzip, which hides a missing end. Compress it with bgzip: "
-            f"zcat {path} | bgzip > panel.vcf.gz"
+            f"zcat {path} | bgzip > new.vcf.gz"
         )
     return True
 

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import numpy as np
+import numpy.testing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests import targets
+from vcfbert.domain import match_report, matching
+from vcfbert.domain.match_report import Listing, MatchReport
+from vcfbert.domain.matching import ABSENT, Match, SiteFinder
+from vcfbert.domain.records import Record
+
+SNV, STRAND, INDEL = "certain", "ambiguous strand", "indel"
+
+
+def decide(ref: str, alt: str, *panel: str) -> matching.Decision:
+    """A record REF, ALT against panel sites `REF>ALT` at its position."""
+    sites = targets.sites_of([("20", 5, *text.split(">")) for text in panel])
+    record = Record("20", 5, ".", ref, [] if alt == "." else alt.split(","))
+    return matching.decide(record, range(len(panel)), sites)
+
+
+MATCHES = {
+    "as_written": (("A", "G", "A>G"), [Match(0, 0, 1, (), SNV)]),
+    "lower_case": (("a", "g", "A>G"), [Match(0, 0, 1, (), SNV)]),
+    "the_right_one_of_two": (("A", "T", "A>G", "A>T"), [Match(1, 0, 1, (), STRAND)]),
+    "swapped": (("G", "A", "A>G"), [Match(0, 1, 0, (), SNV)]),
+    "a_t_as_written": (("A", "T", "A>T"), [Match(0, 0, 1, (), STRAND)]),
+    "a_t_swapped": (("T", "A", "A>T"), [Match(0, 1, 0, (), STRAND)]),
+    "as_written_before_swapped": (("T", "A", "A>T", "T>A"), [Match(1, 0, 1, (), STRAND)]),
+    "insertion": (("A", "AT", "A>AT", "AT>A"), [Match(0, 0, 1, (), INDEL)]),
+    "deletion_backwards": (("A", "AT", "AT>A"), [Match(0, 1, 0, (), INDEL)]),
+    "two_bases_swapped": (("AC", "GT", "GT>AC"), [Match(0, 1, 0, (), SNV)]),
+    "second_alt": (("A", "C,G", "A>G"), [Match(0, 0, 2, (), SNV)]),
+    "both_alts": (
+        ("A", "C,G", "A>C", "A>G"),
+        [Match(0, 0, 1, (2,), SNV), Match(1, 0, 2, (1,), SNV)],
+    ),
+    "multiallelic_swapped": (("G", "A,T", "A>G"), [Match(0, 1, 0, (), SNV)]),
+    "multiallelic_swapped_knows_the_third": (
+        ("G", "A,T", "A>G", "A>T"),
+        [Match(0, 1, 0, (2,), SNV)],
+    ),
+    "beside_a_symbol": (("A", "<NON_REF>,G", "A>G"), [Match(0, 0, 2, (), SNV)]),
+    "beside_a_star": (("A", "G,*", "A>G"), [Match(0, 0, 1, (), SNV)]),
+    "no_alt": (("A", ".", "A>G"), [Match(0, 0, ABSENT, (), SNV)]),
+    "no_alt_the_one_site_with_its_ref": (
+        ("A", ".", "A>G", "AT>A"),
+        [Match(0, 0, ABSENT, (), SNV)],
+    ),
+    "no_alt_all_carry_the_panel_alt": (("G", ".", "A>G"), [Match(0, ABSENT, 0, (), SNV)]),
+}
+
+
+@pytest.mark.parametrize("name", MATCHES)
+def test_a_record_types_the_sites_with_its_alleles(name):
+    arguments, expected = MATCHES[name]
+    decision = decide(*arguments)
+    assert list(decision.matches) == expected
+    assert decision.reason == ""
+
+
+REASONS = {
+    "other_strand": (("T", "C", "A>G"), matching.FLIPPED),
+    "other_strand_swapped": (("C", "T", "A>G"), matching.FLIPPED_SWAPPED),
+    "other_strand_multiallelic": (("T", "G,C", "A>G"), matching.FLIPPED),
+    "other_alt": (("A", "C", "A>G"), matching.OTHER_ALLELES),
+    "other_alts_of_both_strands": (("A", "T", "A>G"), matching.OTHER_ALLELES),
+    "other_indel": (("AT", "A", "A>AC"), matching.OTHER_ALLELES),
+    "no_base": (("N", "G", "A>G"), matching.OTHER_ALLELES),
+    "symbolic": (("A", "<DEL>", "A>G"), matching.OTHER_ALLELES),
+    "no_alt_two_sites": (("A", ".", "A>G", "A>T"), matching.SEVERAL),
+    "no_alt_two_sites_swapped": (("G", ".", "A>G", "C>G"), matching.SEVERAL),
+    "no_alt_other_strand": (("T", ".", "A>G"), matching.FLIPPED),
+    "no_alt_other_strand_swapped": (("C", ".", "A>G"), matching.FLIPPED_SWAPPED),
+    "no_alt_no_indel_backwards": (("A", ".", "AT>A"), matching.OTHER_ALLELES),
+    "no_alt_other_base": (("G", ".", "A>T"), matching.OTHER_ALLELES),
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_a_record_that_types_nothing_says_why(name):
+    arguments, expected = REASONS[name]
+    assert decide(*arguments) == matching.Decision(reason=expected)
+
+
+@pytest.mark.parametrize(
+    ("alts", "expected"),
+    [([], True), (["G"], True), (["*", "G"], True), (["*"], False), (["A[3:10["], False)],
+)
+def test_a_record_is_spelled_out_where_one_alt_is(alts, expected):
+    assert matching.is_spelled_out(Record("20", 5, ".", "A", alts)) is expected
+
+
+BASES = st.sampled_from("ACGT")
+
+
+@settings(max_examples=300)
+@given(ref=BASES, alt=BASES, panel_ref=BASES, panel_alt=BASES)
+def test_snvs_are_told_apart_as_by_turning_them_in_every_way(ref, alt, panel_ref, panel_alt):
+    if ref == alt or panel_ref == panel_alt:
+        return
+    other = str.maketrans("ACGT", "TGCA")
+    decision = decide(ref, alt, f"{panel_ref}>{panel_alt}")
+    panel = (panel_ref, panel_alt)
+    ways = [(ref, alt), (alt, ref), (ref.translate(other), alt.translate(other)),
+            (alt.translate(other), ref.translate(other))]  # fmt: skip
+    way = next((n for n, alleles in enumerate(ways) if alleles == panel), None)
+    found = {"": 0, matching.FLIPPED: 2, matching.FLIPPED_SWAPPED: 3}.get(decision.reason)
+    if decision.matches:
+        found = int(decision.matches[0].is_swapped)
+    assert found == way
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    places=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 12)), min_size=1, max_size=20),
+    contig=st.integers(0, 2),
+    position=st.integers(0, 13),
+)
+def test_sites_at_a_position_are_those_a_loop_finds(places, contig, position):
+    names = ["chr1", "chr2", "chrX"]
+    rows = [(names[c], p, "A", "G") for c, p in sorted(places)]
+    finder = SiteFinder(targets.sites_of(rows))
+    expected = [n for n, row in enumerate(rows) if row[:2] == (names[contig], position)]
+    assert list(finder.at(names[contig], position)) == expected
+    assert list(finder.at(names[contig].removeprefix("chr"), position)) == expected
+
+
+def test_a_contig_the_panel_lacks_has_no_sites():
+    finder = SiteFinder(targets.sites_of([("20", 5, "A", "G")]))
+    assert len(finder.at("21", 5)) == 0
+    assert (finder.contig("21"), finder.contig("chr20")) == (None, "20")
+
+
+def test_people_of_both_files_are_found_by_their_names():
+    shared = matching.shared_people(["cem", "dan", "ann"], ["ann", "bob", "cem"])
+    npt.assert_array_equal(shared, [2, -1, 0])
+    assert shared.dtype == np.int64
+    assert len(matching.shared_people([], ["ann"])) == 0
+
+
+def test_a_list_is_cut_and_the_count_goes_on(monkeypatch):
+    monkeypatch.setattr(match_report, "LIST_LIMIT", 2)
+    listing = Listing()
+    for position in (5, 6, 7, 8):
+        listing.add(Record("20", position, "rs1", "A", ["C", "G"]), "why")
+    assert listing.table("reason") == (
+        "#contig\tposition\tid\tref\talt\treason\n"
+        "20\t5\trs1\tA\tC,G\twhy\n"
+        "20\t6\trs1\tA\tC,G\twhy\n"
+        "# 2 more are counted and not listed\n"
+    )
+    assert listing.table().splitlines()[1] == "20\t5\trs1\tA\tC,G"
+
+
+def test_an_empty_report_has_headers_and_nothing_to_say():
+    report = MatchReport()
+    assert [text.count("\n") for text in report.tables().values()] == [1, 1, 1]
+    assert report.notes() == []
+    assert report.counts()["dropped"] == {}

@@ -1,0 +1,218 @@
+"""Which panel site a record of a target VCF stands for, by position and alleles.
+
+S sites in the panel, N people of the target. Genotypes are turned into alleles in `typed.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain.records import Record
+from vcfbert.domain.sites import Sites, find_contig
+
+ABSENT = -3
+"""The number of an allele that the record does not name; no genotype has it."""
+
+OTHER_ALLELES = "other alleles than the panel at this position"
+FLIPPED = "alleles of the other strand"
+FLIPPED_SWAPPED = "alleles of the other strand, REF and ALT exchanged"
+SEVERAL = "no ALT, and the panel has several sites here with these alleles"
+DUPLICATE = "repeats a site that was read before"
+UNCLEAR_STRAND = "A/T or C/G, REF and ALT exchanged or of the other strand"
+UNCLEAR_INDEL = "REF and ALT of an indel exchanged, or another variant"
+REASONS = (
+    OTHER_ALLELES, FLIPPED, FLIPPED_SWAPPED, SEVERAL, DUPLICATE, UNCLEAR_STRAND, UNCLEAR_INDEL,
+)  # fmt: skip
+"""Why a record at a position of the panel is not used."""
+OTHER_STRAND = (FLIPPED, FLIPPED_SWAPPED)
+
+_COMPLEMENT = {"A": "T", "T": "A", "C": "G", "G": "C"}
+
+Certainty = Literal["certain", "ambiguous strand", "indel"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TargetPolicy:
+    """What becomes of a target's heterozygotes without phase."""
+
+    unphased: Literal["error", "missing", "as-written"] = "error"
+    """Stop with an `error`, take them as `missing`, or as phased in the order they are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A panel site that a record types.
+
+    site        index into the panel's sites
+    ref_number  the record's number of the allele that is the panel's REF, or ABSENT
+    alt_number  the same for the panel's ALT
+    other_refs  numbers of alleles that are ALT at other panel sites here, so no ALT at this one
+    certainty   `certain` where the two alleles can be of one strand and in one order only
+    """
+
+    site: int
+    ref_number: int
+    alt_number: int
+    other_refs: tuple[int, ...] = ()
+    certainty: Certainty = "certain"
+
+    @property
+    def is_swapped(self) -> bool:
+        """True where the record's REF is the panel's ALT."""
+        return self.alt_number == 0
+
+    @property
+    def is_unclear(self) -> bool:
+        """True where the record may be no exchange but the other strand, or another variant."""
+        return self.is_swapped and self.certainty != "certain"
+
+    @property
+    def is_monomorphic(self) -> bool:
+        """True where the record has no ALT."""
+        return ABSENT in (self.ref_number, self.alt_number)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The sites a record types, or why it types none: one of REASONS."""
+
+    matches: tuple[Match, ...] = ()
+    reason: str = ""
+
+
+class SiteFinder:
+    """Looks up the panel's sites at a position; both files are sorted, so nothing is hashed."""
+
+    def __init__(self, sites: Sites) -> None:
+        """`sites` in contig and position order, each contig one run."""
+        self._contigs = sites.contigs
+        self._position = np.ascontiguousarray(sites.position, dtype=np.int32).data
+        edges = [0, *(np.flatnonzero(np.diff(sites.contig)) + 1).tolist(), len(sites)]
+        self._runs = {
+            sites.contigs[sites.contig[first]]: (first, last)
+            for first, last in itertools.pairwise(edges)
+            if first < last
+        }
+        self._known: dict[str, tuple[int, int] | None] = {}
+
+    def contig(self, name: str) -> str | None:
+        """The panel's name of a contig that has sites; None where the panel has none there."""
+        return find_contig(name, list(self._runs))
+
+    def at(self, contig: str, position: int) -> range:
+        """Indexes of the sites at a 1-based position; `chr20` and `20` are one contig."""
+        if contig not in self._known:
+            name = self.contig(contig)
+            self._known[contig] = None if name is None else self._runs[name]
+        run = self._known[contig]
+        if run is None:
+            return range(0)
+        last = run[1]
+        first = stop = bisect_left(self._position, position, run[0], last)
+        while stop < last and self._position[stop] == position:
+            stop += 1
+        return range(first, stop)
+
+
+def decide(record: Record, found: range, sites: Sites) -> Decision:
+    """The panel sites that a record types.
+
+    Alleles as written come before exchanged ones, and those before the other strand, which is
+    found out but not used. An exchange is taken at its word only where the lengths of the alleles
+    are equal: A>AT is no AT>A read backwards but another variant.
+
+    found  indexes of the panel's sites at the record's position, one at least
+    """
+    pairs = [(site, sites.ref[site].upper(), sites.alt[site].upper()) for site in found]
+    ref = record.ref.upper()
+    if not record.alts:
+        return _decide_monomorphic(ref, pairs)
+    if len(record.alts) == len(pairs) == 1 and pairs[0][1:] == (ref, record.alts[0]):
+        return Decision((Match(pairs[0][0], 0, 1, (), _certainty(ref, record.alts[0])),))
+    alleles = [ref, *(alt.upper() for alt in record.alts)]
+    numbers = {allele: number for number, allele in enumerate(alleles) if allele.isalpha()}
+    straight = [pair for pair in pairs if pair[1] == ref and pair[2] in numbers]
+    swapped = [pair for pair in pairs if pair[2] == ref and pair[1] in numbers]
+    if straight or swapped:
+        return Decision(tuple(_match(pair, pairs, numbers) for pair in straight or swapped))
+    return Decision(reason=_reason(numbers, pairs))
+
+
+def is_spelled_out(record: Record) -> bool:
+    """False where all ALT are symbolic, `*` or breakends; True also where there is none.
+
+    >>> is_spelled_out(Record("20", 5, ".", "A", ["<DEL>", "*"]))
+    False
+    """
+    return not record.alts or any(alt.isalpha() for alt in record.alts)
+
+
+def is_ambiguous(ref: str, alt: str) -> bool:
+    """True where both strands show the same two alleles.
+
+    >>> is_ambiguous("A", "T"), is_ambiguous("A", "G")
+    (True, False)
+    """
+    return _COMPLEMENT.get(ref) == alt
+
+
+def shared_people(target_names: Sequence[str], panel_names: Sequence[str]) -> NDArray[np.int64]:
+    """(N,) index of the panel's person of the same name, -1 where there is none.
+
+    >>> shared_people(["ann", "bob"], ["bob", "cem"])
+    array([-1,  0])
+    """
+    index = {name: person for person, name in enumerate(panel_names)}
+    return np.array([index.get(name, -1) for name in target_names], dtype=np.int64)
+
+
+def _match(
+    pair: tuple[int, str, str], pairs: list[tuple[int, str, str]], numbers: dict[str, int]
+) -> Match:
+    site, ref, alt = pair
+    others = (numbers.get(other[2], ABSENT) for other in pairs if other[1] == ref)
+    other_refs = tuple(n for n in others if n not in (ABSENT, numbers[ref], numbers[alt]))
+    return Match(site, numbers[ref], numbers[alt], other_refs, _certainty(ref, alt))
+
+
+def _certainty(ref: str, alt: str) -> Certainty:
+    if len(ref) != len(alt):
+        return "indel"
+    return "ambiguous strand" if is_ambiguous(ref, alt) else "certain"
+
+
+def _reason(numbers: dict[str, int], pairs: list[tuple[int, str, str]]) -> str:
+    """Why no site has the record's alleles."""
+    turned = {_COMPLEMENT[a]: number for a, number in numbers.items() if a in _COMPLEMENT}
+    for _, ref, alt in pairs:
+        if ref in turned and alt in turned and 0 in (turned[ref], turned[alt]):
+            return FLIPPED if turned[ref] == 0 else FLIPPED_SWAPPED
+    return OTHER_ALLELES
+
+
+def _decide_monomorphic(ref: str, pairs: list[tuple[int, str, str]]) -> Decision:
+    """A record without ALT: everybody has its REF, which one site here must know."""
+    straight = [pair for pair in pairs if pair[1] == ref]
+    snvs = [pair for pair in pairs if len(pair[1]) == len(pair[2]) == 1]
+    swapped = [pair for pair in snvs if pair[2] == ref]
+    if len(straight or swapped) > 1:
+        return Decision(reason=SEVERAL)
+    if straight:
+        site, _, alt = straight[0]
+        return Decision((Match(site, 0, ABSENT, (), _certainty(ref, alt)),))
+    if swapped:
+        site, panel_ref, alt = swapped[0]
+        return Decision((Match(site, ABSENT, 0, (), _certainty(panel_ref, alt)),))
+    turned = _COMPLEMENT.get(ref)
+    if turned is not None and any(turned == pair[1] for pair in snvs):
+        return Decision(reason=FLIPPED)
+    if turned is not None and any(turned == pair[2] for pair in snvs):
+        return Decision(reason=FLIPPED_SWAPPED)
+    return Decision(reason=OTHER_ALLELES)

@@ -1,0 +1,337 @@
+"""The records of a target, taken one block after another to the sites of a panel.
+
+S sites in the panel, T typed ones, N people of the target; a block holds n consecutive records.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain import matching, tokens
+from vcfbert.domain.match_report import EXCHANGED, SUSPICIOUS, MatchReport
+from vcfbert.domain.matching import Match, SiteFinder, TargetPolicy
+from vcfbert.domain.records import Record, RecordBlock
+from vcfbert.domain.sites import Region, Sites, find_contig
+from vcfbert.domain.typed_calls import CallReader
+from vcfbert.errors import InputError
+
+MOST_FLIPPED = 0.5
+"""Above this share of the sites that can tell, the file as a whole is on the other strand."""
+
+MOST_FOREIGN = 0.25
+"""Above this share of records with other alleles at the panel's positions, the positions are of
+another genome build: chance makes it a half, and a target of the right build stays below a tenth.
+"""
+
+_ENOUGH = 20  # records at positions of the panel, to speak of a share
+
+LEAST_SWAPPED = 0.01
+"""From this share of exchanged SNVs on, an indel read backwards is one exchanged, too."""
+
+_UNCLEAR, _CLEAR = 1, 2  # how a site was typed so far
+
+MIN_OBSERVED = 100
+"""Fewer observed haplotypes say too little about a frequency."""
+
+MIN_DISTANCE = 0.3
+"""A frequency is suspicious from this distance to the panel's on; peoples differ by less."""
+
+
+@dataclass(frozen=True)
+class TypedAlleles:
+    """Alleles of the target, in the panel's orientation.
+
+    site_index  (T,) indexes into the panel's sites, rising
+    alleles     (T, N, 2) REF, ALT or MISSING of `tokens`
+    """
+
+    site_index: NDArray[np.int64]
+    alleles: NDArray[np.uint8]
+    report: MatchReport
+
+
+class TargetCollector:
+    """Takes the records of one file, in order, and keeps those that type a site of the panel."""
+
+    def __init__(
+        self,
+        source: str,
+        names: list[str],
+        sites: Sites,
+        policy: TargetPolicy,
+        *,
+        region: Region | None = None,
+        wanted: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """`source` and `names` (one a person) are named in errors.
+
+        region  records outside are passed over
+        wanted  (S,) False where a site shall not be typed, None for all
+        """
+        self.report = MatchReport()
+        self._source = source
+        self._names = names
+        self._sites = sites
+        self._calls = CallReader(source, names, policy, self.report)
+        self._region = region
+        self._wanted = wanted
+        self._finder = SiteFinder(sites)
+        self._contig = ""
+        self._is_outside = False
+        self._spans: dict[str, list[int]] = {}
+        self._taken = np.zeros(len(sites), dtype=np.int8)
+        self._outdone: set[int] = set()
+        self._first_of: dict[str, Record] = {}  # by reason, in the order of the file
+        self._records: list[Record] = []
+        self._matches: list[Match] = []
+        self._alleles: list[NDArray[np.uint8]] = []
+
+    def wants(self, record: Record) -> bool:
+        """True where the record's genotypes are needed; the others are listed here."""
+        if record.contig != self._contig:
+            self._enter(record)
+        if self._is_outside:
+            return False
+        position = record.position
+        if self._region is not None and not self._region.start <= position <= self._region.end:
+            return False
+        self.report.num_records += 1
+        span = self._spans.setdefault(record.contig, [position, position])
+        span[1] = position
+        if self._finder.at(record.contig, position) and matching.is_spelled_out(record):
+            return True
+        self.report.only_in_target.add(record)
+        return False
+
+    def add(self, block: RecordBlock) -> None:
+        """Take wanted records with their genotypes. InputError where one is no pair of alleles."""
+        rows: list[int] = []
+        matches: list[Match] = []
+        for row, record in enumerate(block.records):
+            found = self._finder.at(record.contig, record.position)
+            decision = matching.decide(record, found, self._sites)
+            if decision.reason:
+                self.report.drop(record, decision.reason)
+                self._first_of.setdefault(decision.reason, record)
+            for match in decision.matches:
+                if self._is_new(match, record):
+                    rows.append(row)
+                    matches.append(match)
+                    self._records.append(record)
+        if matches:
+            self._matches += matches
+            self._alleles.append(self._calls.read(block, np.array(rows), matches))
+
+    def finish(self, panel_frequency: NDArray[np.floating] | None = None) -> TypedAlleles:
+        """What was collected; InputError where the file does not fit the panel.
+
+        panel_frequency  (S,) ALT frequencies, against which A/T and C/G sites are compared
+        """
+        report = self.report
+        self._refuse_other_contigs()
+        self._refuse_other_build()
+        self._refuse_other_strand()
+        is_kept = self._without_unclear()
+        if not is_kept.any():
+            raise self._no_overlap()
+        self._calls.refuse_unphased()
+        kept = np.flatnonzero(is_kept)
+        site = np.array([match.site for match in self._matches], dtype=np.int64)
+        order = kept[np.argsort(site[kept], kind="stable")]
+        typed = TypedAlleles(site[order], self._joined(order), report)
+        self._matches = [self._matches[row] for row in order.tolist()]
+        self._records = [self._records[row] for row in order.tolist()]
+        self._count(typed, panel_frequency)
+        return typed
+
+    def _enter(self, record: Record) -> None:
+        """The first record of a contig."""
+        self._contig = record.contig
+        region = self._region
+        self._is_outside = region is not None and not find_contig(region.contig, [record.contig])
+        name = self._finder.contig(record.contig)
+        if name is not None and not self._is_outside:
+            self.report.contigs[record.contig] = name
+
+    def _is_new(self, match: Match, record: Record) -> bool:
+        """True where the record is to type the site: the first, or the first that is clear."""
+        rank = _UNCLEAR if match.is_unclear else _CLEAR
+        before = int(self._taken[match.site])
+        if before >= rank:
+            self.report.drop(record, matching.DUPLICATE)
+            return False
+        if self._wanted is not None and not self._wanted[match.site]:
+            self.report.passed_over += before == 0
+            self._taken[match.site] = rank
+            return False
+        if before == _UNCLEAR:
+            self._outdone.add(match.site)
+        self._taken[match.site] = rank
+        return True
+
+    def _refuse_other_contigs(self) -> None:
+        if self._spans and not self.report.contigs:
+            raise InputError(
+                f"{self._source} and the panel share no contig: the target has "
+                f"{_some(list(self._spans))}, the panel has {_some(list(self._sites.contigs))}. "
+                "Give a target of the panel's contigs, prepare a panel of the target's, or rename "
+                "them with: bcftools annotate --rename-chrs"
+            )
+
+    def _refuse_other_build(self) -> None:
+        foreign = self.report.dropped_counts[matching.OTHER_ALLELES]
+        here = foreign + self.report.strand_flipped + len(self._matches)
+        if here >= _ENOUGH and foreign > MOST_FOREIGN * here:
+            first = self._compared(self._first_of[matching.OTHER_ALLELES])
+            raise InputError(
+                f"{self._source}: {foreign:,} of {here:,} records at positions of the panel have "
+                f"other alleles than the panel; the first, {first}. The files are "
+                "of different genome builds or one is not normalised. Lift the target over to the "
+                "panel's build, or: bcftools norm -f REFERENCE.fasta"
+            )
+
+    def _refuse_other_strand(self) -> None:
+        flipped = self.report.strand_flipped
+        certain = flipped + sum(match.certainty == "certain" for match in self._matches)
+        if flipped > MOST_FLIPPED * certain:
+            reason = next(one for one in self._first_of if one in matching.OTHER_STRAND)
+            first = self._compared(self._first_of[reason])
+            raise InputError(
+                f"{self._source}: {flipped:,} of {certain:,} sites that can tell the strand have "
+                f"the alleles of the other one; the first, {first}. Put the file on "
+                f"the forward strand first: bcftools +fixref {self._source} -Oz -o forward.vcf.gz "
+                "-- -f REFERENCE.fasta -m flip"
+            )
+
+    def _without_unclear(self) -> NDArray[np.bool_]:
+        """True for the matches to keep; exchanges that nothing else in the file bears out go."""
+        certain = [match for match in self._matches if match.certainty == "certain"]
+        swapped = sum(match.is_swapped for match in certain)
+        flipped = self.report.strand_flipped
+        reasons = {
+            # One in twenty flipped would put a like share of these on the wrong strand.
+            "ambiguous strand": "" if swapped > 20 * flipped else matching.UNCLEAR_STRAND,
+            "indel": ""
+            if swapped and swapped >= LEAST_SWAPPED * len(certain)
+            else matching.UNCLEAR_INDEL,
+            "certain": "",
+        }
+        is_kept = np.ones(len(self._matches), dtype=np.bool_)
+        for row, match in enumerate(self._matches):
+            is_outdone = match.is_unclear and match.site in self._outdone
+            reason = matching.DUPLICATE if is_outdone else reasons[match.certainty]
+            if match.is_unclear and reason:
+                is_kept[row] = False
+                self.report.drop(self._records[row], reason)
+        contigs = {name: number for number, name in enumerate(self._spans)}
+        self.report.dropped.rows.sort(key=lambda row: (contigs[row[0].contig], row[0].position))
+        return is_kept
+
+    def _no_overlap(self) -> InputError:
+        """Why not one site is typed, as far as the records tell."""
+        report, sites = self.report, self._sites
+        if report.passed_over:
+            return InputError(
+                f"{self._source}: none of the sites that shall be typed is among its "
+                f"{report.passed_over:,} sites of the panel. Give another list of sites."
+            )
+        if report.dropped.total:
+            record, reason = report.dropped.rows[0]
+            return InputError(
+                f"{self._source}: {report.dropped.total:,} records lie at positions of the panel, "
+                f"but none can be used; the first, {self._compared(record)} ({reason}). Use the "
+                "panel's genome build and normalise alleles with: bcftools norm -f REFERENCE.fasta"
+            )
+        if not report.num_records:
+            return InputError(
+                f"{self._source} has no records in {self._region}. Give another file or region."
+            )
+        spans = ", ".join(
+            f"{name}:{span[0]}-{span[1]}"
+            for name, span in self._spans.items()
+            if name in report.contigs
+        )
+        return InputError(
+            f"{self._source}: none of {report.num_records:,} records lies at a position of the "
+            f"panel. The target spans {spans}; the panel has {len(sites):,} sites of "
+            f"{_extents(sites)}. Give a target of that region in the panel's genome build."
+        )
+
+    def _compared(self, record: Record) -> str:
+        """A record beside the panel's alleles at its position."""
+        found = self._finder.at(record.contig, record.position)
+        here = " and ".join(f"{self._sites.ref[i]}/{self._sites.alt[i]}" for i in found[:3])
+        alt = ",".join(record.alts) or "."
+        return f"{record.place()}, has {record.ref}/{alt} where the panel has {here}"
+
+    def _joined(self, order: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """(T, N, 2) the rows of all blocks in this order; each block is let go once copied."""
+        place = np.full(len(self._matches), -1, dtype=np.int64)
+        place[order] = np.arange(len(order))
+        alleles = np.empty((len(order), len(self._names), 2), dtype=np.uint8)
+        stop = len(self._matches)
+        while self._alleles:
+            block = self._alleles.pop()
+            here = place[stop - len(block) : stop]
+            stop -= len(block)
+            if (here >= 0).all():
+                alleles[here] = block
+            else:
+                alleles[here[here >= 0]] = block[here >= 0]
+        return alleles
+
+    def _count(self, typed: TypedAlleles, panel_frequency: NDArray[np.floating] | None) -> None:
+        """Complete the report with what is known at the end."""
+        report = self.report
+        is_suspicious = _is_suspicious(typed, self._matches, panel_frequency)
+        report.typed_sites = len(typed.site_index)
+        last: Record | None = None
+        for row, (record, match) in enumerate(zip(self._records, self._matches, strict=True)):
+            report.certain_sites += match.certainty == "certain"
+            report.ambiguous_sites += match.certainty == "ambiguous strand"
+            report.monomorphic += match.is_monomorphic
+            report.multiallelic += len(record.alts) > 1 and record is not last
+            last = record
+            if match.is_swapped:
+                report.swapped_sites += 1
+                report.noted.add(record, EXCHANGED)
+            if is_suspicious[row]:
+                report.suspicious_sites += 1
+                report.noted.add(record, SUSPICIOUS)
+
+
+def _is_suspicious(
+    typed: TypedAlleles, matches: list[Match], panel_frequency: NDArray[np.floating] | None
+) -> NDArray[np.bool_]:
+    """(T,) True for A/T and C/G sites whose frequency is far off and fits the other strand."""
+    is_suspicious = np.zeros(len(matches), dtype=np.bool_)
+    rows = np.array([row for row, m in enumerate(matches) if m.certainty == "ambiguous strand"])
+    if panel_frequency is None or len(rows) == 0:
+        return is_suspicious
+    alleles = typed.alleles[rows]
+    observed = tokens.is_observed(alleles).sum(axis=(1, 2))
+    frequency = (alleles == tokens.ALT).sum(axis=(1, 2)) / np.maximum(observed, 1)
+    expected = panel_frequency[typed.site_index[rows]]
+    distance = np.abs(frequency - expected)
+    is_suspicious[rows] = (
+        (observed >= MIN_OBSERVED)
+        & (distance >= MIN_DISTANCE)
+        & (np.abs(1.0 - frequency - expected) < distance / 2)
+    )
+    return is_suspicious
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+def _extents(sites: Sites) -> str:
+    """First and last position on each contig of the panel, on five at most."""
+    texts = []
+    for number in np.unique(sites.contig)[:5].tolist():
+        position = sites.position[sites.contig == number]
+        texts.append(f"{sites.contigs[number]}:{position[0]}-{position[-1]}")
+    return ", ".join(texts)

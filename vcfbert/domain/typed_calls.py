@@ -1,0 +1,155 @@
+"""Genotypes of a target's records as alleles at the sites they type.
+
+N people of the target; a block holds n consecutive records.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain import tokens
+from vcfbert.domain.match_report import MatchReport
+from vcfbert.domain.matching import Match, TargetPolicy
+from vcfbert.domain.records import MISSING_CALL, NO_CALL, RecordBlock
+from vcfbert.errors import InputError
+
+
+class CallReader:
+    """Reads the blocks of one file and counts what is missing or without phase in its report."""
+
+    def __init__(
+        self, source: str, names: list[str], policy: TargetPolicy, report: MatchReport
+    ) -> None:
+        """`source` and `names` (one a person) are named in errors."""
+        self._source = source
+        self._names = names
+        self._policy = policy
+        self._report = report
+        self._first_unphased = ""
+        self._is_unphased = np.zeros(len(names), dtype=np.bool_)
+
+    def read(
+        self, block: RecordBlock, rows: NDArray[np.int64], matches: list[Match]
+    ) -> NDArray[np.uint8]:
+        """Alleles in the panel's orientation. InputError where a genotype is no pair of alleles.
+
+        rows     (m,) the record of each match, never falling; a record may have several
+        returns  (m, N, 2) REF, ALT or MISSING of `tokens`
+        """
+        is_whole = np.array_equal(rows, np.arange(len(block.records)))
+        calls = block.calls if is_whole else block.calls[rows]
+        # Two passes find the few records that are more than 0 and 1 as written; phase is 0 or 1.
+        flat = calls.reshape(len(calls), -1)
+        lowest, highest = flat.min(axis=1), flat.max(axis=1)
+        self._refuse_ploidy(block, rows, calls, lowest)
+        self._refuse_numbers(block, rows, calls, highest)
+        numbers = np.array([(m.ref_number, m.alt_number) for m in matches], dtype=np.int16)
+        is_plain = (lowest >= 0) & (highest <= 1) & (numbers == (0, 1)).all(axis=1)
+        is_first = np.diff(rows, prepend=-1) > 0  # a record with two sites is counted once
+        self._report.genotypes += int(is_first.sum()) * len(self._names)
+        alleles = calls[:, :, :2].astype(np.uint8)
+        odd = np.flatnonzero(~is_plain)
+        if len(odd):
+            alleles[odd] = _renumbered(calls[odd], numbers[odd], [matches[row] for row in odd])
+            self._count_missing(calls[odd], alleles[odd], is_first[odd])
+        self._apply_policy(block, rows, calls, alleles, is_first)
+        return alleles
+
+    def refuse_unphased(self) -> None:
+        """InputError where heterozygotes without phase were read and the policy says so."""
+        if self._report.unphased and self._policy.unphased == "error":
+            raise InputError(
+                f"{self._source}: {self._report.unphased:,} heterozygous genotypes of "
+                f"{int(self._is_unphased.sum()):,} people are not phased, the first at "
+                f"{self._first_unphased}. Phase the file first (Beagle, SHAPEIT), or pass "
+                "--unphased missing to impute them, or --unphased as-written if their order in "
+                "the file is right."
+            )
+
+    def _count_missing(
+        self, calls: NDArray[np.int16], alleles: NDArray[np.uint8], is_counted: NDArray[np.bool_]
+    ) -> None:
+        is_lost = calls[is_counted, :, :2] == MISSING_CALL
+        is_other = (alleles[is_counted] == tokens.MISSING) & ~is_lost
+        is_lost_both = is_lost.all(axis=2)
+        self._report.missing += int(is_lost_both.sum())
+        self._report.half_missing += int((is_lost.any(axis=2) & ~is_lost_both).sum())
+        self._report.other_alleles += int(is_other.any(axis=2).sum())
+
+    def _apply_policy(
+        self,
+        block: RecordBlock,
+        rows: NDArray[np.int64],
+        calls: NDArray[np.int16],
+        alleles: NDArray[np.uint8],
+        is_first: NDArray[np.bool_],
+    ) -> None:
+        """Count heterozygotes without phase, and take alleles of unknown order away."""
+        first, second = calls[:, :, 0], calls[:, :, 1]
+        is_loose = (calls[:, :, 2] == 0) & (first != second)
+        if not is_loose.any():
+            return
+        is_unphased = is_loose & (first >= 0) & (second >= 0)
+        if is_unphased.any():
+            self._report.unphased += int(is_unphased[is_first].sum())
+            self._is_unphased |= is_unphased.any(axis=0)
+            if not self._first_unphased:
+                row, person = np.argwhere(is_unphased)[0].tolist()
+                self._first_unphased = self._place(block, rows[row], person)
+        if self._policy.unphased != "as-written":
+            alleles[is_loose] = tokens.MISSING  # also of ./1: on which haplotype it lies is unknown
+
+    def _refuse_ploidy(
+        self,
+        block: RecordBlock,
+        rows: NDArray[np.int64],
+        calls: NDArray[np.int16],
+        lowest: NDArray[np.int16],
+    ) -> None:
+        odd = np.flatnonzero(lowest <= NO_CALL)
+        if len(odd):
+            person = int(np.argmax((calls[odd[0], :, :2] == NO_CALL).any(axis=1)))
+            raise InputError(
+                f"{self._source}, {self._place(block, rows[odd[0]], person)}: the genotype is no "
+                "pair of alleles. Each person needs two at each site; make pairs of haploid "
+                f"genotypes with: bcftools +fixploidy {self._source} -Oz -o diploid.vcf.gz -- -f 2"
+            )
+
+    def _refuse_numbers(
+        self,
+        block: RecordBlock,
+        rows: NDArray[np.int64],
+        calls: NDArray[np.int16],
+        highest: NDArray[np.int16],
+    ) -> None:
+        num_alts = np.array([len(block.records[row].alts) for row in rows.tolist()])
+        for row in np.flatnonzero(highest > num_alts).tolist():  # all phased, where there is no ALT
+            most = calls[row, :, :2].max(axis=1)
+            person = int(np.argmax(most))
+            if most[person] > num_alts[row]:
+                raise InputError(
+                    f"{self._source}, {self._place(block, rows[row], person)}: the genotype names "
+                    f"allele {most[person]}, but the record has {num_alts[row]} ALT. Correct the "
+                    "record or leave it out: bcftools view -e."
+                )
+
+    def _place(self, block: RecordBlock, row: int, person: int) -> str:
+        return f"{block.records[row].place()}, sample {self._names[person]}"
+
+
+def _renumbered(
+    calls: NDArray[np.int16], numbers: NDArray[np.int16], matches: list[Match]
+) -> NDArray[np.uint8]:
+    """(n, N, 2) REF, ALT or MISSING by each record's own numbers.
+
+    numbers  (n, 2) of the panel's REF and ALT
+    """
+    pairs = calls[:, :, :2]
+    alleles = np.full(pairs.shape, tokens.MISSING, dtype=np.uint8)
+    alleles[pairs == numbers[:, :1, None]] = tokens.REF
+    alleles[pairs == numbers[:, 1:, None]] = tokens.ALT
+    for row, match in enumerate(matches):
+        if match.other_refs:
+            alleles[row][np.isin(pairs[row], match.other_refs)] = tokens.REF
+    return alleles
