@@ -6,7 +6,7 @@ n consecutive sites, N people.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,31 +15,20 @@ import numpy as np
 import pysam
 from numpy.typing import NDArray
 
-import vcfbert
+from vcfbert.domain import dosage
 from vcfbert.domain.dosage import Imputed
 from vcfbert.domain.sites import Sites
 from vcfbert.errors import InputError, StoreError
+from vcfbert.storage.bgzf import END_OF_FILE, BgzfWriter, Workers
+from vcfbert.storage.vcf_header import DECIMALS, FIELDS, HeaderFacts, Layout, header_text
 
-# At a site with one carrier among 250 people, an error of 1e-4 in everyone's probabilities moves
-# the quality score by 1 %; six decimals keep scores of the file equal to scores of the arrays.
-DECIMALS = 6
+CELLS_PER_PIECE = 1 << 15  # what one thread renders at a time: about half a megabyte of text
 
-_MODES = {".vcf.gz": "wz", ".bcf": "wb"}
-_GT = np.array(["0|0", "0|1", "1|0", "1|1"])
-_HEADER = """\
-##fileformat=VCFv4.2
-##FILTER=<ID=PASS,Description="All filters passed">
-##source=vcfbert {version}
-{contigs}\
-##INFO=<ID=AF,Number=A,Type=Float,Description="ALT frequency in this file, from dosages">
-##INFO=<ID=IMP,Number=0,Type=Flag,Description="Imputed">
-##INFO=<ID=TYPED,Number=0,Type=Flag,Description="Typed: the genotypes are as given">
-##FORMAT=<ID=GT,Number=1,Type=String,Description="Best-guess phased genotype">
-##FORMAT=<ID=DS,Number=A,Type=Float,Description="Expected ALT copies, 0 to 2">
-##FORMAT=<ID=HDS,Number=2,Type=Float,Description="Probability of ALT on each haplotype">
-##FORMAT=<ID=GP,Number=G,Type=Float,Description="Probabilities of 0, 1 and 2 ALT copies">
-#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\t{names}
-"""
+_INDEX_SUFFIXES = {".vcf.gz": ".tbi", ".bcf": ".csi"}
+_TOLERANCE = 1e-3  # rounding that a probability may be off by; the writer rounds it back
+
+Sink = Callable[[bytes], None]
+"""Takes the text of a VCF: the whole header first, then whole lines."""
 
 
 def check_path(path: Path, *, overwrite: bool = False) -> None:
@@ -51,34 +40,41 @@ def check_path(path: Path, *, overwrite: bool = False) -> None:
 
 @contextmanager
 def create_predictions(
-    path: Path, sites: Sites, names: Sequence[str], *, overwrite: bool = False
+    path: Path,
+    sites: Sites,
+    names: Sequence[str],
+    *,
+    header: HeaderFacts | None = None,
+    fields: Sequence[str] = FIELDS,
+    decimals: int = DECIMALS,
+    threads: int = 2,
+    overwrite: bool = False,
 ) -> Iterator[PredictionWriter]:
     """Yield a writer whose file and index appear at `path` only if the block completes.
 
-    path   ends in .vcf.gz (indexed as .tbi) or .bcf (indexed as .csi)
-    names  of the N people
+    path      ends in .vcf.gz (indexed as .tbi) or .bcf (indexed as .csi)
+    names     of the N people
+    fields    one or more of FIELDS
+    decimals  digits behind the point; trailing zeros are left out
+    threads   that render and compress; the file is the same for any number
 
-    Raises InputError for another ending and StoreError where a file stands there.
+    Raises InputError for another ending, ConfigError for other fields or decimals, and StoreError
+    where a file stands there or cannot be written.
     """
     check_path(path, overwrite=overwrite)
+    layout = Layout.of(fields, decimals)
     suffix = _suffix(path)
-    index_suffix = ".tbi" if suffix == ".vcf.gz" else ".csi"
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    index, partial_index = (Path(f"{file}{index_suffix}") for file in (path, partial))
+    index, partial_index = (Path(f"{file}{_INDEX_SUFFIXES[suffix]}") for file in (path, partial))
+    open_sink = _vcf_sink if suffix == ".vcf.gz" else _bcf_sink
     _claim(partial, path)
     try:
-        writer = PredictionWriter(partial, _MODES[suffix], sites, names)
-        try:
+        with Workers(threads) as workers, open_sink(partial, workers) as sink:
+            facts = header or HeaderFacts()
+            writer = PredictionWriter(sink, workers, sites, names, facts, layout)
             yield writer
-        finally:
-            writer.close()
-        pysam.tabix_index(
-            str(partial),
-            preset="vcf",  # a BCF tells itself apart
-            csi=index_suffix == ".csi",
-            index=str(partial_index),
-            force=True,
-        )
+            writer.finish()
+        _index(partial, partial_index)
         index.unlink(missing_ok=True)  # never an old index beside a new file
         partial.replace(path)
         partial_index.replace(index)
@@ -92,50 +88,219 @@ def create_predictions(
 class PredictionWriter:
     """An open file; `create_predictions` is the way in."""
 
-    def __init__(self, path: Path, mode: str, sites: Sites, names: Sequence[str]) -> None:
-        """Write the header."""
-        header = _HEADER.format(
-            version=vcfbert.__version__,
-            contigs="".join(f"##contig=<ID={contig}>\n" for contig in sites.contigs),
-            names="\t".join(names),
-        )
-        self._sites = sites
-        self._writer = cyvcf2.Writer.from_string(str(path), header, mode=mode)
+    def __init__(
+        self,
+        sink: Sink,
+        workers: Workers,
+        sites: Sites,
+        names: Sequence[str],
+        facts: HeaderFacts,
+        layout: Layout,
+    ) -> None:
+        """Nothing is written yet: which INFO keys there are is known at the first `write`."""
+        from vcfbert.storage import vcf_render  # numba, which only those who write wait for
 
-    def write(self, first: int, imputed: Imputed, is_imputed: NDArray[np.bool_]) -> None:
+        self._render = vcf_render.render
+        self._sink = sink
+        self._workers = workers
+        self._sites = sites
+        self._names = names
+        self._facts = facts
+        self._layout = layout
+        self._quality_keys: tuple[str, ...] | None = None
+
+    def write(
+        self,
+        first: int,
+        imputed: Imputed,
+        is_imputed: NDArray[np.bool_],
+        *,
+        dr2: NDArray[np.floating] | None = None,
+        er2: NDArray[np.floating] | None = None,
+    ) -> None:
         """Write n sites of the panel from site `first` on; calls come in site order.
 
         imputed     arrays over (n, N)
         is_imputed  (n,) True where the site was hidden, False where it was typed
+        dr2         (n,) estimated r2; NaN is left out; given in all calls or in none
+        er2         (n,) the same for r2 with the given genotypes, NaN where there are none
+
+        Raises StoreError where a number is no probability.
         """
-        genotypes = _GT[2 * imputed.calls[..., 0] + imputed.calls[..., 1]]
-        dosage, haplotypes, probabilities = (
-            np.round(values, DECIMALS).astype(np.float32)
-            for values in (imputed.dosage, imputed.alt_probability, imputed.genotype_probability)
-        )
-        frequency = imputed.dosage.mean(axis=1, dtype=np.float64) / 2
-        for row in range(len(is_imputed)):
-            flag = "IMP" if is_imputed[row] else "TYPED"
-            record = self._writer.variant_from_string(
-                f"{self._place(first + row)}\t.\tPASS\tAF={frequency[row]:.6g};{flag}\tGT\t"
-                + "\t".join(genotypes[row].tolist())
-            )
-            record.set_format("DS", dosage[row, :, None])
-            record.set_format("HDS", haplotypes[row])
-            record.set_format("GP", probabilities[row])
-            self._writer.write_record(record)
+        quality = _given(dr2, er2)
+        self._write(first, lambda rows: _part(imputed, rows), is_imputed, quality)
 
-    def close(self) -> None:
-        """Flush what is left."""
-        self._writer.close()
+    def write_haplotypes(
+        self,
+        first: int,
+        alt_probability: NDArray[np.float32],
+        is_imputed: NDArray[np.bool_],
+        *,
+        dr2: NDArray[np.floating] | None = None,
+        er2: NDArray[np.floating] | None = None,
+    ) -> None:
+        """Write what `write` does for `dosage.from_haplotypes`, which then runs in the threads.
 
-    def _place(self, site: int) -> str:
-        """CHROM to ALT of a record."""
-        sites = self._sites
-        contig, position = sites.contigs[sites.contig[site]], sites.position[site]
-        return (
-            f"{contig}\t{position}\t{sites.identifier[site]}\t{sites.ref[site]}\t{sites.alt[site]}"
+        alt_probability  (n, N, 2)
+        """
+        quality = _given(dr2, er2)
+        self._write(
+            first, lambda rows: dosage.from_haplotypes(alt_probability[rows]), is_imputed, quality
         )
+
+    def finish(self) -> None:
+        """Write the header of a file that has no record."""
+        self._begin(())
+
+    def _write(
+        self,
+        first: int,
+        part: Callable[[slice], Imputed],
+        is_imputed: NDArray[np.bool_],
+        quality: Mapping[str, NDArray[np.floating]],
+    ) -> None:
+        """Render pieces in the threads and pass them on in order."""
+        self._begin(tuple(quality))
+        assert self._quality_keys == tuple(quality), "dr2 and er2 are given in all calls or in none"
+
+        def text(rows: slice) -> bytes:
+            imputed = part(rows)
+            self._check(first + rows.start, imputed)
+            info = _info(imputed, is_imputed[rows], {key: v[rows] for key, v in quality.items()})
+            return self._render(self._heads(first + rows.start, info), imputed, self._layout)
+
+        step = max(1, CELLS_PER_PIECE // max(1, len(self._names)))
+        pieces = (slice(row, row + step) for row in range(0, len(is_imputed), step))
+        for lines in self._workers.in_order(text, pieces):
+            self._sink(lines)
+
+    def _begin(self, quality_keys: tuple[str, ...]) -> None:
+        if self._quality_keys is not None:
+            return
+        self._quality_keys = quality_keys
+        header = header_text(
+            self._facts,
+            self._sites.contigs,
+            self._names,
+            info=("AF", *quality_keys, "IMP", "TYPED"),
+            fields=self._layout.fields,
+        )
+        self._sink(header.encode())
+
+    def _heads(self, first: int, info: Sequence[str]) -> list[bytes]:
+        """The lines from site `first` on, up to the first cell."""
+        sites, rows = self._sites, slice(first, first + len(info))
+        format_ = ":".join(self._layout.fields)
+        columns = zip(
+            sites.contig[rows].tolist(),
+            sites.position[rows].tolist(),
+            sites.identifier[rows],
+            sites.ref[rows],
+            sites.alt[rows],
+            info,
+            strict=True,
+        )
+        return [
+            f"{sites.contigs[contig]}\t{position}\t{name}\t{ref}\t{alt}\t.\tPASS\t{about}"
+            f"\t{format_}\t".encode()
+            for contig, position, name, ref, alt, about in columns
+        ]
+
+    def _check(self, first: int, imputed: Imputed) -> None:
+        assert imputed.calls.size == 0 or imputed.calls.max() <= 1, "the kernel counts on it"
+        if (
+            _is_within(imputed.alt_probability, 1)
+            and _is_within(imputed.genotype_probability, 1)
+            and _is_within(imputed.dosage, 2)
+        ):
+            return
+        contig, position = (
+            self._sites.contigs[self._sites.contig[first]],
+            self._sites.position[first],
+        )
+        raise StoreError(
+            f"The predictions from {contig}:{position} on are not probabilities between 0 and 1. "
+            "The network's weights may have diverged: train again with a smaller "
+            "training.learning_rate."
+        )
+
+
+def _is_within(values: NDArray[np.float32], top: float) -> bool:
+    """True where all are 0 to `top`, but for rounding; NaN is not."""
+    return values.size == 0 or bool(
+        values.min() >= -_TOLERANCE and values.max() <= top + _TOLERANCE
+    )
+
+
+def _given(
+    dr2: NDArray[np.floating] | None, er2: NDArray[np.floating] | None
+) -> dict[str, NDArray[np.floating]]:
+    return {key: values for key, values in (("DR2", dr2), ("ER2", er2)) if values is not None}
+
+
+def _part(imputed: Imputed, rows: slice) -> Imputed:
+    return Imputed(
+        alt_probability=imputed.alt_probability[rows],
+        calls=imputed.calls[rows],
+        dosage=imputed.dosage[rows],
+        genotype_probability=imputed.genotype_probability[rows],
+    )
+
+
+def _info(
+    imputed: Imputed, is_imputed: NDArray[np.bool_], quality: Mapping[str, NDArray[np.floating]]
+) -> list[str]:
+    """The INFO column."""
+    frequency = imputed.dosage.mean(axis=1, dtype=np.float64) / 2
+    info = [f"AF={value:.6g}" for value in frequency.tolist()]
+    for key, values in quality.items():
+        for row in np.flatnonzero(~np.isnan(values)).tolist():
+            info[row] += f";{key}={values[row]:.4g}"
+    flags = zip(info, is_imputed.tolist(), strict=True)
+    return [f"{about};{'IMP' if hidden else 'TYPED'}" for about, hidden in flags]
+
+
+@contextmanager
+def _vcf_sink(path: Path, workers: Workers) -> Iterator[Sink]:
+    with path.open("wb") as file:
+        writer = BgzfWriter(file, workers)
+        yield writer.write
+        writer.close()
+
+
+@contextmanager
+def _bcf_sink(path: Path, workers: Workers) -> Iterator[Sink]:
+    """Let htslib parse the text, which takes one thread whatever the pool."""
+    file: cyvcf2.Writer | None = None
+
+    def write(text: bytes) -> None:
+        nonlocal file
+        if file is None:
+            file = cyvcf2.Writer.from_string(str(path), text.decode(), mode="wb")
+            return
+        for line in text.decode().split("\n")[:-1]:
+            if file.write_record(file.variant_from_string(line)) != 0:
+                raise OSError("htslib could not write all of it")
+
+    try:
+        yield write
+    finally:
+        if file is not None:
+            file.close()
+    with path.open("rb") as written:  # closing tells nothing of a full disk
+        written.seek(-min(len(END_OF_FILE), path.stat().st_size), os.SEEK_END)
+        if written.read() != END_OF_FILE:
+            raise OSError("htslib could not write all of it")
+
+
+def _index(path: Path, index: Path) -> None:
+    pysam.tabix_index(
+        str(path),
+        preset="vcf",  # a BCF tells itself apart
+        csi=index.suffix == ".csi",
+        index=str(index),
+        force=True,
+    )
 
 
 def _claim(partial: Path, path: Path) -> None:
@@ -148,7 +313,7 @@ def _claim(partial: Path, path: Path) -> None:
 
 
 def _suffix(path: Path) -> str:
-    suffix = next((suffix for suffix in _MODES if path.name.endswith(suffix)), None)
+    suffix = next((suffix for suffix in _INDEX_SUFFIXES if path.name.endswith(suffix)), None)
     if suffix is None:
         raise InputError(
             f"Predictions cannot be written to {path}: its name must end in .vcf.gz or .bcf."
