@@ -89,6 +89,13 @@ bench name="" *args: setup
     shift
     {{quote(python)}} benchmarks/{{quote(name)}}.py "$@"
 
+# Accuracy, time and memory beside Beagle and Minimac4, which it installs where it can
+peers folder="peers-work" *args: setup
+    #!/usr/bin/env bash
+    set -euo pipefail
+    shift
+    {{quote(python)}} benchmarks/peers.py {{quote(folder)}} "$@"
+
 # Write the generated pages in docs/ again
 docs: setup
     {{quote(python)}} docs/generate.py
@@ -116,6 +123,10 @@ refresh *args: setup
 # Score a run on people it has not seen
 eval *args: setup
     {{quote(vcfbert)}} eval "$@"
+
+# Impute people of a VCF
+impute *args: setup
+    {{quote(vcfbert)}} impute "$@"
 
 # Show shapes, parameters, memory and disk of a system
 audit-dims *args: setup

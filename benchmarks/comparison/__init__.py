@@ -1,0 +1,1 @@
+"""What the benchmarks of imputation share: tasks, tools, whole processes, scores, tables."""

@@ -1,0 +1,50 @@
+"""How seconds grow with the number of people: what one more of them costs a tool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from . import tables
+from .report import Row
+
+
+def with_slopes(rows: Sequence[Row]) -> list[Row]:
+    """The rows of one panel with the column "seconds an added person".
+
+    It is the slope between this row and the one of the same tool with the next fewer people; None
+    where there is none.
+    """
+    found = []
+    for row in rows:
+        fewer = [
+            other
+            for other in rows
+            if other["tool"] == row["tool"] and other["people"] < row["people"]
+        ]
+        last = max(fewer, key=lambda other: int(other["people"]), default=None)
+        found.append(row | {"seconds an added person": _slope(last, row)})
+    return found
+
+
+def _slope(fewer: Row | None, more: Row) -> float | None:
+    if fewer is None:
+        return None
+    added = more["people"] - fewer["people"]
+    return float((more["seconds"] - fewer["seconds"]) / added)
+
+
+def text(title: str, rows: Sequence[Row]) -> str:
+    """A line for each tool and number of people."""
+    lines = [
+        (
+            str(row["tool"]),
+            str(row["people"]),
+            f"{row['seconds']:.2f}",
+            f"{row['processor seconds']:.2f}",
+            f"{row['peak MB']:.0f}",
+            tables.number(row["seconds an added person"]),
+        )
+        for row in rows
+    ]
+    header = (title, "people", "seconds", "processor s", "peak MB", "s an added person")
+    return tables.text_table(header, lines)

@@ -1,0 +1,136 @@
+"""Seconds and memory of `vcfbert impute` and its peers as the reference panel grows.
+
+    python benchmarks/panel_growth.py FOLDER [--haplotypes 500 1000 2000 4508] [--simulated 50000]
+
+The panels are seeded subsets of the task `array` of benchmarks/peers.py, without the sites at which
+they do not vary; each smaller panel is part of the larger ones. --simulated adds a panel of
+that many simulated haplotypes over --length bases with as many typed sites a Mb as `array` has.
+Each is imputed for 50 and for 250 people; the slope is what an added person costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+from comparison import figures, growth, options, report, tables, tasks, tools
+from comparison.report import Row
+from comparison.tasks import Task
+from comparison.tools import Programs
+
+PEOPLE = (50, 250)
+TYPED_PER_MB = 395  # the OmniExpress array on chr20
+VARYING = ("-c", "1:minor", "-m2", "-M2")
+
+
+def main() -> None:
+    parser = options.parser(__doc__)
+    parser.add_argument("--haplotypes", type=int, nargs="*", default=(500, 1000, 2000, 4508))
+    parser.add_argument("--simulated", type=int, default=0, help="haplotypes; 0 to skip")
+    parser.add_argument("--length", type=int, default=1_000_000, help="bases to simulate")
+    arguments = parser.parse_args()
+    programs = options.programs(arguments)
+    folder = arguments.folder.absolute()
+    whole = tasks.make(folder, arguments.shared, ("array",))[0]
+    print(options.machine(arguments))
+    rows: list[Row] = []
+    for count in sorted(arguments.haplotypes):
+        task = subset(whole, folder / f"panel{count}", count, arguments.seed)
+        rows += measure_panel(task, programs, arguments, is_first=not rows)
+    if rows:
+        draw(arguments.results / "panel_growth.png", rows)
+    if arguments.simulated:
+        task = simulated(folder / f"simulated{arguments.simulated}", programs, arguments)
+        rows += measure_panel(task, programs, arguments, is_first=not rows)
+    tables.write_csv(arguments.results / "panel_growth.csv", rows)
+    print(f"\nTable and figure are in {arguments.results}")
+
+
+def subset(whole: Task, folder: Path, count: int, seed: int) -> Task:
+    """A task with `count` haplotypes of the panel and the whole target."""
+    chosen = tasks.draw(tasks.people_of(whole.reference), count // 2, seed)
+    tasks.cut(whole.reference, folder / "ref.vcf.gz", chosen, filters=VARYING)
+    for name in ("target.vcf.gz", "target.vcf.gz.tbi", "beagle.map", "samples.tsv"):
+        shutil.copy(whole.folder / name, folder / name)
+    shutil.rmtree(folder / "work", ignore_errors=True)  # it held the panel of another run
+    return tasks.task_in(folder)
+
+
+def simulated(folder: Path, programs: Programs, arguments: argparse.Namespace) -> Task:
+    """A task cut out of a simulated panel of people who are references or targets."""
+    source, people = folder / "simulated", arguments.simulated // 2 + max(PEOPLE)
+    words = ("--people", people, "--length", arguments.length, "--seed", arguments.seed)
+    simulate = [programs.vcfbert, "simulate", source, *words, "--force"]
+    subprocess.run(list(map(str, simulate)), check=True, stdout=subprocess.DEVNULL)
+    names = tasks.people_of(source / "panel.vcf.gz")
+    targets = tasks.draw(names, max(PEOPLE), arguments.seed)
+    others = sorted(set(names) - set(targets))
+    tasks.cut(source / "panel.vcf.gz", folder / "ref.vcf.gz", others, filters=VARYING)
+    typed = (source / "typed.tsv").read_text(encoding="utf-8").splitlines()
+    wanted = round(TYPED_PER_MB * arguments.length / 1e6)
+    listed = folder / "typed.tsv"
+    listed.write_text("\n".join(tasks.draw(typed, wanted, arguments.seed)) + "\n", encoding="utf-8")
+    sites = ("-T", str(listed), "-m2", "-M2")
+    tasks.cut(source / "panel.vcf.gz", folder / "target.vcf.gz", targets, filters=sites)
+    shutil.copy(source / "genetic.map", folder / "beagle.map")
+    shutil.copy(source / "samples.tsv", folder / "samples.tsv")
+    shutil.rmtree(folder / "work", ignore_errors=True)
+    return tasks.task_in(folder)
+
+
+def measure_panel(
+    task: Task, programs: Programs, arguments: argparse.Namespace, *, is_first: bool
+) -> list[Row]:
+    """A row for each tool and number of people; printed, too."""
+    wanted = options.chosen(arguments, programs, task)
+    prepared = tools.prepare(task, programs, wanted)
+    if is_first:
+        tools.first_run(task, wanted, arguments.threads)
+    haplotypes = 2 * len(tasks.people_of(task.reference))
+    sites = tasks.num_records(task.reference)
+    names = tasks.people_of(task.target)
+    rows = []
+    for count in PEOPLE:
+        folder = task.folder / f"people{count}"
+        target = tasks.cut(task.target, folder / "target.vcf.gz", names[:count])
+        times = tools.time_all(
+            task,
+            wanted,
+            target=target,
+            folder=folder,
+            threads=arguments.threads,
+            repeats=arguments.repeats,
+        )
+        for name, measured in times.items():
+            row: Row = {"panel": task.name, "haplotypes": haplotypes, "sites": sites}
+            rows.append(row | {"tool": name, "people": count} | report.time_cells(measured))
+    rows = growth.with_slopes(rows)
+    print(f"\n{growth.text(f'{haplotypes:,} haplotypes, {sites:,} sites', rows)}")
+    for name, measured in prepared.items():
+        print(f"once: {name} {measured.seconds:.2f} s, {measured.megabytes:.0f} MB", flush=True)
+    return rows
+
+
+def draw(path: Path, rows: list[Row]) -> None:
+    """Seconds and megabytes against the haplotypes of real panels, for most people."""
+    rows = [row for row in rows if row["people"] == max(PEOPLE)]
+    panels = {}
+    for quantity in ("seconds", "peak MB", "seconds an added person"):
+        panels[quantity] = {
+            name: _line([row for row in rows if row["tool"] == name], quantity)
+            for name in dict.fromkeys(row["tool"] for row in rows)
+        }
+    ticks = sorted({row["haplotypes"] for row in rows})
+    figures.draw_lines(path, panels, x="reference haplotypes", y=list(panels), ticks=ticks)
+
+
+def _line(rows: list[Row], quantity: str) -> figures.Line:
+    along = np.array([row["haplotypes"] for row in rows], dtype=np.float64)
+    return along, np.array([row[quantity] for row in rows], dtype=np.float64)
+
+
+if __name__ == "__main__":
+    main()
