@@ -13,13 +13,15 @@ ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
     "cli": {"cli", "pipelines", "storage.workspace", "presets", "config", "errors", "progress"},
     "pipelines": {
-        "pipelines", "training", "model", "retrieval", "storage", "domain",
+        "pipelines", "training", "model", "copying", "retrieval", "storage", "domain",
         "presets", "config", "errors", "progress",
     },
     "training": {
-        "training", "model", "retrieval", "storage", "domain", "config", "errors", "progress",
+        "training", "model", "copying", "retrieval", "storage", "domain", "config", "errors",
+        "progress",
     },
     "model": {"model", "domain", "config", "errors"},
+    "copying": {"copying", "domain", "config", "errors"},
     "retrieval": {"retrieval", "domain", "config", "errors"},
     "storage": {"storage", "domain", "config", "errors"},
     "domain": {"domain", "config", "errors"},
@@ -34,10 +36,15 @@ HOMES = {
     "pysam": {"vcfbert/storage/vcf"},
     "zarr": {"vcfbert/storage/"},  # the calls are in stores.py; its neighbours name its types
     "faiss": {"vcfbert/retrieval/"},
-    "torch": {"vcfbert/model/", "vcfbert/training/"},
+    "torch": {"vcfbert/model/", "vcfbert/training/", "vcfbert/copying/torch_"},
     "safetensors": {"vcfbert/training/"},
+    "numba": {"vcfbert/copying/", "vcfbert/storage/vcf_render"},
+    "deflate": {"vcfbert/storage/bgzf"},
     "tensorboard": {"vcfbert/training/"},
-    "msprime": {"vcfbert/pipelines/simulate"},
+    "msprime": {
+        "vcfbert/pipelines/simulate", "vcfbert/pipelines/varied", "vcfbert/pipelines/demographies",
+        "vcfbert/pipelines/landscapes",
+    },
     "typer": {"cli/"},
     "rich": {"cli/"},
     "click": set(),

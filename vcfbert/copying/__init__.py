@@ -1,0 +1,1 @@
+"""Li-Stephens copying over retrieved haplotypes."""

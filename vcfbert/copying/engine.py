@@ -1,0 +1,248 @@
+"""All people of a target over one chunk: heads, inputs and network, one person a thread.
+
+S sites of the chunk, T typed sites, R reference haplotypes, N people, G groups of references.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from vcfbert.copying import inputs, mosaic
+from vcfbert.copying.heads import Heads
+from vcfbert.copying.inputs import HEADS, NUM_INPUTS
+from vcfbert.copying.intrinsics import trailing_zeros
+from vcfbert.copying.mosaic import Chunk
+from vcfbert.copying.network import FIRST_GATES, Network
+
+LOW = 1e-3
+"""A site where every head is nearer than this to the same allele is decided: the heads' mean
+stands. Four in five are, and the rest of the work is for the others."""
+
+_PRIOR_HAPLOTYPES = 5.0  # weight of the whole panel in a group's frequencies
+_F = np.float32
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A chunk, ready for queries.
+
+    group_frequency  (S, G) ALT frequency in each group, shrunk towards the panel's
+    """
+
+    chunk: Chunk
+    group_frequency: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class OpenSites:
+    """The undecided sites of one haplotype.
+
+    rows   (n, F) inputs of the network
+    sites  (n,) chunk indexes
+    """
+
+    rows: NDArray[np.float32]
+    sites: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Haplotype:
+    """What the heads say of one haplotype.
+
+    probabilities  (S, A) of ALT
+    left_out       (T,) probability of ALT at each typed site had it not been typed
+    """
+
+    probabilities: NDArray[np.float32]
+    left_out: NDArray[np.float32]
+    open: OpenSites
+
+
+@dataclass(frozen=True)
+class ImputedChunk:
+    """alt (S, N, 2) and left_out (T, N, 2) probabilities of ALT; shares of haplotypes and sites.
+
+    open_share    share that was not decided by the heads
+    out_of_range  share of the open ones with an input beyond what training saw
+    """
+
+    alt: NDArray[np.float32]
+    left_out: NDArray[np.float32]
+    open_share: float
+    out_of_range: float
+
+
+def prepare(
+    bits: NDArray[np.uint64],
+    typed: NDArray[np.int64],
+    cm: NDArray[np.floating],
+    group: NDArray[np.int64],
+    heads: Heads,
+    typed_bits: NDArray[np.uint64] | None = None,
+) -> Prepared:
+    """What all queries of a chunk share.
+
+    bits   (R, ceil(S / 64)) alleles, the first site in the lowest bit
+    typed  (T,) indexes of typed sites among the S, rising, at least one
+    cm     (S,) never falling
+    group  (R,) number of each reference's population, from 0
+    """
+    num_groups = int(group.max()) + 1
+    counts = np.zeros((len(cm), num_groups), np.int32)
+    _count(bits, group, counts)
+    sizes = np.bincount(group, minlength=num_groups)
+    frequency = counts.sum(axis=1) / len(bits)
+    by_group = (counts + _PRIOR_HAPLOTYPES * frequency[:, None]) / (sizes + _PRIOR_HAPLOTYPES)
+    inside = np.clip(frequency, 1e-7, 1 - 1e-7)
+    chunk = Chunk(
+        bits=bits,
+        typed_bits=take_bits(bits, typed) if typed_bits is None else typed_bits,
+        typed=typed.astype(np.int64),
+        cm=(cm - cm[0]).astype(np.float32),
+        frequency=np.log(inside / (1 - inside)).astype(np.float32),
+        minor=np.log(np.minimum(inside, 1 - inside) + 1e-5).astype(np.float32),
+        group=group.astype(np.int64),
+        rates=heads.rates,
+        errors=heads.errors,
+    )
+    return Prepared(chunk, by_group.astype(np.float32))
+
+
+def take_bits(bits: NDArray[np.uint64], sites: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """The bits of some sites, packed anew.
+
+    bits     (R, ceil(S / 64))
+    sites    (T,)
+    returns  (R, ceil(T / 64))
+    """
+    taken = np.zeros((len(bits), -(-len(sites) // 64)), np.uint64)
+    _take(bits, sites, taken)
+    return taken
+
+
+def open_sites(
+    prepared: Prepared,
+    query: NDArray[np.uint8],
+    candidates: Sequence[NDArray[np.int64]],
+    *,
+    low: float = LOW,
+) -> tuple[Haplotype, Haplotype]:
+    """Run the heads over both haplotypes of a person.
+
+    query       (2, T) 0 REF, 1 ALT, more where nothing was observed
+    candidates  rows of the references for either haplotype
+    """
+    chunk, by_group = prepared.chunk, prepared.group_frequency
+    num_sites, num_typed = len(chunk.cm), len(chunk.typed)
+    found = []
+    for alleles, rows_of in zip(query, candidates, strict=True):
+        probabilities = np.empty((num_sites, HEADS), np.float32)
+        rows = np.empty((num_sites, NUM_INPUTS), np.float32)
+        sites = np.empty(num_sites, np.int64)
+        places = np.empty(num_sites, np.float32)
+        shares = np.zeros((num_typed, by_group.shape[1]), np.float32)
+        left_out = np.empty(num_typed, np.float32)
+        count = mosaic.impute_haplotype(
+            chunk, alleles, rows_of, _F(low), probabilities, rows, sites, places, shares, left_out
+        )
+        found.append((probabilities, left_out, rows[:count], sites[:count], places[:count], shares))
+    around = _around(chunk, found[0][-1] + found[1][-1])
+    haplotypes = []
+    for number, (probabilities, left_out, rows, sites, places, shares) in enumerate(found):
+        sibling = found[1 - number][0]
+        inputs.complete(rows, sites, places, shares, around, by_group, sibling)
+        haplotypes.append(Haplotype(probabilities, left_out, OpenSites(rows, sites)))
+    return haplotypes[0], haplotypes[1]
+
+
+def impute_people(
+    prepared: Prepared,
+    network: Network,
+    queries: NDArray[np.uint8],
+    candidates: Sequence[NDArray[np.int64]],
+    *,
+    threads: int = 2,
+) -> ImputedChunk:
+    """Impute everyone; the numbers do not depend on `threads`.
+
+    queries     (N, 2, T) 0 REF, 1 ALT, more where nothing was observed
+    candidates  2 N arrays, rows of the references
+    """
+    num_sites, num_people = len(prepared.chunk.cm), len(queries)
+    alt = np.empty((num_people, 2, num_sites), np.float32)
+    left_out = np.empty((num_people, 2, len(prepared.chunk.typed)), np.float32)
+    num_open = np.zeros(num_people, np.int64)
+    strangers = np.zeros(num_people, np.int64)
+
+    def impute(person: int) -> None:
+        pair = open_sites(prepared, queries[person], candidates[2 * person : 2 * person + 2])
+        for side, haplotype in enumerate(pair):
+            target = alt[person, side]
+            _mix_heads(haplotype.probabilities, target)
+            values, outside = network.probabilities(haplotype.open.rows)
+            target[haplotype.open.sites] = values
+            left_out[person, side] = haplotype.left_out
+            num_open[person] += len(values)
+            strangers[person] += outside
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        for _ in pool.map(impute, range(num_people)):
+            pass
+    total = int(num_open.sum())
+    return ImputedChunk(
+        alt=alt.transpose(2, 0, 1),
+        left_out=left_out.transpose(2, 0, 1),
+        open_share=total / max(2 * num_people * num_sites, 1),
+        out_of_range=int(strangers.sum()) / max(total, 1),
+    )
+
+
+def _around(chunk: Chunk, shares: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weight of each group over the chunk, each typed site counting for the cM around it.
+
+    shares  (T, G)
+    """
+    place = chunk.cm[chunk.typed].astype(np.float64)
+    width = np.gradient(place) if len(place) > 1 else np.ones(1)
+    total = (shares * (np.maximum(width, 0.0) + 1e-9)[:, None]).sum(axis=0)
+    return (total / total.sum()).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _mix_heads(probabilities, out):
+    """The heads' mean before training; exact where all of them are certain."""
+    weights = np.exp(np.array(FIRST_GATES))
+    weights /= weights.sum()
+    for site in range(out.size):
+        first = probabilities[site, 0]
+        total = 0.0
+        for head in range(HEADS):
+            total += weights[head] * (probabilities[site, head] - first)
+        out[site] = first + total
+
+
+@njit(cache=True, nogil=True)
+def _count(bits, group, counts):
+    """ALT copies at each site in each group."""
+    for row in range(bits.shape[0]):
+        number = group[row]
+        for word in range(bits.shape[1]):
+            value = bits[row, word]
+            while value:
+                counts[64 * word + trailing_zeros(value), number] += 1
+                value &= value - np.uint64(1)
+
+
+@njit(cache=True, nogil=True)
+def _take(bits, sites, taken):
+    for row in range(bits.shape[0]):
+        for place in range(sites.size):
+            site = sites[place]
+            bit = (bits[row, site >> 6] >> np.uint64(site & 63)) & np.uint64(1)
+            taken[row, place >> 6] |= bit << np.uint64(place & 63)

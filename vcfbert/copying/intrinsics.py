@@ -1,0 +1,26 @@
+"""Machine instructions that numba has no name for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import njit
+from numba.core import types
+from numba.extending import intrinsic
+
+
+@intrinsic
+def _trailing_zeros(_context: Any, _word: Any) -> Any:
+    """Number of zeros below the lowest set bit of a uint64 that is not 0."""
+
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), codegen
+
+
+@njit(cache=True, nogil=True)
+def trailing_zeros(word):
+    """Number of zeros below the lowest set bit of a uint64 that is not 0."""
+    return _trailing_zeros(word)

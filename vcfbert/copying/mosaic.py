@@ -1,0 +1,436 @@
+"""One haplotype as a mosaic of candidates: probabilities of every site, inputs of the open.
+
+S sites of the chunk, T typed sites, R reference haplotypes, K candidates, A heads, G groups of
+references, F inputs (`inputs.NAMES`).
+
+A chunk is gone through once from left to right, keeping the forward weights at every 64th typed
+site, and once from right to left, a block of 64 at a time. Memory is 64 A K floats, not T A K.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from vcfbert.copying import inputs
+from vcfbert.copying.forward_backward import (
+    backward_step,
+    forward_step,
+    match_block,
+    posterior,
+    switch_probability,
+)
+from vcfbert.copying.inputs import HEADS, log_length, log_odds
+from vcfbert.copying.intrinsics import trailing_zeros
+
+ACTIVE = np.float32(1e-3)
+"""A candidate whose weight is below this at both typed neighbours does not vote between them."""
+
+_F = np.float32
+_LANES = 4  # heads, padded to a power of two
+
+
+class Chunk(NamedTuple):
+    """What all queries of a chunk share.
+
+    bits         (R, ceil(S / 64)) uint64 alleles, the first site in the lowest bit
+    typed_bits   (R, ceil(T / 64)) uint64, typed sites alone
+    typed        (T,) indexes of the typed sites among the S
+    cm           (S,) float32
+    frequency    (S,) float32 log odds of the ALT frequency
+    minor        (S,) float32 log of the minor frequency
+    group        (R,) group of each reference
+    rates        (A,) float32 switches per cM
+    errors       (A,) float32
+    """
+
+    bits: NDArray[np.uint64]
+    typed_bits: NDArray[np.uint64]
+    typed: NDArray[np.int64]
+    cm: NDArray[np.float32]
+    frequency: NDArray[np.float32]
+    minor: NDArray[np.float32]
+    group: NDArray[np.int64]
+    rates: NDArray[np.float32]
+    errors: NDArray[np.float32]
+
+
+class _State(NamedTuple):
+    """Scratch of one query; `last` arrays hold where a candidate mismatched last."""
+
+    match: NDArray[np.uint8]  # (64, K)
+    forward: NDArray[np.float32]  # (64, A, K)
+    here: NDArray[np.float32]  # (A, K) weights at the left typed neighbour
+    onward: NDArray[np.float32]  # (A, K) weights at the right one
+    beta: NDArray[np.float32]  # (A, K)
+    left: NDArray[np.float32]  # (64, 3, K) last mismatch to the left: cM, the one before, site
+    right: NDArray[np.float32]  # (3, K)
+    lengths: NDArray[np.float32]  # (8, K)
+    allele: NDArray[np.float32]  # (K,)
+    active: NDArray[np.int64]  # (K,)
+    votes: NDArray[np.float32]  # (K, 2 * _LANES) weights of the active at both neighbours
+    sums: NDArray[np.float32]  # (64, 2 * _LANES)
+    states: NDArray[np.float32]  # (2, A) effective states at both neighbours
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def impute_haplotype(
+    chunk, query, candidates, low, probabilities, rows, sites, places, shares, left_out
+):
+    """Impute one haplotype; returns the number of open sites n, those some head leaves undecided.
+
+    query          (T,) 0 REF, 1 ALT, more where nothing was observed
+    candidates     (K,) rows of the references
+    low            sites whose probabilities are all below `low` or above 1 - low are not open
+    probabilities  (S, A) written: probability of ALT by each head
+    rows           (S, F) written up to n; what needs the sibling is left to `inputs.complete`
+    sites, places  (S,) written up to n, see `inputs.complete`
+    shares         (T, G) written: weight of each group at each typed site, by the first head
+    left_out       (T,) written: probability of ALT at each typed site had it not been typed
+    """
+    state = _new_state(candidates.size)
+    saved, scales, lasts = _sweep_right(chunk, query, candidates, state)
+    last = query.size - 1
+    state.right[:2] = chunk.cm[-1]
+    state.right[2] = _F(last + 1)
+    count = 0
+    for block in range(saved.shape[0] - 1, -1, -1):
+        size = _refill(chunk, query, candidates, state, block, saved[block], scales[block], lasts)
+        for t in range(size - 1, -1, -1):
+            site = 64 * block + t
+            for head in range(HEADS):
+                squares = posterior(state.forward[t, head], state.beta[head], state.here[head])
+                state.states[0, head] = _F(1) / squares
+            shares[site] = 0
+            for k in range(candidates.size):
+                shares[site, chunk.group[candidates[k]]] += state.here[0, k]
+            if site == last:
+                state.onward[:] = state.here
+                state.states[1] = state.states[0]
+            stop = chunk.typed[site + 1] if site < last else chunk.cm.size
+            count = _between(
+                chunk, candidates, state, state.left[t], site, chunk.typed[site], stop, low,
+                probabilities, rows, sites, places, count,
+            )  # fmt: skip
+            _typed_site(chunk, candidates, state, query, site, probabilities)
+            left_out[site] = _left_out(
+                state.here,
+                state.match[t],
+                query[site],
+                chunk.errors,
+                probabilities[chunk.typed[site]],
+            )
+            _note_mismatches(state.right, state.match[t], chunk.cm[chunk.typed[site]], site)
+            state.onward[:] = state.here
+            state.states[1] = state.states[0]
+            if site == 0:
+                state.left[0, :2] = chunk.cm[0]
+                state.left[0, 2] = _F(-1)
+                count = _between(
+                    chunk, candidates, state, state.left[0], -1, -1, chunk.typed[0], low,
+                    probabilities, rows, sites, places, count,
+                )  # fmt: skip
+            else:
+                _step_back(chunk, state, state.match[t], site)
+    return count
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _new_state(count):
+    return _State(
+        np.empty((64, count), np.uint8),
+        np.empty((64, HEADS, count), np.float32),
+        np.empty((HEADS, count), np.float32),
+        np.empty((HEADS, count), np.float32),
+        np.ones((HEADS, count), np.float32),
+        np.empty((64, 3, count), np.float32),
+        np.empty((3, count), np.float32),
+        np.empty((8, count), np.float32),
+        np.empty(count, np.float32),
+        np.empty(count, np.int64),
+        np.zeros((count, 2 * _LANES), np.float32),
+        np.empty((64, 2 * _LANES), np.float32),
+        np.empty((2, HEADS), np.float32),
+    )
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _rho(chunk, site, head):
+    """Switch probability between a typed site and the one before it."""
+    if site == 0:
+        return _F(0)
+    distance = chunk.cm[chunk.typed[site]] - chunk.cm[chunk.typed[site - 1]]
+    return _F(switch_probability(chunk.rates[head], distance))
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _sweep_right(chunk, query, candidates, state):
+    """Forward weights, their scales and the last mismatches before every block of 64."""
+    count, blocks = candidates.size, chunk.typed_bits.shape[1]
+    saved = np.empty((blocks, HEADS, count), np.float32)
+    scales = np.ones((blocks, HEADS), np.float32)
+    lasts = np.empty((blocks, 3, count), np.float32)
+    saved[0] = _F(1) / _F(count)
+    lasts[0, :2] = chunk.cm[0]
+    lasts[0, 2] = _F(-1)
+    row = np.empty((2, count), np.float32)
+    for block in range(blocks - 1):
+        size = match_block(chunk.typed_bits, candidates, query, block, state.match)
+        for head in range(HEADS):
+            row[0] = saved[block, head]
+            scale = scales[block, head]
+            for t in range(size):
+                rho = _rho(chunk, 64 * block + t, head)
+                scale = _F(1) / forward_step(
+                    row[t & 1], row[(t + 1) & 1], state.match[t], scale, rho, chunk.errors[head]
+                )
+            saved[block + 1, head] = row[size & 1]
+            scales[block + 1, head] = scale
+        lasts[block + 1] = lasts[block]
+        for t in range(size):
+            site = 64 * block + t
+            _note_mismatches(lasts[block + 1], state.match[t], chunk.cm[chunk.typed[site]], site)
+    return saved, scales, lasts
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _refill(chunk, query, candidates, state, block, saved, scales, lasts):
+    """Forward weights and last mismatches of every site of a block; returns its size."""
+    size = match_block(chunk.typed_bits, candidates, query, block, state.match)
+    for head in range(HEADS):
+        scale = scales[head]
+        for t in range(size):
+            before = state.forward[t - 1, head] if t else saved[head]
+            scale = _F(1) / forward_step(
+                before, state.forward[t, head], state.match[t], scale,
+                _rho(chunk, 64 * block + t, head), chunk.errors[head],
+            )  # fmt: skip
+    for t in range(size):
+        site = 64 * block + t
+        state.left[t] = state.left[t - 1] if t else lasts[block]
+        _note_mismatches(state.left[t], state.match[t], chunk.cm[chunk.typed[site]], site)
+    return size
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _note_mismatches(last, match, place, site):
+    """Move the last mismatch on where there is one at this site."""
+    first, second, index, mark = last[0], last[1], last[2], _F(site)
+    for k in range(match.size):
+        is_match = match[k] != 0
+        second[k] = second[k] if is_match else first[k]
+        first[k] = first[k] if is_match else place
+        index[k] = index[k] if is_match else mark
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _step_back(chunk, state, match, site):
+    for head in range(HEADS):
+        backward_step(state.beta[head], match, _rho(chunk, site, head), chunk.errors[head])
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _typed_site(chunk, candidates, state, query, site, probabilities):
+    """Probabilities at a typed site: what was observed, else what the heads say."""
+    place = chunk.typed[site]
+    if query[site] <= 1:
+        probabilities[place] = _F(query[site])
+        return
+    word, bit = place >> 6, np.uint64(place & 63)
+    for head in range(HEADS):
+        total = _F(0)
+        for k in range(candidates.size):
+            allele = (chunk.bits[candidates[k], word] >> bit) & np.uint64(1)
+            total += state.here[head, k] * _F(allele)
+        probabilities[place, head] = total
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _left_out(here, match, allele, errors, probabilities):
+    """Probability of ALT at a typed site without its own allele, by the first two heads.
+
+    The weights divided by what the site itself contributed, hit or miss.
+    """
+    total = _F(0)
+    for head in range(2):
+        hit, miss = _F(0), _F(0)
+        for k in range(match.size):
+            hit += here[head, k] * match[k]
+            miss += here[head, k] * (_F(1) - match[k])
+        hit, miss = hit / (_F(1) - errors[head]), miss / errors[head]
+        same = hit / (hit + miss)
+        if allele > 1:
+            same = probabilities[head]
+        total += _F(0.5) * (_F(1) - same if allele == 0 else same)
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _between(
+    chunk,
+    candidates,
+    state,
+    left,
+    site,
+    start,
+    stop,
+    low,
+    probabilities,
+    rows,
+    sites,
+    places,
+    count,
+):
+    """Impute the sites after typed site `site` (at chunk index `start`) and before `stop`.
+
+    Returns the new number of open sites.
+    """
+    if stop - start < 2:
+        return count
+    num_active, mass = _gather_active(state)
+    from_cm = chunk.cm[max(start, 0)]
+    to_cm = chunk.cm[min(stop, chunk.cm.size - 1)]
+    mass3, mass6 = _measure(left, state.right, state.here[0], state.onward[0], from_cm, to_cm,
+                            state.lengths)  # fmt: skip
+    for base in range(start + 1, stop, 64):
+        size = min(64, stop - base)
+        state.sums[:size] = 0
+        for i in range(num_active):
+            word = _word(chunk.bits, candidates[state.active[i]], base, size)
+            _spread(word, state.votes[i], state.sums)
+        for i in range(size):
+            place = base + i
+            part = (chunk.cm[place] - from_cm) / max(to_cm - from_cm, _F(1e-9))
+            highest, lowest = _F(0), _F(1)
+            for head in range(HEADS):
+                value = (_F(1) - part) * state.sums[i, head] / mass[head]
+                value += part * state.sums[i, _LANES + head] / mass[_LANES + head]
+                probabilities[place, head] = value
+                highest, lowest = max(highest, value), min(lowest, value)
+            if highest > low and lowest < _F(1) - low:
+                row = rows[count]
+                for head in range(HEADS):
+                    row[head] = log_odds(probabilities[place, head])
+                _describe(chunk, candidates, state, place, part, from_cm, to_cm, row, mass3, mass6)
+                sites[count] = place
+                places[count] = min(max(site + part, _F(0)), _F(chunk.typed.size - 1))
+                count += 1
+    return count
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _gather_active(state):
+    """Weights of the candidates in use, side by side; returns their number and their sums."""
+    largest = state.allele  # free at this moment
+    largest[:] = 0
+    for head in range(HEADS):
+        here, onward = state.here[head], state.onward[head]
+        for k in range(largest.size):
+            largest[k] = max(largest[k], max(here[k], onward[k]))
+    count = 0
+    mass = np.full(2 * _LANES, _F(1e-30), np.float32)
+    for k in range(largest.size):
+        if largest[k] > ACTIVE:
+            state.active[count] = k
+            for head in range(HEADS):
+                state.votes[count, head] = state.here[head, k]
+                state.votes[count, _LANES + head] = state.onward[head, k]
+                mass[head] += state.here[head, k]
+                mass[_LANES + head] += state.onward[head, k]
+            count += 1
+    return count, mass
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _measure(left, right, here, onward, from_cm, to_cm, lengths):
+    """Shared match of every candidate around an interval; returns sums of its powers 3 and 6.
+
+    lengths  (8, K) written: left, right, total, total but one mismatch, typed sites, weight, and
+             the powers 3 and 6 of the total
+    """
+    sum3, sum6 = _F(1e-30), _F(1e-30)
+    for k in range(here.size):
+        total = right[0, k] - left[0, k]
+        lengths[0, k] = from_cm - left[0, k]
+        lengths[1, k] = right[0, k] - to_cm
+        lengths[2, k] = total
+        lengths[3, k] = max(right[1, k] - left[0, k], right[0, k] - left[1, k])
+        lengths[4, k] = right[2, k] - left[2, k]
+        lengths[5, k] = _F(0.5) * (here[k] + onward[k])
+        cube = total * total * total
+        lengths[6, k] = cube
+        lengths[7, k] = cube * cube
+        sum3 += cube
+        sum6 += cube * cube
+    return sum3, sum6
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _word(bits, row, first, size):
+    """`size` alleles of a reference from site `first` on, the first in the lowest bit."""
+    word, shift = first >> 6, np.uint64(first & 63)
+    value = bits[row, word] >> shift
+    if shift > 0 and word + 1 < bits.shape[1]:
+        value |= bits[row, word + 1] << (np.uint64(64) - shift)
+    if size < 64:
+        value &= (np.uint64(1) << np.uint64(size)) - np.uint64(1)
+    return value
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _spread(word, votes, sums):
+    """Add a candidate's weights at the sites where it carries ALT."""
+    while word:
+        row = sums[trailing_zeros(word)]
+        for lane in range(2 * _LANES):
+            row[lane] += votes[lane]
+        word &= word - np.uint64(1)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _describe(chunk, candidates, state, place, part, from_cm, to_cm, row, mass3, mass6):
+    """Fill in the inputs of an open site that this haplotype alone decides."""
+    word, bit = place >> 6, np.uint64(place & 63)
+    for k in range(candidates.size):
+        state.allele[k] = _F((chunk.bits[candidates[k], word] >> bit) & np.uint64(1))
+    unit = chunk.rates[0]
+    row[HEADS] = chunk.frequency[place]
+    row[HEADS + 1] = chunk.minor[place]
+    row[HEADS + 2] = log_length(unit * (chunk.cm[place] - from_cm))
+    row[HEADS + 3] = log_length(unit * (to_cm - chunk.cm[place]))
+    _best(state.allele, state.lengths, unit, mass3, mass6, row)
+    for head in range(HEADS):
+        states = (_F(1) - part) * state.states[0, head] + part * state.states[1, head]
+        row[inputs.STATES + head] = np.log(states)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _best(allele, lengths, unit, mass3, mass6, row):
+    """The best match among carriers of ALT and among the others, and votes by length."""
+    carrier, other = np.zeros(6, np.float32), np.zeros(6, np.float32)
+    for measure in range(6):
+        best_carrier, best_other = _F(0), _F(0)
+        values = lengths[measure]
+        for k in range(allele.size):
+            value = allele[k] * values[k]
+            best_carrier = max(best_carrier, value)
+            best_other = max(best_other, values[k] - value)
+        carrier[measure], other[measure] = best_carrier, best_other
+    count, vote3, vote6 = _F(0), _F(0), _F(0)
+    for k in range(allele.size):
+        count += allele[k]
+        vote3 += allele[k] * lengths[6, k]
+        vote6 += allele[k] * lengths[7, k]
+    row[inputs.CARRIER - 1] = np.log(_F(1) + count)
+    for measure in range(4):
+        row[inputs.CARRIER + 2 * measure] = log_length(unit * carrier[measure])
+        row[inputs.CARRIER + 2 * measure + 1] = log_length(unit * other[measure])
+    row[inputs.CARRIER + 8] = np.log(carrier[5] + _F(1e-4))
+    row[inputs.CARRIER + 9] = np.log(other[5] + _F(1e-4))
+    row[inputs.CARRIER + 10] = np.log(carrier[4] + _F(1))
+    row[inputs.CARRIER + 11] = np.log(other[4] + _F(1))
+    row[inputs.VOTES] = log_odds(vote3 / mass3)
+    row[inputs.VOTES + 1] = log_odds(vote6 / mass6)

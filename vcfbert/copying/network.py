@@ -1,0 +1,170 @@
+"""The small network on top of the heads, as plain arrays run by a compiled kernel.
+
+The same function as `model.mosaic.Mosaic`, for the CPU and without PyTorch; a test compares them.
+n open sites, F inputs, U hidden units, A heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from vcfbert.copying import inputs
+from vcfbert.copying.inputs import HEADS, log_odds
+from vcfbert.errors import StoreError
+
+FIRST_GATES = (0.0, 0.0, -4.0)
+"""Log weights of the heads before anything is learned: the mean of the first two."""
+
+_F = np.float32
+_BLOCK = 64
+
+
+class Weights(NamedTuple):
+    """Arrays of a network; `model.mosaic.Mosaic` has tensors of the same names.
+
+    mean, spread  (F,) of the inputs in training
+    lowest        (F,) standardised inputs are clipped to the range seen in training
+    highest       (F,)
+    first         (U, F) and first_bias (U,)
+    second        (U, U) and second_bias (U,)
+    last          (A + 1, U) and last_bias (A + 1,): log weights of the heads, then the correction
+    """
+
+    mean: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    lowest: NDArray[np.float32]
+    highest: NDArray[np.float32]
+    first: NDArray[np.float32]
+    first_bias: NDArray[np.float32]
+    second: NDArray[np.float32]
+    second_bias: NDArray[np.float32]
+    last: NDArray[np.float32]
+    last_bias: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that can be run; `weights` None is the heads alone.
+
+    name         what the output's header calls it
+    fingerprint  SHA-256 of the weights; empty for the heads alone
+    """
+
+    name: str
+    weights: Weights | None
+    fingerprint: str
+
+    def probabilities(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+        """ALT probabilities of open sites, (n,), and how many had an input out of range.
+
+        rows  (n, F)
+        """
+        out = np.empty(len(rows), np.float32)
+        if self.weights is None:
+            _mix(rows, out)
+            return out, 0
+        return out, int(_run(self.weights, rows, out))
+
+
+def heads_only() -> Network:
+    """The mean of the first two heads, without a network."""
+    return Network("heads", None, "")
+
+
+def from_arrays(
+    arrays: Mapping[str, NDArray[Any]], *, name: str, fingerprint: str, source: str
+) -> Network:
+    """A network of arrays by their names.
+
+    Raises StoreError where one is missing, of another shape or not finite; `source` is named.
+    """
+    missing = [field for field in Weights._fields if field not in arrays]
+    if missing:
+        raise StoreError(f"{source} has no tensor {missing[0]!r}, so it is no mosaic checkpoint.")
+    weights = Weights(*(np.ascontiguousarray(arrays[f], np.float32) for f in Weights._fields))
+    units = len(weights.first_bias)
+    shapes = [(inputs.NUM_INPUTS,)] * 4
+    shapes += [(units, inputs.NUM_INPUTS), (units,), (units, units), (units,)]
+    shapes += [(HEADS + 1, units), (HEADS + 1,)]
+    for field, array, shape in zip(Weights._fields, weights, shapes, strict=True):
+        if array.shape != shape:
+            raise StoreError(
+                f"{source}: the tensor {field} has the shape {array.shape}, but this version reads "
+                f"{shape}. Train again with: vcfbert train --preset mosaic"
+            )
+        if not np.isfinite(array).all():
+            raise StoreError(f"{source}: the tensor {field} holds NaN or infinity. Train again.")
+    return Network(name, weights, fingerprint)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _mix(rows, out):
+    """Weigh the heads as before training."""
+    for row in range(rows.shape[0]):
+        total, mass = _F(0), _F(0)
+        for head in range(HEADS):
+            weight = _F(np.exp(FIRST_GATES[head]))
+            total += weight / (_F(1) + np.exp(-rows[row, head]))
+            mass += weight
+        out[row] = total / mass
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _run(weights, rows, out):
+    """Fill `out`; returns the number of rows with an input out of range."""
+    units, width = weights.first.shape
+    scaled = np.empty((width, _BLOCK), np.float32)
+    hidden = np.empty((units, _BLOCK), np.float32)
+    deeper = np.empty((units, _BLOCK), np.float32)
+    last = np.empty((HEADS + 1, _BLOCK), np.float32)
+    excess = np.empty(_BLOCK, np.float32)
+    strangers = 0
+    for start in range(0, rows.shape[0], _BLOCK):
+        size = min(_BLOCK, rows.shape[0] - start)
+        excess[:] = 0
+        scaled[:, size:] = 0
+        for row in range(size):
+            for column in range(width):
+                value = (rows[start + row, column] - weights.mean[column]) / weights.spread[column]
+                inside = min(max(value, weights.lowest[column]), weights.highest[column])
+                scaled[column, row] = inside
+                excess[row] += abs(value - inside)
+        _layer(weights.first, weights.first_bias, scaled, hidden, True)
+        _layer(weights.second, weights.second_bias, hidden, deeper, True)
+        _layer(weights.last, weights.last_bias, deeper, last, False)
+        for row in range(size):
+            strangers += excess[row] > 0
+            out[start + row] = _answer(rows[start + row], last[:, row], np.exp(-excess[row]))
+    return strangers
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _layer(matrix, bias, before, after, is_rectified):
+    """A linear layer over a block of columns, rectified or not."""
+    for unit in range(matrix.shape[0]):
+        total = after[unit]
+        total[:] = bias[unit]
+        for column in range(matrix.shape[1]):
+            weight, values = matrix[unit, column], before[column]
+            for row in range(_BLOCK):
+                total[row] += weight * values[row]
+        if is_rectified:
+            for row in range(_BLOCK):
+                total[row] = max(total[row], _F(0))
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _answer(row, last, trust):
+    """Probability from the heads' log odds and the network's output, trusted 0 to 1."""
+    total, mass = _F(0), _F(0)
+    for head in range(HEADS):
+        weight = np.exp(_F(FIRST_GATES[head]) + trust * last[head])
+        total += weight / (_F(1) + np.exp(-row[head]))
+        mass += weight
+    return _F(1) / (_F(1) + np.exp(-(_F(log_odds(total / mass)) + trust * last[HEADS])))
