@@ -72,6 +72,12 @@ def test_the_panel_keeps_sites_with_enough_copies(fx_panels, seed):
     assert (count >= panel.description["min_count"]).all()
 
 
+def test_even_the_smallest_panel_has_sites():
+    for seed in range(40):
+        panel = varied.draw(seed, scale=0.01)
+        assert len(panel.position) >= 20
+
+
 def test_an_absent_population_is_among_queries_only():
     panel = next(
         panel

@@ -134,6 +134,9 @@ def thousand_genomes(rng: np.random.Generator) -> History:
     _admix(demography, diaspora, [leaves["AFR"][-1], leaves["EUR"][-1]], [12, 2.5], rng)
     for name, populations in leaves.items():
         demography.add_population_split(time=recent[name], derived=populations, ancestral=name)
+    demography.add_symmetric_migration_rate_change(
+        max(recent.values()), ["AFR", "EUR", "EAS"], 1.5e-5
+    )
     _old_splits(demography, split, mixed, rng)
 
     groups = {leaf: name for name, populations in leaves.items() for leaf in populations}
@@ -245,7 +248,7 @@ def _names(group: str, count: int) -> list[str]:
 
 def _large(rng: np.random.Generator) -> float:
     """A present size after the growth of the last few thousand years."""
-    return float(np.exp(rng.uniform(np.log(40_000), np.log(MAX_SIZE))))
+    return float(np.exp(rng.uniform(np.log(20_000), np.log(300_000))))
 
 
 def _growing(
@@ -285,9 +288,11 @@ def _migration(
 ) -> None:
     """Much migration within a superpopulation, little between them."""
     names = [leaf for populations in leaves.values() for leaf in populations]
-    demography.set_symmetric_migration_rate(names, 2e-5 / len(names))
+    demography.set_symmetric_migration_rate(
+        names, float(10 ** rng.uniform(-4.7, -4.0)) / len(names)
+    )
     for populations in leaves.values():
-        rate = float(10 ** rng.uniform(-3.7, -2.7))
+        rate = float(10 ** rng.uniform(-3.4, -2.4))
         demography.set_symmetric_migration_rate(populations, rate / len(populations))
 
 

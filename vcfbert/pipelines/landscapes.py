@@ -52,13 +52,13 @@ def landscape(length: int, cm_per_mb: float, rng: np.random.Generator) -> Landsc
     large = _large_scale(length, centres, rng)
     hot = np.zeros(len(centres))
     place = 0.0
-    spacing = rng.uniform(25_000, 70_000)
+    spacing = rng.uniform(15_000, 60_000)
     while (place := place + rng.exponential(spacing)) < length:
-        width = max(float(np.exp(rng.normal(np.log(2_000), 0.6))), STEP)
-        heat = float(np.exp(rng.normal(0.0, 1.1)))
+        width = max(float(np.exp(rng.normal(np.log(2_500), 0.6))), STEP)
+        heat = float(np.exp(rng.normal(0.0, 0.9)))
         hot += heat * np.exp(-0.5 * ((centres - place) / (width / 2.4)) ** 2)
     background = large * np.exp(rng.normal(0.0, 0.4, size=len(centres)))
-    share = rng.uniform(0.15, 0.4) if hot.any() else 1.0
+    share = rng.uniform(0.15, 0.6) if hot.any() else 1.0
     hot *= large
     rate = share * background / background.mean()
     if hot.any():
@@ -106,8 +106,8 @@ def _estimated(
 def _large_scale(
     length: int, centres: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """A smooth positive factor with a log standard deviation of 0.3 to 0.9."""
+    """A smooth positive factor with a log standard deviation of 0.2 to 0.8."""
     knots = np.arange(-BLOCK, length + 2 * BLOCK, BLOCK, dtype=np.float64)
-    heights = rng.normal(0.0, rng.uniform(0.3, 0.9), size=len(knots))
+    heights = rng.normal(0.0, rng.uniform(0.2, 0.8), size=len(knots))
     smooth: NDArray[np.float64] = np.interp(centres, knots + rng.uniform(0, BLOCK), heights)
     return np.exp(smooth)

@@ -8,11 +8,16 @@ keeps, and who is held out. Ranges:
     haplotypes      1,000 to 5,000 (85 %), else 300 to 1,000: users have the 1000 Genomes' 5,008 or
                     more, and some have national panels of a few hundred people
     length          1 to 3 Mb, cut after MAX_SITES sites; at least 2 Mb where little recombines
-    recombination   0.1 to 5 cM per Mb (log-uniform), 8 % 0.005 to 0.1: of regions of this length
-                    the 5th and 95th percentile of the HapMap map are about 0.2 and 3.5
-    mutation        1.0e-8 to 2.4e-8 a base and generation: 1.25e-8 on average, more in some regions
+    recombination   0.1 to 5 cM per Mb (log-uniform, 70 %), 2 to 6 (22 %), 0.005 to 0.1 (8 %): the
+                    human mean is 1.2, the ends of chromosomes have 3 and more (the first 2.2 Mb of
+                    chr20 3.4), regions beside centromeres next to nothing
+    mutation        1.3e-8 to 3.5e-8 a base and generation, so that with these demographies African
+                    heterozygosity is 0.4 to 1.3 a kb: chr20 has 1.28 in its first 2.2 Mb;
+                    doubled until there are MIN_SITES sites
     gene conversion one draw in five, 1 to 3 a crossover at 1 cM per Mb, tracts of 300 bases
     relatives       one draw in ten, 1 to 5 % of people are children of two others
+    discovery       three draws in five miss rare sites: one of k copies is found with the chance
+                    1 - (1 - d)^k, d from 0.15 to 0.5, as by low coverage
     minimum count   1, 2, 3 or 5 copies of ALT, in the references or in everyone
     thinning        a third of the draws keep 40 to 95 % of sites
     held out        100 to 200 people, of all populations; one draw in seven mostly of a population
@@ -21,7 +26,7 @@ keeps, and who is held out. Ranges:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msprime
@@ -36,6 +41,8 @@ from vcfbert.pipelines.demographies import History
 from vcfbert.pipelines.landscapes import Landscape
 
 MAX_SITES = 32_000
+MIN_SITES = 1_500
+MAX_DOUBLINGS = 12
 MIN_COUNTS = {1: 0.3, 2: 0.25, 3: 0.25, 5: 0.2}
 
 
@@ -78,11 +85,13 @@ class _Plan:
     min_count: int
     counts_everyone: bool
     kept: float
+    discovery: float
     absent: str
     relatives: float
     told: str
     reference_defects: Defects
     query_defects: Defects
+    min_sites: int
     max_sites: int
     seeds: tuple[int, int]
 
@@ -95,8 +104,10 @@ def draw(seed: int, *, scale: float = 1.0) -> VariedPanel:
     rng = np.random.default_rng(seed)
     plan = _plan(rng, scale)
     people = _people(plan, rng)
-    trees = _trees(plan, np.bincount(people, minlength=len(plan.history.groups)))
-    position, haplotypes = _haplotypes(trees, plan, rng)
+    ancestry = _ancestry(plan, np.bincount(people, minlength=len(plan.history.groups)))
+    trees, mutation = _mutated(ancestry, plan, rng)
+    plan = replace(plan, mutation=mutation)
+    position, haplotypes = _alleles(trees)
     order = np.argsort(people, kind="stable")  # trees hold the people population by population
     row = np.empty(len(people), dtype=np.int64)
     row[order] = np.arange(len(people))
@@ -125,9 +136,7 @@ def _plan(rng: np.random.Generator, scale: float) -> _Plan:
     haplotypes = rng.uniform(1_000, 5_000)
     if rng.random() < 0.15:
         haplotypes = float(np.exp(rng.uniform(np.log(300), np.log(1_000))))
-    rate = float(np.exp(rng.uniform(np.log(0.1), np.log(5.0))))
-    if rng.random() < 0.08:
-        rate = float(np.exp(rng.uniform(np.log(0.005), np.log(0.1))))
+    rate = _cm_per_mb(rng)
     shortest = 2.0 if rate < 0.5 else 1.0
     length = int(scale * 1e6 * rng.uniform(shortest, 3.0))
     names = list(history.groups)
@@ -139,19 +148,30 @@ def _plan(rng: np.random.Generator, scale: float) -> _Plan:
         length=length,
         num_references=max(int(scale * haplotypes / 2), 10),
         num_queries=max(int(scale * rng.integers(100, 201)), 4),
-        mutation=float(np.exp(rng.uniform(np.log(1.0e-8), np.log(2.4e-8)))),
+        mutation=float(np.exp(rng.uniform(np.log(1.3e-8), np.log(3.5e-8)))),
         gene_conversion=1e-8 * rng.uniform(1, 3) if rng.random() < 0.2 else 0.0,
         min_count=int(rng.choice(list(MIN_COUNTS), p=list(MIN_COUNTS.values()))),
         counts_everyone=bool(rng.random() < 0.5),
         kept=float(rng.uniform(0.4, 0.95)) if rng.random() < 0.33 else 1.0,
+        discovery=float(rng.uniform(0.15, 0.5)) if rng.random() < 0.6 else 1.0,
         absent=str(rng.choice(names)) if len(names) > 1 and rng.random() < 0.15 else "",
         relatives=float(rng.uniform(0.01, 0.05)) if rng.random() < 0.1 else 0.0,
         told=landscapes.draw_kind(rng),
         reference_defects=reference_defects,
         query_defects=reference_defects if same else defects.draw_defects(rng),
+        min_sites=max(int(scale * MIN_SITES), 50),
         max_sites=max(int(scale * MAX_SITES), 200),
         seeds=(int(rng.integers(1, 2**31)), int(rng.integers(1, 2**31))),
     )
+
+
+def _cm_per_mb(rng: np.random.Generator) -> float:
+    """Mean recombination rate of the sequence."""
+    kind = rng.random()
+    if kind < 0.22:
+        return float(rng.uniform(2.0, 6.0))
+    low, high = (0.005, 0.1) if kind < 0.3 else (0.1, 5.0)
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def _people(plan: _Plan, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -168,10 +188,10 @@ def _people(plan: _Plan, rng: np.random.Generator) -> NDArray[np.int64]:
     return np.concatenate([references, queries]).astype(np.int64)
 
 
-def _trees(plan: _Plan, num_people: NDArray[np.integer]) -> tskit.TreeSequence:
-    """Mutated trees of all people, population by population."""
+def _ancestry(plan: _Plan, num_people: NDArray[np.integer]) -> tskit.TreeSequence:
+    """Trees of all people, population by population."""
     names = list(plan.history.groups)
-    trees = msprime.sim_ancestry(
+    return msprime.sim_ancestry(
         samples={name: int(n) for name, n in zip(names, num_people, strict=True) if n},
         demography=plan.history.demography,
         recombination_rate=msprime.RateMap(
@@ -181,18 +201,32 @@ def _trees(plan: _Plan, num_people: NDArray[np.integer]) -> tskit.TreeSequence:
         gene_conversion_tract_length=300 if plan.gene_conversion else None,
         random_seed=plan.seeds[0],
     )
-    return msprime.sim_mutations(
-        trees, rate=plan.mutation, random_seed=plan.seeds[1], model=msprime.BinaryMutationModel()
-    )
 
 
-def _haplotypes(
+def _mutated(
+    ancestry: tskit.TreeSequence, plan: _Plan, rng: np.random.Generator
+) -> tuple[tskit.TreeSequence, float]:
+    """Trees with the sites that are looked at, and the mutation rate that gave enough of them."""
+    model = msprime.BinaryMutationModel()
+    for doublings in range(MAX_DOUBLINGS):
+        mutation = plan.mutation * 2**doublings
+        trees = msprime.sim_mutations(
+            ancestry, rate=mutation, random_seed=plan.seeds[1], model=model
+        )
+        is_wanted = _is_wanted(trees, plan, rng)
+        if is_wanted.sum() >= plan.min_sites:
+            break
+    wanted = np.flatnonzero(is_wanted)
+    is_wanted[wanted[plan.max_sites :]] = False
+    return trees.delete_sites(np.flatnonzero(~is_wanted)), mutation
+
+
+def _is_wanted(
     trees: tskit.TreeSequence, plan: _Plan, rng: np.random.Generator
-) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Positions (S,) and alleles (H, S) of sites hit once that enough people carry."""
-    samples = trees.samples()
+) -> NDArray[np.bool_]:
+    """Sites hit once that enough people carry and that are discovered and kept."""
     count = trees.sample_count_stat(
-        [samples],
+        [trees.samples()],
         lambda copies: copies,
         1,
         windows="sites",
@@ -202,13 +236,15 @@ def _haplotypes(
         span_normalise=False,
     )[:, 0]
     hits = np.bincount(trees.mutations_site, minlength=trees.num_sites)
-    is_wanted = (hits == 1) & (count >= plan.min_count) & (count < len(samples))
-    is_wanted &= rng.random(len(is_wanted)) < plan.kept
-    wanted = np.flatnonzero(is_wanted)[: plan.max_sites]
-    is_wanted[:] = False
-    is_wanted[wanted] = True
-    trees = trees.delete_sites(np.flatnonzero(~is_wanted))
-    by_site = np.empty((trees.num_sites, len(samples)), dtype=np.uint8)
+    is_variable = (hits == 1) & (count >= plan.min_count) & (count < trees.num_samples)
+    found = plan.kept * (1 - (1 - plan.discovery) ** count)
+    wanted: NDArray[np.bool_] = is_variable & (rng.random(len(count)) < found)
+    return wanted
+
+
+def _alleles(trees: tskit.TreeSequence) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Positions (S,) and alleles (H, S)."""
+    by_site = np.empty((trees.num_sites, trees.num_samples), dtype=np.uint8)
     for number, variant in enumerate(trees.variants()):
         by_site[number] = variant.genotypes
     position = trees.sites_position.astype(np.int32) + 1
@@ -291,6 +327,7 @@ def _description(plan: _Plan, seed: int, scale: float, num_sites: int) -> dict[s
         "min_count": plan.min_count,
         "counts_everyone": plan.counts_everyone,
         "kept": plan.kept,
+        "discovery": plan.discovery,
         "relatives": plan.relatives,
         "reference_defects": plan.reference_defects.as_dict(),
         "query_defects": plan.query_defects.as_dict(),
