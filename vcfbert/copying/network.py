@@ -89,7 +89,7 @@ def from_arrays(
         raise StoreError(f"{source} has no tensor {missing[0]!r}, so it is no mosaic checkpoint.")
     weights = Weights(*(np.ascontiguousarray(arrays[f], np.float32) for f in Weights._fields))
     units = len(weights.first_bias)
-    shapes = [(inputs.NUM_INPUTS,)] * 4
+    shapes: list[tuple[int, ...]] = [(inputs.NUM_INPUTS,)] * 4
     shapes += [(units, inputs.NUM_INPUTS), (units,), (units, units), (units,)]
     shapes += [(HEADS + 1, units), (HEADS + 1,)]
     for field, array, shape in zip(Weights._fields, weights, shapes, strict=True):
