@@ -27,7 +27,8 @@ from vcfbert.copying.inputs import HEADS, log_length, log_odds
 from vcfbert.copying.intrinsics import trailing_zeros
 
 ACTIVE = np.float32(1e-3)
-"""A candidate whose weight is below this at both typed neighbours does not vote between them."""
+"""A candidate whose weight is below this at both typed neighbours does not vote between them; half
+of an even share is enough where that is less."""
 
 _F = np.float32
 _LANES = 4  # heads, padded to a power of two
@@ -332,8 +333,9 @@ def _gather_active(state):
             largest[k] = max(largest[k], max(here[k], onward[k]))
     count = 0
     mass = np.full(2 * _LANES, _F(1e-30), np.float32)
+    limit = min(ACTIVE, _F(0.5) / _F(largest.size))  # so that some vote, however many they are
     for k in range(largest.size):
-        if largest[k] > ACTIVE:
+        if largest[k] > limit:
             state.active[count] = k
             for head in range(HEADS):
                 state.votes[count, head] = state.here[head, k]
