@@ -26,7 +26,7 @@ from vcfbert.copying.forward_backward import (
 from vcfbert.copying.inputs import HEADS, log_length, log_odds
 from vcfbert.copying.intrinsics import trailing_zeros
 
-ACTIVE = np.float32(1e-3)
+ACTIVE = np.float32(2e-3)
 """A candidate whose weight is below this at both typed neighbours does not vote between them; half
 of an even share is enough where that is less."""
 
@@ -71,6 +71,9 @@ class _State(NamedTuple):
     right: NDArray[np.float32]  # (3, K)
     lengths: NDArray[np.float32]  # (8, K)
     allele: NDArray[np.float32]  # (K,)
+    mask: NDArray[np.int32]  # (K,) all bits set where the candidate carries ALT
+    alleles: NDArray[np.uint64]  # (ceil(S / 64), K) the candidates' bits, side by side
+    words: NDArray[np.uint64]  # (K,) alleles of up to 64 sites
     active: NDArray[np.int64]  # (K,)
     votes: NDArray[np.float32]  # (K, 2 * _LANES) weights of the active at both neighbours
     sums: NDArray[np.float32]  # (64, 2 * _LANES)
@@ -92,7 +95,7 @@ def impute_haplotype(
     shares         (T, G) written: weight of each group at each typed site, by the first head
     left_out       (T,) written: probability of ALT at each typed site had it not been typed
     """
-    state = _new_state(candidates.size)
+    state = _new_state(chunk, candidates)
     saved, scales, lasts = _sweep_right(chunk, query, candidates, state)
     last = query.size - 1
     state.right[:2] = chunk.cm[-1]
@@ -116,7 +119,7 @@ def impute_haplotype(
                 chunk, candidates, state, state.left[t], site, chunk.typed[site], stop, low,
                 probabilities, rows, sites, places, count,
             )  # fmt: skip
-            _typed_site(chunk, candidates, state, query, site, probabilities)
+            _typed_site(chunk, state, query, site, probabilities)
             left_out[site] = _left_out(
                 state.here,
                 state.match[t],
@@ -140,7 +143,14 @@ def impute_haplotype(
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _new_state(count):
+def _new_state(chunk, candidates):
+    count = candidates.size
+    # A copy, because rows far apart would have to be fetched anew for every interval.
+    alleles = np.empty((chunk.bits.shape[1], count), np.uint64)
+    for k in range(count):
+        row = chunk.bits[candidates[k]]
+        for word in range(row.size):
+            alleles[word, k] = row[word]
     return _State(
         np.empty((64, count), np.uint8),
         np.empty((64, HEADS, count), np.float32),
@@ -151,6 +161,9 @@ def _new_state(count):
         np.empty((3, count), np.float32),
         np.empty((8, count), np.float32),
         np.empty(count, np.float32),
+        np.empty(count, np.int32),
+        alleles,
+        np.empty(count, np.uint64),
         np.empty(count, np.int64),
         np.zeros((count, 2 * _LANES), np.float32),
         np.empty((64, 2 * _LANES), np.float32),
@@ -234,17 +247,17 @@ def _step_back(chunk, state, match, site):
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _typed_site(chunk, candidates, state, query, site, probabilities):
+def _typed_site(chunk, state, query, site, probabilities):
     """Probabilities at a typed site: what was observed, else what the heads say."""
     place = chunk.typed[site]
     if query[site] <= 1:
         probabilities[place] = _F(query[site])
         return
-    word, bit = place >> 6, np.uint64(place & 63)
+    words, bit = state.alleles[place >> 6], np.uint64(place & 63)
     for head in range(HEADS):
         total = _F(0)
-        for k in range(candidates.size):
-            allele = (chunk.bits[candidates[k], word] >> bit) & np.uint64(1)
+        for k in range(words.size):
+            allele = (words[k] >> bit) & np.uint64(1)
             total += state.here[head, k] * _F(allele)
         probabilities[place, head] = total
 
@@ -299,9 +312,9 @@ def _between(
     for base in range(start + 1, stop, 64):
         size = min(64, stop - base)
         state.sums[:size] = 0
+        _words(state.alleles, base, size, state.words)
         for i in range(num_active):
-            word = _word(chunk.bits, candidates[state.active[i]], base, size)
-            _spread(word, state.votes[i], state.sums)
+            _spread(state.words[state.active[i]], state.votes[i], state.sums)
         for i in range(size):
             place = base + i
             part = (chunk.cm[place] - from_cm) / max(to_cm - from_cm, _F(1e-9))
@@ -315,7 +328,7 @@ def _between(
                 row = rows[count]
                 for head in range(HEADS):
                     row[head] = log_odds(probabilities[place, head])
-                _describe(chunk, candidates, state, place, part, from_cm, to_cm, row, mass3, mass6)
+                _describe(chunk, state, place, i, part, from_cm, to_cm, row, mass3, mass6)
                 sites[count] = place
                 places[count] = min(max(site + part, _F(0)), _F(chunk.typed.size - 1))
                 count += 1
@@ -325,12 +338,15 @@ def _between(
 @njit(cache=True, nogil=True, fastmath=True)
 def _gather_active(state):
     """Weights of the candidates in use, side by side; returns their number and their sums."""
-    largest = state.allele  # free at this moment
-    largest[:] = 0
+    bits = state.mask  # free at this moment
+    bits[:] = 0
     for head in range(HEADS):
-        here, onward = state.here[head], state.onward[head]
-        for k in range(largest.size):
-            largest[k] = max(largest[k], max(here[k], onward[k]))
+        # Floats of one sign are ordered as their bits are, and only the maximum of integers is
+        # compiled to vector instructions.
+        here, onward = state.here[head].view(np.int32), state.onward[head].view(np.int32)
+        for k in range(bits.size):
+            bits[k] = max(bits[k], max(here[k], onward[k]))
+    largest = bits.view(np.float32)
     count = 0
     mass = np.full(2 * _LANES, _F(1e-30), np.float32)
     limit = min(ACTIVE, _F(0.5) / _F(largest.size))  # so that some vote, however many they are
@@ -371,15 +387,18 @@ def _measure(left, right, here, onward, from_cm, to_cm, lengths):
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _word(bits, row, first, size):
-    """`size` alleles of a reference from site `first` on, the first in the lowest bit."""
-    word, shift = first >> 6, np.uint64(first & 63)
-    value = bits[row, word] >> shift
-    if shift > 0 and word + 1 < bits.shape[1]:
-        value |= bits[row, word + 1] << (np.uint64(64) - shift)
-    if size < 64:
-        value &= (np.uint64(1) << np.uint64(size)) - np.uint64(1)
-    return value
+def _words(alleles, first, size, words):
+    """`size` alleles of every candidate from site `first` on, the first in the lowest bit."""
+    number, shift = first >> 6, np.uint64(first & 63)
+    keep = ~np.uint64(0) if size == 64 else (np.uint64(1) << np.uint64(size)) - np.uint64(1)
+    here = alleles[number]
+    if shift == 0 or number + 1 == alleles.shape[0]:
+        for k in range(words.size):
+            words[k] = (here[k] >> shift) & keep
+        return
+    onward, back = alleles[number + 1], np.uint64(64) - shift
+    for k in range(words.size):
+        words[k] = ((here[k] >> shift) | (onward[k] << back)) & keep
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -393,34 +412,36 @@ def _spread(word, votes, sums):
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _describe(chunk, candidates, state, place, part, from_cm, to_cm, row, mass3, mass6):
+def _describe(chunk, state, place, bit, part, from_cm, to_cm, row, mass3, mass6):
     """Fill in the inputs of an open site that this haplotype alone decides."""
-    word, bit = place >> 6, np.uint64(place & 63)
-    for k in range(candidates.size):
-        state.allele[k] = _F((chunk.bits[candidates[k], word] >> bit) & np.uint64(1))
+    shift = np.uint64(bit)
+    for k in range(state.words.size):
+        state.mask[k] = -np.int32((state.words[k] >> shift) & np.uint64(1))
+        state.allele[k] = -state.mask[k]
     unit = chunk.rates[0]
     row[HEADS] = chunk.frequency[place]
     row[HEADS + 1] = chunk.minor[place]
     row[HEADS + 2] = log_length(unit * (chunk.cm[place] - from_cm))
     row[HEADS + 3] = log_length(unit * (to_cm - chunk.cm[place]))
-    _best(state.allele, state.lengths, unit, mass3, mass6, row)
+    _best(state.allele, state.mask, state.lengths, unit, mass3, mass6, row)
     for head in range(HEADS):
         states = (_F(1) - part) * state.states[0, head] + part * state.states[1, head]
         row[inputs.STATES + head] = np.log(states)
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _best(allele, lengths, unit, mass3, mass6, row):
+def _best(allele, mask, lengths, unit, mass3, mass6, row):
     """The best match among carriers of ALT and among the others, and votes by length."""
-    carrier, other = np.zeros(6, np.float32), np.zeros(6, np.float32)
+    best = np.zeros((2, 6), np.int32)  # the bits of lengths, which are ordered as the lengths are
+    bits = lengths.view(np.int32)
     for measure in range(6):
-        best_carrier, best_other = _F(0), _F(0)
-        values = lengths[measure]
-        for k in range(allele.size):
-            value = allele[k] * values[k]
-            best_carrier = max(best_carrier, value)
-            best_other = max(best_other, values[k] - value)
-        carrier[measure], other[measure] = best_carrier, best_other
+        carrier, other = np.int32(0), np.int32(0)
+        values = bits[measure]
+        for k in range(mask.size):
+            carrier = max(carrier, values[k] & mask[k])
+            other = max(other, values[k] & ~mask[k])
+        best[0, measure], best[1, measure] = carrier, other
+    carriers, others = best.view(np.float32)
     count, vote3, vote6 = _F(0), _F(0), _F(0)
     for k in range(allele.size):
         count += allele[k]
@@ -428,11 +449,11 @@ def _best(allele, lengths, unit, mass3, mass6, row):
         vote6 += allele[k] * lengths[7, k]
     row[inputs.CARRIER - 1] = np.log(_F(1) + count)
     for measure in range(4):
-        row[inputs.CARRIER + 2 * measure] = log_length(unit * carrier[measure])
-        row[inputs.CARRIER + 2 * measure + 1] = log_length(unit * other[measure])
-    row[inputs.CARRIER + 8] = np.log(carrier[5] + _F(1e-4))
-    row[inputs.CARRIER + 9] = np.log(other[5] + _F(1e-4))
-    row[inputs.CARRIER + 10] = np.log(carrier[4] + _F(1))
-    row[inputs.CARRIER + 11] = np.log(other[4] + _F(1))
+        row[inputs.CARRIER + 2 * measure] = log_length(unit * carriers[measure])
+        row[inputs.CARRIER + 2 * measure + 1] = log_length(unit * others[measure])
+    row[inputs.CARRIER + 8] = np.log(carriers[5] + _F(1e-4))
+    row[inputs.CARRIER + 9] = np.log(others[5] + _F(1e-4))
+    row[inputs.CARRIER + 10] = np.log(carriers[4] + _F(1))
+    row[inputs.CARRIER + 11] = np.log(others[4] + _F(1))
     row[inputs.VOTES] = log_odds(vote3 / mass3)
     row[inputs.VOTES + 1] = log_odds(vote6 / mass6)
