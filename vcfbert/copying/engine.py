@@ -13,17 +13,22 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from vcfbert.copying import inputs, mosaic
+from vcfbert.copying import heads, inputs, mosaic, network
 from vcfbert.copying.heads import Heads
 from vcfbert.copying.inputs import HEADS, NUM_INPUTS
 from vcfbert.copying.intrinsics import trailing_zeros
 from vcfbert.copying.mosaic import Chunk
 from vcfbert.copying.network import FIRST_GATES, Network
+from vcfbert.domain import tokens
 
 LOW = 1e-3
 """A site where every head is nearer than this to the same allele is decided: the heads' mean
 stands. Four in five are, and the rest of the work is for the others."""
 
+FEWEST_TO_FIT = 8
+"""Typed sites below which the switch rates stay as they are."""
+
+_CERTAIN = 1e-3  # of a likelihood, so that one wrong allele does not decide a fit
 _PRIOR_HAPLOTYPES = 5.0  # weight of the whole panel in a group's frequencies
 _F = np.float32
 
@@ -83,7 +88,7 @@ def prepare(
     typed: NDArray[np.int64],
     cm: NDArray[np.floating],
     group: NDArray[np.int64],
-    heads: Heads,
+    rates: Heads,
     typed_bits: NDArray[np.uint64] | None = None,
 ) -> Prepared:
     """What all queries of a chunk share.
@@ -108,8 +113,8 @@ def prepare(
         frequency=np.log(inside / (1 - inside)).astype(np.float32),
         minor=np.log(np.minimum(inside, 1 - inside) + 1e-5).astype(np.float32),
         group=group.astype(np.int64),
-        rates=heads.rates,
-        errors=heads.errors,
+        rates=rates.rates,
+        errors=rates.errors,
     )
     return Prepared(chunk, by_group.astype(np.float32))
 
@@ -163,11 +168,12 @@ def open_sites(
 
 def impute_people(
     prepared: Prepared,
-    network: Network,
+    answer: Network,
     queries: NDArray[np.uint8],
     candidates: Sequence[NDArray[np.int64]],
     *,
     threads: int = 2,
+    low: float = LOW,
 ) -> ImputedChunk:
     """Impute everyone; the numbers do not depend on `threads`.
 
@@ -181,11 +187,13 @@ def impute_people(
     strangers = np.zeros(num_people, np.int64)
 
     def impute(person: int) -> None:
-        pair = open_sites(prepared, queries[person], candidates[2 * person : 2 * person + 2])
+        pair = open_sites(
+            prepared, queries[person], candidates[2 * person : 2 * person + 2], low=low
+        )
         for side, haplotype in enumerate(pair):
             target = alt[person, side]
             _mix_heads(haplotype.probabilities, target)
-            values, outside = network.probabilities(haplotype.open.rows)
+            values, outside = answer.probabilities(haplotype.open.rows)
             target[haplotype.open.sites] = values
             left_out[person, side] = haplotype.left_out
             num_open[person] += len(values)
@@ -201,6 +209,46 @@ def impute_people(
         open_share=total / max(2 * num_people * num_sites, 1),
         out_of_range=int(strangers.sum()) / max(total, 1),
     )
+
+
+def fit_rates(
+    prepared: Prepared,
+    queries: NDArray[np.uint8],
+    candidates: Sequence[NDArray[np.int64]],
+    *,
+    seed: int,
+    threads: int = 2,
+) -> Prepared:
+    """Scale the heads' switch rates so that hidden typed sites of left-out people are likeliest.
+
+    Half of the typed sites are hidden and imputed. This corrects a map that is absent or of another
+    unit, and a panel whose haplotypes are shared over other lengths than 4 Ne / H has it.
+
+    queries     (n, 2, T) typed alleles of some of the references
+    candidates  2 n arrays of rows, none of them of the query's own person
+    """
+    num_typed = queries.shape[2]
+    if num_typed < FEWEST_TO_FIT or len(queries) == 0:
+        return prepared
+    hidden = np.sort(np.random.default_rng(seed).permutation(num_typed)[: num_typed // 2])
+    truth = queries[:, :, hidden].transpose(2, 0, 1) == 1
+    visible = queries.copy()
+    visible[:, :, hidden] = tokens.MISSING
+    likelihoods = []
+    for factor in heads.FACTORS:
+        trial = scaled(prepared, factor)
+        found = impute_people(
+            trial, network.heads_only(), visible, candidates, threads=threads, low=1.0
+        )
+        alt = np.clip(found.left_out[hidden], _CERTAIN, 1 - _CERTAIN)
+        likelihoods.append(np.log(np.where(truth, alt, 1 - alt)).mean(dtype=np.float64))
+    return scaled(prepared, heads.best_factor(np.array(likelihoods)))
+
+
+def scaled(prepared: Prepared, factor: float) -> Prepared:
+    """All switch rates times a factor."""
+    rates = (prepared.chunk.rates * factor).astype(np.float32)
+    return Prepared(prepared.chunk._replace(rates=rates), prepared.group_frequency)
 
 
 def _around(chunk: Chunk, shares: NDArray[np.float32]) -> NDArray[np.float32]:
