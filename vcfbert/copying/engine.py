@@ -234,15 +234,20 @@ def fit_rates(
     truth = queries[:, :, hidden].transpose(2, 0, 1) == 1
     visible = queries.copy()
     visible[:, :, hidden] = tokens.MISSING
-    likelihoods = []
-    for factor in heads.FACTORS:
-        trial = scaled(prepared, factor)
+
+    def likelihood(factor: float) -> float:
         found = impute_people(
-            trial, network.heads_only(), visible, candidates, threads=threads, low=1.0
+            scaled(prepared, factor),
+            network.heads_only(),
+            visible,
+            candidates,
+            threads=threads,
+            low=1.0,
         )
         alt = np.clip(found.left_out[hidden], _CERTAIN, 1 - _CERTAIN)
-        likelihoods.append(np.log(np.where(truth, alt, 1 - alt)).mean(dtype=np.float64))
-    return scaled(prepared, heads.best_factor(np.array(likelihoods)))
+        return float(np.log(np.where(truth, alt, 1 - alt)).mean(dtype=np.float64))
+
+    return scaled(prepared, heads.best_factor(likelihood))
 
 
 def scaled(prepared: Prepared, factor: float) -> Prepared:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,8 @@ SIZES_AND_ERRORS = ((1e6, 1e-3), (3e5, 3e-3), (3e6, 1e-3))
 longer, one that switches sooner. More heads gained less than the spread over seeds
 (docs/decisions/mosaic.md)."""
 
-FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""Factors of the switch rates that a fit tries."""
+POWERS = (-6, 5)
+"""Lowest and highest power of two that a fit may scale the switch rates by."""
 
 OVER_FIT = 1.8
 """The fitted factor times this is what imputes best: typed sites are common, and their haplotypes
@@ -39,9 +40,26 @@ def initial(num_references: int) -> Heads:
     return Heads((0.04 * sizes / max(num_references, 1)).astype(np.float32), errors)
 
 
-def best_factor(likelihoods: NDArray[np.floating]) -> float:
-    """Factor of the switch rates, given the mean log likelihood at each of FACTORS."""
-    return OVER_FIT * 2.0 ** _peak(np.log2(FACTORS), np.asarray(likelihoods, np.float64))
+def best_factor(likelihood: Callable[[float], float]) -> float:
+    """Factor of the switch rates: uphill by powers of two from 1, then a parabola at the top.
+
+    likelihood  of a factor
+    """
+    known: dict[int, float] = {}
+
+    def at(power: int) -> float:
+        if power not in known:
+            known[power] = likelihood(2.0**power)
+        return known[power]
+
+    top, way = 0, -1 if at(-1) > at(0) else 1
+    while POWERS[0] < top < POWERS[1] and at(top + way) > at(top):
+        top += way
+    if top in POWERS:
+        return OVER_FIT * 2.0**top
+    places = np.array([top - 1.0, top, top + 1.0])
+    heights = np.array([at(top - 1), at(top), at(top + 1)])
+    return OVER_FIT * float(2.0 ** _peak(places, heights))
 
 
 def _peak(places: NDArray[np.float64], heights: NDArray[np.float64]) -> float:
