@@ -226,11 +226,74 @@ class RefreshConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MosaicConfig:
+    """The network on top of local copying; read by the presets `mosaic` and `mosaic-large` only."""
+
+    units: int = 48
+    """U, units of either hidden layer."""
+
+    start: Literal["shipped", "scratch"] = "shipped"
+    """Begin with the weights that come with vcfbert, or with a network that answers as the heads
+    do."""
+
+    folds: int = 3
+    """Times that other people are taken out of the panel and imputed from the rest."""
+
+    held_out: int = 80
+    """People taken out in a fold; never more than a fifth of the panel."""
+
+    designs: int = 3
+    """Sets of typed sites in a fold, drawn anew where the command line names none."""
+
+    chunks: int = 4
+    """Chunks of the panel that a fold reads, drawn anew; a panel of fewer is read whole."""
+
+    rows_per_design: int = 150_000
+    """Undecided sites kept of each fold and design."""
+
+    steps: int = 3000
+    """Optimizer steps."""
+
+    batch_rows: int = 4096
+    """Undecided sites in a step."""
+
+    learning_rate: float = 3e-3
+    """Peak of the one cycle."""
+
+    weight_decay: float = 1e-4
+    """Decoupled weight decay."""
+
+    check_every: int = 250
+    """Steps between checks of the validation loss; the best is kept."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in (
+            "units",
+            "folds",
+            "held_out",
+            "designs",
+            "chunks",
+            "rows_per_design",
+            "steps",
+            "batch_rows",
+            "check_every",
+        ):
+            _at_least(f"mosaic.{name}", getattr(self, name), 1)
+        _within("mosaic.learning_rate", self.learning_rate, 1e-9, 1.0)
+        _within("mosaic.weight_decay", self.weight_decay, 0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
     """A complete run."""
 
     preset: str = "custom"
     """Name of the preset the run started from."""
+
+    system: Literal["retrieval", "mosaic"] = "retrieval"
+    """`retrieval`: neighbours of a window, fused into a transformer; `mosaic`: local copying over
+    retrieved haplotypes, corrected by a network."""
 
     seed: int = 1
     """Seeds initial weights, masks, the order of batches and dropout."""
@@ -241,6 +304,7 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     refresh: RefreshConfig = field(default_factory=RefreshConfig)
+    mosaic: MosaicConfig = field(default_factory=MosaicConfig)
 
     def __post_init__(self) -> None:
         """Check the ranges."""

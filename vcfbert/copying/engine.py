@@ -28,6 +28,7 @@ stands. Four in five are, and the rest of the work is for the others."""
 FEWEST_TO_FIT = 8
 """Typed sites below which the switch rates stay as they are."""
 
+_ALIKE = 20.0  # neighbouring sites of one haplotype that say the same
 _CERTAIN = 1e-3  # of a likelihood, so that one wrong allele does not decide a fit
 _PRIOR_HAPLOTYPES = 5.0  # weight of the whole panel in a group's frequencies
 _F = np.float32
@@ -245,7 +246,8 @@ def fit_rates(
             low=1.0,
         )
         alt = np.clip(found.left_out[hidden], _CERTAIN, 1 - _CERTAIN)
-        return float(np.log(np.where(truth, alt, 1 - alt)).mean(dtype=np.float64))
+        total = np.log(np.where(truth, alt, 1 - alt)).sum(dtype=np.float64)
+        return float(total / _ALIKE)
 
     return scaled(prepared, heads.best_factor(likelihood))
 

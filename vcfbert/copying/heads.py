@@ -16,6 +16,9 @@ longer, one that switches sooner. More heads gained less than the spread over se
 POWERS = (-6, 5)
 """Lowest and highest power of two that a fit may scale the switch rates by."""
 
+PRIOR_POWERS = 2.0
+"""Standard deviation of the fitted power before any data."""
+
 OVER_FIT = 1.8
 """The fitted factor times this is what imputes best: typed sites are common, and their haplotypes
 longer, than those to be imputed (measured on chr20 with its map and without one)."""
@@ -43,13 +46,13 @@ def initial(num_references: int) -> Heads:
 def best_factor(likelihood: Callable[[float], float]) -> float:
     """Factor of the switch rates: uphill by powers of two from 1, then a parabola at the top.
 
-    likelihood  of a factor
+    likelihood  log likelihood of a factor, in nats; where it says little the factor stays near 1
     """
     known: dict[int, float] = {}
 
     def at(power: int) -> float:
         if power not in known:
-            known[power] = likelihood(2.0**power)
+            known[power] = likelihood(2.0**power) - 0.5 * (power / PRIOR_POWERS) ** 2
         return known[power]
 
     top, way = 0, -1 if at(-1) > at(0) else 1
