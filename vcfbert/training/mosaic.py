@@ -1,0 +1,135 @@
+"""Fitting the small network of `mosaic` to open sites of people who are not in the panel.
+
+n open sites, F inputs, U hidden units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vcfbert.config import MosaicConfig
+from vcfbert.model.mosaic import Mosaic
+
+RANGE = 0.0005
+"""Share of the training's inputs beyond either end of the range that is taken as known."""
+
+_MARGIN = 0.1  # of the range, added at either end
+_SAMPLE = 1_000_000  # rows that the range is read from
+
+
+@dataclass(frozen=True)
+class OpenData:
+    """rows (n, F) float32 inputs and labels (n,) 0 REF, 1 ALT."""
+
+    rows: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network and its losses in nats an open site.
+
+    heads_loss  validation loss of the heads alone
+    best_loss   validation loss of the network that was kept
+    history     (step, training loss, validation loss) at each check
+    """
+
+    network: Mosaic
+    heads_loss: float
+    best_loss: float
+    history: list[tuple[int, float, float]]
+
+
+def new_network(data: OpenData, settings: MosaicConfig, seed: int) -> Mosaic:
+    """A network that knows the range of the inputs and answers as the heads do."""
+    torch.manual_seed(seed)
+    network = Mosaic(data.rows.shape[1], settings.units)
+    stride = max(1, len(data.rows) // _SAMPLE)
+    sample = data.rows[::stride].astype(np.float64)
+    mean, spread = sample.mean(axis=0), sample.std(axis=0) + 1e-3
+    standard = (sample - mean) / spread
+    lowest, highest = np.quantile(standard, [RANGE, 1 - RANGE], axis=0)
+    room = _MARGIN * (highest - lowest) + 0.1
+    network.set_range(*map(_tensor, (mean, spread, lowest - room, highest + room)))
+    return network
+
+
+def fit(
+    network: Mosaic,
+    train: OpenData,
+    validation: OpenData,
+    settings: MosaicConfig,
+    seed: int,
+    *,
+    on_check: Callable[[int, float, float], None] = lambda step, loss, validated: None,
+) -> Fitted:
+    """Minimise cross-entropy with AdamW and one cycle of the learning rate; keeps the best check.
+
+    The network as it is given counts as a check, so the result is never worse than it on the
+    validation data.
+    """
+    rows, labels = torch.from_numpy(train.rows), torch.from_numpy(train.labels)
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
+    )
+    best_loss = loss_of(network, validation)
+    best = _copy(network)
+    history = [(0, float("nan"), best_loss)]
+    running, seen = 0.0, 0
+    for step in range(1, settings.steps + 1):
+        chosen = torch.randint(len(rows), (settings.batch_rows,), generator=generator)
+        loss = nn.functional.binary_cross_entropy_with_logits(
+            network(rows[chosen]), labels[chosen].float()
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        running, seen = running + loss.item(), seen + 1
+        if step % settings.check_every == 0 or step == settings.steps:
+            validated = loss_of(network, validation)
+            history.append((step, running / seen, validated))
+            on_check(step, running / seen, validated)
+            running, seen = 0.0, 0
+            if validated < best_loss:
+                best_loss, best = validated, _copy(network)
+    network.load_state_dict(best)
+    return Fitted(network.eval(), heads_loss(validation), best_loss, history)
+
+
+@torch.no_grad()
+def loss_of(network: Mosaic, data: OpenData, batch: int = 65_536) -> float:
+    """Mean cross-entropy in nats."""
+    total = 0.0
+    for first in range(0, len(data.rows), batch):
+        rows = torch.from_numpy(data.rows[first : first + batch])
+        labels = torch.from_numpy(data.labels[first : first + batch]).float()
+        logits = network(rows)
+        total += nn.functional.binary_cross_entropy_with_logits(
+            logits, labels, reduction="sum"
+        ).item()
+    return total / max(len(data.rows), 1)
+
+
+def heads_loss(data: OpenData) -> float:
+    """The same for the heads alone."""
+    return loss_of(Mosaic(data.rows.shape[1], 1), data)
+
+
+def _tensor(values: NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def _copy(network: Mosaic) -> dict[str, Tensor]:
+    return {name: values.detach().clone() for name, values in network.state_dict().items()}
