@@ -1,0 +1,122 @@
+"""Networks of `mosaic` as safetensors files that say what they read and how they were made.
+
+PyTorch is not imported, so that `vcfbert impute` starts at once on a CPU.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from vcfbert.copying import inputs, network
+from vcfbert.copying.heads import SIZES_AND_ERRORS
+from vcfbert.copying.network import Network
+from vcfbert.errors import StoreError
+from vcfbert.storage import stores
+
+KIND = "vcfbert-mosaic"
+FORMAT_VERSION = "1"
+FILE = "mosaic.safetensors"
+"""Name of the file in a run's folder, and of the shipped one."""
+
+MAX_BYTES = 50_000_000
+"""A file beyond this is no network of this kind and is not read."""
+
+SHIPPED = "shipped"
+
+
+def save(path: Path, arrays: Mapping[str, NDArray[np.float32]], facts: Mapping[str, Any]) -> str:
+    """Write a network; returns the SHA-256 of the file.
+
+    facts  how it was made, fit for JSON; kept in the file's header
+    """
+    metadata = {
+        "kind": KIND,
+        "format_version": FORMAT_VERSION,
+        "inputs": json.dumps(inputs.NAMES),
+        "heads": json.dumps(SIZES_AND_ERRORS),
+        "facts": json.dumps(facts, sort_keys=True),
+    }
+    content = safetensors.numpy.save(
+        {name: np.ascontiguousarray(values, np.float32) for name, values in arrays.items()},
+        metadata=metadata,
+    )
+    stores.write_file(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def load(path: Path, *, name: str) -> Network:
+    """Read and check a network; `name` is what outputs call it.
+
+    Raises StoreError where the file is missing, damaged, of another kind, or reads other inputs
+    than this version makes.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise StoreError(f"{path} is too large to be a network of mosaic. Train it again.")
+        content = path.read_bytes()
+        metadata = _metadata(path)
+        arrays = safetensors.numpy.load(content)
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"There is no network at {path}. Train one with: vcfbert train --preset mosaic"
+        ) from error
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise StoreError(f"{path} is damaged ({error}). Train the run again.") from error
+    _check(path, metadata)
+    return network.from_arrays(
+        arrays, name=name, fingerprint=hashlib.sha256(content).hexdigest(), source=str(path)
+    )
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    """How a network was made."""
+    facts = json.loads(_metadata(path).get("facts", "{}"))
+    assert isinstance(facts, dict)
+    return facts
+
+
+def shipped_path() -> Path:
+    """The network that comes with vcfbert."""
+    return Path(str(resources.files("vcfbert"))) / "weights" / FILE
+
+
+def shipped() -> Network:
+    """The network that comes with vcfbert, trained on simulated panels (docs/decisions/mosaic.md).
+
+    Raises StoreError where the installation lacks it.
+    """
+    return load(shipped_path(), name=SHIPPED)
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="numpy") as stream:
+        return dict(stream.metadata() or {})
+
+
+def _check(path: Path, metadata: Mapping[str, str]) -> None:
+    if metadata.get("kind") != KIND:
+        raise StoreError(
+            f"{path} holds {metadata.get('kind', 'unnamed weights')!r}, not {KIND!r}. "
+            "Train one with: vcfbert train --preset mosaic"
+        )
+    expected = {
+        "format_version": FORMAT_VERSION,
+        "inputs": json.dumps(inputs.NAMES),
+        "heads": json.dumps(SIZES_AND_ERRORS),
+    }
+    for key, value in expected.items():
+        if metadata.get(key) != value:
+            raise StoreError(
+                f"{path} has other {key.replace('_', ' ')} than this version of vcfbert reads. "
+                "Train again with: vcfbert train --preset mosaic"
+            )
