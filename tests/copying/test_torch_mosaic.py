@@ -1,0 +1,170 @@
+"""The batched path in PyTorch gives the numbers of the compiled one."""
+
+import numpy as np
+import numpy.testing as npt
+import pytest
+import torch
+
+from tests.copying import chunks, kernels
+from vcfbert.copying import engine, inputs, torch_chunk, torch_mosaic
+from vcfbert.copying import torch_forward_backward as steps
+from vcfbert.copying.engine import Prepared
+from vcfbert.copying.forward_backward import copying_weights
+
+LAYOUTS = {
+    "one typed site": (150, np.array([70])),
+    "first and last typed": (130, np.array([0, 129])),
+    "every site typed": (70, np.arange(70)),
+    "every other site": (260, np.arange(1, 260, 2)),
+    "long gaps": (700, np.array([200, 201, 430, 600])),
+    "a whole block": (300, 64),
+    "two blocks": (400, 65),
+    "four blocks": (1500, 200),
+    "one site": (1, np.array([0])),
+}
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda",
+        marks=[
+            pytest.mark.gpu,
+            pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+        ],
+    ),
+]
+TOLERANCE = 1e-4
+
+
+def people(case, seed, *, sizes=(30, 11, 40, 1), missing=()):
+    """Queries of two people and their candidates, of several sizes."""
+    queries = np.stack([case.typed_alleles(n, missing if n % 2 else ()) for n in range(4)])
+    rows = [chunks.some_rows(seed + n, case, size) for n, size in enumerate(sizes)]
+    return queries, rows
+
+
+def both(case, queries, rows, device, low=engine.LOW):
+    """What either path finds, as dense arrays with NaN where no site is open."""
+    prepared = Prepared(case.chunk, case.group_frequency)
+    chunk = torch_chunk.to_device(prepared, torch.device(device))
+    batch = torch_chunk.to_batch(queries, rows, chunk.device)
+    imputed = torch_mosaic.impute(chunk, batch, low=low)
+    shape = (len(queries), len(case.chunk.cm))
+    found = np.full((*shape, inputs.NUM_INPUTS), np.nan, np.float32)
+    found[imputed.query.cpu(), imputed.site.cpu()] = imputed.rows.cpu()
+    expected = np.full_like(found, np.nan)
+    probabilities, left_out = np.empty((*shape, inputs.HEADS)), np.empty(queries.shape)
+    for person in range(len(queries) // 2):
+        pair = slice(2 * person, 2 * person + 2)
+        haplotypes = engine.open_sites(prepared, queries[pair], rows[pair], low=low)
+        for side, haplotype in enumerate(haplotypes):
+            number = 2 * person + side
+            probabilities[number], left_out[number] = haplotype.probabilities, haplotype.left_out
+            expected[number, haplotype.open.sites] = haplotype.open.rows
+    return imputed, found, (probabilities, left_out, expected)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_all_numbers_are_those_of_the_compiled_path(layout, device):
+    num_sites, typed = LAYOUTS[layout]
+    case = chunks.make(30, num_sites=num_sites, typed=typed)
+    missing = (0,) if len(case.chunk.typed) < 10 else (0, 3, 5, len(case.chunk.typed) - 1)
+    queries, rows = people(case, 5, missing=missing)
+    imputed, found, (probabilities, left_out, expected) = both(case, queries, rows, device, low=-1)
+    npt.assert_allclose(imputed.probabilities.cpu(), probabilities, atol=TOLERANCE)
+    npt.assert_allclose(imputed.left_out.cpu(), left_out, atol=TOLERANCE)
+    npt.assert_array_equal(np.isnan(found), np.isnan(expected))
+    for place, name in enumerate(inputs.NAMES):
+        mine, theirs = found[..., place], expected[..., place]
+        if name.startswith(("head", "vote", "ancestry", "sibling")):
+            mine, theirs = 1 / (1 + np.exp(-mine)), 1 / (1 + np.exp(-theirs))
+        npt.assert_allclose(mine, theirs, atol=TOLERANCE, rtol=TOLERANCE, err_msg=name)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("low", [1e-3, 0.1])
+def test_the_same_sites_are_open(low, device):
+    case = chunks.make(31, num_sites=600, typed=90)
+    imputed, found, (_, _, expected) = both(case, *people(case, 6), device, low=low)
+    is_open, should_be = ~np.isnan(found[..., 0]), ~np.isnan(expected[..., 0])
+    assert 0 < should_be.mean() < 0.9
+    margin = np.abs(
+        np.stack([imputed.probabilities.cpu() - low, imputed.probabilities.cpu() - 1 + low])
+    )
+    clear = (margin > 1e-5).all(axis=(0, 3))
+    npt.assert_array_equal(is_open[clear], should_be[clear])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_weights_are_those_of_the_compiled_path(device):
+    case = chunks.make(32, num_sites=300, typed=140)
+    queries, rows = people(case, 7, missing=(2, 70))
+    chunk = torch_chunk.to_device(Prepared(case.chunk, case.group_frequency), torch.device(device))
+    batch = torch_chunk.to_batch(queries, rows, chunk.device)
+    found = steps.copying_weights(chunk.typed_bits, batch, chunk.rates).cpu()
+    place = case.chunk.cm[case.chunk.typed].astype(np.float64)
+    step = np.diff(place, prepend=place[0])
+    for number, query in enumerate(queries):
+        expected = copying_weights(
+            case.chunk.typed_bits, rows[number], query, step, case.chunk.rates, case.chunk.errors
+        )
+        npt.assert_allclose(found[number, :, :, : len(rows[number])], expected, atol=1e-5)
+        assert not found[number, :, :, len(rows[number]) :].any()
+
+
+def test_queries_of_a_batch_do_not_meet_but_for_siblings():
+    case = chunks.make(33, num_sites=300, typed=70)
+    queries, rows = people(case, 8)
+    chunk = torch_chunk.to_device(Prepared(case.chunk, case.group_frequency), torch.device("cpu"))
+    together = torch_mosaic.impute(chunk, torch_chunk.to_batch(queries, rows, chunk.device))
+    alone = torch_mosaic.impute(chunk, torch_chunk.to_batch(queries[2:], rows[2:], chunk.device))
+    npt.assert_allclose(together.probabilities[2:], alone.probabilities, atol=1e-6)
+    npt.assert_allclose(together.dense()[2:], alone.dense(), atol=1e-3)
+
+
+def test_dense_inputs_hold_the_log_odds_of_the_heads_everywhere():
+    case = chunks.make(34, num_sites=200, typed=40)
+    queries, rows = people(case, 9)
+    imputed, found, _ = both(case, queries, rows, "cpu")
+    dense = imputed.dense()
+    is_open = ~np.isnan(found[..., 0])
+    npt.assert_array_equal(dense[is_open], found[is_open])
+    odds = torch.logit(imputed.probabilities, 1e-7).clamp(-12, 12)
+    npt.assert_allclose(dense[..., : inputs.HEADS], odds, atol=1e-4)
+    typed = torch.from_numpy(case.chunk.typed)
+    assert dense[:, typed, 0].abs().min() == 12
+    assert not dense[:, typed, inputs.HEADS :].any()
+
+
+def test_no_open_site_gives_no_rows():
+    case = chunks.make(35, num_sites=50, typed=np.arange(50))
+    queries, rows = people(case, 10)
+    imputed, _, _ = both(case, queries, rows, "cpu")
+    assert imputed.rows.shape == (0, inputs.NUM_INPUTS)
+    assert imputed.query.shape == imputed.site.shape == (0,)
+
+
+@pytest.mark.parametrize("first", [0, 64])
+def test_the_last_two_mismatches_are_found(first):
+    generator = torch.Generator().manual_seed(1)
+    match = torch.rand(20, 2, 5, generator=generator) < 0.8
+    carry = torch.tensor([first - 1, first - 3 if first else -1], dtype=torch.int32)
+    carry = carry[:, None, None].expand(2, 2, 5)
+    found = steps.last_mismatches(match, first, carry)
+    for b in range(2):
+        for k in range(5):
+            seen = [int(carry[1, b, k]), int(carry[0, b, k])]
+            for t in range(20):
+                if not match[t, b, k]:
+                    seen.append(first + t)
+                assert found[t, :, b, k].tolist() == [seen[-1], seen[-2]]
+
+
+def test_kernels_and_batches_agree_where_nothing_was_observed():
+    case = chunks.make(36, num_sites=100, typed=5, num_references=1200)
+    queries = np.full((2, 5), chunks.MISSING, np.uint8)
+    every = np.arange(1200)
+    chunk = torch_chunk.to_device(Prepared(case.chunk, case.group_frequency), torch.device("cpu"))
+    found = torch_mosaic.impute(chunk, torch_chunk.to_batch(queries, [every] * 2, chunk.device))
+    expected = kernels.impute(case, queries[0], every)
+    npt.assert_allclose(found.probabilities[0], expected.probabilities, atol=TOLERANCE)

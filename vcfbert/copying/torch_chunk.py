@@ -1,0 +1,113 @@
+"""A prepared chunk and its queries on a device, for the modules that run on a GPU.
+
+B query haplotypes, K candidates, S sites of the chunk, T typed sites, A heads, G groups of
+references. *Interval* t holds the sites between typed sites t - 1 and t: the first those before
+them all, the last, T, those after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vcfbert.copying.engine import Prepared
+from vcfbert.copying.torch_forward_backward import Batch, Rates, rates_of
+
+_SHORTEST_CM = 1e-9
+
+
+@dataclass(frozen=True)
+class DeviceChunk:
+    """What all queries of a chunk share.
+
+    bits             (R, ceil(S / 64)) int64
+    typed_bits       (R, ceil(T / 64)) int64
+    typed            T typed sites and `untyped` S - T others, both on the host too
+    frequency        (S,) log odds; `minor` (S,) log of the minor frequency
+    group            (R,)
+    group_frequency  (S, G)
+    rates            of the heads; `unit` is the switch rate of the first, per cM
+    width            (T,) share of the chunk that each typed site stands for
+    interval         (S,) that a site lies in; of a typed site, the one before it
+    distance         (2, S) cM to the left and to the right end of the interval
+    part             (S,) of the way from the left end to the right one
+    left_ends        (T + 1,) cM of the left end of each interval; `right_ends` of the right one
+    """
+
+    bits: Tensor
+    typed_bits: Tensor
+    typed: NDArray[np.int64]
+    untyped: NDArray[np.int64]
+    untyped_sites: Tensor
+    frequency: Tensor
+    minor: Tensor
+    group: Tensor
+    group_frequency: Tensor
+    rates: Rates
+    unit: float
+    width: Tensor
+    interval: Tensor
+    distance: Tensor
+    part: Tensor
+    left_ends: Tensor
+    right_ends: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.part.device
+
+
+def to_device(prepared: Prepared, device: torch.device) -> DeviceChunk:
+    """Copy a chunk and lay out its intervals."""
+    chunk = prepared.chunk
+    cm, typed = chunk.cm, chunk.typed
+    untyped = np.setdiff1d(np.arange(len(cm)), typed)
+    place = cm[typed]
+    width = np.gradient(place.astype(np.float64)) if len(place) > 1 else np.ones(1)
+    width = np.maximum(width, 0.0) + _SHORTEST_CM
+    interval = np.searchsorted(typed, np.arange(len(cm)))
+    left_ends, right_ends = np.append(cm[0], place), np.append(place, cm[-1])
+    left, right = cm - left_ends[interval], right_ends[interval] - cm
+    length = np.maximum(right_ends - left_ends, np.float32(_SHORTEST_CM))
+
+    def copy(array: NDArray[np.generic]) -> Tensor:
+        return torch.from_numpy(np.array(array)).to(device)
+
+    step = np.diff(place, prepend=place[0])
+    return DeviceChunk(
+        bits=copy(chunk.bits.view(np.int64)),
+        typed_bits=copy(chunk.typed_bits.view(np.int64)),
+        typed=typed,
+        untyped=untyped,
+        untyped_sites=copy(untyped),
+        frequency=copy(chunk.frequency),
+        minor=copy(chunk.minor),
+        group=copy(chunk.group),
+        group_frequency=copy(prepared.group_frequency),
+        rates=rates_of(copy(step), copy(chunk.rates), copy(chunk.errors)),
+        unit=float(chunk.rates[0]),
+        width=copy((width / width.sum()).astype(np.float32)),
+        interval=copy(interval),
+        distance=copy(np.stack([left, right])),
+        part=copy(left / length[interval]),
+        left_ends=copy(left_ends),
+        right_ends=copy(right_ends),
+    )
+
+
+def to_batch(
+    queries: NDArray[np.uint8], candidates: Sequence[NDArray[np.int64]], device: torch.device
+) -> Batch:
+    """Queries, (B, T), and the rows of their candidates, padded to the longest list."""
+    counts = np.array([len(rows) for rows in candidates])
+    is_present = np.arange(counts.max()) < counts[:, None]
+    padded = np.zeros(is_present.shape, np.int64)
+    padded[is_present] = np.concatenate(candidates)
+    arrays = (queries, padded, is_present)
+    return Batch(*(torch.from_numpy(np.array(array)).to(device) for array in arrays))

@@ -1,0 +1,145 @@
+"""The inputs of the network (`inputs.NAMES`) at many open sites of many queries, in PyTorch.
+
+n pairs of a query and a site, I intervals between typed sites, B queries, K candidates, A heads,
+G groups of references, F inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vcfbert.copying import inputs
+from vcfbert.copying.inputs import HEADS, LOGIT_LIMIT, NUM_INPUTS
+from vcfbert.copying.torch_chunk import DeviceChunk
+
+_SMALLEST_PROBABILITY = 1e-7
+_SMALLEST_SUM = 1e-30
+_TOTAL = 2  # the measure of a shared match that votes
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Open sites of queries.
+
+    query     (n,)
+    site      (n,) of the chunk
+    interval  (n,) number among the I at hand
+    alleles   (n, K) float, 1 where a candidate carries ALT
+    """
+
+    query: Tensor
+    site: Tensor
+    interval: Tensor
+    alleles: Tensor
+
+
+def log_odds(probability: Tensor) -> Tensor:
+    """Log odds of probabilities, no further than LOGIT_LIMIT from 0."""
+    inside = probability.clamp(_SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
+    return torch.log(inside / (1 - inside)).clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+
+
+def log_length(length: Tensor) -> Tensor:
+    """Log of lengths in units of the mean shared stretch; 0 and less is the smallest."""
+    return torch.log(length.clamp(min=0) + 1e-2)
+
+
+def measures(
+    left: Tensor, right: Tensor, ends: tuple[Tensor, Tensor], tables: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Shared match of every candidate around intervals, (5, I, B, K).
+
+    In order: left, right, total, total but one mismatch, in cM; typed sites.
+
+    left    (I, 2, B, K) the last two typed mismatches before an interval, nearest first, -1 for
+            none
+    right   (I, 2, B, K) the same after it, counted from the last typed site to the first
+    ends    (I,) and (I,) cM of the ends of the intervals
+    tables  (T + 1,) and (T + 1,) cM of a mismatch, by its number in `left` and `right` and one more
+    """
+    start, stop = (end[:, None, None] for end in ends)
+    num_typed = len(tables[0]) - 1
+    left_cm, right_cm = tables[0][left.long() + 1], tables[1][right.long() + 1]
+    nearest = right_cm[:, 0] - left_cm[:, 0]
+    bridged = torch.maximum(right_cm[:, 1] - left_cm[:, 0], right_cm[:, 0] - left_cm[:, 1])
+    typed = (num_typed - 1 - right[:, 0]) - left[:, 0]
+    return torch.stack(
+        [start - left_cm[:, 0], right_cm[:, 0] - stop, nearest, bridged, typed.to(start.dtype)]
+    )
+
+
+def describe(
+    chunk: DeviceChunk,
+    pairs: Pairs,
+    probabilities: Tensor,
+    lengths: Tensor,
+    weight: Tensor,
+    states: Tensor,
+) -> Tensor:
+    """All inputs but those of ancestry and sibling, (n, F).
+
+    probabilities  (n, A)
+    lengths        (5, I, B, K) of `measures`, 0 for padding
+    weight         (I, B, K) of the first head, mean of both ends
+    states         (2, I, B, A) effective number of candidates at the ends of the intervals
+    """
+    rows = probabilities.new_zeros(len(pairs.site), NUM_INPUTS)
+    rows[:, :HEADS] = log_odds(probabilities)
+    rows[:, HEADS] = chunk.frequency[pairs.site]
+    rows[:, HEADS + 1] = chunk.minor[pairs.site]
+    rows[:, HEADS + 2 : HEADS + 4] = log_length(chunk.unit * chunk.distance[:, pairs.site]).T
+    rows[:, inputs.CARRIER - 1] = torch.log1p(pairs.alleles.sum(dim=1))
+    for number, measure in enumerate(lengths):
+        both = _best(measure[pairs.interval, pairs.query], pairs.alleles)
+        if number < len(lengths) - 1:
+            first = inputs.CARRIER + 2 * number
+            rows[:, first : first + 2] = log_length(chunk.unit * both)
+        else:
+            rows[:, inputs.CARRIER + 10 : inputs.CARRIER + 12] = torch.log1p(both)
+    both = _best(weight[pairs.interval, pairs.query], pairs.alleles)
+    rows[:, inputs.CARRIER + 8 : inputs.CARRIER + 10] = torch.log(both + 1e-4)
+    cube = lengths[_TOTAL][pairs.interval, pairs.query] ** 3
+    for place, votes in enumerate((cube, cube**2)):
+        share = (votes * pairs.alleles).sum(dim=1) / (votes.sum(dim=1) + _SMALLEST_SUM)
+        rows[:, inputs.VOTES + place] = log_odds(share)
+    ends = states[:, pairs.interval, pairs.query]  # (2, n, A)
+    mixed = torch.lerp(ends[0], ends[1], chunk.part[pairs.site, None])
+    rows[:, inputs.STATES : inputs.STATES + HEADS] = torch.log(mixed)
+    return rows
+
+
+def _best(values: Tensor, alleles: Tensor) -> Tensor:
+    """Largest value among carriers and among the others, 0 where there is none: (n, 2)."""
+    carried = values * alleles
+    return torch.stack([carried.amax(dim=1), (values - carried).amax(dim=1)], dim=1)
+
+
+def complete(
+    chunk: DeviceChunk,
+    rows: Tensor,
+    query: Tensor,
+    site: Tensor,
+    shares: Tensor,
+    probabilities: Tensor,
+) -> None:
+    """Fill in the inputs that need the whole chunk or the person's other haplotype.
+
+    rows           (n, F) written
+    query, site    (n,)
+    shares         (B, T, G) weight of each group of references at each typed site
+    probabilities  (B, S, A)
+    """
+    both = shares.unflatten(0, (-1, 2)).sum(dim=1)  # of the person's two haplotypes
+    around = torch.einsum("ptg,t->pg", both, chunk.width)
+    around = around / around.sum(dim=1, keepdim=True)
+    interval = chunk.interval[site]
+    left, right = (interval - 1).clamp(min=0), interval.clamp(max=shares.shape[1] - 1)
+    share = torch.lerp(shares[query, left], shares[query, right], chunk.part[site, None])
+    frequency = chunk.group_frequency[site]
+    here = (share * frequency).sum(dim=1) / (share.sum(dim=1) + 1e-9)
+    rows[:, inputs.ANCESTRY] = log_odds(here)
+    rows[:, inputs.ANCESTRY + 1] = log_odds((around[query // 2] * frequency).sum(dim=1))
+    rows[:, inputs.SIBLING : inputs.SIBLING + 2] = log_odds(probabilities[query ^ 1, site, :2])

@@ -1,0 +1,259 @@
+"""Many haplotypes as mosaics of candidates, in PyTorch for a GPU: what `mosaic` does on the CPU.
+
+B query haplotypes, two of each person side by side; K candidates; S sites of the chunk; T typed
+sites, n of them in a block; I intervals of a block (see `torch_chunk`); m sites of a tile; A heads;
+G groups of references; F inputs (`inputs.NAMES`).
+
+Queries go through a chunk together: once from left to right, keeping the forward weights before
+every 64th typed site, and once from right to left, a block of 64 at a time. Between the typed sites
+of a block the work is one matrix product a tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vcfbert.copying import torch_forward_backward as steps
+from vcfbert.copying.engine import LOW
+from vcfbert.copying.inputs import HEADS, NUM_INPUTS
+from vcfbert.copying.mosaic import ACTIVE
+from vcfbert.copying.torch_chunk import DeviceChunk
+from vcfbert.copying.torch_forward_backward import BLOCK, Batch
+from vcfbert.copying.torch_inputs import Pairs, complete, describe, log_odds, measures
+
+_TILE = 256  # sites imputed at a time
+_DESCRIBED = 1 << 25  # candidates of open sites described at a time
+
+
+@dataclass(frozen=True)
+class Imputed:
+    """What the heads say, and the inputs of the network where they leave a site open.
+
+    probabilities  (B, S, A) of ALT
+    left_out       (B, T) probability of ALT at each typed site had it not been typed
+    rows           (n, F) of open sites
+    query, site    (n,) where each row belongs
+    """
+
+    probabilities: Tensor
+    left_out: Tensor
+    rows: Tensor
+    query: Tensor
+    site: Tensor
+
+    def dense(self) -> Tensor:
+        """Inputs of every site, (B, S, F); of a site that is not open the log odds of the heads
+        alone, the rest 0.
+        """
+        num_queries, num_sites, _ = self.probabilities.shape
+        dense = self.rows.new_zeros(num_queries, num_sites, NUM_INPUTS)
+        dense[:, :, :HEADS] = log_odds(self.probabilities)
+        dense[self.query, self.site] = self.rows
+        return dense
+
+
+@torch.no_grad()
+def impute(
+    chunk: DeviceChunk, batch: Batch, *, low: float = LOW, active: float = float(ACTIVE)
+) -> Imputed:
+    """Impute every query; queries 2 i and 2 i + 1 are one person.
+
+    low     sites whose probabilities are all below `low` or above 1 - low are not open; negative:
+            every untyped site is
+    active  as `mosaic.ACTIVE`
+    """
+    (num_queries, num_typed), (num_sites, num_groups) = (
+        batch.queries.shape,
+        chunk.group_frequency.shape,
+    )
+    probabilities = chunk.part.new_empty(num_queries, num_sites, HEADS)
+    left_out = chunk.part.new_empty(num_queries, num_typed)
+    shares = chunk.part.new_empty(num_queries, num_typed, num_groups)
+    groups = torch.arange(num_groups, device=chunk.device)
+    members = (chunk.group[batch.candidates][:, :, None] == groups).float()
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    for stretch in _stretches(chunk, batch):
+        span = slice(stretch.first, stretch.first + len(stretch.match))
+        shares[:, span] = stretch.ends[:-1, :, 0].transpose(0, 1) @ members
+        at_typed, without = _typed_sites(chunk, batch, stretch)
+        probabilities[:, chunk.typed[span]] = at_typed
+        left_out[:, span] = without
+        for tile in _tiles(chunk, batch, stretch, active):
+            probabilities[:, tile.sites] = tile.probabilities
+            found.extend(_open_rows(chunk, batch, stretch, tile, low))
+    if found:
+        rows, query, site = (torch.cat(column) for column in zip(*found, strict=True))
+    else:
+        rows = chunk.part.new_empty(0, NUM_INPUTS)
+        query, site = torch.empty(2, 0, dtype=torch.int64, device=chunk.device)
+    complete(chunk, rows, query, site, shares, probabilities)
+    return Imputed(probabilities, left_out, rows, query, site)
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """A block of typed sites, the intervals after each of them, and the chunk's first interval.
+
+    first      number of the block's first typed site
+    interval   number of the first interval
+    alleles    (n, B, K) 0 or 1 at the typed sites
+    match      (n, B, K)
+    ends       (n + 1, B, A, K) posterior weights at the typed sites and the one after the block
+    here       (I,) which of the ends is left of each interval; `onward` (I,) which right
+    lengths    (5, I, B, K) see `torch_inputs.measures`
+    """
+
+    first: int
+    interval: int
+    alleles: Tensor
+    match: Tensor
+    ends: Tensor
+    here: Tensor
+    onward: Tensor
+    lengths: Tensor
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Some untyped sites of a stretch.
+
+    sites          (m,)
+    alleles        (m, R) uint8
+    probabilities  (B, m, A)
+    """
+
+    sites: Tensor
+    alleles: Tensor
+    probabilities: Tensor
+
+
+def _stretches(chunk: DeviceChunk, batch: Batch) -> Iterator[_Stretch]:
+    """The blocks from right to left."""
+    num_typed, share = batch.queries.shape[1], batch.share
+    saved = _sweep_right(chunk, batch)
+    beta = torch.ones_like(saved[0][0])
+    carry = torch.full_like(saved[0][2], -1)
+    onward = None
+    for block in range(len(saved) - 1, -1, -1):
+        first = BLOCK * block
+        before, total, lasts = saved.pop()
+        alleles = steps.typed_alleles(chunk.typed_bits, batch, block)
+        match = steps.matches(alleles, batch, block)
+        rho = chunk.rates.rho[first : first + len(match)]
+        emissions = steps.emission(match, batch.is_present, chunk.rates.errors)
+        forward, _ = steps.forward_block(before, total, emissions, rho, share)
+        betas, beta = steps.backward_block(beta, emissions, rho, share)
+        weights = steps.normalised(forward, betas)
+        ends = torch.cat([weights, weights[-1:] if onward is None else onward])
+        left = torch.cat([lasts[None], steps.last_mismatches(match, first, lasts)])
+        mirrored = steps.last_mismatches(match.flip(0), num_typed - first - len(match), carry)
+        right = torch.cat([mirrored.flip(0), carry[None]])
+        carry, onward = right[0], weights[:1]
+        after = torch.arange(0 if first == 0 else 1, len(match) + 1, device=chunk.device)
+        number = first + int(first > 0)
+        span = slice(number, number + len(after))
+        lengths = measures(
+            left[after],
+            right[after],
+            (chunk.left_ends[span], chunk.right_ends[span]),
+            (chunk.left_ends, chunk.right_ends.flip(0)),
+        )
+        lengths *= batch.is_present
+        here = (after - 1).clamp(min=0)
+        yield _Stretch(first, number, alleles, match, ends, here, after, lengths)
+
+
+def _sweep_right(chunk: DeviceChunk, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Before each block: forward weights, (B, A, K), their sum, and the last two mismatches."""
+    before, total = steps.start(batch, HEADS)
+    lasts = batch.candidates.new_full((2, *batch.candidates.shape), -1, dtype=torch.int32)
+    saved = [(before, total, lasts)]
+    for block in range(chunk.typed_bits.shape[1] - 1):
+        first = BLOCK * block
+        match = steps.matches(steps.typed_alleles(chunk.typed_bits, batch, block), batch, block)
+        emissions = steps.emission(match, batch.is_present, chunk.rates.errors)
+        rho = chunk.rates.rho[first : first + len(match)]
+        weights, total = steps.forward_block(before, total, emissions, rho, batch.share)
+        before = weights[-1].clone()  # not a view: the block's other weights are let go
+        lasts = steps.last_mismatches(match, first, lasts)[-1].clone()
+        saved.append((before, total, lasts))
+    return saved
+
+
+def _typed_sites(chunk: DeviceChunk, batch: Batch, stretch: _Stretch) -> tuple[Tensor, Tensor]:
+    """Probabilities at the typed sites, (B, n, A), and without the site's own allele, (B, n)."""
+    weights, match = stretch.ends[:-1], stretch.match[:, :, None]
+    span = slice(stretch.first, stretch.first + len(match))
+    query = batch.queries[:, span, None]
+    from_heads = (weights * stretch.alleles[:, :, None]).sum(dim=-1).transpose(0, 1)
+    at_typed = torch.where(query <= 1, query.float(), from_heads)
+    # The weights divided by what the site itself contributed, hit or miss.
+    two, errors = weights[:, :, :2], chunk.rates.errors[:2, 0]
+    hit, miss = (two * match).sum(dim=-1) / (1 - errors), (two * ~match).sum(dim=-1) / errors
+    same = (hit / (hit + miss)).transpose(0, 1)
+    without = torch.where(query == 0, 1 - same, torch.where(query == 1, same, from_heads[:, :, :2]))
+    return at_typed, without.mean(dim=-1)
+
+
+def _tiles(chunk: DeviceChunk, batch: Batch, stretch: _Stretch, active: float) -> Iterator[_Tile]:
+    """The untyped sites of a stretch, imputed."""
+    after = stretch.first + len(stretch.match)
+    start = chunk.typed[stretch.first] if stretch.first else 0
+    stop = chunk.typed[after] if after < len(chunk.typed) else len(chunk.part)
+    begin, end = np.searchsorted(chunk.untyped, [start, stop])
+    for low in range(begin, end, _TILE):
+        high = min(low + _TILE, int(end))
+        sites = chunk.untyped_sites[low:high]
+        # From the host's copy: reading the device's would wait for it.
+        bounds = np.searchsorted(chunk.typed, chunk.untyped[[low, high - 1]]) - stretch.interval
+        alleles = _alleles(chunk.bits, sites)
+        votes = _votes(batch, stretch, slice(int(bounds[0]), int(bounds[1]) + 1), active)
+        carried = alleles[:, batch.candidates].float().permute(1, 2, 0)  # (B, K, m)
+        sums = votes.flatten(1, 3) @ carried  # (B, I 2 A, m)
+        sums = sums.unflatten(1, votes.shape[1:4])
+        interval = chunk.interval[sites] - stretch.interval - int(bounds[0])
+        both = sums[:, interval, :, :, torch.arange(len(sites), device=chunk.device)]
+        mixed = torch.lerp(both[:, :, 0], both[:, :, 1], chunk.part[sites, None, None])
+        yield _Tile(sites, alleles, mixed.transpose(0, 1))
+
+
+def _alleles(bits: Tensor, sites: Tensor) -> Tensor:
+    """(m, R) uint8 alleles of all references."""
+    words = bits[:, sites >> 6].T
+    return ((words >> (sites & 63)[:, None]) & 1).to(torch.uint8)
+
+
+def _votes(batch: Batch, stretch: _Stretch, span: slice, active: float) -> Tensor:
+    """Weights at both ends of some intervals of those who vote, (B, I, 2, A, K), summing to 1."""
+    ends = [stretch.ends[which[span]] for which in (stretch.here, stretch.onward)]
+    votes = torch.stack(ends, dim=2)  # (I, B, 2, A, K)
+    limit = (0.5 * batch.share[:, :, 0]).clamp(max=active)  # (B, 1)
+    votes *= (votes.amax(dim=(2, 3)) > limit)[:, :, None, None]
+    votes /= votes.sum(dim=-1, keepdim=True) + 1e-30
+    return votes.transpose(0, 1)
+
+
+def _open_rows(
+    chunk: DeviceChunk, batch: Batch, stretch: _Stretch, tile: _Tile, low: float
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Inputs, queries and sites of a tile's open sites, some at a time."""
+    highest, lowest = tile.probabilities.amax(dim=-1), tile.probabilities.amin(dim=-1)
+    query, place = ((highest > low) & (lowest < 1 - low)).nonzero(as_tuple=True)
+    weight = 0.5 * (stretch.ends[stretch.here, :, 0] + stretch.ends[stretch.onward, :, 0])
+    counts = 1 / stretch.ends.square().sum(dim=-1)
+    states = torch.stack([counts[stretch.here], counts[stretch.onward]])
+    size = max(1, _DESCRIBED // batch.candidates.shape[1])
+    for number, position in zip(query.split(size), place.split(size), strict=True):
+        site = tile.sites[position]
+        alleles = tile.alleles[position[:, None], batch.candidates[number]]
+        alleles = alleles * batch.is_present[number]
+        interval = chunk.interval[site] - stretch.interval
+        pairs = Pairs(number, site, interval, alleles.float())
+        probabilities = tile.probabilities[number, position]
+        rows = describe(chunk, pairs, probabilities, stretch.lengths, weight, states)
+        yield rows, number, site
