@@ -112,8 +112,8 @@ def _row(case, matches, ends, allele, site: int, left: int, right: int) -> NDArr
         row[f"{name} sites"] = math.log(best[4] + 1)
         row[f"{name} posterior"] = math.log(best[5] + _PENALTY)
     for power in (3, 6):
-        votes = lengths[:, 2] ** power
-        row[f"vote {power}"] = _log_odds((votes * allele).sum() / max(votes.sum(), 1e-30))
+        votes = (lengths[:, 2] + 1e-5) ** power
+        row[f"vote {power}"] = _log_odds((votes * allele).sum() / votes.sum())
     for head in range(HEADS):
         at_ends = 1 / (ends[head] ** 2).sum(axis=1)
         row[f"states {head}"] = math.log((1 - part) * at_ends[0] + part * at_ends[1])

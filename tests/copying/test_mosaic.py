@@ -5,7 +5,7 @@ import numpy.testing as npt
 import pytest
 
 from tests.copying import chunks, kernels, oracle
-from vcfbert.copying import mosaic
+from vcfbert.copying import inputs, mosaic
 
 LAYOUTS = {
     "one typed site": (150, np.array([70])),
@@ -125,6 +125,8 @@ def test_a_chunk_without_genetic_length_is_finite():
     ready = ~np.isnan(found.rows).all(axis=0)  # the sibling's columns are filled in later
     assert np.isfinite(found.probabilities).all()
     assert np.isfinite(found.rows[:, ready]).all()
+    share = 1 / (1 + np.exp(-found.rows[:, inputs.VOTES]))
+    npt.assert_allclose(share, case.alleles[:, found.sites].mean(axis=0), atol=1e-4)
 
 
 @pytest.mark.parametrize("low", [1e-3, 0.05, 0.6])

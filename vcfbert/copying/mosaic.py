@@ -30,6 +30,9 @@ ACTIVE = np.float32(2e-3)
 """A candidate whose weight is below this at both typed neighbours does not vote between them; half
 of an even share is enough where that is less."""
 
+_SHORTEST = np.float32(1e-5)
+"""cM added to a shared match that votes, so that where the map is flat all vote alike."""
+
 _F = np.float32
 _LANES = 4  # heads, padded to a power of two
 
@@ -369,7 +372,7 @@ def _measure(left, right, here, onward, from_cm, to_cm, lengths):
     lengths  (8, K) written: left, right, total, total but one mismatch, typed sites, weight, and
              the powers 3 and 6 of the total
     """
-    sum3, sum6 = _F(1e-30), _F(1e-30)
+    sum3, sum6 = _F(0), _F(0)
     for k in range(here.size):
         total = right[0, k] - left[0, k]
         lengths[0, k] = from_cm - left[0, k]
@@ -378,7 +381,8 @@ def _measure(left, right, here, onward, from_cm, to_cm, lengths):
         lengths[3, k] = max(right[1, k] - left[0, k], right[0, k] - left[1, k])
         lengths[4, k] = right[2, k] - left[2, k]
         lengths[5, k] = _F(0.5) * (here[k] + onward[k])
-        cube = total * total * total
+        votes = total + _SHORTEST
+        cube = votes * votes * votes
         lengths[6, k] = cube
         lengths[7, k] = cube * cube
         sum3 += cube

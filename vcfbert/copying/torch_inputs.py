@@ -16,7 +16,7 @@ from vcfbert.copying.inputs import HEADS, LOGIT_LIMIT, NUM_INPUTS
 from vcfbert.copying.torch_chunk import DeviceChunk
 
 _SMALLEST_PROBABILITY = 1e-7
-_SMALLEST_SUM = 1e-30
+_SHORTEST = 1e-5  # cM, as in `mosaic`
 _TOTAL = 2  # the measure of a shared match that votes
 
 
@@ -28,12 +28,14 @@ class Pairs:
     site      (n,) of the chunk
     interval  (n,) number among the I at hand
     alleles   (n, K) float, 1 where a candidate carries ALT
+    present   (n, K) 0 for padding
     """
 
     query: Tensor
     site: Tensor
     interval: Tensor
     alleles: Tensor
+    present: Tensor
 
 
 def log_odds(probability: Tensor) -> Tensor:
@@ -101,9 +103,10 @@ def describe(
             rows[:, inputs.CARRIER + 10 : inputs.CARRIER + 12] = torch.log1p(both)
     both = _best(weight[pairs.interval, pairs.query], pairs.alleles)
     rows[:, inputs.CARRIER + 8 : inputs.CARRIER + 10] = torch.log(both + 1e-4)
-    cube = lengths[_TOTAL][pairs.interval, pairs.query] ** 3
+    cube = (lengths[_TOTAL][pairs.interval, pairs.query] + _SHORTEST) ** 3
+    cube = cube * pairs.present
     for place, votes in enumerate((cube, cube**2)):
-        share = (votes * pairs.alleles).sum(dim=1) / (votes.sum(dim=1) + _SMALLEST_SUM)
+        share = (votes * pairs.alleles).sum(dim=1) / votes.sum(dim=1)
         rows[:, inputs.VOTES + place] = log_odds(share)
     ends = states[:, pairs.interval, pairs.query]  # (2, n, A)
     mixed = torch.lerp(ends[0], ends[1], chunk.part[pairs.site, None])

@@ -251,9 +251,9 @@ def _open_rows(
     for number, position in zip(query.split(size), place.split(size), strict=True):
         site = tile.sites[position]
         alleles = tile.alleles[position[:, None], batch.candidates[number]]
-        alleles = alleles * batch.is_present[number]
+        present = batch.is_present[number]
         interval = chunk.interval[site] - stretch.interval
-        pairs = Pairs(number, site, interval, alleles.float())
+        pairs = Pairs(number, site, interval, (alleles * present).float(), present)
         probabilities = tile.probabilities[number, position]
         rows = describe(chunk, pairs, probabilities, stretch.lengths, weight, states)
         yield rows, number, site
