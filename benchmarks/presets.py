@@ -20,7 +20,7 @@ def main() -> None:
         f"{'preset':13}{'parameters':>12}{'published':>11}{'24 D^2 layers':>15}"
         f"{'batch':>7}{'step, GB':>10}{'fits':>6}{'largest batch':>15}"
     )
-    for name in presets.PRESETS:
+    for name in presets.of_system("retrieval"):
         report = audit.audit(
             presets.get(name), None, audit.AuditOptions(gpu_memory_gb=gpu_memory_gb)
         )

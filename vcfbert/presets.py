@@ -76,8 +76,14 @@ def v18_max() -> Config:
     return _v18("v18-max", width=512, num_layers=12, num_heads=16, batch=16, accumulation=1)
 
 
+def mosaic() -> Config:
+    """Local copying and a small network, for a CPU: the flagship."""
+    return Config(preset="mosaic", system="mosaic")
+
+
 PRESETS: dict[str, Callable[[], Config]] = {
     "tiny": tiny,
+    "mosaic": mosaic,
     "v18-current": v18_current,
     "v18-medium": v18_medium,
     "v18-large": v18_large,
@@ -92,3 +98,8 @@ def get(name: str) -> Config:
     if name not in PRESETS:
         raise ConfigError(f"Unknown preset {name!r}. Known presets: {', '.join(PRESETS)}.")
     return PRESETS[name]()
+
+
+def of_system(system: str) -> list[str]:
+    """Names of the presets of one system."""
+    return [name for name, make in PRESETS.items() if make().system == system]

@@ -5,8 +5,10 @@ import json
 
 import pytest
 
-from vcfbert import presets
+from vcfbert import config, presets
+from vcfbert.copying import inputs
 from vcfbert.errors import ConfigError, StoreError
+from vcfbert.model.mosaic import Mosaic
 from vcfbert.pipelines import audit, checks
 from vcfbert.pipelines.audit import AuditOptions, PanelSize
 from vcfbert.storage.workspace import Workspace
@@ -77,7 +79,7 @@ def test_the_largest_preset_is_the_last_that_fits():
     assert audit.memory_report(presets.tiny(), 40, 80.0).largest_preset == "v18-max"
 
 
-@pytest.mark.parametrize("name", presets.PRESETS)
+@pytest.mark.parametrize("name", presets.of_system("retrieval"))
 def test_every_preset_has_a_report(name, monkeypatch):
     monkeypatch.setattr(audit, "_largest_width", lambda *_: 0)  # tested by itself, and slow
     lines = audit.audit(presets.get(name), None, AuditOptions(window_size=64)).lines()
@@ -85,6 +87,26 @@ def test_every_preset_has_a_report(name, monkeypatch):
     assert "12 D^2 layers" in text
     assert (audit.PUBLISHED_PARAMETERS.get(name) or "tiny") in text
     assert "largest batch" in text
+
+
+def test_mosaic_has_a_report_of_its_own(tmp_path):
+    settings = config.merge(presets.get("mosaic"), {"mosaic": {"start": "scratch"}}, source="test")
+    report = audit.audit(settings, Workspace(tmp_path), AuditOptions(haplotypes=20))
+    text = "\n".join(report.lines())
+    for name in inputs.NAMES:
+        assert f"  {name}\n" in text
+    assert "R = 20 " in text
+    assert "weights: none yet" in text
+    built = Mosaic(inputs.NUM_INPUTS, settings.mosaic.units)
+    counted = sum(parameter.numel() for parameter in built.parameters())
+    assert sum(report.parameters.values()) == counted
+    assert json.loads(report.to_json())["parameters"] == report.parameters
+    report.raise_mismatch()
+
+
+def test_a_run_of_mosaic_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(StoreError, match="There is no network at"):
+        audit.audit(presets.mosaic(), Workspace(tmp_path), AuditOptions(run="absent"))
 
 
 def test_published_counts_are_about_twice_the_blocks():

@@ -226,3 +226,12 @@ def test_pruning_stops_at_a_run_it_cannot_read(fx_own):
 
 def files_below(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_system_without_embeddings_says_so(fx_workspace):
+    settings, none = presets.get("mosaic"), "mosaic needs neither embeddings nor an index"
+    with pytest.raises(ConfigError, match=none):
+        references.encode_refs(fx_workspace, settings, EncodeOptions(), progress=Silent())
+    again = RefreshOptions(embeddings=True)
+    with pytest.raises(ConfigError, match=none):
+        references.refresh(fx_workspace, settings, again, progress=Silent())

@@ -76,7 +76,7 @@ def test_half_precision_needs_less(small):
     assert (half.weights, half.optimizer) == (full.weights, full.optimizer)
 
 
-@pytest.mark.parametrize("name", presets.PRESETS)
+@pytest.mark.parametrize("name", presets.of_system("retrieval"))
 def test_parameters_are_those_of_the_network(name):
     settings = presets.get(name).model
     counts = memory.count_parameters(settings)

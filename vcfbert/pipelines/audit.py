@@ -20,7 +20,8 @@ from vcfbert.config import Config
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain import tokens
 from vcfbert.errors import ConfigError, StoreError
-from vcfbert.pipelines import checks
+from vcfbert.pipelines import audit_mosaic, checks
+from vcfbert.pipelines.audit_mosaic import MosaicReport
 from vcfbert.pipelines.checks import Check
 from vcfbert.storage import embeddings, schema
 from vcfbert.storage.panel import open_panel
@@ -167,8 +168,24 @@ class AuditReport:
             raise StoreError("; ".join(check.sentence() for check in failed))
 
 
-def audit(settings: Config, workspace: Workspace | None, options: AuditOptions) -> AuditReport:
-    """Work out a report; reads the stores of the workspace, writes nothing.
+def audit(
+    settings: Config, workspace: Workspace | None, options: AuditOptions
+) -> AuditReport | MosaicReport:
+    """Work out the report of a system; reads the stores of the workspace, writes nothing.
+
+    Raises what `of_retrieval` and `audit_mosaic.report` do.
+    """
+    if settings.system == "retrieval":
+        return of_retrieval(settings, workspace, options)
+    size = panel_size(workspace, options)
+    counts = {"S": size.sites, "N": size.people, "R": size.references}
+    return audit_mosaic.report(settings, workspace, options.run, size=counts, source=size.source)
+
+
+def of_retrieval(
+    settings: Config, workspace: Workspace | None, options: AuditOptions
+) -> AuditReport:
+    """The report of a system of retrieval.
 
     workspace  None, or a folder without a panel, where there is nothing to check
 
@@ -306,7 +323,7 @@ def _largest_batch(settings: Config, length: int, usable: int) -> int:
 
 def _largest_preset(length: int, usable: int) -> str | None:
     """The preset with most parameters that fits at its own batch."""
-    known = [presets.get(name) for name in presets.PRESETS]
+    known = [presets.get(name) for name in presets.of_system("retrieval")]
     known.sort(key=lambda c: sum(memory.count_parameters(c.model).values()), reverse=True)
     fitting = (c for c in known if _step(c, length, c.training.batch_size).total <= usable)
     return next((c.preset for c in fitting), None)

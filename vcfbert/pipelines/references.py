@@ -98,7 +98,7 @@ class IndexSummary:
         return [
             f"Indexed {self.num_references:,} reference haplotypes in {self.num_windows:,} windows,"
             f" kind {self.kind}: {self.bytes_on_disk:,} bytes, {self.seconds:.2f} s.",
-            f"Index: {self.path}",
+            f"Index: {self.path}; mosaic and impute need none, they search along whole chunks.",
         ]
 
 
@@ -160,8 +160,10 @@ def encode_refs(
     """Write embeddings version 0, or replace the newest version where `overwrite` is on.
 
     Raises StoreError where the panel, masks or run is missing or stale, or embeddings are there
-    and `overwrite` is off; DeviceError where the disk cannot hold the dense layout.
+    and `overwrite` is off; DeviceError where the disk cannot hold the dense layout; ConfigError
+    where the settings are of a system without embeddings.
     """
+    _require_embeddings(settings)
     path = _target(workspace, "embeddings", overwrite)
     with open_panel(workspace.panel) as panel:
         return _encode(workspace, panel, path, settings, options, progress, overwrite)
@@ -219,6 +221,8 @@ def refresh(
         raise ConfigError("--rate is the rate of new masks: pass --masks with it.")
     if not options.embeddings and options.run is not None:
         raise ConfigError("--run encodes the references: pass --embeddings with it.")
+    if options.embeddings:
+        _require_embeddings(settings)
     begun = time.perf_counter()
     mask = mask_path = encoded = None
     with open_panel(workspace.panel) as panel:
@@ -240,6 +244,14 @@ def refresh(
         pruned=[] if options.prune is None else prune(workspace, options.prune),
         seconds=time.perf_counter() - begun,
     )
+
+
+def _require_embeddings(settings: Config) -> None:
+    if settings.system != "retrieval":
+        raise ConfigError(
+            f"{settings.preset} needs neither embeddings nor an index: it reads the panel itself. "
+            f"Go on with: vcfbert train --preset {settings.preset}"
+        )
 
 
 def _target(workspace: Workspace, kind: Versioned, overwrite: bool) -> Path:
