@@ -71,7 +71,7 @@ class _State(NamedTuple):
     onward: NDArray[np.float32]  # (A, K) weights at the right one
     beta: NDArray[np.float32]  # (A, K)
     left: NDArray[np.float32]  # (64, 3, K) last mismatch to the left: cM, the one before, site
-    right: NDArray[np.float32]  # (3, K)
+    right: NDArray[np.float32]  # (2, 3, K), by the parity of the next typed site to the left
     lengths: NDArray[np.float32]  # (8, K)
     allele: NDArray[np.float32]  # (K,)
     mask: NDArray[np.int32]  # (K,) all bits set where the candidate carries ALT
@@ -101,8 +101,8 @@ def impute_haplotype(
     state = _new_state(chunk, candidates)
     saved, scales, lasts = _sweep_right(chunk, query, candidates, state)
     last = query.size - 1
-    state.right[:2] = chunk.cm[-1]
-    state.right[2] = _F(last + 1)
+    state.right[last & 1, :2] = chunk.cm[-1]
+    state.right[last & 1, 2] = _F(last + 1)
     count = 0
     for block in range(saved.shape[0] - 1, -1, -1):
         size = _refill(chunk, query, candidates, state, block, saved[block], scales[block], lasts)
@@ -119,7 +119,7 @@ def impute_haplotype(
                 state.states[1] = state.states[0]
             stop = chunk.typed[site + 1] if site < last else chunk.cm.size
             count = _between(
-                chunk, candidates, state, state.left[t], site, chunk.typed[site], stop, low,
+                chunk, state, state.left[t], site, chunk.typed[site], stop, low,
                 probabilities, rows, sites, places, count,
             )  # fmt: skip
             _typed_site(chunk, state, query, site, probabilities)
@@ -130,14 +130,20 @@ def impute_haplotype(
                 chunk.errors,
                 probabilities[chunk.typed[site]],
             )
-            _note_mismatches(state.right, state.match[t], chunk.cm[chunk.typed[site]], site)
+            _note_mismatches(
+                state.right[site & 1],
+                state.right[1 - (site & 1)],
+                state.match[t],
+                chunk.cm[chunk.typed[site]],
+                site,
+            )
             state.onward[:] = state.here
             state.states[1] = state.states[0]
             if site == 0:
                 state.left[0, :2] = chunk.cm[0]
                 state.left[0, 2] = _F(-1)
                 count = _between(
-                    chunk, candidates, state, state.left[0], -1, -1, chunk.typed[0], low,
+                    chunk, state, state.left[0], -1, -1, chunk.typed[0], low,
                     probabilities, rows, sites, places, count,
                 )  # fmt: skip
             else:
@@ -161,7 +167,7 @@ def _new_state(chunk, candidates):
         np.empty((HEADS, count), np.float32),
         np.ones((HEADS, count), np.float32),
         np.empty((64, 3, count), np.float32),
-        np.empty((3, count), np.float32),
+        np.empty((2, 3, count), np.float32),
         np.empty((8, count), np.float32),
         np.empty(count, np.float32),
         np.empty(count, np.int32),
@@ -194,6 +200,7 @@ def _sweep_right(chunk, query, candidates, state):
     lasts[0, :2] = chunk.cm[0]
     lasts[0, 2] = _F(-1)
     row = np.empty((2, count), np.float32)
+    two = np.empty((2, 3, count), np.float32)
     for block in range(blocks - 1):
         size = match_block(chunk.typed_bits, candidates, query, block, state.match)
         for head in range(HEADS):
@@ -206,10 +213,12 @@ def _sweep_right(chunk, query, candidates, state):
                 )
             saved[block + 1, head] = row[size & 1]
             scales[block + 1, head] = scale
-        lasts[block + 1] = lasts[block]
+        two[0] = lasts[block]
         for t in range(size):
             site = 64 * block + t
-            _note_mismatches(lasts[block + 1], state.match[t], chunk.cm[chunk.typed[site]], site)
+            place = chunk.cm[chunk.typed[site]]
+            _note_mismatches(two[t & 1], two[(t + 1) & 1], state.match[t], place, site)
+        lasts[block + 1] = two[size & 1]
     return saved, scales, lasts
 
 
@@ -227,20 +236,29 @@ def _refill(chunk, query, candidates, state, block, saved, scales, lasts):
             )  # fmt: skip
     for t in range(size):
         site = 64 * block + t
-        state.left[t] = state.left[t - 1] if t else lasts[block]
-        _note_mismatches(state.left[t], state.match[t], chunk.cm[chunk.typed[site]], site)
+        before = state.left[t - 1] if t else lasts[block]
+        place = chunk.cm[chunk.typed[site]]
+        _note_mismatches(before, state.left[t], state.match[t], place, site)
     return size
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _note_mismatches(last, match, place, site):
-    """Move the last mismatch on where there is one at this site."""
-    first, second, index, mark = last[0], last[1], last[2], _F(site)
+def _note_mismatches(before, after, match, place, site):
+    """Move the last mismatch on where there is one at this site.
+
+    before, after  (3, K), two arrays, or the loops are not vectorised
+    """
+    mark = _F(site)
+    _choose(match, before[0], place, after[0])
     for k in range(match.size):
-        is_match = match[k] != 0
-        second[k] = second[k] if is_match else first[k]
-        first[k] = first[k] if is_match else place
-        index[k] = index[k] if is_match else mark
+        after[1, k] = before[1, k] if match[k] != 0 else before[0, k]
+    _choose(match, before[2], mark, after[2])
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _choose(match, before, value, after):
+    for k in range(match.size):
+        after[k] = before[k] if match[k] != 0 else value
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -288,7 +306,6 @@ def _left_out(here, match, allele, errors, probabilities):
 @njit(cache=True, nogil=True, fastmath=True)
 def _between(
     chunk,
-    candidates,
     state,
     left,
     site,
@@ -307,10 +324,11 @@ def _between(
     """
     if stop - start < 2:
         return count
+    right = state.right[site & 1]
     num_active, mass = _gather_active(state)
     from_cm = chunk.cm[max(start, 0)]
     to_cm = chunk.cm[min(stop, chunk.cm.size - 1)]
-    mass3, mass6 = _measure(left, state.right, state.here[0], state.onward[0], from_cm, to_cm,
+    mass3, mass6 = _measure(left, right, state.here[0], state.onward[0], from_cm, to_cm,
                             state.lengths)  # fmt: skip
     for base in range(start + 1, stop, 64):
         size = min(64, stop - base)
