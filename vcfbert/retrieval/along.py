@@ -165,13 +165,14 @@ def _nearest(
     banned   Q arrays of different rows
     """
     count = min(chosen.hits + max(len(rows) for rows in banned), len(codes))
-    guarded = [query for query, rows in enumerate(banned) if len(rows)]
+    offset = len(codes) * np.arange(len(queries))[:, None]
+    banned_keys = np.concatenate([rows + place for rows, place in zip(banned, offset, strict=True)])
 
     def hits(search: Search) -> NDArray[np.int64]:
         rows: NDArray[np.int64] = _nearest_codes(search.code(codes), search.code(queries), count)
-        for query in guarded:
-            is_banned = np.isin(rows[query], banned[query])
-            rows[query] = rows[query, np.argsort(is_banned, kind="stable")]
+        if len(banned_keys):
+            is_banned = np.isin(rows + offset, banned_keys)
+            rows = np.take_along_axis(rows, np.argsort(is_banned, axis=1, kind="stable"), axis=1)
         return rows[:, : chosen.hits]
 
     with ThreadPoolExecutor(threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
