@@ -29,80 +29,105 @@ def switch_probability(rate: float, distance_cm: float) -> float:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def forward_step(before, after, match, scale, rho, error):
-    """One site onward; returns the sum of `after`, which the caller divides by at the next step.
+def switch_table(step_cm, rates):
+    """Switch probabilities (T, A) on the way to each typed site; 0 to the first.
 
-    before  (K,) scaled by `scale` it sums to 1
-    after   (K,) written; must not be `before`, or the loop is not vectorised
+    step_cm  (T,) distance from the typed site before; the first is not read
+    """
+    table = np.zeros((step_cm.size, rates.size), np.float32)
+    for site in range(1, step_cm.size):
+        for head in range(rates.size):
+            table[site, head] = switch_probability(rates[head], step_cm[site])
+    return table
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def forward_step(before, after, match, scales, rho, errors):
+    """One site onward, for every head.
+
+    before  (A, K) sums to 1 once it is multiplied by `scales`
+    after   (A, K) written; must not be `before`, or the loop is not vectorised
     match   (K,) uint8, 1 where the candidate carries the query's allele or the query has none
+    scales  (A,) of `before`, replaced by those of `after`
+    rho     (A,) switch probabilities on the way here
     """
-    count = before.size
-    stay, switch = _F((_F(1) - rho) * scale), _F(rho / count)
-    miss, gain = _F(error), _F(_F(1) - _F(2) * error)
-    total = _F(0)
-    for k in range(count):
-        value = (stay * before[k] + switch) * (miss + gain * match[k])
-        after[k] = value
-        total += value
-    return total
+    count = match.size
+    for head in range(scales.size):
+        stay, switch = _F((_F(1) - rho[head]) * scales[head]), _F(rho[head] / count)
+        miss = _F(errors[head])
+        gain = _F(_F(1) - _F(2) * miss)
+        total = _F(0)
+        for k in range(count):
+            value = (stay * before[head, k] + switch) * (miss + gain * match[k])
+            after[head, k] = value
+            total += value
+        scales[head] = _F(1) / total
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def backward_step(beta, match, rho, error):
-    """One site back, in place; afterwards `beta` sums to 1.
+def backward_step(beta, match, rho, errors):
+    """One site back, for every head, in place; afterwards each head of `beta` sums to 1.
 
+    beta   (A, K)
     match  (K,) of the site that is left
-    rho    switch probability between that site and the one before it
+    rho    (A,) switch probabilities between that site and the one before it
     """
-    count = beta.size
-    miss, gain = _F(error), _F(_F(1) - _F(2) * error)
-    total = _F(0)
-    for k in range(count):
-        value = beta[k] * (miss + gain * match[k])
-        beta[k] = value
-        total += value
-    stay, switch = _F((_F(1) - rho) / total), _F(rho / count)
-    for k in range(count):
-        beta[k] = stay * beta[k] + switch
+    count = match.size
+    for head in range(rho.size):
+        miss = _F(errors[head])
+        gain = _F(_F(1) - _F(2) * miss)
+        total = _F(0)
+        for k in range(count):
+            value = beta[head, k] * (miss + gain * match[k])
+            beta[head, k] = value
+            total += value
+        stay, switch = _F((_F(1) - rho[head]) / total), _F(rho[head] / count)
+        for k in range(count):
+            beta[head, k] = stay * beta[head, k] + switch
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def posterior(forward, beta, weights):
-    """Copying weights of one site, summing to 1; returns the sum of their squares.
+def posterior(forward, beta, weights, states):
+    """Copying weights of one site, each head summing to 1.
 
-    forward, beta  (K,) up to a factor each
-    weights        (K,) written
+    forward, beta  (A, K) up to a factor each
+    weights        (A, K) written
+    states         (A,) written: the effective number of candidates, 1 / sum of squares
     """
-    total = _F(0)
-    for k in range(forward.size):
-        value = forward[k] * beta[k]
-        weights[k] = value
-        total += value
-    factor, squares = _F(1) / total, _F(0)
-    for k in range(forward.size):
-        value = weights[k] * factor
-        weights[k] = value
-        squares += value * value
-    return squares
+    for head in range(states.size):
+        total, squares = _F(0), _F(0)
+        for k in range(weights.shape[1]):
+            value = forward[head, k] * beta[head, k]
+            weights[head, k] = value
+            total += value
+            squares += value * value
+        factor = _F(1) / total
+        for k in range(weights.shape[1]):
+            weights[head, k] *= factor
+        states[head] = total * total / squares
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def match_block(typed_bits, candidates, query, block, match):
+def match_block(typed_bits, candidates, query, block, words, match):
     """Matches at up to 64 typed sites; returns how many sites the block has.
 
     typed_bits  (R, ceil(T / 64)) uint64, the first site in the lowest bit
     query       (T,) 0 REF, 1 ALT, more where nothing was observed
+    words       (K,) uint64, scratch
     match       (64, K) uint8 written
     """
     first = 64 * block
     count = min(64, query.size - first)
     for k in range(candidates.size):
-        word = typed_bits[candidates[k], block]
-        for t in range(count):
-            match[t, k] = ((word >> np.uint64(t)) & np.uint64(1)) == query[first + t]
+        words[k] = typed_bits[candidates[k], block]
     for t in range(count):
-        if query[first + t] > 1:
+        allele = query[first + t]
+        if allele > 1:
             match[t, :] = 1
+            continue
+        shift, differs = np.uint64(t), np.uint64(allele ^ 1)
+        for k in range(candidates.size):
+            match[t, k] = ((words[k] >> shift) ^ differs) & np.uint64(1)
     return count
 
 
@@ -113,17 +138,16 @@ def log_likelihood(typed_bits, candidates, query, step_cm, rate, error):
     step_cm  (T,) distance from the typed site before; the first is not read
     """
     count = candidates.size
-    match = np.empty((64, count), np.uint8)
-    before, after = np.full(count, _F(1) / _F(count), np.float32), np.empty(count, np.float32)
-    scale, total = _F(1), 0.0
+    match, words = np.empty((64, count), np.uint8), np.empty(count, np.uint64)
+    pair = np.full((2, 1, count), _F(1) / _F(count), np.float32)
+    rates, errors = np.full(1, rate, np.float32), np.full(1, error, np.float32)
+    rho, scales, total = switch_table(step_cm, rates), np.ones(1, np.float32), 0.0
     for block in range(typed_bits.shape[1]):
-        for t in range(match_block(typed_bits, candidates, query, block, match)):
+        for t in range(match_block(typed_bits, candidates, query, block, words, match)):
             site = 64 * block + t
-            rho = switch_probability(rate, step_cm[site]) if site else 0.0
-            value = forward_step(before, after, match[t], scale, _F(rho), _F(error))
-            total += math.log(value)
-            scale = _F(1) / value
-            before, after = after, before
+            before, after = pair[site & 1], pair[1 - (site & 1)]
+            forward_step(before, after, match[t], scales, rho[site], errors)
+            total -= math.log(scales[0])
     return total
 
 
@@ -137,23 +161,21 @@ def copying_weights(typed_bits, candidates, query, step_cm, rates, errors):
     """
     sites, count, heads = query.size, candidates.size, rates.size
     match = np.empty((64 * typed_bits.shape[1], count), np.uint8)
+    words = np.empty(count, np.uint64)
     for block in range(typed_bits.shape[1]):
-        match_block(typed_bits, candidates, query, block, match[64 * block : 64 * block + 64])
+        rows = match[64 * block : 64 * block + 64]
+        match_block(typed_bits, candidates, query, block, words, rows)
     weights = np.empty((sites, heads, count), np.float32)
-    start = np.full(count, _F(1) / _F(count), np.float32)
-    for head in range(heads):
-        rate, error = rates[head], _F(errors[head])
-        scale = _F(1)
-        for t in range(sites):
-            rho = _F(switch_probability(rate, step_cm[t])) if t else _F(0)
-            before = weights[t - 1, head] if t else start
-            scale = _F(1) / forward_step(before, weights[t, head], match[t], scale, rho, error)
-        beta = np.ones(count, np.float32)
-        for t in range(sites - 1, -1, -1):
-            posterior(weights[t, head], beta, weights[t, head])
-            if t:
-                rho = _F(switch_probability(rate, step_cm[t]))
-                backward_step(beta, match[t], rho, error)
+    start = np.full((heads, count), _F(1) / _F(count), np.float32)
+    rho, scales = switch_table(step_cm, rates), np.ones(heads, np.float32)
+    for t in range(sites):
+        before = weights[t - 1] if t else start
+        forward_step(before, weights[t], match[t], scales, rho[t], errors)
+    beta, states = np.ones((heads, count), np.float32), np.empty(heads, np.float32)
+    for t in range(sites - 1, -1, -1):
+        posterior(weights[t], beta, weights[t], states)
+        if t:
+            backward_step(beta, match[t], rho[t], errors)
     return weights
 
 

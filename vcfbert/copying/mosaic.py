@@ -21,7 +21,7 @@ from vcfbert.copying.forward_backward import (
     forward_step,
     match_block,
     posterior,
-    switch_probability,
+    switch_table,
 )
 from vcfbert.copying.inputs import HEADS, log_length, log_odds
 from vcfbert.copying.intrinsics import trailing_zeros
@@ -65,6 +65,7 @@ class Chunk(NamedTuple):
 class _State(NamedTuple):
     """Scratch of one query; `last` arrays hold where a candidate mismatched last."""
 
+    candidates: NDArray[np.int64]  # (K,)
     match: NDArray[np.uint8]  # (64, K)
     forward: NDArray[np.float32]  # (64, A, K)
     here: NDArray[np.float32]  # (A, K) weights at the left typed neighbour
@@ -98,22 +99,20 @@ def impute_haplotype(
     shares         (T, G) written: weight of each group at each typed site, by the first head
     left_out       (T,) written: probability of ALT at each typed site had it not been typed
     """
+    candidates, starts = _by_group(chunk.group, candidates, shares.shape[1])
     state = _new_state(chunk, candidates)
-    saved, scales, lasts = _sweep_right(chunk, query, candidates, state)
+    rho = _switches(chunk)
+    saved, scales, lasts = _sweep_right(chunk, query, state, rho)
     last = query.size - 1
     state.right[last & 1, :2] = chunk.cm[-1]
     state.right[last & 1, 2] = _F(last + 1)
     count = 0
     for block in range(saved.shape[0] - 1, -1, -1):
-        size = _refill(chunk, query, candidates, state, block, saved[block], scales[block], lasts)
+        size = _refill(chunk, query, state, rho, block, saved[block], scales[block], lasts)
         for t in range(size - 1, -1, -1):
             site = 64 * block + t
-            for head in range(HEADS):
-                squares = posterior(state.forward[t, head], state.beta[head], state.here[head])
-                state.states[0, head] = _F(1) / squares
-            shares[site] = 0
-            for k in range(candidates.size):
-                shares[site, chunk.group[candidates[k]]] += state.here[0, k]
+            posterior(state.forward[t], state.beta, state.here, state.states[0])
+            _share(state.here, starts, shares[site])
             if site == last:
                 state.onward[:] = state.here
                 state.states[1] = state.states[0]
@@ -147,7 +146,7 @@ def impute_haplotype(
                     probabilities, rows, sites, places, count,
                 )  # fmt: skip
             else:
-                _step_back(chunk, state, state.match[t], site)
+                backward_step(state.beta, state.match[t], rho[site], chunk.errors)
     return count
 
 
@@ -161,6 +160,7 @@ def _new_state(chunk, candidates):
         for word in range(row.size):
             alleles[word, k] = row[word]
     return _State(
+        candidates,
         np.empty((64, count), np.uint8),
         np.empty((64, HEADS, count), np.float32),
         np.empty((HEADS, count), np.float32),
@@ -181,64 +181,79 @@ def _new_state(chunk, candidates):
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _rho(chunk, site, head):
-    """Switch probability between a typed site and the one before it."""
-    if site == 0:
-        return _F(0)
-    distance = chunk.cm[chunk.typed[site]] - chunk.cm[chunk.typed[site - 1]]
-    return _F(switch_probability(chunk.rates[head], distance))
+def _by_group(group, candidates, num_groups):
+    """The candidates in the order of their groups, and where each group starts, (G + 1,)."""
+    starts = np.zeros(num_groups + 1, np.int64)
+    for k in range(candidates.size):
+        starts[group[candidates[k]] + 1] += 1
+    for number in range(num_groups):
+        starts[number + 1] += starts[number]
+    ordered, places = np.empty(candidates.size, np.int64), starts.copy()
+    for k in range(candidates.size):
+        number = group[candidates[k]]
+        ordered[places[number]] = candidates[k]
+        places[number] += 1
+    return ordered, starts
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _sweep_right(chunk, query, candidates, state):
+def _share(here, starts, share):
+    """Weight of each group by the first head."""
+    for number in range(share.size):
+        total = _F(0)
+        for k in range(starts[number], starts[number + 1]):
+            total += here[0, k]
+        share[number] = total
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _switches(chunk):
+    """Switch probabilities (T, A) on the way to each typed site."""
+    step = np.zeros(chunk.typed.size, np.float32)
+    for site in range(1, step.size):
+        step[site] = chunk.cm[chunk.typed[site]] - chunk.cm[chunk.typed[site - 1]]
+    return switch_table(step, chunk.rates)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _sweep_right(chunk, query, state, rho):
     """Forward weights, their scales and the last mismatches before every block of 64."""
-    count, blocks = candidates.size, chunk.typed_bits.shape[1]
+    count, blocks = state.candidates.size, chunk.typed_bits.shape[1]
     saved = np.empty((blocks, HEADS, count), np.float32)
     scales = np.ones((blocks, HEADS), np.float32)
     lasts = np.empty((blocks, 3, count), np.float32)
     saved[0] = _F(1) / _F(count)
     lasts[0, :2] = chunk.cm[0]
     lasts[0, 2] = _F(-1)
-    row = np.empty((2, count), np.float32)
+    pair = np.empty((2, HEADS, count), np.float32)
     two = np.empty((2, 3, count), np.float32)
     for block in range(blocks - 1):
-        size = match_block(chunk.typed_bits, candidates, query, block, state.match)
-        for head in range(HEADS):
-            row[0] = saved[block, head]
-            scale = scales[block, head]
-            for t in range(size):
-                rho = _rho(chunk, 64 * block + t, head)
-                scale = _F(1) / forward_step(
-                    row[t & 1], row[(t + 1) & 1], state.match[t], scale, rho, chunk.errors[head]
-                )
-            saved[block + 1, head] = row[size & 1]
-            scales[block + 1, head] = scale
-        two[0] = lasts[block]
+        size = match_block(
+            chunk.typed_bits, state.candidates, query, block, state.words, state.match
+        )
+        pair[0], two[0], scales[block + 1] = saved[block], lasts[block], scales[block]
         for t in range(size):
-            site = 64 * block + t
+            site, parity = 64 * block + t, t & 1
+            before, after = pair[parity], pair[1 - parity]
+            forward_step(before, after, state.match[t], scales[block + 1], rho[site], chunk.errors)
             place = chunk.cm[chunk.typed[site]]
-            _note_mismatches(two[t & 1], two[(t + 1) & 1], state.match[t], place, site)
-        lasts[block + 1] = two[size & 1]
+            _note_mismatches(two[parity], two[1 - parity], state.match[t], place, site)
+        saved[block + 1], lasts[block + 1] = pair[size & 1], two[size & 1]
     return saved, scales, lasts
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _refill(chunk, query, candidates, state, block, saved, scales, lasts):
+def _refill(chunk, query, state, rho, block, saved, scales, lasts):
     """Forward weights and last mismatches of every site of a block; returns its size."""
-    size = match_block(chunk.typed_bits, candidates, query, block, state.match)
-    for head in range(HEADS):
-        scale = scales[head]
-        for t in range(size):
-            before = state.forward[t - 1, head] if t else saved[head]
-            scale = _F(1) / forward_step(
-                before, state.forward[t, head], state.match[t], scale,
-                _rho(chunk, 64 * block + t, head), chunk.errors[head],
-            )  # fmt: skip
+    size = match_block(chunk.typed_bits, state.candidates, query, block, state.words, state.match)
+    current = scales.copy()
     for t in range(size):
         site = 64 * block + t
-        before = state.left[t - 1] if t else lasts[block]
+        before = state.forward[t - 1] if t else saved
+        forward_step(before, state.forward[t], state.match[t], current, rho[site], chunk.errors)
+        mismatches = state.left[t - 1] if t else lasts[block]
         place = chunk.cm[chunk.typed[site]]
-        _note_mismatches(before, state.left[t], state.match[t], place, site)
+        _note_mismatches(mismatches, state.left[t], state.match[t], place, site)
     return size
 
 
@@ -249,22 +264,12 @@ def _note_mismatches(before, after, match, place, site):
     before, after  (3, K), two arrays, or the loops are not vectorised
     """
     mark = _F(site)
-    _choose(match, before[0], place, after[0])
+    for k in range(match.size):
+        after[0, k] = before[0, k] if match[k] != 0 else place
     for k in range(match.size):
         after[1, k] = before[1, k] if match[k] != 0 else before[0, k]
-    _choose(match, before[2], mark, after[2])
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _choose(match, before, value, after):
     for k in range(match.size):
-        after[k] = before[k] if match[k] != 0 else value
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _step_back(chunk, state, match, site):
-    for head in range(HEADS):
-        backward_step(state.beta[head], match, _rho(chunk, site, head), chunk.errors[head])
+        after[2, k] = before[2, k] if match[k] != 0 else mark
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -361,12 +366,12 @@ def _gather_active(state):
     """Weights of the candidates in use, side by side; returns their number and their sums."""
     bits = state.mask  # free at this moment
     bits[:] = 0
+    here, onward = state.here.view(np.int32), state.onward.view(np.int32)
     for head in range(HEADS):
         # Floats of one sign are ordered as their bits are, and only the maximum of integers is
         # compiled to vector instructions.
-        here, onward = state.here[head].view(np.int32), state.onward[head].view(np.int32)
         for k in range(bits.size):
-            bits[k] = max(bits[k], max(here[k], onward[k]))
+            bits[k] = max(bits[k], max(here[head, k], onward[head, k]))
     largest = bits.view(np.float32)
     count = 0
     mass = np.full(2 * _LANES, _F(1e-30), np.float32)
