@@ -20,16 +20,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import sites
-from vcfbert.pipelines.varied import VariedPanel
 
 COMMON = 0.05
 SHARED = 0.01
 FEWEST = 3  # typed sites of a design, where the panel has as many that vary
+
+
+class References(Protocol):
+    """What designs read of a panel, such as a `varied.VariedPanel`.
+
+    position                 (S,) 1-based, rising
+    references               (R, S) 0 REF, 1 ALT
+    population_of_reference  (R // 2,)
+    """
+
+    @property
+    def position(self) -> NDArray[np.int32]:
+        """Positions of the sites."""
+
+    @property
+    def references(self) -> NDArray[np.uint8]:
+        """Alleles of the reference haplotypes."""
+
+    @property
+    def population_of_reference(self) -> NDArray[np.int16]:
+        """Number of each person's population."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +84,7 @@ class _Panel:
         return max(float(self.position[-1] - self.position[0]) / 1e6, 1e-6)
 
 
-def designs(panel: VariedPanel, rng: np.random.Generator, n: int) -> list[TypedDesign]:
+def designs(panel: References, rng: np.random.Generator, n: int) -> list[TypedDesign]:
     """`n` designs of random families."""
     count = panel.references.sum(axis=0, dtype=np.int64)
     minor = sites.minor(count / len(panel.references))
@@ -133,7 +154,7 @@ FAMILIES: dict[Callable[[_Panel, np.random.Generator], tuple[str, NDArray[np.int
 
 
 def _local_minor(
-    panel: VariedPanel, minor: NDArray[np.float64], rng: np.random.Generator
+    panel: References, minor: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """MAF in one population of the references in half of the cases, else in all."""
     populations, people = np.unique(panel.population_of_reference, return_counts=True)

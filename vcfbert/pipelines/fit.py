@@ -17,8 +17,9 @@ from vcfbert.config import Config
 from vcfbert.domain import sites as site_tables
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.model.embedding import Encoder
-from vcfbert.pipelines import epochs, references
+from vcfbert.pipelines import epochs, fit_mosaic, references
 from vcfbert.pipelines.epochs import Session
+from vcfbert.pipelines.fit_mosaic import MosaicOptions, MosaicSummary
 from vcfbert.pipelines.references import IndexOptions
 from vcfbert.progress import Progress
 from vcfbert.retrieval.index import IndexReader, open_index
@@ -27,7 +28,7 @@ from vcfbert.storage.embeddings import EmbeddingsReader
 from vcfbert.storage.masks import MaskVersion, read_masks
 from vcfbert.storage.panel import PanelReader, open_panel
 from vcfbert.storage.workspace import Workspace
-from vcfbert.training import checkpoints, devices, encoding, events, loop, runs
+from vcfbert.training import checkpoints, devices, encoding, events, loop, mosaic_runs, runs
 from vcfbert.training.loop import TrainState
 
 
@@ -46,6 +47,9 @@ class TrainOptions:
 
     threads: int | None = None
     """CPU threads; None leaves PyTorch's choice."""
+
+    typed: tuple[Path, ...] = ()
+    """Lists of typed sites that `mosaic` trains for; empty draws designs."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +96,34 @@ def train(
     *,
     progress: Progress,
     overwrite: bool = False,
-) -> TrainSummary:
-    """Train a new run, or go on with one.
+) -> TrainSummary | MosaicSummary:
+    """Train a new run of any system, or go on with one.
 
     Raises StoreError where the panel is missing or an input is stale, ConfigError where settings
-    do not fit the data, DeviceError where the machine lacks what they ask for.
+    do not fit the data or the options, DeviceError where the machine lacks what they ask for.
     """
+    if settings.system == "retrieval":
+        return train_retrieval(workspace, settings, options, progress=progress, overwrite=overwrite)
+    if options.resume:
+        raise mosaic_runs.refuse_resume(options.name)
+    chosen = MosaicOptions(options.name, options.typed, options.threads)
+    return fit_mosaic.train(workspace, settings, chosen, progress=progress, overwrite=overwrite)
+
+
+def train_retrieval(
+    workspace: Workspace,
+    settings: Config,
+    options: TrainOptions,
+    *,
+    progress: Progress,
+    overwrite: bool = False,
+) -> TrainSummary:
+    """Train or go on with a run of a system of retrieval."""
+    if options.typed:
+        raise ConfigError(
+            f"--typed names what mosaic is trained for; {settings.preset} draws masks. Leave it "
+            "out, or train with --preset mosaic."
+        )
     run = workspace.run(options.name)
     runs.check_new(run, resume=options.resume, overwrite=overwrite)
     device = devices.choose_device(options.device)
@@ -179,6 +205,8 @@ def saved_settings(workspace: Workspace, name: str | None) -> Config:
     """
     if name is None:
         raise ConfigError("--resume needs to know which run goes on. Name it with --run NAME.")
+    if mosaic_runs.system_of(workspace.run(name)) != "retrieval":
+        raise mosaic_runs.refuse_resume(name)
     return checkpoints.read(workspace.run(name), "last").settings
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vcfbert.config import MosaicConfig
+from vcfbert.copying.network import Weights
 from vcfbert.model.mosaic import Mosaic
 
 RANGE = 0.0005
@@ -50,14 +51,36 @@ def new_network(data: OpenData, settings: MosaicConfig, seed: int) -> Mosaic:
     """A network that knows the range of the inputs and answers as the heads do."""
     torch.manual_seed(seed)
     network = Mosaic(data.rows.shape[1], settings.units)
-    stride = max(1, len(data.rows) // _SAMPLE)
-    sample = data.rows[::stride].astype(np.float64)
+    sample = _sample(data)
     mean, spread = sample.mean(axis=0), sample.std(axis=0) + 1e-3
-    standard = (sample - mean) / spread
-    lowest, highest = np.quantile(standard, [RANGE, 1 - RANGE], axis=0)
-    room = _MARGIN * (highest - lowest) + 0.1
-    network.set_range(*map(_tensor, (mean, spread, lowest - room, highest + room)))
+    lowest, highest = _with_margin((sample - mean) / spread)
+    network.set_range(*map(_tensor, (mean, spread, lowest, highest)))
     return network
+
+
+def continued(weights: Weights, data: OpenData) -> Mosaic:
+    """The network of these weights, which also knows the range of the data.
+
+    Where the data lie within the range that it knows, it answers as the weights do.
+    """
+    network = Mosaic(len(weights.mean), len(weights.first_bias))
+    network.load_state_dict(
+        {name: torch.from_numpy(np.array(values)) for name, values in weights._asdict().items()}
+    )
+    standard = (_sample(data) - weights.mean) / weights.spread
+    lowest, highest = _with_margin(standard)
+    network.set_range(
+        network.mean.clone(),
+        network.spread.clone(),
+        torch.minimum(network.lowest, _tensor(lowest)),
+        torch.maximum(network.highest, _tensor(highest)),
+    )
+    return network
+
+
+def weights_of(network: Mosaic) -> dict[str, NDArray[np.float32]]:
+    """Its arrays by the names of `copying.network.Weights`."""
+    return {name: values.detach().numpy().copy() for name, values in network.state_dict().items()}
 
 
 def fit(
@@ -125,6 +148,20 @@ def loss_of(network: Mosaic, data: OpenData, batch: int = 65_536) -> float:
 def heads_loss(data: OpenData) -> float:
     """The same for the heads alone."""
     return loss_of(Mosaic(data.rows.shape[1], 1), data)
+
+
+def _sample(data: OpenData) -> NDArray[np.float64]:
+    stride = max(1, len(data.rows) // _SAMPLE)
+    return data.rows[::stride].astype(np.float64)
+
+
+def _with_margin(
+    standard: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Range of standardised inputs, a little widened."""
+    lowest, highest = np.quantile(standard, [RANGE, 1 - RANGE], axis=0)
+    room = _MARGIN * (highest - lowest) + 0.1
+    return lowest - room, highest + room
 
 
 def _tensor(values: NDArray[np.float64]) -> Tensor:

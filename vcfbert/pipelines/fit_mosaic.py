@@ -1,0 +1,316 @@
+"""`vcfbert train --preset mosaic`: a panel in, a run folder out, in minutes on a CPU.
+
+People are taken out of the panel, in folds, and imputed from the rest as `impute` does it, under
+several designs of typed sites. The network learns from the sites that the heads leave undecided.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert import config
+from vcfbert.config import Config
+from vcfbert.copying import engine, network
+from vcfbert.copying.network import Network
+from vcfbert.domain import dosage, metrics
+from vcfbert.domain import sites as site_tables
+from vcfbert.domain.metrics import Groups, Scores, Tally
+from vcfbert.errors import InputError, StoreError
+from vcfbert.pipelines import mosaic_data, mosaic_folds
+from vcfbert.pipelines.designs import TypedDesign
+from vcfbert.pipelines.mosaic_folds import Fold, Source, Unit
+from vcfbert.pipelines.report import aligned
+from vcfbert.progress import Progress
+from vcfbert.storage.panel import PanelReader, open_panel
+from vcfbert.storage.workspace import Workspace
+from vcfbert.training import devices, mosaic, mosaic_runs, mosaic_weights, runs
+from vcfbert.training.mosaic import Fitted, OpenData
+
+HEADS, SHIPPED, TRAINED = "heads", "shipped", "trained"
+
+_SMALLEST = 1e-7
+
+Designs = dict[int, list[TypedDesign]]
+"""Designs of typed sites by chunk."""
+
+
+@dataclass(frozen=True)
+class MosaicOptions:
+    """What changes with the machine or the run."""
+
+    name: str
+    """Folder of the run below `runs/`."""
+
+    typed: tuple[Path, ...] = ()
+    """Lists of typed sites to train for; empty draws designs."""
+
+    threads: int | None = None
+    """CPU threads; None is all cores."""
+
+
+@dataclass(frozen=True)
+class MosaicSummary:
+    """How a run ended.
+
+    designs  how often each was used
+    losses   by system, in nats an undecided site of the validation people
+    scores   by system, then by frequency group, of the same people
+    """
+
+    run: Path
+    people: int
+    references: int
+    rows: int
+    designs: Mapping[str, int]
+    losses: Mapping[str, float]
+    best_step: int
+    scores: Mapping[str, Mapping[str, Scores]]
+    seconds: float
+
+    def lines(self) -> list[str]:
+        """Return sentences for a person."""
+        losses = ", ".join(f"{name} {loss:.5f}" for name, loss in self.losses.items())
+        return [
+            f"Trained on {self.rows:,} undecided sites of {self.people:,} people, each imputed "
+            f"from {self.references:,} haplotypes; {self.seconds:.0f} s.",
+            f"Typed as {', '.join(self.designs)}.",
+            f"Validation loss, nats an undecided site: {losses} (step {self.best_step:,}).",
+            "",
+            "r2 of the validation people",
+            *aligned(*self._table()),
+            "",
+            f"Run folder: {self.run}",
+        ]
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        names = next(iter(self.scores.values()))
+        rows = [
+            [name, f"{names[name].sites:,}", *(f"{of[name].r2:.4f}" for of in self.scores.values())]
+            for name in names
+        ]
+        return ["sites by MAF", "sites", *self.scores], rows
+
+
+def train(
+    workspace: Workspace,
+    settings: Config,
+    options: MosaicOptions,
+    *,
+    progress: Progress,
+    overwrite: bool = False,
+) -> MosaicSummary:
+    """Train a run.
+
+    Raises StoreError where the panel or the shipped weights are missing or the run is there,
+    InputError where the panel has too few people or a list of typed sites is of no use.
+    """
+    begun = time.perf_counter()
+    run = workspace.run(options.name)
+    if run.exists() and not overwrite:
+        raise StoreError.exists(run)
+    shipped = _shipped(settings)
+    threads = options.threads or os.cpu_count() or 1
+    devices.set_threads(threads)
+    with open_panel(workspace.panel) as panel:
+        plan = mosaic_folds.draw(panel.samples, settings.mosaic, settings.seed)
+        source = Source(
+            panel=panel,
+            chunks=mosaic_data.cut(panel.sites),
+            typed=mosaic_folds.read_designs(options.typed, panel),
+            settings=settings.mosaic,
+            seed=settings.seed,
+            threads=threads,
+        )
+        progress.start("imputing people taken out", 2 * source.num_units * len(plan.folds))
+        training, used = _collect(source, plan.folds, progress)
+        held_out = [
+            fold.typed_alike(people, plan.train, used[fold.number])
+            for fold, people in zip(plan.folds, plan.validation, strict=True)
+            if len(people)
+        ]
+        validation, _ = _collect(source, held_out, progress)
+        fitted, trained = _fit(settings, shipped, training, validation, progress)
+        networks = {HEADS: network.heads_only()}
+        networks |= {} if shipped is None else {SHIPPED: shipped}
+        networks[TRAINED] = trained
+        summary = MosaicSummary(
+            run=run,
+            people=len(np.unique(np.concatenate([fold.people for fold in plan.folds]))),
+            references=len(plan.folds[0].references),
+            rows=len(training.rows),
+            designs=_names(used),
+            losses={name: loss(answer, validation) for name, answer in networks.items()},
+            best_step=min(fitted.history, key=lambda check: check[2])[0],
+            scores=_scores(source, held_out, networks, progress),
+            seconds=time.perf_counter() - begun,
+        )
+        record = _record(panel, settings, shipped, summary)
+    assert trained.weights is not None
+    arrays = trained.weights._asdict()
+    mosaic_runs.write(run, settings, arrays, record, fitted.history, overwrite=overwrite)
+    return summary
+
+
+def loss(answer: Network, data: OpenData) -> float:
+    """Mean cross-entropy in nats."""
+    values = answer.probabilities(data.rows)[0].astype(np.float64).clip(_SMALLEST, 1 - _SMALLEST)
+    return float(-np.log(np.where(data.labels == 1, values, 1 - values)).mean())
+
+
+def _shipped(settings: Config) -> Network | None:
+    """The network to start from; None for one that answers as the heads do."""
+    if settings.mosaic.start == "scratch":
+        return None
+    path = mosaic_weights.shipped_path()
+    if not path.exists():
+        raise StoreError(
+            f"This installation lacks the network that training starts from, {path}. Install "
+            "vcfbert again, or start without one: --set mosaic.start=scratch"
+        )
+    return mosaic_weights.shipped()
+
+
+def _collect(
+    source: Source, folds: list[Fold], progress: Progress
+) -> tuple[OpenData, dict[int, Designs]]:
+    """Undecided sites of all people of some folds, and how each fold was typed."""
+    parts = []
+    used: dict[int, Designs] = {}
+    for fold in folds:
+        rng = source.rng(fold.number, 1)
+        here = used.setdefault(fold.number, {})
+        for unit in source.units(fold):
+            parts.append(
+                mosaic_data.open_data(
+                    unit.ready,
+                    unit.taken,
+                    most=source.rows_per_unit,
+                    rng=rng,
+                    threads=source.threads,
+                )
+            )
+            here.setdefault(unit.chunk, []).append(unit.design)
+            progress.advance()
+    data = mosaic_data.joined(parts)
+    if len(data.rows) == 0:
+        raise InputError(
+            f"No site of {source.panel.path} is left undecided in people taken out, so there is "
+            "nothing to train on. Give other lists with --typed, or use the shipped network: "
+            "impute without --run."
+        )
+    return data, used
+
+
+def _names(used: Mapping[int, Designs]) -> dict[str, int]:
+    """How often each design was used."""
+    chunks = (designs for of_fold in used.values() for designs in of_fold.values())
+    return dict(Counter(design.name for designs in chunks for design in designs))
+
+
+def _fit(
+    settings: Config,
+    shipped: Network | None,
+    training: OpenData,
+    validation: OpenData,
+    progress: Progress,
+) -> tuple[Fitted, Network]:
+    """Train, and take the shipped network where that is better on the validation people."""
+    chosen, seed = settings.mosaic, settings.seed
+    if shipped is None or shipped.weights is None:
+        begin = mosaic.new_network(training, chosen, seed)
+    else:
+        begin = mosaic.continued(shipped.weights, training)
+    progress.start("training", chosen.steps)
+    done = 0
+
+    def on_check(step: int, trained: float, validated: float) -> None:
+        nonlocal done
+        progress.advance(step - done)
+        progress.note(f"step {step:,}: loss {trained:.5f}, validation {validated:.5f}")
+        done = step
+
+    fitted = mosaic.fit(begin, training, validation, chosen, seed, on_check=on_check)
+    arrays = mosaic.weights_of(fitted.network)
+    answer = network.from_arrays(arrays, name=TRAINED, fingerprint="", source="the trained network")
+    if shipped is not None and loss(shipped, validation) < loss(answer, validation):
+        progress.note("The shipped network is better on the validation people, so it is kept.")
+        return fitted, shipped
+    return fitted, answer
+
+
+def _scores(
+    source: Source, folds: list[Fold], networks: Mapping[str, Network], progress: Progress
+) -> dict[str, dict[str, Scores]]:
+    """Scores of the folds' people by network and frequency group."""
+    panel, groups = source.panel, Groups(metrics.EDGES, metrics.RARE_MAF)
+    maf = site_tables.minor(site_tables.panel_frequency(panel.sites, panel.samples))
+    tallies = dict.fromkeys(networks, Tally.empty(len(groups.names)))
+    progress.start("scoring", source.num_units * len(folds))
+    for unit in itertools.chain.from_iterable(map(source.units, folds)):
+        stretch = unit.taken.stretch
+        hidden = np.setdiff1d(np.arange(stretch.core.start, stretch.core.stop), unit.design.sites)
+        members = groups.members(maf[stretch.first + hidden])
+        truth = unit.taken.truth()[:, hidden].T.reshape(len(hidden), -1, 2)
+        for name, answer in networks.items():
+            alt = _imputed(unit, answer, source.threads)[hidden]
+            imputed = dosage.from_haplotypes(alt)
+            tallies[name] += metrics.tally(
+                truth, imputed.calls, imputed.dosage, imputed.genotype_probability, members
+            )
+        progress.advance()
+    return {
+        name: {
+            group: scored
+            for group, scored in zip(groups.names, metrics.scores(tallied), strict=True)
+            if scored.sites
+        }
+        for name, tallied in tallies.items()
+    }
+
+
+def _imputed(unit: Unit, answer: Network, threads: int) -> NDArray[np.float32]:
+    """(S, n, 2) ALT probabilities; without a network no site needs a closer look."""
+    low = engine.LOW if answer.weights is not None else 1.0
+    ready = unit.ready
+    return engine.impute_people(
+        ready.prepared, answer, ready.queries, ready.candidates, threads=threads, low=low
+    ).alt
+
+
+def _record(
+    panel: PanelReader, settings: Config, shipped: Network | None, summary: MosaicSummary
+) -> dict[str, Any]:
+    """What the run's files say of how it was made."""
+    return {
+        "made_by": f"vcfbert train --preset {settings.preset}",
+        "versions": runs.versions(),
+        "seed": settings.seed,
+        "parents": {"panel": panel.fingerprint},
+        "start": settings.mosaic.start if shipped is None else shipped.fingerprint,
+        "settings": config.to_dict(settings)["mosaic"],
+        "people": summary.people,
+        "reference_haplotypes": summary.references,
+        "undecided_sites": summary.rows,
+        "designs": dict(summary.designs),
+        "losses": dict(summary.losses),
+        "best_step": summary.best_step,
+        "validation_r2": {
+            name: {
+                group: None if math.isnan(scored.r2) else scored.r2
+                for group, scored in by_group.items()
+            }
+            for name, by_group in summary.scores.items()
+        },
+        "seconds": summary.seconds,
+    }

@@ -1,0 +1,193 @@
+"""Who is taken out of a panel to train `mosaic`, where, and typed at which sites.
+
+Train people are taken out in folds and imputed from the train people who remain. Validation people
+are imputed from all train people, typed as the folds were; where the panel has none, some more
+train people stand for them. Test people are neither imputed nor references.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.config import MosaicConfig
+from vcfbert.domain import sites as site_tables
+from vcfbert.domain.chunks import Chunks
+from vcfbert.domain.sites import TRAIN, VALIDATION, Samples
+from vcfbert.errors import InputError
+from vcfbert.pipelines import designs, mosaic_data
+from vcfbert.pipelines.designs import FEWEST, TypedDesign
+from vcfbert.pipelines.mosaic_data import Ready, TakenOut
+from vcfbert.storage import sitelists
+from vcfbert.storage.panel import PanelReader
+
+FEWEST_PEOPLE = 10
+LARGEST_SHARE = 5
+"""People taken out at once are at most one in so many of the train people."""
+
+_FOLDS, _UNITS = 11, 12  # random streams of a run's seed
+
+
+@dataclass(frozen=True)
+class Fold:
+    """People who are imputed, and the haplotypes they are imputed from.
+
+    number   decides the fold's random draws
+    designs  by chunk; None draws chunks and designs
+    """
+
+    number: int
+    people: NDArray[np.int64]
+    references: NDArray[np.int64]
+    designs: Mapping[int, list[TypedDesign]] | None = None
+
+    def typed_alike(
+        self,
+        people: NDArray[np.int64],
+        train: NDArray[np.int64],
+        designs: Mapping[int, list[TypedDesign]],
+    ) -> Fold:
+        """Other people, taken out of the train people and typed as this fold was."""
+        return replace(_fold(self.number, people, train), designs=designs)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A fold over one chunk under one design."""
+
+    chunk: int
+    taken: TakenOut
+    design: TypedDesign
+    ready: Ready
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the units of a fold come from.
+
+    typed  designs over all sites of the panel; empty where they are drawn
+    """
+
+    panel: PanelReader
+    chunks: Chunks
+    typed: Sequence[TypedDesign]
+    settings: MosaicConfig
+    seed: int
+    threads: int
+
+    @property
+    def num_units(self) -> int:
+        """Units of a fold, at most."""
+        return self._num_chunks * (len(self.typed) or self.settings.designs)
+
+    @property
+    def rows_per_unit(self) -> int:
+        """Undecided sites kept of each unit."""
+        return -(-self.settings.rows_per_design // self._num_chunks)
+
+    @property
+    def _num_chunks(self) -> int:
+        return min(self.settings.chunks, len(self.chunks))
+
+    def rng(self, *numbers: int) -> np.random.Generator:
+        """A random stream of its own."""
+        return np.random.default_rng([self.seed, _UNITS, *numbers])
+
+    def units(self, fold: Fold) -> Iterator[Unit]:
+        """All units of a fold; the same in every call."""
+        rng = self.rng(fold.number)
+        drawn = np.sort(rng.permutation(len(self.chunks))[: self._num_chunks])
+        for chunk in drawn.tolist() if fold.designs is None else fold.designs:
+            sites = self.chunks.sites(chunk)
+            stretch = mosaic_data.read_stretch(self.panel, sites, self.chunks.core(chunk))
+            taken = mosaic_data.take_out(stretch, fold.references, fold.people)
+            if fold.designs is not None:
+                designed = fold.designs[chunk]
+            elif self.typed:
+                designed = self._listed(sites)
+            else:
+                shown = mosaic_data.design_panel(taken, population_codes(self.panel.samples), rng)
+                designed = designs.designs(shown, rng, self.settings.designs)
+            for design in designed:
+                ready = mosaic_data.make_ready(
+                    taken, design.sites, seed=self.seed, threads=self.threads
+                )
+                yield Unit(chunk, taken, design, ready)
+
+    def _listed(self, sites: slice) -> list[TypedDesign]:
+        """The lists in a chunk; one with next to no typed sites there is left out."""
+        here = []
+        for design in self.typed:
+            first, stop = np.searchsorted(design.sites, [sites.start, sites.stop])
+            if stop - first >= FEWEST:
+                inside = design.sites[first:stop] - sites.start
+                here.append(TypedDesign(design.name, inside))
+        return here
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who is taken out.
+
+    train       all train people
+    folds       of some of them
+    validation  people who are never trained on, one group for each fold's designs
+    """
+
+    train: NDArray[np.int64]
+    folds: list[Fold]
+    validation: list[NDArray[np.int64]]
+
+
+def draw(samples: Samples, settings: MosaicConfig, seed: int) -> Plan:
+    """Draw the people of each fold.
+
+    Raises InputError where there are too few train people.
+    """
+    train = samples.people(TRAIN)
+    if len(train) < FEWEST_PEOPLE:
+        raise InputError(
+            f"The panel has {len(train)} train people, but {FEWEST_PEOPLE} at least are needed "
+            "to take some out and impute them from the rest. Use the shipped network: impute "
+            "without --run."
+        )
+    rng = np.random.default_rng([seed, _FOLDS])
+    size = min(settings.held_out, len(train) // LARGEST_SHARE)
+    order = rng.permutation(train)
+    validation = rng.permutation(samples.people(VALIDATION))[: settings.held_out]
+    if len(validation) == 0:
+        validation, order = order[:size], order[size:]
+    folds = []
+    for number in range(settings.folds):
+        places = range(number * size, (number + 1) * size)
+        folds.append(_fold(number, np.take(order, places, mode="wrap"), train))
+    groups = [np.sort(validation[number :: settings.folds]) for number in range(settings.folds)]
+    return Plan(train, folds, groups)
+
+
+def read_designs(paths: Sequence[Path], panel: PanelReader) -> list[TypedDesign]:
+    """The lists of typed sites; InputError where one is of no use."""
+    found = []
+    for path in paths:
+        typed = np.flatnonzero(sitelists.read_typed(path, panel.sites).is_typed)
+        if len(typed) < FEWEST:
+            raise InputError(
+                f"{path} names {len(typed)} sites of the panel, but {FEWEST} at least are needed."
+            )
+        found.append(TypedDesign(path.name, typed))
+    return found
+
+
+def population_codes(samples: Samples) -> NDArray[np.int16]:
+    """(N,) number of each person's population in the sample table; all 0 where it names none."""
+    return np.unique(np.array(samples.population), return_inverse=True)[1].astype(np.int16)
+
+
+def _fold(number: int, people: NDArray[np.int64], train: NDArray[np.int64]) -> Fold:
+    people = np.sort(people)
+    rest = np.setdiff1d(train, people)
+    return Fold(number, people, site_tables.haplotypes_of(rest))

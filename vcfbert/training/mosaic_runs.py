@@ -1,0 +1,109 @@
+"""The folder of a run of `mosaic`, which appears whole or not at all.
+
+RUN/config.toml          the resolved settings; feed them back with --config
+RUN/run.json             versions, seed, fingerprint of the panel, what was trained on, the scores
+RUN/metrics.csv          a row a check: step, training loss, validation loss
+RUN/mosaic.safetensors   the network, see `mosaic_weights`
+
+PyTorch is not imported.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert import config
+from vcfbert.config import Config
+from vcfbert.copying.network import Network
+from vcfbert.errors import ConfigError, StoreError
+from vcfbert.storage import stores
+from vcfbert.training import mosaic_weights
+
+
+@dataclass(frozen=True)
+class MosaicRun:
+    """A run that can be used.
+
+    record  what `run.json` holds
+    """
+
+    path: Path
+    settings: Config
+    network: Network
+    record: dict[str, Any]
+
+    @property
+    def parents(self) -> dict[str, str]:
+        """Fingerprints of what it was trained on."""
+        return dict(self.record["parents"])
+
+
+def system_of(run: Path) -> str:
+    """Which system a run is of; `retrieval` where its folder does not say."""
+    path = run / "config.toml"
+    if not path.exists():
+        return Config().system
+    return config.from_dict(config.load(path), source=str(path)).system
+
+
+def refuse_resume(run: str) -> ConfigError:
+    """The error that a run of mosaic is not gone on with."""
+    return ConfigError(
+        f"The run {run} is of mosaic, which trains in minutes and is not gone on with: leave out "
+        "--resume, and pass --force to replace the run."
+    )
+
+
+def write(
+    run: Path,
+    settings: Config,
+    arrays: Mapping[str, NDArray[np.float32]],
+    record: Mapping[str, Any],
+    history: Sequence[tuple[int, float, float]],
+    *,
+    overwrite: bool,
+) -> None:
+    """Write the whole folder.
+
+    arrays  of the network, by the names of `copying.network.Weights`
+    record  of JSON types, with `parents`; a copy goes into the network's file
+    """
+    rows = [
+        f"{step},{'' if math.isnan(trained) else f'{trained:.6g}'},{validated:.6g}"
+        for step, trained, validated in history
+    ]
+    table = "\n".join(["step,training_loss,validation_loss", *rows, ""])
+    with stores.create_folder(run, overwrite=overwrite) as folder:
+        stores.write_file(folder / "config.toml", config.to_toml(settings).encode())
+        stores.write_file(
+            folder / "run.json", json.dumps(record, indent=1, allow_nan=False).encode()
+        )
+        stores.write_file(folder / "metrics.csv", table.encode())
+        mosaic_weights.save(folder / mosaic_weights.FILE, arrays, record)
+
+
+def read(run: Path) -> MosaicRun:
+    """Read a run; StoreError where something of it is missing or damaged."""
+    path = run / "run.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record["parents"]["panel"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path} is missing or damaged ({error!r}). Train the run again: vcfbert train "
+            f"--preset mosaic --run {run.name} --force"
+        ) from error
+    return MosaicRun(
+        path=run,
+        settings=config.from_dict(config.load(run / "config.toml"), source=str(run)),
+        network=mosaic_weights.load(run / mosaic_weights.FILE, name=run.name),
+        record=record,
+    )
