@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from vcfbert.copying import heads, inputs, mosaic, network
+from vcfbert.copying.compiled import kernel
 from vcfbert.copying.heads import Heads
 from vcfbert.copying.inputs import HEADS, NUM_INPUTS
 from vcfbert.copying.intrinsics import trailing_zeros
@@ -269,7 +269,7 @@ def _around(chunk: Chunk, shares: NDArray[np.float32]) -> NDArray[np.float32]:
     return (total / total.sum()).astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
+@kernel(fastmath=False)
 def _mix_heads(probabilities, out):
     """The heads' mean before training; exact where all of them are certain."""
     weights = np.exp(np.array(FIRST_GATES))
@@ -282,7 +282,7 @@ def _mix_heads(probabilities, out):
         out[site] = first + total
 
 
-@njit(cache=True, nogil=True)
+@kernel(fastmath=False)
 def _count(bits, group, counts):
     """ALT copies at each site in each group."""
     for row in range(bits.shape[0]):
@@ -294,7 +294,7 @@ def _count(bits, group, counts):
                 value &= value - np.uint64(1)
 
 
-@njit(cache=True, nogil=True)
+@kernel(fastmath=False)
 def _take(bits, sites, taken):
     for row in range(bits.shape[0]):
         for place in range(sites.size):

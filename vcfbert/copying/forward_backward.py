@@ -13,8 +13,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from vcfbert.copying.compiled import kernel
 
 MIN_STEP_CM = 1e-7
 """Two typed sites at one genetic position are taken to be this far apart."""
@@ -22,13 +23,13 @@ MIN_STEP_CM = 1e-7
 _F = np.float32
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def switch_probability(rate: float, distance_cm: float) -> float:
     """1 - exp(-rate * distance); the rate is per cM."""
     return -math.expm1(-rate * max(distance_cm, MIN_STEP_CM))
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def switch_table(step_cm, rates):
     """Switch probabilities (T, A) on the way to each typed site; 0 to the first.
 
@@ -41,7 +42,7 @@ def switch_table(step_cm, rates):
     return table
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def forward_step(before, after, match, scales, rho, errors):
     """One site onward, for every head.
 
@@ -64,7 +65,7 @@ def forward_step(before, after, match, scales, rho, errors):
         scales[head] = _F(1) / total
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def backward_step(beta, match, rho, errors):
     """One site back, for every head, in place; afterwards each head of `beta` sums to 1.
 
@@ -86,7 +87,7 @@ def backward_step(beta, match, rho, errors):
             beta[head, k] = stay * beta[head, k] + switch
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def posterior(forward, beta, weights, states):
     """Copying weights of one site, each head summing to 1.
 
@@ -107,7 +108,7 @@ def posterior(forward, beta, weights, states):
         states[head] = total * total / squares
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def match_block(typed_bits, candidates, query, block, words, match):
     """Matches at up to 64 typed sites; returns how many sites the block has.
 
@@ -131,7 +132,7 @@ def match_block(typed_bits, candidates, query, block, words, match):
     return count
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def log_likelihood(typed_bits, candidates, query, step_cm, rate, error):
     """Log probability of a query's typed alleles under one head, in nats.
 
@@ -151,7 +152,7 @@ def log_likelihood(typed_bits, candidates, query, step_cm, rate, error):
     return total
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def copying_weights(typed_bits, candidates, query, step_cm, rates, errors):
     """Posterior copying weights of one query, (T, A, K) float32.
 

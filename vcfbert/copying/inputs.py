@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from vcfbert.copying.compiled import kernel
 
 HEADS = 3
 """Copying heads; the kernels hold their weights in vectors of four."""
@@ -56,20 +57,20 @@ _SMALLEST_PROBABILITY = 1e-7
 _F = np.float32
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def log_odds(probability: float) -> float:
     """Log odds of a probability, no further than LOGIT_LIMIT from 0."""
     inside = min(max(probability, _SMALLEST_PROBABILITY), 1.0 - _SMALLEST_PROBABILITY)
     return min(max(math.log(inside / (1.0 - inside)), -LOGIT_LIMIT), LOGIT_LIMIT)
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def log_length(length: float) -> float:
     """Log of a length in units of the mean shared stretch; 0 and less is the smallest."""
     return math.log(max(length, 0.0) + 1e-2)
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def complete(rows, sites, places, shares, regional, group_frequency, sibling):
     """Fill in the inputs that need the whole chunk or the person's other haplotype.
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from vcfbert.copying import inputs
+from vcfbert.copying.compiled import kernel
 from vcfbert.copying.forward_backward import (
     backward_step,
     forward_step,
@@ -84,7 +84,7 @@ class _State(NamedTuple):
     states: NDArray[np.float32]  # (2, A) effective states at both neighbours
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def impute_haplotype(
     chunk, query, candidates, low, probabilities, rows, sites, places, shares, left_out
 ):
@@ -150,7 +150,7 @@ def impute_haplotype(
     return count
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _new_state(chunk, candidates):
     count = candidates.size
     # A copy, because rows far apart would have to be fetched anew for every interval.
@@ -180,7 +180,7 @@ def _new_state(chunk, candidates):
     )
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _by_group(group, candidates, num_groups):
     """The candidates in the order of their groups, and where each group starts, (G + 1,)."""
     starts = np.zeros(num_groups + 1, np.int64)
@@ -196,7 +196,7 @@ def _by_group(group, candidates, num_groups):
     return ordered, starts
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _share(here, starts, share):
     """Weight of each group by the first head."""
     for number in range(share.size):
@@ -206,7 +206,7 @@ def _share(here, starts, share):
         share[number] = total
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _switches(chunk):
     """Switch probabilities (T, A) on the way to each typed site."""
     step = np.zeros(chunk.typed.size, np.float32)
@@ -215,7 +215,7 @@ def _switches(chunk):
     return switch_table(step, chunk.rates)
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _sweep_right(chunk, query, state, rho):
     """Forward weights, their scales and the last mismatches before every block of 64."""
     count, blocks = state.candidates.size, chunk.typed_bits.shape[1]
@@ -242,7 +242,7 @@ def _sweep_right(chunk, query, state, rho):
     return saved, scales, lasts
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _refill(chunk, query, state, rho, block, saved, scales, lasts):
     """Forward weights and last mismatches of every site of a block; returns its size."""
     size = match_block(chunk.typed_bits, state.candidates, query, block, state.words, state.match)
@@ -257,7 +257,7 @@ def _refill(chunk, query, state, rho, block, saved, scales, lasts):
     return size
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _note_mismatches(before, after, match, place, site):
     """Move the last mismatch on where there is one at this site.
 
@@ -272,7 +272,7 @@ def _note_mismatches(before, after, match, place, site):
         after[2, k] = before[2, k] if match[k] != 0 else mark
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _typed_site(chunk, state, query, site, probabilities):
     """Probabilities at a typed site: what was observed, else what the heads say."""
     place = chunk.typed[site]
@@ -288,7 +288,7 @@ def _typed_site(chunk, state, query, site, probabilities):
         probabilities[place, head] = total
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _left_out(here, match, allele, errors, probabilities):
     """Probability of ALT at a typed site without its own allele, by the first two heads.
 
@@ -308,7 +308,7 @@ def _left_out(here, match, allele, errors, probabilities):
     return total
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _between(
     chunk,
     state,
@@ -361,7 +361,7 @@ def _between(
     return count
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _gather_active(state):
     """Weights of the candidates in use, side by side; returns their number and their sums."""
     bits = state.mask  # free at this moment
@@ -388,7 +388,7 @@ def _gather_active(state):
     return count, mass
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _measure(left, right, here, onward, from_cm, to_cm, lengths):
     """Shared match of every candidate around an interval; returns sums of its powers 3 and 6.
 
@@ -413,7 +413,7 @@ def _measure(left, right, here, onward, from_cm, to_cm, lengths):
     return sum3, sum6
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _words(alleles, first, size, words):
     """`size` alleles of every candidate from site `first` on, the first in the lowest bit."""
     number, shift = first >> 6, np.uint64(first & 63)
@@ -428,7 +428,7 @@ def _words(alleles, first, size, words):
         words[k] = ((here[k] >> shift) | (onward[k] << back)) & keep
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _spread(word, votes, sums):
     """Add a candidate's weights at the sites where it carries ALT."""
     while word:
@@ -438,7 +438,7 @@ def _spread(word, votes, sums):
         word &= word - np.uint64(1)
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _describe(chunk, state, place, bit, part, from_cm, to_cm, row, mass3, mass6):
     """Fill in the inputs of an open site that this haplotype alone decides."""
     shift = np.uint64(bit)
@@ -456,7 +456,7 @@ def _describe(chunk, state, place, bit, part, from_cm, to_cm, row, mass3, mass6)
         row[inputs.STATES + head] = np.log(states)
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _best(allele, mask, lengths, unit, mass3, mass6, row):
     """The best match among carriers of ALT and among the others, and votes by length."""
     best = np.zeros((2, 6), np.int32)  # the bits of lengths, which are ordered as the lengths are

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from vcfbert.copying import inputs
+from vcfbert.copying.compiled import kernel
 from vcfbert.copying.inputs import HEADS, log_odds
 from vcfbert.errors import StoreError
 
@@ -103,7 +103,7 @@ def from_arrays(
     return Network(name, weights, fingerprint)
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _mix(rows, out):
     """Weigh the heads as before training."""
     for row in range(rows.shape[0]):
@@ -115,7 +115,7 @@ def _mix(rows, out):
         out[row] = total / mass
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _run(weights, rows, out):
     """Fill `out`; returns the number of rows with an input out of range."""
     units, width = weights.first.shape
@@ -144,7 +144,7 @@ def _run(weights, rows, out):
     return strangers
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _layer(matrix, bias, before, after, is_rectified):
     """A linear layer over a block of columns, rectified or not."""
     for unit in range(matrix.shape[0]):
@@ -159,7 +159,7 @@ def _layer(matrix, bias, before, after, is_rectified):
                 total[row] = max(total[row], _F(0))
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@kernel()
 def _answer(row, last, trust):
     """Probability from the heads' log odds and the network's output, trusted 0 to 1."""
     total, mass = _F(0), _F(0)
