@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit
 from numba.core import types
 from numba.extending import intrinsic
+
+from vcfbert.copying.compiled import kernel
 
 
 @intrinsic
@@ -20,7 +21,7 @@ def _trailing_zeros(_context: Any, _word: Any) -> Any:
     return types.uint64(types.uint64), codegen
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def trailing_zeros(word):
     """Number of zeros below the lowest set bit of a uint64 that is not 0."""
     return _trailing_zeros(word)
