@@ -44,3 +44,13 @@ def test_a_range_is_that_of_the_panel(fx_workspace, first, stop):
     unpacked = tokens.unpack(bits.view(np.uint8), 64 * bits.shape[1])
     npt.assert_array_equal(unpacked[:, :size], alleles[first:stop].T)
     assert not unpacked[:, size:].any()
+
+
+@given(data=st.data())
+def test_chosen_sites_are_those_of_the_panel(fx_workspace, data):
+    chosen = np.array(sorted(data.draw(st.sets(st.integers(0, 119)))), np.int64)
+    with open_panel(fx_workspace.panel) as panel:
+        bits = haplotypes.read_sites(panel, chosen)
+    unpacked = tokens.unpack(bits.view(np.uint8), 64 * bits.shape[1])
+    npt.assert_array_equal(unpacked[:, : len(chosen)], panels.mosaic_alleles(120, 120)[chosen].T)
+    assert not unpacked[:, len(chosen) :].any()

@@ -5,10 +5,16 @@ S sites, N people. A person's two haplotypes are phased: the first is left of th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vcfbert.domain import tokens
+
+_CELLS_AT_ONCE = 1 << 20  # of sums in float64
+_MIN_VARIANCE = 1e-12  # below this nothing varies but by rounding
 
 CALL_ABOVE = 0.5  # a haplotype carries ALT where that is the likelier allele; ties are REF
 
@@ -105,3 +111,58 @@ def of_independent(alt_probability: NDArray[np.float32]) -> NDArray[np.float32]:
     neither = (1 - first) * (1 - second)
     one = first * (1 - second) + second * (1 - first)
     return np.stack([neither, one, both], axis=-1)
+
+
+def estimated_r2(alt_probability: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What the squared correlation with the true alleles is if the probabilities are right.
+
+    Their variance over haplotypes, divided by that of the alleles they expect, f (1 - f): the
+    Rsq of Minimac (Das et al. 2016, Nature Genetics 48:1284) and, but for a person's haplotypes
+    being taken together, the DR2 of Beagle (Browning and Browning 2009, AJHG 84:210).
+
+    alt_probability  (S, N, 2)
+    returns          (S,) 0 to 1; 0 where no haplotype carries ALT or all do
+
+    >>> estimated_r2(np.array([[[1, 0]], [[0.5, 0.5]], [[0, 0]]], dtype=np.float32))
+    array([1., 0., 0.])
+    """
+    r2 = np.zeros(len(alt_probability))
+    for rows in _blocks(alt_probability.shape):
+        flat = alt_probability[rows].astype(np.float64).reshape(rows.stop - rows.start, -1)
+        frequency = flat.mean(axis=1)
+        largest = frequency * (1 - frequency)
+        np.divide(flat.var(axis=1), largest, out=r2[rows], where=largest > 0)
+    return np.clip(r2, 0.0, 1.0)
+
+
+def empirical_r2(alleles: NDArray[np.uint8], left_out: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Squared correlation of typed alleles and what is imputed without them: ER2 of Minimac.
+
+    alleles   (T, N, 2) 0 REF, 1 ALT, more where nothing was observed
+    left_out  (T, N, 2) probability of ALT had the site not been typed
+    returns   (T,) NaN where either side does not vary
+
+    >>> typed, imputed = [[[0, 1]], [[1, 1]], [[0, 4]]], [[[0.1, 0.9]], [[0.5, 0.6]], [[0.1, 0.2]]]
+    >>> empirical_r2(np.array(typed, dtype=np.uint8), np.array(imputed, dtype=np.float32))
+    array([ 1., nan, nan])
+    """
+    r2 = np.full(len(alleles), np.nan)
+    for rows in _blocks(alleles.shape):
+        observed = alleles[rows] <= tokens.ALT
+        truth = alleles[rows].astype(np.float64)
+        answer = left_out[rows].astype(np.float64)
+        count = np.maximum(observed.sum(axis=(1, 2), keepdims=True), 1)
+        for values in (truth, answer):
+            values -= values.sum(axis=(1, 2), where=observed, keepdims=True) / count
+            values *= observed
+        covariance = (truth * answer).sum(axis=(1, 2))
+        variances = (truth**2).sum(axis=(1, 2)) * (answer**2).sum(axis=(1, 2))
+        np.divide(covariance**2, variances, out=r2[rows], where=variances > _MIN_VARIANCE)
+    return r2
+
+
+def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Rows of an array (S, N, 2), a few at a time."""
+    step = max(1, _CELLS_AT_ONCE // max(1, 2 * shape[1]))
+    for first in range(0, shape[0], step):
+        yield slice(first, min(first + step, shape[0]))

@@ -1,6 +1,6 @@
-"""Alleles of haplotypes over any range of a panel's sites, joined from its windows as bits.
+"""Alleles of haplotypes at any sites of a panel, joined from its windows as bits.
 
-S sites in a range, H haplotypes of the panel. The panel keeps eight alleles a byte, window by
+S chosen sites, H haplotypes of the panel. The panel keeps eight alleles a byte, window by
 window; the cores of the windows have each site once.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.domain import tokens
 from vcfbert.storage.panel import PanelReader
 
 _WORD = 64
@@ -19,16 +20,29 @@ def read_bits(panel: PanelReader, first: int, stop: int) -> NDArray[np.uint64]:
 
     returns  (H, ceil(S / 64)) the first site in the lowest bit; 0 behind the last
     """
-    words = -(-(stop - first) // _WORD)
+    return read_sites(panel, np.arange(first, stop))
+
+
+def read_sites(panel: PanelReader, sites: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Alleles of all haplotypes at some sites, one window of the panel in memory at a time.
+
+    sites    (S,) indexes into the panel's sites, rising
+    returns  (H, ceil(S / 64)) the first of them in the lowest bit; 0 behind the last
+    """
+    words = -(-len(sites) // _WORD)
     bits = np.zeros((2 * len(panel.samples), 8 * words), np.uint8)
     windows = panel.windows
-    for window in np.flatnonzero((windows.core_start < stop) & (windows.core_stop > first)):
-        start = max(first, int(windows.core_start[window]))
-        end = min(stop, int(windows.core_stop[window]))
-        if start >= end:
-            continue  # nothing is asked for
-        offset = int(windows.start[window])
-        copy_bits(panel.packed(int(window)), start - offset, end - offset, bits, start - first)
+    starts = np.searchsorted(sites, windows.core_start)
+    stops = np.searchsorted(sites, windows.core_stop)
+    for window in np.flatnonzero(starts < stops).tolist():
+        start, stop = int(starts[window]), int(stops[window])
+        here = sites[start:stop] - windows.start[window]
+        packed = panel.packed(window)
+        if here[-1] - here[0] == len(here) - 1:
+            copy_bits(packed, int(here[0]), int(here[-1]) + 1, bits, start)
+        else:
+            alleles = (packed[:, here >> 3] >> (here & 7).astype(np.uint8)) & 1
+            copy_bits(tokens.pack(alleles), 0, len(here), bits, start)
     return bits.view("<u8").astype(np.uint64, copy=False)
 
 
