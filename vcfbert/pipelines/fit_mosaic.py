@@ -27,8 +27,9 @@ from vcfbert.domain import dosage, metrics
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain.metrics import Groups, Scores, Tally
 from vcfbert.errors import InputError, StoreError
-from vcfbert.pipelines import mosaic_data, mosaic_folds
+from vcfbert.pipelines import imputation_plan, mosaic_data, mosaic_folds
 from vcfbert.pipelines.designs import TypedDesign
+from vcfbert.pipelines.imputation_plan import Cores
 from vcfbert.pipelines.mosaic_folds import Fold, Source, Unit
 from vcfbert.pipelines.report import aligned
 from vcfbert.progress import Progress
@@ -38,6 +39,9 @@ from vcfbert.training import devices, mosaic, mosaic_runs, mosaic_weights, runs
 from vcfbert.training.mosaic import Fitted, OpenData
 
 HEADS, SHIPPED, TRAINED = "heads", "shipped", "trained"
+
+CHUNK_CM, OVERLAP_CM, PEOPLE_AT_ONCE = 10.0, 3.0, 256
+"""As in `impute`."""
 
 _SMALLEST = 1e-7
 
@@ -126,7 +130,7 @@ def train(
         plan = mosaic_folds.draw(panel.samples, settings.mosaic, settings.seed)
         source = Source(
             panel=panel,
-            chunks=mosaic_data.cut(panel.sites),
+            cores=cut(panel),
             typed=mosaic_folds.read_designs(options.typed, panel),
             settings=settings.mosaic,
             seed=settings.seed,
@@ -160,6 +164,13 @@ def train(
     arrays = trained.weights._asdict()
     mosaic_runs.write(run, settings, arrays, record, fitted.history, overwrite=overwrite)
     return summary
+
+
+def cut(panel: PanelReader) -> Cores:
+    """The chunks that `impute` cuts a panel into."""
+    most = imputation_plan.most_core_sites(2 * len(panel.samples), PEOPLE_AT_ONCE)
+    everywhere = np.ones(len(panel.sites), dtype=np.bool_)
+    return imputation_plan.cut(panel.sites, everywhere, CHUNK_CM, OVERLAP_CM, most)
 
 
 def loss(answer: Network, data: OpenData) -> float:
@@ -259,11 +270,12 @@ def _scores(
     progress.start("scoring", source.num_units * len(folds))
     for unit in itertools.chain.from_iterable(map(source.units, folds)):
         stretch = unit.taken.stretch
-        hidden = np.setdiff1d(np.arange(stretch.core.start, stretch.core.stop), unit.design.sites)
-        members = groups.members(maf[stretch.first + hidden])
+        hidden = np.setdiff1d(np.flatnonzero(stretch.is_core), unit.design.sites)
+        members = groups.members(maf[stretch.sites[hidden]])
+        rows = np.searchsorted(unit.ready.sites, hidden)
         truth = unit.taken.truth()[:, hidden].T.reshape(len(hidden), -1, 2)
         for name, answer in networks.items():
-            alt = _imputed(unit, answer, source.threads)[hidden]
+            alt = _imputed(unit, answer, source.threads)[rows]
             imputed = dosage.from_haplotypes(alt)
             tallies[name] += metrics.tally(
                 truth, imputed.calls, imputed.dosage, imputed.genotype_probability, members

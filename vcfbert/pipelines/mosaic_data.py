@@ -19,19 +19,18 @@ from numpy.typing import NDArray
 from vcfbert.copying import engine, groups, heads
 from vcfbert.copying.engine import Prepared
 from vcfbert.copying.inputs import NUM_INPUTS
-from vcfbert.domain import chunks, tokens
 from vcfbert.domain import sites as site_tables
-from vcfbert.domain.chunks import Chunks
-from vcfbert.domain.sites import Sites
+from vcfbert.domain import tokens
 from vcfbert.retrieval import along
+from vcfbert.storage import haplotypes
 from vcfbert.storage.panel import PanelReader
 from vcfbert.training.mosaic import OpenData
 
-CHUNK_CM, OVERLAP_CM, MAX_SITES = 10.0, 2.0, 60_000
-"""See `domain.chunks.cut`."""
-
 PEOPLE_OF_FIT = 8
 """References that the switch rates are fitted on."""
+
+FEWEST_OF_FIT = 2
+"""References, as people, below which they stay as they are."""
 
 PEOPLE_OF_DESIGN = 1_000
 """References that designs look at; makers of arrays see other people than are typed."""
@@ -41,16 +40,16 @@ _ROWS_AT_ONCE = 1_024
 
 @dataclass(frozen=True)
 class Stretch:
-    """A chunk of the panel with everyone's alleles.
+    """Some sites of the panel with everyone's alleles.
 
-    first     panel index of its first site
-    core      the sites it answers for, counted from the first
+    sites     (S,) panel indexes, rising, of one contig
+    is_core   (S,) the sites to answer for; of the others only the typed are of use
     bits      (H, ceil(S / 64)) uint64, the first site in the lowest bit
     position  (S,) and `cm` (S,)
     """
 
-    first: int
-    core: slice
+    sites: NDArray[np.int64]
+    is_core: NDArray[np.bool_]
     bits: NDArray[np.uint64]
     position: NDArray[np.int32]
     cm: NDArray[np.float64]
@@ -90,11 +89,13 @@ class TakenOut:
 class Ready:
     """People taken out who are typed at some sites, ready for the engine.
 
+    sites       (S',) of the stretch that the engine passes: its core, and the typed around it
     queries     (n, 2, T) alleles at the typed sites
     candidates  2 n arrays of rows of the references
     """
 
     prepared: Prepared
+    sites: NDArray[np.int64]
     queries: NDArray[np.uint8]
     candidates: list[NDArray[np.int64]]
 
@@ -108,37 +109,19 @@ class DesignPanel:
     population_of_reference: NDArray[np.int16]
 
 
-def cut(sites: Sites) -> Chunks:
-    """The chunks that a panel is imputed in."""
-    return chunks.cut(sites.cm, sites.contig, CHUNK_CM, OVERLAP_CM, MAX_SITES)
+def read_stretch(panel: PanelReader, sites: NDArray[np.int64], core: slice) -> Stretch:
+    """Everyone's alleles at some sites.
 
-
-def read_stretch(panel: PanelReader, sites: slice, core: slice) -> Stretch:
-    """Everyone's alleles over a chunk.
-
-    sites, core  ranges of panel sites, the core within the sites
+    sites  (S,) panel indexes, rising
+    core   range of the panel's sites
     """
-    parts = []
-    for window in range(len(panel.windows)):
-        here = panel.windows.core_start[window], panel.windows.core_stop[window]
-        start, stop = max(sites.start, here[0]), min(sites.stop, here[1])
-        if start < stop:
-            offset = panel.windows.start[window]
-            alleles = tokens.unpack(panel.packed(window), panel.windows.num_sites(window))
-            parts.append(alleles[:, start - offset : stop - offset])
     return Stretch(
-        first=sites.start,
-        core=slice(core.start - sites.start, core.stop - sites.start),
-        bits=packed(np.concatenate(parts, axis=1)),
+        sites=sites,
+        is_core=(sites >= core.start) & (sites < core.stop),
+        bits=haplotypes.read_sites(panel, sites),
         position=panel.sites.position[sites],
         cm=panel.sites.cm[sites],
     )
-
-
-def packed(alleles: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """(H, S) to (H, ceil(S / 64))."""
-    spare = -alleles.shape[1] % 64
-    return tokens.pack(np.pad(alleles, ((0, 0), (0, spare)))).view(np.uint64)
 
 
 def take_out(
@@ -159,13 +142,17 @@ def make_ready(taken: TakenOut, typed: NDArray[np.int64], *, seed: int, threads:
     typed  (T,) rising, at least one
     """
     stretch = taken.stretch
+    sites = np.union1d(np.flatnonzero(stretch.is_core), typed)
+    bits = taken.bits if len(sites) == len(stretch.cm) else engine.take_bits(taken.bits, sites)
     typed_bits = engine.take_bits(taken.bits, typed)
-    rates = heads.initial(len(taken.bits))
-    prepared = engine.prepare(taken.bits, typed, stretch.cm, taken.group, rates, typed_bits)
+    rates = heads.initial(len(bits))
+    places = np.searchsorted(sites, typed)
+    prepared = engine.prepare(bits, places, stretch.cm[sites], taken.group, rates, typed_bits)
     prepared = _fitted(prepared, seed=seed, threads=threads)
     asked = stretch.alleles(site_tables.haplotypes_of(taken.people), typed)
     return Ready(
         prepared,
+        sites,
         asked.reshape(len(taken.people), 2, len(typed)),
         along.candidates(typed_bits, asked, threads=threads),
     )
@@ -173,16 +160,26 @@ def make_ready(taken: TakenOut, typed: NDArray[np.int64], *, seed: int, threads:
 
 def _fitted(prepared: Prepared, *, seed: int, threads: int) -> Prepared:
     """Switch rates that suit some of the references, imputed without their own person."""
-    typed_bits, num_typed = prepared.chunk.typed_bits, len(prepared.chunk.typed)
-    num_people = len(typed_bits) // 2
+    chunk = prepared.chunk
+    num_typed, num_people = len(chunk.typed), len(chunk.bits) // 2
+    if num_people < FEWEST_OF_FIT:
+        return prepared
+    only_typed = engine.prepare(
+        chunk.typed_bits,
+        np.arange(num_typed),
+        chunk.cm[chunk.typed],
+        np.zeros(len(chunk.bits), np.int64),
+        heads.initial(len(chunk.bits)),
+        chunk.typed_bits,
+    )  # the fit looks at no other site
     people = np.unique(np.linspace(0, num_people - 1, PEOPLE_OF_FIT).astype(np.int64))
     rows = site_tables.haplotypes_of(people)
-    known = tokens.unpack(typed_bits[rows].view(np.uint8), num_typed)
+    known = tokens.unpack(chunk.typed_bits[rows].view(np.uint8), num_typed)
     own = list(np.repeat(rows.reshape(-1, 2), 2, axis=0))
-    found = along.candidates(typed_bits, known, own, threads=threads)
-    return engine.fit_rates(
-        prepared, known.reshape(len(people), 2, num_typed), found, seed=seed, threads=threads
-    )
+    found = along.candidates(chunk.typed_bits, known, own, threads=threads)
+    asked = known.reshape(len(people), 2, num_typed)
+    fitted = engine.fit_rates(only_typed, asked, found, seed=seed, threads=threads)
+    return Prepared(chunk._replace(rates=fitted.chunk.rates), prepared.group_frequency)
 
 
 def open_data(
@@ -194,12 +191,12 @@ def open_data(
     threads: int,
 ) -> OpenData:
     """Undecided sites of the stretch's core with their true alleles, `most` of them at random."""
-    truth, core = taken.truth(), taken.stretch.core
+    truth, is_core = taken.truth(), taken.stretch.is_core
     rows, labels = [np.empty((0, NUM_INPUTS), np.float32)], [np.empty(0, np.uint8)]
     for number, sites, found in _open_sites(ready, threads):
-        is_core = (sites >= core.start) & (sites < core.stop)
-        rows.append(found[is_core])
-        labels.append(truth[number, sites[is_core]])
+        wanted = is_core[sites]
+        rows.append(found[wanted])
+        labels.append(truth[number, sites[wanted]])
     data = OpenData(np.concatenate(rows), np.concatenate(labels))
     if len(data.rows) <= most:
         return data
@@ -236,7 +233,7 @@ def joined(parts: Sequence[OpenData]) -> OpenData:
 def _open_sites(
     ready: Ready, threads: int
 ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
-    """Number of each query haplotype, its open sites and their rows, in order."""
+    """Number of each query haplotype, its open sites in the stretch, their rows; in order."""
 
     def run(person: int) -> list[engine.OpenSites]:
         pair = engine.open_sites(
@@ -248,7 +245,7 @@ def _open_sites(
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for person, sides in enumerate(pool.map(run, range(len(ready.queries)))):
             for side, found in enumerate(sides):
-                yield 2 * person + side, found.sites, found.rows
+                yield 2 * person + side, ready.sites[found.sites], found.rows
 
 
 def _frequency(stretch: Stretch, rows: NDArray[np.int64]) -> NDArray[np.float64]:

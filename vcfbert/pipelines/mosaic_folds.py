@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from vcfbert.config import MosaicConfig
 from vcfbert.domain import sites as site_tables
-from vcfbert.domain.chunks import Chunks
 from vcfbert.domain.sites import TRAIN, VALIDATION, Samples
 from vcfbert.errors import InputError
 from vcfbert.pipelines import designs, mosaic_data
 from vcfbert.pipelines.designs import FEWEST, TypedDesign
+from vcfbert.pipelines.imputation_plan import Cores
 from vcfbert.pipelines.mosaic_data import Ready, TakenOut
 from vcfbert.storage import sitelists
 from vcfbert.storage.panel import PanelReader
@@ -73,7 +73,7 @@ class Source:
     """
 
     panel: PanelReader
-    chunks: Chunks
+    cores: Cores
     typed: Sequence[TypedDesign]
     settings: MosaicConfig
     seed: int
@@ -91,7 +91,7 @@ class Source:
 
     @property
     def _num_chunks(self) -> int:
-        return min(self.settings.chunks, len(self.chunks))
+        return min(self.settings.chunks, len(self.cores))
 
     def rng(self, *numbers: int) -> np.random.Generator:
         """A random stream of its own."""
@@ -100,15 +100,16 @@ class Source:
     def units(self, fold: Fold) -> Iterator[Unit]:
         """All units of a fold; the same in every call."""
         rng = self.rng(fold.number)
-        drawn = np.sort(rng.permutation(len(self.chunks))[: self._num_chunks])
+        drawn = np.sort(rng.permutation(len(self.cores))[: self._num_chunks])
         for chunk in drawn.tolist() if fold.designs is None else fold.designs:
-            sites = self.chunks.sites(chunk)
-            stretch = mosaic_data.read_stretch(self.panel, sites, self.chunks.core(chunk))
+            sites = np.arange(self.cores.low[chunk], self.cores.high[chunk])
+            core = slice(int(self.cores.start[chunk]), int(self.cores.stop[chunk]))
+            stretch = mosaic_data.read_stretch(self.panel, sites, core)
             taken = mosaic_data.take_out(stretch, fold.references, fold.people)
             if fold.designs is not None:
                 designed = fold.designs[chunk]
             elif self.typed:
-                designed = self._listed(sites)
+                designed = self._listed(int(sites[0]), int(sites[-1]) + 1)
             else:
                 shown = mosaic_data.design_panel(taken, population_codes(self.panel.samples), rng)
                 designed = designs.designs(shown, rng, self.settings.designs)
@@ -118,14 +119,13 @@ class Source:
                 )
                 yield Unit(chunk, taken, design, ready)
 
-    def _listed(self, sites: slice) -> list[TypedDesign]:
+    def _listed(self, start: int, stop: int) -> list[TypedDesign]:
         """The lists in a chunk; one with next to no typed sites there is left out."""
         here = []
         for design in self.typed:
-            first, stop = np.searchsorted(design.sites, [sites.start, sites.stop])
-            if stop - first >= FEWEST:
-                inside = design.sites[first:stop] - sites.start
-                here.append(TypedDesign(design.name, inside))
+            first, last = np.searchsorted(design.sites, [start, stop])
+            if last - first >= FEWEST:
+                here.append(TypedDesign(design.name, design.sites[first:last] - start))
         return here
 
 
