@@ -8,7 +8,7 @@ import typer
 
 import vcfbert
 
-from . import commands
+from . import imputing, panels, references, systems
 
 app = typer.Typer(
     name="vcfbert",
@@ -35,21 +35,23 @@ def describe(
         ),
     ] = False,
 ) -> None:
-    """Impute genotypes with a BERT that reads the most similar reference haplotypes.
+    """Impute genotypes from the most similar reference haplotypes.
 
-    The stages run in this order and meet in one workspace folder: prepare, encode-refs,
-    build-index, train, eval. Results go to stdout, progress to stderr. Exit codes: 0 done, 1 a
-    mistake that is explained, 2 wrong usage, 130 interrupted, 143 terminated.
+    To impute: prepare, then impute; train --preset mosaic between them fits the network to the
+    panel. The systems that read embeddings run as prepare, encode-refs, build-index, train, eval.
+    All meet in one workspace folder. Results go to stdout, progress to stderr. Exit codes: 0 done,
+    1 a mistake that is explained, 2 wrong usage, 130 interrupted, 143 terminated.
 
-    Example: vcfbert prepare panel.vcf.gz --samples samples.tsv --map genetic.map
+    Example: vcfbert prepare panel.vcf.gz && vcfbert impute target.vcf.gz --out imputed.vcf.gz
     """
 
 
-app.command("prepare")(commands.prepare)
-app.command("encode-refs")(commands.encode_refs)
-app.command("build-index")(commands.build_index)
-app.command("train")(commands.train)
-app.command("refresh")(commands.refresh)
-app.command("eval")(commands.evaluate)
-app.command("audit-dims")(commands.audit_dims)
-app.command("simulate")(commands.simulate)
+app.command("prepare")(panels.prepare)
+app.command("impute")(imputing.impute)
+app.command("encode-refs")(references.encode_refs)
+app.command("build-index")(references.build_index)
+app.command("train")(systems.train)
+app.command("refresh")(references.refresh)
+app.command("eval")(systems.evaluate)
+app.command("audit-dims")(systems.audit_dims)
+app.command("simulate")(panels.simulate)

@@ -13,6 +13,7 @@ from vcfbert import presets
 DEFAULT_WORKSPACE = Path("work")
 DEFAULT_PRESET = "v18-large"
 EDGES = "0,0.0006,0.002,0.005,0.01,0.05,0.5"
+FORMAT = "GT,DS,HDS,GP"
 
 
 class Device(StrEnum):
@@ -50,6 +51,14 @@ class Unphased(StrEnum):
 
     ERROR = "error"
     DROP = "drop"
+
+
+class TargetUnphased(StrEnum):
+    """What becomes of a target's heterozygotes without phase."""
+
+    ERROR = "error"
+    MISSING = "missing"
+    AS_WRITTEN = "as-written"
 
 
 class Genotypes(StrEnum):

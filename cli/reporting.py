@@ -76,3 +76,9 @@ def _of_system(error: OSError) -> str:
     if error.filename is None:
         return f"{reason}."
     return f"{reason}: {error.filename}. Check the path and its permissions."
+
+
+def print_lines(lines: list[str]) -> None:
+    """Results, and nothing else, on stdout."""
+    for line in lines:
+        typer.echo(line)

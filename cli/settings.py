@@ -67,3 +67,12 @@ def numbers(flag: str, text: str) -> tuple[float, ...]:
         raise ConfigError(
             f"{flag} takes numbers with commas between them, got {text!r}."
         ) from error
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Words of a comma-separated list.
+
+    >>> words("GT, DS")
+    ('GT', 'DS')
+    """
+    return tuple(word.strip() for word in text.split(","))

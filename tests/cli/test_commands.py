@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import inspect
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -10,20 +11,21 @@ from typer.testing import CliRunner
 from vcfbert import config, presets
 from vcfbert.errors import StoreError
 from vcfbert.storage.workspace import Workspace
-from vcfbert_cli import commands, settings
+from vcfbert_cli import imputing, panels, references, settings, systems
 from vcfbert_cli.main import app
 
 OPTIONS = [
-    (commands.prepare, "prepare", "PrepareOptions"),
-    (commands.simulate, "simulate", "SimulateOptions"),
-    (commands.encode_refs, "references", "EncodeOptions"),
-    (commands.build_index, "references", "IndexOptions"),
-    (commands.refresh, "references", "RefreshOptions"),
-    (commands.train, "fit", "TrainOptions"),
-    (commands.evaluate, "assess", "EvalOptions"),
-    (commands.audit_dims, "audit", "AuditOptions"),
+    (panels.prepare, "prepare", "PrepareOptions"),
+    (panels.simulate, "simulate", "SimulateOptions"),
+    (references.encode_refs, "references", "EncodeOptions"),
+    (references.build_index, "references", "IndexOptions"),
+    (references.refresh, "references", "RefreshOptions"),
+    (systems.train, "fit", "TrainOptions"),
+    (systems.evaluate, "assess", "EvalOptions"),
+    (systems.audit_dims, "audit", "AuditOptions"),
+    (imputing.impute, "impute", "ImputeOptions"),
 ]
-RENAMED = {"name": "run", "gpu_memory_gb": "gpu_memory"}
+RENAMED = {"name": "run", "gpu_memory_gb": "gpu_memory", "fields": "format_"}
 
 
 class Summary:
@@ -72,6 +74,11 @@ def test_defaults_are_those_of_the_options(command, module, name):
             default = parameter.default
             if field.name == "edges":
                 default = settings.numbers("--edges", default)
+            if field.name == "fields":
+                default = settings.words(default)
+            if field.default == ():
+                assert default is None  # a repeated option that was not given
+                continue
             assert default == field.default, f"{name}.{field.name}"
 
 
@@ -88,6 +95,32 @@ def test_prepare_hands_over_what_was_typed(fx_calls, tmp_path):
     assert (options.min_maf, str(options.genetic_map), options.missing) == (0.01, "a.map", "major")
     assert type(options.missing) is str  # what stores keep is plain
     assert keywords["overwrite"] is True
+
+
+def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
+    calls = fx_calls("impute", "impute")
+    done = run(
+        "impute", "t.vcf.gz", "-o", "o.bcf", "-w", str(tmp_path), "--format", "GT, DS",
+        "--unphased", "as-written", "--map", "a.map", "--region", "20:1-9", "--er2", "--force",
+        "--chunk-cm", "4", "--overlap-cm", "0.5", "--min-typed", "2", "--sites", "s.tsv",
+        "--qc", "q", "--run", "mine", "--threads", "3", "--seed", "8",
+    )  # fmt: skip
+    assert (done.exit_code, done.stdout) == (0, "done\n")
+    (workspace, target, out, options), keywords = calls[0]
+    assert (workspace, str(target), str(out)) == (Workspace(tmp_path), "t.vcf.gz", "o.bcf")
+    assert keywords["overwrite"] is True
+    assert dataclasses.asdict(options) == {
+        "run": "mine", "heads_only": False, "genetic_map": Path("a.map"), "region": "20:1-9",
+        "threads": 3, "seed": 8, "chunk_cm": 4.0, "overlap_cm": 0.5, "min_typed": 2,
+        "fields": ("GT", "DS"), "sites": Path("s.tsv"), "unphased": "as-written", "er2": True,
+        "qc": Path("q"),
+    }  # fmt: skip
+
+
+def test_typed_lists_of_training_can_be_repeated(fx_calls):
+    calls = fx_calls("fit", "train")
+    assert run("train", "--preset", "mosaic", "--typed", "a", "--typed", "b").exit_code == 0
+    assert calls[0][0][2].typed == (Path("a"), Path("b"))
 
 
 def test_the_workspace_can_come_from_the_environment(fx_calls, tmp_path):
@@ -147,6 +180,9 @@ def test_an_interruption_is_exit_code_130(fx_calls):
         ["prepare", "a.vcf", "--missing", "guess"],
         ["train", "--retrieve-k", "0"],
         ["eval"],
+        ["impute", "t.vcf.gz"],
+        ["impute", "t.vcf.gz", "-o", "o.vcf.gz", "--min-typed", "0"],
+        ["impute", "t.vcf.gz", "-o", "o.vcf.gz", "--unphased", "guess"],
         ["no-such-command"],
         ["train", "--no-such-option"],
     ],
@@ -163,6 +199,9 @@ def test_wrong_usage_is_exit_code_2(words):
         ["train", "--preset", "v99"],
         ["train", "--set", "model.widht=3"],
         ["train", "--config", "no"],
+        ["impute", "t.vcf.gz", "-o", "o.vcf.gz", "--format", "GT,XX"],
+        ["impute", "t.vcf.gz", "-o", "o.vcf.gz", "--run", "a", "--heads-only"],
+        ["impute", "t.vcf.gz", "-o", "o.vcf"],
     ],
 )
 def test_a_bad_setting_is_exit_code_1(words):

@@ -1,0 +1,149 @@
+"""Commands that make panels: prepare, simulate.
+
+Pipelines are imported inside the commands and after the settings are checked, so that `--help`
+and a mistyped setting do not wait for the libraries that read VCFs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vcfbert.storage.workspace import Workspace
+
+from . import options
+from .progress import on_stderr
+from .reporting import print_lines, reporting_errors
+
+
+def prepare(
+    panel: Annotated[
+        Path,
+        typer.Argument(metavar="PANEL", help="Phased panel: .vcf, .vcf.gz or .bcf."),
+    ],
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TSV",
+            help="Sample table with a header: sample, population, superpopulation, split.",
+        ),
+    ] = None,
+    genetic_map: Annotated[
+        Path | None,
+        typer.Option(
+            "--map",
+            metavar="FILE",
+            show_default="1 cM per Mb",
+            help="Genetic map in PLINK columns: chromosome, id, cM, position.",
+        ),
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHROM:FROM-TO", help="Read this region only, both ends in; needs an index."
+        ),
+    ] = None,
+    min_maf: Annotated[
+        float,
+        typer.Option(min=0.0, max=0.5, help="Keep sites with at least this minor frequency."),
+    ] = 0.0,
+    min_mac: Annotated[
+        int, typer.Option(min=0, help="Keep sites with at least this many minor copies.")
+    ] = 1,
+    window_size: Annotated[
+        int, typer.Option(min=2, help="Sites in a window, flanks included (L).")
+    ] = 1030,
+    flank: Annotated[
+        int, typer.Option(min=0, help="Sites of context on either side of a window's core.")
+    ] = 32,
+    windows: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="Window cores made elsewhere: contig,start,end; sites outside are dropped.",
+        ),
+    ] = None,
+    validation_fraction: Annotated[
+        float,
+        typer.Option(min=0.0, max=0.9, help="Share of train people to validate on."),
+    ] = 0.04,
+    test_fraction: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=0.9, help="Share of people to test on if the table has no split."
+        ),
+    ] = 0.1,
+    missing: Annotated[
+        options.Missing,
+        typer.Option(help="Missing genotypes: drop the record, stop, or fill in the major allele."),
+    ] = options.Missing.DROP,
+    unphased: Annotated[
+        options.Unphased,
+        typer.Option(help="Heterozygotes without phase: stop, or drop the record."),
+    ] = options.Unphased.ERROR,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of mask version 0.")] = 1,
+    workspace: options.Workspace = options.DEFAULT_WORKSPACE,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Cut a phased panel into windows and store it.
+
+    Reads the VCF once, in chunks. Writes panel.zarr, mask version 0 and the QC report
+    panel.qc.json into the workspace.
+
+    Example: vcfbert prepare panel.vcf.gz --samples samples.tsv --map genetic.map --min-maf 0.01
+    """
+    with reporting_errors():
+        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+            from vcfbert.pipelines import prepare as pipeline
+
+            chosen = pipeline.PrepareOptions(
+                samples=samples,
+                genetic_map=genetic_map,
+                region=region,
+                min_maf=min_maf,
+                min_mac=min_mac,
+                window_size=window_size,
+                flank=flank,
+                windows=windows,
+                validation_fraction=validation_fraction,
+                test_fraction=test_fraction,
+                missing=missing.value,
+                unphased=unphased.value,
+                seed=seed,
+            )
+            summary = pipeline.prepare(
+                panel, Workspace(workspace), chosen, progress=progress, overwrite=force
+            )
+        print_lines(summary.lines())
+
+
+def simulate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write into.")],
+    people: Annotated[int, typer.Option(min=6, help="People; each has two haplotypes.")] = 500,
+    length: Annotated[int, typer.Option(min=1000, help="Length in base pairs.")] = 2_000_000,
+    seed: Annotated[int, typer.Option(min=1, help="Seed of the simulation.")] = 1,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Simulate a phased panel to try the other commands on.
+
+    Writes panel.vcf.gz with its index, samples.tsv, genetic.map and typed.tsv into DIR.
+
+    Example: vcfbert simulate demo --people 500
+    """
+    with reporting_errors():
+        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+            from vcfbert.pipelines import simulate as pipeline
+
+            summary = pipeline.simulate(
+                folder,
+                pipeline.SimulateOptions(people=people, length=length, seed=seed),
+                progress=progress,
+                overwrite=force,
+            )
+        print_lines(summary.lines())

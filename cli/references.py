@@ -1,0 +1,151 @@
+"""Commands on the references of a panel: encode-refs, build-index, refresh.
+
+Pipelines are imported inside the commands and after the settings are checked, so that `--help`
+and a mistyped setting do not wait for PyTorch.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vcfbert.storage.workspace import Workspace
+
+from . import options, settings
+from .progress import on_stderr
+from .reporting import print_lines, reporting_errors
+
+
+def encode_refs(
+    layout: Annotated[
+        options.Layout,
+        typer.Option(help="codebook stores each token once a site; dense stores every haplotype."),
+    ] = options.Layout.CODEBOOK,
+    run: options.EncoderRun = None,
+    mask_version: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=0, show_default="newest", help="Mask version to encode under."
+        ),
+    ] = None,
+    preset: options.Preset = None,
+    config_path: options.ConfigFile = None,
+    set_: options.Set = None,
+    seed: options.SettingsSeed = None,
+    workspace: options.Workspace = options.DEFAULT_WORKSPACE,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Encode the reference haplotypes.
+
+    Reads the panel (dense: a mask version too). Writes embeddings/; --force replaces the newest.
+
+    Example: vcfbert encode-refs --preset v18-large
+    """
+    with reporting_errors():
+        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+            chosen = settings.resolve(preset, config_path, set_, seed=seed)
+            from vcfbert.pipelines import references
+
+            summary = references.encode_refs(
+                Workspace(workspace),
+                chosen,
+                references.EncodeOptions(layout=layout.value, run=run, mask_version=mask_version),
+                progress=progress,
+                overwrite=force,
+            )
+        print_lines(summary.lines())
+
+
+def build_index(
+    kind: Annotated[
+        options.IndexKind,
+        typer.Option(help="exact searches one bit an allele; dense is flat L2 over embeddings."),
+    ] = options.IndexKind.EXACT,
+    max_references: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            show_default="all",
+            help="Index this many train haplotypes, drawn by the seed.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw of --max-references.")] = 1,
+    workspace: options.Workspace = options.DEFAULT_WORKSPACE,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Index the reference haplotypes for search.
+
+    Reads the panel and, for the dense kind, the newest embeddings. Writes indexes/ with a manifest
+    of SHA-256 sums; --force replaces the newest version.
+
+    Example: vcfbert build-index --kind exact
+    """
+    with reporting_errors():
+        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+            from vcfbert.pipelines import references
+
+            summary = references.build_index(
+                Workspace(workspace),
+                references.IndexOptions(kind=kind.value, max_references=max_references, seed=seed),
+                progress=progress,
+                overwrite=force,
+            )
+        print_lines(summary.lines())
+
+
+def refresh(
+    masks: Annotated[bool, typer.Option("--masks", help="Draw a new mask version.")] = False,
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="Encode the references again.")
+    ] = False,
+    run: options.EncoderRun = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, max=0.99, show_default="masks.start_rate", help="Rate of the new masks."
+        ),
+    ] = None,
+    prune: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            show_default="keep all",
+            help="Afterwards keep only the newest N versions of masks, embeddings and indexes.",
+        ),
+    ] = None,
+    preset: options.Preset = None,
+    config_path: options.ConfigFile = None,
+    set_: options.Set = None,
+    seed: options.SettingsSeed = None,
+    workspace: options.Workspace = options.DEFAULT_WORKSPACE,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Renew masks or encodings, beside the old versions.
+
+    Reads the panel and, with --run, a checkpoint. Writes new versions of masks/ and embeddings/ in
+    the workspace; old ones stay until --prune.
+
+    Example: vcfbert refresh --masks --embeddings --run v18-large
+    """
+    with reporting_errors():
+        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+            chosen = settings.resolve(preset, config_path, set_, seed=seed)
+            from vcfbert.pipelines import references
+
+            summary = references.refresh(
+                Workspace(workspace),
+                chosen,
+                references.RefreshOptions(
+                    masks=masks, embeddings=embeddings, run=run, rate=rate, prune=prune
+                ),
+                progress=progress,
+            )
+        print_lines(summary.lines())

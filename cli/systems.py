@@ -1,0 +1,239 @@
+"""Commands on systems and their runs: train, eval, audit-dims.
+
+Pipelines are imported inside the commands and after the settings are checked, so that `--help`
+and a mistyped setting do not wait for PyTorch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vcfbert.storage.workspace import Workspace
+
+from . import options, settings
+from .progress import on_stderr
+from .reporting import print_lines, reporting_errors
+
+
+def train(
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", show_default="the preset's name", help="Name of the run."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the run's last checkpoint, exactly.")
+    ] = False,
+    retrieve_k: Annotated[
+        int | None,
+        typer.Option(
+            "--retrieve-k",
+            metavar="K",
+            min=1,
+            show_default="from the settings",
+            help="Neighbours of each haplotype; short for --set retrieval.num_neighbours=K.",
+        ),
+    ] = None,
+    typed: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="TSV",
+            show_default="designs are drawn",
+            help="Train mosaic for people typed at these sites; repeat for more lists.",
+        ),
+    ] = None,
+    preset: options.Preset = None,
+    config_path: options.ConfigFile = None,
+    set_: options.Set = None,
+    seed: options.SettingsSeed = None,
+    device: options.DeviceOption = options.Device.AUTO,
+    threads: options.Threads = None,
+    workspace: options.Workspace = options.DEFAULT_WORKSPACE,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Train a model on the panel's train people.
+
+    Reads the panel and, but for mosaic, masks, embeddings and indexes. Writes runs/NAME in the
+    workspace: config.toml, metrics.csv, and the network or checkpoints and TensorBoard events.
+
+    Example: vcfbert train --preset v18-large --retrieve-k 32 --set training.batch_size=16
+    """
+    with reporting_errors():
+        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+            from vcfbert.pipelines import fit
+
+            is_saved = resume and preset is None and config_path is None
+            base = fit.saved_settings(Workspace(workspace), run) if is_saved else None
+            chosen = settings.resolve(
+                preset, config_path, set_, seed=seed, retrieve_k=retrieve_k, base=base
+            )
+            summary = fit.train(
+                Workspace(workspace),
+                chosen,
+                fit.TrainOptions(
+                    run or chosen.preset, resume, device.value, threads, tuple(typed or ())
+                ),
+                progress=progress,
+                overwrite=force,
+            )
+        print_lines(summary.lines())
+
+
+def evaluate(
+    run: Annotated[str, typer.Option(metavar="NAME", help="Run to evaluate, its best checkpoint.")],
+    split: Annotated[
+        options.Split, typer.Option(help="People to evaluate on.")
+    ] = options.Split.TEST,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=0.99,
+            show_default="masks.validation_rate of the run",
+            help="Hide this share of the sites.",
+        ),
+    ] = None,
+    mask_version: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Hide the sites of this mask version.")
+    ] = None,
+    typed: Annotated[
+        Path | None,
+        typer.Option(metavar="TSV", help="Hide all but these sites: chromosome and position."),
+    ] = None,
+    panel: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Evaluate on the people of another prepared workspace."),
+    ] = None,
+    genotypes: Annotated[
+        options.Genotypes,
+        typer.Option(help="Dosages from two independent haplotypes, or from the genotype head."),
+    ] = options.Genotypes.HAPLOTYPES,
+    edges: Annotated[
+        str,
+        typer.Option(metavar="F,F,...", help="Bounds of the bins of minor allele frequency."),
+    ] = options.EDGES,
+    rare_maf: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=0.5,
+            show_default="training.rare_maf of the run",
+            help="Sites below this minor allele frequency count as rare.",
+        ),
+    ] = None,
+    vcf: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write the predictions, .vcf.gz or .bcf."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", show_default="runs/NAME/eval", help="Folder of the JSON and CSV."
+        ),
+    ] = None,
+    device: options.DeviceOption = options.Device.AUTO,
+    workspace: options.Workspace = options.DEFAULT_WORKSPACE,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Score a run on people it has not seen, beside two baselines.
+
+    Hides sites by one of --rate, --mask-version and --typed. Reads the panel, masks, indexes and
+    the run. Prints and writes F1, r2, IQS and concordance, overall and by frequency.
+
+    Example: vcfbert eval --run v18-large --typed array.sites.tsv
+    """
+    with reporting_errors():
+        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+            from vcfbert.pipelines import assess
+
+            chosen = assess.EvalOptions(
+                run=run,
+                split=split.value,
+                rate=rate,
+                mask_version=mask_version,
+                typed=typed,
+                panel=panel,
+                vcf=vcf,
+                output=output,
+                device=device.value,
+                genotypes=genotypes.value,
+                edges=settings.numbers("--edges", edges),
+                rare_maf=rare_maf,
+            )
+            summary = assess.evaluate(
+                Workspace(workspace), chosen, progress=progress, overwrite=force
+            )
+        print_lines(summary.lines())
+
+
+def audit_dims(
+    preset: options.Preset = None,
+    config_path: options.ConfigFile = None,
+    set_: options.Set = None,
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Check this run of the workspace against the settings."),
+    ] = None,
+    gpu_memory: Annotated[
+        float, typer.Option(metavar="GB", min=0.1, help="Memory of the GPU, in 10^9 bytes.")
+    ] = 80.0,
+    haplotypes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="H",
+            min=1,
+            show_default="the panel's, else 4508",
+            help="Reference haplotypes to size the disk for.",
+        ),
+    ] = None,
+    windows: Annotated[
+        int | None,
+        typer.Option(
+            metavar="W",
+            min=1,
+            show_default="the panel's, else 26",
+            help="Windows to size the disk for.",
+        ),
+    ] = None,
+    window_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="L", min=2, show_default="the panel's, else 1030", help="Sites in a window."
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    workspace: options.Workspace = options.DEFAULT_WORKSPACE,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Show shapes, parameters, memory and disk of a system.
+
+    Needs no store. Where the workspace has stores, their real shapes, parents and embeddings are
+    checked, and a mismatch ends with exit code 1. Writes nothing.
+
+    Example: vcfbert audit-dims --preset v18-large --gpu-memory 80
+    """
+    with reporting_errors():
+        with on_stderr(quiet=quiet, verbose=verbose):
+            chosen = settings.resolve(preset, config_path, set_)
+            from vcfbert.pipelines import audit
+
+            report = audit.audit(
+                chosen,
+                Workspace(workspace),
+                audit.AuditOptions(
+                    run=run,
+                    gpu_memory_gb=gpu_memory,
+                    haplotypes=haplotypes,
+                    windows=windows,
+                    window_size=window_size,
+                ),
+            )
+        print_lines([report.to_json()] if json else report.lines())
+        report.raise_mismatch()

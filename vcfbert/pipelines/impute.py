@@ -1,0 +1,398 @@
+"""`vcfbert impute`: a target VCF and a prepared panel in; imputed VCF or BCF and QC files out.
+
+S sites in the panel, T typed ones, N people of the target. Chunks are imputed and written one after
+another, so memory does not grow with the panel. PyTorch is not imported.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.copying import mosaic, network
+from vcfbert.copying.network import Network
+from vcfbert.domain import matching, tokens
+from vcfbert.domain.matching import TargetPolicy
+from vcfbert.domain.sites import Sites, haplotypes_of
+from vcfbert.errors import ConfigError, InputError, StoreError
+from vcfbert.pipelines import imputation_chunks, imputation_plan, imputation_report
+from vcfbert.pipelines.imputation_chunks import People, Source
+from vcfbert.pipelines.imputation_plan import ChunkPlan
+from vcfbert.pipelines.imputation_report import ImputeSummary, Tally
+from vcfbert.progress import Progress
+from vcfbert.storage import stores, vcf_writer
+from vcfbert.storage.panel import PanelReader, open_panel
+from vcfbert.storage.target import Target, read_target
+from vcfbert.storage.vcf_header import FIELDS, HeaderFacts, Layout
+from vcfbert.storage.workspace import Workspace
+from vcfbert.training import mosaic_runs, mosaic_weights
+
+logger = logging.getLogger(__name__)
+
+FEW_TYPED = 50
+"""Below this many typed sites a chunk's answers are little better than frequencies; noted."""
+
+MUCH_OUT_OF_RANGE = 0.05
+"""Above this share of undecided sites with inputs out of range, the network is a stranger here."""
+
+_NAMED = 5  # people in a warning
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImputeOptions:
+    """Whom to impute, from what, and what to write."""
+
+    run: str | None = None
+    """Network of a run of mosaic in the workspace; None is the one that comes with vcfbert."""
+
+    heads_only: bool = False
+    """Use no network: the mean of the copying heads."""
+
+    genetic_map: Path | None = None
+    """PLINK map in place of the panel's."""
+
+    region: str | None = None
+    """Write the sites of this region only; genotypes around it are still read."""
+
+    threads: int | None = None
+    """CPU threads; None is all cores. The output is the same for any number."""
+
+    seed: int = 1
+    """Seeds the fit of the switch rates."""
+
+    chunk_cm: float = 10.0
+    """Longest stretch imputed at a time, in cM."""
+
+    overlap_cm: float = 2.0
+    """How far beyond a chunk genotypes are read, in cM."""
+
+    min_typed: int = 5
+    """Fewest typed sites of a contig, and of a chunk, which looks further where it has fewer."""
+
+    fields: tuple[str, ...] = FIELDS
+    """FORMAT fields to write."""
+
+    sites: Path | None = None
+    """List of the panel's sites to write; None writes all."""
+
+    unphased: Literal["error", "missing", "as-written"] = "error"
+    """What becomes of heterozygotes without phase."""
+
+    er2: bool = False
+    """Write INFO/ER2 of typed sites."""
+
+    qc: Path | None = None
+    """Folder of the QC files; None is beside the output."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.heads_only and self.run is not None:
+            raise ConfigError("--heads-only uses no network and --run names one. Give one of them.")
+        if not (np.isfinite(self.chunk_cm) and self.chunk_cm > 0):
+            raise ConfigError(f"--chunk-cm must be greater than 0, got {self.chunk_cm:g}.")
+        if not (np.isfinite(self.overlap_cm) and self.overlap_cm >= 0):
+            raise ConfigError(f"--overlap-cm must be at least 0, got {self.overlap_cm:g}.")
+        for name in ("min_typed", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}.")
+        if self.seed < 0:
+            raise ConfigError(f"--seed must be at least 0, got {self.seed}.")
+        Layout.of(self.fields)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What there is to do, once the target is read.
+
+    num_wanted  sites that would be written if every contig had typed ones
+    """
+
+    source: Source
+    chunks: list[ChunkPlan]
+    read: Target
+    num_wanted: int
+
+
+def impute(
+    workspace: Workspace,
+    target: Path,
+    out: Path,
+    options: ImputeOptions,
+    *,
+    progress: Progress,
+    overwrite: bool = False,
+) -> ImputeSummary:
+    """Impute the people of a VCF or BCF; the output and the QC files appear together at the end.
+
+    target  phased genotypes, .vcf, .vcf.gz or .bcf
+    out     .vcf.gz or .bcf
+
+    Raises InputError where the target or another file cannot be used, by the policy in
+    docs/policy.md; StoreError where the panel or the network is missing, the output exists or
+    cannot be written.
+    """
+    begun = time.perf_counter()
+    qc = options.qc or imputation_report.qc_folder(out)
+    _check_output(target, out, qc, overwrite=overwrite)
+    answer = _network(workspace, options)
+    with ExitStack() as stack:
+        panel = stack.enter_context(open_panel(workspace.panel))
+        sites = imputation_plan.with_map(panel.sites, options.genetic_map)
+        job = _plan(panel, sites, target, answer, options, progress)
+        seconds = {"reading": round(time.perf_counter() - begun, 3)}
+        written = imputation_plan.take(sites, np.concatenate([one.written for one in job.chunks]))
+        folder = stack.enter_context(stores.create_folder(qc, overwrite=overwrite))
+        writer = stack.enter_context(
+            vcf_writer.create_predictions(
+                out,
+                written,
+                job.source.people.names,
+                header=_header(panel, answer, options),
+                fields=options.fields,
+                threads=job.source.threads,
+                overwrite=overwrite,
+            )
+        )
+        tally = _write(writer, job, options, progress)
+        seconds["total"] = round(time.perf_counter() - begun, 3)
+        report = {
+            "panel": str(workspace.panel),
+            "target_file": str(target),
+            "out": str(out),
+            **_report(job, tally, options),
+            "seconds": seconds,
+        }
+        imputation_report.write_files(folder, job.read.report, tally.rows, report)
+    _warn_of_range(report["network"])
+    return ImputeSummary(out, qc, report)
+
+
+def _check_output(target: Path, out: Path, qc: Path, *, overwrite: bool) -> None:
+    """Refuse, before any work, what cannot be written in the end."""
+    vcf_writer.check_path(out, overwrite=overwrite)
+    if out.exists() and target.exists() and out.samefile(target):
+        raise InputError(f"{out} is the target itself. Give the output another name.")
+    imputation_report.check_folder(qc, overwrite=overwrite)
+
+
+def _network(workspace: Workspace, options: ImputeOptions) -> Network:
+    if options.heads_only:
+        return network.heads_only()
+    if options.run is None:
+        return mosaic_weights.shipped()
+    run = workspace.run(options.run)
+    if not run.is_dir():
+        raise StoreError(
+            f"There is no run {run}. Train one with: vcfbert train --preset mosaic --run "
+            f"{options.run}; or leave out --run to use the network that comes with vcfbert."
+        )
+    if mosaic_runs.system_of(run) != "mosaic":
+        raise StoreError(
+            f"The run {run} is of another system, which eval uses; impute needs one of mosaic. "
+            "Train it with: vcfbert train --preset mosaic; or leave out --run."
+        )
+    return mosaic_runs.read(run).network
+
+
+def _plan(
+    panel: PanelReader,
+    sites: Sites,
+    path: Path,
+    answer: Network,
+    options: ImputeOptions,
+    progress: Progress,
+) -> _Job:
+    """Read the target, and work out the chunks."""
+    name = str(panel.path)
+    is_wanted = imputation_plan.wanted_sites(sites, options.region, options.sites, source=name)
+    progress.start("reading the target", None)
+    cores, read = _read(panel, sites, is_wanted, path, options)
+    observed = tokens.is_observed(read.alleles).any(axis=(1, 2))
+    typed, alleles = read.site_index[observed], read.alleles[observed]
+    planned = imputation_plan.plan(sites, cores, is_wanted, typed, options.min_typed)
+    if not planned:
+        raise InputError(
+            f"{path} types {len(typed):,} of the panel's {len(sites):,} sites there, but "
+            f"{options.min_typed:,} are needed to impute from. Give a target with more sites of "
+            "the panel, or take what there is with --min-typed."
+        )
+    for message in read.report.notes():
+        logger.warning("%s", message)
+    _warn_of_few(sites, planned, is_wanted)
+    people = _people(panel, read, typed, alleles)
+    threads = options.threads or len(os.sched_getaffinity(0))
+    source = Source(panel, sites, people, answer, options.seed, threads)
+    return _Job(source, planned, read, int(is_wanted.sum()))
+
+
+def _read(
+    panel: PanelReader,
+    sites: Sites,
+    is_wanted: NDArray[np.bool_],
+    path: Path,
+    options: ImputeOptions,
+) -> tuple[imputation_plan.Cores, Target]:
+    """The target, and the cores: how long they may be depends on the number of people."""
+    from vcfbert.storage import vcf_checks
+
+    num_people = len(vcf_checks.read_header(path).samples)
+    most = imputation_plan.most_core_sites(2 * len(panel.samples), num_people)
+    cores = imputation_plan.cut(sites, is_wanted, options.chunk_cm, options.overlap_cm, most)
+    frequency = sites.alt_count.sum(axis=1) / (2 * len(panel.samples))
+    read = read_target(
+        path,
+        sites,
+        TargetPolicy(unphased=options.unphased),
+        region=None if options.region is None else imputation_plan.region_to_read(sites, cores),
+        panel_frequency=frequency,
+    )
+    return cores, read
+
+
+def _people(
+    panel: PanelReader, read: Target, typed: NDArray[np.int64], alleles: NDArray[np.uint8]
+) -> People:
+    """The target's people; those whom the panel has by name are warned of."""
+    shared = matching.shared_people(read.names, panel.samples.names)
+    found = [name for name, number in zip(read.names, shared.tolist(), strict=True) if number >= 0]
+    if found and len(panel.samples) == 1:
+        raise InputError(
+            f"{panel.path} has nobody but {found[0]}, who is to be imputed. Prepare a panel of "
+            "other people."
+        )
+    if found:
+        more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
+        logger.warning(
+            "%d of the target's people are in the panel, too, and are not imputed from their own "
+            "haplotypes there: %s%s.", len(found), ", ".join(found[:_NAMED]), more,
+        )  # fmt: skip
+    nobody = np.empty(0, dtype=np.int64)
+    own = [
+        haplotypes_of(np.array([number])) if number >= 0 else nobody
+        for number in np.repeat(shared, 2).tolist()
+    ]
+    return People(read.names, typed, alleles, own)
+
+
+def _write(
+    writer: vcf_writer.PredictionWriter, job: _Job, options: ImputeOptions, progress: Progress
+) -> Tally:
+    """Impute and write one chunk after another."""
+    source = job.source
+    tally, first = Tally.empty(), 0
+    if not _is_compiled():
+        progress.note("Compiling for this machine, once; it takes about half a minute ...")
+    progress.start("imputing", len(job.chunks) * len(source.people.names))
+    for chunk in job.chunks:
+        begun = time.perf_counter()
+        core = imputation_chunks.impute(source, chunk, progress.advance)
+        writer.write_haplotypes(
+            first,
+            core.alt,
+            core.is_imputed,
+            dr2=core.dr2,
+            er2=core.er2 if options.er2 else None,
+        )
+        first += len(chunk.written)
+        tally.add(source.sites, chunk, core, time.perf_counter() - begun)
+    return tally
+
+
+def _is_compiled() -> bool:
+    """True where the kernels are kept from an earlier run; a guess by the largest of them."""
+    try:
+        return bool(mosaic.impute_haplotype._cache._cache_file._load_index())
+    except AttributeError:  # another version of numba, or nothing is kept
+        return True
+
+
+def _header(panel: PanelReader, answer: Network, options: ImputeOptions) -> HeaderFacts:
+    chosen = f"chunk_cm={options.chunk_cm:g},overlap_cm={options.overlap_cm:g},seed={options.seed}"
+    return HeaderFacts(
+        checkpoint=answer.name,
+        checkpoint_fingerprint=answer.fingerprint or None,
+        panel_fingerprint=panel.fingerprint,
+        extra=(f"##vcfbert_impute=<{chosen}>",),
+    )
+
+
+def _warn_of_few(sites: Sites, planned: list[ChunkPlan], is_wanted: NDArray[np.bool_]) -> None:
+    """Say where there is little or nothing to impute from."""
+    done = {int(sites.contig[chunk.core.start]) for chunk in planned}
+    lost = [n for n in np.unique(sites.contig[is_wanted]).tolist() if n not in done]
+    if lost:
+        logger.warning(
+            "%d contigs of the panel have too few typed sites and are not written: %s.",
+            len(lost), ", ".join(sites.contigs[n] for n in lost[:_NAMED]),
+        )  # fmt: skip
+    few = [chunk for chunk in planned if len(chunk.typed) < FEW_TYPED]
+    if few:
+        worst = min(few, key=lambda chunk: len(chunk.typed))
+        place = f"{sites.contigs[sites.contig[worst.core.start]]}:"
+        place += f"{sites.position[worst.core.start]}-{sites.position[worst.core.stop - 1]}"
+        logger.warning(
+            "%d of %d chunks have fewer than %d typed sites in reach, %s only %d: expect little "
+            "there, and look at DR2.", len(few), len(planned), FEW_TYPED, place, len(worst.typed),
+        )  # fmt: skip
+
+
+def _warn_of_range(facts: dict[str, Any]) -> None:
+    if facts["out_of_range"] > MUCH_OUT_OF_RANGE:
+        logger.warning(
+            "%.1f %% of the sites that the network decided have inputs beyond what it saw in "
+            "training; it falls back towards the heads there. A network of this panel may do "
+            "better: vcfbert train --preset mosaic, then impute with --run mosaic.",
+            100 * facts["out_of_range"],
+        )
+
+
+def _report(job: _Job, tally: Tally, options: ImputeOptions) -> dict[str, Any]:
+    """What was read, imputed and written, as JSON types."""
+    panel, people, answer = job.source.panel, job.source.people, job.source.network
+    sums = tally.report()
+    names = set(panel.samples.names)
+    return {
+        "people": {
+            "target": len(people.names),
+            "panel": len(panel.samples),
+            "in_panel": [name for name in people.names if name in names],
+        },
+        "references": 2 * len(panel.samples),
+        "target": job.read.report.counts(),
+        "sites": {
+            "written": tally.typed + tally.imputed,
+            "typed": tally.typed,
+            "imputed": tally.imputed,
+            "left_out": job.num_wanted - tally.typed - tally.imputed,
+            "missing_genotypes": int((people.alleles > tokens.ALT).any(axis=2).sum()),
+        },
+        "chunks": sums["chunks"],
+        "candidates": sums["candidates"],
+        "network": {
+            "name": answer.name,
+            "fingerprint": answer.fingerprint,
+            "open_share": sums["open_share"],
+            "out_of_range": sums["out_of_range"],
+        },
+        "panel_fingerprint": panel.fingerprint,
+        "genetic_map": str(options.genetic_map or "the panel's"),
+        "options": {
+            "region": options.region,
+            "sites": None if options.sites is None else str(options.sites),
+            "chunk_cm": options.chunk_cm,
+            "overlap_cm": options.overlap_cm,
+            "min_typed": options.min_typed,
+            "unphased": options.unphased,
+            "seed": options.seed,
+            "threads": job.source.threads,
+        },
+    }
