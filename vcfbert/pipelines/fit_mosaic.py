@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vcfbert import config
 from vcfbert.config import Config
-from vcfbert.copying import engine, network
+from vcfbert.copying import network
 from vcfbert.copying.network import Network
 from vcfbert.domain import dosage, metrics
 from vcfbert.domain import sites as site_tables
@@ -29,8 +28,10 @@ from vcfbert.domain.metrics import Groups, Scores, Tally
 from vcfbert.errors import InputError, StoreError
 from vcfbert.pipelines import imputation_plan, mosaic_data, mosaic_folds
 from vcfbert.pipelines.designs import TypedDesign
+from vcfbert.pipelines.imputation_chunks import PEOPLE_AT_ONCE
 from vcfbert.pipelines.imputation_plan import Cores
-from vcfbert.pipelines.mosaic_folds import Fold, Source, Unit
+from vcfbert.pipelines.impute import ImputeOptions
+from vcfbert.pipelines.mosaic_folds import Fold, Source
 from vcfbert.pipelines.report import aligned
 from vcfbert.progress import Progress
 from vcfbert.storage.panel import PanelReader, open_panel
@@ -39,9 +40,6 @@ from vcfbert.training import devices, mosaic, mosaic_runs, mosaic_weights, runs
 from vcfbert.training.mosaic import Fitted, OpenData
 
 HEADS, SHIPPED, TRAINED = "heads", "shipped", "trained"
-
-CHUNK_CM, OVERLAP_CM, PEOPLE_AT_ONCE = 10.0, 3.0, 256
-"""As in `impute`."""
 
 _SMALLEST = 1e-7
 
@@ -168,9 +166,10 @@ def train(
 
 def cut(panel: PanelReader) -> Cores:
     """The chunks that `impute` cuts a panel into."""
+    usual = ImputeOptions()
     most = imputation_plan.most_core_sites(2 * len(panel.samples), PEOPLE_AT_ONCE)
     everywhere = np.ones(len(panel.sites), dtype=np.bool_)
-    return imputation_plan.cut(panel.sites, everywhere, CHUNK_CM, OVERLAP_CM, most)
+    return imputation_plan.cut(panel.sites, everywhere, usual.chunk_cm, usual.overlap_cm, most)
 
 
 def loss(answer: Network, data: OpenData) -> float:
@@ -275,7 +274,7 @@ def _scores(
         rows = np.searchsorted(unit.ready.sites, hidden)
         truth = unit.taken.truth()[:, hidden].T.reshape(len(hidden), -1, 2)
         for name, answer in networks.items():
-            alt = _imputed(unit, answer, source.threads)[rows]
+            alt = unit.ready.impute(answer, threads=source.threads).alt[rows]
             imputed = dosage.from_haplotypes(alt)
             tallies[name] += metrics.tally(
                 truth, imputed.calls, imputed.dosage, imputed.genotype_probability, members
@@ -289,15 +288,6 @@ def _scores(
         }
         for name, tallied in tallies.items()
     }
-
-
-def _imputed(unit: Unit, answer: Network, threads: int) -> NDArray[np.float32]:
-    """(S, n, 2) ALT probabilities; without a network no site needs a closer look."""
-    low = engine.LOW if answer.weights is not None else 1.0
-    ready = unit.ready
-    return engine.impute_people(
-        ready.prepared, answer, ready.queries, ready.candidates, threads=threads, low=low
-    ).alt
 
 
 def _record(

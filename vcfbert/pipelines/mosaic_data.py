@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.copying import engine, groups, heads
-from vcfbert.copying.engine import Prepared
+from vcfbert.copying.engine import ImputedChunk, Prepared
 from vcfbert.copying.inputs import NUM_INPUTS
+from vcfbert.copying.network import Network
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain import tokens
 from vcfbert.retrieval import along
@@ -98,6 +99,17 @@ class Ready:
     sites: NDArray[np.int64]
     queries: NDArray[np.uint8]
     candidates: list[NDArray[np.int64]]
+
+    def impute(self, answer: Network, *, threads: int) -> ImputedChunk:
+        """Answers for all of the sites; without a network none needs a closer look."""
+        return engine.impute_people(
+            self.prepared,
+            answer,
+            self.queries,
+            self.candidates,
+            threads=threads,
+            low=engine.LOW if answer.weights is not None else 1.0,
+        )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ S sites in the panel, n sites in a window's core, N people to be imputed, L site
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,17 +66,37 @@ def score(
 
     Raises StoreError where a prediction is not finite.
     """
+
+    def cores() -> Iterator[Core]:
+        for prediction in whole_windows(predictions):
+            yield core_of(panel, is_hidden, prediction, genotypes)
+            progress.advance()
+
+    return score_cores(panel, cores(), SYSTEMS, groups=groups, writer=writer)
+
+
+def score_cores(
+    panel: PanelReader,
+    cores: Iterable[Core],
+    systems: Sequence[str],
+    *,
+    groups: Groups,
+    writer: PredictionWriter | None,
+) -> dict[str, dict[str, Scores]]:
+    """Scores of each system in each frequency group that has hidden sites.
+
+    cores    all sites once, in order, with an answer of each of the systems
+    writer   gets every site, hidden and typed, as the model has it
+    """
     maf = site_tables.minor(site_tables.panel_frequency(panel.sites, panel.samples))
-    tallies = dict.fromkeys(SYSTEMS, Tally.empty(len(groups.names)))
-    for prediction in whole_windows(predictions):
-        core = core_of(panel, is_hidden, prediction, genotypes)
+    tallies = dict.fromkeys(systems, Tally.empty(len(groups.names)))
+    for core in cores:
         hidden = np.flatnonzero(core.is_hidden) + core.first
         members = groups.members(maf[hidden])
-        for system, answer in core.answers.items():
-            tallies[system] += _tally(core, answer, members)
+        for system in systems:
+            tallies[system] += _tally(core, core.answers[system], members)
         if writer is not None:
             writer.write(core.first, core.answers[MODEL], core.is_hidden)
-        progress.advance()
     return {system: _named(tallied, groups) for system, tallied in tallies.items()}
 
 
