@@ -147,16 +147,28 @@ def _run(weights, rows, out):
 @kernel()
 def _layer(matrix, bias, before, after, is_rectified):
     """A linear layer over a block of columns, rectified or not."""
-    for unit in range(matrix.shape[0]):
-        total = after[unit]
-        total[:] = bias[unit]
-        for column in range(matrix.shape[1]):
-            weight, values = matrix[unit, column], before[column]
+    units, width = matrix.shape
+    whole = width - width % 4
+    for unit in range(units):
+        for row in range(_BLOCK):
+            after[unit, row] = bias[unit]
+        for column in range(0, whole, 4):  # four at a time, so that sums are stored less often
+            one, two = matrix[unit, column], matrix[unit, column + 1]
+            three, four = matrix[unit, column + 2], matrix[unit, column + 3]
             for row in range(_BLOCK):
-                total[row] += weight * values[row]
+                after[unit, row] += (
+                    one * before[column, row]
+                    + two * before[column + 1, row]
+                    + three * before[column + 2, row]
+                    + four * before[column + 3, row]
+                )
+        for column in range(whole, width):
+            weight = matrix[unit, column]
+            for row in range(_BLOCK):
+                after[unit, row] += weight * before[column, row]
         if is_rectified:
             for row in range(_BLOCK):
-                total[row] = max(total[row], _F(0))
+                after[unit, row] = max(after[unit, row], _F(0))
 
 
 @kernel()

@@ -37,6 +37,10 @@ from vcfbert.training import mosaic_runs, mosaic_weights
 
 logger = logging.getLogger(__name__)
 
+DECIMALS = 3
+"""Of probabilities and dosages in the output, as Minimac4 writes them: r2 is the same to the fourth
+digit, the file a third of that with six."""
+
 FEW_TYPED = 50
 """Below this many typed sites a chunk's answers are little better than frequencies; noted."""
 
@@ -158,6 +162,7 @@ def impute(
                 job.source.people.names,
                 header=_header(panel, answer, options),
                 fields=options.fields,
+                decimals=DECIMALS,
                 threads=job.source.threads,
                 overwrite=overwrite,
             )
