@@ -5,6 +5,7 @@ The pipeline is imported inside the command, so that `--help` does not wait for 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -107,6 +108,8 @@ def impute(
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
+            # NumPy's own threads know nothing of --threads; here they only get in each other's way.
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
             from vcfbert.pipelines import impute as pipeline
 
             chosen = pipeline.ImputeOptions(

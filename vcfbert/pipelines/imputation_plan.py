@@ -44,8 +44,13 @@ class ChunkPlan:
 
     @property
     def sites(self) -> NDArray[np.int64]:
-        """Panel sites that the heads pass, rising."""
-        return np.union1d(self.written, self.typed)
+        """Panel sites that the heads pass, rising.
+
+        The ends of the stretch are among them whatever is written, because matches are measured
+        from there.
+        """
+        ends = np.array([self.around.start, self.around.stop - 1])
+        return np.union1d(np.union1d(self.written, self.typed), ends)
 
 
 @dataclass(frozen=True)

@@ -120,8 +120,12 @@ def candidates(
     nobody = np.empty(0, np.int64)
     banned = [np.unique(rows) for rows in excluded or [nobody] * len(queries)]
     everyone = np.arange(len(typed_bits), dtype=np.int64)
-    found = [np.setdiff1d(everyone, rows) for rows in banned]
-    searched = np.array([query for query, rows in enumerate(found) if len(rows) > MOST], np.int64)
+    is_few = [len(everyone) - len(rows) <= MOST for rows in banned]
+    found = [
+        np.setdiff1d(everyone, rows, assume_unique=True) if few else nobody
+        for rows, few in zip(banned, is_few, strict=True)
+    ]
+    searched = np.flatnonzero(~np.array(is_few, dtype=np.bool_))
     codes = typed_bits.view(np.uint8)
     packed = tokens.pack(_filled(queries, codes))
     chosen = plan(queries.shape[1])
