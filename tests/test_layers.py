@@ -42,7 +42,9 @@ HOMES = {
     "deflate": {"vcfbert/storage/bgzf"},
     "tensorboard": {"vcfbert/training/"},
     "msprime": {
-        "vcfbert/pipelines/simulate", "vcfbert/pipelines/varied", "vcfbert/pipelines/demographies",
+        "vcfbert/pipelines/simulate",
+        "vcfbert/pipelines/varied",
+        "vcfbert/pipelines/demographies",
         "vcfbert/pipelines/landscapes",
     },
     "typer": {"cli/"},

@@ -201,9 +201,14 @@ def open_data(
     most: int,
     rng: np.random.Generator,
     threads: int,
+    truth: NDArray[np.uint8] | None = None,
 ) -> OpenData:
-    """Undecided sites of the stretch's core with their true alleles, `most` of them at random."""
-    truth, is_core = taken.truth(), taken.stretch.is_core
+    """Undecided sites of the stretch's core with their true alleles, `most` of them at random.
+
+    truth  (2 n, S) labels where they are not what the stretch has, which may hold false calls
+    """
+    truth = taken.truth() if truth is None else truth
+    is_core = taken.stretch.is_core
     rows, labels = [np.empty((0, NUM_INPUTS), np.float32)], [np.empty(0, np.uint8)]
     for number, sites, found in _open_sites(ready, threads):
         wanted = is_core[sites]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -90,9 +91,12 @@ def fit(
     settings: MosaicConfig,
     seed: int,
     *,
+    keep: Literal["best", "last"] = "best",
     on_check: Callable[[int, float, float], None] = lambda step, loss, validated: None,
 ) -> Fitted:
-    """Minimise cross-entropy with AdamW and one cycle of the learning rate; keeps the best check.
+    """Minimise cross-entropy with AdamW and one cycle of the learning rate.
+
+    keep  the `best` check by the validation loss, or the `last` step
 
     The network as it is given counts as a check, so the result is never worse than it on the
     validation data.
@@ -125,7 +129,7 @@ def fit(
             history.append((step, running / seen, validated))
             on_check(step, running / seen, validated)
             running, seen = 0.0, 0
-            if validated < best_loss:
+            if keep == "last" or validated < best_loss:
                 best_loss, best = validated, _copy(network)
     network.load_state_dict(best)
     return Fitted(network.eval(), heads_loss(validation), best_loss, history)

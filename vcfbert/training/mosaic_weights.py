@@ -25,6 +25,7 @@ from vcfbert.storage import stores
 
 KIND = "vcfbert-mosaic"
 FORMAT_VERSION = "1"
+METADATA_KEY = "vcfbert"
 FILE = "mosaic.safetensors"
 """Name of the file in a run's folder, and of the shipped one."""
 
@@ -48,7 +49,8 @@ def save(path: Path, arrays: Mapping[str, NDArray[np.float32]], facts: Mapping[s
     }
     content = safetensors.numpy.save(
         {name: np.ascontiguousarray(values, np.float32) for name, values in arrays.items()},
-        metadata=metadata,
+        # One key, because safetensors writes several in random order.
+        metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True)},
     )
     stores.write_file(path, content)
     return hashlib.sha256(content).hexdigest()
@@ -100,7 +102,11 @@ def shipped() -> Network:
 
 def _metadata(path: Path) -> dict[str, str]:
     with safe_open(path, framework="numpy") as stream:
-        return dict(stream.metadata() or {})
+        text = (stream.metadata() or {}).get(METADATA_KEY, "{}")
+    metadata = json.loads(text)
+    if not isinstance(metadata, dict):
+        raise ValueError("its metadata is no table")
+    return metadata
 
 
 def _check(path: Path, metadata: Mapping[str, str]) -> None:

@@ -1,0 +1,144 @@
+"""The recipe of the shipped network: simulated panels, people who are not in them, one network.
+
+S sites, R references, Q query haplotypes of a simulated panel, n people among them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from vcfbert.config import MosaicConfig
+from vcfbert.domain import sites as site_tables
+from vcfbert.domain import tokens
+from vcfbert.pipelines import designs, mosaic_data, varied
+from vcfbert.pipelines.mosaic_data import Stretch
+from vcfbert.pipelines.varied import VariedPanel
+from vcfbert.progress import Progress
+from vcfbert.training import mosaic, mosaic_weights
+from vcfbert.training.mosaic import OpenData
+
+VALIDATE_EVERY, VALIDATE_FROM = 12, 5
+"""Of every twelve panels the sixth is not trained on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PretrainOptions:
+    """What the shipped network was made with."""
+
+    first_seed: int = 1_000
+    panels: int = 125
+    designs: int = 4
+    people: int = 11
+    rows_per_design: int = 30_000
+    scale: float = 1.0
+    """Shrinks people and lengths of the panels, for tests."""
+
+    threads: int = 2
+    seed: int = 1
+    network: MosaicConfig = field(
+        default_factory=lambda: MosaicConfig(units=64, steps=8_000, weight_decay=0.01)
+    )
+
+
+@dataclass(frozen=True)
+class PretrainSummary:
+    """Losses in nats an undecided site of the panels that were not trained on."""
+
+    path: Path
+    fingerprint: str
+    rows: int
+    heads_loss: float
+    loss: float
+    seconds: float
+
+    def lines(self) -> list[str]:
+        """Return sentences for a person."""
+        return [
+            f"Trained on {self.rows:,} undecided sites in {self.seconds:.0f} s.",
+            f"Loss on other panels: heads {self.heads_loss:.5f}, network {self.loss:.5f}.",
+            f"Network: {self.path} (SHA-256 {self.fingerprint[:16]}...)",
+        ]
+
+
+def pretrain(path: Path, options: PretrainOptions, *, progress: Progress) -> PretrainSummary:
+    """Simulate, impute, train and write a network that knows no real panel.
+
+    path  of the .safetensors file; replaced if it is there
+    """
+    begun = time.perf_counter()
+    train: list[OpenData] = []
+    validation: list[OpenData] = []
+    progress.start("simulating and imputing", options.panels)
+    for number in range(options.panels):
+        parts = validation if number % VALIDATE_EVERY == VALIDATE_FROM else train
+        parts.extend(collect(options.first_seed + number, options))
+        progress.advance()
+    data, checked = mosaic_data.joined(train), mosaic_data.joined(validation or train[-1:])
+    network = mosaic.new_network(data, options.network, options.seed)
+    progress.start("training", options.network.steps)
+    fitted = mosaic.fit(
+        network,
+        data,
+        checked,
+        options.network,
+        options.seed,
+        keep="last",  # the few validating panels differ more than the checks do
+        on_check=lambda *_: progress.advance(options.network.check_every),
+    )
+    loss = mosaic.loss_of(fitted.network, checked)
+    arrays = {name: values.numpy() for name, values in fitted.network.state_dict().items()}
+    facts = {
+        "made_by": "just pretrain",
+        "panels": [options.first_seed, options.panels],
+        "designs": options.designs,
+        "people": options.people,
+        "rows_per_design": options.rows_per_design,
+        "units": options.network.units,
+        "steps": options.network.steps,
+        "seed": options.seed,
+    }
+    fingerprint = mosaic_weights.save(path, arrays, facts)
+    seconds = time.perf_counter() - begun
+    return PretrainSummary(path, fingerprint, len(data.rows), fitted.heads_loss, loss, seconds)
+
+
+def collect(seed: int, options: PretrainOptions) -> Iterator[OpenData]:
+    """Undecided sites of one simulated panel, one part for each design of typed sites."""
+    drawn = varied.draw(seed, scale=options.scale)
+    rng = np.random.default_rng(seed)
+    num_references = len(drawn.references)
+    chosen = rng.permutation(len(drawn.queries) // 2)[: options.people].astype(np.int64)
+    taken = mosaic_data.take_out(
+        _stretch(drawn), np.arange(num_references), chosen + num_references // 2
+    )
+    truth = drawn.truth[site_tables.haplotypes_of(chosen)]
+    for design in designs.designs(drawn, rng, options.designs):
+        ready = mosaic_data.make_ready(taken, design.sites, seed=seed, threads=options.threads)
+        yield mosaic_data.open_data(
+            ready,
+            taken,
+            most=options.rows_per_design,
+            rng=rng,
+            threads=options.threads,
+            truth=truth,
+        )
+
+
+def _stretch(drawn: VariedPanel) -> Stretch:
+    """References, then queries, as one stretch; queries are read as they were called."""
+    packed = tokens.pack(np.concatenate([drawn.references, drawn.queries]))
+    spare = -packed.shape[1] % 8
+    bits = np.ascontiguousarray(np.pad(packed, ((0, 0), (0, spare)))).view(np.uint64)
+    num_sites = len(drawn.position)
+    return Stretch(
+        sites=np.arange(num_sites, dtype=np.int64),
+        is_core=np.ones(num_sites, np.bool_),
+        bits=bits,
+        position=drawn.position,
+        cm=drawn.cm,
+    )
