@@ -7,6 +7,7 @@ PyTorch is not imported.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from vcfbert.copying import engine, groups, heads
 from vcfbert.copying.engine import Prepared
+from vcfbert.copying.heads import Heads
 from vcfbert.copying.network import Network
 from vcfbert.domain import dosage, tokens
 from vcfbert.domain.sites import Sites, haplotypes_of
@@ -94,8 +96,6 @@ def impute(source: Source, chunk: ChunkPlan, advance: Callable[[int], None]) -> 
     people, sites = source.people, chunk.sites
     typed = np.searchsorted(sites, chunk.typed)
     prepared = _prepare(source, chunk, sites, typed)
-    before = float(prepared.chunk.rates[0])
-    prepared = _fitted(prepared, source)
     queries = people.queries(chunk.typed)
     written = np.searchsorted(sites, chunk.written)
     alt = np.empty((len(written), len(people.names), 2), np.float32)
@@ -134,7 +134,9 @@ def impute(source: Source, chunk: ChunkPlan, advance: Callable[[int], None]) -> 
         dr2=dosage.estimated_r2(alt),
         er2=er2,
         candidates=np.array(counts, dtype=np.int64),
-        rate_factor=float(prepared.chunk.rates[0]) / before,
+        rate_factor=float(
+            prepared.chunk.rates[0] / heads.initial(len(prepared.chunk.bits)).rates[0]
+        ),
         open_share=num_open,
         out_of_range=num_strangers / num_open if num_open else 0.0,
     )
@@ -143,9 +145,15 @@ def impute(source: Source, chunk: ChunkPlan, advance: Callable[[int], None]) -> 
 def _prepare(
     source: Source, chunk: ChunkPlan, sites: NDArray[np.int64], typed: NDArray[np.int64]
 ) -> Prepared:
+    """The references, with groups and rates; either is worked out while the other is."""
     bits = haplotypes.read_sites(source.panel, sites)
-    group = groups_of(source.panel, chunk.around, sites, bits)
-    return engine.prepare(bits, typed, source.sites.cm[sites], group, heads.initial(len(bits)))
+    typed_bits, cm = engine.take_bits(bits, typed), source.sites.cm[sites]
+    with ThreadPoolExecutor(1) as beside:
+        group = beside.submit(groups_of, source.panel, chunk.around, sites, bits)
+        if source.threads == 1:
+            group.result()
+        rates = _fitted_rates(typed_bits, cm[typed], source)
+        return engine.prepare(bits, typed, cm, group.result(), rates, typed_bits)
 
 
 def groups_of(
@@ -165,31 +173,30 @@ def groups_of(
     return groups.of_references(tokens.unpack(taken.view(np.uint8), len(chosen)))
 
 
-def _fitted(prepared: Prepared, source: Source) -> Prepared:
+def _fitted_rates(
+    typed_bits: NDArray[np.uint64], cm: NDArray[np.floating], source: Source
+) -> Heads:
     """Switch rates that suit some of the references, imputed without their own person.
 
-    The fit looks at typed sites alone, so it passes no other.
+    The fit looks at typed sites alone, so it passes no other, and needs no groups.
+
+    typed_bits  (R, ceil(T / 64))
+    cm          (T,)
     """
-    chunk = prepared.chunk
-    num_typed, num_people = len(chunk.typed), len(chunk.bits) // 2
+    num_typed, num_people = len(cm), len(typed_bits) // 2
+    first = heads.initial(len(typed_bits))
     if num_people < 2:
-        return prepared
-    only_typed = engine.prepare(
-        chunk.typed_bits,
-        np.arange(num_typed),
-        chunk.cm[chunk.typed],
-        np.zeros(len(chunk.bits), np.int64),
-        heads.initial(len(chunk.bits)),
-        chunk.typed_bits,
-    )
+        return first
+    nobody = np.zeros(len(typed_bits), np.int64)
+    prepared = engine.prepare(typed_bits, np.arange(num_typed), cm, nobody, first, typed_bits)
     chosen = np.unique(np.linspace(0, num_people - 1, PEOPLE_OF_FIT).astype(np.int64))
     rows = haplotypes_of(chosen)
-    known = tokens.unpack(chunk.typed_bits[rows].view(np.uint8), num_typed)
+    known = tokens.unpack(typed_bits[rows].view(np.uint8), num_typed)
     own = list(np.repeat(rows.reshape(-1, 2), 2, axis=0))
-    found = along.candidates(chunk.typed_bits, known, own, threads=source.threads)
+    found = along.candidates(typed_bits, known, own, threads=source.threads)
     asked = known.reshape(len(chosen), 2, num_typed)
-    fitted = engine.fit_rates(only_typed, asked, found, seed=source.seed, threads=source.threads)
-    return Prepared(chunk._replace(rates=fitted.chunk.rates), prepared.group_frequency)
+    fitted = engine.fit_rates(prepared, asked, found, seed=source.seed, threads=source.threads)
+    return Heads(fitted.chunk.rates, first.errors)
 
 
 def _copy_rows(
