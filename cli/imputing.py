@@ -92,6 +92,7 @@ def impute(
         typer.Option(metavar="DIR", show_default="OUT.qc", help="Folder of the QC files."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the fit of switch rates.")] = 1,
+    device: options.DeviceOption = options.Device.CPU,
     threads: options.Threads = None,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,
     force: options.Force = False,
@@ -127,6 +128,7 @@ def impute(
                 unphased=unphased.value,
                 er2=er2,
                 qc=qc,
+                device=device.value,
             )
             summary = pipeline.impute(
                 Workspace(workspace), target, out, chosen, progress=progress, overwrite=force

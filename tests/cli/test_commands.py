@@ -113,7 +113,7 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
         "run": "mine", "heads_only": False, "genetic_map": Path("a.map"), "region": "20:1-9",
         "threads": 3, "seed": 8, "chunk_cm": 4.0, "overlap_cm": 0.5, "min_typed": 2,
         "fields": ("GT", "DS"), "sites": Path("s.tsv"), "unphased": "as-written", "er2": True,
-        "qc": Path("q"),
+        "qc": Path("q"), "device": "cpu",
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import cyvcf2
 import numpy as np
 import numpy.testing as npt
 import pytest
+import torch
 
 from tests import panels
 from tests.pipelines import imputations
@@ -22,7 +23,7 @@ from vcfbert.progress import Silent
 from vcfbert.retrieval import along
 from vcfbert.storage import bgzf
 from vcfbert.storage.workspace import Workspace
-from vcfbert.training import mosaic_weights
+from vcfbert.training import mosaic_weights, torch_engine
 
 HIDDEN = np.setdiff1d(np.arange(NUM_SITES), TYPED)
 
@@ -382,6 +383,13 @@ def test_runs_that_cannot_impute_are_named(fx_done, fx_home, tmp_path):
     (folder / "config.toml").write_text('system = "retrieval"\n')
     with pytest.raises(StoreError, match="is of another system"):
         run(fx_home, fx_done[1], out, heads_only=False, run="other")
+
+
+def test_a_device_gives_the_same_answer(fx_done, fx_home, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch_engine, "choose", torch.device)  # the batched path, on the CPU
+    summary = run(fx_home, fx_done[1], tmp_path / "d.vcf.gz", er2=True, device="cpu:0")
+    npt.assert_allclose(dosages(tmp_path / "d.vcf.gz"), dosages(fx_done[2]), atol=2e-3)
+    assert summary.report["options"]["device"] == "cpu:0"
 
 
 def test_pytorch_is_not_loaded(fx_done, fx_home, tmp_path):

@@ -1,7 +1,7 @@
 """One chunk of an imputation: references from the panel, candidates, rates, the engine.
 
 S sites that the heads pass, T typed ones, n sites to write, N people, R reference haplotypes.
-PyTorch is not imported.
+PyTorch is imported for a GPU only.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.copying import engine, groups, heads
-from vcfbert.copying.engine import Prepared
+from vcfbert.copying.engine import ImputedChunk, Prepared
 from vcfbert.copying.heads import Heads
 from vcfbert.copying.network import Network
 from vcfbert.domain import dosage, tokens
@@ -23,6 +24,9 @@ from vcfbert.pipelines.imputation_plan import ChunkPlan
 from vcfbert.retrieval import along
 from vcfbert.storage import haplotypes
 from vcfbert.storage.panel import PanelReader
+
+if TYPE_CHECKING:
+    from vcfbert.training.devices import Device
 
 PEOPLE_OF_FIT = 8
 """People of the panel that the switch rates are fitted on, as in training."""
@@ -55,7 +59,11 @@ class People:
 
 @dataclass(frozen=True)
 class Source:
-    """What all chunks are imputed from; `sites` are the panel's, at the positions of the map."""
+    """What all chunks are imputed from.
+
+    sites   the panel's, at the positions of the map
+    device  where the engine runs; None is the CPU, compiled
+    """
 
     panel: PanelReader
     sites: Sites
@@ -63,6 +71,7 @@ class Source:
     network: Network
     seed: int
     threads: int
+    device: Device | None = None
 
 
 @dataclass(frozen=True)
@@ -107,14 +116,7 @@ def impute(source: Source, chunk: ChunkPlan, advance: Callable[[int], None]) -> 
         found = along.candidates(
             prepared.chunk.typed_bits, asked.reshape(-1, len(typed)), own, threads=source.threads
         )
-        imputed = engine.impute_people(
-            prepared,
-            source.network,
-            asked,
-            found,
-            threads=source.threads,
-            low=engine.LOW if source.network.weights is not None else 1.0,
-        )
+        imputed = _impute_people(source, prepared, asked, found)
         _copy_rows(imputed.alt, written, alt[:, block])
         left_out[:, block] = imputed.left_out
         counts += [len(rows) for rows in found]
@@ -140,6 +142,24 @@ def impute(source: Source, chunk: ChunkPlan, advance: Callable[[int], None]) -> 
         open_share=num_open,
         out_of_range=num_strangers / num_open if num_open else 0.0,
     )
+
+
+def _impute_people(
+    source: Source,
+    prepared: Prepared,
+    queries: NDArray[np.uint8],
+    found: list[NDArray[np.int64]],
+) -> ImputedChunk:
+    """Run the engine; without a network no site needs a closer look."""
+    answer, device = source.network, source.device
+    low = engine.LOW if answer.weights is not None else 1.0
+    if device is None:
+        return engine.impute_people(
+            prepared, answer, queries, found, threads=source.threads, low=low
+        )
+    from vcfbert.training import torch_engine
+
+    return torch_engine.impute_people(prepared, answer, queries, found, device=device, low=low)
 
 
 def _prepare(

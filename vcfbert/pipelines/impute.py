@@ -1,7 +1,7 @@
 """`vcfbert impute`: a target VCF and a prepared panel in; imputed VCF or BCF and QC files out.
 
 S sites in the panel, T typed ones, N people of the target. Chunks are imputed and written one after
-another, so memory does not grow with the panel. PyTorch is not imported.
+another, so memory does not grow with the panel. PyTorch is imported for a GPU only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,9 @@ from vcfbert.storage.target import Target, read_target
 from vcfbert.storage.vcf_header import FIELDS, HeaderFacts, Layout
 from vcfbert.storage.workspace import Workspace
 from vcfbert.training import mosaic_runs, mosaic_weights
+
+if TYPE_CHECKING:
+    from vcfbert.training.devices import Device
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +98,9 @@ class ImputeOptions:
 
     qc: Path | None = None
     """Folder of the QC files; None is beside the output."""
+
+    device: str = "cpu"
+    """cpu, cuda, cuda:N, or auto for a GPU where there is one; all but cpu load PyTorch."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -217,6 +223,7 @@ def _plan(
     progress: Progress,
 ) -> _Job:
     """Read the target, and work out the chunks."""
+    device = _device(options.device)
     name = str(panel.path)
     is_wanted = imputation_plan.wanted_sites(sites, options.region, options.sites, source=name)
     progress.start("reading the target", None)
@@ -235,8 +242,17 @@ def _plan(
     _warn_of_few(sites, planned, is_wanted)
     people = _people(panel, read, typed, alleles)
     threads = options.threads or len(os.sched_getaffinity(0))
-    source = Source(panel, sites, people, answer, options.seed, threads)
+    source = Source(panel, sites, people, answer, options.seed, threads, device)
     return _Job(source, planned, read, int(is_wanted.sum()))
+
+
+def _device(name: str) -> Device | None:
+    """The GPU to use; None for the compiled path, which needs no PyTorch."""
+    if name == "cpu":
+        return None
+    from vcfbert.training import torch_engine
+
+    return torch_engine.choose(name)
 
 
 def _read(
@@ -399,5 +415,6 @@ def _report(job: _Job, tally: Tally, options: ImputeOptions) -> dict[str, Any]:
             "unphased": options.unphased,
             "seed": options.seed,
             "threads": job.source.threads,
+            "device": options.device,
         },
     }
