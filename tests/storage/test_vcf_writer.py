@@ -1,5 +1,6 @@
 """Prediction files: what goes in comes out, indexed, and never half of it."""
 
+import dataclasses
 import itertools
 import resource
 import shutil
@@ -322,3 +323,24 @@ def test_a_full_disk_is_a_clear_error_and_leaves_what_was_there(tmp_path, suffix
     assert done.stdout.endswith(". Check the free space and the permissions there.\n")
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == b"mine"
+
+
+def test_a_contig_too_long_for_tabix_gets_the_other_index(tmp_path, fx_sites, fx_imputed):
+    far = dataclasses.replace(fx_sites, position=fx_sites.position + (1 << 29))
+    path = tmp_path / "p.vcf.gz"
+    (tmp_path / "p.vcf.gz.tbi").write_bytes(b"of an older file")
+    write(path, far, fx_imputed)
+    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "p.vcf.gz.csi"]
+    with pysam.TabixFile(str(path), index=f"{path}.csi") as file:
+        place = int(far.position[50])
+        assert len(list(file.fetch("20", place - 1, place))) == 1
+
+
+def test_the_index_finds_every_record(tmp_path, fx_sites, fx_imputed):
+    path = tmp_path / "p.vcf.gz"
+    write(path, fx_sites, fx_imputed)
+    with pysam.TabixFile(str(path)) as file:
+        for place in fx_sites.position.tolist():
+            lines = list(file.fetch("20", place - 1, place))
+            assert [int(line.split("\t")[1]) for line in lines] == [place]
+    assert cyvcf2.VCF(str(path)).num_records == len(fx_sites)

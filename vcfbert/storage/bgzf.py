@@ -27,6 +27,7 @@ END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b00030000000000000
 # "BC", 2 bytes: size of the block - 1
 _HEADER = struct.Struct("<4BI2BH2BHH")
 _TRAILER = struct.Struct("<II")
+_SIZE_AT = 16  # where a header says how long its block is, less 1
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -82,6 +83,8 @@ class BgzfWriter:
         self._workers = workers
         self._rest = bytearray()
         self._waiting: deque[Future[bytes]] = deque()
+        self.block_starts = [0]
+        """Places of the blocks in the file; the last is where the next one goes."""
 
     def write(self, data: bytes) -> None:
         """Take the next bytes; raises OSError where earlier ones could not be written."""
@@ -105,7 +108,13 @@ class BgzfWriter:
 
     def _drain(self, keep: int) -> None:
         while len(self._waiting) > keep:
-            self._file.write(self._waiting.popleft().result())
+            blocks = self._waiting.popleft().result()
+            self._file.write(blocks)
+            end = self.block_starts[-1] + len(blocks)
+            while self.block_starts[-1] < end:
+                place = len(blocks) - (end - self.block_starts[-1]) + _SIZE_AT
+                size = int.from_bytes(blocks[place : place + 2], "little") + 1
+                self.block_starts.append(self.block_starts[-1] + size)
 
 
 def compress(data: bytes) -> bytes:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import cyvcf2
 import numpy as np
@@ -19,16 +20,22 @@ from vcfbert.domain import dosage
 from vcfbert.domain.dosage import Imputed
 from vcfbert.domain.sites import Sites
 from vcfbert.errors import InputError, StoreError
+from vcfbert.storage import bgzf, tabix
 from vcfbert.storage.bgzf import END_OF_FILE, BgzfWriter, Workers
 from vcfbert.storage.vcf_header import DECIMALS, FIELDS, HeaderFacts, Layout, header_text
 
 CELLS_PER_PIECE = 1 << 15  # what one thread renders at a time: about half a megabyte of text
 
-_INDEX_SUFFIXES = {".vcf.gz": ".tbi", ".bcf": ".csi"}
+_SUFFIXES = (".vcf.gz", ".bcf")
+_NEWLINE = ord("\n")
 _TOLERANCE = 1e-3  # rounding that a probability may be off by; the writer rounds it back
 
-Sink = Callable[[bytes], None]
-"""Takes the text of a VCF: the whole header first, then whole lines."""
+
+class Sink(Protocol):
+    """Takes the text of a VCF: the whole header first, then whole lines."""
+
+    def write(self, data: bytes) -> None:
+        """Take what comes next; OSError where it cannot be written."""
 
 
 def check_path(path: Path, *, overwrite: bool = False) -> None:
@@ -52,7 +59,7 @@ def create_predictions(
 ) -> Iterator[PredictionWriter]:
     """Yield a writer whose file and index appear at `path` only if the block completes.
 
-    path      ends in .vcf.gz (indexed as .tbi) or .bcf (indexed as .csi)
+    path      ends in .vcf.gz (indexed as .tbi; as .csi where a contig is too long) or .bcf (.csi)
     names     of the N people
     fields    one or more of FIELDS
     decimals  digits behind the point; trailing zeros are left out
@@ -65,7 +72,8 @@ def create_predictions(
     layout = Layout.of(fields, decimals)
     suffix = _suffix(path)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    index, partial_index = (Path(f"{file}{_INDEX_SUFFIXES[suffix]}") for file in (path, partial))
+    index_suffix = ".tbi" if suffix == ".vcf.gz" and _fits_tabix(sites) else ".csi"
+    partial_index = Path(f"{partial}{index_suffix}")
     open_sink = _vcf_sink if suffix == ".vcf.gz" else _bcf_sink
     _claim(partial, path)
     try:
@@ -74,10 +82,14 @@ def create_predictions(
             writer = PredictionWriter(sink, workers, sites, names, facts, layout)
             yield writer
             writer.finish()
-        _index(partial, partial_index)
-        index.unlink(missing_ok=True)  # never an old index beside a new file
+        if isinstance(sink, BgzfWriter) and index_suffix == ".tbi":
+            partial_index.write_bytes(writer.tabix_index(sink.block_starts))
+        else:
+            pysam.tabix_index(str(partial), preset="vcf", csi=True, index=str(partial_index))
+        for old in (".tbi", ".csi"):  # never an old index beside a new file
+            Path(f"{path}{old}").unlink(missing_ok=True)
         partial.replace(path)
-        partial_index.replace(index)
+        partial_index.replace(f"{path}{index_suffix}")
     except OSError as error:
         raise StoreError.unwritable(path, error) from error
     finally:
@@ -108,6 +120,25 @@ class PredictionWriter:
         self._facts = facts
         self._layout = layout
         self._quality_keys: tuple[str, ...] | None = None
+        self._rows: list[range] = []
+        self._ends: list[NDArray[np.int64]] = []  # of lines, in the text
+        self._header_length = self._length = 0
+
+    def tabix_index(self, block_starts: Sequence[int]) -> bytes:
+        """The index of a file whose blocks begin at these places."""
+        rows = np.concatenate([np.empty(0, np.int64), *(np.array(part) for part in self._rows)])
+        rows = rows.astype(np.int64)
+        ends = np.concatenate([[self._header_length], *self._ends]).astype(np.int64)
+        offsets = tabix.virtual_offsets(ends, np.array(block_starts), bgzf.BLOCK_BYTES)
+        begin = self._sites.position[rows].astype(np.int64) - 1
+        lines = tabix.Lines(
+            contig=self._sites.contig[rows].astype(np.int64),
+            begin=begin,
+            end=begin + np.array([len(self._sites.ref[row]) for row in rows.tolist()], np.int64),
+            start=offsets[:-1],
+            stop=offsets[1:],
+        )
+        return bgzf.compress(tabix.index(self._sites.contigs, lines)) + END_OF_FILE
 
     def write(
         self,
@@ -163,16 +194,20 @@ class PredictionWriter:
         self._begin(tuple(quality))
         assert self._quality_keys == tuple(quality), "dr2 and er2 are given in all calls or in none"
 
-        def text(rows: slice) -> bytes:
+        def text(rows: slice) -> tuple[bytes, NDArray[np.int64]]:
             imputed = part(rows)
             self._check(first + rows.start, imputed)
             info = _info(imputed, is_imputed[rows], {key: v[rows] for key, v in quality.items()})
-            return self._render(self._heads(first + rows.start, info), imputed, self._layout)
+            lines = self._render(self._heads(first + rows.start, info), imputed, self._layout)
+            return lines, np.flatnonzero(np.frombuffer(lines, np.uint8) == _NEWLINE) + 1
 
         step = max(1, CELLS_PER_PIECE // max(1, len(self._names)))
         pieces = (slice(row, row + step) for row in range(0, len(is_imputed), step))
-        for lines in self._workers.in_order(text, pieces):
-            self._sink(lines)
+        for lines, ends in self._workers.in_order(text, pieces):
+            self._sink.write(lines)
+            self._ends.append(self._length + ends)
+            self._length += len(lines)
+        self._rows.append(range(first, first + len(is_imputed)))
 
     def _begin(self, quality_keys: tuple[str, ...]) -> None:
         if self._quality_keys is not None:
@@ -185,7 +220,8 @@ class PredictionWriter:
             info=("AF", *quality_keys, "IMP", "TYPED"),
             fields=self._layout.fields,
         )
-        self._sink(header.encode())
+        self._header_length = self._length = len(header.encode())
+        self._sink.write(header.encode())
 
     def _heads(self, first: int, info: Sequence[str]) -> list[bytes]:
         """The lines from site `first` on, up to the first cell."""
@@ -264,43 +300,47 @@ def _info(
 def _vcf_sink(path: Path, workers: Workers) -> Iterator[Sink]:
     with path.open("wb") as file:
         writer = BgzfWriter(file, workers)
-        yield writer.write
+        yield writer
         writer.close()
+
+
+class _BcfSink:
+    """Lets htslib parse the text, which takes one thread whatever the pool."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: cyvcf2.Writer | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._file is None:
+            self._file = cyvcf2.Writer.from_string(str(self._path), data.decode(), mode="wb")
+            return
+        for line in data.decode().split("\n")[:-1]:
+            if self._file.write_record(self._file.variant_from_string(line)) != 0:
+                raise OSError("htslib could not write all of it")
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 @contextmanager
 def _bcf_sink(path: Path, workers: Workers) -> Iterator[Sink]:
-    """Let htslib parse the text, which takes one thread whatever the pool."""
-    file: cyvcf2.Writer | None = None
-
-    def write(text: bytes) -> None:
-        nonlocal file
-        if file is None:
-            file = cyvcf2.Writer.from_string(str(path), text.decode(), mode="wb")
-            return
-        for line in text.decode().split("\n")[:-1]:
-            if file.write_record(file.variant_from_string(line)) != 0:
-                raise OSError("htslib could not write all of it")
-
+    sink = _BcfSink(path)
     try:
-        yield write
+        yield sink
     finally:
-        if file is not None:
-            file.close()
+        sink.close()
     with path.open("rb") as written:  # closing tells nothing of a full disk
         written.seek(-min(len(END_OF_FILE), path.stat().st_size), os.SEEK_END)
         if written.read() != END_OF_FILE:
             raise OSError("htslib could not write all of it")
 
 
-def _index(path: Path, index: Path) -> None:
-    pysam.tabix_index(
-        str(path),
-        preset="vcf",  # a BCF tells itself apart
-        csi=index.suffix == ".csi",
-        index=str(index),
-        force=True,
-    )
+def _fits_tabix(sites: Sites) -> bool:
+    """False where a contig is longer than a tabix index can say."""
+    longest = max(map(len, sites.ref), default=0)
+    return int(sites.position.max(initial=0)) + longest < tabix.LAST_POSITION
 
 
 def _claim(partial: Path, path: Path) -> None:
@@ -313,7 +353,7 @@ def _claim(partial: Path, path: Path) -> None:
 
 
 def _suffix(path: Path) -> str:
-    suffix = next((suffix for suffix in _INDEX_SUFFIXES if path.name.endswith(suffix)), None)
+    suffix = next((suffix for suffix in _SUFFIXES if path.name.endswith(suffix)), None)
     if suffix is None:
         raise InputError(
             f"Predictions cannot be written to {path}: its name must end in .vcf.gz or .bcf."
