@@ -80,7 +80,7 @@ def test_the_header_names_network_panel_and_settings(fx_done, fx_home):
     assert "##source=vcfbert" in header
     assert "##vcfbert_checkpoint=<ID=heads>" in header
     assert "##vcfbert_panel=" in header
-    assert "##vcfbert_impute=<chunk_cm=10,overlap_cm=2,seed=1>" in header
+    assert "##vcfbert_impute=chunk_cm=10 overlap_cm=2 seed=1" in header
     assert "##contig=<ID=20>" in header
 
 
@@ -315,6 +315,38 @@ def test_a_chunk_without_typed_sites_looks_further(fx_home, tmp_path):
     table = (tmp_path / "gap.qc" / "chunks.tsv").read_text().splitlines()
     column = table[0].split("\t").index("typed_with_context")
     assert min(int(row.split("\t")[column]) for row in table[1:]) == ImputeOptions().min_typed
+
+
+@pytest.mark.parametrize("num_people", [1, 2, 5])
+@pytest.mark.parametrize("num_sites", [1, 2, 70])
+def test_tiny_panels_and_single_typed_sites_are_imputed(tmp_path, num_people, num_sites):
+    alleles = panels.mosaic_alleles(num_sites, 2 * num_people)
+    panels.write_small_panel(
+        tmp_path / "panel.zarr", num_people=num_people, num_sites=num_sites, length=8, flank=1
+    )
+    for typed in (1, num_sites):
+        target = panels.write_vcf(
+            tmp_path / "t.vcf",
+            [("20", 1000 * (site + 1), "A", "G", ["0|1", "1|1"]) for site in range(typed)],
+            ["a", "b"],
+        )
+        out = tmp_path / f"{typed}.vcf.gz"
+        run(Workspace(tmp_path), target, out, min_typed=1, overwrite=True, er2=True)
+        found = dosages(out)
+        assert found.shape == (num_sites, 2)
+        assert np.isfinite(found).all()
+        npt.assert_array_equal(found[:typed], [[1, 2]] * typed)
+        fixed = (alleles == alleles[:, :1]).all(axis=1)
+        fixed[:typed] = False
+        npt.assert_allclose(found[fixed], 2 * alleles[fixed, :1] * np.ones((1, 2)), atol=1e-3)
+
+
+def test_a_panel_of_nobody_else_is_explained(tmp_path):
+    panels.write_small_panel(tmp_path / "panel.zarr", num_people=1, num_sites=20)
+    records = [("20", 1000 * (site + 1), "A", "G", ["0|1"]) for site in range(9)]
+    target = panels.write_vcf(tmp_path / "t.vcf", records, ["s0"])
+    with pytest.raises(InputError, match="has nobody but s0"):
+        run(Workspace(tmp_path), target, tmp_path / "o.vcf.gz")
 
 
 def test_nothing_is_left_of_a_run_that_fails(fx_done, fx_home, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vcfbert.domain.match_report import MatchReport
 from vcfbert.domain.sites import Sites
@@ -18,6 +19,14 @@ from vcfbert.pipelines.imputation_plan import ChunkPlan
 from vcfbert.storage import stores
 
 SUMMARY, CHUNKS = "summary.json", "chunks.tsv"
+FEW_TYPED = 50
+"""Below this many typed sites a chunk's answers are little better than frequencies; noted."""
+
+MUCH_OUT_OF_RANGE = 0.05
+"""Above this share of undecided sites with inputs out of range, the network is a stranger here."""
+
+_NAMED = 5  # people or contigs in a warning
+
 FILES = frozenset({SUMMARY, CHUNKS, "only_in_target.tsv", "dropped.tsv", "noted.tsv"})
 """The files of a QC folder."""
 
@@ -125,6 +134,62 @@ class Tally:
             "open_share": self.open_cells / self.cells,
             "out_of_range": self.strange_cells / self.open_cells if self.open_cells else 0.0,
         }
+
+
+def shared_people(names: Sequence[str], of_panel: Sequence[str]) -> list[str]:
+    """A warning that people of the target are in the panel."""
+    known = set(of_panel)
+    found = [name for name in names if name in known]
+    if not found:
+        return []
+    return [
+        f"{len(found):,} of the target's people are in the panel, too, and are not imputed from "
+        f"their own haplotypes there: {_some(found)}."
+    ]
+
+
+def few_typed(
+    sites: Sites, planned: Sequence[ChunkPlan], is_wanted: NDArray[np.bool_]
+) -> list[str]:
+    """Warnings of where there is little or nothing to impute from.
+
+    is_wanted  (S,) True for the sites that are to be written
+    """
+    messages = []
+    done = {int(sites.contig[chunk.core.start]) for chunk in planned}
+    lost = [n for n in np.unique(sites.contig[is_wanted]).tolist() if n not in done]
+    if lost:
+        names = _some([sites.contigs[n] for n in lost])
+        messages.append(
+            f"{len(lost):,} contigs of the panel have too few typed sites and are not written: "
+            f"{names}."
+        )
+    few = [chunk for chunk in planned if len(chunk.typed) < FEW_TYPED]
+    if few:
+        worst = min(few, key=lambda chunk: len(chunk.typed))
+        place = f"{sites.contigs[sites.contig[worst.core.start]]}:"
+        place += f"{sites.position[worst.core.start]}-{sites.position[worst.core.stop - 1]}"
+        messages.append(
+            f"{len(few):,} of {len(planned):,} chunks have fewer than {FEW_TYPED} typed sites in "
+            f"reach, {place} only {len(worst.typed)}: expect little there, and look at DR2."
+        )
+    return messages
+
+
+def much_out_of_range(share: float) -> list[str]:
+    """A warning that the network sees what it has not seen in training."""
+    if share <= MUCH_OUT_OF_RANGE:
+        return []
+    return [
+        f"{share:.1%} of the sites that the network decided have inputs beyond what it saw in "
+        "training; it falls back towards the heads there. A network of this panel may do better: "
+        "vcfbert train --preset mosaic, then impute with --run mosaic."
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def qc_folder(out: Path) -> Path:

@@ -44,14 +44,6 @@ DECIMALS = 3
 """Of probabilities and dosages in the output, as Minimac4 writes them: r2 is the same to the fourth
 digit, the file a third of that with six."""
 
-FEW_TYPED = 50
-"""Below this many typed sites a chunk's answers are little better than frequencies; noted."""
-
-MUCH_OUT_OF_RANGE = 0.05
-"""Above this share of undecided sites with inputs out of range, the network is a stranger here."""
-
-_NAMED = 5  # people in a warning
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImputeOptions:
@@ -124,12 +116,14 @@ class _Job:
     """What there is to do, once the target is read.
 
     num_wanted  sites that would be written if every contig had typed ones
+    warnings    sentences that were logged
     """
 
     source: Source
     chunks: list[ChunkPlan]
     read: Target
     num_wanted: int
+    warnings: list[str]
 
 
 def impute(
@@ -182,8 +176,9 @@ def impute(
             **_report(job, tally, options),
             "seconds": seconds,
         }
+        for message in report["warnings"][len(job.warnings) :]:
+            logger.warning("%s", message)
         imputation_report.write_files(folder, job.read.report, tally.rows, report)
-    _warn_of_range(report["network"])
     return ImputeSummary(out, qc, report)
 
 
@@ -237,13 +232,15 @@ def _plan(
             f"{options.min_typed:,} are needed to impute from. Give a target with more sites of "
             "the panel, or take what there is with --min-typed."
         )
-    for message in read.report.notes():
-        logger.warning("%s", message)
-    _warn_of_few(sites, planned, is_wanted)
     people = _people(panel, read, typed, alleles)
+    warnings = read.report.notes()
+    warnings += imputation_report.shared_people(people.names, panel.samples.names)
+    warnings += imputation_report.few_typed(sites, planned, is_wanted)
+    for message in warnings:
+        logger.warning("%s", message)
     threads = options.threads or len(os.sched_getaffinity(0))
     source = Source(panel, sites, people, answer, options.seed, threads, device)
-    return _Job(source, planned, read, int(is_wanted.sum()))
+    return _Job(source, planned, read, int(is_wanted.sum()), warnings)
 
 
 def _device(name: str) -> Device | None:
@@ -282,20 +279,13 @@ def _read(
 def _people(
     panel: PanelReader, read: Target, typed: NDArray[np.int64], alleles: NDArray[np.uint8]
 ) -> People:
-    """The target's people; those whom the panel has by name are warned of."""
+    """The target's people, and which haplotypes of the panel are their own."""
     shared = matching.shared_people(read.names, panel.samples.names)
-    found = [name for name, number in zip(read.names, shared.tolist(), strict=True) if number >= 0]
-    if found and len(panel.samples) == 1:
+    if len(panel.samples) == 1 and (shared == 0).any():
         raise InputError(
-            f"{panel.path} has nobody but {found[0]}, who is to be imputed. Prepare a panel of "
-            "other people."
+            f"{panel.path} has nobody but {panel.samples.names[0]}, who is to be imputed. Prepare "
+            "a panel of other people."
         )
-    if found:
-        more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
-        logger.warning(
-            "%d of the target's people are in the panel, too, and are not imputed from their own "
-            "haplotypes there: %s%s.", len(found), ", ".join(found[:_NAMED]), more,
-        )  # fmt: skip
     nobody = np.empty(0, dtype=np.int64)
     own = [
         haplotypes_of(np.array([number])) if number >= 0 else nobody
@@ -337,49 +327,20 @@ def _is_compiled() -> bool:
 
 
 def _header(panel: PanelReader, answer: Network, options: ImputeOptions) -> HeaderFacts:
-    chosen = f"chunk_cm={options.chunk_cm:g},overlap_cm={options.overlap_cm:g},seed={options.seed}"
+    chosen = f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} seed={options.seed}"
     return HeaderFacts(
         checkpoint=answer.name,
         checkpoint_fingerprint=answer.fingerprint or None,
         panel_fingerprint=panel.fingerprint,
-        extra=(f"##vcfbert_impute=<{chosen}>",),
+        extra=(f"##vcfbert_impute={chosen}",),
     )
-
-
-def _warn_of_few(sites: Sites, planned: list[ChunkPlan], is_wanted: NDArray[np.bool_]) -> None:
-    """Say where there is little or nothing to impute from."""
-    done = {int(sites.contig[chunk.core.start]) for chunk in planned}
-    lost = [n for n in np.unique(sites.contig[is_wanted]).tolist() if n not in done]
-    if lost:
-        logger.warning(
-            "%d contigs of the panel have too few typed sites and are not written: %s.",
-            len(lost), ", ".join(sites.contigs[n] for n in lost[:_NAMED]),
-        )  # fmt: skip
-    few = [chunk for chunk in planned if len(chunk.typed) < FEW_TYPED]
-    if few:
-        worst = min(few, key=lambda chunk: len(chunk.typed))
-        place = f"{sites.contigs[sites.contig[worst.core.start]]}:"
-        place += f"{sites.position[worst.core.start]}-{sites.position[worst.core.stop - 1]}"
-        logger.warning(
-            "%d of %d chunks have fewer than %d typed sites in reach, %s only %d: expect little "
-            "there, and look at DR2.", len(few), len(planned), FEW_TYPED, place, len(worst.typed),
-        )  # fmt: skip
-
-
-def _warn_of_range(facts: dict[str, Any]) -> None:
-    if facts["out_of_range"] > MUCH_OUT_OF_RANGE:
-        logger.warning(
-            "%.1f %% of the sites that the network decided have inputs beyond what it saw in "
-            "training; it falls back towards the heads there. A network of this panel may do "
-            "better: vcfbert train --preset mosaic, then impute with --run mosaic.",
-            100 * facts["out_of_range"],
-        )
 
 
 def _report(job: _Job, tally: Tally, options: ImputeOptions) -> dict[str, Any]:
     """What was read, imputed and written, as JSON types."""
     panel, people, answer = job.source.panel, job.source.people, job.source.network
     sums = tally.report()
+    warnings = job.warnings + imputation_report.much_out_of_range(sums["out_of_range"])
     names = set(panel.samples.names)
     return {
         "people": {
@@ -405,6 +366,7 @@ def _report(job: _Job, tally: Tally, options: ImputeOptions) -> dict[str, Any]:
             "out_of_range": sums["out_of_range"],
         },
         "panel_fingerprint": panel.fingerprint,
+        "warnings": warnings,
         "genetic_map": str(options.genetic_map or "the panel's"),
         "options": {
             "region": options.region,
