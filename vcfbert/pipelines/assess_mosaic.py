@@ -26,7 +26,8 @@ from vcfbert.errors import ConfigError, InputError
 from vcfbert.pipelines import evaluation, imputation_plan, mosaic_data, scoring
 from vcfbert.pipelines.evaluation import Case, EvalOptions
 from vcfbert.pipelines.imputation_plan import ChunkPlan
-from vcfbert.pipelines.impute import MUCH_OUT_OF_RANGE, ImputeOptions
+from vcfbert.pipelines.imputation_report import MUCH_OUT_OF_RANGE
+from vcfbert.pipelines.impute import ImputeOptions
 from vcfbert.pipelines.report import EvalSummary
 from vcfbert.pipelines.scoring import MAJOR, MODEL, Core
 from vcfbert.progress import Progress
