@@ -51,7 +51,7 @@ def prepare(
     ] = 0.0,
     min_mac: Annotated[
         int, typer.Option(min=0, help="Keep sites with at least this many minor copies.")
-    ] = 1,
+    ] = 0,
     window_size: Annotated[
         int, typer.Option(min=2, help="Sites in a window, flanks included (L).")
     ] = 1030,

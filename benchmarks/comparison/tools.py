@@ -74,7 +74,7 @@ def beagle(programs: Programs) -> Imputes:
 def ours(programs: Programs, *words: str) -> Imputes:
     def impute(task: Task, target: Path, out: Path, threads: int) -> Command:
         where = ("--out", out, "-w", task.workspace, "--threads", threads)
-        return command(programs.vcfbert, "impute", target, *where, *words)
+        return command(programs.vcfbert, "impute", target, *where, *words, "--force")
 
     return impute
 

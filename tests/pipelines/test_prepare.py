@@ -177,7 +177,7 @@ def test_filters_count_train_and_validation_people_only(tmp_path):
         tmp_path / "a.vcf", [("20", p, "A", "G", texts) for p, texts in genotypes.items()]
     )
     table = sample_table(tmp_path / "s.tsv", ["train", "train", "validation", "test"])
-    report = prepare(path, tmp_path / "a", samples=table)
+    report = prepare(path, tmp_path / "a", samples=table, min_mac=1)
     assert report["kept"]["sites"] == 2
     assert report["dropped"][pipeline.TOO_RARE_MAC] == 2
     report = prepare(path, tmp_path / "b", samples=table, min_maf=0.3)
@@ -336,3 +336,10 @@ def test_the_real_panel_is_a_quarter_of_its_vcf_at_most(tmp_path):
     assert report["people"]["splits"] == {"train": 2164, "validation": 90, "test": 250}
     share = report["read"]["records"] / 25_000
     assert report["bytes"]["panel"] < 0.25 * share * report["bytes"]["input"]
+
+
+def test_every_site_is_kept_unless_asked_otherwise(tmp_path):
+    """Whoever imputes expects an answer at each site of the panel, whoever carries it."""
+    rows = [("20", 100, "A", "G", ["0|0"] * 4), ("20", 200, "A", "G", ["0|0", "0|1", "0|0", "0|0"])]
+    path = panels.write_vcf(tmp_path / "a.vcf", rows)
+    assert prepare(path, tmp_path / "a", test_fraction=0.5)["kept"]["sites"] == 2

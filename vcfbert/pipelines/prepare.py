@@ -54,8 +54,9 @@ class PrepareOptions:
     min_maf: float = 0.0
     """Least minor allele frequency among train and validation people."""
 
-    min_mac: int = 1
-    """Least minor allele count among train and validation people; 1: both alleles occur."""
+    min_mac: int = 0
+    """Least minor allele count among train and validation people; 0 keeps every site, 1 those where
+    both alleles occur."""
 
     window_size: int = 1030
     """L, sites in a window, flanks included."""
