@@ -28,7 +28,7 @@ setup:
     {{quote(python)}} -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
     printf '%s' "$wanted" >"$stamp"
 
-# Simulated panel, all stages with the preset tiny, scores beside both baselines
+# Simulated panel, all stages with the preset tiny, then mosaic and impute, with scores
 demo folder="demo-work": setup
     #!/usr/bin/env bash
     set -euo pipefail
@@ -43,6 +43,9 @@ demo folder="demo-work": setup
     step train --preset tiny --force
     step refresh --masks --embeddings --run tiny --preset tiny
     step eval --run tiny --typed "$panel/typed.tsv" --force
+    step train --preset mosaic --typed "$panel/typed.tsv" --set mosaic.steps=1000 --force
+    step eval --run mosaic --typed "$panel/typed.tsv" --force
+    step impute "$panel/target.vcf.gz" --out {{quote(folder / "imputed.vcf.gz")}} --force
     printf '\nThe demo took %d s. Its panel is in %s, its stores and the run in %s.\n' \
         "$SECONDS" "$panel" "$VCFBERT_WORKSPACE"
 

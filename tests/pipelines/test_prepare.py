@@ -180,7 +180,7 @@ def test_filters_count_train_and_validation_people_only(tmp_path):
     report = prepare(path, tmp_path / "a", samples=table, min_mac=1)
     assert report["kept"]["sites"] == 2
     assert report["dropped"][pipeline.TOO_RARE_MAC] == 2
-    report = prepare(path, tmp_path / "b", samples=table, min_maf=0.3)
+    report = prepare(path, tmp_path / "b", samples=table, min_maf=0.3, min_mac=1)
     assert report["kept"]["sites"] == 1
     assert report["dropped"][pipeline.TOO_RARE_MAF] == 1
 

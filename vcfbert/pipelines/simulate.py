@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import time
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import sites, splits
-from vcfbert.domain.sites import TRAIN
+from vcfbert.domain.sites import TEST, TRAIN
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.progress import Progress
 from vcfbert.storage import schema, stores, vcf_panel
@@ -31,7 +32,15 @@ MAP_STEP = 100_000
 POPULATIONS = {"YRI": "AFR", "CEU": "EUR", "CHB": "EAS"}
 """Sampled populations and their superpopulations."""
 
-FILES = ("panel.vcf.gz.tbi", "samples.tsv", "genetic.map", "typed.tsv", "panel.vcf.gz")
+FILES = (
+    "panel.vcf.gz.tbi",
+    "samples.tsv",
+    "genetic.map",
+    "typed.tsv",
+    "target.vcf.gz.tbi",
+    "target.vcf.gz",
+    "panel.vcf.gz",
+)
 """What the folder gets; the panel comes last, so where it stands the others do."""
 
 
@@ -82,7 +91,9 @@ class SimulateSummary:
 def simulate(
     folder: Path, options: SimulateOptions, *, progress: Progress, overwrite: bool = False
 ) -> SimulateSummary:
-    """Write panel.vcf.gz and its index, samples.tsv, genetic.map and typed.tsv into `folder`.
+    """Write a panel, its sample table and map, and a target to impute into `folder`.
+
+    FILES names them; typed.tsv lists the sites that the target's people, the test people, have.
 
     Raises StoreError where one of them is there and `overwrite` is off. Other files of the folder
     stay as they are.
@@ -194,8 +205,29 @@ def _write(folder: Path, records: list[PhasedRecord], options: SimulateOptions) 
     train = sites.haplotypes_of(np.flatnonzero(split == TRAIN).astype(np.int64))
     typed = _typed(records, train, np.random.default_rng(options.seed))
     _text(folder / "typed.tsv", [f"{CONTIG}\t{position}\n" for position in typed])
+    test = np.flatnonzero(split == TEST).astype(np.int64)
+    _write_target(folder / "target.vcf.gz", records, typed, test, names, options.length)
     vcf_panel.write_panel_vcf(folder / "panel.vcf.gz", CONTIG, options.length, names, records)
     return len(typed)
+
+
+def _write_target(
+    path: Path,
+    records: list[PhasedRecord],
+    typed: list[int],
+    people: NDArray[np.int64],
+    names: list[str],
+    length: int,
+) -> None:
+    """Write the test people as an array would have typed them, to try `impute` on."""
+    kept, rows = set(typed), sites.haplotypes_of(people)
+    of_target = [
+        dataclasses.replace(record, genotypes=record.genotypes[rows])
+        for record in records
+        if record.position in kept
+    ]
+    chosen = [names[person] for person in people]
+    vcf_panel.write_panel_vcf(path, CONTIG, length, chosen, of_target)
 
 
 def _typed(
