@@ -92,6 +92,13 @@ bench name="" *args: setup
     shift
     {{quote(python)}} benchmarks/{{quote(name)}}.py "$@"
 
+# Make the network that comes with vcfbert again, from simulated panels: 40 minutes on 2 cores
+pretrain out="vcfbert/weights/mosaic.safetensors" *args: setup
+    #!/usr/bin/env bash
+    set -euo pipefail
+    shift
+    {{quote(python)}} benchmarks/pretrain.py {{quote(out)}} "$@"
+
 # Accuracy, time and memory beside Beagle and Minimac4, which it installs where it can
 peers folder="peers-work" *args: setup
     #!/usr/bin/env bash

@@ -230,19 +230,20 @@ class MosaicConfig:
     """The network on top of local copying; read by the presets `mosaic` and `mosaic-large` only."""
 
     units: int = 48
-    """U, units of either hidden layer."""
+    """U, units of either hidden layer; a network that starts from another keeps its own."""
 
     start: Literal["shipped", "scratch"] = "shipped"
     """Begin with the weights that come with vcfbert, or with a network that answers as the heads
     do."""
 
-    folds: int = 3
-    """Times that other people are taken out of the panel and imputed from the rest."""
+    folds: int = 6
+    """Times that other people are taken out of the panel and imputed from the rest; more where
+    the command line names fewer lists of typed sites than would be drawn."""
 
-    held_out: int = 80
+    held_out: int = 200
     """People taken out in a fold; never more than a fifth of the panel."""
 
-    designs: int = 3
+    designs: int = 2
     """Sets of typed sites in a fold, drawn anew where the command line names none."""
 
     chunks: int = 4
@@ -251,7 +252,7 @@ class MosaicConfig:
     rows_per_design: int = 150_000
     """Undecided sites kept of each fold and design."""
 
-    steps: int = 3000
+    steps: int = 4000
     """Optimizer steps."""
 
     batch_rows: int = 4096

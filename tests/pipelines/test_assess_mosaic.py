@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import cyvcf2
 import numpy as np
@@ -9,14 +10,17 @@ import numpy.testing as npt
 import pytest
 
 from tests import panels
+from tests.pipelines import imputations
 from tests.pipelines.evaluations import typed_list
 from tests.pipelines.test_fit_mosaic import train
-from vcfbert.domain.sites import TRAIN
+from vcfbert.domain.sites import TEST, TRAIN
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.pipelines import assess, mosaic_data
 from vcfbert.pipelines.assess import EvalOptions
 from vcfbert.progress import Silent
+from vcfbert.storage import panel as panel_store
 from vcfbert.storage.panel import open_panel
+from vcfbert.storage.workspace import Workspace
 
 OPTIONS = EvalOptions(run="mosaic", device="cpu")
 
@@ -144,7 +148,7 @@ def test_options_that_do_not_apply_are_refused(fx_ready, tmp_path, changes, mess
 
 
 def test_a_run_of_another_panel_needs_that_to_be_said(fx_ready, tmp_path):
-    other = panels.Workspace(tmp_path / "other")
+    other = Workspace(tmp_path / "other")
     panels.write_small_panel(other.panel, seed=8)
     (other.root / "runs").mkdir()
     (other.root / "runs" / "mosaic").symlink_to(fx_ready.run("mosaic"))
@@ -153,3 +157,39 @@ def test_a_run_of_another_panel_needs_that_to_be_said(fx_ready, tmp_path):
     summary = evaluate(fx_ready, tmp_path, panel=other.root)
     assert summary.facts["people"] == 6
     assert summary.json_path.name == "test-rate-0.5-on-other.json"
+
+
+def test_the_answers_are_those_of_impute(fx_ready, tmp_path):
+    """A panel of the train people alone imputes the same test people to the same dosages."""
+    is_hidden = np.arange(120) % 3 != 0
+    alone = Workspace(tmp_path / "alone")
+    with open_panel(fx_ready.panel) as panel:
+        path = typed_list(tmp_path / "third.tsv", panel, is_hidden)
+        train, rows = panel.samples.people(TRAIN), panel.samples.haplotypes(TRAIN)
+        samples = dataclasses.replace(
+            panel.samples,
+            names=[panel.samples.names[n] for n in train],
+            population=[panel.samples.population[n] for n in train],
+            superpopulation=[panel.samples.superpopulation[n] for n in train],
+            split=panel.samples.split[train],
+        )
+        count = panel.sites.alt_count.copy()
+        count[:, 1:] = 0
+        sites = dataclasses.replace(panel.sites, alt_count=count)
+        panel_store.write_panel(
+            alone.panel, sites, samples, panel.windows, lambda w: panel.packed(w)[rows], settings={}
+        )
+        stretch = mosaic_data.read_stretch(panel, np.arange(120), slice(0, 120))
+        target = imputations.write_target(
+            tmp_path / "target.vcf.gz",
+            stretch.alleles(panel.samples.haplotypes(TEST)).T,
+            typed=np.flatnonzero(~is_hidden),
+        )
+    shutil.copytree(fx_ready.run("mosaic"), alone.run("mosaic"))
+    evaluate(fx_ready, tmp_path, typed=path, vcf=tmp_path / "eval.vcf.gz")
+    imputations.run(alone, target, tmp_path / "impute.vcf.gz", heads_only=False, run="mosaic")
+    npt.assert_allclose(
+        imputations.dosages(tmp_path / "eval.vcf.gz"),
+        imputations.dosages(tmp_path / "impute.vcf.gz"),
+        atol=5.01e-4,  # impute writes three decimals
+    )

@@ -132,10 +132,20 @@ def test_without_validation_people_some_train_people_stand_for_them(fx_workspace
     plan = mosaic_folds.draw(samples, MosaicConfig(), seed=1)
     validating = np.concatenate(plan.validation)
     assert len(validating) == len(samples.people(site_tables.TRAIN)) // 5
-    for fold, people in zip(plan.folds, plan.validation, strict=True):
-        assert not np.isin(validating, fold.people).any()
+    assert not np.isin(validating, np.concatenate([fold.people for fold in plan.folds])).any()
+    for fold, people in zip(plan.folds, plan.validation, strict=False):
         alike = fold.typed_alike(people, plan.train, {})
         assert not np.isin(alike.references // 2, people).any()
+
+
+def test_a_list_of_typed_sites_is_worth_more_folds_than_drawn_designs(fx_workspace):
+    with open_panel(fx_workspace.panel) as panel:
+        samples = panel.samples
+    settings = MosaicConfig(folds=2, designs=2, held_out=6)
+    counts = [len(mosaic_folds.draw(samples, settings, 1, lists).folds) for lists in range(4)]
+    assert counts == [2, 4, 2, 2]
+    few = MosaicConfig(folds=2, designs=9, held_out=6)  # 48 people are eight times 6
+    assert len(mosaic_folds.draw(samples, few, 1, 1).folds) == 8
 
 
 def test_too_few_people_are_refused(fx_workspace):

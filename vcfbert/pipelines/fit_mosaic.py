@@ -125,20 +125,22 @@ def train(
     threads = options.threads or os.cpu_count() or 1
     devices.set_threads(threads)
     with open_panel(workspace.panel) as panel:
-        plan = mosaic_folds.draw(panel.samples, settings.mosaic, settings.seed)
+        lists = mosaic_folds.read_designs(options.typed, panel)
+        plan = mosaic_folds.draw(panel.samples, settings.mosaic, settings.seed, len(lists))
         source = Source(
             panel=panel,
             cores=cut(panel),
-            typed=mosaic_folds.read_designs(options.typed, panel),
+            typed=lists,
             settings=settings.mosaic,
             seed=settings.seed,
             threads=threads,
         )
-        progress.start("imputing people taken out", 2 * source.num_units * len(plan.folds))
+        num_folds = len(plan.folds) + len(plan.validation)
+        progress.start("imputing people taken out", source.num_units * num_folds)
         training, used = _collect(source, plan.folds, progress)
         held_out = [
             fold.typed_alike(people, plan.train, used[fold.number])
-            for fold, people in zip(plan.folds, plan.validation, strict=True)
+            for fold, people in zip(plan.folds, plan.validation, strict=False)
             if len(people)
         ]
         validation, _ = _collect(source, held_out, progress)
@@ -262,12 +264,13 @@ def _fit(
 def _scores(
     source: Source, folds: list[Fold], networks: Mapping[str, Network], progress: Progress
 ) -> dict[str, dict[str, Scores]]:
-    """Scores of the folds' people by network and frequency group."""
+    """Scores of the folds' people by network and frequency group, one design a chunk."""
     panel, groups = source.panel, Groups(metrics.EDGES, metrics.RARE_MAF)
     maf = site_tables.minor(site_tables.panel_frequency(panel.sites, panel.samples))
     tallies = dict.fromkeys(networks, Tally.empty(len(groups.names)))
-    progress.start("scoring", source.num_units * len(folds))
-    for unit in itertools.chain.from_iterable(map(source.units, folds)):
+    shown = [fold.first_designs() for fold in folds]
+    progress.start("scoring", sum(len(fold.designs or ()) for fold in shown))
+    for unit in itertools.chain.from_iterable(map(source.units, shown)):
         stretch = unit.taken.stretch
         hidden = np.setdiff1d(np.flatnonzero(stretch.is_core), unit.design.sites)
         members = groups.members(maf[stretch.sites[hidden]])

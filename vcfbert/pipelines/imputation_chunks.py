@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vcfbert.training.devices import Device
 
 PEOPLE_OF_FIT = 8
-"""People of the panel that the switch rates are fitted on, as in training."""
+"""People of the panel that the switch rates are fitted on."""
 
 PEOPLE_AT_ONCE = 256
 """People between two steps of progress; their candidates are in memory together."""
@@ -172,7 +172,7 @@ def _prepare(
         group = beside.submit(groups_of, source.panel, chunk.around, sites, bits)
         if source.threads == 1:
             group.result()
-        rates = _fitted_rates(typed_bits, cm[typed], source)
+        rates = fitted_rates(typed_bits, cm[typed], seed=source.seed, threads=source.threads)
         return engine.prepare(bits, typed, cm, group.result(), rates, typed_bits)
 
 
@@ -193,8 +193,8 @@ def groups_of(
     return groups.of_references(tokens.unpack(taken.view(np.uint8), len(chosen)))
 
 
-def _fitted_rates(
-    typed_bits: NDArray[np.uint64], cm: NDArray[np.floating], source: Source
+def fitted_rates(
+    typed_bits: NDArray[np.uint64], cm: NDArray[np.floating], *, seed: int, threads: int
 ) -> Heads:
     """Switch rates that suit some of the references, imputed without their own person.
 
@@ -213,9 +213,9 @@ def _fitted_rates(
     rows = haplotypes_of(chosen)
     known = tokens.unpack(typed_bits[rows].view(np.uint8), num_typed)
     own = list(np.repeat(rows.reshape(-1, 2), 2, axis=0))
-    found = along.candidates(typed_bits, known, own, threads=source.threads)
+    found = along.candidates(typed_bits, known, own, threads=threads)
     asked = known.reshape(len(chosen), 2, num_typed)
-    fitted = engine.fit_rates(prepared, asked, found, seed=source.seed, threads=source.threads)
+    fitted = engine.fit_rates(prepared, asked, found, seed=seed, threads=threads)
     return Heads(fitted.chunk.rates, first.errors)
 
 

@@ -16,22 +16,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.copying import engine, groups, heads
+from vcfbert.copying import engine, groups
 from vcfbert.copying.engine import ImputedChunk, Prepared
 from vcfbert.copying.inputs import NUM_INPUTS
 from vcfbert.copying.network import Network
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain import tokens
+from vcfbert.pipelines.imputation_chunks import fitted_rates
 from vcfbert.retrieval import along
 from vcfbert.storage import haplotypes
 from vcfbert.storage.panel import PanelReader
 from vcfbert.training.mosaic import OpenData
-
-PEOPLE_OF_FIT = 8
-"""References that the switch rates are fitted on."""
-
-FEWEST_OF_FIT = 2
-"""References, as people, below which they stay as they are."""
 
 PEOPLE_OF_DESIGN = 1_000
 """References that designs look at; makers of arrays see other people than are typed."""
@@ -157,10 +152,9 @@ def make_ready(taken: TakenOut, typed: NDArray[np.int64], *, seed: int, threads:
     sites = np.union1d(np.flatnonzero(stretch.is_core), typed)
     bits = taken.bits if len(sites) == len(stretch.cm) else engine.take_bits(taken.bits, sites)
     typed_bits = engine.take_bits(taken.bits, typed)
-    rates = heads.initial(len(bits))
+    rates = fitted_rates(typed_bits, stretch.cm[typed], seed=seed, threads=threads)
     places = np.searchsorted(sites, typed)
     prepared = engine.prepare(bits, places, stretch.cm[sites], taken.group, rates, typed_bits)
-    prepared = _fitted(prepared, seed=seed, threads=threads)
     asked = stretch.alleles(site_tables.haplotypes_of(taken.people), typed)
     return Ready(
         prepared,
@@ -168,30 +162,6 @@ def make_ready(taken: TakenOut, typed: NDArray[np.int64], *, seed: int, threads:
         asked.reshape(len(taken.people), 2, len(typed)),
         along.candidates(typed_bits, asked, threads=threads),
     )
-
-
-def _fitted(prepared: Prepared, *, seed: int, threads: int) -> Prepared:
-    """Switch rates that suit some of the references, imputed without their own person."""
-    chunk = prepared.chunk
-    num_typed, num_people = len(chunk.typed), len(chunk.bits) // 2
-    if num_people < FEWEST_OF_FIT:
-        return prepared
-    only_typed = engine.prepare(
-        chunk.typed_bits,
-        np.arange(num_typed),
-        chunk.cm[chunk.typed],
-        np.zeros(len(chunk.bits), np.int64),
-        heads.initial(len(chunk.bits)),
-        chunk.typed_bits,
-    )  # the fit looks at no other site
-    people = np.unique(np.linspace(0, num_people - 1, PEOPLE_OF_FIT).astype(np.int64))
-    rows = site_tables.haplotypes_of(people)
-    known = tokens.unpack(chunk.typed_bits[rows].view(np.uint8), num_typed)
-    own = list(np.repeat(rows.reshape(-1, 2), 2, axis=0))
-    found = along.candidates(chunk.typed_bits, known, own, threads=threads)
-    asked = known.reshape(len(people), 2, num_typed)
-    fitted = engine.fit_rates(only_typed, asked, found, seed=seed, threads=threads)
-    return Prepared(chunk._replace(rates=fitted.chunk.rates), prepared.group_frequency)
 
 
 def open_data(

@@ -29,6 +29,9 @@ FEWEST_PEOPLE = 10
 LARGEST_SHARE = 5
 """People taken out at once are at most one in so many of the train people."""
 
+VALIDATING_FOLDS = 3
+"""Folds whose chunks and designs the validation people are typed at."""
+
 _FOLDS, _UNITS = 11, 12  # random streams of a run's seed
 
 
@@ -53,6 +56,11 @@ class Fold:
     ) -> Fold:
         """Other people, taken out of the train people and typed as this fold was."""
         return replace(_fold(self.number, people, train), designs=designs)
+
+    def first_designs(self) -> Fold:
+        """The same people under one design of each chunk."""
+        assert self.designs is not None
+        return replace(self, designs={chunk: few[:1] for chunk, few in self.designs.items()})
 
 
 @dataclass(frozen=True)
@@ -135,7 +143,7 @@ class Plan:
 
     train       all train people
     folds       of some of them
-    validation  people who are never trained on, one group for each fold's designs
+    validation  people who are never trained on; each group is typed as the fold of its place
     """
 
     train: NDArray[np.int64]
@@ -143,8 +151,11 @@ class Plan:
     validation: list[NDArray[np.int64]]
 
 
-def draw(samples: Samples, settings: MosaicConfig, seed: int) -> Plan:
+def draw(samples: Samples, settings: MosaicConfig, seed: int, num_lists: int = 0) -> Plan:
     """Draw the people of each fold.
+
+    num_lists  of typed sites; where there are fewer than a fold would draw, there are more folds,
+               so that the network sees as many people and sites
 
     Raises InputError where there are too few train people.
     """
@@ -161,11 +172,16 @@ def draw(samples: Samples, settings: MosaicConfig, seed: int) -> Plan:
     validation = rng.permutation(samples.people(VALIDATION))[: settings.held_out]
     if len(validation) == 0:
         validation, order = order[:size], order[size:]
+    num_folds = settings.folds
+    if num_lists:
+        enough = -(-settings.folds * settings.designs // num_lists)
+        num_folds = max(settings.folds, min(enough, len(order) // size))
     folds = []
-    for number in range(settings.folds):
+    for number in range(num_folds):
         places = range(number * size, (number + 1) * size)
         folds.append(_fold(number, np.take(order, places, mode="wrap"), train))
-    groups = [np.sort(validation[number :: settings.folds]) for number in range(settings.folds)]
+    num_groups = min(num_folds, VALIDATING_FOLDS)
+    groups = [np.sort(validation[number::num_groups]) for number in range(num_groups)]
     return Plan(train, folds, groups)
 
 
