@@ -69,11 +69,17 @@ def systems_page() -> str:
         rows.append(
             (
                 f"`{name}`",
-                str(model.width),
-                str(model.num_layers),
-                str(model.num_heads),
-                str(settings.retrieval.num_neighbours),
-                f"{training.batch_size} x {training.accumulation}",
+                *(
+                    ("", "", "", "", "")  # its settings are those of the section [mosaic]
+                    if settings.system == "mosaic"
+                    else (
+                        str(model.width),
+                        str(model.num_layers),
+                        str(model.num_heads),
+                        str(settings.retrieval.num_neighbours),
+                        f"{training.batch_size} x {training.accumulation}",
+                    )
+                ),
                 (presets.PRESETS[name].__doc__ or "").strip(),
             )
         )

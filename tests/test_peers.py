@@ -270,7 +270,9 @@ def test_impute_is_called_on_the_panel_of_the_task(tmp_path):
     words = [tool.impute(task, task.target, tmp_path / "o.vcf.gz", 2).words for tool in ours]
     common = ("vcfbert", "impute", f"{tmp_path}/target.vcf.gz", "--out", f"{tmp_path}/o.vcf.gz")
     common = (*common, "-w", f"{tmp_path}/work", "--threads", "2")
-    assert words == [common, (*common, "--heads-only"), (*common, "--run", "mine")]
+    assert words == [
+        (*common, *last, "--force") for last in ((), ("--heads-only",), ("--run", "mine"))
+    ]
 
 
 @pytest.mark.parametrize("name", ["peers", "people", "panel_growth", "calibration"])
