@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "storage": {"storage", "domain", "config", "errors"},
     "domain": {"domain", "config", "errors"},
     "presets": {"config", "errors"},
-    "config": {"errors"},
+    "config": {"config", "errors"},
     "errors": set(),
     "progress": set(),
 }  # fmt: skip

@@ -1,21 +1,15 @@
-"""Every setting of a run, as frozen dataclasses that TOML files and `--set` can change.
+"""The sections of a run's settings, as frozen dataclasses: each field with its meaning below it.
 
-A bad value fails where it was written. Machine matters (paths, device, threads) are flags of the
-command line and not here; what changes the science is here and saved with every output.
+A bad value fails where it was written, in `__post_init__`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import tomllib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Literal
 
-import tomli_w
-
+from vcfbert.config.ranges import at_least, within
 from vcfbert.errors import ConfigError
 
 
@@ -48,11 +42,11 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _at_least("model.width", self.width, 2)
-        _at_least("model.num_layers", self.num_layers, 0)
-        _at_least("model.num_heads", self.num_heads, 1)
-        _at_least("model.feedforward_multiple", self.feedforward_multiple, 1)
-        _within("model.dropout", self.dropout, 0.0, 0.9)
+        at_least("model.width", self.width, 2)
+        at_least("model.num_layers", self.num_layers, 0)
+        at_least("model.num_heads", self.num_heads, 1)
+        at_least("model.feedforward_multiple", self.feedforward_multiple, 1)
+        within("model.dropout", self.dropout, 0.0, 0.9)
         step = math.lcm(2 * self.num_heads, 4)  # rotary pairs in a head; groups of channels
         if self.width % step:
             raise ConfigError(
@@ -80,8 +74,8 @@ class RetrievalConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _at_least("retrieval.num_neighbours", self.num_neighbours, 1)
-        _at_least("retrieval.num_segments", self.num_segments, 1)
+        at_least("retrieval.num_neighbours", self.num_neighbours, 1)
+        at_least("retrieval.num_segments", self.num_segments, 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,8 +106,8 @@ class MaskConfig:
             ("masks.start_rate", self.start_rate),
             ("masks.validation_rate", self.validation_rate),
         ]:
-            _within(name, rate, 0.01, 0.99)
-        _at_least("masks.epochs_per_level", self.epochs_per_level, 1)
+            within(name, rate, 0.01, 0.99)
+        at_least("masks.epochs_per_level", self.epochs_per_level, 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,9 +125,9 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _within("loss.focal_gamma", self.focal_gamma, 0.0, 10.0)
-        _within("loss.genotype_weight", self.genotype_weight, 0.0, 100.0)
-        _within("loss.reconstruction_weight", self.reconstruction_weight, 0.0, 100.0)
+        within("loss.focal_gamma", self.focal_gamma, 0.0, 10.0)
+        within("loss.genotype_weight", self.genotype_weight, 0.0, 100.0)
+        within("loss.reconstruction_weight", self.reconstruction_weight, 0.0, 100.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,16 +191,16 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         """Check the ranges."""
         for name in ("batch_size", "accumulation", "max_epochs", "patience", "log_every"):
-            _at_least(f"training.{name}", getattr(self, name), 1)
+            at_least(f"training.{name}", getattr(self, name), 1)
         for name in ("warmup_steps", "batches_per_epoch", "validation_batches"):
-            _at_least(f"training.{name}", getattr(self, name), 0)
-        _at_least("training.checkpoint_every", self.checkpoint_every, 1)
-        _within("training.learning_rate", self.learning_rate, 1e-9, 1.0)
-        _within("training.weight_decay", self.weight_decay, 0.0, 1.0)
-        _within("training.gradient_clip", self.gradient_clip, 1e-6, 1e6)
-        _within("training.max_minutes", self.max_minutes, 0.0, 1e6)
-        _within("training.min_delta", self.min_delta, 0.0, 1.0)
-        _within("training.rare_maf", self.rare_maf, 0.0, 0.5)
+            at_least(f"training.{name}", getattr(self, name), 0)
+        at_least("training.checkpoint_every", self.checkpoint_every, 1)
+        within("training.learning_rate", self.learning_rate, 1e-9, 1.0)
+        within("training.weight_decay", self.weight_decay, 0.0, 1.0)
+        within("training.gradient_clip", self.gradient_clip, 1e-6, 1e6)
+        within("training.max_minutes", self.max_minutes, 0.0, 1e6)
+        within("training.min_delta", self.min_delta, 0.0, 1.0)
+        within("training.rare_maf", self.rare_maf, 0.0, 0.5)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,8 +215,8 @@ class RefreshConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _at_least("refresh.masks_every", self.masks_every, 0)
-        _at_least("refresh.embeddings_every", self.embeddings_every, 0)
+        at_least("refresh.masks_every", self.masks_every, 0)
+        at_least("refresh.embeddings_every", self.embeddings_every, 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -280,9 +274,9 @@ class MosaicConfig:
             "batch_rows",
             "check_every",
         ):
-            _at_least(f"mosaic.{name}", getattr(self, name), 1)
-        _within("mosaic.learning_rate", self.learning_rate, 1e-9, 1.0)
-        _within("mosaic.weight_decay", self.weight_decay, 0.0, 1.0)
+            at_least(f"mosaic.{name}", getattr(self, name), 1)
+        within("mosaic.learning_rate", self.learning_rate, 1e-9, 1.0)
+        within("mosaic.weight_decay", self.weight_decay, 0.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -309,136 +303,4 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _at_least("seed", self.seed, 0)
-
-
-def load(path: Path) -> dict[str, Any]:
-    """Read a TOML file of settings; what it does not name stays as it was.
-
-    Raises ConfigError naming the file where it is missing or no TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"Cannot read the config file {path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
-
-
-def assignments(texts: Sequence[str]) -> dict[str, Any]:
-    """Nested settings from `section.key=value` texts, the values in TOML or bare words.
-
-    >>> assignments(["model.width=64", "training.precision=bf16", "seed=3"])
-    {'model': {'width': 64}, 'training': {'precision': 'bf16'}, 'seed': 3}
-    """
-    settings: dict[str, Any] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        *sections, name = key.strip().split(".")
-        if not equals or not name or len(sections) > 1:
-            raise ConfigError(f"--set takes section.key=value, got {text!r}.")
-        place = settings.setdefault(sections[0], {}) if sections else settings
-        if not isinstance(place, dict):
-            raise ConfigError(f"{sections[0]} is a single value, so {key!r} cannot be set.")
-        place[name] = _parse_value(value.strip())
-    return settings
-
-
-def merge(base: Config, settings: Mapping[str, Any], *, source: str) -> Config:
-    """`base` with the settings laid over it. `source` is named in errors."""
-    merged: Config = _merge_section(base, settings, where="", source=source)
-    return merged
-
-
-def to_dict(config: Config) -> dict[str, Any]:
-    """Plain nested dict of TOML and JSON types."""
-    return dataclasses.asdict(config, dict_factory=_plain)
-
-
-def from_dict(settings: Mapping[str, Any], *, source: str) -> Config:
-    """The inverse of `to_dict`; `source` is named in errors."""
-    return merge(Config(), settings, source=source)
-
-
-def to_toml(config: Config) -> str:
-    """The resolved config as TOML that `load` and `--config` read back."""
-    return tomli_w.dumps(to_dict(config))
-
-
-def fields_of(config: Config) -> dict[str, Any]:
-    """Every setting by its dotted name, for tables and help."""
-    flat: dict[str, Any] = {}
-    for name, value in to_dict(config).items():
-        if isinstance(value, dict):
-            flat.update({f"{name}.{key}": inner for key, inner in value.items()})
-        else:
-            flat[name] = value
-    return flat
-
-
-def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in items}
-
-
-def _parse_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text  # a bare word such as bf16
-
-
-def _merge_section(base: Any, settings: Mapping[str, Any], *, where: str, source: str) -> Any:
-    hints = get_type_hints(type(base))
-    changes: dict[str, Any] = {}
-    for key, value in settings.items():
-        dotted = f"{where}{key}"
-        if key not in hints:
-            known = ", ".join(sorted(hints))
-            section = f"section [{where[:-1]}]" if where else "the top level"
-            raise ConfigError(f"{source}: unknown key {dotted!r}; {section} knows {known}.")
-        current = getattr(base, key)
-        if dataclasses.is_dataclass(current):
-            if not isinstance(value, Mapping):
-                raise ConfigError(
-                    f"{source}: {dotted} is a section, so it takes keys, not a value."
-                )
-            changes[key] = _merge_section(current, value, where=f"{dotted}.", source=source)
-        else:
-            changes[key] = _coerce(value, hints[key], dotted, source)
-    try:
-        return dataclasses.replace(base, **changes)
-    except ConfigError as error:
-        raise ConfigError(f"{source}: {error}") from error
-
-
-def _coerce(value: Any, hint: Any, dotted: str, source: str) -> Any:
-    """The value as the field's type; a wrong type is the user's error."""
-    if get_origin(hint) is Literal:
-        choices = get_args(hint)
-        if value in choices:
-            return value
-        names = ", ".join(map(str, choices))
-        raise ConfigError(f"{source}: {dotted} must be one of {names}; got {value!r}.")
-    if get_origin(hint) is tuple:
-        if isinstance(value, (list, tuple)) and all(_is_number(item) for item in value):
-            return tuple(float(item) for item in value)
-        raise ConfigError(f"{source}: {dotted} takes a list of numbers, got {value!r}.")
-    if hint is float and _is_number(value):
-        return float(value)
-    if type(value) is hint:
-        return value
-    raise ConfigError(f"{source}: {dotted} takes {hint.__name__}, got {value!r}.")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _at_least(name: str, value: int, smallest: int) -> None:
-    if value < smallest:
-        raise ConfigError(f"{name} must be at least {smallest}, got {value}")
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ConfigError(f"{name} must lie between {low:g} and {high:g}, got {value}")
+        at_least("seed", self.seed, 0)
