@@ -97,6 +97,12 @@ def evaluate(
             help="Hide this share of the sites.",
         ),
     ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=0, show_default="that of the run", help="Seed of the draw by --rate."
+        ),
+    ] = None,
     mask_version: Annotated[
         int | None, typer.Option(metavar="N", min=0, help="Hide the sites of this mask version.")
     ] = None,
@@ -156,6 +162,7 @@ def evaluate(
                 run=run,
                 split=split.value,
                 rate=rate,
+                seed=seed,
                 mask_version=mask_version,
                 typed=typed,
                 panel=panel,

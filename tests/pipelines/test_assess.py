@@ -82,6 +82,27 @@ def test_the_same_evaluation_gives_the_same_scores(fx_ready, tmp_path):
     assert first.to_csv() == second.to_csv()
 
 
+def test_a_seed_draws_other_sites_and_nothing_else(fx_ready, tmp_path):
+    own, same, other = (evaluate(fx_ready, tmp_path, seed=seed) for seed in (None, 1, 2))
+    assert own.to_csv() == same.to_csv()
+    assert own.to_csv() != other.to_csv()
+    assert other.json_path.name == "test-rate-0.5-seed-2.json"
+    assert other.facts["seed"] == 1
+    with pytest.raises(ConfigError, match="--seed draws with --rate"):
+        evaluate(fx_ready, tmp_path, seed=2, mask_version=0)
+
+
+def test_every_core_is_shown_to_who_asks(fx_ready, tmp_path):
+    seen = []
+    options = dataclasses.replace(OPTIONS, output=tmp_path)
+    summary = assess.evaluate(
+        fx_ready, options, progress=Silent(), on_core=lambda *shown: seen.append(shown)
+    )
+    assert sum(len(core.is_hidden) for core, _ in seen) == 120
+    everyone = [members[-1].sum() for _, members in seen]
+    assert sum(everyone) == summary.facts["hidden_sites"]
+
+
 def test_a_finished_report_is_not_replaced_unasked(fx_ready, tmp_path):
     evaluate(fx_ready, tmp_path)
     with pytest.raises(StoreError, match=r"test-rate-0\.5\.json already exists"):

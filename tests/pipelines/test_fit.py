@@ -21,7 +21,15 @@ from vcfbert.progress import Silent
 from vcfbert.storage.workspace import Workspace
 from vcfbert.training import checkpoints, loop
 
-MOVED_BY_THE_CLOCK = ("seconds", "wait_seconds", "make_seconds", "refresh_seconds")
+MOVED_BY_THE_CLOCK = (
+    "seconds",
+    "wait_seconds",
+    "make_seconds",
+    "refresh_seconds",
+    "train_seconds",
+    "peak_memory_bytes",
+    "device",
+)
 
 
 def small_settings(**training):
@@ -98,6 +106,19 @@ def test_training_works_right_after_prepare_and_leaves_a_whole_run(fx_copy):
     kept = {path.name for path in (run / "checkpoints").glob("*.safetensors")}
     assert named <= kept
     assert len(kept) == len(named) + 1  # and the optimizer of the last
+
+
+def test_an_epoch_says_what_it_cost(fx_copy):
+    with pytest.raises(KilledError):
+        train(fx_copy, small_settings(), progress=KillAt(6))  # building the index advances, too
+    train(fx_copy, small_settings(), resume=True)
+    with (fx_copy.run("run") / "metrics.csv").open(encoding="utf-8") as stream:
+        table = list(csv.DictReader(stream))
+    assert [row["batches"] for row in table] == ["6", "6", "6"]
+    for row in table:
+        assert 0 < float(row["train_seconds"]) < float(row["seconds"])
+        assert float(row["peak_memory_bytes"]) > 50e6  # PyTorch alone takes more
+        assert row["device"].startswith("cpu, ")
 
 
 def test_the_same_seed_gives_the_same_run(fx_copy):

@@ -20,6 +20,7 @@ from vcfbert.errors import StoreError
 from vcfbert.pipelines import assess_mosaic, evaluation, scoring, targets
 from vcfbert.pipelines.evaluation import EvalOptions
 from vcfbert.pipelines.report import EvalSummary
+from vcfbert.pipelines.scoring import OnCore
 from vcfbert.pipelines.targets import Target
 from vcfbert.progress import Progress
 from vcfbert.retrieval.index import IndexReader, open_index
@@ -36,9 +37,16 @@ __all__ = ["EvalOptions", "evaluate", "evaluate_retrieval", "refuse_indexed"]
 
 
 def evaluate(
-    workspace: Workspace, options: EvalOptions, *, progress: Progress, overwrite: bool = False
+    workspace: Workspace,
+    options: EvalOptions,
+    *,
+    progress: Progress,
+    overwrite: bool = False,
+    on_core: OnCore | None = None,
 ) -> EvalSummary:
     """Impute people the run has not seen, score them beside baselines, write the report.
+
+    on_core  sees what was predicted, a core at a time
 
     Raises StoreError where the run, its weights, the panel, the index or the mask version is
     missing or stale, or the report exists; InputError where the split has nobody or a typed list
@@ -46,12 +54,21 @@ def evaluate(
     """
     run = evaluation.run_folder(workspace, options.run)
     if mosaic_runs.system_of(run) == "retrieval":
-        return evaluate_retrieval(workspace, options, progress=progress, overwrite=overwrite)
-    return assess_mosaic.evaluate(workspace, options, progress=progress, overwrite=overwrite)
+        return evaluate_retrieval(
+            workspace, options, progress=progress, overwrite=overwrite, on_core=on_core
+        )
+    return assess_mosaic.evaluate(
+        workspace, options, progress=progress, overwrite=overwrite, on_core=on_core
+    )
 
 
 def evaluate_retrieval(
-    workspace: Workspace, options: EvalOptions, *, progress: Progress, overwrite: bool
+    workspace: Workspace,
+    options: EvalOptions,
+    *,
+    progress: Progress,
+    overwrite: bool,
+    on_core: OnCore | None = None,
 ) -> EvalSummary:
     """Evaluate a run of a system of retrieval."""
     begun = time.perf_counter()
@@ -84,6 +101,7 @@ def evaluate_retrieval(
             groups=case.groups,
             writer=writer,
             progress=progress,
+            on_core=on_core,
         )
     now = time.perf_counter()
     seconds = {"predict_seconds": now - predicting, "seconds": now - begun}

@@ -29,7 +29,7 @@ from vcfbert.pipelines.imputation_plan import ChunkPlan
 from vcfbert.pipelines.imputation_report import MUCH_OUT_OF_RANGE
 from vcfbert.pipelines.impute import ImputeOptions
 from vcfbert.pipelines.report import EvalSummary
-from vcfbert.pipelines.scoring import MAJOR, MODEL, Core
+from vcfbert.pipelines.scoring import MAJOR, MODEL, Core, OnCore
 from vcfbert.progress import Progress
 from vcfbert.storage import vcf_writer
 from vcfbert.storage.panel import PanelReader
@@ -67,7 +67,12 @@ class Shares:
 
 
 def evaluate(
-    workspace: Workspace, options: EvalOptions, *, progress: Progress, overwrite: bool
+    workspace: Workspace,
+    options: EvalOptions,
+    *,
+    progress: Progress,
+    overwrite: bool,
+    on_core: OnCore | None = None,
 ) -> EvalSummary:
     """Impute people the run has not seen, score them beside two baselines, write the report.
 
@@ -95,7 +100,9 @@ def evaluate(
         predicting = time.perf_counter()
         shares = Shares()
         cores = _cores(case, run.network, references, shares, progress)
-        scores = scoring.score_cores(panel, cores, SYSTEMS, groups=case.groups, writer=writer)
+        scores = scoring.score_cores(
+            panel, cores, SYSTEMS, groups=case.groups, writer=writer, on_core=on_core
+        )
     now = time.perf_counter()
     seconds = {"predict_seconds": now - predicting, "seconds": now - begun}
     facts = _facts(run, panel, references, shares) | seconds

@@ -25,7 +25,7 @@ from vcfbert.retrieval.index import IndexReader
 from vcfbert.storage import embeddings
 from vcfbert.storage.masks import MaskVersion
 from vcfbert.storage.panel import PanelReader
-from vcfbert.training import checkpoints, encoding, loop, runs, schedule, scores
+from vcfbert.training import checkpoints, encoding, loop, machine, runs, schedule, scores
 from vcfbert.training.batches import BatchMaker
 from vcfbert.training.events import SummaryWriter
 from vcfbert.training.loop import TrainState
@@ -96,13 +96,16 @@ def _run_epoch(session: Session, state: TrainState) -> None:
         after_step = _after_step(session, len(plan), state.batch)
         loop.train_epoch(state, settings, maker, is_masked, plan, after_step)
     trained = scores.summarise(state.counts)
+    cost = _cost_of_training(state)
     begun = time.perf_counter()
     _refresh_embeddings(session, state)
     refreshed = time.perf_counter()
     validated = _validate(session, state)
     state.seconds += time.perf_counter() - begun
     row = _row(state, trained, validated, version=version, rate=rate)
-    row["refresh_seconds"] = refreshed - begun
+    row |= {"refresh_seconds": refreshed - begun} | cost
+    row["peak_memory_bytes"] = machine.peak_bytes(state.device)
+    row["device"] = machine.describe(state.device)
     _finish_epoch(session, state, row)
 
 
@@ -255,6 +258,12 @@ def _row(
     return row
 
 
+def _cost_of_training(state: TrainState) -> dict[str, Any]:
+    """Batches of the epoch and their seconds, waiting and optimizer steps included."""
+    past = sum(row["seconds"] for row in state.history)
+    return {"batches": state.batch, "train_seconds": state.seconds - past}
+
+
 def _finish_epoch(session: Session, state: TrainState, row: dict[str, Any]) -> None:
     """Count the epoch, write its row, keep the best weights and where the run stands."""
     if not math.isfinite(row["val_loss"]):
@@ -275,7 +284,8 @@ def _finish_epoch(session: Session, state: TrainState, row: dict[str, Any]) -> N
     save_checkpoint(session, state, "last")
     _drop_old_embeddings(session, state)
     runs.write_metrics(session.run, state.history)
-    for name, value in row.items():
+    numbers = {name: value for name, value in row.items() if not isinstance(value, str)}
+    for name, value in numbers.items():
         session.writer.add_scalar(f"epoch/{name}", value, state.epoch)
     session.progress.note(
         f"epoch {row['epoch']}: train loss {row['train_loss']:.5f} | validation loss "

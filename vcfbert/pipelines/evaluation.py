@@ -14,7 +14,7 @@ from vcfbert.config import Config
 from vcfbert.domain import metrics
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain.metrics import Groups, Scores
-from vcfbert.errors import InputError, StoreError
+from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.pipelines import targets
 from vcfbert.pipelines.report import EvalSummary
 from vcfbert.pipelines.scoring import Genotypes
@@ -40,6 +40,9 @@ class EvalOptions:
 
     rate: float | None = None
     """Hide this share of the sites; the default way, with the run's validation rate."""
+
+    seed: int | None = None
+    """Seed of the draw by rate; None is the run's own."""
 
     mask_version: int | None = None
     """Hide the sites of a mask version."""
@@ -104,6 +107,8 @@ def begin(
 
     trained_on  fingerprint of the panel that the run was trained on
     """
+    if options.seed is not None and (options.typed or options.mask_version is not None):
+        raise ConfigError("--seed draws with --rate, and other sites were chosen. Leave it out.")
     run = workspace.run(options.run)
     home = workspace if options.panel is None else Workspace(options.panel)
     rare_maf = settings.training.rare_maf if options.rare_maf is None else options.rare_maf
@@ -114,7 +119,7 @@ def begin(
     target = targets.choose(
         home,
         panel,
-        seed=settings.seed,
+        seed=settings.seed if options.seed is None else options.seed,
         default_rate=settings.masks.validation_rate,
         rate=options.rate,
         mask_version=options.mask_version,
@@ -214,7 +219,8 @@ def report_stem(run: Path, home: Workspace, options: EvalOptions, target: Target
     """Path of the report without its ending."""
     folder = run / "eval" if options.output is None else options.output
     where = "" if options.panel is None else f"-on-{home.root.resolve().name}"
-    return folder / f"{options.split}-{target.description}{where}"
+    drawn = "" if options.seed is None else f"-seed-{options.seed}"
+    return folder / f"{options.split}-{target.description}{drawn}{where}"
 
 
 def report_files(stem: Path) -> tuple[Path, Path]:

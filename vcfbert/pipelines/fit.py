@@ -28,7 +28,16 @@ from vcfbert.storage.embeddings import EmbeddingsReader
 from vcfbert.storage.masks import MaskVersion, read_masks
 from vcfbert.storage.panel import PanelReader, open_panel
 from vcfbert.storage.workspace import Workspace
-from vcfbert.training import checkpoints, devices, encoding, events, loop, mosaic_runs, runs
+from vcfbert.training import (
+    checkpoints,
+    devices,
+    encoding,
+    events,
+    loop,
+    machine,
+    mosaic_runs,
+    runs,
+)
 from vcfbert.training.loop import TrainState
 
 
@@ -129,6 +138,7 @@ def train_retrieval(
     device = devices.choose_device(options.device)
     if options.threads is not None:
         devices.set_threads(options.threads)
+    machine.start_peak(device)
     with ExitStack() as stack:
         panel = stack.enter_context(open_panel(workspace.panel))
         index = _open_index(workspace, panel, progress)

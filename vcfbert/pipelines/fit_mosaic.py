@@ -36,7 +36,7 @@ from vcfbert.pipelines.report import aligned
 from vcfbert.progress import Progress
 from vcfbert.storage.panel import PanelReader, open_panel
 from vcfbert.storage.workspace import Workspace
-from vcfbert.training import devices, mosaic, mosaic_runs, mosaic_weights, runs
+from vcfbert.training import devices, machine, mosaic, mosaic_runs, mosaic_weights, runs
 from vcfbert.training.mosaic import Fitted, OpenData
 
 HEADS, SHIPPED, TRAINED = "heads", "shipped", "trained"
@@ -124,6 +124,8 @@ def train(
     shipped = _shipped(settings)
     threads = options.threads or os.cpu_count() or 1
     devices.set_threads(threads)
+    device = devices.choose_device("cpu")
+    machine.start_peak(device)
     with open_panel(workspace.panel) as panel:
         lists = mosaic_folds.read_designs(options.typed, panel)
         plan = mosaic_folds.draw(panel.samples, settings.mosaic, settings.seed, len(lists))
@@ -160,6 +162,8 @@ def train(
             seconds=time.perf_counter() - begun,
         )
         record = _record(panel, settings, shipped, summary)
+        record["peak_memory_bytes"] = machine.peak_bytes(device)
+        record["device"] = machine.describe(device)
     assert trained.weights is not None
     arrays = trained.weights._asdict()
     mosaic_runs.write(run, settings, arrays, record, fitted.history, overwrite=overwrite)

@@ -6,7 +6,7 @@ S sites in the panel, n sites in a window's core, N people to be imputed, L site
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,6 +47,10 @@ class Core:
     answers: dict[str, Imputed]
 
 
+OnCore = Callable[[Core, NDArray[np.bool_]], None]
+"""Sees a core, and (G, n) which of its hidden sites each frequency group holds."""
+
+
 def score(
     panel: PanelReader,
     is_hidden: NDArray[np.bool_],
@@ -56,6 +60,7 @@ def score(
     groups: Groups,
     writer: PredictionWriter | None,
     progress: Progress,
+    on_core: OnCore | None = None,
 ) -> dict[str, dict[str, Scores]]:
     """Scores of each system in each frequency group that has hidden sites.
 
@@ -63,6 +68,7 @@ def score(
     predictions  all windows in order, each in one or more parts with different people
     genotypes    whether dosages come from the haplotypes or from the genotype head
     writer       gets every site, hidden and typed, as the model has it
+    on_core      sees each core and which frequency groups its hidden sites are in, (G, n)
 
     Raises StoreError where a prediction is not finite.
     """
@@ -72,7 +78,7 @@ def score(
             yield core_of(panel, is_hidden, prediction, genotypes)
             progress.advance()
 
-    return score_cores(panel, cores(), SYSTEMS, groups=groups, writer=writer)
+    return score_cores(panel, cores(), SYSTEMS, groups=groups, writer=writer, on_core=on_core)
 
 
 def score_cores(
@@ -82,11 +88,13 @@ def score_cores(
     *,
     groups: Groups,
     writer: PredictionWriter | None,
+    on_core: OnCore | None = None,
 ) -> dict[str, dict[str, Scores]]:
     """Scores of each system in each frequency group that has hidden sites.
 
     cores    all sites once, in order, with an answer of each of the systems
     writer   gets every site, hidden and typed, as the model has it
+    on_core  as in `score`
     """
     maf = site_tables.minor(site_tables.panel_frequency(panel.sites, panel.samples))
     tallies = dict.fromkeys(systems, Tally.empty(len(groups.names)))
@@ -95,6 +103,8 @@ def score_cores(
         members = groups.members(maf[hidden])
         for system in systems:
             tallies[system] += _tally(core, core.answers[system], members)
+        if on_core is not None:
+            on_core(core, members)
         if writer is not None:
             writer.write(core.first, core.answers[MODEL], core.is_hidden)
     return {system: _named(tallied, groups) for system, tallied in tallies.items()}
