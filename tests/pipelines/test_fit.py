@@ -19,7 +19,7 @@ from vcfbert.pipelines.fit import TrainOptions
 from vcfbert.pipelines.references import EncodeOptions, IndexOptions, RefreshOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.workspace import Workspace
-from vcfbert.training import checkpoints, loop
+from vcfbert.training import checkpoints, devices, loop
 
 MOVED_BY_THE_CLOCK = (
     "seconds",
@@ -376,3 +376,68 @@ def test_patience_counts_gains_above_min_delta_while_any_gain_is_best(fx_copy, m
     summary = train(fx_copy, settings)
     assert (summary.epochs, summary.best_epoch) == (4, 4)
     assert "3 epochs" in summary.stopped_by
+
+
+SCRIPT = {
+    "f1": (0.5, 0.7, 0.6),
+    "rare_f1": (0.3, 0.2, 0.4),
+    "loss": (0.10, 0.20, 0.30),
+    "r2": (0.1, 0.3, 0.2),
+}
+
+
+@pytest.mark.parametrize(("metric", "best"), [("f1", 2), ("rare_f1", 3), ("loss", 1), ("r2", 2)])
+def test_the_metric_chooses_the_best_checkpoint(fx_copy, monkeypatch, metric, best):
+    script(monkeypatch, SCRIPT)
+    settings = small_settings(val_metric=metric, batches_per_epoch=2)
+    summary = train(fx_copy, settings)
+    assert (summary.epochs, summary.best_epoch) == (3, best)
+    assert any(f"chosen by {metric}" in line for line in summary.lines())
+    assert checkpoints.read(fx_copy.run("run"), "best").state["epoch"] == best
+    assert [float(row[f"val_{metric}"]) for row in rows(fx_copy)] == list(SCRIPT[metric])
+
+
+@pytest.mark.parametrize(("metric", "epochs_run"), [("f1", 4), ("loss", 3)])
+def test_the_metric_decides_the_early_stop(fx_copy, monkeypatch, metric, epochs_run):
+    script(monkeypatch, {"f1": (0.1, 0.2, 0.2, 0.2, 0.2), "loss": (0.1, 0.2, 0.3, 0.4, 0.5)})
+    settings = small_settings(val_metric=metric, patience=2, max_epochs=5, batches_per_epoch=2)
+    summary = train(fx_copy, settings)
+    assert summary.epochs == epochs_run
+    assert summary.stopped_by == f"no better validation {metric} for 2 epochs"
+
+
+def test_the_rare_threshold_decides_which_sites_are_rare(fx_copy):
+    found = {}
+    for name, rare_maf in (("all", 0.5), ("none", 0.0)):
+        train(fx_copy, small_settings(max_epochs=1, rare_maf=rare_maf), name)
+        found[name] = rows(fx_copy, name)[0]
+    assert float(found["none"]["val_rare_f1"]) == 0.0
+    assert found["none"]["val_common_f1"] == found["none"]["val_f1"] == found["all"]["val_f1"]
+    assert float(found["all"]["val_rare_f1"]) > 0.0
+
+
+def test_the_warmup_reaches_the_optimizer(fx_copy):
+    """A rate that has hardly begun to rise hardly moves the weights."""
+    train(fx_copy, small_settings(max_epochs=1, warmup_steps=0), "at-once")
+    train(fx_copy, small_settings(max_epochs=1, warmup_steps=1000), "slowly")
+    first = loop.new_state(small_settings(), devices.choose_device("cpu")).model.state_dict()
+    moved = {
+        name: max(
+            float((value - first[key]).abs().max()) for key, value in weights(fx_copy, name).items()
+        )
+        for name in ("at-once", "slowly")
+    }
+    assert 0 < moved["slowly"] < 0.05 * moved["at-once"]
+
+
+def script(monkeypatch, values):
+    """Make the validations of a run come to these values, one after another."""
+    honest, calls = loop.validate, iter(range(99))
+
+    def scripted(*inputs):
+        epoch = next(calls)
+        return dataclasses.replace(
+            honest(*inputs), **{name: series[epoch] for name, series in values.items()}
+        )
+
+    monkeypatch.setattr(loop, "validate", scripted)

@@ -13,6 +13,7 @@ from vcfbert.config.sections import (
     RefreshConfig,
     RetrievalConfig,
     TrainingConfig,
+    ValidationMetric,
 )
 from vcfbert.config.settings import (
     assignments,
@@ -33,6 +34,7 @@ __all__ = [
     "RefreshConfig",
     "RetrievalConfig",
     "TrainingConfig",
+    "ValidationMetric",
     "assignments",
     "fields_of",
     "from_dict",

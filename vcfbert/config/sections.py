@@ -12,6 +12,9 @@ from typing import Literal
 from vcfbert.config.ranges import at_least, within
 from vcfbert.errors import ConfigError
 
+ValidationMetric = Literal["f1", "rare_f1", "loss", "r2"]
+"""What of the validation decides which epoch is best."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
@@ -167,11 +170,15 @@ class TrainingConfig:
     minutes instead of the epochs. A clock is not repeatable: only without it is a run the same,
     number by number, when it is repeated or resumed."""
 
+    val_metric: ValidationMetric = "f1"
+    """Chooses the best checkpoint, the early stop and the plateau of `refresh`, all on validation:
+    F1 of ALT, the same at rare sites, the loss (less is better), or the pooled dosage r2."""
+
     patience: int = 5
     """Epochs without improvement before an early stop."""
 
     min_delta: float = 0.001
-    """Smallest gain of validation F1 that resets the patience; any gain makes a best checkpoint."""
+    """Smallest gain of `val_metric` that resets the patience; any gain makes a best checkpoint."""
 
     rare_maf: float = 0.05
     """Sites below this minor allele frequency count as rare."""

@@ -25,12 +25,24 @@ from vcfbert.retrieval.index import IndexReader
 from vcfbert.storage import embeddings
 from vcfbert.storage.masks import MaskVersion
 from vcfbert.storage.panel import PanelReader
-from vcfbert.training import checkpoints, encoding, loop, machine, runs, schedule, scores
+from vcfbert.training import checkpoints, encoding, loop, machine, runs, schedule, scores, selection
 from vcfbert.training.batches import BatchMaker
 from vcfbert.training.events import SummaryWriter
 from vcfbert.training.loop import TrainState
+from vcfbert.training.selection import Standing
 
-_SCORE_FIELDS = ("loss", "f1", "precision", "recall", "rare_f1", "common_f1", "genotype_macro_f1")
+_SCORE_FIELDS = (
+    "loss",
+    "f1",
+    "precision",
+    "recall",
+    "rare_f1",
+    "common_f1",
+    "genotype_macro_f1",
+    "r2",
+    "retrieval_agreement",
+    "retrieval_f1",
+)
 
 
 @dataclass(frozen=True)
@@ -70,9 +82,15 @@ def run_epochs(session: Session, state: TrainState) -> str:
             return f"training.max_minutes = {training.max_minutes:g}"
         if state.epoch >= training.max_epochs:
             return f"training.max_epochs = {training.max_epochs}"
-        if state.epoch - state.gain_epoch >= training.patience:
-            return f"no better validation F1 for {training.patience} epochs"
+        if state.epoch - standing(session, state).gain_epoch >= training.patience:
+            return f"no better validation {training.val_metric} for {training.patience} epochs"
         _run_epoch(session, state)
+
+
+def standing(session: Session, state: TrainState) -> Standing:
+    """Return the best epoch so far, and the last that gained."""
+    training = session.settings.training
+    return selection.standing(state.history, training.val_metric, training.min_delta)
 
 
 def _is_out_of_time(session: Session, state: TrainState) -> bool:
@@ -271,15 +289,12 @@ def _finish_epoch(session: Session, state: TrainState, row: dict[str, Any]) -> N
             f"The validation loss is {row['val_loss']} after epoch {row['epoch']}. The checkpoints "
             "before it are intact; train again with a smaller training.learning_rate."
         )
-    is_best = row["val_f1"] > state.best_f1
     state.history.append(row)
     state.epoch += 1
     state.batch = 0
     state.counts = loop.empty_counts(state.device)
-    if row["val_f1"] > state.gain_f1 + session.settings.training.min_delta:
-        state.gain_f1, state.gain_epoch = row["val_f1"], state.epoch
+    is_best = standing(session, state).best_epoch == row["epoch"]
     if is_best:
-        state.best_f1, state.best_epoch = row["val_f1"], state.epoch
         save_checkpoint(session, state, "best")
     save_checkpoint(session, state, "last")
     _drop_old_embeddings(session, state)
@@ -290,7 +305,8 @@ def _finish_epoch(session: Session, state: TrainState, row: dict[str, Any]) -> N
     session.progress.note(
         f"epoch {row['epoch']}: train loss {row['train_loss']:.5f} | validation loss "
         f"{row['val_loss']:.5f} f1 {row['val_f1']:.4f} rare {row['val_rare_f1']:.4f} common "
-        f"{row['val_common_f1']:.4f} | mask {row['mask_rate']:g} | {row['seconds']:.0f} s"
+        f"{row['val_common_f1']:.4f} r2 {row['val_r2']:.4f} retrieved "
+        f"{row['val_retrieval_f1']:.4f} | mask {row['mask_rate']:g} | {row['seconds']:.0f} s"
         f"{' | best so far' if is_best else ''}"
     )
 

@@ -37,6 +37,7 @@ from vcfbert.training import (
     machine,
     mosaic_runs,
     runs,
+    selection,
 )
 from vcfbert.training.loop import TrainState
 
@@ -72,6 +73,7 @@ class TrainSummary:
     seconds: float
     stopped_by: str
     best_epoch: int
+    chosen_by: str
     best: dict[str, Any]
     """Its row of the metrics; empty where no epoch was finished."""
 
@@ -94,7 +96,7 @@ class TrainSummary:
         return (
             f"Best epoch {self.best_epoch}: validation F1 {best['val_f1']:.4f} "
             f"(rare {best['val_rare_f1']:.4f}, common {best['val_common_f1']:.4f}), "
-            f"loss {best['val_loss']:.5f}."
+            f"r2 {best['val_r2']:.4f}, loss {best['val_loss']:.5f}; chosen by {self.chosen_by}."
         )
 
 
@@ -172,7 +174,7 @@ def train_retrieval(
             epochs.save_checkpoint(session, state, "last")  # so that any stop can be gone on from
             runs.drop_replaced(run)
         stopped_by = epochs.run_epochs(session, state)
-    return _summarise(run, state, stopped_by)
+    return _summarise(run, settings, state, stopped_by)
 
 
 def _validation_people(panel: PanelReader) -> NDArray[np.int64]:
@@ -317,8 +319,10 @@ def _fits(
     )
 
 
-def _summarise(run: Path, state: TrainState, stopped_by: str) -> TrainSummary:
-    best = next((row for row in state.history if row["epoch"] == state.best_epoch), {})
+def _summarise(run: Path, settings: Config, state: TrainState, stopped_by: str) -> TrainSummary:
+    training = settings.training
+    chosen = selection.standing(state.history, training.val_metric, training.min_delta)
+    best = next((row for row in state.history if row["epoch"] == chosen.best_epoch), {})
     return TrainSummary(
         run=run,
         parameters=sum(p.numel() for p in state.model.parameters()),
@@ -326,7 +330,8 @@ def _summarise(run: Path, state: TrainState, stopped_by: str) -> TrainSummary:
         steps=state.step,
         seconds=state.seconds,
         stopped_by=stopped_by,
-        best_epoch=state.best_epoch,
+        chosen_by=training.val_metric,
+        best_epoch=chosen.best_epoch,
         best=best,
         wait_share=state.wait_seconds / max(state.seconds, 1e-9),
     )

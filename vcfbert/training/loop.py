@@ -35,10 +35,6 @@ _COUNTERS = (
     "seconds",
     "wait_seconds",
     "make_seconds",
-    "best_f1",
-    "best_epoch",
-    "gain_f1",
-    "gain_epoch",
     "embeddings_epoch",
     "history",
 )
@@ -61,8 +57,6 @@ class TrainState:
     seconds      spent training and validating so far, over all starts of the run
     wait_seconds of which the network stood still for batches
     make_seconds spent making batches in the background
-    best_epoch   1-based, of the highest validation F1; 0 before the first validation
-    gain_epoch   1-based, the last that gained more than `min_delta`; patience counts from here
     embeddings_epoch  the epoch after which the references were encoded; 0 with initial weights
     history      the rows of the metrics CSV
     """
@@ -79,10 +73,6 @@ class TrainState:
     seconds: float = 0.0
     wait_seconds: float = 0.0
     make_seconds: float = 0.0
-    best_f1: float = -1.0
-    best_epoch: int = 0
-    gain_f1: float = -1.0
-    gain_epoch: int = 0
     embeddings_epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -184,7 +174,14 @@ def forward(
     loss = total_loss(logits, inputs, settings)
     with torch.no_grad():
         counts = scores.count(
-            logits, inputs.labels, inputs.is_hidden, is_rare, loss, inputs.distances
+            logits,
+            inputs.labels,
+            inputs.is_hidden,
+            is_rare,
+            loss,
+            inputs.distances,
+            inputs.neighbours,
+            settings.focal_gamma,
         )
     return loss, counts
 

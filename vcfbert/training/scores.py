@@ -1,10 +1,11 @@
 """Running counts of a pass over batches, kept on the device so that no step waits for them.
 
-B query haplotypes, L sites in a window.
+B query haplotypes, K neighbours, L sites in a window.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,15 +15,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vcfbert.domain import metrics
+from vcfbert.model import losses
 from vcfbert.model.imputer import NUM_GENOTYPES, Logits
 
-_RARE, _COMMON, _CONFUSION, _LOSS, _DISTANCE = 0, 3, 6, 15, 17
-SIZE = 19
+_RARE, _COMMON, _CONFUSION, _LOSS, _DISTANCE, _MOMENTS, _RETRIEVED = 0, 3, 6, 15, 17, 19, 25
+SIZE = 29
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What an epoch of training or validation came to, over hidden sites."""
+    """What an epoch of training or validation came to, over hidden sites.
+
+    r2                   of dosages from the haplotype head, over all people and sites at once;
+                         NaN where they do not vary
+    retrieval_agreement  share of hidden alleles that the nearest neighbour has, too; NaN where
+                         nothing was retrieved
+    retrieval_f1         F1 of ALT where the nearest neighbour is the answer; NaN likewise
+    """
 
     loss: float
     f1: float
@@ -31,6 +40,9 @@ class Scores:
     rare_f1: float
     common_f1: float
     genotype_macro_f1: float
+    r2: float
+    retrieval_agreement: float
+    retrieval_f1: float
     retrieval_distance: float
 
 
@@ -41,12 +53,19 @@ def count(
     is_rare: Bool[Tensor, "L"],
     loss: Float[Tensor, ""],
     distances: Float[Tensor, "B K"],
-) -> Float[Tensor, "19"]:
+    neighbours: Integer[Tensor, "B K L"],
+    focal_gamma: float,
+) -> Float[Tensor, "29"]:
     """Counts of one batch; sums of these are what `summarise` takes.
 
     The order: true positives, false positives and false negatives of ALT at rare sites, the same
     at common sites, the genotype confusion (true x called), summed loss and its weight, summed
-    distance of the nearest neighbour and its weight.
+    distance of the nearest neighbour and its weight, moments of true and imputed dosage as in
+    `metrics.Tally`, and for the nearest neighbour as the answer its hidden alleles, true positives,
+    false positives and false negatives.
+
+    neighbours   complete tokens, nearest first
+    focal_gamma  of the loss; dosages are corrected for it
     """
     is_true = labels == 1
     is_called = logits.haplotype[..., 1] > logits.haplotype[..., 0]
@@ -64,19 +83,21 @@ def count(
     confusion = both_hidden.new_zeros(NUM_GENOTYPES**2, dtype=torch.float64)
     confusion.scatter_add_(0, cell.flatten(), both_hidden.flatten().double())
     hidden = is_hidden.sum()
-    rows = torch.full((), float(len(distances)), device=labels.device)
-    tail = [loss.detach() * hidden, hidden, distances[:, 0].sum(), rows]
-    return torch.cat(
-        [torch.stack([x.double() for x in part]) for part in (counts, confusion, tail)]
-    )
+    tail = [loss.detach() * hidden, hidden, *_distance(distances)]
+    moments = _moments(logits, truth, both_hidden, focal_gamma)
+    retrieved = _retrieved(neighbours, is_true, is_hidden)
+    parts = (counts, confusion, tail, moments, retrieved)
+    return torch.cat([torch.stack([x.double() for x in part]) for part in parts])
 
 
-def summarise(counts: Float[Tensor, "19"]) -> Scores:
+def summarise(counts: Float[Tensor, "29"]) -> Scores:
     """Metrics from summed counts."""
     values = counts.cpu().numpy()
     rare, common = values[_RARE:_COMMON], values[_COMMON:_CONFUSION]
     confusion = values[_CONFUSION:_LOSS].reshape(1, NUM_GENOTYPES, NUM_GENOTYPES)
     true_positive, false_positive, false_negative = (rare + common).tolist()
+    alleles, retrieved = values[_RETRIEVED], values[_RETRIEVED + 1 :]
+    wrong = retrieved[1] + retrieved[2]
     return Scores(
         loss=float(values[_LOSS] / max(values[_LOSS + 1], 1)),
         f1=_f1(rare + common),
@@ -85,8 +106,49 @@ def summarise(counts: Float[Tensor, "19"]) -> Scores:
         rare_f1=_f1(rare),
         common_f1=_f1(common),
         genotype_macro_f1=float(metrics.genotype_f1(confusion)[0]),
+        r2=float(metrics.pooled_r2(values[_MOMENTS:_RETRIEVED][None])[0]),
+        retrieval_agreement=float(1 - wrong / alleles) if alleles else math.nan,
+        retrieval_f1=_f1(retrieved) if alleles else math.nan,
         retrieval_distance=float(values[_DISTANCE] / max(values[_DISTANCE + 1], 1)),
     )
+
+
+def _distance(distances: Float[Tensor, "B K"]) -> list[Tensor]:
+    """Summed distance of the nearest neighbour, and of how many."""
+    rows = distances.new_full((), float(len(distances)))
+    return [distances[:, 0].sum(), rows]
+
+
+def _moments(
+    logits: Logits,
+    truth: Integer[Tensor, "N L"],
+    counted: Bool[Tensor, "N L"],
+    focal_gamma: float,
+) -> list[Tensor]:
+    """Count, sums, sums of squares and of products of true and imputed dosage where counted.
+
+    truth  ALT copies, any value where not counted
+    """
+    alt = losses.posterior(logits.haplotype, focal_gamma)[..., 1]
+    imputed = (alt[0::2] + alt[1::2]) * counted
+    true = truth.double() * counted
+    terms = (counted.double(), true, imputed, true * true, imputed * imputed, true * imputed)
+    return [term.sum() for term in terms]
+
+
+def _retrieved(
+    neighbours: Integer[Tensor, "B K L"],
+    is_true: Bool[Tensor, "B L"],
+    is_hidden: Bool[Tensor, "B L"],
+) -> list[Tensor]:
+    """Hidden alleles, and how the nearest neighbour's would do as calls of them."""
+    is_called = neighbours[:, 0] == 1
+    return [
+        is_hidden.sum(),
+        (is_true & is_called & is_hidden).sum(),
+        (~is_true & is_called & is_hidden).sum(),
+        (is_true & ~is_called & is_hidden).sum(),
+    ]
 
 
 def _f1(counts: NDArray[np.float64]) -> float:
