@@ -134,6 +134,10 @@ refresh *args: setup
 eval *args: setup
     {{quote(vcfbert)}} eval "$@"
 
+# Set runs side by side on the same people
+compare *args: setup
+    {{quote(vcfbert)}} compare "$@"
+
 # Impute people of a VCF
 impute *args: setup
     {{quote(vcfbert)}} impute "$@"

@@ -8,7 +8,7 @@ import typer
 
 import vcfbert
 
-from . import imputing, panels, references, systems
+from . import comparing, imputing, panels, references, systems
 
 app = typer.Typer(
     name="vcfbert",
@@ -53,5 +53,6 @@ app.command("build-index")(references.build_index)
 app.command("train")(systems.train)
 app.command("refresh")(references.refresh)
 app.command("eval")(systems.evaluate)
+app.command("compare")(comparing.compare)
 app.command("audit-dims")(systems.audit_dims)
 app.command("simulate")(panels.simulate)

@@ -47,6 +47,7 @@ HOMES = {
         "vcfbert/pipelines/demographies",
         "vcfbert/pipelines/landscapes",
     },
+    "matplotlib": {"vcfbert/pipelines/compare_figure"},
     "typer": {"cli/"},
     "rich": {"cli/"},
     "click": set(),

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from vcfbert import config, presets
 from vcfbert.errors import StoreError
 from vcfbert.storage.workspace import Workspace
-from vcfbert_cli import imputing, panels, references, settings, systems
+from vcfbert_cli import comparing, imputing, panels, references, settings, systems
 from vcfbert_cli.main import app
 
 OPTIONS = [
@@ -22,6 +22,7 @@ OPTIONS = [
     (references.refresh, "references", "RefreshOptions"),
     (systems.train, "fit", "TrainOptions"),
     (systems.evaluate, "assess", "EvalOptions"),
+    (comparing.compare, "compare", "CompareOptions"),
     (systems.audit_dims, "audit", "AuditOptions"),
     (imputing.impute, "impute", "ImputeOptions"),
 ]

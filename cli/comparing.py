@@ -1,0 +1,109 @@
+"""The command that sets runs side by side: compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vcfbert.storage.workspace import Workspace
+
+from . import options, settings
+from .progress import on_stderr
+from .reporting import print_lines, reporting_errors
+
+
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Runs; the others are compared with the first."),
+    ],
+    split: Annotated[
+        options.Split, typer.Option(help="People to evaluate on.")
+    ] = options.Split.TEST,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=0.99,
+            show_default="masks.validation_rate of the first run",
+            help="Hide this share of the sites.",
+        ),
+    ] = None,
+    mask_version: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Hide the sites of this mask version.")
+    ] = None,
+    typed: Annotated[
+        Path | None,
+        typer.Option(metavar="TSV", help="Hide all but these sites: chromosome and position."),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            show_default="that of the first run",
+            help="Seed of the draws of people, and of sites by --rate.",
+        ),
+    ] = None,
+    draws: Annotated[
+        int, typer.Option(metavar="N", min=20, help="Draws of people behind the intervals.")
+    ] = 1000,
+    edges: Annotated[
+        str,
+        typer.Option(metavar="F,F,...", help="Bounds of the bins of minor allele frequency."),
+    ] = options.EDGES,
+    rare_maf: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=0.5,
+            show_default="training.rare_maf of the first run",
+            help="Sites below this minor allele frequency count as rare.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            show_default="compare/RUN-vs-RUN in the workspace",
+            help="Folder of CSV, PNG, JSON and each run's report.",
+        ),
+    ] = None,
+    device: options.DeviceOption = options.Device.AUTO,
+    workspace: options.Workspace = options.DEFAULT_WORKSPACE,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Set runs side by side on the same people, with intervals for the differences.
+
+    Evaluates each run as eval does, under one choice of hidden sites. Prints and writes F1, r2 by
+    frequency, parameters, seconds, ms a batch and peak memory.
+
+    Example: vcfbert compare v17 v18-current --typed array.sites.tsv
+    """
+    with reporting_errors():
+        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+            bounds = settings.numbers("--edges", edges)
+            from vcfbert.pipelines import compare as comparing
+
+            chosen = comparing.CompareOptions(
+                runs=tuple(runs),
+                split=split.value,
+                rate=rate,
+                seed=seed,
+                mask_version=mask_version,
+                typed=typed,
+                edges=bounds,
+                rare_maf=rare_maf,
+                draws=draws,
+                out=out,
+                device=device.value,
+            )
+            found = comparing.compare(
+                Workspace(workspace), chosen, progress=progress, overwrite=force
+            )
+        print_lines(found.lines())
