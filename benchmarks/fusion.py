@@ -14,6 +14,7 @@ from pathlib import Path
 
 from vcfbert import config
 from vcfbert.config import Config
+from vcfbert.domain.mask_policies import Fixed
 from vcfbert.domain.sites import TEST
 from vcfbert.pipelines import targets
 from vcfbert.retrieval.index import open_index
@@ -22,6 +23,7 @@ from vcfbert.storage.panel import open_panel
 from vcfbert.storage.workspace import Workspace
 from vcfbert.training import devices, encoding, loop, schedule
 from vcfbert.training.batches import BatchMaker
+from vcfbert.training.masking import Masks
 
 WAYS = [
     ("mean", 1, 1),
@@ -49,6 +51,7 @@ def main() -> None:
         people = panel.samples.people(TEST)[: arguments.people]
         is_typed = sitelists.read_typed(arguments.typed, panel.sites).is_typed
         is_masked = targets.over_windows(~is_typed, panel.windows)
+        hidden = Masks(Fixed(is_masked))
         print(f"{len(people)} test people, {len(index.reference_haplotypes)} references")
         print(f"{'fusion':<8}{'K':>4}{'segments':>10}{'F1':>9}{'rare F1':>9}{'seconds':>9}")
         for fusion, neighbours, segments in WAYS:
@@ -59,7 +62,7 @@ def main() -> None:
             plan = schedule.plan_validation(people, len(panel.windows), settings.training, seed=1)
             plan.sort(key=lambda work: work.window)
             begun = time.perf_counter()
-            found = loop.validate(state, settings, maker, is_masked, plan, lambda: None)
+            found = loop.validate(state, settings, maker, hidden, plan, lambda: None)
             seconds = time.perf_counter() - begun
             print(
                 f"{fusion:<8}{neighbours:>4}{segments:>10}{found.f1:>9.4f}{found.rare_f1:>9.4f}"

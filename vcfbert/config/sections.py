@@ -85,8 +85,31 @@ class RetrievalConfig:
 class MaskConfig:
     """Which sites are hidden while training and validating."""
 
-    policy: Literal["random"] = "random"
-    """`random`: each site is hidden with the current rate."""
+    policy: Literal["random", "smart_balanced", "array"] = "random"
+    """Training masks. `random`: each site is hidden with the current rate. `smart_balanced`: by
+    what a person carries, ALT with `alt_rate`, REF with the current rate, both haplotypes drawn
+    for themselves and united. `array`: all sites but those of an array."""
+
+    scope: Literal["window", "person"] = "window"
+    """Training masks are a window's, the same for everybody until the next version, or a person's,
+    fresh in each item."""
+
+    alt_rate: float = 0.7
+    """`smart_balanced`: rate where a haplotype carries ALT; the current one where larger."""
+
+    sites: str = ""
+    """`array`: file of its typed sites, as of `eval --typed`; the rates of the curriculum say
+    nothing then. Empty: a random thinning of common sites, which hides the current rate of them."""
+
+    common_maf: float = 0.05
+    """`array` without a file: sites from this minor allele frequency on are common."""
+
+    validation_policy: Literal["random", "array"] = "random"
+    """Validation masks, a window's; `random` or `array` as above."""
+
+    align: bool = True
+    """Search references under the query's mask. Off, for experiments: references are put under
+    other masks than the query's, as an index is whose masks were renewed on one side only."""
 
     levels: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
     """Rates of the curriculum, rising."""
@@ -111,6 +134,36 @@ class MaskConfig:
         ]:
             within(name, rate, 0.01, 0.99)
         at_least("masks.epochs_per_level", self.epochs_per_level, 1)
+        within("masks.alt_rate", self.alt_rate, 0.01, 0.99)
+        within("masks.common_maf", self.common_maf, 0.0, 0.5)
+        self._check_policies()
+
+    def _check_policies(self) -> None:
+        """Refuse settings that contradict one another or would do nothing."""
+        if self.policy == "smart_balanced" and self.scope == "window":
+            raise ConfigError(
+                "masks.policy = 'smart_balanced' hides by what a person carries, but with "
+                "masks.scope = 'window' one mask serves everybody. Set masks.scope=person."
+            )
+        if not self.sites:
+            return
+        if "array" not in (self.policy, self.validation_policy):
+            raise ConfigError(
+                f"masks.sites = {self.sites!r} is the list of an array, but masks.policy = "
+                f"{self.policy!r} and masks.validation_policy = {self.validation_policy!r} read "
+                "none. Set one of them to array, or leave masks.sites out."
+            )
+        if self.policy == "array" and self.scope == "person":
+            raise ConfigError(
+                f"The list masks.sites = {self.sites!r} is the same for everybody, so "
+                "masks.scope = 'person' would do nothing. Set masks.scope=window, or leave "
+                "masks.sites out to thin common sites for each person."
+            )
+        if not self.align:
+            raise ConfigError(
+                "masks.align = false puts references under other masks than queries, but all masks "
+                f"of the list masks.sites = {self.sites!r} are the same. Leave one of them out."
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,7 @@
 """Which sites are hidden, and how that gets harder during training.
 
-W windows, L sites in a window. A mask is a pure function of (seed, role, version, window): any
-process draws the same one.
+W windows, L sites in a window. A mask is a pure function of (seed, role, version, window), and of
+the person where each has one of its own: any process draws the same one.
 """
 
 from __future__ import annotations
@@ -11,16 +11,22 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.domain import tokens
 from vcfbert.domain.windows import Windows
 from vcfbert.errors import ConfigError
 
 Role = Literal["train", "validation", "test"]
-_ROLE_NUMBER: dict[Role, int] = {"train": 0, "validation": 1, "test": 2}
+Stream = Literal[Role, "references"]
+"""Whose masks; `references` are those that references are put under where they get their own."""
+_STREAM_NUMBER: dict[Stream, int] = {"train": 0, "validation": 1, "test": 2, "references": 3}
 
 
-def generator(seed: int, role: Role, version: int, window: int) -> np.random.Generator:
-    """The random stream of one mask. Roles never share a stream."""
-    return np.random.default_rng([seed, _ROLE_NUMBER[role], version, window])
+def generator(
+    seed: int, role: Stream, version: int, window: int, person: int | None = None
+) -> np.random.Generator:
+    """The random stream of one mask, of a window or of a person in it. Roles never share one."""
+    key = [seed, _STREAM_NUMBER[role], version, window]
+    return np.random.default_rng(key if person is None else [*key, person])
 
 
 def random_mask(rng: np.random.Generator, num_sites: int, rate: float) -> NDArray[np.bool_]:
@@ -28,14 +34,65 @@ def random_mask(rng: np.random.Generator, num_sites: int, rate: float) -> NDArra
 
     returns  (num_sites,) True where hidden
     """
+    _check_rate(rate)
+    return _leaving_some(rng, rng.random(num_sites) < rate, np.ones(num_sites, dtype=np.bool_))
+
+
+def smart_balanced_mask(
+    rng: np.random.Generator, alleles: NDArray[np.uint8], rate: float, alt_rate: float
+) -> NDArray[np.bool_]:
+    """Hide the sites of a person by what its haplotypes carry there.
+
+    Each haplotype draws for itself, with `alt_rate` where it carries ALT and with `rate` where it
+    carries REF, and the person is hidden what either of them drew. An allele that was never
+    observed draws nothing, so a site without an observed allele is not hidden.
+
+    alleles   (2, n) tokens of real sites
+    alt_rate  `rate` takes its place where that is larger
+    returns   (n,) True where hidden; at least one and never all of two or more observed sites
+    """
+    _check_rate(rate)
+    _check_rate(alt_rate)
+    chance = np.zeros(tokens.VOCABULARY_SIZE)
+    chance[tokens.REF], chance[tokens.ALT] = rate, max(rate, alt_rate)
+    is_masked = np.any(rng.random(alleles.shape) < chance[alleles], axis=0)
+    return _leaving_some(rng, is_masked, np.any(tokens.is_observed(alleles), axis=0))
+
+
+def thinned_mask(
+    rng: np.random.Generator, is_common: NDArray[np.bool_], rate: float
+) -> NDArray[np.bool_]:
+    """Hide all but a random thinning of the common sites, as an array that types these would.
+
+    is_common  (n,)
+    rate       share of the common sites that are hidden with the others
+    returns    (n,) True where hidden; one common site at least stays, where there are any
+    """
+    is_masked = ~is_common
+    is_masked[is_common] = random_mask(rng, int(is_common.sum()), rate)
+    if is_masked.all() and is_common.any():  # of one common site there is no share
+        is_masked[np.flatnonzero(is_common)[0]] = False
+    return is_masked
+
+
+def _check_rate(rate: float) -> None:
     if not 0.0 < rate < 1.0:
         raise ConfigError(f"A mask rate lies between 0 and 1, got {rate}.")
-    is_masked = rng.random(num_sites) < rate
-    if num_sites >= 2:  # a window with nothing to predict or nothing to read teaches nothing
-        if not is_masked.any():
-            is_masked[rng.integers(num_sites)] = True
-        elif is_masked.all():
-            is_masked[rng.integers(num_sites)] = False
+
+
+def _leaving_some(
+    rng: np.random.Generator, is_masked: NDArray[np.bool_], is_real: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Hide one of the real sites where none is, show one where all are.
+
+    A window with nothing to predict or nothing to read teaches nothing.
+    """
+    real = np.flatnonzero(is_real)
+    if len(real) >= 2:
+        if not is_masked[real].any():
+            is_masked[real[rng.integers(len(real))]] = True
+        elif is_masked[real].all():
+            is_masked[real[rng.integers(len(real))]] = False
     return is_masked
 
 

@@ -27,7 +27,7 @@ from vcfbert.retrieval.index import IndexReader, open_index
 from vcfbert.storage import vcf_writer
 from vcfbert.storage.panel import PanelReader
 from vcfbert.storage.workspace import Workspace
-from vcfbert.training import checkpoints, devices, mosaic_runs
+from vcfbert.training import checkpoints, devices, masking, mosaic_runs
 from vcfbert.training.batches import BatchMaker
 from vcfbert.training.checkpoints import Checkpoint
 from vcfbert.training.encoding import EncodedOnDemand
@@ -81,6 +81,10 @@ def evaluate_retrieval(
             stack, workspace, options, settings, trained_on, overwrite=overwrite
         )
         panel, people, target = case.panel, case.people, case.target
+        if not settings.masks.align:
+            case.notes.append(
+                "masks.align is off: references were searched under other masks than the people."
+            )
         index = _open_index(workspace if options.panel is None else Workspace(options.panel), panel)
         refuse_indexed(index, panel, people)
         predictions = _predictions(run, panel, index, people, target, options)
@@ -142,6 +146,7 @@ def _predictions(
         batch_size=settings.training.batch_size,
         device=device,
         focal_gamma=settings.loss.focal_gamma,
+        reference_masks=masking.of_evaluation(settings, panel.windows),
     )
 
 

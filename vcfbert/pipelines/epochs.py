@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from vcfbert.config import Config
 from vcfbert.domain import masks
+from vcfbert.domain.mask_policies import Fixed
 from vcfbert.model.embedding import Encoder
 from vcfbert.progress import Progress
 from vcfbert.retrieval.index import IndexReader
@@ -29,6 +30,7 @@ from vcfbert.training import checkpoints, encoding, loop, machine, runs, schedul
 from vcfbert.training.batches import BatchMaker
 from vcfbert.training.events import SummaryWriter
 from vcfbert.training.loop import TrainState
+from vcfbert.training.masking import MaskPolicies, Masks
 from vcfbert.training.selection import Standing
 
 _SCORE_FIELDS = (
@@ -59,6 +61,7 @@ class Session:
     parents: dict[str, str]
     train_people: NDArray[np.int64]
     validation_people: NDArray[np.int64]
+    masks: MaskPolicies
     fixed_masks: MaskVersion | None
     first_embeddings: Path
     progress: Progress
@@ -101,7 +104,7 @@ def _is_out_of_time(session: Session, state: TrainState) -> bool:
 def _run_epoch(session: Session, state: TrainState) -> None:
     """Train the rest of one epoch, renew the encoding, validate, write everything down."""
     settings = session.settings
-    version, rate, is_masked = _training_masks(session, state.epoch)
+    version, rate, hidden = _training_masks(session, state.epoch)
     plan = schedule.plan_epoch(
         session.train_people,
         len(session.panel.windows),
@@ -112,7 +115,7 @@ def _run_epoch(session: Session, state: TrainState) -> None:
     with _batch_maker(session, state.embeddings_epoch) as maker:
         session.progress.start(f"epoch {state.epoch + 1}, training", len(plan) - state.batch)
         after_step = _after_step(session, len(plan), state.batch)
-        loop.train_epoch(state, settings, maker, is_masked, plan, after_step)
+        loop.train_epoch(state, settings, maker, hidden, plan, after_step)
     trained = scores.summarise(state.counts)
     cost = _cost_of_training(state)
     begun = time.perf_counter()
@@ -143,34 +146,23 @@ def mask_version(settings: Config, epoch: int) -> tuple[int, float]:
     return drawn_at, rate
 
 
-def _training_masks(session: Session, epoch: int) -> tuple[int, float, NDArray[np.bool_]]:
-    """Return an epoch's mask version, its rate and the (W, L) masks."""
+def _training_masks(session: Session, epoch: int) -> tuple[int, float, Masks]:
+    """Return an epoch's mask version, its rate and the masks."""
     if session.fixed_masks is not None:
         fixed = session.fixed_masks
-        return fixed.version, fixed.rate, fixed.is_masked
-    version, rate = mask_version(session.settings, epoch)
-    begun = time.perf_counter()
+        return fixed.version, fixed.rate, Masks(Fixed(fixed.is_masked))
+    version, current = mask_version(session.settings, epoch)
+    rate = session.masks.hidden_share(current)
     seed = session.settings.seed
-    is_masked = masks.draw_masks(
-        session.panel.windows, seed=seed, role="train", version=version, rate=rate
-    )
-    session.progress.note(
-        f"masks: version {version}, rate {rate:g}, seed {seed}, {time.perf_counter() - begun:.2f} s"
-    )
-    return version, rate, is_masked
+    session.progress.note(f"masks: version {version}, rate {rate:g}, seed {seed}")
+    return version, rate, session.masks.of_training(version, current)
 
 
-def _validation_masks(session: Session) -> NDArray[np.bool_]:
-    """Return the validation masks: of another stream than the training ones, ever the same."""
+def _validation_masks(session: Session) -> Masks:
+    """Return the validation masks."""
     if session.fixed_masks is not None:
-        return session.fixed_masks.is_masked
-    return masks.draw_masks(
-        session.panel.windows,
-        seed=session.settings.seed,
-        role="validation",
-        version=0,
-        rate=session.settings.masks.validation_rate,
-    )
+        return Masks(Fixed(session.fixed_masks.is_masked))
+    return session.masks.of_validation()
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from vcfbert.training import (
     events,
     loop,
     machine,
+    masking,
     mosaic_runs,
     runs,
     selection,
@@ -147,6 +148,10 @@ def train_retrieval(
         parents = {"panel": panel.fingerprint, "index": index.fingerprint}
         people = _validation_people(panel)
         fixed = _fixed_masks(workspace, settings, index)
+        hidden = masking.policies(settings.masks, settings.seed, panel)
+        for note in hidden.notes:
+            progress.note(note)
+        parents |= hidden.fingerprints
         _check_neighbours(settings, index)
         _check_exclusion(settings, index, panel)
         encoder = encoding.new_encoder(settings)
@@ -165,6 +170,7 @@ def train_retrieval(
             parents=parents,
             train_people=panel.samples.people(site_tables.TRAIN),
             validation_people=people,
+            masks=hidden,
             fixed_masks=fixed,
             first_embeddings=first,
             progress=progress,
@@ -244,9 +250,9 @@ def _begin(
         return state
     checkpoint = runs.reopen(run, settings)
     for name, fingerprint in parents.items():
-        if checkpoint.parents[name] != fingerprint:
+        if checkpoint.parents.get(name) != fingerprint:
             raise StoreError(
-                f"The run {run.name} was trained on another {name} than the one in this workspace, "
+                f"The run {run.name} was trained on another {name} than the one given here, "
                 "so it cannot go on. Start a new run with --run."
             )
     state = loop.new_state(settings, device)
@@ -268,6 +274,7 @@ def _fixed_masks(workspace: Workspace, settings: Config, index: IndexReader) -> 
     if index.kind != "dense":
         return None
     refresh = settings.refresh
+    _check_dense_masks(settings, index)
     if refresh.masks_every or refresh.embeddings_every or settings.retrieval.num_segments > 1:
         raise ConfigError(
             f"{index.path} is a dense index, which answers for whole windows under one mask and "
@@ -280,6 +287,18 @@ def _fixed_masks(workspace: Workspace, settings: Config, index: IndexReader) -> 
         if mask.fingerprint == index.parents["masks"]:
             return mask
     raise StoreError.stale(index.path, parent="mask version", made_by="build-index --kind dense")
+
+
+def _check_dense_masks(settings: Config, index: IndexReader) -> None:
+    """Refuse masks that one mask a window, that of the index, cannot stand for."""
+    masks = settings.masks
+    if masks.policy != "random" or masks.scope != "window" or not masks.align:
+        raise ConfigError(
+            f"{index.path} is a dense index, which answers under the masks it was made from, but "
+            f"masks.policy = {masks.policy!r}, masks.scope = {masks.scope!r} and masks.align = "
+            f"{str(masks.align).lower()} ask for others. Build an exact one: "
+            "vcfbert build-index --kind exact --force"
+        )
 
 
 def _stored_embeddings(

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.config import Config
-from vcfbert.domain import masks as drawing
 from vcfbert.domain import sites as site_tables
+from vcfbert.domain.mask_policies import Drawing
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.model.embedding import Encoder
 from vcfbert.pipelines.pruning import prune
@@ -28,7 +28,7 @@ from vcfbert.storage.embeddings import EmbeddingsReader, Layout
 from vcfbert.storage.masks import MaskVersion
 from vcfbert.storage.panel import PanelReader, open_panel
 from vcfbert.storage.workspace import Versioned, Workspace
-from vcfbert.training import checkpoints, encoding
+from vcfbert.training import checkpoints, encoding, masking
 
 
 @dataclass(frozen=True)
@@ -367,6 +367,13 @@ def _mask(workspace: Workspace, panel: PanelReader, version: int | None) -> Mask
 def _draw(
     workspace: Workspace, panel: PanelReader, settings: Config, rate: float | None
 ) -> MaskVersion:
+    policies = masking.policies(settings.masks, settings.seed, panel)
+    if policies.training.reads_alleles or settings.masks.scope == "person":
+        raise ConfigError(
+            f"masks.policy = {settings.masks.policy!r} with masks.scope = {settings.masks.scope!r} "
+            "draws a mask for each person while training, so there is no version to store. Set "
+            "masks.scope=window and a policy that suits it, or leave --masks out."
+        )
     version = workspace.next_version("masks")
     rate = settings.masks.start_rate if rate is None else rate
     return MaskVersion(
@@ -376,9 +383,9 @@ def _draw(
         seed=settings.seed,
         role="train",
         panel_fingerprint=panel.fingerprint,
-        is_masked=drawing.draw_masks(
-            panel.windows, seed=settings.seed, role="train", version=version, rate=rate
-        ),
+        is_masked=Drawing(
+            policies.training, panel.windows, settings.seed, "train", version, rate
+        ).whole(),
     )
 
 

@@ -48,6 +48,12 @@ class DenseIndex:
 
     def search(self, query: Query) -> DenseSearch:
         """Check that the query comes embedded, in this width and under this mask."""
+        if query.other_mask is not None:
+            raise ConfigError(
+                "A dense index holds references under one mask and cannot be searched under "
+                "others, which masks.align = false asks for. Use an index of the exact kind: "
+                "vcfbert build-index --kind exact --force"
+            )
         embeddings = query.masked_embeddings
         if embeddings is None:
             raise ConfigError(

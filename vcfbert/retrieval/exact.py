@@ -9,6 +9,8 @@ quantized away.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import faiss
 import numpy as np
 from numpy.typing import NDArray
@@ -67,13 +69,27 @@ class ExactSearch:
         """Work out the search vectors; `ExactIndex.search` is the way in."""
         self._window = window
         self._index = index
-        self._vectors = similarity.search_vectors(query.tokens, query.weights)
+        visible = query.tokens  # both sides are, under one mask
+        if query.other_mask is not None:
+            visible = tokens.hide(query.tokens, query.other_mask.is_masked)
+        self._vectors = similarity.search_vectors(visible, query.weights)
         self._table = similarity.byte_weights(query.weights)
-        self._query_bits = tokens.pack((query.tokens == tokens.ALT).view(np.uint8))
-        self._visible_bits = tokens.pack(tokens.is_observed(query.tokens).view(np.uint8))
+        self._query_bits = tokens.pack((visible == tokens.ALT).view(np.uint8))
+        self._visible_bits = tokens.pack(tokens.is_observed(visible).view(np.uint8))
         # d2 = offset - score; every score is a sum of terms of total size `mass`.
         self._offset = np.maximum(self._vectors, 0).sum(axis=1, dtype=np.float64)
+        self._misalignment = self._misaligned(query)
         self._mass = np.abs(self._vectors).sum(axis=1, dtype=np.float64)
+
+    def _misaligned(self, query: Query) -> _Pulled | None:
+        """Add what two masks add to the search vectors; None under one mask."""
+        if query.other_mask is None:
+            return None
+        added = similarity.Misalignment(query, query.other_mask)
+        self._vectors += added.vectors()  # at sites where they were 0
+        self._offset += added.constant
+        bits = tokens.pack(added.is_alone.view(np.uint8))
+        return _Pulled(similarity.byte_weights(added.pull), bits, added.constant)
 
     def candidates(
         self, count: int, queries: NDArray[np.int64] | None = None
@@ -95,7 +111,34 @@ class ExactSearch:
         distances = np.empty(rows.shape)
         for first in range(0, rows.shape[1], _ROWS_PER_BLOCK):
             block = np.s_[:, first : first + _ROWS_PER_BLOCK]
+            bits = self._window.reference_bits[rows[block]]
             distances[block] = similarity.mismatch_distances(
-                self._table, query_bits, visible_bits, self._window.reference_bits[rows[block]]
+                self._table, query_bits, visible_bits, bits
             )
+            if self._misalignment is not None:
+                distances[block] += self._misalignment.distances(bits, chosen)
         return distances
+
+
+@dataclass(frozen=True)
+class _Pulled:
+    """The part of the distance that two masks add.
+
+    table     (M, 256) of `Misalignment.pull`
+    bits      (B, M) packed, 1 where the query alone is masked
+    constant  (B,)
+    """
+
+    table: NDArray[np.float64]
+    bits: NDArray[np.uint8]
+    constant: NDArray[np.float64]
+
+    def distances(
+        self, reference_bits: NDArray[np.uint8], chosen: slice | NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """(n, C) for packed references (n, C, M) of the chosen queries."""
+        bits = self.bits[chosen]
+        pulled = similarity.mismatch_distances(
+            self.table, np.zeros_like(bits), bits, reference_bits
+        )
+        return np.asarray(pulled + self.constant[chosen][:, None])

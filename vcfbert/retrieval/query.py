@@ -13,17 +13,31 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
+class OtherMask:
+    """A mask that the references are under in place of the query's own.
+
+    is_masked  (L,) True where references are masked
+    costs      (2, L) squared distance of MASK to REF and to ALT
+    """
+
+    is_masked: NDArray[np.bool_]
+    costs: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Query:
     """Haplotypes that look for neighbours in one window.
 
     tokens             (B, L) under the mask; each query may have its own
     weights            (L,) from `similarity.site_weights`, or ones for the Hamming distance
     masked_embeddings  (B, L, D) of the same tokens; a dense index needs them, an exact one does not
+    other_mask         what references are searched under; None is each query's own mask
     """
 
     tokens: NDArray[np.uint8]
     weights: NDArray[np.float32]
     masked_embeddings: NDArray[np.float32] | None = None
+    other_mask: OtherMask | None = None
 
 
 class Search(Protocol):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
 from vcfbert.retrieval.candidates import Hits, nearest
-from vcfbert.retrieval.query import Query, WindowIndex
+from vcfbert.retrieval.query import OtherMask, Query, WindowIndex
 
 _OUTSIDE = 1e-3  # of two haplotypes equal within the stretch the one that matches beyond it wins
 
@@ -85,4 +85,9 @@ def first_distinct(rows: NDArray[np.int64], k: int) -> NDArray[np.int64]:
 def _within(query: Query, segment: slice) -> Query:
     weights = query.weights * np.float32(_OUTSIDE)
     weights[segment] = query.weights[segment]
-    return Query(query.tokens, weights)
+    other = query.other_mask
+    if other is not None:
+        costs = other.costs * np.float32(_OUTSIDE)
+        costs[:, segment] = other.costs[:, segment]
+        other = OtherMask(other.is_masked, costs)
+    return Query(query.tokens, weights, other_mask=other)

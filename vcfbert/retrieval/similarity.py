@@ -9,6 +9,11 @@ by w_l = ||E(ALT, l) - E(REF, l)||^2, and at a hidden site by nothing. So
 and the nearest references are those of largest inner product of v with their 0/1 alleles, for
 every mask and every state of the encoder.
 
+Under two masks (see `Misalignment`) a site that one side alone hides does not cancel. Where the
+query hides it, a reference pays w_l0 or w_l1, the squared distance of MASK to its allele: that
+draws all queries alike to the references whose alleles lie near MASK. Where the reference hides
+it, all references pay the same. So the search stays one inner product, of another vector.
+
 B query haplotypes, C candidates, L sites in a window, M = ceil(L / 8) bytes of packed alleles,
 D embedding width, V vocabulary.
 """
@@ -20,6 +25,7 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
 from vcfbert.errors import ConfigError
+from vcfbert.retrieval.query import OtherMask, Query
 
 BITS = tokens.unpack(np.arange(256, dtype=np.uint8)[:, None], 8)
 """(256, 8) the alleles each byte stands for."""
@@ -67,6 +73,49 @@ def search_vectors(
     vectors = np.zeros((num_queries, 8 * num_bytes(length)), dtype=np.float32)
     np.multiply(sign[query_tokens], weights, out=vectors[:, :length])
     return vectors
+
+
+def mask_costs(codebook: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(2, L) squared distance between the embeddings of MASK and of REF, ALT at each site.
+
+    codebook  (V, L, D) raw embeddings of every token
+    """
+    difference = codebook[[tokens.REF, tokens.ALT]] - codebook[tokens.MASK]
+    costs: NDArray[np.float32] = np.einsum("ald,ald->al", difference, difference)
+    return costs
+
+
+def token_mask_costs(length: int) -> NDArray[np.float32]:
+    """(2, L) the same between token ids."""
+    costs = [(tokens.MASK - allele) ** 2 for allele in (tokens.REF, tokens.ALT)]
+    return np.repeat(np.array(costs, dtype=np.float32)[:, None], length, axis=1)
+
+
+class Misalignment:
+    """What a query under its own mask and references under another add to the distance.
+
+    pull      (L,) what a reference pays more for ALT than for REF where the query alone is masked
+    is_alone  (B, L) True where the query is masked and references are not
+    constant  (B,) paid by all references alike
+    """
+
+    def __init__(self, query: Query, other: OtherMask) -> None:
+        """Work out the terms of a batch."""
+        reference_mask, costs = other.is_masked, other.costs
+        self.pull = costs[1] - costs[0]
+        self.is_alone = (query.tokens == tokens.MASK) & ~reference_mask
+        is_seen = tokens.is_observed(query.tokens) & reference_mask
+        alleles = (query.tokens == tokens.ALT).astype(np.intp)
+        paid = costs[alleles, np.arange(len(self.pull))]
+        at_query = np.where(self.is_alone, costs[0], 0).sum(axis=1, dtype=np.float64)
+        self.constant = at_query + np.where(is_seen, paid, 0).sum(axis=1, dtype=np.float64)
+
+    def vectors(self) -> NDArray[np.float32]:
+        """(B, 8 M) what is added to the search vectors."""
+        num_queries, length = self.is_alone.shape
+        vectors = np.zeros((num_queries, 8 * num_bytes(length)), dtype=np.float32)
+        vectors[:, :length] = np.where(self.is_alone, -self.pull, 0)
+        return vectors
 
 
 def num_bytes(length: int) -> int:

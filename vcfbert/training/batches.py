@@ -18,7 +18,7 @@ from vcfbert.domain import tokens
 from vcfbert.retrieval import similarity
 from vcfbert.retrieval.candidates import nearest
 from vcfbert.retrieval.index import IndexReader
-from vcfbert.retrieval.query import Query
+from vcfbert.retrieval.query import OtherMask, Query
 from vcfbert.retrieval.segments import nearest_in_segments
 from vcfbert.storage.panel import PanelReader
 
@@ -89,17 +89,28 @@ class BatchMaker:
         self.embeddings = embeddings
         self.settings = settings
 
-    def make(self, window: int, people: NDArray[np.int64], is_masked: NDArray[np.bool_]) -> Batch:
-        """Retrieve for both haplotypes of each person under one mask.
+    def labels(self, window: int, people: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """(B, L) true tokens of both haplotypes of each person."""
+        return self.panel.tokens(window, site_tables.haplotypes_of(people))
 
-        is_masked  (L,) True where hidden
+    def make(
+        self,
+        window: int,
+        people: NDArray[np.int64],
+        is_masked: NDArray[np.bool_],
+        reference_mask: NDArray[np.bool_] | None = None,
+    ) -> Batch:
+        """Retrieve for both haplotypes of each person.
+
+        is_masked       (L,) or (B, L) True where hidden
+        reference_mask  (L,) of the references during the search; None is the query's, as it should
+                        be. What the network reads of them is complete in any case
         """
-        haplotypes = site_tables.haplotypes_of(people)
-        labels = self.panel.tokens(window, haplotypes)
+        labels = self.labels(window, people)
         query_tokens = tokens.hide(labels, is_masked)
         hits = nearest_in_segments(
             self.index.window(window),
-            self._query(window, query_tokens),
+            self._query(window, query_tokens, reference_mask),
             self.settings.num_neighbours,
             self.settings.num_segments,
             self._excluded(people),
@@ -114,15 +125,23 @@ class BatchMaker:
         hits = nearest(self.index.window(window), query, 1, self._excluded(people))
         return self.panel.tokens(window, self.index.reference_haplotypes[hits.rows[:, 0]])
 
-    def _query(self, window: int, query_tokens: NDArray[np.uint8]) -> Query:
+    def _query(
+        self,
+        window: int,
+        query_tokens: NDArray[np.uint8],
+        reference_mask: NDArray[np.bool_] | None,
+    ) -> Query:
         """What the index is asked: site weights, and masked embeddings for a dense index."""
         if not self.settings.learned_similarity:
-            return Query(query_tokens, np.ones(self.panel.length, dtype=np.float32))
+            ones = np.ones(self.panel.length, dtype=np.float32)
+            costs = similarity.token_mask_costs(self.panel.length)
+            return Query(query_tokens, ones, other_mask=_other(reference_mask, costs))
         codebook = self.embeddings.codebook(window)
+        other = _other(reference_mask, similarity.mask_costs(codebook))
         masked = None
         if self.index.kind == "dense":
             masked = codebook[query_tokens, np.arange(self.panel.length)]
-        return Query(query_tokens, similarity.site_weights(codebook), masked)
+        return Query(query_tokens, similarity.site_weights(codebook), masked, other)
 
     def _excluded(self, people: NDArray[np.int64]) -> NDArray[np.int64]:
         """(B, 2) index rows that a query must not find: its own and its sibling's; -1 for none."""
@@ -157,3 +176,9 @@ class BatchMaker:
             codebook=None if is_dense else self.embeddings.codebook(window),
             retrieved=None if complete is None else complete.reshape(*shape, -1),
         )
+
+
+def _other(
+    reference_mask: NDArray[np.bool_] | None, costs: NDArray[np.float32]
+) -> OtherMask | None:
+    return None if reference_mask is None else OtherMask(reference_mask, costs)

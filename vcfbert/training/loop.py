@@ -1,6 +1,6 @@
 """The training step, the epoch and the validation pass, over a TrainState.
 
-B query haplotypes, L sites in a window, W windows.
+B query haplotypes, L sites in a window.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from numpy.typing import NDArray
 from torch import Tensor
 
 from vcfbert.config import Config, LossConfig
@@ -25,6 +24,7 @@ from vcfbert.model.imputer import Imputer, Logits
 from vcfbert.training import devices, features, loading, schedule, scores, tensors
 from vcfbert.training.batches import Batch, BatchMaker
 from vcfbert.training.devices import Precision
+from vcfbert.training.masking import Masks
 from vcfbert.training.schedule import Work
 from vcfbert.training.tensors import BatchTensors
 
@@ -190,24 +190,22 @@ def train_epoch(
     state: TrainState,
     settings: Config,
     maker: BatchMaker,
-    is_masked: NDArray[np.bool_],
+    masks: Masks,
     plan: Sequence[Work],
     on_step: Callable[[TrainState, float], bool],
 ) -> bool:
     """Run the rest of an epoch, from `state.batch` on.
 
-    is_masked  (W, L) the epoch's training masks
-    on_step    called after each optimizer step with its learning rate; False ends the epoch
-    returns    False where `on_step` ended it
+    masks    the epoch's training masks
+    on_step  called after each optimizer step with its learning rate; False ends the epoch
+    returns  False where `on_step` ended it
     """
     state.model.train()
     tables = WindowTables(maker, settings.training.rare_maf, state.device)
     group = settings.training.accumulation
     remaining = plan[state.batch :]
     begun = time.perf_counter()
-    for loaded in loading.prefetch(
-        remaining, lambda work: maker.make(work.window, work.people, is_masked[work.window])
-    ):
+    for loaded in loading.prefetch(remaining, lambda work: masks.batch(maker, work)):
         group_size = min(group, len(plan) - state.batch // group * group)
         torch.manual_seed(_dropout_seed(settings.seed, state.epoch, state.batch))
         with devices.explaining_memory(len(loaded.batch.people)):
@@ -231,21 +229,19 @@ def validate(
     state: TrainState,
     settings: Config,
     maker: BatchMaker,
-    is_masked: NDArray[np.bool_],
+    masks: Masks,
     plan: Sequence[Work],
     on_batch: Callable[[], None],
 ) -> scores.Scores:
     """Score the network on held-out people.
 
-    is_masked  (W, L) the validation masks, the same in every epoch
+    masks  of the validation, the same in every epoch
     """
     state.model.eval()
     tables = WindowTables(maker, settings.training.rare_maf, state.device)
     total = empty_counts(state.device)
     with torch.no_grad():
-        for loaded in loading.prefetch(
-            plan, lambda work: maker.make(work.window, work.people, is_masked[work.window])
-        ):
+        for loaded in loading.prefetch(plan, lambda work: masks.batch(maker, work)):
             with devices.explaining_memory(len(loaded.batch.people)):
                 total += forward(state, loaded.batch, tables, settings.loss)[1]
             on_batch()

@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vcfbert.domain.mask_policies import Drawing, Fixed
 from vcfbert.model import losses
 from vcfbert.model.imputer import Imputer
 from vcfbert.training import devices, features, loading, tensors
 from vcfbert.training.batches import Batch, BatchMaker
+from vcfbert.training.masking import Masks
 from vcfbert.training.schedule import Work
 
 
@@ -50,11 +52,13 @@ def predict(
     batch_size: int,
     device: torch.device,
     focal_gamma: float,
+    reference_masks: Drawing | None = None,
 ) -> Iterator[WindowPrediction]:
     """Impute `people` window by window, in batches of people, in float32 on every device.
 
     is_masked    (W, L) True where hidden
     focal_gamma  of the loss the network was trained with; probabilities are corrected for it
+    reference_masks  what references are searched under; None is `is_masked`, as it should be
     """
     model.eval().to(device)
     plan = [
@@ -63,8 +67,10 @@ def predict(
         for first in range(0, len(people), batch_size)
     ]
 
+    hidden = Masks(Fixed(is_masked), reference_masks)
+
     def make(work: Work) -> tuple[Batch, NDArray[np.uint8]]:
-        batch = maker.make(work.window, work.people, is_masked[work.window])
+        batch = hidden.batch(maker, work)
         return batch, maker.nearest_by_hamming(work.window, work.people, batch.query_tokens)
 
     site_features, window = features.of_window(maker.panel, 0).to(device), 0
