@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that repeat what the code says: cli.md, stores.md, systems.md.
+"""Writes what docs/ repeats of the code: cli.md, stores.md and the table in systems.md.
 
     python docs/generate.py    (or: just docs)
 
@@ -19,6 +19,9 @@ from vcfbert_cli.main import app
 DOCS = Path(__file__).parent
 COLUMNS = 100
 NOTE = "<!-- Written by docs/generate.py; change the code it reads, then run: just docs -->"
+
+TABLE_BEGINS = "<!-- This table is written by docs/generate.py: run just docs -->"
+TABLE_ENDS = "<!-- End of the table -->"
 
 
 def cli_page() -> str:
@@ -61,38 +64,33 @@ def stores_page() -> str:
 
 
 def systems_page() -> str:
+    """The page as it is, its table of presets written anew."""
+    page = (DOCS / "systems.md").read_text(encoding="utf-8")
+    before, rest = page.split(TABLE_BEGINS)
+    _, after = rest.split(TABLE_ENDS)
+    return f"{before}{TABLE_BEGINS}\n\n{_presets_table()}\n\n{TABLE_ENDS}{after}"
+
+
+def _presets_table() -> str:
     """The presets side by side."""
     rows = []
     for name in presets.PRESETS:
         settings = presets.get(name)
-        model, training = settings.model, settings.training
-        rows.append(
-            (
-                f"`{name}`",
-                *(
-                    ("", "", "", "", "")  # its settings are those of the section [mosaic]
-                    if settings.system == "mosaic"
-                    else (
-                        str(model.width),
-                        str(model.num_layers),
-                        str(model.num_heads),
-                        str(settings.retrieval.num_neighbours),
-                        f"{training.batch_size} x {training.accumulation}",
-                    )
-                ),
-                (presets.PRESETS[name].__doc__ or "").strip(),
-            )
+        model, retrieval, training = settings.model, settings.retrieval, settings.training
+        numbers = (
+            retrieval.space,
+            model.retrieved,
+            str(retrieval.num_neighbours),
+            str(model.width),
+            str(model.num_layers),
+            str(model.num_heads),
+            f"{training.batch_size} x {training.accumulation}",
         )
-    head = ("preset", "D", "layers", "heads", "K", "batch x accumulation", "for")
-    parts = [
-        "# Systems",
-        NOTE,
-        "`--preset NAME` starts from one of these; `--config` and `--set` change it. A batch "
-        "counts people, each with two haplotypes. `vcfbert audit-dims --preset NAME` shows "
-        "parameters, shapes, memory and disk.",
-        _table(head, rows),
-    ]
-    return "\n\n".join(parts) + "\n"
+        if settings.system == "mosaic":  # its settings are those of the section [mosaic]
+            numbers = ("",) * len(numbers)
+        rows.append((f"`{name}`", *numbers, (presets.PRESETS[name].__doc__ or "").strip()))
+    head = ("preset", "retrieval space", "retrieved", "K", "D", "layers", "heads")
+    return _table((*head, "batch x accumulation", "for"), rows)
 
 
 PAGES: dict[str, Callable[[], str]] = {

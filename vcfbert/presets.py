@@ -8,6 +8,7 @@ from vcfbert.config import (
     Config,
     MaskConfig,
     ModelConfig,
+    RefreshConfig,
     RetrievalConfig,
     TrainingConfig,
 )
@@ -43,6 +44,29 @@ def tiny() -> Config:
             max_minutes=2.5,
             validation_batches=26,
         ),
+    )
+
+
+def v13() -> Config:
+    """The baseline: a small network without retrieval."""
+    return Config(
+        preset="v13",
+        model=ModelConfig(width=128, num_layers=8, num_heads=4, retrieved="none", copy_skip=False),
+        retrieval=RetrievalConfig(space="none", num_neighbours=0, num_segments=1),
+        training=TrainingConfig(batch_size=64, accumulation=1),
+        refresh=RefreshConfig(embeddings_every=0),
+    )
+
+
+def v17() -> Config:
+    """One neighbour in token space, whose tokens go through the whole network in every batch."""
+    return Config(
+        preset="v17",
+        model=ModelConfig(width=192, num_layers=10, num_heads=6, retrieved="through"),
+        retrieval=RetrievalConfig(space="token", num_neighbours=1, num_segments=1),
+        masks=MaskConfig(start_rate=0.5, levels=(0.5,)),
+        training=TrainingConfig(batch_size=16, accumulation=1),
+        refresh=RefreshConfig(masks_every=0, embeddings_every=0),
     )
 
 
@@ -84,6 +108,8 @@ def mosaic() -> Config:
 PRESETS: dict[str, Callable[[], Config]] = {
     "tiny": tiny,
     "mosaic": mosaic,
+    "v13": v13,
+    "v17": v17,
     "v18-current": v18_current,
     "v18-medium": v18_medium,
     "v18-large": v18_large,

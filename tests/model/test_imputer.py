@@ -115,6 +115,95 @@ def test_the_seed_decides_the_initial_weights():
     assert any(not torch.equal(one[name], other[name]) for name in one)
 
 
+def through(model, query, neighbours, features):
+    return model(query, features, neighbours, None)
+
+
+def test_neighbours_through_the_network_are_read_as_queries_are():
+    """The second way, spelled out: each neighbour alone through the same layers."""
+    model = perturbed_network(retrieved="through", fusion="mean")
+    features = site_features()
+    query, neighbours = query_and_neighbours()
+
+    def states(tokens):
+        raw = model.encoder(tokens, features)
+        return model._run_blocks(model.emb_fusion(raw, features), features)
+
+    alone = torch.stack([states(neighbours[:, k]) for k in range(NEIGHBOURS)], dim=1)
+    fused = model.rag_fusion(states(query), query, neighbours, alone, features)
+    expected = model.haplotype_head(model.norm(fused.states))
+    expected = expected + model._copied(model.norm(fused.states), fused.votes)
+    found = through(model, query, neighbours, features)
+    assert_close(found.haplotype, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_neighbours_through_the_network_attend_before_they_are_fused():
+    """A neighbour's allele at one site reaches other sites; before the transformer it cannot."""
+    features = site_features()
+    query, neighbours = query_and_neighbours()
+    turned = neighbours.clone()
+    turned[:, 0, 0] = 1 - turned[:, 0, 0]
+    model = perturbed_network(retrieved="through", fusion="mean", num_layers=1, copy_skip=False)
+    straight, changed = (through(model, query, n, features) for n in (neighbours, turned))
+    assert not torch.equal(straight.haplotype[:, -1], changed.haplotype[:, -1])
+
+
+def test_gradients_take_both_ways():
+    model = perturbed_network(retrieved="through", copy_skip=False)
+    features = site_features()
+    query, neighbours = query_and_neighbours()
+    seen = []
+
+    def keep(_module, _inputs, output):
+        output.retain_grad()
+        seen.append(output)
+
+    model.emb_fusion.register_forward_hook(keep)
+    through(model, query, neighbours, features).haplotype.square().mean().backward()
+    own, references = seen
+    assert own.grad.abs().sum() > 0
+    assert references.grad.abs().sum() > 0  # of the codebook that neighbours are gathered from
+
+
+def test_without_neighbours_the_query_alone_decides():
+    model = perturbed_network(retrieved="none", copy_skip=False)
+    features = site_features()
+    query, neighbours = query_and_neighbours()
+    assert not any(name.startswith("rag_fusion") for name, _ in model.named_parameters())
+    none, some = (through(model, query, n, features) for n in (neighbours[:, :0], neighbours))
+    assert torch.equal(none.haplotype, some.haplotype)
+
+
+@pytest.mark.parametrize("fusion", KINDS)
+def test_a_single_neighbour_has_all_the_weight(fusion):
+    """The short way for K = 1 against two neighbours that are the same one."""
+    model = perturbed_network(fusion=fusion)
+    features = site_features()
+    query, neighbours = query_and_neighbours()
+    codebook = model.encoder.codebook(features).detach()
+    one = model(query, features, neighbours[:, :1], codebook)
+    twice = model(query, features, neighbours[:, [0, 0]], codebook)
+    assert_close(one.haplotype, twice.haplotype, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"retrieved": "through"}, {"retrieved": "none", "copy_skip": False}]
+)
+def test_other_ways_of_neighbours_keep_padding_out_and_train_every_parameter(changes):
+    model = perturbed_network(**changes)
+    features = site_features(padding=6)
+    query, neighbours = query_and_neighbours(padding=6)
+    padded = through(model, query, neighbours, features)
+    names = [field.name for field in dataclasses.fields(features) if field.name != "is_full"]
+    short = dataclasses.replace(
+        features, **{n: getattr(features, n)[:-6] for n in names}, is_full=True
+    )
+    alone = through(model, query[:, :-6], neighbours[..., :-6], short)
+    assert_close(padded.haplotype[:, :-6], alone.haplotype, atol=1e-5, rtol=1e-5)
+    (alone.haplotype.square().mean() + alone.genotype.square().mean()).backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+
+
 @pytest.mark.parametrize("name", presets.of_system("retrieval"))
 def test_every_preset_builds(name):
     with torch.device("meta"):

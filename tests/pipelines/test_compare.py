@@ -37,7 +37,7 @@ def fx_runs(tmp_path_factory):
     """Two runs of unlike quality, seed and masks; tests write elsewhere."""
     workspace = panels.small_workspace(tmp_path_factory.mktemp("runs"))
     train(workspace, "good")
-    only_one = {"num_neighbours": 1, "num_segments": 1, "learned_similarity": False}
+    only_one = {"num_neighbours": 1, "num_segments": 1, "space": "token"}
     poor = {"seed": 9, "retrieval": only_one, "masks": {"validation_rate": 0.7}}
     train(workspace, "poor", model={"copy_skip": False, "fusion": "mean"}, **poor)
     return workspace

@@ -2,13 +2,16 @@
 
 import dataclasses
 
+import faiss
 import numpy as np
 import numpy.testing as npt
 import pytest
 
 from tests import panels
 from tests.pipelines.test_fit import small_settings
+from vcfbert.config import RetrievalConfig
 from vcfbert.domain import masks, tokens
+from vcfbert.domain import sites as site_tables
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
 from vcfbert.pipelines import references
 from vcfbert.pipelines.references import EncodeOptions, IndexOptions, RefreshOptions
@@ -18,6 +21,7 @@ from vcfbert.storage.embeddings import open_embeddings
 from vcfbert.storage.masks import read_masks
 from vcfbert.storage.panel import open_panel
 from vcfbert.training.batches import BatchMaker
+from vcfbert.training.indexing import IndexedOnDemand
 
 WINDOW = 1
 
@@ -109,6 +113,100 @@ def test_distances_rise_and_are_those_between_masked_embeddings(fx_maker):
     difference = batch.codebook[masked, site] - batch.codebook[batch.query_tokens, site][:, None]
     npt.assert_allclose(batch.distances, (difference**2).sum(axis=(2, 3)), rtol=1e-3, atol=1e-5)
     assert (np.diff(batch.distances, axis=1) >= 0).all()
+
+
+class Unsearchable:
+    """An index that must not be asked."""
+
+    kind = "exact"
+
+    def __init__(self, index):
+        self.reference_haplotypes = index.reference_haplotypes
+
+    def window(self, window):
+        raise AssertionError(f"window {window} was searched")
+
+
+def test_without_retrieval_nothing_is_searched_and_no_embedding_read(fx_maker):
+    settings = RetrievalConfig(space="none", num_neighbours=0)
+    maker = BatchMaker(fx_maker.panel, Unsearchable(fx_maker.index), None, settings)
+    people = fx_maker.panel.samples.people(TRAIN)[:3]
+    batch = maker.make(WINDOW, people, mask_of(fx_maker))
+    assert batch.neighbours.shape == batch.distances.shape == (6, 0)
+    assert batch.neighbour_tokens.shape == (6, 0, fx_maker.panel.length)
+    assert batch.codebook is None
+    assert batch.retrieved is None
+    with_neighbours = fx_maker.make(WINDOW, people, mask_of(fx_maker))
+    npt.assert_array_equal(batch.query_tokens, with_neighbours.query_tokens)
+
+
+@pytest.mark.parametrize("version", range(4))
+def test_token_space_finds_what_flat_l2_over_masked_token_ids_finds(fx_maker, version):
+    settings = RetrievalConfig(space="token", num_neighbours=5, num_segments=1)
+    maker = BatchMaker(fx_maker.panel, fx_maker.index, None, settings)
+    is_masked = masks.draw_masks(
+        maker.panel.windows, seed=1, role="train", version=version, rate=0.5
+    )[WINDOW]
+    people = fx_maker.panel.samples.people(VALIDATION)  # who are no rows, so nobody is excluded
+    batch = maker.make(WINDOW, people, is_masked)
+
+    def masked_ids(haplotypes):
+        found = tokens.hide(maker.panel.tokens(WINDOW, haplotypes), is_masked)
+        return found.astype(np.float32)
+
+    references = maker.index.reference_haplotypes
+    brute_force = faiss.IndexFlatL2(maker.panel.length)
+    brute_force.add(masked_ids(references))
+    queries = masked_ids(site_tables.haplotypes_of(people))
+    distances, rows = brute_force.search(queries, len(references))
+    order = np.lexsort((rows, distances))[:, :5]  # ties by row, as everywhere
+    npt.assert_array_equal(batch.distances, np.take_along_axis(distances, order, axis=1))
+    npt.assert_array_equal(batch.neighbours, references[np.take_along_axis(rows, order, axis=1)])
+
+
+def test_the_space_of_the_search_has_an_effect(fx_maker):
+    """A codebook in which one site outweighs all others decides in embedding space alone."""
+    embeddings = Lopsided(fx_maker.embeddings)
+    people = fx_maker.panel.samples.people(TRAIN)
+    found = {
+        space: BatchMaker(
+            fx_maker.panel, fx_maker.index, embeddings,
+            RetrievalConfig(space=space, num_neighbours=1, num_segments=1),
+        ).make(WINDOW, people, np.zeros(fx_maker.panel.length, dtype=bool))
+        for space in ("token", "embedding")
+    }  # fmt: skip
+    agrees = {
+        space: (batch.neighbour_tokens[:, 0, Lopsided.SITE] == batch.labels[:, Lopsided.SITE])
+        for space, batch in found.items()
+    }
+    assert agrees["embedding"].all()
+    assert not agrees["token"].all()
+
+
+class Lopsided:
+    """Embeddings in which REF and ALT are far apart at one site."""
+
+    SITE = 4
+    layout = "codebook"
+
+    def __init__(self, embeddings):
+        self._embeddings = embeddings
+
+    def codebook(self, window):
+        made = self._embeddings.codebook(window).copy()
+        made[tokens.ALT, self.SITE] += 1000
+        return made
+
+
+def test_an_index_made_on_demand_answers_as_a_stored_one_does(fx_maker):
+    made = IndexedOnDemand(fx_maker.panel)
+    people = fx_maker.panel.samples.people(TRAIN)[:4]
+    npt.assert_array_equal(made.reference_haplotypes, fx_maker.index.reference_haplotypes)
+    maker = BatchMaker(fx_maker.panel, made, fx_maker.embeddings, fx_maker.settings)
+    for window in (0, WINDOW, 0):
+        is_masked = np.arange(fx_maker.panel.length) % 2 == 0
+        one, other = (m.make(window, people, is_masked) for m in (maker, fx_maker))
+        npt.assert_array_equal(one.neighbours, other.neighbours)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from vcfbert import presets
+from vcfbert import config, presets
 from vcfbert.model import imputer
 from vcfbert.training import loop, memory
 
@@ -41,7 +41,15 @@ def test_live_bytes_sees_what_backward_needs():
     assert live.peak >= 2 * 128 + 4
 
 
-def test_fake_tensors_need_what_real_ones_do(small):
+def of_system(name):
+    """A system's ingredients at a small size."""
+    changes = {"width": 32, "num_layers": 2, "num_heads": 2}
+    return config.merge(presets.get(name), {"model": changes}, source="test")
+
+
+@pytest.mark.parametrize("name", ["v13", "v17", "v18-current"])
+def test_fake_tensors_need_what_real_ones_do(name):
+    small = of_system(name)
     torch.manual_seed(1)
     fake = memory.measure_step(small, LENGTH, 2, half=False)
     model = imputer.build(small.model, seed=1)
@@ -59,6 +67,22 @@ def test_activations_grow_linearly_with_the_batch(small):
         memory.measure_step(small, LENGTH, people, half=True).activations for people in (2, 4, 8)
     )
     assert eight - four == 2 * (four - two)
+
+
+def test_a_neighbour_through_the_network_takes_what_a_query_takes():
+    """The activations of V17's blocks: once for the query, once more for each neighbour."""
+    alone, beside = (of_system(name) for name in ("v13", "v17"))
+    layers = {}
+    for name, settings in (("alone", alone), ("beside", beside)):
+        two, four = (
+            memory.measure_step(
+                config.merge(settings, {"model": {"num_layers": number}}, source="test"),
+                LENGTH, 4, half=False,
+            ).activations
+            for number in (2, 4)
+        )  # fmt: skip
+        layers[name] = four - two
+    assert layers["beside"] == 2 * layers["alone"]
 
 
 def test_each_layer_adds_the_same(small):
@@ -96,3 +120,12 @@ def test_shapes_are_those_the_network_returned(small):
         ("haplotype logits", (4, LENGTH, 2)),
         ("genotype logits", (2, LENGTH, 3)),
     ]
+
+
+def test_the_shapes_of_v17_show_the_second_way_and_those_of_v13_no_fusion():
+    seen = dict(memory.observe_shapes(of_system("v17"), LENGTH, 2))
+    assert seen["block 1"] == (8, LENGTH, 32)
+    assert seen["rag_fusion"] == seen["norm"] == (4, LENGTH, 32)
+    seen = dict(memory.observe_shapes(of_system("v13"), LENGTH, 2))
+    assert seen["block 1"] == (4, LENGTH, 32)
+    assert "rag_fusion" not in seen

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vcfbert.config import agreement
 from vcfbert.config.ranges import at_least, within
 from vcfbert.errors import ConfigError
 
@@ -35,9 +36,14 @@ class ModelConfig:
     dropout: float = 0.0
     """Dropped share of attention and feed-forward outputs while training."""
 
+    retrieved: Literal["none", "before", "through"] = "before"
+    """Where neighbours join the query: `before` fuses their stored embeddings before the
+    transformer, `through` sends their tokens through the whole network in every batch and fuses
+    behind it, with gradients on both ways; `none` takes no neighbours."""
+
     fusion: Literal["local", "site", "mean"] = "local"
     """How neighbours enter a site: `local` weighs each by its agreement with the query around the
-    site, `site` by attention between the embeddings at the site alone, `mean` all alike."""
+    site, `site` by attention between the states at the site alone, `mean` all alike."""
 
     copy_skip: bool = True
     """Add the log odds of the weighted neighbours' alleles to the output, so that training starts
@@ -62,8 +68,14 @@ class ModelConfig:
 class RetrievalConfig:
     """Which reference haplotypes the model sees beside each query window."""
 
+    space: Literal["none", "token", "embedding"] = "embedding"
+    """Whose squared L2 distance under the mask makes neighbours: `token` compares token ids, so all
+    visible sites count alike; `embedding` compares raw embeddings, so a site counts by how far the
+    encoder holds REF and ALT apart, and the search follows what it learns; `none` retrieves
+    nothing."""
+
     num_neighbours: int = 32
-    """K, neighbours of each query haplotype in each window."""
+    """K, neighbours of each query haplotype in each window; 0 with the space `none`."""
 
     num_segments: int = 8
     """Overlapping stretches of the window that share the K neighbours; 1 searches the window as a
@@ -72,12 +84,9 @@ class RetrievalConfig:
     exclude_same_sample: bool = True
     """Hide a query's own two haplotypes. Turn off only where queries are not in the panel."""
 
-    learned_similarity: bool = True
-    """Weigh sites by the encoder, as distances between raw embeddings do. Off: Hamming distance."""
-
     def __post_init__(self) -> None:
         """Check the ranges."""
-        at_least("retrieval.num_neighbours", self.num_neighbours, 1)
+        at_least("retrieval.num_neighbours", self.num_neighbours, 0)
         at_least("retrieval.num_segments", self.num_segments, 1)
 
 
@@ -347,8 +356,8 @@ class Config:
     """Name of the preset the run started from."""
 
     system: Literal["retrieval", "mosaic"] = "retrieval"
-    """`retrieval`: neighbours of a window, fused into a transformer; `mosaic`: local copying over
-    retrieved haplotypes, corrected by a network."""
+    """`retrieval`: a transformer over a window, and neighbours of the window fused into it;
+    `mosaic`: local copying over retrieved haplotypes, corrected by a network."""
 
     seed: int = 1
     """Seeds initial weights, masks, the order of batches and dropout."""
@@ -362,5 +371,11 @@ class Config:
     mosaic: MosaicConfig = field(default_factory=MosaicConfig)
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the ranges, and that sections fit one another."""
         at_least("seed", self.seed, 0)
+        agreement.check(self)
+
+    @property
+    def reads_embeddings(self) -> bool:
+        """Whether stored embeddings of references are searched by or fused."""
+        return self.retrieval.space == "embedding" or self.model.retrieved == "before"

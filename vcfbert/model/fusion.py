@@ -102,6 +102,8 @@ class RagFusion(nn.Module):
         features: SiteFeatures,
     ) -> Float[Tensor, "B K L G"]:
         """Each neighbour's weight at each site in each group; sums to 1 over K."""
+        if neighbour_tokens.shape[1] == 1:  # whatever the scores would be
+            return query.new_ones((*neighbour_tokens.shape, NUM_GROUPS), dtype=torch.float32)
         if self.kind == "local":
             with torch.no_grad():
                 agreement = agreement_features(query_tokens, neighbour_tokens, features)

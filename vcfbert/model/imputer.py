@@ -4,6 +4,13 @@
                                      +-> rag_fusion -> transformer -> heads -> logits
     references ------> emb_fusion ---+
 
+That is `model.retrieved = "before"`. With "through" the neighbours' tokens take the same way as the
+query's and are fused behind the transformer; with "none" there are no neighbours and no fusion:
+
+    tokens -----> encoder -> emb_fusion -> transformer -+
+                                                        +-> rag_fusion -> heads -> logits
+    neighbours -> encoder -> emb_fusion -> transformer -+
+
 B query haplotypes (two of each person, side by side), K neighbours, L sites in a window,
 D embedding width, V vocabulary.
 """
@@ -18,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vcfbert.config import ModelConfig
-from vcfbert.model.embedding import EmbeddingFusion, Encoder, SiteFeatures
+from vcfbert.model.embedding import EmbeddingFusion, Encoder, SiteFeatures, gather_codebook
 from vcfbert.model.fusion import NUM_GROUPS, RagFusion
 from vcfbert.model.transformer import Block, rotary_rotation
 
@@ -51,7 +58,8 @@ class Imputer(nn.Module):
         self.settings = settings
         self.encoder = Encoder(width)
         self.emb_fusion = EmbeddingFusion(width)
-        self.rag_fusion = RagFusion(width, settings.fusion)
+        has_neighbours = settings.retrieved != "none"
+        self.rag_fusion = RagFusion(width, settings.fusion) if has_neighbours else None
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.num_layers))
         self.norm = nn.LayerNorm(width)
         self.haplotype_head = nn.Linear(width, 2)
@@ -81,7 +89,8 @@ class Imputer(nn.Module):
             assert isinstance(block, Block)
             nn.init.normal_(block.attention_out.weight, std=residual, generator=generator)
             nn.init.normal_(block.feedforward_out.weight, std=residual, generator=generator)
-        self.rag_fusion.initialise_copying()
+        if self.rag_fusion is not None:
+            self.rag_fusion.initialise_copying()
         if self.copy_gate is not None:
             # The output starts as the neighbours' vote: the correction is zero.
             nn.init.zeros_(self.haplotype_head.weight)
@@ -93,34 +102,68 @@ class Imputer(nn.Module):
         query_tokens: Integer[Tensor, "B L"],
         features: SiteFeatures,
         neighbour_tokens: Integer[Tensor, "B K L"],
-        retrieved: Float[Tensor, "V L D"] | Float[Tensor, "B K L D"],
+        retrieved: Float[Tensor, "V L D"] | Float[Tensor, "B K L D"] | None,
     ) -> Logits:
         """Predict every site of one window.
 
         query_tokens      under the mask; rows 2 i and 2 i + 1 are one person
-        neighbour_tokens  complete tokens of each row's neighbours
+        neighbour_tokens  complete tokens of each row's neighbours; K is 0 without retrieval
         retrieved         raw complete embeddings of the neighbours, or the codebook of the
-                          window that they are gathered from
+                          window that they are gathered from; read with `retrieved = "before"` alone
         """
         query = self.emb_fusion(self.encoder(query_tokens, features), features)  # (B, L, D)
-        references = self.emb_fusion(retrieved, features)
-        fused = self.rag_fusion(query, query_tokens, neighbour_tokens, references, features)
-        states = self.transform(fused.states, features)
+        votes = None
+        if self.rag_fusion is None:
+            states = self.transform(query, features)
+        elif self.settings.retrieved == "through":
+            references = self._embed_live(neighbour_tokens, features)
+            query, references = self._transform_both(query, references, features)
+            fused = self.rag_fusion(query, query_tokens, neighbour_tokens, references, features)
+            states, votes = self.norm(fused.states), fused.votes
+        else:
+            assert retrieved is not None
+            references = self.emb_fusion(retrieved, features)
+            fused = self.rag_fusion(query, query_tokens, neighbour_tokens, references, features)
+            states, votes = self.transform(fused.states, features), fused.votes
         haplotype = self.haplotype_head(states).float()
         if self.copy_gate is not None:
-            haplotype = haplotype + self._copied(states, fused.votes)
+            assert votes is not None
+            haplotype = haplotype + self._copied(states, votes)
         return Logits(haplotype=haplotype, genotype=self._genotype(states, haplotype))
 
     def transform(
         self, states: Float[Tensor, "B L D"], features: SiteFeatures
     ) -> Float[Tensor, "B L D"]:
         """Run the transformer and the last norm."""
+        return self.norm(self._run_blocks(states, features))
+
+    def _run_blocks(
+        self, states: Float[Tensor, "B L D"], features: SiteFeatures
+    ) -> Float[Tensor, "B L D"]:
         head_width = self.settings.width // self.settings.num_heads
         rotation = rotary_rotation(states.shape[1], head_width, states.device)
         is_site = None if features.is_full else features.is_site
         for block in self.blocks:
             states = block(states, rotation, is_site)
-        return self.norm(states)
+        return states
+
+    def _embed_live(
+        self, neighbour_tokens: Integer[Tensor, "B K L"], features: SiteFeatures
+    ) -> Float[Tensor, "B K L D"]:
+        """What `emb_fusion` makes of the neighbours, with the weights of this step."""
+        codebook = self.emb_fusion(self.encoder.codebook(features), features)
+        return gather_codebook(codebook, neighbour_tokens)
+
+    def _transform_both(
+        self,
+        query: Float[Tensor, "B L D"],
+        references: Float[Tensor, "B K L D"],
+        features: SiteFeatures,
+    ) -> tuple[Float[Tensor, "B L D"], Float[Tensor, "B K L D"]]:
+        """Query and neighbours through the transformer, each a sequence of its own."""
+        both = torch.cat([query[:, None], references], dim=1)
+        states = self._run_blocks(both.flatten(0, 1), features).view_as(both)
+        return states[:, 0], states[:, 1:]
 
     def _copied(self, states: Tensor, votes: Float[Tensor, "B L G"]) -> Float[Tensor, "B L 2"]:
         """Log odds of the neighbours' alleles: a gated mean over groups, scaled."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert import config
+from vcfbert.config import Config
 from vcfbert.domain import sites as site_tables
 from vcfbert.errors import StoreError
 from vcfbert.pipelines import assess_mosaic, evaluation, scoring, targets
@@ -28,9 +29,10 @@ from vcfbert.storage import vcf_writer
 from vcfbert.storage.panel import PanelReader
 from vcfbert.storage.workspace import Workspace
 from vcfbert.training import checkpoints, devices, masking, mosaic_runs
-from vcfbert.training.batches import BatchMaker
+from vcfbert.training.batches import BatchMaker, References
 from vcfbert.training.checkpoints import Checkpoint
 from vcfbert.training.encoding import EncodedOnDemand
+from vcfbert.training.indexing import IndexedOnDemand
 from vcfbert.training.predict import WindowPrediction, predict
 
 __all__ = ["EvalOptions", "evaluate", "evaluate_retrieval", "refuse_indexed"]
@@ -85,8 +87,10 @@ def evaluate_retrieval(
             case.notes.append(
                 "masks.align is off: references were searched under other masks than the people."
             )
-        index = _open_index(workspace if options.panel is None else Workspace(options.panel), panel)
-        refuse_indexed(index, panel, people)
+        home = workspace if options.panel is None else Workspace(options.panel)
+        index = _open_index(home, settings, panel)
+        if isinstance(index, IndexReader):
+            refuse_indexed(index, panel, people)
         predictions = _predictions(run, panel, index, people, target, options)
         writer = None
         if options.vcf is not None:
@@ -128,7 +132,7 @@ def refuse_indexed(index: IndexReader, panel: PanelReader, people: NDArray[np.in
 def _predictions(
     run: Path,
     panel: PanelReader,
-    index: IndexReader,
+    index: References,
     people: NDArray[np.int64],
     target: Target,
     options: EvalOptions,
@@ -137,7 +141,7 @@ def _predictions(
     device = devices.choose_device(options.device)
     model, settings = checkpoints.load_model(run, "best")
     model.to(device)
-    embeddings = EncodedOnDemand(model.encoder, panel)
+    embeddings = EncodedOnDemand(model.encoder, panel) if settings.reads_embeddings else None
     return predict(
         model,
         BatchMaker(panel, index, embeddings, settings.retrieval),
@@ -150,7 +154,12 @@ def _predictions(
     )
 
 
-def _open_index(home: Workspace, panel: PanelReader) -> IndexReader:
+def _open_index(
+    home: Workspace, settings: Config, panel: PanelReader
+) -> IndexReader | IndexedOnDemand:
+    """The newest index; of a run without retrieval one made here, for the baselines alone."""
+    if settings.retrieval.space == "none":
+        return IndexedOnDemand(panel)
     index = open_index(home.newest("indexes"), panel_fingerprint=panel.fingerprint)
     if index.kind != "exact":
         raise StoreError(
@@ -160,10 +169,12 @@ def _open_index(home: Workspace, panel: PanelReader) -> IndexReader:
     return index
 
 
-def _facts(checkpoint: Checkpoint, panel: PanelReader, index: IndexReader) -> dict[str, Any]:
+def _facts(
+    checkpoint: Checkpoint, panel: PanelReader, index: IndexReader | IndexedOnDemand
+) -> dict[str, Any]:
     """What the report says of the run and what it retrieved from."""
     return {
-        "index": str(index.path),
+        "index": str(index.path) if isinstance(index, IndexReader) else None,
         "reference_haplotypes": len(index.reference_haplotypes),
         "seed": checkpoint.settings.seed,
         "checkpoint": {key: checkpoint.state[key] for key in ("epoch", "step")},

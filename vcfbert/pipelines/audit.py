@@ -243,19 +243,27 @@ def shapes(settings: Config, size: PanelSize) -> list[Shape]:
     references, length, width = size.references, size.length, settings.model.width
     rows, neighbours = 2 * settings.training.batch_size, settings.retrieval.num_neighbours
     packed = -(-length // 8)
-    stored = [
+    out = [
         Shape("genotypes in the VCF", "S N 2", (size.sites, size.people, 2), "GT"),
         Shape("panel alleles", "W H L/8", (size.windows, 2 * size.people, packed), "uint8"),
         Shape("masks", "W L", (size.windows, length), "bool"),
-        Shape("codebook", "W V L D",
-              (size.windows, tokens.VOCABULARY_SIZE, length, width), "float32"),
-        Shape("dense embeddings", "W R L D", (size.windows, references, length, width), "float32"),
-        Shape("index of a window", "R L/8", (references, packed), "uint8"),
-        Shape("query tokens", "B L", (rows, length), "uint8"),
-        Shape("neighbours found", "B K", (rows, neighbours), "int64"),
-        Shape("neighbour tokens", "B K L", (rows, neighbours, length), "uint8"),
-    ]  # fmt: skip
-    return stored + _network_shapes(settings, length)
+    ]
+    if settings.reads_embeddings:
+        codebook = (size.windows, tokens.VOCABULARY_SIZE, length, width)
+        dense = (size.windows, references, length, width)
+        out += [
+            Shape("codebook", "W V L D", codebook, "float32"),
+            Shape("dense embeddings", "W R L D", dense, "float32"),
+        ]
+    if settings.retrieval.space != "none":
+        out.append(Shape("index of a window", "R L/8", (references, packed), "uint8"))
+    out.append(Shape("query tokens", "B L", (rows, length), "uint8"))
+    if settings.retrieval.space != "none":
+        out += [
+            Shape("neighbours found", "B K", (rows, neighbours), "int64"),
+            Shape("neighbour tokens", "B K L", (rows, neighbours, length), "uint8"),
+        ]
+    return out + _network_shapes(settings, length)
 
 
 def _network_shapes(settings: Config, length: int) -> list[Shape]:
@@ -265,6 +273,8 @@ def _network_shapes(settings: Config, length: int) -> list[Shape]:
     for name, numbers in memory.observe_shapes(settings, length, settings.training.batch_size):
         stage = "blocks" if name.startswith("block ") else name
         shape = Shape(stage, letters.get(name, "B L D"), numbers, "float")
+        if stage == "blocks" and settings.model.retrieved == "through":
+            shape = Shape("blocks, both ways", "B(1+K) L D", numbers, "float")
         if name == "emb_fusion" and numbers[0] == tokens.VOCABULARY_SIZE:
             shape = Shape("emb_fusion of references", "V L D", numbers, "float")
         if shape not in out:
@@ -291,15 +301,24 @@ def memory_report(settings: Config, length: int, gpu_memory_gb: float) -> Memory
 
 
 def disk_report(settings: Config, size: PanelSize) -> DiskReport:
-    """Bytes of both embedding layouts and both kinds of index."""
+    """Bytes of both embedding layouts and both kinds of index; 0 for those it has no use for."""
     width, packed = settings.model.width, -(-size.length // 8)
     row = size.length * width * memory.BYTES_OF_FLOAT32
-    return DiskReport(
-        codebook_embeddings=embeddings.codebook_bytes(size.windows, size.length, width),
-        dense_embeddings=embeddings.dense_bytes(size.windows, size.references, size.length, width),
-        exact_index=size.windows * packed * (size.references + BIT_PATTERN_BYTES),
-        dense_index=size.windows * size.references * row,
-    )
+    needs = {
+        "codebook_embeddings": embeddings.codebook_bytes(size.windows, size.length, width),
+        "dense_embeddings": embeddings.dense_bytes(
+            size.windows, size.references, size.length, width
+        ),
+        "exact_index": size.windows * packed * (size.references + BIT_PATTERN_BYTES),
+        "dense_index": size.windows * size.references * row,
+    }
+    if settings.retrieval.space == "none":
+        needs["exact_index"] = 0
+    if settings.retrieval.space != "embedding":
+        needs["dense_index"] = 0
+    if not settings.reads_embeddings:
+        needs["codebook_embeddings"] = needs["dense_embeddings"] = 0
+    return DiskReport(**needs)
 
 
 def _precision(settings: Config) -> str:
@@ -435,12 +454,15 @@ def _disk_lines(report: DiskReport, size: PanelSize) -> list[str]:
         "index, exact": report.exact_index,
         "index, dense": report.dense_index,
     }
+    if not any(rows.values()):
+        return ["", "disk: nothing beside the panel"]
     return [
         "",
         f"disk for R = {size.references:,} and W = {size.windows:,}, before compression",
         *(
             f"  {name:26}{_size(count):>14}  {_size(count / size.windows)} a window"
             for name, count in rows.items()
+            if count
         ),
     ]
 

@@ -69,7 +69,7 @@ class Check:
 
 
 def of_workspace(settings: Config, workspace: Workspace, run: str | None) -> list[Check]:
-    """Compare every store that is there; what is not made yet is not compared.
+    """Compare every store that is there; what is not made yet, or not read, is not compared.
 
     run  a run that must be there; None for the one named after the preset, if it is there
     """
@@ -83,7 +83,7 @@ def of_workspace(settings: Config, workspace: Workspace, run: str | None) -> lis
         if workspace.versions("indexes"):
             path = workspace.newest("indexes")
             found += _of_index(path, panel, masks, letters)
-        if workspace.versions("embeddings"):
+        if workspace.versions("embeddings") and settings.reads_embeddings:
             found += _of_embeddings(settings, workspace, panel, letters, run)
         found += _of_run(settings, workspace, panel, run)
     return found

@@ -22,12 +22,11 @@ from vcfbert.domain import masks
 from vcfbert.domain.mask_policies import Fixed
 from vcfbert.model.embedding import Encoder
 from vcfbert.progress import Progress
-from vcfbert.retrieval.index import IndexReader
 from vcfbert.storage import embeddings
 from vcfbert.storage.masks import MaskVersion
 from vcfbert.storage.panel import PanelReader
 from vcfbert.training import checkpoints, encoding, loop, machine, runs, schedule, scores, selection
-from vcfbert.training.batches import BatchMaker
+from vcfbert.training.batches import BatchMaker, References
 from vcfbert.training.events import SummaryWriter
 from vcfbert.training.loop import TrainState
 from vcfbert.training.masking import MaskPolicies, Masks
@@ -51,24 +50,25 @@ _SCORE_FIELDS = (
 class Session:
     """The open inputs of a run.
 
-    fixed_masks  the one mask version of a dense index; None where masks are drawn
+    fixed_masks       the one mask version of a dense index; None where masks are drawn
+    first_embeddings  the encoding of the initial weights; None where nothing reads embeddings
     """
 
     run: Path
     settings: Config
     panel: PanelReader
-    index: IndexReader
+    index: References
     parents: dict[str, str]
     train_people: NDArray[np.int64]
     validation_people: NDArray[np.int64]
     masks: MaskPolicies
     fixed_masks: MaskVersion | None
-    first_embeddings: Path
+    first_embeddings: Path | None
     progress: Progress
     writer: SummaryWriter
 
-    def embeddings_path(self, epoch: int) -> Path:
-        """Where the encoding made before an epoch lives."""
+    def embeddings_path(self, epoch: int) -> Path | None:
+        """Where the encoding made before an epoch lives; None where nothing reads embeddings."""
         return self.first_embeddings if epoch == 0 else own_embeddings(self.run, epoch)
 
 
@@ -168,6 +168,9 @@ def _validation_masks(session: Session) -> Masks:
 @contextmanager
 def _batch_maker(session: Session, embeddings_epoch: int) -> Iterator[BatchMaker]:
     path = session.embeddings_path(embeddings_epoch)
+    if path is None:
+        yield BatchMaker(session.panel, session.index, None, session.settings.retrieval)
+        return
     with embeddings.open_embeddings(path) as reader:
         yield BatchMaker(session.panel, session.index, reader, session.settings.retrieval)
 
@@ -214,7 +217,7 @@ def _refresh_embeddings(session: Session, state: TrainState) -> None:
     )
 
 
-def encode(path: Path, encoder: Encoder, panel: PanelReader, index: IndexReader) -> None:
+def encode(path: Path, encoder: Encoder, panel: PanelReader, index: References) -> None:
     """Write the codebook of an encoder."""
     embeddings.write_codebook(
         path,

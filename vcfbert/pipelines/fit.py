@@ -40,6 +40,7 @@ from vcfbert.training import (
     runs,
     selection,
 )
+from vcfbert.training.indexing import IndexedOnDemand
 from vcfbert.training.loop import TrainState
 
 
@@ -144,20 +145,20 @@ def train_retrieval(
     machine.start_peak(device)
     with ExitStack() as stack:
         panel = stack.enter_context(open_panel(workspace.panel))
-        index = _open_index(workspace, panel, progress)
-        parents = {"panel": panel.fingerprint, "index": index.fingerprint}
+        index = _open_index(workspace, settings, panel, progress)
+        parents = {"panel": panel.fingerprint}
+        if index is not None:
+            parents["index"] = index.fingerprint
         people = _validation_people(panel)
         fixed = _fixed_masks(workspace, settings, index)
         hidden = masking.policies(settings.masks, settings.seed, panel)
         for note in hidden.notes:
             progress.note(note)
         parents |= hidden.fingerprints
-        _check_neighbours(settings, index)
-        _check_exclusion(settings, index, panel)
-        encoder = encoding.new_encoder(settings)
+        encoder = encoding.new_encoder(settings) if settings.reads_embeddings else None
         first = _stored_embeddings(workspace, encoder, panel, index, progress)
         state = _begin(run, settings, options, parents, device)
-        if first is None:
+        if encoder is not None and index is not None and first is None:
             first = epochs.own_embeddings(run, 0)
             epochs.encode(first, encoder, panel, index)
         writer = events.open_writer(run, state.step)
@@ -166,7 +167,7 @@ def train_retrieval(
             run=run,
             settings=settings,
             panel=panel,
-            index=index,
+            index=IndexedOnDemand(panel) if index is None else index,
             parents=parents,
             train_people=panel.samples.people(site_tables.TRAIN),
             validation_people=people,
@@ -228,12 +229,22 @@ def saved_settings(workspace: Workspace, name: str | None) -> Config:
     return checkpoints.read(workspace.run(name), "last").settings
 
 
-def _open_index(workspace: Workspace, panel: PanelReader, progress: Progress) -> IndexReader:
-    """Open the newest index; an exact one is built where there is none, for it takes a moment."""
+def _open_index(
+    workspace: Workspace, settings: Config, panel: PanelReader, progress: Progress
+) -> IndexReader | None:
+    """Open the newest index and check that the settings fit it; None where nothing is retrieved.
+
+    An exact one is built where there is none, for it takes a moment.
+    """
+    if settings.retrieval.space == "none":
+        return None
     if not workspace.versions("indexes"):
         progress.note("No index in the workspace yet: building the exact one.")
         references.build_index(workspace, IndexOptions(), progress=progress)
-    return open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
+    index = open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
+    _check_neighbours(settings, index)
+    _check_exclusion(settings, index, panel)
+    return index
 
 
 def _begin(
@@ -269,10 +280,18 @@ def _restore(state: TrainState, checkpoint: checkpoints.Checkpoint) -> None:
     state.restore_counters(checkpoint.state)
 
 
-def _fixed_masks(workspace: Workspace, settings: Config, index: IndexReader) -> MaskVersion | None:
-    """Return the one mask a dense index can be searched under; None for an exact index."""
-    if index.kind != "dense":
+def _fixed_masks(
+    workspace: Workspace, settings: Config, index: IndexReader | None
+) -> MaskVersion | None:
+    """Return the one mask a dense index can be searched under; None for an exact or no index."""
+    if index is None or index.kind != "dense":
         return None
+    if settings.retrieval.space != "embedding":
+        raise ConfigError(
+            f"{index.path} is a dense index, which holds embeddings, but retrieval.space = "
+            f"{settings.retrieval.space!r} compares token ids. Build an exact one: "
+            "vcfbert build-index --kind exact --force"
+        )
     refresh = settings.refresh
     _check_dense_masks(settings, index)
     if refresh.masks_every or refresh.embeddings_every or settings.retrieval.num_segments > 1:
@@ -303,16 +322,19 @@ def _check_dense_masks(settings: Config, index: IndexReader) -> None:
 
 def _stored_embeddings(
     workspace: Workspace,
-    encoder: Encoder,
+    encoder: Encoder | None,
     panel: PanelReader,
-    index: IndexReader,
+    index: IndexReader | None,
     progress: Progress,
 ) -> Path | None:
     """Return the newest store of the workspace where it holds what this run starts from.
 
-    None where it does not: the run then makes its own, which takes a moment. A dense index was
-    made from one encoding and refuses every other.
+    None where it does not: the run then makes its own, which takes a moment. None, too, for a run
+    that reads none, which has no encoder here. A dense index was made from one encoding and refuses
+    every other.
     """
+    if encoder is None or index is None:
+        return None
     if workspace.versions("embeddings"):
         path = workspace.newest("embeddings")
         with embeddings.open_embeddings(path) as reader:

@@ -247,11 +247,14 @@ def refresh(
 
 
 def _require_embeddings(settings: Config) -> None:
-    if settings.system != "retrieval":
-        raise ConfigError(
-            f"{settings.preset} needs neither embeddings nor an index: it reads the panel itself. "
-            f"Go on with: vcfbert train --preset {settings.preset}"
-        )
+    if settings.system == "retrieval" and settings.reads_embeddings:
+        return
+    needless = "neither embeddings nor an index: it reads the panel itself"
+    if settings.system == "retrieval" and settings.retrieval.space != "none":
+        needless = "no embeddings, only an index: it searches and reads tokens"
+    raise ConfigError(
+        f"{settings.preset} needs {needless}. Go on with: vcfbert train --preset {settings.preset}"
+    )
 
 
 def _target(workspace: Workspace, kind: Versioned, overwrite: bool) -> Path:

@@ -30,6 +30,7 @@ __all__ = [
     "Query",
     "WindowIndex",
     "open_index",
+    "rows_among",
     "search_in_one_thread",
     "write_windows",
 ]
@@ -89,10 +90,7 @@ class IndexReader:
 
     def rows_of(self, haplotypes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Index row of each panel haplotype; -1 where it is no reference, or is itself -1."""
-        order = np.argsort(self.reference_haplotypes)
-        rising = self.reference_haplotypes[order]
-        place = np.minimum(np.searchsorted(rising, haplotypes), len(rising) - 1)
-        return np.where(rising[place] == haplotypes, order[place], -1)
+        return rows_among(self.reference_haplotypes, haplotypes)
 
     def require_parent(self, kind: str, fingerprint: str) -> None:
         """Raise StoreError where the index was made from another store of this kind.
@@ -119,6 +117,23 @@ class IndexReader:
         raise StoreError.wrong_kind(
             path, found=type(index).__name__, needed=self.kind, made_by=manifest.MADE_BY
         )
+
+
+def rows_among(
+    reference_haplotypes: NDArray[np.int64], haplotypes: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Place of each haplotype among the references; -1 where it is none of them.
+
+    reference_haplotypes  (R,) all different, at least one
+    haplotypes            any shape, as the result
+
+    >>> rows_among(np.array([8, 2, 6]), np.array([2, 3, 8, -1]))
+    array([ 1, -1,  0, -1])
+    """
+    order = np.argsort(reference_haplotypes)
+    rising = reference_haplotypes[order]
+    place = np.minimum(np.searchsorted(rising, haplotypes), len(rising) - 1)
+    return np.where(rising[place] == haplotypes, order[place], -1)
 
 
 def search_in_one_thread() -> None:

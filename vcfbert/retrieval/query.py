@@ -29,7 +29,7 @@ class Query:
     """Haplotypes that look for neighbours in one window.
 
     tokens             (B, L) under the mask; each query may have its own
-    weights            (L,) from `similarity.site_weights`, or ones for the Hamming distance
+    weights            (L,) from `similarity.site_weights`, or `similarity.token_weights`
     masked_embeddings  (B, L, D) of the same tokens; a dense index needs them, an exact one does not
     other_mask         what references are searched under; None is each query's own mask
     """

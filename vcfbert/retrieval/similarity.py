@@ -14,6 +14,9 @@ query hides it, a reference pays w_l0 or w_l1, the squared distance of MASK to i
 draws all queries alike to the references whose alleles lie near MASK. Where the reference hides
 it, all references pay the same. So the search stays one inner product, of another vector.
 
+In token space a haplotype is its token ids. REF is 0 and ALT is 1, a masked site holds the same id
+on both sides, so the same holds with w_l = 1: the Hamming distance over visible sites.
+
 B query haplotypes, C candidates, L sites in a window, M = ceil(L / 8) bytes of packed alleles,
 D embedding width, V vocabulary.
 """
@@ -40,6 +43,11 @@ def site_weights(codebook: NDArray[np.float32]) -> NDArray[np.float32]:
     difference = codebook[tokens.ALT] - codebook[tokens.REF]
     weights: NDArray[np.float32] = np.einsum("ld,ld->l", difference, difference)
     return weights
+
+
+def token_weights(length: int) -> NDArray[np.float32]:
+    """Squared distance between the token ids of ALT and REF at each site, (L,)."""
+    return np.full(length, (tokens.ALT - tokens.REF) ** 2, dtype=np.float32)
 
 
 def check_weights(weights: NDArray[np.float32]) -> None:

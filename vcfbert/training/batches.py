@@ -16,9 +16,8 @@ from vcfbert.config import RetrievalConfig
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain import tokens
 from vcfbert.retrieval import similarity
-from vcfbert.retrieval.candidates import nearest
-from vcfbert.retrieval.index import IndexReader
-from vcfbert.retrieval.query import OtherMask, Query
+from vcfbert.retrieval.candidates import Hits, nearest
+from vcfbert.retrieval.query import OtherMask, Query, WindowIndex
 from vcfbert.retrieval.segments import nearest_in_segments
 from vcfbert.storage.panel import PanelReader
 
@@ -39,6 +38,25 @@ class Embeddings(Protocol):
         """(n, L, D) embeddings of index rows (n,) whose unmasked tokens are (n, L)."""
 
 
+class References(Protocol):
+    """Reference haplotypes that can be searched: an index of the workspace, or one made on demand.
+
+    reference_haplotypes  (R,) panel haplotype of each row
+    """
+
+    reference_haplotypes: NDArray[np.int64]
+
+    @property
+    def kind(self) -> Literal["exact", "dense"]:
+        """What `window` returns."""
+
+    def window(self, window: int) -> WindowIndex:
+        """The index of one window."""
+
+    def rows_of(self, haplotypes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Row of each panel haplotype; -1 where it is no reference."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Some people's haplotypes in one window, and what was retrieved for them.
@@ -49,8 +67,9 @@ class Batch:
     is_hidden         (B, L) True where we hid an observed allele: the sites that are scored
     neighbours        (B, K) panel haplotypes, nearest first
     neighbour_tokens  (B, K, L) complete tokens of the neighbours
-    distances         (B, K) squared distance in the raw embedding space under the mask
-    codebook          (V, L, D) the window's raw embeddings; None with the dense layout
+    distances         (B, K) squared distance in the space of the search, under the mask
+    codebook          (V, L, D) the window's raw embeddings; None with the dense layout, and where
+                      nothing reads embeddings
     retrieved         (B, K, L, D) complete embeddings of the neighbours; None with a codebook
     """
 
@@ -66,7 +85,7 @@ class Batch:
     retrieved: NDArray[np.float32] | None
 
     def gathered(self) -> NDArray[np.float32]:
-        """(B, K, L, D) complete embeddings of the neighbours, whichever the layout."""
+        """(B, K, L, D) complete embeddings of the neighbours, whichever the layout has them."""
         if self.retrieved is not None:
             return self.retrieved
         assert self.codebook is not None
@@ -79,11 +98,14 @@ class BatchMaker:
     def __init__(
         self,
         panel: PanelReader,
-        index: IndexReader,
-        embeddings: Embeddings,
+        index: References,
+        embeddings: Embeddings | None,
         settings: RetrievalConfig,
     ) -> None:
-        """Take open readers; they stay the caller's to close."""
+        """Take open readers; they stay the caller's to close.
+
+        embeddings  None for a system that reads none (`Config.reads_embeddings`)
+        """
         self.panel = panel
         self.index = index
         self.embeddings = embeddings
@@ -108,20 +130,33 @@ class BatchMaker:
         """
         labels = self.labels(window, people)
         query_tokens = tokens.hide(labels, is_masked)
-        hits = nearest_in_segments(
+        hits = self._retrieve(window, people, query_tokens, reference_mask)
+        return self._assemble(window, people, labels, query_tokens, hits.rows, hits.distances)
+
+    def _retrieve(
+        self,
+        window: int,
+        people: NDArray[np.int64],
+        query_tokens: NDArray[np.uint8],
+        reference_mask: NDArray[np.bool_] | None,
+    ) -> Hits:
+        """Search; (B, 0) without a search where the system retrieves nothing."""
+        if self.settings.space == "none":
+            nobody = (len(query_tokens), 0)
+            return Hits(np.empty(nobody, dtype=np.int64), np.empty(nobody, dtype=np.float32))
+        return nearest_in_segments(
             self.index.window(window),
             self._query(window, query_tokens, reference_mask),
             self.settings.num_neighbours,
             self.settings.num_segments,
             self._excluded(people),
         )
-        return self._assemble(window, people, labels, query_tokens, hits.rows, hits.distances)
 
     def nearest_by_hamming(
         self, window: int, people: NDArray[np.int64], query_tokens: NDArray[np.uint8]
     ) -> NDArray[np.uint8]:
         """(B, L) complete tokens of the haplotype that differs at the fewest visible sites."""
-        query = Query(query_tokens, np.ones(self.panel.length, dtype=np.float32))
+        query = Query(query_tokens, similarity.token_weights(self.panel.length))
         hits = nearest(self.index.window(window), query, 1, self._excluded(people))
         return self.panel.tokens(window, self.index.reference_haplotypes[hits.rows[:, 0]])
 
@@ -132,10 +167,11 @@ class BatchMaker:
         reference_mask: NDArray[np.bool_] | None,
     ) -> Query:
         """What the index is asked: site weights, and masked embeddings for a dense index."""
-        if not self.settings.learned_similarity:
-            ones = np.ones(self.panel.length, dtype=np.float32)
+        if self.settings.space == "token":
+            weights = similarity.token_weights(self.panel.length)
             costs = similarity.token_mask_costs(self.panel.length)
-            return Query(query_tokens, ones, other_mask=_other(reference_mask, costs))
+            return Query(query_tokens, weights, other_mask=_other(reference_mask, costs))
+        assert self.embeddings is not None
         codebook = self.embeddings.codebook(window)
         other = _other(reference_mask, similarity.mask_costs(codebook))
         masked = None
@@ -161,9 +197,12 @@ class BatchMaker:
     ) -> Batch:
         neighbours = self.index.reference_haplotypes[rows]
         flat = self.panel.tokens(window, neighbours.ravel())
-        is_dense = self.embeddings.layout == "dense"
-        complete = self.embeddings.complete(window, rows.ravel(), flat) if is_dense else None
         shape = (*neighbours.shape, self.panel.length)
+        codebook = complete = None
+        if self.embeddings is not None and self.embeddings.layout == "dense":
+            complete = self.embeddings.complete(window, rows.ravel(), flat).reshape(*shape, -1)
+        elif self.embeddings is not None:
+            codebook = self.embeddings.codebook(window)
         return Batch(
             window=window,
             people=people,
@@ -173,8 +212,8 @@ class BatchMaker:
             neighbours=neighbours,
             neighbour_tokens=flat.reshape(shape),
             distances=distances,
-            codebook=None if is_dense else self.embeddings.codebook(window),
-            retrieved=None if complete is None else complete.reshape(*shape, -1),
+            codebook=codebook,
+            retrieved=complete,
         )
 
 

@@ -38,7 +38,8 @@ Which = Literal["best", "last"]
 class Checkpoint:
     """The JSON half of a checkpoint.
 
-    parents  fingerprints of the panel and the encoder the run stands on
+    parents  fingerprints of the panel, the encoder and, where it searches one, the index that the
+             run stands on
     state    counters and sums of the training loop
     """
 
@@ -96,9 +97,11 @@ def read(run: Path, which: Which) -> Checkpoint:
         _check_format(path, record)
         files = record["files"]
         optimizer = files.get("optimizer")
+        settings = config.from_dict(record["config"], source=str(path))
+        searched = () if settings.retrieval.space == "none" else ("index",)
         return Checkpoint(
-            settings=config.from_dict(record["config"], source=str(path)),
-            parents=_with_keys(record["parents"], "panel", "index"),
+            settings=settings,
+            parents=_with_keys(record["parents"], "panel", *searched),
             state=_with_keys(record["state"], "epoch", "step"),
             weights_file=_verified(path.parent, files["weights"]),
             optimizer_file=None if optimizer is None else _verified(path.parent, optimizer),

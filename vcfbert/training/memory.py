@@ -97,7 +97,7 @@ def observe_shapes(
         parts: list[tuple[str, nn.Module]] = [
             ("encoder", model.encoder),
             ("emb_fusion", model.emb_fusion),
-            ("rag_fusion", model.rag_fusion),
+            *([("rag_fusion", model.rag_fusion)] if model.rag_fusion is not None else []),
             *((f"block {number}", block) for number, block in enumerate(model.blocks, 1)),
             ("norm", model.norm),
         ]
@@ -156,13 +156,14 @@ def _key(tensor: Tensor) -> int:
 def _inputs(settings: Config, length: int, batch_size: int) -> tuple[BatchTensors, SiteFeatures]:
     """Make a batch of the right shapes, with the codebook layout; called inside FakeTensorMode."""
     rows, neighbours = 2 * batch_size, settings.retrieval.num_neighbours
+    codebook = torch.zeros(tokens.VOCABULARY_SIZE, length, settings.model.width)
     batch = BatchTensors(
         query=torch.zeros(rows, length, dtype=torch.uint8),
         labels=torch.zeros(rows, length, dtype=torch.uint8),
         is_hidden=torch.ones(rows, length, dtype=torch.bool),
         neighbours=torch.zeros(rows, neighbours, length, dtype=torch.uint8),
         distances=torch.zeros(rows, neighbours),
-        retrieved=torch.zeros(tokens.VOCABULARY_SIZE, length, settings.model.width),
+        retrieved=codebook if settings.reads_embeddings else None,
     )
     features = SiteFeatures(
         frequency=torch.zeros(length),

@@ -31,6 +31,7 @@ class Scores:
     retrieval_agreement  share of hidden alleles that the nearest neighbour has, too; NaN where
                          nothing was retrieved
     retrieval_f1         F1 of ALT where the nearest neighbour is the answer; NaN likewise
+    retrieval_distance   mean squared distance of the nearest neighbour; NaN likewise
     """
 
     loss: float
@@ -98,6 +99,7 @@ def summarise(counts: Float[Tensor, "29"]) -> Scores:
     true_positive, false_positive, false_negative = (rare + common).tolist()
     alleles, retrieved = values[_RETRIEVED], values[_RETRIEVED + 1 :]
     wrong = retrieved[1] + retrieved[2]
+    distance, queries = values[_DISTANCE:_MOMENTS]
     return Scores(
         loss=float(values[_LOSS] / max(values[_LOSS + 1], 1)),
         f1=_f1(rare + common),
@@ -109,14 +111,14 @@ def summarise(counts: Float[Tensor, "29"]) -> Scores:
         r2=float(metrics.pooled_r2(values[_MOMENTS:_RETRIEVED][None])[0]),
         retrieval_agreement=float(1 - wrong / alleles) if alleles else math.nan,
         retrieval_f1=_f1(retrieved) if alleles else math.nan,
-        retrieval_distance=float(values[_DISTANCE] / max(values[_DISTANCE + 1], 1)),
+        retrieval_distance=float(distance / queries) if queries else math.nan,
     )
 
 
 def _distance(distances: Float[Tensor, "B K"]) -> list[Tensor]:
     """Summed distance of the nearest neighbour, and of how many."""
-    rows = distances.new_full((), float(len(distances)))
-    return [distances[:, 0].sum(), rows]
+    nearest = distances[:, :1]  # empty where nothing is retrieved
+    return [nearest.sum(), nearest.new_full((), float(nearest.numel()))]
 
 
 def _moments(
@@ -141,7 +143,9 @@ def _retrieved(
     is_true: Bool[Tensor, "B L"],
     is_hidden: Bool[Tensor, "B L"],
 ) -> list[Tensor]:
-    """Hidden alleles, and how the nearest neighbour's would do as calls of them."""
+    """Hidden alleles, and how the nearest neighbour's would do as calls of them; 0 without any."""
+    if neighbours.shape[1] == 0:
+        return list(is_hidden.new_zeros(4, dtype=torch.float64))
     is_called = neighbours[:, 0] == 1
     return [
         is_hidden.sum(),

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Integer
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vcfbert.training.batches import Batch
@@ -23,19 +25,21 @@ class BatchTensors:
     is_hidden: Bool[Tensor, "B L"]
     neighbours: Integer[Tensor, "B K L"]
     distances: Float[Tensor, "B K"]
-    retrieved: Float[Tensor, "V L D"] | Float[Tensor, "B K L D"]
+    retrieved: Float[Tensor, "V L D"] | Float[Tensor, "B K L D"] | None
 
 
 def to_device(batch: Batch, device: torch.device) -> BatchTensors:
     """Copy a batch; alleles travel as bytes."""
+
+    def moved(array: NDArray[np.generic]) -> Tensor:
+        return torch.tensor(array).to(device, non_blocking=True)
+
     retrieved = batch.codebook if batch.retrieved is None else batch.retrieved
-    assert retrieved is not None
-    arrays = (
-        batch.query_tokens,
-        batch.labels,
-        batch.is_hidden,
-        batch.neighbour_tokens,
-        batch.distances,
-        retrieved,
+    return BatchTensors(
+        query=moved(batch.query_tokens),
+        labels=moved(batch.labels),
+        is_hidden=moved(batch.is_hidden),
+        neighbours=moved(batch.neighbour_tokens),
+        distances=moved(batch.distances),
+        retrieved=None if retrieved is None else moved(retrieved),
     )
-    return BatchTensors(*(torch.tensor(array).to(device, non_blocking=True) for array in arrays))

@@ -1,0 +1,71 @@
+"""Settings of different sections that contradict one another are refused with the way out."""
+
+import pytest
+
+from vcfbert import config, presets
+from vcfbert.errors import ConfigError
+
+
+def changed(preset, *texts):
+    return config.merge(presets.get(preset), config.assignments(texts), source="--set")
+
+
+@pytest.mark.parametrize(
+    ("preset", "change", "message"),
+    [
+        ("v18-current", "retrieval.space=none", r"num_neighbours = 32 contradicts .*'none'"),
+        ("v18-current", "retrieval.num_neighbours=0", r"num_neighbours = 0 contradicts"),
+        ("v18-current", "model.retrieved=none", r"'none' contradicts retrieval\.space = 'embed"),
+        ("v13", "retrieval.num_neighbours=4", r"num_neighbours = 4 contradicts .*'none'"),
+        ("v13", "retrieval.space=token", r"num_neighbours = 0 contradicts .*'token'"),
+        ("v13", "model.retrieved=before", r"'before' contradicts retrieval\.space = 'none'"),
+        ("v13", "model.copy_skip=true", r"copy_skip = true .*has no neighbours"),
+        ("v13", "refresh.embeddings_every=1", r"embeddings_every = 1 .*reads no embeddings"),
+        ("v13", "masks.align=false", r"align = false .*'none' compares nobody"),
+        ("v17", "refresh.embeddings_every=2", r"embeddings_every = 2 .*reads no embeddings"),
+    ],
+)
+def test_what_contradicts_is_refused_naming_both(preset, change, message):
+    with pytest.raises(ConfigError, match=message):
+        changed(preset, change)
+
+
+def test_the_way_out_that_errors_name_leads_out():
+    off = ("retrieval.space=none", "retrieval.num_neighbours=0", "model.retrieved=none",
+           "model.copy_skip=false", "refresh.embeddings_every=0")  # fmt: skip
+    assert not changed("v18-current", *off).reads_embeddings
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "reads"),
+    [
+        ("v13", [], False),
+        ("v17", [], False),
+        ("v18-current", [], True),
+        ("v17", ["retrieval.space=embedding"], True),
+        ("v17", ["model.retrieved=before"], True),
+        ("v17", ["model.copy_skip=false", "retrieval.num_neighbours=4"], False),
+        ("v18-current", ["model.retrieved=through"], True),
+        ("v18-current", ["retrieval.space=token"], True),
+    ],
+)
+def test_ingredients_are_switched_one_by_one(preset, changes, reads):
+    assert changed(preset, *changes).reads_embeddings == reads
+
+
+def test_presets_are_those_of_the_design():
+    table = {
+        name: (
+            made.retrieval.space, made.model.retrieved, made.model.width, made.model.num_layers,
+            made.model.num_heads, made.training.batch_size, made.training.accumulation,
+        )
+        for name, made in ((name, presets.get(name)) for name in ("v13", "v17", "v18-current"))
+    }  # fmt: skip
+    assert table == {
+        "v13": ("none", "none", 128, 8, 4, 64, 1),
+        "v17": ("token", "through", 192, 10, 6, 16, 1),
+        "v18-current": ("embedding", "before", 192, 10, 6, 32, 2),
+    }
+    v17 = presets.get("v17")
+    assert (v17.retrieval.num_neighbours, v17.retrieval.num_segments) == (1, 1)
+    assert (v17.refresh.masks_every, len(v17.masks.levels)) == (0, 1)
