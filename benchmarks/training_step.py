@@ -24,7 +24,7 @@ from vcfbert import config, presets
 from vcfbert.config import Config
 from vcfbert.domain import masks
 from vcfbert.domain.sites import TRAIN
-from vcfbert.pipelines import epochs
+from vcfbert.pipelines import session as sessions
 from vcfbert.retrieval.index import open_index
 from vcfbert.storage.embeddings import open_embeddings
 from vcfbert.storage.panel import open_panel
@@ -50,7 +50,7 @@ def main() -> None:
         state = loop.new_state(settings, devices.choose_device(arguments.device))
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "embeddings.zarr"
-            epochs.encode(path, encoding.new_encoder(settings), panel, index)
+            sessions.encode(path, encoding.new_encoder(settings), panel, index)
             with open_embeddings(path) as embeddings:
                 maker = BatchMaker(panel, index, embeddings, settings.retrieval)
                 report(settings, maker, state, arguments.steps)

@@ -14,7 +14,7 @@ from tests import panels
 from vcfbert import config, presets
 from vcfbert.domain import masks
 from vcfbert.errors import ConfigError, InputError, StoreError
-from vcfbert.pipelines import epochs, fit, references
+from vcfbert.pipelines import fit, references
 from vcfbert.pipelines.fit import TrainOptions
 from vcfbert.pipelines.references import EncodeOptions, IndexOptions, RefreshOptions
 from vcfbert.progress import Silent
@@ -230,11 +230,11 @@ def test_training_and_validation_masks_never_share_a_stream():
     assert len(set(drawn.values())) == 3
 
 
-def test_masks_stay_where_refresh_is_off():
+def test_masks_stay_where_refresh_is_off(fx_copy):
     settings = config.merge(small_settings(), {"refresh": {"masks_every": 0}}, source="test")
-    assert [epochs.mask_version(settings, epoch) for epoch in range(3)] == [(0, 0.3)] * 3
-    every = [epochs.mask_version(small_settings(), epoch)[0] for epoch in range(3)]
-    assert every == [0, 1, 2]
+    train(fx_copy, settings)
+    found = [(row["mask_version"], row["mask_rate"]) for row in rows(fx_copy)]
+    assert found == [("0", "0.3")] * 3
 
 
 def test_embeddings_stay_where_refresh_is_off(fx_copy):
@@ -243,14 +243,14 @@ def test_embeddings_stay_where_refresh_is_off(fx_copy):
     )
     train(fx_copy, settings)
     kept = [path.name for path in (fx_copy.run("run") / "embeddings").iterdir()]
-    assert kept == ["epoch-0000.zarr"]
+    assert kept == ["v0000.zarr"]
 
 
 def test_a_store_of_the_workspace_serves_where_it_is_the_runs_own_encoding(fx_copy):
     settings = small_settings(max_epochs=1)
     references.encode_refs(fx_copy, settings, EncodeOptions(), progress=Silent())
     train(fx_copy, settings, "with")
-    assert not (fx_copy.run("with") / "embeddings" / "epoch-0000.zarr").exists()
+    assert not (fx_copy.run("with") / "embeddings" / "v0000.zarr").exists()
     shutil.rmtree(fx_copy.root / "embeddings")
     train(fx_copy, settings, "without")
     assert rows(fx_copy, "with") == rows(fx_copy, "without")

@@ -16,6 +16,9 @@ from vcfbert.errors import ConfigError
 ValidationMetric = Literal["f1", "rare_f1", "loss", "r2"]
 """What of the validation decides which epoch is best."""
 
+RefreshOn = Literal["epochs", "batches", "plateau"]
+"""What is counted until masks or encodings are renewed."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
@@ -276,11 +279,19 @@ class TrainingConfig:
 class RefreshConfig:
     """When training draws new masks and encodes the references again."""
 
+    masks_on: RefreshOn = "epochs"
+    """What `masks_every` counts: epochs, batches (over all epochs), or on a plateau the epochs
+    since `training.val_metric` gained `training.min_delta`."""
+
     masks_every: int = 1
-    """Epochs between new training masks; 0 keeps the first."""
+    """So many of them, then new training masks; 0 keeps the first. The rate of the curriculum moves
+    with new masks only."""
+
+    embeddings_on: RefreshOn = "epochs"
+    """What `embeddings_every` counts, likewise."""
 
     embeddings_every: int = 1
-    """Epochs between new reference encodings; 0 keeps the first."""
+    """So many of them, then the references are encoded again; 0 keeps the first encoding."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -6,31 +6,19 @@ W windows, L sites in a window.
 from __future__ import annotations
 
 import math
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vcfbert.config import Config
-from vcfbert.domain import masks
 from vcfbert.domain.mask_policies import Fixed
-from vcfbert.model.embedding import Encoder
-from vcfbert.progress import Progress
-from vcfbert.storage import embeddings
-from vcfbert.storage.masks import MaskVersion
-from vcfbert.storage.panel import PanelReader
-from vcfbert.training import checkpoints, encoding, loop, machine, runs, schedule, scores, selection
-from vcfbert.training.batches import BatchMaker, References
-from vcfbert.training.events import SummaryWriter
+from vcfbert.pipelines import renewal
+from vcfbert.pipelines.renewal import TrainingMasks
+from vcfbert.pipelines.session import Session
+from vcfbert.training import checkpoints, encoding, loop, machine, runs, schedule, scores
 from vcfbert.training.loop import TrainState
-from vcfbert.training.masking import MaskPolicies, Masks
-from vcfbert.training.selection import Standing
+from vcfbert.training.masking import Masks
+from vcfbert.training.schedule import Work
 
 _SCORE_FIELDS = (
     "loss",
@@ -46,37 +34,6 @@ _SCORE_FIELDS = (
 )
 
 
-@dataclass(frozen=True)
-class Session:
-    """The open inputs of a run.
-
-    fixed_masks       the one mask version of a dense index; None where masks are drawn
-    first_embeddings  the encoding of the initial weights; None where nothing reads embeddings
-    """
-
-    run: Path
-    settings: Config
-    panel: PanelReader
-    index: References
-    parents: dict[str, str]
-    train_people: NDArray[np.int64]
-    validation_people: NDArray[np.int64]
-    masks: MaskPolicies
-    fixed_masks: MaskVersion | None
-    first_embeddings: Path | None
-    progress: Progress
-    writer: SummaryWriter
-
-    def embeddings_path(self, epoch: int) -> Path | None:
-        """Where the encoding made before an epoch lives; None where nothing reads embeddings."""
-        return self.first_embeddings if epoch == 0 else own_embeddings(self.run, epoch)
-
-
-def own_embeddings(run: Path, epoch: int) -> Path:
-    """Where a run keeps the encoding it made before an epoch."""
-    return run / "embeddings" / f"epoch-{epoch:04d}.zarr"
-
-
 def run_epochs(session: Session, state: TrainState) -> str:
     """Train until something ends it; returns what did."""
     training = session.settings.training
@@ -85,15 +42,9 @@ def run_epochs(session: Session, state: TrainState) -> str:
             return f"training.max_minutes = {training.max_minutes:g}"
         if state.epoch >= training.max_epochs:
             return f"training.max_epochs = {training.max_epochs}"
-        if state.epoch - standing(session, state).gain_epoch >= training.patience:
+        if state.epoch - renewal.standing(session, state).gain_epoch >= training.patience:
             return f"no better validation {training.val_metric} for {training.patience} epochs"
         _run_epoch(session, state)
-
-
-def standing(session: Session, state: TrainState) -> Standing:
-    """Return the best epoch so far, and the last that gained."""
-    training = session.settings.training
-    return selection.standing(state.history, training.val_metric, training.min_delta)
 
 
 def _is_out_of_time(session: Session, state: TrainState) -> bool:
@@ -102,9 +53,8 @@ def _is_out_of_time(session: Session, state: TrainState) -> bool:
 
 
 def _run_epoch(session: Session, state: TrainState) -> None:
-    """Train the rest of one epoch, renew the encoding, validate, write everything down."""
+    """Train the rest of one epoch, renew what is due, validate, write everything down."""
     settings = session.settings
-    version, rate, hidden = _training_masks(session, state.epoch)
     plan = schedule.plan_epoch(
         session.train_people,
         len(session.panel.windows),
@@ -112,50 +62,44 @@ def _run_epoch(session: Session, state: TrainState) -> None:
         seed=settings.seed,
         epoch=state.epoch,
     )
-    with _batch_maker(session, state.embeddings_epoch) as maker:
-        session.progress.start(f"epoch {state.epoch + 1}, training", len(plan) - state.batch)
-        after_step = _after_step(session, len(plan), state.batch)
-        loop.train_epoch(state, settings, maker, hidden, plan, after_step)
+    session.progress.start(f"epoch {state.epoch + 1}, training", len(plan) - state.batch)
+    hidden = _train(session, state, plan)
     trained = scores.summarise(state.counts)
     cost = _cost_of_training(state)
     begun = time.perf_counter()
-    _refresh_embeddings(session, state)
-    refreshed = time.perf_counter()
+    renewal.renew_embeddings(session, state, epoch_is_over=True)
     validated = _validate(session, state)
     state.seconds += time.perf_counter() - begun
-    row = _row(state, trained, validated, version=version, rate=rate)
-    row |= {"refresh_seconds": refreshed - begun} | cost
+    row = _row(state, trained, validated, hidden) | cost
     row["peak_memory_bytes"] = machine.peak_bytes(state.device)
     row["device"] = machine.describe(state.device)
     _finish_epoch(session, state, row)
 
 
-def mask_version(settings: Config, epoch: int) -> tuple[int, float]:
-    """Which training masks an epoch uses, and their rate.
+def _train(session: Session, state: TrainState, plan: Sequence[Work]) -> TrainingMasks:
+    """Train the rest of an epoch, stretch by stretch between refreshes; returns the last masks.
 
-    The curriculum moves only when masks are drawn again.
+    At a refresh the batches made ahead run out, so what a batch is made of depends on its number
+    alone, whenever the run was stopped.
     """
-    every = settings.refresh.masks_every
-    drawn_at = epoch - epoch % every if every else 0
-    rate = masks.curriculum_rate(
-        drawn_at,
-        settings.masks.levels,
-        settings.masks.epochs_per_level,
-        settings.masks.start_rate,
-    )
-    return drawn_at, rate
-
-
-def _training_masks(session: Session, epoch: int) -> tuple[int, float, Masks]:
-    """Return an epoch's mask version, its rate and the masks."""
-    if session.fixed_masks is not None:
-        fixed = session.fixed_masks
-        return fixed.version, fixed.rate, Masks(Fixed(fixed.is_masked))
-    version, current = mask_version(session.settings, epoch)
-    rate = session.masks.hidden_share(current)
-    seed = session.settings.seed
-    session.progress.note(f"masks: version {version}, rate {rate:g}, seed {seed}")
-    return version, rate, session.masks.of_training(version, current)
+    after_step = _after_step(session, len(plan), state.batch)
+    begun = time.perf_counter()
+    hidden = renewal.masks_in_use(session, state)
+    renewal.renew_embeddings(session, state)
+    state.seconds += time.perf_counter() - begun
+    is_open = True
+    while is_open and state.batch < len(plan):
+        stop = min(len(plan), state.batch + renewal.batches_left(session, state, len(plan)))
+        with session.batch_maker(state.embeddings.version) as maker:
+            is_open = loop.train_epoch(
+                state, session.settings, maker, hidden.masks, plan, after_step, stop=stop
+            )
+        if is_open and state.batch < len(plan):
+            begun = time.perf_counter()
+            hidden = renewal.masks_in_use(session, state, hidden)
+            renewal.renew_embeddings(session, state)
+            state.seconds += time.perf_counter() - begun
+    return hidden
 
 
 def _validation_masks(session: Session) -> Masks:
@@ -163,16 +107,6 @@ def _validation_masks(session: Session) -> Masks:
     if session.fixed_masks is not None:
         return Masks(Fixed(session.fixed_masks.is_masked))
     return session.masks.of_validation()
-
-
-@contextmanager
-def _batch_maker(session: Session, embeddings_epoch: int) -> Iterator[BatchMaker]:
-    path = session.embeddings_path(embeddings_epoch)
-    if path is None:
-        yield BatchMaker(session.panel, session.index, None, session.settings.retrieval)
-        return
-    with embeddings.open_embeddings(path) as reader:
-        yield BatchMaker(session.panel, session.index, reader, session.settings.retrieval)
 
 
 def _after_step(
@@ -202,33 +136,6 @@ def _after_step(
     return after_step
 
 
-def _refresh_embeddings(session: Session, state: TrainState) -> None:
-    """Encode the references with the weights as they are now, where that is due."""
-    every = session.settings.refresh.embeddings_every
-    if not every or (state.epoch + 1) % every:
-        return
-    begun = time.perf_counter()
-    upcoming = state.epoch + 1
-    state.model.eval()
-    encode(own_embeddings(session.run, upcoming), state.model.encoder, session.panel, session.index)
-    state.embeddings_epoch = upcoming
-    session.progress.note(
-        f"embeddings: encoded again after epoch {upcoming}, {time.perf_counter() - begun:.2f} s"
-    )
-
-
-def encode(path: Path, encoder: Encoder, panel: PanelReader, index: References) -> None:
-    """Write the codebook of an encoder."""
-    embeddings.write_codebook(
-        path,
-        (encoding.window_codebook(encoder, panel, window) for window in range(len(panel.windows))),
-        panel_fingerprint=panel.fingerprint,
-        encoder_fingerprint=encoding.encoder_fingerprint(encoder),
-        reference_haplotypes=index.reference_haplotypes,
-        overwrite=True,
-    )
-
-
 def _validate(session: Session, state: TrainState) -> scores.Scores:
     training = session.settings.training
     plan = schedule.plan_validation(
@@ -238,7 +145,7 @@ def _validate(session: Session, state: TrainState) -> scores.Scores:
         seed=session.settings.seed,
     )
     session.progress.start(f"epoch {state.epoch + 1}, validation", len(plan))
-    with _batch_maker(session, state.embeddings_epoch) as maker:
+    with session.batch_maker(state.embeddings.version) as maker:
         return loop.validate(
             state,
             session.settings,
@@ -253,9 +160,7 @@ def _row(
     state: TrainState,
     trained: scores.Scores,
     validated: scores.Scores,
-    *,
-    version: int,
-    rate: float,
+    hidden: TrainingMasks,
 ) -> dict[str, Any]:
     """Return an epoch's row of the metrics CSV."""
     row: dict[str, Any] = {"epoch": state.epoch + 1, "step": state.step}
@@ -263,8 +168,10 @@ def _row(
         row.update({f"{prefix}_{name}": asdict(result)[name] for name in _SCORE_FIELDS})
     row["train_retrieval_distance"] = trained.retrieval_distance
     row["val_retrieval_distance"] = validated.retrieval_distance
-    row["mask_version"] = version
-    row["mask_rate"] = rate
+    row["mask_version"] = hidden.version
+    row["mask_rate"] = hidden.share
+    row["embeddings_version"] = state.embeddings.version
+    row["refresh_seconds"] = state.refresh_seconds
     row["seconds"] = state.seconds - sum(past["seconds"] for past in state.history)
     row["wait_seconds"] = state.wait_seconds - sum(past["wait_seconds"] for past in state.history)
     row["make_seconds"] = state.make_seconds - sum(past["make_seconds"] for past in state.history)
@@ -272,8 +179,8 @@ def _row(
 
 
 def _cost_of_training(state: TrainState) -> dict[str, Any]:
-    """Batches of the epoch and their seconds, waiting and optimizer steps included."""
-    past = sum(row["seconds"] for row in state.history)
+    """Batches of the epoch and their seconds, waiting and steps included, refreshes not."""
+    past = sum(row["seconds"] for row in state.history) + state.refresh_seconds
     return {"batches": state.batch, "train_seconds": state.seconds - past}
 
 
@@ -287,12 +194,12 @@ def _finish_epoch(session: Session, state: TrainState, row: dict[str, Any]) -> N
     state.history.append(row)
     state.epoch += 1
     state.batch = 0
+    state.refresh_seconds = 0.0
     state.counts = loop.empty_counts(state.device)
-    is_best = standing(session, state).best_epoch == row["epoch"]
+    is_best = renewal.standing(session, state).best_epoch == row["epoch"]
     if is_best:
         save_checkpoint(session, state, "best")
     save_checkpoint(session, state, "last")
-    _drop_old_embeddings(session, state)
     runs.write_metrics(session.run, state.history)
     numbers = {name: value for name, value in row.items() if not isinstance(value, str)}
     for name, value in numbers.items():
@@ -319,11 +226,7 @@ def save_checkpoint(session: Session, state: TrainState, which: checkpoints.Whic
         weights=weights,
         optimizer=checkpoints.optimizer_tensors(state.optimizer) if is_last else None,
     )
-
-
-def _drop_old_embeddings(session: Session, state: TrainState) -> None:
-    """Keep the one encoding that the last checkpoint goes on with."""
-    kept = own_embeddings(session.run, state.embeddings_epoch)
-    for path in (session.run / "embeddings").glob("epoch-*.zarr"):
-        if path != kept:
-            shutil.rmtree(path)
+    if is_last:
+        runs.write_refreshes(session.run, state.refreshes)
+        state.saved_embeddings = state.embeddings.version
+        renewal.drop_embeddings(session.run, {state.saved_embeddings})

@@ -5,6 +5,7 @@ W windows, L sites in a window.
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,11 @@ from vcfbert.config import Config
 from vcfbert.domain import sites as site_tables
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.model.embedding import Encoder
-from vcfbert.pipelines import epochs, fit_mosaic, references
-from vcfbert.pipelines.epochs import Session
+from vcfbert.pipelines import epochs, fit_mosaic, references, renewal
+from vcfbert.pipelines import session as sessions
 from vcfbert.pipelines.fit_mosaic import MosaicOptions, MosaicSummary
 from vcfbert.pipelines.references import IndexOptions
+from vcfbert.pipelines.session import Session
 from vcfbert.progress import Progress
 from vcfbert.retrieval.index import IndexReader, open_index
 from vcfbert.storage import embeddings
@@ -158,9 +160,11 @@ def train_retrieval(
         encoder = encoding.new_encoder(settings) if settings.reads_embeddings else None
         first = _stored_embeddings(workspace, encoder, panel, index, progress)
         state = _begin(run, settings, options, parents, device)
+        begun = time.perf_counter()
         if encoder is not None and index is not None and first is None:
-            first = epochs.own_embeddings(run, 0)
-            epochs.encode(first, encoder, panel, index)
+            first = sessions.own_embeddings(run, 0)
+            sessions.encode(first, encoder, panel, index)
+        encoded_in = time.perf_counter() - begun
         writer = events.open_writer(run, state.step)
         stack.callback(writer.close)
         session = Session(
@@ -178,6 +182,8 @@ def train_retrieval(
             writer=writer,
         )
         if state.step == 0:
+            if first is not None and not state.refreshes:
+                renewal.note_first_embeddings(session, state, encoded_in)
             epochs.save_checkpoint(session, state, "last")  # so that any stop can be gone on from
             runs.drop_replaced(run)
         stopped_by = epochs.run_epochs(session, state)

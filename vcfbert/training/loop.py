@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from vcfbert.training import devices, features, loading, schedule, scores, tenso
 from vcfbert.training.batches import Batch, BatchMaker
 from vcfbert.training.devices import Precision
 from vcfbert.training.masking import Masks
+from vcfbert.training.refresh import InUse
 from vcfbert.training.schedule import Work
 from vcfbert.training.tensors import BatchTensors
 
@@ -35,9 +36,12 @@ _COUNTERS = (
     "seconds",
     "wait_seconds",
     "make_seconds",
-    "embeddings_epoch",
+    "total_batches",
+    "refresh_seconds",
     "history",
+    "refreshes",
 )
+_IN_USE = ("masks", "embeddings")
 _MIN_SCALE = 2.0**-14  # of fp16 losses: every step for a long time has overflowed
 _DROPOUT_STREAM = 73  # keeps dropout's random stream apart from the order's and the masks'
 
@@ -57,8 +61,13 @@ class TrainState:
     seconds      spent training and validating so far, over all starts of the run
     wait_seconds of which the network stood still for batches
     make_seconds spent making batches in the background
-    embeddings_epoch  the epoch after which the references were encoded; 0 with initial weights
+    total_batches  done over all epochs
+    refresh_seconds  spent on masks and encodings in the epoch under way
+    masks        the version that training uses; None before the first
+    embeddings   the encoding of the references in use
+    saved_embeddings  the version that the last checkpoint goes on with; the rest is told by it
     history      the rows of the metrics CSV
+    refreshes    the rows of the log of refreshes
     """
 
     model: Imputer
@@ -73,12 +82,20 @@ class TrainState:
     seconds: float = 0.0
     wait_seconds: float = 0.0
     make_seconds: float = 0.0
-    embeddings_epoch: int = 0
+    total_batches: int = 0
+    refresh_seconds: float = 0.0
+    masks: InUse | None = None
+    embeddings: InUse = field(default_factory=lambda: InUse(0, 0, 0))
+    saved_embeddings: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    refreshes: list[dict[str, Any]] = field(default_factory=list)
 
     def counters(self) -> dict[str, Any]:
         """Everything but weights and moments, as JSON types."""
         saved = {name: getattr(self, name) for name in _COUNTERS}
+        for name in _IN_USE:
+            used = getattr(self, name)
+            saved[name] = None if used is None else asdict(used)
         return saved | {"counts": self.counts.tolist(), "scaler": self.scaler.state_dict()}
 
     def restore_counters(self, saved: dict[str, Any]) -> None:
@@ -86,6 +103,9 @@ class TrainState:
         try:
             for name in _COUNTERS:
                 setattr(self, name, saved[name])
+            for name in _IN_USE:
+                setattr(self, name, None if saved[name] is None else InUse(**saved[name]))
+            self.saved_embeddings = self.embeddings.version
             self.counts = torch.tensor(saved["counts"], dtype=torch.float64, device=self.device)
             self.scaler.load_state_dict(saved["scaler"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -193,17 +213,21 @@ def train_epoch(
     masks: Masks,
     plan: Sequence[Work],
     on_step: Callable[[TrainState, float], bool],
+    *,
+    stop: int | None = None,
 ) -> bool:
-    """Run the rest of an epoch, from `state.batch` on.
+    """Run an epoch from `state.batch` on.
 
-    masks    the epoch's training masks
+    masks    in use until `stop`
+    plan     of the whole epoch
+    stop     batches of the epoch after which to return; None is all
     on_step  called after each optimizer step with its learning rate; False ends the epoch
     returns  False where `on_step` ended it
     """
     state.model.train()
     tables = WindowTables(maker, settings.training.rare_maf, state.device)
     group = settings.training.accumulation
-    remaining = plan[state.batch :]
+    remaining = plan[state.batch : stop]
     begun = time.perf_counter()
     for loaded in loading.prefetch(remaining, lambda work: masks.batch(maker, work)):
         group_size = min(group, len(plan) - state.batch // group * group)
@@ -213,6 +237,7 @@ def train_epoch(
             state.scaler.scale(loss / group_size).backward()
         state.counts += counts
         state.batch += 1
+        state.total_batches += 1
         state.wait_seconds += loaded.wait_seconds
         state.make_seconds += loaded.make_seconds
         now = time.perf_counter()

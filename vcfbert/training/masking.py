@@ -15,6 +15,7 @@ from vcfbert.config import Config, MaskConfig
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain.mask_policies import (
     Drawing,
+    Fixed,
     Listed,
     MaskSource,
     PersonalDrawing,
@@ -84,10 +85,12 @@ class MaskPolicies:
 
     def of_training(self, version: int, rate: float) -> Masks:
         """Masks of a training version."""
-        kind = Drawing if self.settings.scope == "window" else PersonalDrawing
-        windows = self.panel.windows
-        drawing = kind(self.training, windows, self.seed, "train", version, rate)
-        return Masks(drawing, self._of_references(self.training, version, rate))
+        kind = PersonalDrawing if self.settings.scope == "person" else Drawing
+        drawing = kind(self.training, self.panel.windows, self.seed, "train", version, rate)
+        queries: MaskSource = drawing
+        if self.settings.scope == "window":
+            queries = Fixed(drawing.whole())  # once a version, not once a batch
+        return Masks(queries, self._of_references(self.training, version, rate))
 
     def of_validation(self) -> Masks:
         """Masks of the validation: of another stream than those of training, ever the same."""

@@ -3,6 +3,7 @@
 RUN/config.toml       the resolved settings; feed them back with --config
 RUN/run.json          versions, seeds, fingerprints of panel and index
 RUN/metrics.csv       a row an epoch
+RUN/refresh.csv       a row for each new version of masks and of encodings
 RUN/checkpoints/      see `checkpoints`
 RUN/embeddings/       encodings of the references that training made for itself
 RUN/tensorboard/      events
@@ -92,13 +93,22 @@ def reopen(run: Path, settings: Config) -> checkpoints.Checkpoint:
 
 def write_metrics(run: Path, history: list[dict[str, Any]]) -> None:
     """Write the whole CSV: a resumed run leaves no row of the epochs it repeats."""
-    if not history:
-        return
+    if history:
+        stores.write_file(run / "metrics.csv", _csv(history))
+
+
+def write_refreshes(run: Path, refreshes: list[dict[str, Any]]) -> None:
+    """Write the log of new masks and encodings, whole, likewise."""
+    if refreshes:
+        stores.write_file(run / "refresh.csv", _csv(refreshes))
+
+
+def _csv(rows: list[dict[str, Any]]) -> bytes:
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(history[0]), lineterminator="\n")
+    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({k: _short(v) for k, v in row.items()} for row in history)
-    stores.write_file(run / "metrics.csv", stream.getvalue().encode())
+    writer.writerows({k: _short(v) for k, v in row.items()} for row in rows)
+    return stream.getvalue().encode()
 
 
 def versions() -> dict[str, str]:
