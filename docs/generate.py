@@ -87,7 +87,8 @@ def _presets_table() -> str:
             f"{training.batch_size} x {training.accumulation}",
         )
         if settings.system == "mosaic":  # its settings are those of the section [mosaic]
-            numbers = ("",) * len(numbers)
+            is_large = settings.mosaic.network == "large"  # and has the transformer's size, too
+            numbers = ("", "", "", *(numbers[3:] if is_large else ("",) * 4))
         rows.append((f"`{name}`", *numbers, (presets.PRESETS[name].__doc__ or "").strip()))
     head = ("preset", "retrieval space", "retrieved", "K", "D", "layers", "heads")
     return _table((*head, "batch x accumulation", "for"), rows)

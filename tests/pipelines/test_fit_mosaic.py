@@ -168,12 +168,12 @@ def test_within_its_range_a_continued_network_answers_as_before(fx_shipped):
     grown = mosaic.continued(weights, data)
     answer = network.from_arrays(mosaic.weights_of(grown), name="", fingerprint="", source="test")
     npt.assert_allclose(
-        answer.probabilities(inside.astype(np.float32))[0],
-        fx_shipped.probabilities(inside.astype(np.float32))[0],
+        answer.of_rows(inside.astype(np.float32))[0],
+        fx_shipped.of_rows(inside.astype(np.float32))[0],
         atol=1e-6,
     )
-    assert fx_shipped.probabilities(data.rows)[1] == 1
-    assert answer.probabilities(data.rows)[1] == 0
+    assert fx_shipped.of_rows(data.rows)[1] == 1
+    assert answer.of_rows(data.rows)[1] == 0
 
 
 def test_without_shipped_weights_the_remedy_is_named(fx_own, monkeypatch, tmp_path):

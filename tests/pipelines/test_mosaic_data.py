@@ -49,7 +49,7 @@ def prepared_of(stretch):
 
 def data_of(taken, ready, most=10**6):
     rng = np.random.default_rng(3)
-    return mosaic_data.open_data(ready, taken, most=most, rng=rng, threads=2)
+    return mosaic_data.open_data(ready, taken, most, rng, 2)
 
 
 def test_a_stretch_holds_what_the_windows_hold(fx_workspace):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vcfbert.config import unread
 from vcfbert.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ WITHOUT_RETRIEVAL = (
 
 
 def check(settings: Config) -> None:
-    """Raise ConfigError naming two settings that contradict each other, and the way out."""
+    """Raise ConfigError naming what contradicts something else, or is not read, and the way out."""
+    unread.check(settings)
     _check_neighbours(settings)
     _check_encodings(settings)
 

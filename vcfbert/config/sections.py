@@ -303,6 +303,11 @@ class RefreshConfig:
 class MosaicConfig:
     """The network on top of local copying; read by the presets `mosaic` and `mosaic-large` only."""
 
+    network: Literal["small", "large"] = "small"
+    """`small`: two hidden layers, each undecided site by itself. `large`: beside them a transformer
+    over the undecided sites of a haplotype, of the size in [model], trained after the small network
+    as [training] says."""
+
     units: int = 48
     """U, units of either hidden layer; a network that starts from another keeps its own."""
 
@@ -339,12 +344,22 @@ class MosaicConfig:
     """Decoupled weight decay."""
 
     check_every: int = 250
-    """Steps between checks of the validation loss; the best is kept."""
+    """Steps between checks of the validation loss, of either network; the best is kept."""
+
+    transformer_steps: int = 4000
+    """Optimizer steps of the transformer."""
+
+    stretch: int = 512
+    """L, undecided sites of a haplotype that the transformer reads together."""
+
+    overlap: int = 64
+    """Undecided sites at either end of a stretch that its neighbour answers for."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         for name in (
             "units",
+            "transformer_steps",
             "folds",
             "held_out",
             "designs",
@@ -357,6 +372,11 @@ class MosaicConfig:
             at_least(f"mosaic.{name}", getattr(self, name), 1)
         within("mosaic.learning_rate", self.learning_rate, 1e-9, 1.0)
         within("mosaic.weight_decay", self.weight_decay, 0.0, 1.0)
+        if not 0 <= 2 * self.overlap < self.stretch:
+            raise ConfigError(
+                "mosaic.overlap must be at least 0 and less than half of mosaic.stretch, got "
+                f"{self.overlap} and {self.stretch}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,7 @@ from vcfbert.copying.heads import Heads
 from vcfbert.copying.inputs import HEADS, NUM_INPUTS
 from vcfbert.copying.intrinsics import trailing_zeros
 from vcfbert.copying.mosaic import Chunk
-from vcfbert.copying.network import FIRST_GATES, Network
+from vcfbert.copying.network import FIRST_GATES, Answer
 from vcfbert.domain import tokens
 
 LOW = 8e-3
@@ -170,7 +170,7 @@ def open_sites(
 
 def impute_people(
     prepared: Prepared,
-    answer: Network,
+    answer: Answer,
     queries: NDArray[np.uint8],
     candidates: Sequence[NDArray[np.int64]],
     *,
@@ -187,6 +187,7 @@ def impute_people(
     left_out = np.empty((num_people, 2, len(prepared.chunk.typed)), np.float32)
     num_open = np.zeros(num_people, np.int64)
     strangers = np.zeros(num_people, np.int64)
+    place = places(prepared)
 
     def impute(person: int) -> None:
         pair = open_sites(
@@ -195,8 +196,9 @@ def impute_people(
         for side, haplotype in enumerate(pair):
             target = alt[person, side]
             _mix_heads(haplotype.probabilities, target)
-            values, outside = answer.probabilities(haplotype.open.rows)
-            target[haplotype.open.sites] = values
+            sites = haplotype.open.sites
+            values, outside = answer.probabilities(haplotype.open.rows, sites, place[sites])
+            target[sites] = values
             left_out[person, side] = haplotype.left_out
             num_open[person] += len(values)
             strangers[person] += outside
@@ -211,6 +213,11 @@ def impute_people(
         open_share=total / max(2 * num_people * num_sites, 1),
         out_of_range=int(strangers.sum()) / max(total, 1),
     )
+
+
+def places(prepared: Prepared) -> NDArray[np.float32]:
+    """(S,) where each site is: cM times the first head's switch rate."""
+    return prepared.chunk.cm * prepared.chunk.rates[0]
 
 
 def fit_rates(

@@ -1,14 +1,14 @@
-"""The small network on top of the heads, as plain arrays run by a compiled kernel.
+"""What the engine asks of a network, and the small one, as plain arrays run by a compiled kernel.
 
-The same function as `model.mosaic.Mosaic`, for the CPU and without PyTorch; a test compares them.
-n open sites, F inputs, U hidden units, A heads.
+The small one is the same function as `model.mosaic.Mosaic`, for the CPU and without PyTorch; a test
+compares them. n open sites, F inputs, U hidden units, A heads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,23 +48,71 @@ class Weights(NamedTuple):
     last_bias: NDArray[np.float32]
 
 
+class Answer(Protocol):
+    """What answers for the sites that the heads leave open.
+
+    name              what the output's header calls it
+    fingerprint       SHA-256 of the weights; empty for the heads alone
+    is_heads          True where there is no network, so that no site needs a closer look
+    reads_neighbours  True where a site's answer depends on the other open sites
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def fingerprint(self) -> str: ...  # noqa: D102
+
+    @property
+    def is_heads(self) -> bool: ...  # noqa: D102
+
+    @property
+    def reads_neighbours(self) -> bool: ...  # noqa: D102
+
+    def probabilities(
+        self,
+        rows: NDArray[np.float32],
+        sites: NDArray[np.int64],
+        place: NDArray[np.float32],
+    ) -> tuple[NDArray[np.float32], int]:
+        """ALT probabilities of one haplotype's open sites, and how many had an input out of range.
+
+        rows     (n, F)
+        sites    (n,) what orders them along the genome; all different
+        place    (n,) cM times the first head's switch rate
+        returns  (n,) and a count
+        """
+
+
 @dataclass(frozen=True)
 class Network:
-    """A network that can be run; `weights` None is the heads alone.
-
-    name         what the output's header calls it
-    fingerprint  SHA-256 of the weights; empty for the heads alone
-    """
+    """The small network, see `Answer`; `weights` None is the heads alone."""
 
     name: str
     weights: Weights | None
     fingerprint: str
 
-    def probabilities(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
-        """ALT probabilities of open sites, (n,), and how many had an input out of range.
+    @property
+    def is_heads(self) -> bool:
+        """True without weights."""
+        return self.weights is None
 
-        rows  (n, F)
-        """
+    @property
+    def reads_neighbours(self) -> bool:
+        """Each site is answered for by itself."""
+        return False
+
+    def probabilities(
+        self,
+        rows: NDArray[np.float32],
+        sites: NDArray[np.int64],
+        place: NDArray[np.float32],
+    ) -> tuple[NDArray[np.float32], int]:
+        """See `Answer`."""
+        return self.of_rows(rows)
+
+    def of_rows(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+        """The same from the rows alone, whichever sites they are of."""
         out = np.empty(len(rows), np.float32)
         if self.weights is None:
             _mix(rows, out)

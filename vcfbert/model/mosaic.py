@@ -63,13 +63,31 @@ class Mosaic(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "n F"]) -> Float[Tensor, " n"]:
         """Log odds of ALT."""
+        inside, trust = self.standard(inputs)
+        return self.answer(inputs, trust[:, None] * self.correction(inside))
+
+    def standard(
+        self, inputs: Float[Tensor, "*n F"]
+    ) -> tuple[Float[Tensor, "*n F"], Float[Tensor, "*n"]]:
+        """Standardised inputs, clipped to the range of the training, and how far to trust them.
+
+        Beyond what was seen in training the trust falls from 1 to 0, and the answer back to that of
+        the heads.
+        """
         standard = (inputs - self.mean) / self.spread
         inside = standard.clamp(self.lowest, self.highest)
-        # Beyond what was seen in training the answer falls back to that of the heads.
-        trust = torch.exp(-(standard - inside).abs().sum(dim=1, keepdim=True))
+        return inside, torch.exp(-(standard - inside).abs().sum(dim=-1))
+
+    def correction(self, inside: Float[Tensor, "*n F"]) -> Float[Tensor, "*n A1"]:
+        """Changes of the heads' log weights, then of the log odds; A1 is A + 1."""
         hidden = torch.relu(nn.functional.linear(inside, self.first, self.first_bias))
         hidden = torch.relu(nn.functional.linear(hidden, self.second, self.second_bias))
-        output = trust * nn.functional.linear(hidden, self.last, self.last_bias)
-        weights = torch.softmax(self.gates + output[:, : self.num_heads], dim=1)
-        mixed = (weights * torch.sigmoid(inputs[:, : self.num_heads])).sum(dim=1)
-        return torch.logit(mixed, _SMALLEST) + output[:, self.num_heads]
+        return nn.functional.linear(hidden, self.last, self.last_bias)
+
+    def answer(
+        self, inputs: Float[Tensor, "*n F"], correction: Float[Tensor, "*n A1"]
+    ) -> Float[Tensor, "*n"]:
+        """Log odds of ALT from the heads' log odds, which come first in the inputs."""
+        weights = torch.softmax(self.gates + correction[..., : self.num_heads], dim=-1)
+        mixed = (weights * torch.sigmoid(inputs[..., : self.num_heads])).sum(dim=-1)
+        return torch.logit(mixed, _SMALLEST) + correction[..., self.num_heads]

@@ -33,10 +33,13 @@ class Block(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "B L D"],
-        rotation: Float[Tensor, "2 L E"],
-        is_site: Bool[Tensor, "L"] | None,
+        rotation: Float[Tensor, "2 *own L E"],
+        is_site: Bool[Tensor, "*own L"] | None,
     ) -> Float[Tensor, "B L D"]:
-        """Attend, then transform; `is_site` (None: no padding) keeps padding from being read."""
+        """Attend, then transform; `is_site` (None: no padding) keeps padding from being read.
+
+        Both are the same for all queries, or have an axis B of their own.
+        """
         x = x + self._drop(self._attend(self.attention_norm(x), rotation, is_site))
         hidden = functional.gelu(self.feedforward_in(self.feedforward_norm(x)), approximate="tanh")
         return x + self._drop(self.feedforward_out(hidden))
@@ -44,8 +47,9 @@ class Block(nn.Module):
     def _attend(self, x: Tensor, rotation: Tensor, is_site: Tensor | None) -> Tensor:
         heads = self.query_key_value(x).unflatten(-1, (3, self.num_heads, -1))
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (B, heads, L, E)
+        rotation = rotation.unsqueeze(-3)  # the same in every head
         query, key = rotate(query, rotation), rotate(key, rotation)
-        mask = None if is_site is None else is_site[None, None, None, :]
+        mask = None if is_site is None else is_site[..., None, None, :]
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return self.attention_out(mixed.transpose(1, 2).flatten(-2))
 
@@ -61,7 +65,7 @@ def rotary_rotation(length: int, head_width: int, device: torch.device) -> Float
     return torch.stack([angle.cos(), angle.sin()])
 
 
-def rotate(x: Float[Tensor, "B h L E"], rotation: Float[Tensor, "2 L E"]) -> Tensor:
+def rotate(x: Float[Tensor, "B h L E"], rotation: Float[Tensor, "2 *own L E"]) -> Tensor:
     """Turn each pair of channels by its site's angle."""
     cosine, sine = rotation.to(x.dtype)
     first, second = x.chunk(2, dim=-1)

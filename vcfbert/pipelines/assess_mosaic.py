@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vcfbert import config
 from vcfbert.copying import engine, network
-from vcfbert.copying.network import Network
+from vcfbert.copying.network import Answer, Network
 from vcfbert.domain import dosage
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain.dosage import Imputed
@@ -34,7 +34,8 @@ from vcfbert.progress import Progress
 from vcfbert.storage import vcf_writer
 from vcfbert.storage.panel import PanelReader
 from vcfbert.storage.workspace import Workspace
-from vcfbert.training import mosaic_runs
+from vcfbert.training import mosaic_runs, torch_engine
+from vcfbert.training.devices import Device
 from vcfbert.training.mosaic_runs import MosaicRun
 
 HEADS = "heads"
@@ -81,6 +82,7 @@ def evaluate(
     begun = time.perf_counter()
     _check_options(options)
     run = mosaic_runs.read(workspace.run(options.run))
+    device = _device(options, run.network)
     with ExitStack() as stack:
         case = evaluation.begin(
             stack, workspace, options, run.settings, run.parents["panel"], overwrite=overwrite
@@ -99,7 +101,7 @@ def evaluate(
         progress.start("imputing", len(panel.sites))
         predicting = time.perf_counter()
         shares = Shares()
-        cores = _cores(case, run.network, references, shares, progress)
+        cores = _cores(case, run.network, device, references, shares, progress)
         scores = scoring.score_cores(
             panel, cores, SYSTEMS, groups=case.groups, writer=writer, on_core=on_core
         )
@@ -121,15 +123,23 @@ def _check_options(options: EvalOptions) -> None:
             f"--genotypes {options.genotypes} takes dosages from a genotype head, and "
             f"{options.run} is of mosaic, which has none. Leave it out."
         )
+
+
+def _device(options: EvalOptions, answer: Answer) -> Device | None:
+    """The GPU to use; None for the compiled path."""
+    if not isinstance(answer, Network):
+        return torch_engine.choose(options.device)
     if options.device not in ("auto", "cpu"):
         raise ConfigError(
             f"{options.run} is of mosaic, which is evaluated on the CPU. Leave out --device."
         )
+    return None
 
 
 def _cores(
     case: Case,
-    answer: Network,
+    answer: Answer,
+    device: Device | None,
     references: NDArray[np.int64],
     shares: Shares,
     progress: Progress,
@@ -148,8 +158,8 @@ def _cores(
         ready = mosaic_data.make_ready(taken, typed, seed=ImputeOptions().seed, threads=threads)
         core = np.flatnonzero(stretch.is_core[ready.sites])
         found = {
-            MODEL: ready.impute(answer, threads=threads),
-            HEADS: ready.impute(network.heads_only(), threads=threads),
+            MODEL: ready.impute(answer, threads=threads, device=device),
+            HEADS: ready.impute(network.heads_only(), threads=threads, device=device),
         }
         shares.add(found[MODEL], len(typed))
         truth = taken.truth()[:, ready.sites[core]].T.reshape(len(core), -1, 2)

@@ -1,23 +1,24 @@
-"""`audit-dims` for `mosaic`: inputs, heads, parameters and memory of local copying.
+"""`audit-dims` for `mosaic` and `mosaic-large`: inputs, heads, parameters, memory of copying.
 
 Letters as in docs/glossary.md: S sites, N people, R reference haplotypes, T typed sites, K
-candidates, A heads, F inputs, U units.
+candidates, A heads, F inputs, U units; of the transformer L open sites of a stretch, D its width.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vcfbert.config import Config
+from vcfbert.config import Config, ModelConfig, MosaicConfig, TrainingConfig
 from vcfbert.copying import inputs
 from vcfbert.copying.heads import SIZES_AND_ERRORS
-from vcfbert.copying.network import Network, Weights
+from vcfbert.copying.network import Answer, Network
 from vcfbert.errors import StoreError
 from vcfbert.storage.workspace import Workspace
-from vcfbert.training import mosaic_weights
+from vcfbert.training import mosaic_large, mosaic_weights
+from vcfbert.training.mosaic_large import LargeNetwork
 
 BLOCK = 64
 """Typed sites whose copying weights are kept at a time."""
@@ -43,10 +44,14 @@ class Part:
 class MosaicReport:
     """All that `audit-dims` says of `mosaic`.
 
+    kind     of the network: small or large
+    units    U
     network  where its weights are, None where there are none
     """
 
     settings: Config
+    kind: str
+    units: int
     size: dict[str, int]
     source: str
     shapes: list[Part]
@@ -55,10 +60,12 @@ class MosaicReport:
 
     def lines(self) -> list[str]:
         """The report as text."""
-        size, units = self.size, self.settings.mosaic.units
+        size = self.size
+        flag = "--preset mosaic" if self.kind == "small" else "--preset mosaic-large"
         return [
             f"{self.settings.preset}: A = {inputs.HEADS} heads, F = {inputs.NUM_INPUTS} inputs, "
-            f"U = {units} units; no parameter belongs to a site",
+            f"U = {self.units} units; no parameter belongs to a site",
+            *self._transformer(),
             f"panel: S = {size['S']:,}, N = {size['N']:,}, R = {size['R']:,} ({self.source})",
             "",
             "heads",
@@ -82,7 +89,17 @@ class MosaicReport:
             *(f"  {name:26}{count:>14,}" for name, count in self.parameters.items()),
             f"  {'all':26}{sum(self.parameters.values()):>14,}",
             "",
-            f"weights: {self.network or 'none yet; make them with: vcfbert train --preset mosaic'}",
+            f"weights: {self.network or f'none yet; make them with: vcfbert train {flag}'}",
+        ]
+
+    def _transformer(self) -> list[str]:
+        if self.kind == "small":
+            return []
+        model, chosen = self.settings.model, self.settings.mosaic
+        return [
+            f"transformer over L = {chosen.stretch:,} undecided sites of a haplotype, of which "
+            f"{chosen.overlap:,} at either end are the next one's: D = {model.width}, "
+            f"{model.num_layers} layers, {model.num_heads} attention heads"
         ]
 
     def to_json(self) -> str:
@@ -109,26 +126,31 @@ def report(
     Raises StoreError where `run` is named and has no network of this kind.
     """
     network, path = _network(settings, workspace, run)
-    units = settings.mosaic.units if network is None else _units(network)
-    chosen = dataclasses.replace(settings.mosaic, units=units)
+    settings = settings if network is None else of_network(settings, network)
+    is_large = settings.mosaic.network == "large"
     return MosaicReport(
-        settings=dataclasses.replace(settings, mosaic=chosen),
+        settings=settings,
+        kind=settings.mosaic.network,
+        units=settings.mosaic.units,
         size=size,
         source=source,
-        shapes=_shapes(size),
-        parameters=parameters(units),
+        shapes=_shapes(size) + (_of_stretch(settings) if is_large else []),
+        parameters=parameters(settings),
         network=None if network is None else f"{path} ({network.fingerprint[:12]})",
     )
 
 
-def parameters(units: int) -> dict[str, int]:
-    """Numbers that training changes, by tensor; `Weights` says what each is."""
-    wide, heads = inputs.NUM_INPUTS, inputs.HEADS
-    return {
+def parameters(settings: Config) -> dict[str, int]:
+    """Numbers of the network by part; of the small one `Weights` says what each is."""
+    wide, heads, units = inputs.NUM_INPUTS, inputs.HEADS, settings.mosaic.units
+    counts = {
         "first": units * wide + units,
         "second": units * units + units,
         "last": (heads + 1) * units + heads + 1,
     }
+    if settings.mosaic.network == "large":
+        counts |= mosaic_large.parameters(settings.model)
+    return counts
 
 
 def _shapes(size: dict[str, int]) -> list[Part]:
@@ -145,9 +167,19 @@ def _shapes(size: dict[str, int]) -> list[Part]:
     ]
 
 
+def _of_stretch(settings: Config) -> list[Part]:
+    """What the transformer makes of a stretch."""
+    length, model = settings.mosaic.stretch, settings.model
+    return [
+        Part("inputs of a stretch", "L F", (length, inputs.NUM_INPUTS), "float32"),
+        Part("states of a stretch", "L D", (length, model.width), "float32"),
+        Part("attention of a layer", "heads L L", (model.num_heads, length, length), "float32"),
+    ]
+
+
 def _network(
     settings: Config, workspace: Workspace | None, run: str | None
-) -> tuple[Network | None, Path]:
+) -> tuple[Answer | None, Path]:
     """The network of the run, of the run named after the preset, or the shipped one."""
     if workspace is not None:
         path = workspace.run(run or settings.preset) / mosaic_weights.FILE
@@ -156,12 +188,33 @@ def _network(
     elif run is not None:
         raise StoreError(f"A run is looked up in a workspace, and none is given for {run!r}.")
     path = mosaic_weights.shipped_path()
-    if settings.mosaic.start == "scratch" or not path.exists():
+    is_large = settings.mosaic.network == "large"  # and no such network is shipped
+    if is_large or settings.mosaic.start == "scratch" or not path.exists():
         return None, path
     return mosaic_weights.shipped(), path
 
 
-def _units(network: Network) -> int:
-    weights = network.weights
-    assert isinstance(weights, Weights)
-    return len(weights.first_bias)
+def of_network(settings: Config, network: Answer) -> Config:
+    """The settings with the sizes of a network."""
+    if isinstance(network, LargeNetwork):
+        chosen = replace(
+            settings.mosaic,
+            network="large",
+            units=len(network.module.small.first_bias),
+            stretch=network.length,
+            overlap=network.overlap,
+        )
+        return replace(settings, mosaic=chosen, model=network.settings)
+    assert isinstance(network, Network)
+    assert network.weights is not None
+    units = len(network.weights.first_bias)
+    usual = MosaicConfig()
+    chosen = replace(
+        settings.mosaic,
+        network="small",
+        units=units,
+        transformer_steps=usual.transformer_steps,
+        stretch=usual.stretch,
+        overlap=usual.overlap,
+    )
+    return replace(settings, mosaic=chosen, model=ModelConfig(), training=TrainingConfig())

@@ -89,13 +89,13 @@ def _of_retrieval(run: Path) -> RunFacts:
 
 def _of_mosaic(run: Path) -> RunFacts:
     read = mosaic_runs.read(run)
-    weights = read.network.weights
-    assert weights is not None
+    settings = audit_mosaic.of_network(read.settings, read.network)
+    training, is_large = settings.training, settings.mosaic.network == "large"
     costs = Costs(
-        parameters=sum(audit_mosaic.parameters(len(weights.first_bias)).values()),
+        parameters=sum(audit_mosaic.parameters(settings).values()),
         best_f1=None,
         agreement=None,
-        batch=None,
+        batch=f"{training.batch_size} x {training.accumulation}" if is_large else None,
         epochs=None,
         seconds=_number(read.record, "seconds"),
         epoch_seconds=None,

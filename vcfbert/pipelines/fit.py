@@ -121,7 +121,7 @@ def train(
         return train_retrieval(workspace, settings, options, progress=progress, overwrite=overwrite)
     if options.resume:
         raise mosaic_runs.refuse_resume(options.name)
-    chosen = MosaicOptions(options.name, options.typed, options.threads)
+    chosen = MosaicOptions(options.name, options.typed, options.threads, options.device)
     return fit_mosaic.train(workspace, settings, chosen, progress=progress, overwrite=overwrite)
 
 

@@ -1,7 +1,8 @@
-"""`vcfbert train --preset mosaic`: a panel in, a run folder out, in minutes on a CPU.
+"""`vcfbert train --preset mosaic`, or `mosaic-large`: a panel in, a run folder out.
 
 People are taken out of the panel, in folds, and imputed from the rest as `impute` does it, under
-several designs of typed sites. The network learns from the sites that the heads leave undecided.
+several designs of typed sites. The small network learns from the sites that the heads leave
+undecided, in minutes on a CPU; the large one begins where the small one ends.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,11 @@ import numpy as np
 from vcfbert import config
 from vcfbert.config import Config
 from vcfbert.copying import network
-from vcfbert.copying.network import Network
+from vcfbert.copying.network import Answer, Network
 from vcfbert.domain import dosage, metrics
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain.metrics import Groups, Scores, Tally
-from vcfbert.errors import InputError, StoreError
+from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.pipelines import imputation_plan, mosaic_data, mosaic_folds
 from vcfbert.pipelines.designs import TypedDesign
 from vcfbert.pipelines.imputation_chunks import PEOPLE_AT_ONCE
@@ -36,10 +37,25 @@ from vcfbert.pipelines.report import aligned
 from vcfbert.progress import Progress
 from vcfbert.storage.panel import PanelReader, open_panel
 from vcfbert.storage.workspace import Workspace
-from vcfbert.training import devices, machine, mosaic, mosaic_runs, mosaic_weights, runs
+from vcfbert.training import (
+    devices,
+    machine,
+    mosaic,
+    mosaic_large,
+    mosaic_runs,
+    mosaic_weights,
+    runs,
+)
+from vcfbert.training.devices import Device
 from vcfbert.training.mosaic import Fitted, OpenData
+from vcfbert.training.mosaic_large import LargeNetwork, OpenSequences
 
-HEADS, SHIPPED, TRAINED = "heads", "shipped", "trained"
+HEADS, SHIPPED, SMALL, TRAINED = "heads", "shipped", "small", "trained"
+
+KEPT_SMALL = (
+    "The transformer is no better than the small network on the validation people, so the run "
+    "holds the small network."
+)
 
 _SMALLEST = 1e-7
 
@@ -60,17 +76,23 @@ class MosaicOptions:
     threads: int | None = None
     """CPU threads; None is all cores."""
 
+    device: str = "auto"
+    """Where the large network is trained: cpu, cuda, cuda:N, or auto for a GPU where there is one.
+    The small one is always trained on the CPU."""
+
 
 @dataclass(frozen=True)
 class MosaicSummary:
     """How a run ended.
 
+    network  what the run holds: the small network, or the large
     designs  how often each was used
     losses   by system, in nats an undecided site of the validation people
     scores   by system, then by frequency group, of the same people
     """
 
     run: Path
+    network: str
     people: int
     references: int
     rows: int
@@ -88,6 +110,7 @@ class MosaicSummary:
             f"from {self.references:,} haplotypes; {self.seconds:.0f} s.",
             f"Typed as {', '.join(self.designs)}.",
             f"Validation loss, nats an undecided site: {losses} (step {self.best_step:,}).",
+            *([KEPT_SMALL] if SMALL in self.losses and self.network == "small" else []),
             "",
             "r2 of the validation people",
             *aligned(*self._table()),
@@ -124,7 +147,7 @@ def train(
     shipped = _shipped(settings)
     threads = options.threads or os.cpu_count() or 1
     devices.set_threads(threads)
-    device = devices.choose_device("cpu")
+    device = _device(settings, options)
     machine.start_peak(device)
     with open_panel(workspace.panel) as panel:
         lists = mosaic_folds.read_designs(options.typed, panel)
@@ -146,27 +169,24 @@ def train(
             if len(people)
         ]
         validation, _ = _collect(source, held_out, progress)
-        fitted, trained = _fit(settings, shipped, training, validation, progress)
-        networks = {HEADS: network.heads_only()}
-        networks |= {} if shipped is None else {SHIPPED: shipped}
-        networks[TRAINED] = trained
+        trained = _train(settings, shipped, training, validation, device, progress)
         summary = MosaicSummary(
             run=run,
+            network=trained.kind,
             people=len(np.unique(np.concatenate([fold.people for fold in plan.folds]))),
             references=len(plan.folds[0].references),
-            rows=len(training.rows),
+            rows=len(rows_of(training).rows),
             designs=_names(used),
-            losses={name: loss(answer, validation) for name, answer in networks.items()},
-            best_step=min(fitted.history, key=lambda check: check[2])[0],
-            scores=_scores(source, held_out, networks, progress),
+            losses=trained.losses,
+            best_step=min(trained.history[trained.kind], key=lambda check: check[2])[0],
+            scores=_scores(source, held_out, trained.networks, device, progress),
             seconds=time.perf_counter() - begun,
         )
         record = _record(panel, settings, shipped, summary)
         record["peak_memory_bytes"] = machine.peak_bytes(device)
         record["device"] = machine.describe(device)
-    assert trained.weights is not None
-    arrays = trained.weights._asdict()
-    mosaic_runs.write(run, settings, arrays, record, fitted.history, overwrite=overwrite)
+    kept = trained.networks[TRAINED]
+    mosaic_runs.write(run, settings, kept, record, trained.history, overwrite=overwrite)
     return summary
 
 
@@ -178,10 +198,27 @@ def cut(panel: PanelReader) -> Cores:
     return imputation_plan.cut(panel.sites, everywhere, usual.chunk_cm, usual.overlap_cm, most)
 
 
+def rows_of(data: OpenData | OpenSequences) -> OpenData:
+    """The rows, whichever haplotypes they are of."""
+    return data.data if isinstance(data, OpenSequences) else data
+
+
 def loss(answer: Network, data: OpenData) -> float:
     """Mean cross-entropy in nats."""
-    values = answer.probabilities(data.rows)[0].astype(np.float64).clip(_SMALLEST, 1 - _SMALLEST)
+    values = answer.of_rows(data.rows)[0].astype(np.float64).clip(_SMALLEST, 1 - _SMALLEST)
     return float(-np.log(np.where(data.labels == 1, values, 1 - values)).mean())
+
+
+def _device(settings: Config, options: MosaicOptions) -> Device:
+    """Where the network is trained; ConfigError where a GPU is asked for that is of no use."""
+    if settings.mosaic.network == "large":
+        return devices.choose_device(options.device)
+    if options.device not in ("auto", "cpu"):
+        raise ConfigError(
+            f"--device {options.device}: the small network trains on the CPU, in minutes. Leave "
+            "it out, or train --preset mosaic-large."
+        )
+    return devices.choose_device("cpu")
 
 
 def _shipped(settings: Config) -> Network | None:
@@ -199,27 +236,27 @@ def _shipped(settings: Config) -> Network | None:
 
 def _collect(
     source: Source, folds: list[Fold], progress: Progress
-) -> tuple[OpenData, dict[int, Designs]]:
-    """Undecided sites of all people of some folds, and how each fold was typed."""
-    parts = []
+) -> tuple[OpenData | OpenSequences, dict[int, Designs]]:
+    """Undecided sites of people of some folds, and how each fold was typed.
+
+    Of whole haplotypes where the network reads them so.
+    """
+    rows: list[OpenData] = []
+    sequences: list[OpenSequences] = []
     used: dict[int, Designs] = {}
     for fold in folds:
         rng = source.rng(fold.number, 1)
         here = used.setdefault(fold.number, {})
         for unit in source.units(fold):
-            parts.append(
-                mosaic_data.open_data(
-                    unit.ready,
-                    unit.taken,
-                    most=source.rows_per_unit,
-                    rng=rng,
-                    threads=source.threads,
-                )
-            )
+            given = (unit.ready, unit.taken, source.rows_per_unit, rng, source.threads)
+            if source.settings.network == "large":
+                sequences.append(mosaic_data.open_sequences(*given))
+            else:
+                rows.append(mosaic_data.open_data(*given))
             here.setdefault(unit.chunk, []).append(unit.design)
             progress.advance()
-    data = mosaic_data.joined(parts)
-    if len(data.rows) == 0:
+    data = mosaic_large.joined(sequences) if sequences else mosaic.joined(rows)
+    if len(rows_of(data).rows) == 0:
         raise InputError(
             f"No site of {source.panel.path} is left undecided in people taken out, so there is "
             "nothing to train on. Give other lists with --typed, or use the shipped network: "
@@ -232,6 +269,71 @@ def _names(used: Mapping[int, Designs]) -> dict[str, int]:
     """How often each design was used."""
     chunks = (designs for of_fold in used.values() for designs in of_fold.values())
     return dict(Counter(design.name for designs in chunks for design in designs))
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What training came to.
+
+    kind      of the network that is kept
+    networks  by system, the last of them kept
+    losses    of the same, on the validation people
+    history   checks by the kind of the network
+    """
+
+    kind: str
+    networks: dict[str, Answer]
+    losses: dict[str, float]
+    history: dict[str, list[tuple[int, float, float]]]
+
+
+def _train(
+    settings: Config,
+    shipped: Network | None,
+    training: OpenData | OpenSequences,
+    validation: OpenData | OpenSequences,
+    device: Device,
+    progress: Progress,
+) -> _Trained:
+    """Train the small network, and the large one where it is asked for."""
+    rows, checked = rows_of(training), rows_of(validation)
+    fitted, small = _fit(settings, shipped, rows, checked, progress)
+    networks: dict[str, Answer] = {HEADS: network.heads_only()}
+    losses = {HEADS: loss(network.heads_only(), checked)}
+    if shipped is not None:
+        networks[SHIPPED], losses[SHIPPED] = shipped, loss(shipped, checked)
+    history = {"small": fitted.history}
+    if isinstance(training, OpenData) or isinstance(validation, OpenData):
+        losses[TRAINED] = loss(small, checked)
+        return _Trained("small", networks | {TRAINED: small}, losses, history)
+    networks[SMALL], losses[SMALL] = small, loss(small, checked)
+    assert small.weights is not None
+    begin = mosaic_large.new_network(small.weights, settings.model, settings.seed)
+    on_check = _reporter(progress, "training the transformer", settings.mosaic.transformer_steps)
+    large = mosaic_large.fit(begin, training, validation, settings, device, on_check=on_check)
+    history["large"] = large.history
+    if large.best_loss >= large.start_loss:
+        progress.note(KEPT_SMALL)
+        losses[TRAINED] = losses[SMALL]
+        return _Trained("small", networks | {TRAINED: small}, losses, history)
+    losses[TRAINED] = large.best_loss
+    chosen = settings.mosaic
+    kept = LargeNetwork(TRAINED, "", large.network, settings.model, chosen.stretch, chosen.overlap)
+    return _Trained("large", networks | {TRAINED: kept}, losses, history)
+
+
+def _reporter(progress: Progress, stage: str, steps: int) -> Callable[[int, float, float], None]:
+    """Begin a stage of training; what is returned is told of each check."""
+    progress.start(stage, steps)
+    done = 0
+
+    def on_check(step: int, trained: float, validated: float) -> None:
+        nonlocal done
+        progress.advance(step - done)
+        progress.note(f"step {step:,}: loss {trained:.5f}, validation {validated:.5f}")
+        done = step
+
+    return on_check
 
 
 def _fit(
@@ -247,15 +349,7 @@ def _fit(
         begin = mosaic.new_network(training, chosen, seed)
     else:
         begin = mosaic.continued(shipped.weights, training)
-    progress.start("training", chosen.steps)
-    done = 0
-
-    def on_check(step: int, trained: float, validated: float) -> None:
-        nonlocal done
-        progress.advance(step - done)
-        progress.note(f"step {step:,}: loss {trained:.5f}, validation {validated:.5f}")
-        done = step
-
+    on_check = _reporter(progress, "training", chosen.steps)
     fitted = mosaic.fit(begin, training, validation, chosen, seed, on_check=on_check)
     arrays = mosaic.weights_of(fitted.network)
     answer = network.from_arrays(arrays, name=TRAINED, fingerprint="", source="the trained network")
@@ -266,13 +360,18 @@ def _fit(
 
 
 def _scores(
-    source: Source, folds: list[Fold], networks: Mapping[str, Network], progress: Progress
+    source: Source,
+    folds: list[Fold],
+    networks: Mapping[str, Answer],
+    device: Device,
+    progress: Progress,
 ) -> dict[str, dict[str, Scores]]:
     """Scores of the folds' people by network and frequency group, one design a chunk."""
     panel, groups = source.panel, Groups(metrics.EDGES, metrics.RARE_MAF)
     maf = site_tables.minor(site_tables.panel_frequency(panel.sites, panel.samples))
     tallies = dict.fromkeys(networks, Tally.empty(len(groups.names)))
     shown = [fold.first_designs() for fold in folds]
+    gpu = None if device.type == "cpu" else device
     progress.start("scoring", sum(len(fold.designs or ()) for fold in shown))
     for unit in itertools.chain.from_iterable(map(source.units, shown)):
         stretch = unit.taken.stretch
@@ -281,7 +380,7 @@ def _scores(
         rows = np.searchsorted(unit.ready.sites, hidden)
         truth = unit.taken.truth()[:, hidden].T.reshape(len(hidden), -1, 2)
         for name, answer in networks.items():
-            alt = unit.ready.impute(answer, threads=source.threads).alt[rows]
+            alt = unit.ready.impute(answer, threads=source.threads, device=gpu).alt[rows]
             imputed = dosage.from_haplotypes(alt)
             tallies[name] += metrics.tally(
                 truth, imputed.calls, imputed.dosage, imputed.genotype_probability, members
@@ -307,6 +406,7 @@ def _record(
         "seed": settings.seed,
         "parents": {"panel": panel.fingerprint},
         "start": settings.mosaic.start if shipped is None else shipped.fingerprint,
+        "network": summary.network,
         "settings": config.to_dict(settings)["mosaic"],
         "people": summary.people,
         "reference_haplotypes": summary.references,

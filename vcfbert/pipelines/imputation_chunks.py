@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vcfbert.copying import engine, groups, heads
 from vcfbert.copying.engine import ImputedChunk, Prepared
 from vcfbert.copying.heads import Heads
-from vcfbert.copying.network import Network
+from vcfbert.copying.network import Answer
 from vcfbert.domain import dosage, tokens
 from vcfbert.domain.sites import Sites, haplotypes_of
 from vcfbert.pipelines.imputation_plan import ChunkPlan
@@ -68,7 +68,7 @@ class Source:
     panel: PanelReader
     sites: Sites
     people: People
-    network: Network
+    network: Answer
     seed: int
     threads: int
     device: Device | None = None
@@ -102,7 +102,8 @@ def impute(source: Source, chunk: ChunkPlan, advance: Callable[[int], None]) -> 
 
     advance  called with a number of people who are done
     """
-    people, sites = source.people, chunk.sites
+    people = source.people
+    sites = chunk.all_sites if source.network.reads_neighbours else chunk.sites
     typed = np.searchsorted(sites, chunk.typed)
     prepared = _prepare(source, chunk, sites, typed)
     queries = people.queries(chunk.typed)
@@ -152,7 +153,7 @@ def _impute_people(
 ) -> ImputedChunk:
     """Run the engine; without a network no site needs a closer look."""
     answer, device = source.network, source.device
-    low = engine.LOW if answer.weights is not None else 1.0
+    low = 1.0 if answer.is_heads else engine.LOW
     if device is None:
         return engine.impute_people(
             prepared, answer, queries, found, threads=source.threads, low=low

@@ -49,8 +49,16 @@ class ChunkPlan:
         The ends of the stretch are among them whatever is written, because matches are measured
         from there.
         """
+        return self._with_context(self.written)
+
+    @property
+    def all_sites(self) -> NDArray[np.int64]:
+        """The same with the whole core, for a network whose answers depend on its other sites."""
+        return self._with_context(np.arange(self.core.start, self.core.stop))
+
+    def _with_context(self, sites: NDArray[np.int64]) -> NDArray[np.int64]:
         ends = np.array([self.around.start, self.around.stop - 1])
-        return np.union1d(np.union1d(self.written, self.typed), ends)
+        return np.union1d(np.union1d(sites, self.typed), ends)
 
 
 @dataclass(frozen=True)

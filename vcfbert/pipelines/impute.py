@@ -1,7 +1,8 @@
 """`vcfbert impute`: a target VCF and a prepared panel in; imputed VCF or BCF and QC files out.
 
 S sites in the panel, T typed ones, N people of the target. Chunks are imputed and written one after
-another, so memory does not grow with the panel. PyTorch is imported for a GPU only.
+another, so memory does not grow with the panel. PyTorch is imported for a GPU, and for a run of
+`mosaic-large`, only.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.copying import mosaic, network
-from vcfbert.copying.network import Network
+from vcfbert.copying.network import Answer
 from vcfbert.domain import matching, tokens
 from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.sites import Sites, haplotypes_of
@@ -190,7 +191,7 @@ def _check_output(target: Path, out: Path, qc: Path, *, overwrite: bool) -> None
     imputation_report.check_folder(qc, overwrite=overwrite)
 
 
-def _network(workspace: Workspace, options: ImputeOptions) -> Network:
+def _network(workspace: Workspace, options: ImputeOptions) -> Answer:
     if options.heads_only:
         return network.heads_only()
     if options.run is None:
@@ -213,7 +214,7 @@ def _plan(
     panel: PanelReader,
     sites: Sites,
     path: Path,
-    answer: Network,
+    answer: Answer,
     options: ImputeOptions,
     progress: Progress,
 ) -> _Job:
@@ -326,7 +327,7 @@ def _is_compiled() -> bool:
         return True
 
 
-def _header(panel: PanelReader, answer: Network, options: ImputeOptions) -> HeaderFacts:
+def _header(panel: PanelReader, answer: Answer, options: ImputeOptions) -> HeaderFacts:
     chosen = f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} seed={options.seed}"
     return HeaderFacts(
         checkpoint=answer.name,

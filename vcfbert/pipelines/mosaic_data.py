@@ -9,7 +9,7 @@ T typed sites, F inputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -17,21 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.copying import engine, groups
-from vcfbert.copying.engine import ImputedChunk, Prepared
-from vcfbert.copying.inputs import NUM_INPUTS
-from vcfbert.copying.network import Network
+from vcfbert.copying.engine import ImputedChunk, OpenSites, Prepared
+from vcfbert.copying.network import Answer
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain import tokens
 from vcfbert.pipelines.imputation_chunks import fitted_rates
 from vcfbert.retrieval import along
 from vcfbert.storage import haplotypes
 from vcfbert.storage.panel import PanelReader
+from vcfbert.training import mosaic, mosaic_large, torch_engine
+from vcfbert.training.devices import Device
 from vcfbert.training.mosaic import OpenData
+from vcfbert.training.mosaic_large import OpenSequences
 
 PEOPLE_OF_DESIGN = 1_000
 """References that designs look at; makers of arrays see other people than are typed."""
 
 _ROWS_AT_ONCE = 1_024
+_PEOPLE_AT_ONCE = 16  # whose open sites are found before it is seen whether they are enough
 
 
 @dataclass(frozen=True)
@@ -95,16 +98,16 @@ class Ready:
     queries: NDArray[np.uint8]
     candidates: list[NDArray[np.int64]]
 
-    def impute(self, answer: Network, *, threads: int) -> ImputedChunk:
-        """Answers for all of the sites; without a network none needs a closer look."""
-        return engine.impute_people(
-            self.prepared,
-            answer,
-            self.queries,
-            self.candidates,
-            threads=threads,
-            low=engine.LOW if answer.weights is not None else 1.0,
-        )
+    def impute(self, answer: Answer, *, threads: int, device: Device | None = None) -> ImputedChunk:
+        """Answers for all of the sites; without a network none needs a closer look.
+
+        device  None is the CPU, compiled
+        """
+        low = 1.0 if answer.is_heads else engine.LOW
+        given = (self.prepared, answer, self.queries, self.candidates)
+        if device is None:
+            return engine.impute_people(*given, threads=threads, low=low)
+        return torch_engine.impute_people(*given, device=device, low=low)
 
 
 @dataclass(frozen=True)
@@ -167,10 +170,10 @@ def make_ready(taken: TakenOut, typed: NDArray[np.int64], *, seed: int, threads:
 def open_data(
     ready: Ready,
     taken: TakenOut,
-    *,
     most: int,
     rng: np.random.Generator,
     threads: int,
+    *,
     truth: NDArray[np.uint8] | None = None,
 ) -> OpenData:
     """Undecided sites of the stretch's core with their true alleles, `most` of them at random.
@@ -179,16 +182,40 @@ def open_data(
     """
     truth = taken.truth() if truth is None else truth
     is_core = taken.stretch.is_core
-    rows, labels = [np.empty((0, NUM_INPUTS), np.float32)], [np.empty(0, np.uint8)]
-    for number, sites, found in _open_sites(ready, threads):
+    everyone = np.arange(len(ready.queries))
+    parts = []
+    for number, found in _open_sites(ready, everyone, threads):
+        sites = ready.sites[found.sites]
         wanted = is_core[sites]
-        rows.append(found[wanted])
-        labels.append(truth[number, sites[wanted]])
-    data = OpenData(np.concatenate(rows), np.concatenate(labels))
+        parts.append(OpenData(found.rows[wanted], truth[number, sites[wanted]]))
+    data = mosaic.joined(parts)
     if len(data.rows) <= most:
         return data
     chosen = np.sort(rng.permutation(len(data.rows))[:most])
     return OpenData(data.rows[chosen], data.labels[chosen])
+
+
+def open_sequences(
+    ready: Ready, taken: TakenOut, most: int, rng: np.random.Generator, threads: int
+) -> OpenSequences:
+    """Undecided sites of the stretch's core in the order of the genome, with their true alleles.
+
+    most  people are taken at random until they have so many; both haplotypes of each are whole
+    """
+    truth, is_core = taken.truth(), taken.stretch.is_core
+    place = engine.places(ready.prepared)
+    people = rng.permutation(len(ready.queries))
+    parts, total = [], 0
+    for number, found in _open_sites(ready, people, threads):
+        if number % 2 == 0 and total >= most:
+            break
+        order = np.argsort(found.sites)
+        order = order[is_core[ready.sites[found.sites[order]]]]
+        sites = found.sites[order]
+        data = OpenData(found.rows[order], truth[number, ready.sites[sites]])
+        parts.append(OpenSequences(data, place[sites], np.array([0, len(sites)])))
+        total += len(sites)
+    return mosaic_large.joined(parts)
 
 
 def design_panel(
@@ -208,31 +235,23 @@ def design_panel(
     )
 
 
-def joined(parts: Sequence[OpenData]) -> OpenData:
-    """All rows of several."""
-    empty = OpenData(np.empty((0, NUM_INPUTS), np.float32), np.empty(0, np.uint8))
-    return OpenData(
-        np.concatenate([empty.rows, *(part.rows for part in parts)]),
-        np.concatenate([empty.labels, *(part.labels for part in parts)]),
-    )
-
-
 def _open_sites(
-    ready: Ready, threads: int
-) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
-    """Number of each query haplotype, its open sites in the stretch, their rows; in order."""
+    ready: Ready, people: NDArray[np.int64], threads: int
+) -> Iterator[tuple[int, OpenSites]]:
+    """Number of each query haplotype of some people, and its open sites; in their order."""
 
-    def run(person: int) -> list[engine.OpenSites]:
+    def run(person: int) -> list[OpenSites]:
         pair = engine.open_sites(
             ready.prepared, ready.queries[person], ready.candidates[2 * person : 2 * person + 2]
         )
         # A copy, because what is returned is a view into room for every site.
-        return [engine.OpenSites(side.open.rows.copy(), side.open.sites.copy()) for side in pair]
+        return [OpenSites(side.open.rows.copy(), side.open.sites.copy()) for side in pair]
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        for person, sides in enumerate(pool.map(run, range(len(ready.queries)))):
-            for side, found in enumerate(sides):
-                yield 2 * person + side, ready.sites[found.sites], found.rows
+        for few in np.array_split(people, -(-len(people) // _PEOPLE_AT_ONCE)):
+            for person, sides in zip(few.tolist(), pool.map(run, few.tolist()), strict=True):
+                for side, found in enumerate(sides):
+                    yield 2 * person + side, found
 
 
 def _frequency(stretch: Stretch, rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -78,7 +78,7 @@ def pretrain(path: Path, options: PretrainOptions, *, progress: Progress) -> Pre
         parts = validation if number % VALIDATE_EVERY == VALIDATE_FROM else train
         parts.extend(collect(options.first_seed + number, options))
         progress.advance()
-    data, checked = mosaic_data.joined(train), mosaic_data.joined(validation or train[-1:])
+    data, checked = mosaic.joined(train), mosaic.joined(validation or train[-1:])
     network = mosaic.new_network(data, options.network, options.seed)
     progress.start("training", options.network.steps)
     fitted = mosaic.fit(

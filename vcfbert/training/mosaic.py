@@ -5,7 +5,7 @@ n open sites, F inputs, U hidden units.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vcfbert.config import MosaicConfig
+from vcfbert.copying.inputs import NUM_INPUTS
 from vcfbert.copying.network import Weights
 from vcfbert.model.mosaic import Mosaic
 
@@ -31,6 +32,14 @@ class OpenData:
 
     rows: NDArray[np.float32]
     labels: NDArray[np.uint8]
+
+
+def joined(parts: Sequence[OpenData]) -> OpenData:
+    """All rows of several."""
+    return OpenData(
+        np.concatenate([np.empty((0, NUM_INPUTS), np.float32), *(part.rows for part in parts)]),
+        np.concatenate([np.empty(0, np.uint8), *(part.labels for part in parts)]),
+    )
 
 
 @dataclass(frozen=True)

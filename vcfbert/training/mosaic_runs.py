@@ -2,10 +2,10 @@
 
 RUN/config.toml          the resolved settings; feed them back with --config
 RUN/run.json             versions, seed, fingerprint of the panel, what was trained on, the scores
-RUN/metrics.csv          a row a check: step, training loss, validation loss
+RUN/metrics.csv          a row a check: network, step, training loss, validation loss
 RUN/mosaic.safetensors   the network, see `mosaic_weights`
 
-PyTorch is not imported.
+PyTorch is imported for runs of `mosaic-large` alone.
 """
 
 from __future__ import annotations
@@ -17,12 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vcfbert import config
 from vcfbert.config import Config
-from vcfbert.copying.network import Network
+from vcfbert.copying.network import Answer, Network
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.storage import stores
 from vcfbert.training import mosaic_weights
@@ -37,7 +34,7 @@ class MosaicRun:
 
     path: Path
     settings: Config
-    network: Network
+    network: Answer
     record: dict[str, Any]
 
     @property
@@ -65,29 +62,38 @@ def refuse_resume(run: str) -> ConfigError:
 def write(
     run: Path,
     settings: Config,
-    arrays: Mapping[str, NDArray[np.float32]],
+    network: Answer,
     record: Mapping[str, Any],
-    history: Sequence[tuple[int, float, float]],
+    history: Mapping[str, Sequence[tuple[int, float, float]]],
     *,
     overwrite: bool,
 ) -> None:
     """Write the whole folder.
 
-    arrays  of the network, by the names of `copying.network.Weights`
-    record  of JSON types, with `parents`; a copy goes into the network's file
+    record   of JSON types, with `parents`; a copy goes into the network's file
+    history  checks by the kind of the network
     """
     rows = [
-        f"{step},{'' if math.isnan(trained) else f'{trained:.6g}'},{validated:.6g}"
-        for step, trained, validated in history
+        f"{kind},{step},{'' if math.isnan(trained) else f'{trained:.6g}'},{validated:.6g}"
+        for kind, checks in history.items()
+        for step, trained, validated in checks
     ]
-    table = "\n".join(["step,training_loss,validation_loss", *rows, ""])
+    table = "\n".join(["network,step,training_loss,validation_loss", *rows, ""])
     with stores.create_folder(run, overwrite=overwrite) as folder:
         stores.write_file(folder / "config.toml", config.to_toml(settings).encode())
         stores.write_file(
             folder / "run.json", json.dumps(record, indent=1, allow_nan=False).encode()
         )
         stores.write_file(folder / "metrics.csv", table.encode())
-        mosaic_weights.save(folder / mosaic_weights.FILE, arrays, record)
+        path = folder / mosaic_weights.FILE
+        if isinstance(network, Network):
+            assert network.weights is not None
+            mosaic_weights.save(path, network.weights._asdict(), record)
+        else:
+            from vcfbert.training.mosaic_large import LargeNetwork
+
+            assert isinstance(network, LargeNetwork)
+            mosaic_weights.save(path, network.arrays(), record, network.sizes())
 
 
 def read(run: Path) -> MosaicRun:

@@ -1,6 +1,7 @@
 """Networks of `mosaic` as safetensors files that say what they read and how they were made.
 
-PyTorch is not imported, so that `vcfbert impute` starts at once on a CPU.
+PyTorch is imported for those of `mosaic-large` alone, so that `vcfbert impute` starts at once on a
+CPU.
 """
 
 from __future__ import annotations
@@ -19,34 +20,44 @@ from safetensors import SafetensorError, safe_open
 
 from vcfbert.copying import inputs, network
 from vcfbert.copying.heads import SIZES_AND_ERRORS
-from vcfbert.copying.network import Network
+from vcfbert.copying.network import Answer, Network
 from vcfbert.errors import StoreError
 from vcfbert.storage import stores
 
-KIND = "vcfbert-mosaic"
+SMALL, LARGE = "vcfbert-mosaic", "vcfbert-mosaic-large"
+"""Kinds of networks."""
+
 FORMAT_VERSION = "1"
 METADATA_KEY = "vcfbert"
 FILE = "mosaic.safetensors"
 """Name of the file in a run's folder, and of the shipped one."""
 
-MAX_BYTES = 50_000_000
+MAX_BYTES = 2_000_000_000
 """A file beyond this is no network of this kind and is not read."""
 
 SHIPPED = "shipped"
 
 
-def save(path: Path, arrays: Mapping[str, NDArray[np.float32]], facts: Mapping[str, Any]) -> str:
+def save(
+    path: Path,
+    arrays: Mapping[str, NDArray[np.float32]],
+    facts: Mapping[str, Any],
+    transformer: Mapping[str, int] | None = None,
+) -> str:
     """Write a network; returns the SHA-256 of the file.
 
-    facts  how it was made, fit for JSON; kept in the file's header
+    facts        how it was made, fit for JSON; kept in the file's header
+    transformer  sizes of that of a large network, see `mosaic_large.sizes`; None: it is small
     """
     metadata = {
-        "kind": KIND,
+        "kind": SMALL if transformer is None else LARGE,
         "format_version": FORMAT_VERSION,
         "inputs": json.dumps(inputs.NAMES),
         "heads": json.dumps(SIZES_AND_ERRORS),
         "facts": json.dumps(facts, sort_keys=True),
     }
+    if transformer is not None:
+        metadata["transformer"] = json.dumps(transformer, sort_keys=True)
     content = safetensors.numpy.save(
         {name: np.ascontiguousarray(values, np.float32) for name, values in arrays.items()},
         # One key, because safetensors writes several in random order.
@@ -56,7 +67,7 @@ def save(path: Path, arrays: Mapping[str, NDArray[np.float32]], facts: Mapping[s
     return hashlib.sha256(content).hexdigest()
 
 
-def load(path: Path, *, name: str) -> Network:
+def load(path: Path, *, name: str) -> Answer:
     """Read and check a network; `name` is what outputs call it.
 
     Raises StoreError where the file is missing, damaged, of another kind, or reads other inputs
@@ -75,8 +86,14 @@ def load(path: Path, *, name: str) -> Network:
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise StoreError(f"{path} is damaged ({error}). Train the run again.") from error
     _check(path, metadata)
-    return network.from_arrays(
-        arrays, name=name, fingerprint=hashlib.sha256(content).hexdigest(), source=str(path)
+    fingerprint = hashlib.sha256(content).hexdigest()
+    if metadata["kind"] == SMALL:
+        return network.from_arrays(arrays, name=name, fingerprint=fingerprint, source=str(path))
+    from vcfbert.training import mosaic_large
+
+    sizes = metadata.get("transformer", "")
+    return mosaic_large.from_arrays(
+        arrays, sizes, name=name, fingerprint=fingerprint, source=str(path)
     )
 
 
@@ -97,7 +114,9 @@ def shipped() -> Network:
 
     Raises StoreError where the installation lacks it.
     """
-    return load(shipped_path(), name=SHIPPED)
+    found = load(shipped_path(), name=SHIPPED)
+    assert isinstance(found, Network)
+    return found
 
 
 def _metadata(path: Path) -> dict[str, str]:
@@ -110,9 +129,9 @@ def _metadata(path: Path) -> dict[str, str]:
 
 
 def _check(path: Path, metadata: Mapping[str, str]) -> None:
-    if metadata.get("kind") != KIND:
+    if metadata.get("kind") not in (SMALL, LARGE):
         raise StoreError(
-            f"{path} holds {metadata.get('kind', 'unnamed weights')!r}, not {KIND!r}. "
+            f"{path} holds {metadata.get('kind', 'unnamed weights')!r}, not {SMALL!r}. "
             "Train one with: vcfbert train --preset mosaic"
         )
     expected = {

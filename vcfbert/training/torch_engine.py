@@ -15,12 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vcfbert.copying import torch_chunk, torch_mosaic
+from vcfbert.copying import engine, torch_chunk, torch_mosaic
 from vcfbert.copying.engine import LOW, ImputedChunk, Prepared
-from vcfbert.copying.network import Network, Weights
+from vcfbert.copying.network import Answer, Network, Weights
+from vcfbert.copying.torch_mosaic import Imputed
 from vcfbert.errors import DeviceError
 from vcfbert.model.mosaic import FIRST_GATES, Mosaic
-from vcfbert.training import devices
+from vcfbert.training import devices, mosaic_large
+from vcfbert.training.mosaic_large import LargeNetwork
 
 ROWS_AT_ONCE = 1 << 20
 """Open sites that go through the network together."""
@@ -34,7 +36,7 @@ def choose(name: str) -> torch.device | None:
 
 def impute_people(
     prepared: Prepared,
-    answer: Network,
+    answer: Answer,
     queries: NDArray[np.uint8],
     candidates: Sequence[NDArray[np.int64]],
     *,
@@ -85,7 +87,7 @@ def _joined(parts: Sequence[ImputedChunk], sizes: Sequence[int]) -> ImputedChunk
 @torch.no_grad()
 def _impute(
     prepared: Prepared,
-    answer: Network,
+    answer: Answer,
     queries: NDArray[np.uint8],
     candidates: Sequence[NDArray[np.int64]],
     device: torch.device,
@@ -97,19 +99,37 @@ def _impute(
     found = torch_mosaic.impute(chunk, batch, low=low)
     alt = _mixed(found.probabilities)
     outside = 0
-    if answer.weights is not None:
+    if isinstance(answer, LargeNetwork):
+        outside = _answer_large(answer, prepared, found, alt)
+    elif isinstance(answer, Network) and answer.weights is not None:
         network = network_of(answer.weights).to(device)
         for first in range(0, len(found.rows), ROWS_AT_ONCE):
             part = slice(first, first + ROWS_AT_ONCE)
             rows = found.rows[part]
             alt[found.query[part], found.site[part]] = torch.sigmoid(network(rows))
-            outside += int(_is_outside(network, rows).sum())
+            outside += mosaic_large.count_outside(network, rows)
     return ImputedChunk(
         alt=_by_site(alt, num_people),
         left_out=_by_site(found.left_out, num_people),
         open_share=len(found.rows) / max(alt.numel(), 1),
         out_of_range=outside / max(len(found.rows), 1),
     )
+
+
+def _answer_large(answer: LargeNetwork, prepared: Prepared, found: Imputed, alt: Tensor) -> int:
+    """Answer for the open sites, haplotype by haplotype; returns how many are out of range.
+
+    alt  (B, S) written
+    """
+    num_queries, num_sites = alt.shape
+    order = torch.argsort(found.query * num_sites + found.site)
+    query, site, rows = found.query[order], found.site[order], found.rows[order]
+    place = torch.from_numpy(engine.places(prepared)).to(alt.device)[site]
+    counts = torch.bincount(query, minlength=num_queries).cpu().numpy()
+    bounds = np.concatenate([[0], np.cumsum(counts)])
+    on_device = answer.to(alt.device)
+    alt[query, site] = torch.sigmoid(on_device.logits(rows, place, bounds))
+    return mosaic_large.count_outside(on_device.module.small, rows)
 
 
 def network_of(weights: Weights) -> Mosaic:
@@ -126,12 +146,6 @@ def _mixed(probabilities: Tensor) -> Tensor:
     weights = torch.softmax(torch.tensor(FIRST_GATES, device=probabilities.device), dim=0)
     first = probabilities[:, :, 0]
     return first + (probabilities - first[:, :, None]) @ weights
-
-
-def _is_outside(network: Mosaic, rows: Tensor) -> Tensor:
-    """(n,) True where an input is beyond the range of the training."""
-    standard = (rows - network.mean) / network.spread
-    return ((standard < network.lowest) | (standard > network.highest)).any(dim=1)
 
 
 def _by_site(values: Tensor, num_people: int) -> NDArray[np.float32]:
