@@ -30,7 +30,7 @@ from vcfbert.model.embedding import Encoder
 from vcfbert.model.imputer import Imputer
 from vcfbert.storage import stores
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 Which = Literal["best", "last"]
 
 

@@ -1,0 +1,106 @@
+"""What retrieval loses when references are masked otherwise than queries (masks.align=false).
+
+    python benchmarks/misalignment.py WORKSPACE [--people 60] [--seed 1] [--run NAME]
+
+Test people of a prepared panel under random masks, a row for each rate and space. `agreement` is
+the share of hidden alleles that the nearest haplotype of the window has, too, `F1` that of copying
+it. No network takes part; the weights of the embedding space are those of a run's encoder, or
+initial ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from vcfbert import presets
+from vcfbert.config import MaskConfig, RetrievalConfig
+from vcfbert.domain.sites import TEST
+from vcfbert.retrieval.index import open_index
+from vcfbert.storage.panel import PanelReader, open_panel
+from vcfbert.storage.workspace import Workspace
+from vcfbert.training import checkpoints, encoding, masking, schedule
+from vcfbert.training.batches import BatchMaker
+from vcfbert.training.masking import Masks
+from vcfbert.training.schedule import Work
+
+RATES = (0.3, 0.5, 0.8)
+SPACES = ("embedding", "token")
+PEOPLE_AT_ONCE = 30
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--people", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--run")
+    arguments = parser.parse_args()
+    workspace = Workspace(arguments.workspace)
+    with open_panel(workspace.panel) as panel:
+        index = open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
+        if arguments.run is None:
+            encoder = encoding.new_encoder(presets.get("v18-current"))
+        else:
+            encoder = checkpoints.load_encoder(workspace.run(arguments.run))
+        embeddings = encoding.EncodedOnDemand(encoder, panel)
+        plan = plan_of(panel, arguments.people, arguments.seed)
+        print(f"{arguments.people} test people, {len(index.reference_haplotypes)} references")
+        print(f"{'space':<11}{'rate':>5}{'masks':>12}{'agreement':>11}{'F1':>8}{'rare F1':>9}")
+        for space in SPACES:
+            settings = RetrievalConfig(space=space, num_neighbours=1, num_segments=1)
+            maker = BatchMaker(panel, index, embeddings, settings)
+            for rate in RATES:
+                for align in (True, False):
+                    hidden = masks_of(panel, arguments.seed, rate, align=align)
+                    row = score(maker, hidden, plan)
+                    name = "aligned" if align else "misaligned"
+                    print(
+                        f"{space:<11}{rate:>5}{name:>12}{row[0]:>11.4f}{row[1]:>8.4f}"
+                        f"{row[2]:>9.4f}",
+                        flush=True,
+                    )
+
+
+def plan_of(panel: PanelReader, people: int, seed: int) -> list[Work]:
+    """Test people window by window."""
+    settings = dataclasses.replace(presets.tiny().training, batch_size=PEOPLE_AT_ONCE)
+    settings = dataclasses.replace(settings, validation_batches=0)
+    some = np.random.default_rng(seed).permutation(panel.samples.people(TEST))[:people]
+    plan = schedule.plan_validation(some, len(panel.windows), settings, seed=seed)
+    return sorted(plan, key=lambda work: work.window)
+
+
+def masks_of(panel: PanelReader, seed: int, rate: float, *, align: bool) -> Masks:
+    settings = MaskConfig(validation_rate=rate, align=align)
+    return masking.policies(settings, seed, panel).of_people("test")
+
+
+def score(maker: BatchMaker, hidden: Masks, plan: list[Work]) -> tuple[float, float, float]:
+    """Agreement, F1 and rare F1 (MAF below 5 %) of the nearest haplotype at hidden sites."""
+    counts = np.zeros((2, 4))  # all and rare; hidden, true positives, false ones, false negatives
+    for work in plan:
+        batch = hidden.batch(maker, work)
+        where = maker.panel.windows.sites(work.window)
+        train = maker.panel.sites.alt_count[where, 0] / len(maker.index.reference_haplotypes)
+        is_rare = np.zeros(maker.panel.length, dtype=np.bool_)
+        is_rare[: len(train)] = np.minimum(train, 1 - train) < 0.05
+        true, called = batch.labels == 1, batch.neighbour_tokens[:, 0] == 1
+        for line, chosen in enumerate((batch.is_hidden, batch.is_hidden & is_rare)):
+            cells = (
+                chosen,
+                chosen & true & called,
+                chosen & ~true & called,
+                chosen & true & ~called,
+            )
+            counts[line] += [cell.sum() for cell in cells]
+    hidden_alleles, _, *wrong = counts[0]
+    f1 = 2 * counts[:, 1] / (2 * counts[:, 1] + counts[:, 2] + counts[:, 3])
+    return 1 - sum(wrong) / hidden_alleles, f1[0], f1[1]
+
+
+if __name__ == "__main__":
+    main()
