@@ -22,12 +22,19 @@ def changed(preset, *texts):
         ("v13", "model.copy_skip=true", r"copy_skip = true .*has no neighbours"),
         ("v13", "refresh.embeddings_every=1", r"embeddings_every = 1 .*reads no embeddings"),
         ("v13", "masks.align=false", r"align = false .*'none' compares nobody"),
+        ("v17", "loss.contrastive_weight=1", r"contrastive_weight = 1 .*'token' does not ask"),
         ("v17", "refresh.embeddings_every=2", r"embeddings_every = 2 .*reads no embeddings"),
     ],
 )
 def test_what_contradicts_is_refused_naming_both(preset, change, message):
     with pytest.raises(ConfigError, match=message):
         changed(preset, change)
+
+
+def test_a_search_that_is_taught_must_be_encoded_again():
+    with pytest.raises(ConfigError, match=r"contrastive_weight = 0\.5 .*embeddings_every = 0"):
+        changed("tiny", "loss.contrastive_weight=0.5", "refresh.embeddings_every=0")
+    assert changed("tiny", "loss.contrastive_weight=0.5").loss.hard_negatives
 
 
 def test_the_way_out_that_errors_name_leads_out():

@@ -106,6 +106,21 @@ def test_the_training_mask_of_v17_never_moves(fx_copy):
     assert {(row["mask_version"], row["mask_rate"]) for row in rows(fx_copy)} == {("0", "0.5")}
 
 
+def test_the_contrastive_loss_is_off_unless_asked_for_and_resumes_exactly(fx_copy):
+    """On, it moves the encoder; validation, which is to be compared, is without it."""
+    train(fx_copy, small("v18-current"), "off")
+    taught = small("v18-current", "loss.contrastive_weight=3")
+    train(fx_copy, taught, "on")
+    first = {name: float(rows(fx_copy, name)[0]["train_loss"]) for name in ("on", "off")}
+    assert first["on"] > first["off"]
+    off, on = weights(fx_copy, "off"), weights(fx_copy, "on")
+    assert (off["encoder.scale.weight"] != on["encoder.scale.weight"]).any()
+    with pytest.raises(KilledError):
+        train(fx_copy, taught, "cut", progress=KillAt(9))
+    train(fx_copy, taught, "cut", resume=True)
+    assert rows(fx_copy, "cut") == rows(fx_copy, "on")
+
+
 @pytest.mark.parametrize("name", ["v13", "v17"])
 def test_embeddings_that_nothing_would_read_are_not_made(fx_copy, name):
     with pytest.raises(

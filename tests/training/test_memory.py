@@ -47,9 +47,12 @@ def of_system(name):
     return config.merge(presets.get(name), {"model": changes}, source="test")
 
 
-@pytest.mark.parametrize("name", ["v13", "v17", "v18-current"])
-def test_fake_tensors_need_what_real_ones_do(name):
-    small = of_system(name)
+@pytest.mark.parametrize(
+    ("name", "contrastive"), [("v13", 0.0), ("v17", 0.0), ("v18-current", 0.0), ("tiny", 1.0)]
+)
+def test_fake_tensors_need_what_real_ones_do(name, contrastive):
+    loss = {"contrastive_weight": contrastive}
+    small = config.merge(of_system(name), {"loss": loss}, source="test")
     torch.manual_seed(1)
     fake = memory.measure_step(small, LENGTH, 2, half=False)
     model = imputer.build(small.model, seed=1)
@@ -58,7 +61,8 @@ def test_fake_tensors_need_what_real_ones_do(name):
     with memory.LiveBytes() as live:
         batch, features = memory._inputs(small, LENGTH, 2)
         logits = memory._forward(model, batch, features)
-        loop.total_loss(logits, batch, small.loss).backward()
+        loss = loop.total_loss(logits, batch, small.loss)
+        (loss + loop.contrastive_loss(model, batch, features, small.loss)).backward()
     assert fake.activations == live.peak
 
 

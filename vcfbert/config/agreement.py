@@ -21,6 +21,7 @@ def check(settings: Config) -> None:
     unread.check(settings)
     _check_neighbours(settings)
     _check_encodings(settings)
+    _check_contrast(settings)
 
 
 def _check_neighbours(settings: Config) -> None:
@@ -56,4 +57,23 @@ def _check_encodings(settings: Config) -> None:
             f"references again, but retrieval.space = {settings.retrieval.space!r} with "
             f"model.retrieved = {settings.model.retrieved!r} reads no embeddings. Set "
             "refresh.embeddings_every=0."
+        )
+
+
+def _check_contrast(settings: Config) -> None:
+    """The search is taught only where it follows the encoder."""
+    weight = settings.loss.contrastive_weight
+    if weight == 0:
+        return
+    if settings.retrieval.space != "embedding":
+        raise ConfigError(
+            f"loss.contrastive_weight = {weight:g} teaches the encoder what to search by, but "
+            f"retrieval.space = {settings.retrieval.space!r} does not ask it. Set "
+            "retrieval.space=embedding, or the weight to 0."
+        )
+    if settings.refresh.embeddings_every == 0:
+        raise ConfigError(
+            f"loss.contrastive_weight = {weight:g} teaches the encoder what to search by, but "
+            "refresh.embeddings_every = 0 keeps the first encoding. Renew it, or set the weight "
+            "to 0."
         )

@@ -191,11 +191,23 @@ class LossConfig:
     reconstruction_weight: float = 0.0
     """Weight of predicting visible sites too."""
 
+    contrastive_weight: float = 0.0
+    """Weight of teaching the search: references that agree with a query at its hidden sites shall
+    be nearer, by the visible ones, than others. 0 is off. Part of the training loss alone."""
+
+    contrastive_temperature: float = 2.0
+    """Difference of two distances that counts as large, in mismatches of mean weight."""
+
+    hard_negatives: bool = True
+    """The others are the nearest at visible sites that are wrong at hidden ones; off: anybody."""
+
     def __post_init__(self) -> None:
         """Check the ranges."""
         within("loss.focal_gamma", self.focal_gamma, 0.0, 10.0)
         within("loss.genotype_weight", self.genotype_weight, 0.0, 100.0)
         within("loss.reconstruction_weight", self.reconstruction_weight, 0.0, 100.0)
+        within("loss.contrastive_weight", self.contrastive_weight, 0.0, 100.0)
+        within("loss.contrastive_temperature", self.contrastive_temperature, 1e-3, 1e3)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

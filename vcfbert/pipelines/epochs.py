@@ -87,10 +87,12 @@ def _train(session: Session, state: TrainState, plan: Sequence[Work]) -> Trainin
     hidden = renewal.masks_in_use(session, state)
     renewal.renew_embeddings(session, state)
     state.seconds += time.perf_counter() - begun
+    loss = session.settings.loss
+    contrast = loss if loss.contrastive_weight > 0 else None
     is_open = True
     while is_open and state.batch < len(plan):
         stop = min(len(plan), state.batch + renewal.batches_left(session, state, len(plan)))
-        with session.batch_maker(state.embeddings.version) as maker:
+        with session.batch_maker(state.embeddings.version, contrast) as maker:
             is_open = loop.train_epoch(
                 state, session.settings, maker, hidden.masks, plan, after_step, stop=stop
             )

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.config import Config
+from vcfbert.config import Config, LossConfig
 from vcfbert.model.embedding import Encoder
 from vcfbert.progress import Progress
 from vcfbert.storage import embeddings
@@ -48,14 +48,16 @@ class Session:
         return self.first_embeddings if version == 0 else own_embeddings(self.run, version)
 
     @contextmanager
-    def batch_maker(self, version: int) -> Iterator[BatchMaker]:
-        """Open a version of the encoding, to make batches with."""
+    def batch_maker(
+        self, version: int, contrast: LossConfig | None = None
+    ) -> Iterator[BatchMaker]:
+        """Open a version of the encoding, to make batches with; `contrast` as in BatchMaker."""
         path = self.embeddings_path(version)
         if path is None:
             yield BatchMaker(self.panel, self.index, None, self.settings.retrieval)
             return
         with embeddings.open_embeddings(path) as reader:
-            yield BatchMaker(self.panel, self.index, reader, self.settings.retrieval)
+            yield BatchMaker(self.panel, self.index, reader, self.settings.retrieval, contrast)
 
 
 def own_embeddings(run: Path, version: int) -> Path:

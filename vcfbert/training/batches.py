@@ -6,13 +6,13 @@ W windows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.config import RetrievalConfig
+from vcfbert.config import LossConfig, RetrievalConfig
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain import tokens
 from vcfbert.retrieval import similarity
@@ -20,6 +20,8 @@ from vcfbert.retrieval.candidates import Hits, nearest
 from vcfbert.retrieval.query import OtherMask, Query, WindowIndex
 from vcfbert.retrieval.segments import nearest_in_segments
 from vcfbert.storage.panel import PanelReader
+from vcfbert.training import contrasts
+from vcfbert.training.contrasts import ContrastTokens
 
 
 class Embeddings(Protocol):
@@ -71,6 +73,7 @@ class Batch:
     codebook          (V, L, D) the window's raw embeddings; None with the dense layout, and where
                       nothing reads embeddings
     retrieved         (B, K, L, D) complete embeddings of the neighbours; None with a codebook
+    contrast          references for the contrastive loss; None without it
     """
 
     window: int
@@ -83,6 +86,7 @@ class Batch:
     distances: NDArray[np.float32]
     codebook: NDArray[np.float32] | None
     retrieved: NDArray[np.float32] | None
+    contrast: ContrastTokens | None = None
 
     def gathered(self) -> NDArray[np.float32]:
         """(B, K, L, D) complete embeddings of the neighbours, whichever the layout has them."""
@@ -101,15 +105,18 @@ class BatchMaker:
         index: References,
         embeddings: Embeddings | None,
         settings: RetrievalConfig,
+        contrast: LossConfig | None = None,
     ) -> None:
         """Take open readers; they stay the caller's to close.
 
         embeddings  None for a system that reads none (`Config.reads_embeddings`)
+        contrast    of a run whose loss has a contrastive part, while it trains
         """
         self.panel = panel
         self.index = index
         self.embeddings = embeddings
         self.settings = settings
+        self.contrast = contrast
 
     def labels(self, window: int, people: NDArray[np.int64]) -> NDArray[np.uint8]:
         """(B, L) true tokens of both haplotypes of each person."""
@@ -131,7 +138,32 @@ class BatchMaker:
         labels = self.labels(window, people)
         query_tokens = tokens.hide(labels, is_masked)
         hits = self._retrieve(window, people, query_tokens, reference_mask)
-        return self._assemble(window, people, labels, query_tokens, hits.rows, hits.distances)
+        batch = self._assemble(window, people, labels, query_tokens, hits.rows, hits.distances)
+        if self.contrast is None:
+            return batch
+        return replace(batch, contrast=self._contrast(batch, self.contrast.hard_negatives))
+
+    def _contrast(self, batch: Batch, hard: bool) -> ContrastTokens:
+        """Find positives and negatives for the contrastive loss and read their alleles."""
+        chosen = contrasts.choose(
+            self.index.window(batch.window),
+            self._query(batch.window, batch.query_tokens, None),
+            batch.labels,
+            self._excluded(batch.people),
+            hard=hard,
+            seed=[batch.window, *batch.people.tolist()],
+        )
+        return contrasts.read(
+            self._tokens_of(batch.window, chosen.positives),
+            self._tokens_of(batch.window, chosen.negatives),
+            batch.labels,
+            batch.is_hidden,
+        )
+
+    def _tokens_of(self, window: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """(B, n, L) complete tokens of index rows (B, n)."""
+        flat = self.panel.tokens(window, self.index.reference_haplotypes[rows.ravel()])
+        return flat.reshape(*rows.shape, self.panel.length)
 
     def _retrieve(
         self,

@@ -18,7 +18,7 @@ from torch import Tensor
 from vcfbert.config import Config, LossConfig
 from vcfbert.domain import tokens
 from vcfbert.errors import StoreError, VcfbertError
-from vcfbert.model import imputer, losses
+from vcfbert.model import contrast, imputer, losses
 from vcfbert.model.embedding import SiteFeatures
 from vcfbert.model.imputer import Imputer, Logits
 from vcfbert.training import devices, features, loading, schedule, scores, tensors
@@ -161,6 +161,21 @@ def total_loss(logits: Logits, inputs: BatchTensors, settings: LossConfig) -> Fl
     return loss
 
 
+def contrastive_loss(
+    model: Imputer, inputs: BatchTensors, site_features: SiteFeatures, settings: LossConfig
+) -> Float[Tensor, ""]:
+    """Weighted loss of the search; 0 for a batch without references to contrast."""
+    if inputs.contrast is None:
+        return torch.zeros((), device=inputs.query.device)
+    return settings.contrastive_weight * contrast.contrastive(
+        model.encoder.codebook(site_features),
+        site_features.is_site,
+        inputs.query,
+        inputs.contrast,
+        settings.contrastive_temperature,
+    )
+
+
 class WindowTables:
     """Features and rare sites of each window, made once and kept on the device."""
 
@@ -192,6 +207,7 @@ def forward(
     with autocast:
         logits = state.model(inputs.query, site_features, inputs.neighbours, inputs.retrieved)
     loss = total_loss(logits, inputs, settings)
+    loss = loss + contrastive_loss(state.model, inputs, site_features, settings)
     with torch.no_grad():
         counts = scores.count(
             logits,

@@ -24,9 +24,10 @@ from torch.utils._pytree import tree_leaves
 
 from vcfbert.config import Config, ModelConfig
 from vcfbert.domain import tokens
+from vcfbert.model.contrast import ContrastTensors
 from vcfbert.model.embedding import SiteFeatures
 from vcfbert.model.imputer import Imputer, Logits
-from vcfbert.training import loop
+from vcfbert.training import contrasts, loop
 from vcfbert.training.tensors import BatchTensors
 
 BYTES_OF_FLOAT32 = 4
@@ -78,7 +79,8 @@ def measure_step(settings: Config, length: int, batch_size: int, *, half: bool) 
             batch, features = _inputs(settings, length, batch_size)
             with _autocast(half):
                 logits = _forward(model, batch, features)
-            loop.total_loss(logits, batch, settings.loss).backward()
+            loss = loop.total_loss(logits, batch, settings.loss)
+            (loss + loop.contrastive_loss(model, batch, features, settings.loss)).backward()
     return StepMemory(
         weights=weights,
         gradients=weights,
@@ -164,6 +166,7 @@ def _inputs(settings: Config, length: int, batch_size: int) -> tuple[BatchTensor
         neighbours=torch.zeros(rows, neighbours, length, dtype=torch.uint8),
         distances=torch.zeros(rows, neighbours),
         retrieved=codebook if settings.reads_embeddings else None,
+        contrast=_contrast(rows, length) if settings.loss.contrastive_weight > 0 else None,
     )
     features = SiteFeatures(
         frequency=torch.zeros(length),
@@ -174,6 +177,14 @@ def _inputs(settings: Config, length: int, batch_size: int) -> tuple[BatchTensor
         is_full=True,
     )
     return batch, features
+
+
+def _contrast(rows: int, length: int) -> ContrastTensors:
+    return ContrastTensors(
+        positives=torch.zeros(rows, contrasts.POSITIVES, length, dtype=torch.uint8),
+        negatives=torch.zeros(rows, contrasts.NEGATIVES, length, dtype=torch.uint8),
+        is_wrong=torch.ones(rows, contrasts.NEGATIVES, dtype=torch.bool),
+    )
 
 
 def _forward(model: Imputer, batch: BatchTensors, features: SiteFeatures) -> Logits:

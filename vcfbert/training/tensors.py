@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Integer
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vcfbert.model.contrast import ContrastTensors
 from vcfbert.training.batches import Batch
 
 
@@ -26,6 +27,7 @@ class BatchTensors:
     neighbours: Integer[Tensor, "B K L"]
     distances: Float[Tensor, "B K"]
     retrieved: Float[Tensor, "V L D"] | Float[Tensor, "B K L D"] | None
+    contrast: ContrastTensors | None = None
 
 
 def to_device(batch: Batch, device: torch.device) -> BatchTensors:
@@ -34,6 +36,13 @@ def to_device(batch: Batch, device: torch.device) -> BatchTensors:
     def moved(array: NDArray[np.generic]) -> Tensor:
         return torch.tensor(array).to(device, non_blocking=True)
 
+    contrast = None
+    if batch.contrast is not None:
+        contrast = ContrastTensors(
+            positives=moved(batch.contrast.positives),
+            negatives=moved(batch.contrast.negatives),
+            is_wrong=moved(batch.contrast.is_wrong),
+        )
     retrieved = batch.codebook if batch.retrieved is None else batch.retrieved
     return BatchTensors(
         query=moved(batch.query_tokens),
@@ -42,4 +51,5 @@ def to_device(batch: Batch, device: torch.device) -> BatchTensors:
         neighbours=moved(batch.neighbour_tokens),
         distances=moved(batch.distances),
         retrieved=None if retrieved is None else moved(retrieved),
+        contrast=contrast,
     )
