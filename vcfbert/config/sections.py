@@ -195,7 +195,7 @@ class LossConfig:
     """Weight of teaching the search: references that agree with a query at its hidden sites shall
     be nearer, by the visible ones, than others. 0 is off. Part of the training loss alone."""
 
-    contrastive_temperature: float = 2.0
+    contrastive_temperature: float = 1.0
     """Difference of two distances that counts as large, in mismatches of mean weight."""
 
     hard_negatives: bool = True

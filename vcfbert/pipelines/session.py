@@ -48,9 +48,7 @@ class Session:
         return self.first_embeddings if version == 0 else own_embeddings(self.run, version)
 
     @contextmanager
-    def batch_maker(
-        self, version: int, contrast: LossConfig | None = None
-    ) -> Iterator[BatchMaker]:
+    def batch_maker(self, version: int, contrast: LossConfig | None = None) -> Iterator[BatchMaker]:
         """Open a version of the encoding, to make batches with; `contrast` as in BatchMaker."""
         path = self.embeddings_path(version)
         if path is None:
