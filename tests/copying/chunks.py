@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.copying.engine import lay_out
+from vcfbert.copying.forward_backward import clusters
 from vcfbert.copying.inputs import HEADS
 from vcfbert.copying.mosaic import Chunk
 
 MISSING = 4
+SINGLE = -1.0
 NUM_GROUPS = 3
 _FOUNDERS = 6
 
@@ -65,8 +69,10 @@ def make(
     num_references: int = 40,
     num_queries: int = 4,
     length_cm: float = 2.0,
+    cluster_cm: float = SINGLE,
 ) -> Case:
-    """A chunk; `typed` are the typed sites or how many to draw.
+    """A chunk; `typed` are the typed sites or how many to draw, each a cluster by itself unless
+    `cluster_cm` says how long clusters may be.
 
     About one site in ten shares its position with the one before.
     """
@@ -82,11 +88,13 @@ def make(
     cm = (cm - cm[0]) * length_cm / max(cm[-1] - cm[0], 1e-9)
     group = generator.integers(NUM_GROUPS, size=num_references)
     share = np.clip(alleles.mean(axis=0), 1e-3, 1 - 1e-3)
-    chunk = Chunk(
+    cm = cm.astype(np.float32)
+    chunk = lay_out(
         bits=pack(alleles),
         typed_bits=pack(alleles[:, typed]),
         typed=np.asarray(typed, np.int64),
-        cm=cm.astype(np.float32),
+        stops=clusters(cm[typed], cluster_cm),
+        cm=cm,
         frequency=np.log(share / (1 - share)).astype(np.float32),
         minor=np.log(np.minimum(share, 1 - share)).astype(np.float32),
         group=group.astype(np.int64),
@@ -95,6 +103,13 @@ def make(
     )
     by_group = generator.random((num_sites, NUM_GROUPS)).astype(np.float32)
     return Case(chunk, alleles, queries, by_group)
+
+
+def laid_out_anew(chunk: Chunk, **changes: Any) -> Chunk:
+    """The chunk with other fields, and all that follows from them."""
+    follows = ("untyped", "points", "around")
+    kept = {name: value for name, value in chunk._asdict().items() if name not in follows}
+    return lay_out(**(kept | changes))
 
 
 def some_rows(seed: int, case: Case, count: int) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from vcfbert.copying import inputs, mosaic
 
 @dataclass(frozen=True)
 class Found:
-    """probabilities (S, A), rows (n, F), sites (n,), places (n,), shares (T, G), left_out (T,)."""
+    """probabilities (S, A), rows (n, F), sites (n,), places (n,), shares (C, G), left_out (T,)."""
 
     probabilities: NDArray[np.float32]
     rows: NDArray[np.float32]
@@ -32,7 +32,7 @@ def impute(
     probabilities = np.full((num_sites, inputs.HEADS), np.nan, np.float32)
     rows = np.full((num_sites, inputs.NUM_INPUTS), np.nan, np.float32)
     sites, places = np.empty(num_sites, np.int64), np.empty(num_sites, np.float32)
-    shares = np.full((num_typed, chunks.NUM_GROUPS), np.nan, np.float32)
+    shares = np.full((len(case.chunk.stops), chunks.NUM_GROUPS), np.nan, np.float32)
     left_out = np.full(num_typed, np.nan, np.float32)
     count = mosaic.impute_haplotype(
         case.chunk, query, candidates, np.float32(low),

@@ -18,7 +18,7 @@ _PENALTY = 1e-4  # added before a log is taken of a posterior
 
 @dataclass(frozen=True)
 class Answer:
-    """weights (A, T, K), probabilities (S, A), rows (S, F) NaN at typed sites, shares (T, G)."""
+    """weights (A, C, K), probabilities (S, A), rows (S, F) NaN at typed sites, shares (C, G)."""
 
     weights: NDArray[np.float64]
     probabilities: NDArray[np.float64]
@@ -27,88 +27,108 @@ class Answer:
     left_out: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a site is: between the points of clusters left and right, -1 and C being the ends.
+
+    start, stop  cM of the two points, or of the chunk's ends
+    """
+
+    left: int
+    right: int
+    start: float
+    stop: float
+    part: float
+
+
 def impute(
     case: Case, query: NDArray[np.uint8], candidates: NDArray[np.int64], active: float
 ) -> Answer:
-    """Candidates below `active` at both neighbours of a site, by every head, do not vote there.
+    """Candidates below `active` at both clusters around a site, by every head, do not vote there.
 
     The inputs that need the other haplotype are left NaN.
     """
     chunk, typed = case.chunk, case.chunk.typed
     cm = chunk.cm.astype(np.float64)
     alleles = case.alleles[candidates].astype(np.float64)
-    step = np.diff(cm[typed], prepend=cm[typed[0]])
-    weights = np.stack(
-        [
-            reference_weights(case.alleles[candidates][:, typed], query, step, rate, error)
-            for rate, error in zip(
-                chunk.rates.astype(np.float64), chunk.errors.astype(np.float64), strict=True
-            )
-        ]
-    )
+    at_typed = case.alleles[candidates][:, typed]
+    weights = _weights(case, query, at_typed)
+    last = len(chunk.points) - 1
     probabilities = np.empty((len(cm), HEADS))
     rows = np.full((len(cm), inputs.NUM_INPUTS), np.nan)
-    matches = (case.alleles[candidates][:, typed] == query) | (query > 1)
     for site in range(len(cm)):
-        right = int(np.searchsorted(typed, site))
-        if right < len(typed) and typed[right] == site:
-            seen = query[right] <= 1
-            probabilities[site] = query[right] if seen else weights[:, right] @ alleles[:, site]
+        if site in typed:
+            number = int(np.searchsorted(typed, site))
+            cluster = int(np.searchsorted(chunk.stops, number, side="right"))
+            seen = query[number] <= 1
+            probabilities[site] = query[number] if seen else weights[:, cluster] @ alleles[:, site]
             continue
-        left = right - 1
-        ends = weights[:, [max(left, 0), min(right, len(typed) - 1)]]  # (A, 2, K)
+        place = _place(case, site)
+        ends = weights[:, [max(place.left, 0), min(place.right, last)]]  # (A, 2, K)
         voting = ends.max(axis=(0, 1)) > active
         share = ends * voting / (ends * voting).sum(axis=2, keepdims=True)
-        part = _part(cm, typed, site, left, right)
-        probabilities[site] = (share[:, 0] * (1 - part) + share[:, 1] * part) @ alleles[:, site]
-        rows[site] = _row(case, matches, ends, alleles[:, site], site, left, right)
+        share = share[:, 0] * (1 - place.part) + share[:, 1] * place.part
+        probabilities[site] = share @ alleles[:, site]
+        rows[site] = _row(case, _mismatches(case, query, at_typed), ends, alleles[:, site], site)
         rows[site, :HEADS] = [_log_odds(value) for value in probabilities[site]]
     group = chunk.group[candidates]
     shares = np.stack([(weights[0] * (group == g)).sum(axis=1) for g in range(group.max() + 1)], 1)
-    left_out = _left_out(chunk.errors, weights, query, case.alleles[candidates][:, typed])
+    left_out = _left_out(case, weights, query, at_typed)
     return Answer(weights, probabilities, rows, shares, left_out)
 
 
-def _ends(cm: NDArray[np.float64], typed: NDArray[np.int64], left: int, right: int) -> tuple:
-    """cM of the typed neighbours, or of the chunk's ends."""
-    return (
-        cm[typed[left]] if left >= 0 else cm[0],
-        cm[typed[right]] if right < len(typed) else cm[-1],
+def _weights(case: Case, query: NDArray[np.uint8], at_typed) -> NDArray[np.float64]:
+    chunk = case.chunk
+    place = chunk.cm.astype(np.float64)[chunk.typed[chunk.points]]
+    step = np.diff(place, prepend=place[0])
+    rates = zip(chunk.rates.astype(np.float64), chunk.errors.astype(np.float64), strict=True)
+    return np.stack(
+        [reference_weights(at_typed, query, chunk.stops, step, *constants) for constants in rates]
     )
 
 
-def _part(cm, typed, site: int, left: int, right: int) -> float:
-    start, stop = _ends(cm, typed, left, right)
-    return (cm[site] - start) / max(stop - start, 1e-9)
+def _mismatches(case: Case, query: NDArray[np.uint8], at_typed) -> NDArray[np.int64]:
+    """(K, C) numbers of mismatches in each cluster."""
+    differ = (at_typed != query) & (query <= 1)
+    return np.stack([part.sum(axis=1) for part in np.split(differ, case.chunk.stops[:-1], 1)], 1)
 
 
-def _left_out(errors, weights, query, alleles) -> NDArray[np.float64]:
+def _place(case: Case, site: int) -> _Place:
+    cm, points = case.chunk.cm.astype(np.float64), case.chunk.typed[case.chunk.points]
+    right = int(np.searchsorted(points, site))
+    start = cm[points[right - 1]] if right else cm[0]
+    stop = cm[points[right]] if right < len(points) else cm[-1]
+    return _Place(right - 1, right, start, stop, (cm[site] - start) / max(stop - start, 1e-9))
+
+
+def _left_out(case: Case, weights, query, at_typed) -> NDArray[np.float64]:
     """Mean of the first two heads' weights without the factor of the site's own allele."""
+    cluster = np.searchsorted(case.chunk.stops, np.arange(len(query)), side="right")
     answers = []
     for head in range(2):
-        emission = np.where(alleles == query, 1 - errors[head], errors[head]).T  # (T, K)
+        error = case.chunk.errors[head]
+        emission = np.where(at_typed == query, 1 - error, error).T  # (T, K)
         emission[query > 1] = 1.0
-        cavity = weights[head] / emission
-        answers.append((cavity * alleles.T).sum(axis=1) / cavity.sum(axis=1))
+        cavity = weights[head][cluster] / emission
+        answers.append((cavity * at_typed.T).sum(axis=1) / cavity.sum(axis=1))
     return np.mean(answers, axis=0)
 
 
-def _row(case, matches, ends, allele, site: int, left: int, right: int) -> NDArray[np.float64]:
-    chunk, typed = case.chunk, case.chunk.typed
+def _row(case: Case, mismatches, ends, allele, site: int) -> NDArray[np.float64]:
+    chunk, place = case.chunk, _place(case, site)
     cm, unit = chunk.cm.astype(np.float64), float(chunk.rates[0])
-    start, stop = _ends(cm, typed, left, right)
-    part = _part(cm, typed, site, left, right)
-    lengths = np.array([_lengths(cm, typed, match, left, right) for match in matches])
+    lengths = np.array([_lengths(case, of_one, place) for of_one in mismatches])
     lengths = np.column_stack([lengths, ends[0].mean(axis=0)])  # (K, 6)
+    before, after = cm[chunk.typed[chunk.typed < site]], cm[chunk.typed[chunk.typed > site]]
     row = dict.fromkeys(inputs.NAMES, math.nan)
     row["frequency"], row["minor frequency"] = chunk.frequency[site], chunk.minor[site]
-    row["distance left"] = _log_length(unit * (cm[site] - start))
-    row["distance right"] = _log_length(unit * (stop - cm[site]))
+    row["distance left"] = _log_length(unit * (cm[site] - (before[-1] if len(before) else cm[0])))
+    row["distance right"] = _log_length(unit * ((after[0] if len(after) else cm[-1]) - cm[site]))
     row["carriers"] = math.log(1 + allele.sum())
     for name, carries in (("carrier", allele == 1), ("other", allele == 0)):
         best = np.where(carries[:, None], lengths, 0.0).max(axis=0)
-        for place, measure in enumerate(("left", "right", "total", "total but one")):
-            row[f"{name} {measure}"] = _log_length(unit * best[place])
+        for number, measure in enumerate(("left", "right", "total", "total but one")):
+            row[f"{name} {measure}"] = _log_length(unit * best[number])
         row[f"{name} sites"] = math.log(best[4] + 1)
         row[f"{name} posterior"] = math.log(best[5] + _PENALTY)
     for power in (3, 6):
@@ -116,24 +136,28 @@ def _row(case, matches, ends, allele, site: int, left: int, right: int) -> NDArr
         row[f"vote {power}"] = _log_odds((votes * allele).sum() / votes.sum())
     for head in range(HEADS):
         at_ends = 1 / (ends[head] ** 2).sum(axis=1)
-        row[f"states {head}"] = math.log((1 - part) * at_ends[0] + part * at_ends[1])
+        row[f"states {head}"] = math.log((1 - place.part) * at_ends[0] + place.part * at_ends[1])
     return np.array([row[name] for name in inputs.NAMES])
 
 
-def _lengths(cm, typed, match, left: int, right: int) -> tuple:
-    """Shared match of one candidate around the interval: left, right, both, both with one mismatch
+def _lengths(case: Case, mismatches: NDArray[np.int64], place: _Place) -> tuple:
+    """Shared match of one candidate around a place: left, right, both, both with one mismatch
     bridged, and the number of typed sites it ends at, counted as a difference of their numbers."""
-    start, stop = _ends(cm, typed, left, right)
-    to_left = [t for t in range(left, -1, -1) if not match[t]]
-    to_right = [t for t in range(right, len(typed)) if not match[t]]
-    left_cm = [*(cm[typed[t]] for t in to_left[:2]), cm[0], cm[0]]
-    right_cm = [*(cm[typed[t]] for t in to_right[:2]), cm[-1], cm[-1]]
+    chunk = case.chunk
+    cm, points = chunk.cm.astype(np.float64), chunk.points
+    at = cm[chunk.typed[points]]
+    twice = [[c] * min(int(number), 2) for c, number in enumerate(mismatches)]
+    to_left = [c for some in reversed(twice[: place.right]) for c in some]
+    to_right = [c for some in twice[place.right :] for c in some]
+    left_cm = [*(at[c] for c in to_left[:2]), cm[0], cm[0]]
+    right_cm = [*(at[c] for c in to_right[:2]), cm[-1], cm[-1]]
     return (
-        start - left_cm[0],
-        right_cm[0] - stop,
+        place.start - left_cm[0],
+        right_cm[0] - place.stop,
         right_cm[0] - left_cm[0],
         max(right_cm[1] - left_cm[0], right_cm[0] - left_cm[1]),
-        (to_right[0] if to_right else len(typed)) - (to_left[0] if to_left else -1),
+        (points[to_right[0]] if to_right else len(chunk.typed))
+        - (points[to_left[0]] if to_left else -1),
     )
 
 

@@ -7,15 +7,14 @@ import numpy.testing as npt
 import pytest
 
 from tests.copying import chunks
-from vcfbert.copying import forward_backward
-from vcfbert.copying.forward_backward import copying_weights, log_likelihood, reference_weights
+from vcfbert.copying.forward_backward import clusters, copying_weights, reference_weights
 
 TOLERANCE = 1e-5
 
 
 def steps_of(case):
-    """(T,) float64 distances of typed sites."""
-    places = case.chunk.cm[case.chunk.typed].astype(np.float64)
+    """(C,) float64 distances of clusters."""
+    places = case.chunk.cm[case.chunk.typed[case.chunk.points]].astype(np.float64)
     return np.diff(places, prepend=places[0])
 
 
@@ -24,6 +23,7 @@ def weights_of(case, query, rows, rates, errors, steps=None):
         case.chunk.typed_bits,
         rows,
         query,
+        case.chunk.stops,
         steps_of(case) if steps is None else steps,
         np.asarray(rates, np.float32),
         np.asarray(errors, np.float32),
@@ -39,7 +39,9 @@ def test_weights_are_those_of_the_oracle_across_blocks_of_64(num_typed):
     found = weights_of(case, query, rows, rates, errors)
     typed = case.alleles[rows][:, case.chunk.typed]
     for head in range(len(rates)):
-        expected = reference_weights(typed, query, steps_of(case), rates[head], errors[head])
+        expected = reference_weights(
+            typed, query, case.chunk.stops, steps_of(case), rates[head], errors[head]
+        )
         npt.assert_allclose(found[:, head], expected, atol=TOLERANCE)
 
 
@@ -55,7 +57,7 @@ def test_weights_are_those_of_the_oracle_for_any_rates_and_missing_alleles(seed)
     found = weights_of(case, query, rows, [rate], [error])
     typed = case.alleles[rows][:, case.chunk.typed]
     rate, error = float(np.float32(rate)), float(np.float32(error))
-    expected = reference_weights(typed, query, steps_of(case), rate, error)
+    expected = reference_weights(typed, query, case.chunk.stops, steps_of(case), rate, error)
     npt.assert_allclose(found[:, 0], expected, atol=TOLERANCE)
 
 
@@ -70,7 +72,12 @@ def test_a_long_chunk_neither_under_nor_overflows(error):
     npt.assert_allclose(found.sum(axis=2), 1.0, atol=1e-5)
     for head, rate in enumerate((1e-3, 40.0)):
         expected = reference_weights(
-            case.alleles[rows], query, steps_of(case), float(np.float32(rate)), error
+            case.alleles[rows],
+            query,
+            case.chunk.stops,
+            steps_of(case),
+            float(np.float32(rate)),
+            error,
         )
         npt.assert_allclose(found[:, head], expected, atol=1e-4)
 
@@ -79,7 +86,7 @@ def test_many_mismatches_in_a_row_leave_finite_weights():
     case = chunks.make(5, num_sites=128, typed=128)
     query = 1 - case.alleles[0]
     found = weights_of(case, query, np.array([0]), [1e-6], [1e-6])
-    npt.assert_array_equal(found, np.ones((128, 1, 1), np.float32))
+    npt.assert_allclose(found, np.ones((128, 1, 1)), atol=1e-6)
 
 
 def test_a_query_with_no_observed_allele_copies_all_alike():
@@ -102,6 +109,7 @@ def test_an_unobserved_allele_is_the_same_as_a_site_that_is_not_typed():
         chunks.pack(case.alleles[:, case.chunk.typed[kept]]),
         rows,
         query[kept],
+        np.arange(1, kept.sum() + 1),
         np.diff(places, prepend=places[0]),
         case.chunk.rates,
         case.chunk.errors,
@@ -133,30 +141,31 @@ def test_haplotypes_that_are_no_candidates_have_no_say():
     npt.assert_array_equal(before, after)
 
 
-@pytest.mark.parametrize("num_typed", [1, 64, 65, 300])
-def test_log_likelihood_is_that_of_the_oracle(num_typed):
-    case = chunks.make(10, num_sites=300, typed=num_typed)
-    rows = chunks.some_rows(10, case, 25)
-    query = case.typed_alleles(1, (0,) if num_typed > 1 else ())
-    steps, rate, error = steps_of(case), 2.5, 3e-3
-    found = log_likelihood(case.chunk.typed_bits, rows, query, steps, rate, error)
+@pytest.mark.parametrize("longest", [0.01, 0.1, 10.0])
+def test_weights_of_clusters_are_those_of_the_oracle(longest):
+    case = chunks.make(11, num_sites=400, typed=300, cluster_cm=longest)
+    rows = chunks.some_rows(11, case, 25)
+    query = case.typed_alleles(1, (0, 70, 71, 72))
+    found = weights_of(case, query, rows, case.chunk.rates, case.chunk.errors)
+    assert 5 <= len(case.chunk.stops) < 300
     typed = case.alleles[rows][:, case.chunk.typed]
-    expected = slow_log_likelihood(typed, query, steps, rate, error)
-    assert found == pytest.approx(expected, abs=1e-4, rel=1e-5)
+    for head, (rate, error) in enumerate(zip(case.chunk.rates, case.chunk.errors, strict=True)):
+        expected = reference_weights(
+            typed, query, case.chunk.stops, steps_of(case), float(rate), float(error)
+        )
+        npt.assert_allclose(found[:, head], expected, atol=TOLERANCE)
 
 
-def slow_log_likelihood(alleles, query, steps, rate, error):
-    """In float64, with the transition matrix written out."""
-    count = len(alleles)
-    emission = np.where((alleles == query) | (query > 1), 1 - error, error).T
-    emission[query > 1] = 1 - error
-    state, total = np.full(count, 1 / count), 0.0
-    for t, step in enumerate(steps):
-        rho = -math.expm1(-rate * max(step, forward_backward.MIN_STEP_CM)) if t else 0.0
-        state = state @ ((1 - rho) * np.eye(count) + rho / count) * emission[t]
-        total += math.log(state.sum())
-        state /= state.sum()
-    return total
+def test_clusters_are_short_and_stay_within_words():
+    generator = np.random.default_rng(12)
+    cm = np.cumsum(generator.exponential(0.01, 1000) * (generator.random(1000) > 0.2))
+    stops = clusters(cm, 0.03)
+    starts = np.append(0, stops[:-1])
+    assert stops[-1] == 1000
+    assert (cm[stops - 1] - cm[starts] <= 0.03).all()
+    assert (starts // 64 == (stops - 1) // 64).all()
+    grown = (stops < 1000) & (stops % 64 > 0)
+    assert (cm[stops[grown]] - cm[starts[grown]] > 0.03).all()  # none could be longer
 
 
 def test_the_oracle_is_the_hidden_markov_model_by_its_definition():
@@ -175,4 +184,6 @@ def test_the_oracle_is_the_hidden_markov_model_by_its_definition():
         for t in range(3):
             weights[t, path[t]] += chance
     weights /= weights.sum(axis=1, keepdims=True)
-    npt.assert_allclose(reference_weights(alleles, query, steps, rate, error), weights, atol=1e-12)
+    npt.assert_allclose(
+        reference_weights(alleles, query, np.arange(1, 4), steps, rate, error), weights, atol=1e-12
+    )

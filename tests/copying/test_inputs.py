@@ -55,7 +55,8 @@ def test_inputs_have_the_places_that_the_kernels_write_to():
 def test_shared_matches_of_a_chunk_worked_out_by_hand():
     """Six typed sites 1 cM apart, an untyped one in the middle of the third and fourth."""
     case = chunks.make(0, num_sites=7, typed=np.array([0, 1, 2, 4, 5, 6]), num_references=2)
-    chunk = case.chunk._replace(
+    chunk = chunks.laid_out_anew(
+        case.chunk,
         cm=np.array([0, 1, 2, 2.5, 3, 4, 5], np.float32),
         rates=np.array([2.0, 1.0, 3.0], np.float32),
     )
@@ -85,8 +86,9 @@ def test_shared_matches_of_a_chunk_worked_out_by_hand():
     assert row["carriers"] == pytest.approx(math.log(2))
 
 
-def test_ancestry_and_the_sibling_are_filled_in():
-    case = chunks.make(5, num_sites=300, typed=70)
+@pytest.mark.parametrize("cluster_cm", [chunks.SINGLE, 0.05])
+def test_ancestry_and_the_sibling_are_filled_in(cluster_cm):
+    case = chunks.make(5, num_sites=300, typed=70, cluster_cm=cluster_cm)
     found = [kernels.impute(case, case.typed_alleles(n), np.arange(40)) for n in range(2)]
     around = np.array([0.5, 0.3, 0.2], np.float32)
     first, second = found
@@ -95,7 +97,7 @@ def test_ancestry_and_the_sibling_are_filled_in():
         second.probabilities,
     )  # fmt: skip
     assert np.isfinite(first.rows).all()
-    typed, cm = case.chunk.typed, case.chunk.cm.astype(np.float64)
+    typed, cm = case.chunk.typed[case.chunk.points], case.chunk.cm.astype(np.float64)
     shares = first.shares.astype(np.float64)
     for row, site in zip(first.rows, first.sites, strict=True):
         right = int(np.searchsorted(typed, site))

@@ -18,6 +18,7 @@ LAYOUTS = {
     "one word": (40, 9),
     "one site": (1, np.array([0])),
 }
+CLUSTERS = (chunks.SINGLE, 0.02, 0.3, 5.0)  # cM; at most one site, a few, many, a block of 64
 
 
 def limit(rows):
@@ -25,10 +26,11 @@ def limit(rows):
     return min(float(mosaic.ACTIVE), 0.5 / len(rows))
 
 
+@pytest.mark.parametrize("cluster_cm", CLUSTERS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_probabilities_are_those_of_the_oracle(layout):
+def test_probabilities_are_those_of_the_oracle(layout, cluster_cm):
     num_sites, typed = LAYOUTS[layout]
-    case = chunks.make(1, num_sites=num_sites, typed=typed)
+    case = chunks.make(1, num_sites=num_sites, typed=typed, cluster_cm=cluster_cm)
     for number in range(2):
         rows = chunks.some_rows(number, case, 33)
         query = case.typed_alleles(number)
@@ -39,11 +41,14 @@ def test_probabilities_are_those_of_the_oracle(layout):
         npt.assert_allclose(found.left_out, expected.left_out, atol=1e-4)
 
 
+@pytest.mark.parametrize("cluster_cm", CLUSTERS)
 @pytest.mark.parametrize("seed", range(6))
-def test_probabilities_with_missing_alleles_are_those_of_the_oracle(seed):
+def test_probabilities_with_missing_alleles_are_those_of_the_oracle(seed, cluster_cm):
     generator = np.random.default_rng(seed)
     num_typed = int(generator.integers(2, 150))
-    case = chunks.make(20 + seed, num_sites=333, typed=num_typed, num_references=80)
+    case = chunks.make(
+        20 + seed, num_sites=333, typed=num_typed, num_references=80, cluster_cm=cluster_cm
+    )
     rows = chunks.some_rows(seed, case, int(generator.integers(1, 80)))
     missing = tuple(np.flatnonzero(generator.random(num_typed) < 0.25))
     query = case.typed_alleles(0, missing)
@@ -64,6 +69,19 @@ def test_leaving_light_candidates_out_moves_probabilities_by_little():
         moved = np.abs(found.probabilities - exact.probabilities)
         assert moved.mean() < 5e-3
         assert moved.max() < 0.2
+
+
+@pytest.mark.parametrize("cluster_cm", CLUSTERS)
+def test_inputs_are_those_of_the_oracle(cluster_cm):
+    case = chunks.make(21, num_sites=420, typed=150, cluster_cm=cluster_cm)
+    rows, query = chunks.some_rows(3, case, 33), case.typed_alleles(1, (4, 66))
+    found = kernels.impute(case, query, rows)
+    expected = oracle.impute(case, query, rows, limit(rows))
+    for place, name in enumerate(inputs.NAMES[: inputs.ANCESTRY]):
+        mine, theirs = found.rows[:, place], expected.rows[found.sites, place]
+        if name.startswith(("head", "vote")):
+            mine, theirs = 1 / (1 + np.exp(-mine)), 1 / (1 + np.exp(-theirs))
+        npt.assert_allclose(mine, theirs, atol=1e-3, err_msg=name)
 
 
 def test_observed_alleles_are_kept_and_missing_ones_imputed():

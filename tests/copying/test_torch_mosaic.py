@@ -64,10 +64,11 @@ def both(case, queries, rows, device, low=engine.LOW):
 
 
 @pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("cluster_cm", [chunks.SINGLE, 0.02, 5.0])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_all_numbers_are_those_of_the_compiled_path(layout, device):
+def test_all_numbers_are_those_of_the_compiled_path(layout, cluster_cm, device):
     num_sites, typed = LAYOUTS[layout]
-    case = chunks.make(30, num_sites=num_sites, typed=typed)
+    case = chunks.make(30, num_sites=num_sites, typed=typed, cluster_cm=cluster_cm)
     missing = (0,) if len(case.chunk.typed) < 10 else (0, 3, 5, len(case.chunk.typed) - 1)
     queries, rows = people(case, 5, missing=missing)
     imputed, found, (probabilities, left_out, expected) = both(case, queries, rows, device, low=-1)
@@ -96,18 +97,21 @@ def test_the_same_sites_are_open(low, device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_weights_are_those_of_the_compiled_path(device):
-    case = chunks.make(32, num_sites=300, typed=140)
+@pytest.mark.parametrize("cluster_cm", [chunks.SINGLE, 0.05])
+def test_weights_are_those_of_the_compiled_path(cluster_cm, device):
+    case = chunks.make(32, num_sites=300, typed=140, cluster_cm=cluster_cm)
     queries, rows = people(case, 7, missing=(2, 70))
     chunk = torch_chunk.to_device(Prepared(case.chunk, case.group_frequency), torch.device(device))
     batch = torch_chunk.to_batch(queries, rows, chunk.device)
-    found = steps.copying_weights(chunk.typed_bits, batch, chunk.rates).cpu()
-    place = case.chunk.cm[case.chunk.typed].astype(np.float64)
+    stops = torch.from_numpy(case.chunk.stops).to(chunk.device)
+    found = steps.copying_weights(chunk.typed_bits, batch, chunk.rates, stops).cpu()
+    place = case.chunk.cm[case.chunk.typed[case.chunk.points]].astype(np.float64)
     step = np.diff(place, prepend=place[0])
     for number, query in enumerate(queries):
         expected = copying_weights(
-            case.chunk.typed_bits, rows[number], query, step, case.chunk.rates, case.chunk.errors
-        )
+            case.chunk.typed_bits, rows[number], query, case.chunk.stops, step,
+            case.chunk.rates, case.chunk.errors,
+        )  # fmt: skip
         npt.assert_allclose(found[number, :, :, : len(rows[number])], expected, atol=1e-5)
         assert not found[number, :, :, len(rows[number]) :].any()
 
@@ -147,16 +151,15 @@ def test_no_open_site_gives_no_rows():
 @pytest.mark.parametrize("first", [0, 64])
 def test_the_last_two_mismatches_are_found(first):
     generator = torch.Generator().manual_seed(1)
-    match = torch.rand(20, 2, 5, generator=generator) < 0.8
+    mismatched = torch.randint(-6, 3, (20, 2, 5), generator=generator).clamp(min=0)
     carry = torch.tensor([first - 1, first - 3 if first else -1], dtype=torch.int32)
     carry = carry[:, None, None].expand(2, 2, 5)
-    found = steps.last_mismatches(match, first, carry)
+    found = steps.last_mismatches(mismatched, first, carry)
     for b in range(2):
         for k in range(5):
             seen = [int(carry[1, b, k]), int(carry[0, b, k])]
             for t in range(20):
-                if not match[t, b, k]:
-                    seen.append(first + t)
+                seen += [first + t] * int(mismatched[t, b, k])
                 assert found[t, :, b, k].tolist() == [seen[-1], seen[-2]]
 
 

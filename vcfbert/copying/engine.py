@@ -1,6 +1,7 @@
 """All people of a target over one chunk: heads, inputs and network, one person a thread.
 
-S sites of the chunk, T typed sites, R reference haplotypes, N people, G groups of references.
+S sites of the chunk, T typed sites in C clusters, R reference haplotypes, N people, G groups of
+references.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.copying import heads, inputs, mosaic, network
 from vcfbert.copying.compiled import kernel
+from vcfbert.copying.forward_backward import clusters
 from vcfbert.copying.heads import Heads
 from vcfbert.copying.inputs import HEADS, NUM_INPUTS
 from vcfbert.copying.intrinsics import trailing_zeros
@@ -25,6 +28,9 @@ LOW = 8e-3
 """A site where every head is nearer than this to the same allele is decided, and the heads' mean
 stands. Nine in ten are, and the rest of the work is for the others. From 1e-3 to this, r2 stays the
 same to the fourth digit in every bin of chr20."""
+
+CLUSTER = 0.01
+"""Longest cluster of typed sites, in switches of the first head at its initial rate."""
 
 FEWEST_TO_FIT = 8
 """Typed sites below which the switch rates stay as they are."""
@@ -107,10 +113,12 @@ def prepare(
     frequency = counts.sum(axis=1) / len(bits)
     by_group = (counts + _PRIOR_HAPLOTYPES * frequency[:, None]) / (sizes + _PRIOR_HAPLOTYPES)
     inside = np.clip(frequency, 1e-7, 1 - 1e-7)
-    chunk = Chunk(
+    longest = CLUSTER / float(heads.initial(len(bits)).rates[0])
+    chunk = lay_out(
         bits=bits,
         typed_bits=take_bits(bits, typed) if typed_bits is None else typed_bits,
         typed=typed.astype(np.int64),
+        stops=clusters(cm[typed], longest),
         cm=(cm - cm[0]).astype(np.float32),
         frequency=np.log(inside / (1 - inside)).astype(np.float32),
         minor=np.log(np.minimum(inside, 1 - inside) + 1e-5).astype(np.float32),
@@ -119,6 +127,26 @@ def prepare(
         errors=rates.errors,
     )
     return Prepared(chunk, by_group.astype(np.float32))
+
+
+def lay_out(
+    *, typed: NDArray[np.int64], stops: NDArray[np.int64], cm: NDArray[np.float32], **others: Any
+) -> Chunk:
+    """A chunk with what follows from where its sites and clusters are; arguments as its fields."""
+    is_untyped = np.ones(-(-len(cm) // 64) * 64, np.bool_)
+    is_untyped[typed] = is_untyped[len(cm) :] = False
+    place = np.searchsorted(typed, np.arange(len(cm)), side="right")
+    left = cm - np.append(cm[0], cm[typed])[place]
+    right = np.append(cm[typed], cm[-1])[place] - cm
+    return Chunk(
+        typed=typed,
+        untyped=np.packbits(is_untyped, bitorder="little").view(np.uint64),
+        stops=stops,
+        points=(np.append(0, stops[:-1]) + stops - 1) // 2,
+        around=np.stack([left, right]),
+        cm=cm,
+        **others,
+    )
 
 
 def take_bits(bits: NDArray[np.uint64], sites: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -146,14 +174,14 @@ def open_sites(
     candidates  rows of the references for either haplotype
     """
     chunk, by_group = prepared.chunk, prepared.group_frequency
-    num_sites, num_typed = len(chunk.cm), len(chunk.typed)
+    num_sites, num_typed, num_clusters = len(chunk.cm), len(chunk.typed), len(chunk.stops)
     found = []
     for alleles, rows_of in zip(query, candidates, strict=True):
         probabilities = np.empty((num_sites, HEADS), np.float32)
         rows = np.empty((num_sites, NUM_INPUTS), np.float32)
         sites = np.empty(num_sites, np.int64)
         places = np.empty(num_sites, np.float32)
-        shares = np.zeros((num_typed, by_group.shape[1]), np.float32)
+        shares = np.zeros((num_clusters, by_group.shape[1]), np.float32)
         left_out = np.empty(num_typed, np.float32)
         count = mosaic.impute_haplotype(
             chunk, alleles, rows_of, _F(low), probabilities, rows, sites, places, shares, left_out
@@ -267,11 +295,11 @@ def scaled(prepared: Prepared, factor: float) -> Prepared:
 
 
 def _around(chunk: Chunk, shares: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weight of each group over the chunk, each typed site counting for the cM around it.
+    """Weight of each group over the chunk, each cluster counting for the cM around it.
 
-    shares  (T, G)
+    shares  (C, G)
     """
-    place = chunk.cm[chunk.typed].astype(np.float64)
+    place = chunk.cm[chunk.typed[chunk.points]].astype(np.float64)
     width = np.gradient(place) if len(place) > 1 else np.ones(1)
     total = (shares * (np.maximum(width, 0.0) + 1e-9)[:, None]).sum(axis=0)
     return (total / total.sum()).astype(np.float32)

@@ -76,9 +76,9 @@ def complete(rows, sites, places, shares, regional, group_frequency, sibling):
 
     rows             (n, F) written
     sites            (n,) chunk index of each row's site
-    places           (n,) left typed neighbour of each row's site, in units of typed sites, with
-                     the fraction of the way to the next
-    shares           (T, G) copying weight of each group of references at each typed site
+    places           (n,) left cluster of each row's site, counted in clusters, with the fraction
+                     of the way to the next
+    shares           (C, G) copying weight of each group of references at each cluster
     regional         (G,) the same over the chunk and both haplotypes
     group_frequency  (S, G) ALT frequency in each group
     sibling          (S, A) probabilities of the other haplotype

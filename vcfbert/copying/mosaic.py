@@ -1,10 +1,12 @@
 """One haplotype as a mosaic of candidates: probabilities of every site, inputs of the open.
 
-S sites of the chunk, T typed sites, R reference haplotypes, K candidates, A heads, G groups of
-references, F inputs (`inputs.NAMES`).
+S sites of the chunk, T typed sites in C clusters (`forward_backward.clusters`), R reference
+haplotypes, K candidates, A heads, G groups of references, F inputs (`inputs.NAMES`).
 
 A chunk is gone through once from left to right, keeping the forward weights at every 64th typed
-site, and once from right to left, a block of 64 at a time. Memory is 64 A K floats, not T A K.
+site, and once from right to left, a block of 64 typed sites at a time. Memory is 64 A K floats, not
+C A K. Where a cluster is, as a point, is at the typed site in its middle; the sites between two
+such points are imputed from the weights of both clusters.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from vcfbert.copying.compiled import kernel
 from vcfbert.copying.forward_backward import (
     backward_step,
     forward_step,
-    match_block,
     posterior,
+    read_block,
     switch_table,
 )
 from vcfbert.copying.inputs import HEADS, log_length, log_odds
@@ -43,6 +45,10 @@ class Chunk(NamedTuple):
     bits         (R, ceil(S / 64)) uint64 alleles, the first site in the lowest bit
     typed_bits   (R, ceil(T / 64)) uint64, typed sites alone
     typed        (T,) indexes of the typed sites among the S
+    untyped      (ceil(S / 64),) uint64, a bit for each site that is not typed
+    stops        (C,) typed sites up to the end of each cluster
+    points       (C,) number of the typed site that a cluster is at
+    around       (2, S) float32 cM to the typed site, or the chunk's end, on the left and the right
     cm           (S,) float32
     frequency    (S,) float32 log odds of the ALT frequency
     minor        (S,) float32 log of the minor frequency
@@ -54,6 +60,10 @@ class Chunk(NamedTuple):
     bits: NDArray[np.uint64]
     typed_bits: NDArray[np.uint64]
     typed: NDArray[np.int64]
+    untyped: NDArray[np.uint64]
+    stops: NDArray[np.int64]
+    points: NDArray[np.int64]
+    around: NDArray[np.float32]
     cm: NDArray[np.float32]
     frequency: NDArray[np.float32]
     minor: NDArray[np.float32]
@@ -66,13 +76,13 @@ class _State(NamedTuple):
     """Scratch of one query; `last` arrays hold where a candidate mismatched last."""
 
     candidates: NDArray[np.int64]  # (K,)
-    match: NDArray[np.uint8]  # (64, K)
+    typed: NDArray[np.uint64]  # (K,) alleles at the typed sites of a block
+    mismatches: NDArray[np.uint8]  # (64, K)
     forward: NDArray[np.float32]  # (64, A, K)
-    here: NDArray[np.float32]  # (A, K) weights at the left typed neighbour
-    onward: NDArray[np.float32]  # (A, K) weights at the right one
+    ends: NDArray[np.float32]  # (2, A, K) weights at two clusters, by the parity of their numbers
     beta: NDArray[np.float32]  # (A, K)
     left: NDArray[np.float32]  # (64, 3, K) last mismatch to the left: cM, the one before, site
-    right: NDArray[np.float32]  # (2, 3, K), by the parity of the next typed site to the left
+    right: NDArray[np.float32]  # (2, 3, K), by the parity of the next cluster to the left
     lengths: NDArray[np.float32]  # (8, K)
     allele: NDArray[np.float32]  # (K,)
     mask: NDArray[np.int32]  # (K,) all bits set where the candidate carries ALT
@@ -81,7 +91,8 @@ class _State(NamedTuple):
     active: NDArray[np.int64]  # (K,)
     votes: NDArray[np.float32]  # (K, 2 * _LANES) weights of the active at both neighbours
     sums: NDArray[np.float32]  # (64, 2 * _LANES)
-    states: NDArray[np.float32]  # (2, A) effective states at both neighbours
+    scales: NDArray[np.float32]  # (A,) of the latest forward weights
+    states: NDArray[np.float32]  # (2, A) effective states at two clusters, as `ends`
 
 
 @kernel()
@@ -96,57 +107,45 @@ def impute_haplotype(
     probabilities  (S, A) written: probability of ALT by each head
     rows           (S, F) written up to n; what needs the sibling is left to `inputs.complete`
     sites, places  (S,) written up to n, see `inputs.complete`
-    shares         (T, G) written: weight of each group at each typed site, by the first head
+    shares         (C, G) written: weight of each group at each cluster, by the first head
     left_out       (T,) written: probability of ALT at each typed site had it not been typed
     """
     candidates, starts = _by_group(chunk.group, candidates, shares.shape[1])
     state = _new_state(chunk, candidates)
     rho = _switches(chunk)
-    saved, scales, lasts = _sweep_right(chunk, query, state, rho)
-    last = query.size - 1
+    saved, scales, lasts, firsts = _sweep_right(chunk, query, state, rho)
+    last = chunk.stops.size - 1
     state.right[last & 1, :2] = chunk.cm[-1]
-    state.right[last & 1, 2] = _F(last + 1)
+    state.right[last & 1, 2] = _F(query.size)
     count = 0
     for block in range(saved.shape[0] - 1, -1, -1):
-        size = _refill(chunk, query, state, rho, block, saved[block], scales[block], lasts)
+        first = firsts[block]
+        size = _refill(chunk, query, state, rho, block, first, saved[block], scales[block], lasts)
         for t in range(size - 1, -1, -1):
-            site = 64 * block + t
-            posterior(state.forward[t], state.beta, state.here, state.states[0])
-            _share(state.here, starts, shares[site])
-            if site == last:
-                state.onward[:] = state.here
-                state.states[1] = state.states[0]
-            stop = chunk.typed[site + 1] if site < last else chunk.cm.size
+            c = first + t
+            here, own = state.ends[c & 1], state.mismatches[t]
+            posterior(state.forward[t], state.beta, here, state.states[c & 1])
+            _share(here, starts, shares[c])
+            if c == last:
+                state.ends[1 - (c & 1)] = here
+                state.states[1 - (c & 1)] = state.states[c & 1]
             count = _between(
-                chunk, state, state.left[t], site, chunk.typed[site], stop, low,
-                probabilities, rows, sites, places, count,
-            )  # fmt: skip
-            _typed_site(chunk, state, query, site, probabilities)
-            left_out[site] = _left_out(
-                state.here,
-                state.match[t],
-                query[site],
-                chunk.errors,
-                probabilities[chunk.typed[site]],
+                chunk, state, state.left[t], c, low, probabilities, rows, sites, places, count
             )
-            _note_mismatches(
-                state.right[site & 1],
-                state.right[1 - (site & 1)],
-                state.match[t],
-                chunk.cm[chunk.typed[site]],
-                site,
-            )
-            state.onward[:] = state.here
-            state.states[1] = state.states[0]
-            if site == 0:
+            _typed_sites(chunk, state, query, c, probabilities, left_out)
+            point = chunk.points[c]
+            before, after = state.right[c & 1], state.right[1 - (c & 1)]
+            _note_mismatches(before, after, own, chunk.cm[chunk.typed[point]], point)
+            if c == 0:
                 state.left[0, :2] = chunk.cm[0]
                 state.left[0, 2] = _F(-1)
+                state.ends[1] = here
+                state.states[1] = state.states[0]
                 count = _between(
-                    chunk, state, state.left[0], -1, -1, chunk.typed[0], low,
-                    probabilities, rows, sites, places, count,
-                )  # fmt: skip
+                    chunk, state, state.left[0], -1, low, probabilities, rows, sites, places, count
+                )
             else:
-                backward_step(state.beta, state.match[t], rho[site], chunk.errors)
+                backward_step(state.beta, own, rho[c], chunk.errors)
     return count
 
 
@@ -161,10 +160,10 @@ def _new_state(chunk, candidates):
             alleles[word, k] = row[word]
     return _State(
         candidates,
+        np.empty(count, np.uint64),
         np.empty((64, count), np.uint8),
         np.empty((64, HEADS, count), np.float32),
-        np.empty((HEADS, count), np.float32),
-        np.empty((HEADS, count), np.float32),
+        np.empty((2, HEADS, count), np.float32),
         np.ones((HEADS, count), np.float32),
         np.empty((64, 3, count), np.float32),
         np.empty((2, 3, count), np.float32),
@@ -176,6 +175,7 @@ def _new_state(chunk, candidates):
         np.empty(count, np.int64),
         np.zeros((count, 2 * _LANES), np.float32),
         np.empty((64, 2 * _LANES), np.float32),
+        np.ones(HEADS, np.float32),
         np.empty((2, HEADS), np.float32),
     )
 
@@ -208,140 +208,137 @@ def _share(here, starts, share):
 
 @kernel()
 def _switches(chunk):
-    """Switch probabilities (T, A) on the way to each typed site."""
-    step = np.zeros(chunk.typed.size, np.float32)
-    for site in range(1, step.size):
-        step[site] = chunk.cm[chunk.typed[site]] - chunk.cm[chunk.typed[site - 1]]
+    """Switch probabilities (C, A) on the way to each cluster."""
+    step = np.zeros(chunk.points.size, np.float32)
+    for c in range(1, step.size):
+        here, before = chunk.typed[chunk.points[c]], chunk.typed[chunk.points[c - 1]]
+        step[c] = chunk.cm[here] - chunk.cm[before]
     return switch_table(step, chunk.rates)
 
 
 @kernel()
 def _sweep_right(chunk, query, state, rho):
-    """Forward weights, their scales and the last mismatches before every block of 64."""
+    """Before every block of 64 typed sites: forward weights, their scales, the last mismatches and
+    the number of the first cluster.
+    """
     count, blocks = state.candidates.size, chunk.typed_bits.shape[1]
     saved = np.empty((blocks, HEADS, count), np.float32)
     scales = np.ones((blocks, HEADS), np.float32)
     lasts = np.empty((blocks, 3, count), np.float32)
+    firsts = np.zeros(blocks, np.int64)
     saved[0] = _F(1) / _F(count)
     lasts[0, :2] = chunk.cm[0]
     lasts[0, 2] = _F(-1)
-    pair = np.empty((2, HEADS, count), np.float32)
-    two = np.empty((2, 3, count), np.float32)
     for block in range(blocks - 1):
-        size = match_block(
-            chunk.typed_bits, state.candidates, query, block, state.words, state.match
-        )
-        pair[0], two[0], scales[block + 1] = saved[block], lasts[block], scales[block]
-        for t in range(size):
-            site, parity = 64 * block + t, t & 1
-            before, after = pair[parity], pair[1 - parity]
-            forward_step(before, after, state.match[t], scales[block + 1], rho[site], chunk.errors)
-            place = chunk.cm[chunk.typed[site]]
-            _note_mismatches(two[parity], two[1 - parity], state.match[t], place, site)
-        saved[block + 1], lasts[block + 1] = pair[size & 1], two[size & 1]
-    return saved, scales, lasts
+        first = firsts[block]
+        size = _refill(chunk, query, state, rho, block, first, saved[block], scales[block], lasts)
+        saved[block + 1], lasts[block + 1] = state.forward[size - 1], state.left[size - 1]
+        scales[block + 1] = state.scales
+        firsts[block + 1] = first + size
+    return saved, scales, lasts, firsts
 
 
 @kernel()
-def _refill(chunk, query, state, rho, block, saved, scales, lasts):
-    """Forward weights and last mismatches of every site of a block; returns its size."""
-    size = match_block(chunk.typed_bits, state.candidates, query, block, state.words, state.match)
-    current = scales.copy()
+def _refill(chunk, query, state, rho, block, first, saved, scales, lasts):
+    """Forward weights and last mismatches of every cluster of a block; returns their number."""
+    size = read_block(
+        chunk.typed_bits, state.candidates, query, chunk.stops, first, block,
+        state.typed, state.mismatches,
+    )  # fmt: skip
+    state.scales[:] = scales
     for t in range(size):
-        site = 64 * block + t
+        c, own = first + t, state.mismatches[t]
         before = state.forward[t - 1] if t else saved
-        forward_step(before, state.forward[t], state.match[t], current, rho[site], chunk.errors)
-        mismatches = state.left[t - 1] if t else lasts[block]
-        place = chunk.cm[chunk.typed[site]]
-        _note_mismatches(mismatches, state.left[t], state.match[t], place, site)
+        forward_step(before, state.forward[t], own, state.scales, rho[c], chunk.errors)
+        noted = state.left[t - 1] if t else lasts[block]
+        point = chunk.points[c]
+        _note_mismatches(noted, state.left[t], own, chunk.cm[chunk.typed[point]], point)
     return size
 
 
 @kernel()
-def _note_mismatches(before, after, match, place, site):
-    """Move the last mismatch on where there is one at this site.
+def _note_mismatches(before, after, mismatches, place, site):
+    """Move the last mismatch on where there is one in this cluster.
 
     before, after  (3, K), two arrays, or the loops are not vectorised
     """
     mark = _F(site)
-    for k in range(match.size):
-        after[0, k] = before[0, k] if match[k] != 0 else place
-    for k in range(match.size):
-        after[1, k] = before[1, k] if match[k] != 0 else before[0, k]
-    for k in range(match.size):
-        after[2, k] = before[2, k] if match[k] != 0 else mark
+    for k in range(mismatches.size):
+        after[0, k] = before[0, k] if mismatches[k] == 0 else place
+    for k in range(mismatches.size):
+        second = before[1, k] if mismatches[k] == 0 else before[0, k]
+        after[1, k] = place if mismatches[k] == 2 else second
+    for k in range(mismatches.size):
+        after[2, k] = before[2, k] if mismatches[k] == 0 else mark
 
 
 @kernel()
-def _typed_site(chunk, state, query, site, probabilities):
-    """Probabilities at a typed site: what was observed, else what the heads say."""
-    place = chunk.typed[site]
-    if query[site] <= 1:
-        probabilities[place] = _F(query[site])
-        return
-    words, bit = state.alleles[place >> 6], np.uint64(place & 63)
-    for head in range(HEADS):
-        total = _F(0)
-        for k in range(words.size):
-            allele = (words[k] >> bit) & np.uint64(1)
-            total += state.here[head, k] * _F(allele)
-        probabilities[place, head] = total
+def _typed_sites(chunk, state, query, c, probabilities, left_out):
+    """Probabilities at a cluster's sites: what was observed, else what the heads say.
 
-
-@kernel()
-def _left_out(here, match, allele, errors, probabilities):
-    """Probability of ALT at a typed site without its own allele, by the first two heads.
-
-    The weights divided by what the site itself contributed, hit or miss.
+    Without its own allele a site is what the first two heads say with the weights divided by what
+    the site itself contributed, hit or miss.
     """
-    total = _F(0)
-    for head in range(2):
-        hit, miss = _F(0), _F(0)
-        for k in range(match.size):
-            hit += here[head, k] * match[k]
-            miss += here[head, k] * (_F(1) - match[k])
-        hit, miss = hit / (_F(1) - errors[head]), miss / errors[head]
-        same = hit / (hit + miss)
+    here, words = state.ends[c & 1], state.typed
+    start = chunk.stops[c - 1] if c else 0
+    for site in range(start, chunk.stops[c]):
+        place, bit = chunk.typed[site], np.uint64(site & 63)
+        allele = query[site]
         if allele > 1:
-            same = probabilities[head]
-        total += _F(0.5) * (_F(1) - same if allele == 0 else same)
-    return total
+            for head in range(HEADS):
+                probabilities[place, head] = _carried(here[head], words, bit)[1]
+            left_out[site] = _F(0.5) * (probabilities[place, 0] + probabilities[place, 1])
+            continue
+        probabilities[place] = _F(allele)
+        total = _F(0)
+        for head in range(2):
+            ref, alt = _carried(here[head], words, bit)
+            hit = _F(1) - chunk.errors[head]
+            alt /= hit if allele == 1 else chunk.errors[head]
+            ref /= hit if allele == 0 else chunk.errors[head]
+            total += _F(0.5) * alt / (alt + ref)
+        left_out[site] = total
 
 
 @kernel()
-def _between(
-    chunk,
-    state,
-    left,
-    site,
-    start,
-    stop,
-    low,
-    probabilities,
-    rows,
-    sites,
-    places,
-    count,
-):
-    """Impute the sites after typed site `site` (at chunk index `start`) and before `stop`.
+def _carried(weights, words, bit):
+    """Weight of those who carry REF and of those who carry ALT."""
+    ref, alt = _F(0), _F(0)
+    for k in range(words.size):
+        carried = _F((words[k] >> bit) & np.uint64(1))
+        ref += weights[k] * (_F(1) - carried)
+        alt += weights[k] * carried
+    return ref, alt
 
-    Returns the new number of open sites.
+
+@kernel()
+def _between(chunk, state, left, c, low, probabilities, rows, sites, places, count):
+    """Impute the untyped sites between the points of clusters c and c + 1, -1 being the chunk's
+    start; returns the new number of open sites.
     """
-    if stop - start < 2:
+    last = chunk.points.size - 1
+    start = chunk.typed[chunk.points[c]] if c >= 0 else -1
+    stop = chunk.typed[chunk.points[c + 1]] if c < last else chunk.cm.size
+    typed = (chunk.points[c + 1] if c < last else chunk.typed.size) - 1
+    typed -= chunk.points[c] if c >= 0 else -1
+    if stop - start - 1 == typed:
         return count
-    right = state.right[site & 1]
-    num_active, mass = _gather_active(state)
+    here, onward = state.ends[c & 1], state.ends[1 - (c & 1)]
+    right = state.right[c & 1]
+    num_active, mass = _gather_active(state, here, onward)
     from_cm = chunk.cm[max(start, 0)]
     to_cm = chunk.cm[min(stop, chunk.cm.size - 1)]
-    mass3, mass6 = _measure(left, right, state.here[0], state.onward[0], from_cm, to_cm,
-                            state.lengths)  # fmt: skip
+    mass3, mass6 = _measure(left, right, here[0], onward[0], from_cm, to_cm, state.lengths)
     for base in range(start + 1, stop, 64):
         size = min(64, stop - base)
         state.sums[:size] = 0
-        _words(state.alleles, base, size, state.words)
+        untyped = _word(chunk.untyped, base, size)
+        _words(state.alleles, base, untyped, state.words)
         for i in range(num_active):
             _spread(state.words[state.active[i]], state.votes[i], state.sums)
         for i in range(size):
+            if (untyped >> np.uint64(i)) & np.uint64(1) == 0:
+                continue
             place = base + i
             part = (chunk.cm[place] - from_cm) / max(to_cm - from_cm, _F(1e-9))
             highest, lowest = _F(0), _F(1)
@@ -354,24 +351,24 @@ def _between(
                 row = rows[count]
                 for head in range(HEADS):
                     row[head] = log_odds(probabilities[place, head])
-                _describe(chunk, state, place, i, part, from_cm, to_cm, row, mass3, mass6)
+                _describe(chunk, state, c, place, i, part, row, mass3, mass6)
                 sites[count] = place
-                places[count] = min(max(site + part, _F(0)), _F(chunk.typed.size - 1))
+                places[count] = min(max(c + part, _F(0)), _F(last))
                 count += 1
     return count
 
 
 @kernel()
-def _gather_active(state):
+def _gather_active(state, here, onward):
     """Weights of the candidates in use, side by side; returns their number and their sums."""
     bits = state.mask  # free at this moment
     bits[:] = 0
-    here, onward = state.here.view(np.int32), state.onward.view(np.int32)
+    first, second = here.view(np.int32), onward.view(np.int32)
     for head in range(HEADS):
         # Floats of one sign are ordered as their bits are, and only the maximum of integers is
         # compiled to vector instructions.
         for k in range(bits.size):
-            bits[k] = max(bits[k], max(here[head, k], onward[head, k]))
+            bits[k] = max(bits[k], max(first[head, k], second[head, k]))
     largest = bits.view(np.float32)
     count = 0
     mass = np.full(2 * _LANES, _F(1e-30), np.float32)
@@ -380,10 +377,10 @@ def _gather_active(state):
         if largest[k] > limit:
             state.active[count] = k
             for head in range(HEADS):
-                state.votes[count, head] = state.here[head, k]
-                state.votes[count, _LANES + head] = state.onward[head, k]
-                mass[head] += state.here[head, k]
-                mass[_LANES + head] += state.onward[head, k]
+                state.votes[count, head] = here[head, k]
+                state.votes[count, _LANES + head] = onward[head, k]
+                mass[head] += here[head, k]
+                mass[_LANES + head] += onward[head, k]
             count += 1
     return count, mass
 
@@ -414,10 +411,19 @@ def _measure(left, right, here, onward, from_cm, to_cm, lengths):
 
 
 @kernel()
-def _words(alleles, first, size, words):
-    """`size` alleles of every candidate from site `first` on, the first in the lowest bit."""
+def _word(bits, first, size):
+    """`size` bits, at most 64, from site `first` on, the first in the lowest bit."""
     number, shift = first >> 6, np.uint64(first & 63)
-    keep = ~np.uint64(0) if size == 64 else (np.uint64(1) << np.uint64(size)) - np.uint64(1)
+    word = bits[number] >> shift
+    if shift != 0 and number + 1 < bits.size:
+        word |= bits[number + 1] << (np.uint64(64) - shift)
+    return word if size == 64 else word & ((np.uint64(1) << np.uint64(size)) - np.uint64(1))
+
+
+@kernel()
+def _words(alleles, first, keep, words):
+    """Alleles of every candidate at the sites of `keep`, whose lowest bit is site `first`."""
+    number, shift = first >> 6, np.uint64(first & 63)
     here = alleles[number]
     if shift == 0 or number + 1 == alleles.shape[0]:
         for k in range(words.size):
@@ -439,7 +445,7 @@ def _spread(word, votes, sums):
 
 
 @kernel()
-def _describe(chunk, state, place, bit, part, from_cm, to_cm, row, mass3, mass6):
+def _describe(chunk, state, c, place, bit, part, row, mass3, mass6):
     """Fill in the inputs of an open site that this haplotype alone decides."""
     shift = np.uint64(bit)
     for k in range(state.words.size):
@@ -448,11 +454,12 @@ def _describe(chunk, state, place, bit, part, from_cm, to_cm, row, mass3, mass6)
     unit = chunk.rates[0]
     row[HEADS] = chunk.frequency[place]
     row[HEADS + 1] = chunk.minor[place]
-    row[HEADS + 2] = log_length(unit * (chunk.cm[place] - from_cm))
-    row[HEADS + 3] = log_length(unit * (to_cm - chunk.cm[place]))
+    row[HEADS + 2] = log_length(unit * chunk.around[0, place])
+    row[HEADS + 3] = log_length(unit * chunk.around[1, place])
     _best(state.allele, state.mask, state.lengths, unit, mass3, mass6, row)
     for head in range(HEADS):
-        states = (_F(1) - part) * state.states[0, head] + part * state.states[1, head]
+        here, onward = state.states[c & 1, head], state.states[1 - (c & 1), head]
+        states = (_F(1) - part) * here + part * onward
         row[inputs.STATES + head] = np.log(states)
 
 

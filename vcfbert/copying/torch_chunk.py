@@ -1,8 +1,8 @@
 """A prepared chunk and its queries on a device, for the modules that run on a GPU.
 
-B query haplotypes, K candidates, S sites of the chunk, T typed sites, A heads, G groups of
-references. *Interval* t holds the sites between typed sites t - 1 and t: the first those before
-them all, the last, T, those after.
+B query haplotypes, K candidates, S sites of the chunk, T typed sites in C clusters, A heads, G
+groups of references. *Interval* c holds the untyped sites between the points of clusters c - 1 and
+c: the first those before them all, the last, C, those after.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vcfbert.copying.engine import Prepared
-from vcfbert.copying.torch_forward_backward import Batch, Rates, rates_of
+from vcfbert.copying.torch_forward_backward import BLOCK, Batch, Rates, rates_of
 
 _SHORTEST_CM = 1e-9
 
@@ -32,11 +32,14 @@ class DeviceChunk:
     group            (R,)
     group_frequency  (S, G)
     rates            of the heads; `unit` is the switch rate of the first, per cM
-    width            (T,) share of the chunk that each typed site stands for
-    interval         (S,) that a site lies in; of a typed site, the one before it
-    distance         (2, S) cM to the left and to the right end of the interval
-    part             (S,) of the way from the left end to the right one
-    left_ends        (T + 1,) cM of the left end of each interval; `right_ends` of the right one
+    width            (C,) share of the chunk that each cluster stands for
+    firsts           first cluster of each block of 64 typed sites, and C
+    cluster          (T,) of each typed site, on the host; `points` (C,) site of the chunk of each
+    interval         (S,) that a site lies in; of a point, the one before it
+    distance         (2, S) cM to the typed sites on the left and on the right
+    part             (S,) of the way from the left end of the interval to the right one
+    left_ends        (C + 1,) cM of the left end of each interval; `right_ends` of the right one
+    left_marks       (C + 1,) number of the typed site at the left end; `right_marks` of the right
     """
 
     bits: Tensor
@@ -51,11 +54,16 @@ class DeviceChunk:
     rates: Rates
     unit: float
     width: Tensor
+    firsts: list[int]
+    cluster: NDArray[np.int64]
+    points: NDArray[np.int64]
     interval: Tensor
     distance: Tensor
     part: Tensor
     left_ends: Tensor
     right_ends: Tensor
+    left_marks: Tensor
+    right_marks: Tensor
 
     @property
     def device(self) -> torch.device:
@@ -68,18 +76,20 @@ def to_device(prepared: Prepared, device: torch.device) -> DeviceChunk:
     chunk = prepared.chunk
     cm, typed = chunk.cm, chunk.typed
     untyped = np.setdiff1d(np.arange(len(cm)), typed)
-    place = cm[typed]
+    points = typed[chunk.points]
+    place = cm[points]
     width = np.gradient(place.astype(np.float64)) if len(place) > 1 else np.ones(1)
     width = np.maximum(width, 0.0) + _SHORTEST_CM
-    interval = np.searchsorted(typed, np.arange(len(cm)))
+    interval = np.searchsorted(points, np.arange(len(cm)))
     left_ends, right_ends = np.append(cm[0], place), np.append(place, cm[-1])
-    left, right = cm - left_ends[interval], right_ends[interval] - cm
+    left = cm - left_ends[interval]
     length = np.maximum(right_ends - left_ends, np.float32(_SHORTEST_CM))
 
     def copy(array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(np.array(array)).to(device)
 
     step = np.diff(place, prepend=place[0])
+    starts = np.arange(chunk.typed_bits.shape[1] + 1) * BLOCK
     return DeviceChunk(
         bits=copy(chunk.bits.view(np.int64)),
         typed_bits=copy(chunk.typed_bits.view(np.int64)),
@@ -93,11 +103,16 @@ def to_device(prepared: Prepared, device: torch.device) -> DeviceChunk:
         rates=rates_of(copy(step), copy(chunk.rates), copy(chunk.errors)),
         unit=float(chunk.rates[0]),
         width=copy((width / width.sum()).astype(np.float32)),
+        firsts=np.searchsorted(chunk.stops, starts, side="right").tolist(),
+        cluster=np.searchsorted(chunk.stops, np.arange(len(typed)), side="right"),
+        points=points,
         interval=copy(interval),
-        distance=copy(np.stack([left, right])),
+        distance=copy(chunk.around),
         part=copy(left / length[interval]),
         left_ends=copy(left_ends),
         right_ends=copy(right_ends),
+        left_marks=copy(np.append(-1, chunk.points).astype(np.float32)),
+        right_marks=copy(np.append(chunk.points, len(typed)).astype(np.float32)),
     )
 
 

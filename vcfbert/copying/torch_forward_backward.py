@@ -1,9 +1,9 @@
 """Li-Stephens forward and backward steps for many queries at once, in PyTorch for a GPU.
 
 The same model as `forward_backward`, which is for one query on the CPU, and the same numbers up to
-rounding. B query haplotypes, K candidates (those of a query with fewer are padded), T typed sites,
-n typed sites of a block, A heads. Python loops over typed sites alone; each step is a few
-operations over (B, A, K).
+rounding. B query haplotypes, K candidates (those of a query with fewer are padded), T typed sites
+in C clusters, n typed sites of a block in c clusters, A heads. Python loops over clusters alone;
+each step is a few operations over (B, A, K).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Batch:
 class Rates:
     """The hidden Markov model's constants.
 
-    rho     (T, A, 1) probability of a switch between a typed site and the one before it
+    rho     (C, A, 1) probability of a switch between a cluster and the one before it
     errors  (A, 1)
     """
 
@@ -51,9 +51,9 @@ class Rates:
 
 
 def rates_of(step_cm: Tensor, rates: Tensor, errors: Tensor) -> Rates:
-    """Constants of the typed sites.
+    """Constants of the clusters.
 
-    step_cm        (T,) distance from the typed site before; the first is not read
+    step_cm        (C,) distance from the cluster before; the first is not read
     rates, errors  (A,)
     """
     rho = -torch.expm1(-rates * step_cm.clamp(min=MIN_STEP_CM)[:, None])
@@ -71,29 +71,41 @@ def typed_alleles(typed_bits: Tensor, batch: Batch, block: int) -> Tensor:
     return (words >> torch.arange(count, device=words.device)[:, None, None]) & 1
 
 
-def matches(alleles: Tensor, batch: Batch, block: int) -> Tensor:
-    """Whether each candidate carries the query's allele or the query has none: (n, B, K) bool."""
+def mismatches(
+    alleles: Tensor, batch: Batch, block: int, cluster: Tensor, num_clusters: int
+) -> Tensor:
+    """Sites of each cluster where a candidate has not the query's allele, 2 for more: (c, B, K).
+
+    alleles  (n, B, K) of `typed_alleles`
+    cluster  (n,) cluster of each site, counted from the block's first, of `num_clusters`
+    """
     query = batch.queries[:, BLOCK * block : BLOCK * (block + 1)].T[:, :, None]
-    return (alleles == query) | (query > 1)
+    differ = ((alleles != query) & (query <= 1)).to(torch.int32)
+    count = differ.new_zeros(num_clusters, *differ.shape[1:])
+    return count.index_add_(0, cluster, differ).clamp_(max=2)
 
 
-def emission(match: Tensor, is_present: Tensor, errors: Tensor) -> Tensor:
-    """Probability of the query's alleles, 0 for padding: (n, B, A, K)."""
-    hit = torch.where(match[:, :, None], 1 - errors, errors)
+def emission(mismatched: Tensor, is_present: Tensor, errors: Tensor) -> Tensor:
+    """Probability of the query's alleles up to a factor, 0 for padding: (c, B, A, K).
+
+    mismatched  (c, B, K) of `mismatches`
+    """
+    number, one = mismatched[:, :, None], errors / (1 - errors)
+    hit = torch.where(number == 0, torch.ones_like(one), torch.where(number == 1, one, one * one))
     return hit * is_present[:, None]
 
 
 def forward_block(
     before: Tensor, total: Tensor, emissions: Tensor, rho: Tensor, share: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Forward weights of a block's sites, (n, B, A, K), and the sum of the last, (B, A, 1).
+    """Forward weights of a block's clusters, (c, B, A, K), and the sum of the last, (B, A, 1).
 
-    before     (B, A, K) of the site before the block; `total` (B, A, 1) is its sum
-    emissions  (n, B, A, K)
-    rho        (n, A, 1)
+    before     (B, A, K) of the cluster before the block; `total` (B, A, 1) is its sum
+    emissions  (c, B, A, K)
+    rho        (c, A, 1)
     """
     weights = torch.empty_like(emissions)
-    stay, switch = 1 - rho, rho * share[:, None]  # (n, A, 1); (B, n, A, 1)
+    stay, switch = 1 - rho, rho * share[:, None]  # (c, A, 1); (B, c, A, 1)
     for t, row in enumerate(weights):
         torch.addcmul(switch[:, t], before, stay[t] / total, out=row)
         row *= emissions[t]
@@ -104,9 +116,9 @@ def forward_block(
 def backward_block(
     beta: Tensor, emissions: Tensor, rho: Tensor, share: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Backward weights of a block's sites, (n, B, A, K), and of the site before it, (B, A, K).
+    """Backward weights of a block's clusters, (c, B, A, K), and of the one before, (B, A, K).
 
-    beta  (B, A, K) of the block's last site
+    beta  (B, A, K) of the block's last cluster
     """
     weights = torch.empty_like(emissions)
     stay, switch = 1 - rho, rho * share[:, None]
@@ -119,17 +131,25 @@ def backward_block(
 
 
 def start(batch: Batch, num_heads: int) -> tuple[Tensor, Tensor]:
-    """Weights before the first typed site, (B, A, K), and their sum, (B, A, 1)."""
+    """Weights before the first cluster, (B, A, K), and their sum, (B, A, 1)."""
     weights = batch.share * batch.is_present[:, None]
     weights = weights.expand(-1, num_heads, -1)
     return weights, torch.ones_like(weights[:, :, :1])
 
 
-def copying_weights(typed_bits: Tensor, batch: Batch, rates: Rates) -> Tensor:
-    """Posterior copying weights of every query, (B, T, A, K): the plain form, which keeps all."""
-    blocks = range(typed_bits.shape[1])
-    match = [matches(typed_alleles(typed_bits, batch, block), batch, block) for block in blocks]
-    whole = emission(torch.cat(match), batch.is_present, rates.errors)
+def copying_weights(typed_bits: Tensor, batch: Batch, rates: Rates, stops: Tensor) -> Tensor:
+    """Posterior copying weights of every query, (B, C, A, K): the plain form, which keeps all.
+
+    stops  (C,) see `forward_backward.read_block`
+    """
+    num_typed, counts = batch.queries.shape[1], []
+    number = torch.searchsorted(stops, torch.arange(num_typed, device=stops.device), right=True)
+    for block in range(typed_bits.shape[1]):
+        cluster = number[BLOCK * block : BLOCK * (block + 1)]
+        alleles = typed_alleles(typed_bits, batch, block)
+        inside = cluster - cluster[0]
+        counts.append(mismatches(alleles, batch, block, inside, int(inside[-1]) + 1))
+    whole = emission(torch.cat(counts), batch.is_present, rates.errors)
     num_heads = len(rates.errors)
     forward, _ = forward_block(*start(batch, num_heads), whole, rates.rho, batch.share)
     beta, _ = backward_block(torch.ones_like(whole[0]), whole, rates.rho, batch.share)
@@ -143,16 +163,17 @@ def normalised(forward: Tensor, beta: Tensor) -> Tensor:
     return forward
 
 
-def last_mismatches(match: Tensor, first: int, carry: Tensor) -> Tensor:
-    """Where each candidate mismatched last at or before each site, and before that: (n, 2, B, K).
+def last_mismatches(mismatched: Tensor, first: int, carry: Tensor) -> Tensor:
+    """In which cluster each candidate mismatched last, and before that: (c, 2, B, K).
 
-    match  (n, B, K) of sites first, first + 1, ...
-    carry  (2, B, K) int32, the two before site `first`; -1 where there is none
+    mismatched  (c, B, K) of clusters first, first + 1, ...
+    carry       (2, B, K) int32, the two before cluster `first`; -1 where there is none
     """
-    places = torch.arange(len(match), dtype=torch.int32, device=match.device) + first
-    missed = torch.where(match, -1, places[:, None, None])
+    places = torch.arange(len(mismatched), dtype=torch.int32, device=mismatched.device) + first
+    missed = torch.where(mismatched == 0, -1, places[:, None, None])
     latest = torch.maximum(torch.cummax(missed, dim=0).values, carry[0])
-    before = torch.cat([carry[:1], latest[:-1]])  # the latest, had the site matched
+    before = torch.cat([carry[:1], latest[:-1]])  # the latest, had the cluster matched
+    before = torch.where(mismatched == 2, latest, before)
     inside = (latest - first).clamp(min=0).long()
     second = torch.where(latest < first, carry[1], before.gather(0, inside))
     return torch.stack([latest, second], dim=1)

@@ -1,6 +1,6 @@
 """The inputs of the network (`inputs.NAMES`) at many open sites of many queries, in PyTorch.
 
-n pairs of a query and a site, I intervals between typed sites, B queries, K candidates, A heads,
+n pairs of a query and a site, I intervals between clusters, B queries, K candidates, A heads,
 G groups of references, F inputs.
 """
 
@@ -49,28 +49,23 @@ def log_length(length: Tensor) -> Tensor:
     return torch.log(length.clamp(min=0) + 1e-2)
 
 
-def measures(
-    left: Tensor, right: Tensor, ends: tuple[Tensor, Tensor], tables: tuple[Tensor, Tensor]
-) -> Tensor:
+def measures(left: Tensor, right: Tensor, chunk: DeviceChunk, span: slice) -> Tensor:
     """Shared match of every candidate around intervals, (5, I, B, K).
 
     In order: left, right, total, total but one mismatch, in cM; typed sites.
 
-    left    (I, 2, B, K) the last two typed mismatches before an interval, nearest first, -1 for
-            none
-    right   (I, 2, B, K) the same after it, counted from the last typed site to the first
-    ends    (I,) and (I,) cM of the ends of the intervals
-    tables  (T + 1,) and (T + 1,) cM of a mismatch, by its number in `left` and `right` and one more
+    left   (I, 2, B, K) clusters of the last two mismatches before an interval, nearest first, -1
+           for none
+    right  (I, 2, B, K) the same after it, counted from the last cluster to the first
+    span   the I intervals
     """
-    start, stop = (end[:, None, None] for end in ends)
-    num_typed = len(tables[0]) - 1
-    left_cm, right_cm = tables[0][left.long() + 1], tables[1][right.long() + 1]
+    start, stop = chunk.left_ends[span, None, None], chunk.right_ends[span, None, None]
+    before, after = left.long() + 1, right.long() + 1
+    left_cm, right_cm = chunk.left_ends[before], chunk.right_ends.flip(0)[after]
     nearest = right_cm[:, 0] - left_cm[:, 0]
     bridged = torch.maximum(right_cm[:, 1] - left_cm[:, 0], right_cm[:, 0] - left_cm[:, 1])
-    typed = (num_typed - 1 - right[:, 0]) - left[:, 0]
-    return torch.stack(
-        [start - left_cm[:, 0], right_cm[:, 0] - stop, nearest, bridged, typed.to(start.dtype)]
-    )
+    typed = chunk.right_marks.flip(0)[after[:, 0]] - chunk.left_marks[before[:, 0]]
+    return torch.stack([start - left_cm[:, 0], right_cm[:, 0] - stop, nearest, bridged, typed])
 
 
 def describe(
@@ -132,11 +127,11 @@ def complete(
 
     rows           (n, F) written
     query, site    (n,)
-    shares         (B, T, G) weight of each group of references at each typed site
+    shares         (B, C, G) weight of each group of references at each cluster
     probabilities  (B, S, A)
     """
     both = shares.unflatten(0, (-1, 2)).sum(dim=1)  # of the person's two haplotypes
-    around = torch.einsum("ptg,t->pg", both, chunk.width)
+    around = torch.einsum("pcg,c->pg", both, chunk.width)
     around = around / around.sum(dim=1, keepdim=True)
     interval = chunk.interval[site]
     left, right = (interval - 1).clamp(min=0), interval.clamp(max=shares.shape[1] - 1)

@@ -1,12 +1,12 @@
 """Many haplotypes as mosaics of candidates, in PyTorch for a GPU: what `mosaic` does on the CPU.
 
 B query haplotypes, two of each person side by side; K candidates; S sites of the chunk; T typed
-sites, n of them in a block; I intervals of a block (see `torch_chunk`); m sites of a tile; A heads;
-G groups of references; F inputs (`inputs.NAMES`).
+sites in C clusters, n and c of them in a block; I intervals of a block (see `torch_chunk`); m sites
+of a tile; A heads; G groups of references; F inputs (`inputs.NAMES`).
 
 Queries go through a chunk together: once from left to right, keeping the forward weights before
-every 64th typed site, and once from right to left, a block of 64 at a time. Between the typed sites
-of a block the work is one matrix product a tile.
+every 64th typed site, and once from right to left, a block of 64 at a time. Between the clusters of
+a block the work is one matrix product a tile.
 """
 
 from __future__ import annotations
@@ -73,13 +73,14 @@ def impute(
     )
     probabilities = chunk.part.new_empty(num_queries, num_sites, HEADS)
     left_out = chunk.part.new_empty(num_queries, num_typed)
-    shares = chunk.part.new_empty(num_queries, num_typed, num_groups)
+    shares = chunk.part.new_empty(num_queries, len(chunk.points), num_groups)
     groups = torch.arange(num_groups, device=chunk.device)
     members = (chunk.group[batch.candidates][:, :, None] == groups).float()
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     for stretch in _stretches(chunk, batch):
-        span = slice(stretch.first, stretch.first + len(stretch.match))
+        span = slice(stretch.first, stretch.first + len(stretch.ends) - 1)
         shares[:, span] = stretch.ends[:-1, :, 0].transpose(0, 1) @ members
+        span = stretch.sites
         at_typed, without = _typed_sites(chunk, batch, stretch)
         probabilities[:, chunk.typed[span]] = at_typed
         left_out[:, span] = without
@@ -97,21 +98,21 @@ def impute(
 
 @dataclass(frozen=True)
 class _Stretch:
-    """A block of typed sites, the intervals after each of them, and the chunk's first interval.
+    """A block of typed sites, the intervals after its clusters, and the chunk's first interval.
 
-    first      number of the block's first typed site
+    sites      the block's typed sites
+    first      number of the block's first cluster
     interval   number of the first interval
     alleles    (n, B, K) 0 or 1 at the typed sites
-    match      (n, B, K)
-    ends       (n + 1, B, A, K) posterior weights at the typed sites and the one after the block
+    ends       (c + 1, B, A, K) posterior weights at the clusters and the one after the block
     here       (I,) which of the ends is left of each interval; `onward` (I,) which right
     lengths    (5, I, B, K) see `torch_inputs.measures`
     """
 
+    sites: slice
     first: int
     interval: int
     alleles: Tensor
-    match: Tensor
     ends: Tensor
     here: Tensor
     onward: Tensor
@@ -134,38 +135,41 @@ class _Tile:
 
 def _stretches(chunk: DeviceChunk, batch: Batch) -> Iterator[_Stretch]:
     """The blocks from right to left."""
-    num_typed, share = batch.queries.shape[1], batch.share
+    num_clusters, share = len(chunk.points), batch.share
     saved = _sweep_right(chunk, batch)
     beta = torch.ones_like(saved[0][0])
     carry = torch.full_like(saved[0][2], -1)
     onward = None
     for block in range(len(saved) - 1, -1, -1):
-        first = BLOCK * block
+        first, last = chunk.firsts[block : block + 2]
         before, total, lasts = saved.pop()
-        alleles = steps.typed_alleles(chunk.typed_bits, batch, block)
-        match = steps.matches(alleles, batch, block)
-        rho = chunk.rates.rho[first : first + len(match)]
-        emissions = steps.emission(match, batch.is_present, chunk.rates.errors)
+        alleles, mismatched = _read_block(chunk, batch, block)
+        rho = chunk.rates.rho[first:last]
+        emissions = steps.emission(mismatched, batch.is_present, chunk.rates.errors)
         forward, _ = steps.forward_block(before, total, emissions, rho, share)
         betas, beta = steps.backward_block(beta, emissions, rho, share)
         weights = steps.normalised(forward, betas)
         ends = torch.cat([weights, weights[-1:] if onward is None else onward])
-        left = torch.cat([lasts[None], steps.last_mismatches(match, first, lasts)])
-        mirrored = steps.last_mismatches(match.flip(0), num_typed - first - len(match), carry)
+        left = torch.cat([lasts[None], steps.last_mismatches(mismatched, first, lasts)])
+        mirrored = steps.last_mismatches(mismatched.flip(0), num_clusters - last, carry)
         right = torch.cat([mirrored.flip(0), carry[None]])
         carry, onward = right[0], weights[:1]
-        after = torch.arange(0 if first == 0 else 1, len(match) + 1, device=chunk.device)
+        after = torch.arange(0 if first == 0 else 1, last - first + 1, device=chunk.device)
         number = first + int(first > 0)
         span = slice(number, number + len(after))
-        lengths = measures(
-            left[after],
-            right[after],
-            (chunk.left_ends[span], chunk.right_ends[span]),
-            (chunk.left_ends, chunk.right_ends.flip(0)),
-        )
+        lengths = measures(left[after], right[after], chunk, span)
         lengths *= batch.is_present
         here = (after - 1).clamp(min=0)
-        yield _Stretch(first, number, alleles, match, ends, here, after, lengths)
+        sites = slice(BLOCK * block, BLOCK * block + len(alleles))
+        yield _Stretch(sites, first, number, alleles, ends, here, after, lengths)
+
+
+def _read_block(chunk: DeviceChunk, batch: Batch, block: int) -> tuple[Tensor, Tensor]:
+    """Alleles at a block's typed sites, (n, B, K), and mismatches in its clusters, (c, B, K)."""
+    alleles = steps.typed_alleles(chunk.typed_bits, batch, block)
+    cluster = chunk.cluster[BLOCK * block : BLOCK * (block + 1)] - chunk.firsts[block]
+    numbers = torch.from_numpy(cluster).to(chunk.device)
+    return alleles, steps.mismatches(alleles, batch, block, numbers, int(cluster[-1]) + 1)
 
 
 def _sweep_right(chunk: DeviceChunk, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
@@ -174,43 +178,44 @@ def _sweep_right(chunk: DeviceChunk, batch: Batch) -> list[tuple[Tensor, Tensor,
     lasts = batch.candidates.new_full((2, *batch.candidates.shape), -1, dtype=torch.int32)
     saved = [(before, total, lasts)]
     for block in range(chunk.typed_bits.shape[1] - 1):
-        first = BLOCK * block
-        match = steps.matches(steps.typed_alleles(chunk.typed_bits, batch, block), batch, block)
-        emissions = steps.emission(match, batch.is_present, chunk.rates.errors)
-        rho = chunk.rates.rho[first : first + len(match)]
+        first, last = chunk.firsts[block : block + 2]
+        _, mismatched = _read_block(chunk, batch, block)
+        emissions = steps.emission(mismatched, batch.is_present, chunk.rates.errors)
+        rho = chunk.rates.rho[first:last]
         weights, total = steps.forward_block(before, total, emissions, rho, batch.share)
         before = weights[-1].clone()  # not a view: the block's other weights are let go
-        lasts = steps.last_mismatches(match, first, lasts)[-1].clone()
+        lasts = steps.last_mismatches(mismatched, first, lasts)[-1].clone()
         saved.append((before, total, lasts))
     return saved
 
 
 def _typed_sites(chunk: DeviceChunk, batch: Batch, stretch: _Stretch) -> tuple[Tensor, Tensor]:
     """Probabilities at the typed sites, (B, n, A), and without the site's own allele, (B, n)."""
-    weights, match = stretch.ends[:-1], stretch.match[:, :, None]
-    span = slice(stretch.first, stretch.first + len(match))
-    query = batch.queries[:, span, None]
-    from_heads = (weights * stretch.alleles[:, :, None]).sum(dim=-1).transpose(0, 1)
+    weights = stretch.ends[chunk.cluster[stretch.sites] - stretch.first]  # (n, B, A, K)
+    query = batch.queries[:, stretch.sites, None]
+    alleles = stretch.alleles[:, :, None]
+    from_heads = (weights * alleles).sum(dim=-1).transpose(0, 1)
     at_typed = torch.where(query <= 1, query.float(), from_heads)
     # The weights divided by what the site itself contributed, hit or miss.
-    two, errors = weights[:, :, :2], chunk.rates.errors[:2, 0]
-    hit, miss = (two * match).sum(dim=-1) / (1 - errors), (two * ~match).sum(dim=-1) / errors
-    same = (hit / (hit + miss)).transpose(0, 1)
-    without = torch.where(query == 0, 1 - same, torch.where(query == 1, same, from_heads[:, :, :2]))
+    errors = chunk.rates.errors[:2, 0]
+    own = torch.where(query == 1, 1 - errors, errors)
+    alt = from_heads[:, :, :2] / own
+    ref = (weights * (1 - alleles)).sum(dim=-1).transpose(0, 1)[:, :, :2] / (1 - own)
+    without = torch.where(query <= 1, alt / (alt + ref), from_heads[:, :, :2])
     return at_typed, without.mean(dim=-1)
 
 
 def _tiles(chunk: DeviceChunk, batch: Batch, stretch: _Stretch, active: float) -> Iterator[_Tile]:
     """The untyped sites of a stretch, imputed."""
-    after = stretch.first + len(stretch.match)
-    start = chunk.typed[stretch.first] if stretch.first else 0
-    stop = chunk.typed[after] if after < len(chunk.typed) else len(chunk.part)
+    after = stretch.first + len(stretch.ends) - 1
+    start = chunk.points[stretch.first] if stretch.first else 0
+    stop = chunk.points[after] if after < len(chunk.points) else len(chunk.part)
     begin, end = np.searchsorted(chunk.untyped, [start, stop])
     for low in range(begin, end, _TILE):
         high = min(low + _TILE, int(end))
         sites = chunk.untyped_sites[low:high]
         # From the host's copy: reading the device's would wait for it.
-        bounds = np.searchsorted(chunk.typed, chunk.untyped[[low, high - 1]]) - stretch.interval
+        bounds = np.searchsorted(chunk.points, chunk.untyped[[low, high - 1]]) - stretch.interval
         alleles = _alleles(chunk.bits, sites)
         votes = _votes(batch, stretch, slice(int(bounds[0]), int(bounds[1]) + 1), active)
         carried = alleles[:, batch.candidates].float().permute(1, 2, 0)  # (B, K, m)
