@@ -13,9 +13,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="the .safetensors file to write")
     parser.add_argument("--panels", type=int, default=pretrain.PretrainOptions().panels)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=2, help="panels at a time")
     args = parser.parse_args()
-    options = pretrain.PretrainOptions(panels=args.panels, threads=args.threads)
+    options = pretrain.PretrainOptions(panels=args.panels, processes=args.processes)
     print("\n".join(pretrain.pretrain(args.out, options, progress=Silent()).lines()))
 
 

@@ -97,6 +97,7 @@ def make(
         cm=cm,
         frequency=np.log(share / (1 - share)).astype(np.float32),
         minor=np.log(np.minimum(share, 1 - share)).astype(np.float32),
+        panel=generator.normal(0, 2, (2, num_sites)).astype(np.float32),
         group=group.astype(np.int64),
         rates=np.array([3.0, 0.7, 12.0], np.float32)[:HEADS],
         errors=np.array([1e-3, 1e-2, 1e-4], np.float32)[:HEADS],

@@ -122,6 +122,7 @@ def _row(case: Case, mismatches, ends, allele, site: int) -> NDArray[np.float64]
     before, after = cm[chunk.typed[chunk.typed < site]], cm[chunk.typed[chunk.typed > site]]
     row = dict.fromkeys(inputs.NAMES, math.nan)
     row["frequency"], row["minor frequency"] = chunk.frequency[site], chunk.minor[site]
+    row["panel carriers"], row["panel others"] = chunk.panel[:, site]
     row["distance left"] = _log_length(unit * (cm[site] - (before[-1] if len(before) else cm[0])))
     row["distance right"] = _log_length(unit * ((after[0] if len(after) else cm[-1]) - cm[site]))
     row["carriers"] = math.log(1 + allele.sum())

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.copying import heads, inputs, mosaic, network
+from vcfbert.copying import heads, inputs, leave_one_out, mosaic, network
 from vcfbert.copying.compiled import kernel
 from vcfbert.copying.forward_backward import clusters
 from vcfbert.copying.heads import Heads
@@ -113,15 +113,17 @@ def prepare(
     frequency = counts.sum(axis=1) / len(bits)
     by_group = (counts + _PRIOR_HAPLOTYPES * frequency[:, None]) / (sizes + _PRIOR_HAPLOTYPES)
     inside = np.clip(frequency, 1e-7, 1 - 1e-7)
-    longest = CLUSTER / float(heads.initial(len(bits)).rates[0])
+    rate = float(heads.initial(len(bits)).rates[0])
+    panel = leave_one_out.predictions(bits, typed, cm, frequency, rate)
     chunk = lay_out(
         bits=bits,
         typed_bits=take_bits(bits, typed) if typed_bits is None else typed_bits,
         typed=typed.astype(np.int64),
-        stops=clusters(cm[typed], longest),
+        stops=clusters(cm[typed], CLUSTER / rate),
         cm=(cm - cm[0]).astype(np.float32),
         frequency=np.log(inside / (1 - inside)).astype(np.float32),
         minor=np.log(np.minimum(inside, 1 - inside) + 1e-5).astype(np.float32),
+        panel=inputs.all_log_odds(panel),
         group=group.astype(np.int64),
         rates=rates.rates,
         errors=rates.errors,
@@ -133,14 +135,12 @@ def lay_out(
     *, typed: NDArray[np.int64], stops: NDArray[np.int64], cm: NDArray[np.float32], **others: Any
 ) -> Chunk:
     """A chunk with what follows from where its sites and clusters are; arguments as its fields."""
-    is_untyped = np.ones(-(-len(cm) // 64) * 64, np.bool_)
-    is_untyped[typed] = is_untyped[len(cm) :] = False
     place = np.searchsorted(typed, np.arange(len(cm)), side="right")
     left = cm - np.append(cm[0], cm[typed])[place]
     right = np.append(cm[typed], cm[-1])[place] - cm
     return Chunk(
         typed=typed,
-        untyped=np.packbits(is_untyped, bitorder="little").view(np.uint64),
+        untyped=leave_one_out.bits_but(typed, len(cm)),
         stops=stops,
         points=(np.append(0, stops[:-1]) + stops - 1) // 2,
         around=np.stack([left, right]),

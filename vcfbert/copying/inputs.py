@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vcfbert.copying.compiled import kernel
 
@@ -41,9 +42,12 @@ NAMES = (
     "ancestry around",
     "sibling head 0",
     "sibling head 1",
+    "panel carriers",
+    "panel others",
 )
 """F inputs. `carrier` is the best candidate with the ALT allele, `other` the best without it;
-`states` the effective number of candidates in use; `sibling` the person's other haplotype."""
+`states` the effective number of candidates in use; `sibling` the person's other haplotype; `panel`
+what the references say of the site among themselves (`leave_one_out`)."""
 
 NUM_INPUTS = len(NAMES)
 CARRIER = NAMES.index("carrier left")
@@ -51,6 +55,7 @@ VOTES = NAMES.index("vote 3")
 STATES = NAMES.index("states 0")
 ANCESTRY = NAMES.index("ancestry here")
 SIBLING = NAMES.index("sibling head 0")
+PANEL = NAMES.index("panel carriers")
 
 LOGIT_LIMIT = 12.0
 _SMALLEST_PROBABILITY = 1e-7
@@ -62,6 +67,12 @@ def log_odds(probability: float) -> float:
     """Log odds of a probability, no further than LOGIT_LIMIT from 0."""
     inside = min(max(probability, _SMALLEST_PROBABILITY), 1.0 - _SMALLEST_PROBABILITY)
     return min(max(math.log(inside / (1.0 - inside)), -LOGIT_LIMIT), LOGIT_LIMIT)
+
+
+def all_log_odds(probability: NDArray[np.floating]) -> NDArray[np.float32]:
+    """The same for an array."""
+    inside = np.clip(probability, _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
+    return np.log(inside / (1 - inside)).clip(-LOGIT_LIMIT, LOGIT_LIMIT).astype(np.float32)
 
 
 @kernel()

@@ -52,6 +52,7 @@ class Chunk(NamedTuple):
     cm           (S,) float32
     frequency    (S,) float32 log odds of the ALT frequency
     minor        (S,) float32 log of the minor frequency
+    panel        (2, S) float32 log odds of `leave_one_out.predictions`
     group        (R,) group of each reference
     rates        (A,) float32 switches per cM
     errors       (A,) float32
@@ -67,6 +68,7 @@ class Chunk(NamedTuple):
     cm: NDArray[np.float32]
     frequency: NDArray[np.float32]
     minor: NDArray[np.float32]
+    panel: NDArray[np.float32]
     group: NDArray[np.int64]
     rates: NDArray[np.float32]
     errors: NDArray[np.float32]
@@ -454,6 +456,8 @@ def _describe(chunk, state, c, place, bit, part, row, mass3, mass6):
     unit = chunk.rates[0]
     row[HEADS] = chunk.frequency[place]
     row[HEADS + 1] = chunk.minor[place]
+    row[inputs.PANEL] = chunk.panel[0, place]
+    row[inputs.PANEL + 1] = chunk.panel[1, place]
     row[HEADS + 2] = log_length(unit * chunk.around[0, place])
     row[HEADS + 3] = log_length(unit * chunk.around[1, place])
     _best(state.allele, state.mask, state.lengths, unit, mass3, mass6, row)

@@ -28,7 +28,7 @@ class DeviceChunk:
     bits             (R, ceil(S / 64)) int64
     typed_bits       (R, ceil(T / 64)) int64
     typed            T typed sites and `untyped` S - T others, both on the host too
-    frequency        (S,) log odds; `minor` (S,) log of the minor frequency
+    frequency        (S,) log odds; `minor` (S,) log of the minor frequency; `panel` (2, S)
     group            (R,)
     group_frequency  (S, G)
     rates            of the heads; `unit` is the switch rate of the first, per cM
@@ -49,6 +49,7 @@ class DeviceChunk:
     untyped_sites: Tensor
     frequency: Tensor
     minor: Tensor
+    panel: Tensor
     group: Tensor
     group_frequency: Tensor
     rates: Rates
@@ -98,6 +99,7 @@ def to_device(prepared: Prepared, device: torch.device) -> DeviceChunk:
         untyped_sites=copy(untyped),
         frequency=copy(chunk.frequency),
         minor=copy(chunk.minor),
+        panel=copy(chunk.panel),
         group=copy(chunk.group),
         group_frequency=copy(prepared.group_frequency),
         rates=rates_of(copy(step), copy(chunk.rates), copy(chunk.errors)),

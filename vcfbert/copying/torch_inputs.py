@@ -87,6 +87,7 @@ def describe(
     rows[:, :HEADS] = log_odds(probabilities)
     rows[:, HEADS] = chunk.frequency[pairs.site]
     rows[:, HEADS + 1] = chunk.minor[pairs.site]
+    rows[:, inputs.PANEL : inputs.PANEL + 2] = chunk.panel[:, pairs.site].T
     rows[:, HEADS + 2 : HEADS + 4] = log_length(chunk.unit * chunk.distance[:, pairs.site]).T
     rows[:, inputs.CARRIER - 1] = torch.log1p(pairs.alleles.sum(dim=1))
     for number, measure in enumerate(lengths):

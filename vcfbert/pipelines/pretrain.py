@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +41,9 @@ class PretrainOptions:
     scale: float = 1.0
     """Shrinks people and lengths of the panels, for tests."""
 
-    threads: int = 2
+    processes: int = 2
+    """Panels at a time; the data are the same for any number."""
+
     seed: int = 1
     network: MosaicConfig = field(
         default_factory=lambda: MosaicConfig(units=64, steps=8_000, weight_decay=0.01)
@@ -74,9 +79,9 @@ def pretrain(path: Path, options: PretrainOptions, *, progress: Progress) -> Pre
     train: list[OpenData] = []
     validation: list[OpenData] = []
     progress.start("simulating and imputing", options.panels)
-    for number in range(options.panels):
+    for number, collected in enumerate(_all_panels(options)):
         parts = validation if number % VALIDATE_EVERY == VALIDATE_FROM else train
-        parts.extend(collect(options.first_seed + number, options))
+        parts.extend(collected)
         progress.advance()
     data, checked = mosaic.joined(train), mosaic.joined(validation or train[-1:])
     network = mosaic.new_network(data, options.network, options.seed)
@@ -107,7 +112,19 @@ def pretrain(path: Path, options: PretrainOptions, *, progress: Progress) -> Pre
     return PretrainSummary(path, fingerprint, len(data.rows), fitted.heads_loss, loss, seconds)
 
 
-def collect(seed: int, options: PretrainOptions) -> Iterator[OpenData]:
+def _all_panels(options: PretrainOptions) -> Iterator[list[OpenData]]:
+    """What `collect` gives for each panel, in the order of their seeds."""
+    seeds = range(options.first_seed, options.first_seed + options.panels)
+    one = partial(collect, options=options)
+    if options.processes == 1:
+        yield from map(one, seeds)
+        return
+    # Spawned, because FAISS cannot search after a fork.
+    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(one, seeds)
+
+
+def collect(seed: int, options: PretrainOptions) -> list[OpenData]:
     """Undecided sites of one simulated panel, one part for each design of typed sites."""
     drawn = varied.draw(seed, scale=options.scale)
     rng = np.random.default_rng(seed)
@@ -117,16 +134,14 @@ def collect(seed: int, options: PretrainOptions) -> Iterator[OpenData]:
         _stretch(drawn), np.arange(num_references), chosen + num_references // 2
     )
     truth = drawn.truth[site_tables.haplotypes_of(chosen)]
+    parts = []
     for design in designs.designs(drawn, rng, options.designs):
-        ready = mosaic_data.make_ready(taken, design.sites, seed=seed, threads=options.threads)
-        yield mosaic_data.open_data(
-            ready,
-            taken,
-            most=options.rows_per_design,
-            rng=rng,
-            threads=options.threads,
-            truth=truth,
+        ready = mosaic_data.make_ready(taken, design.sites, seed=seed, threads=1)
+        most = options.rows_per_design
+        parts.append(
+            mosaic_data.open_data(ready, taken, most=most, rng=rng, threads=1, truth=truth)
         )
+    return parts
 
 
 def _stretch(drawn: VariedPanel) -> Stretch:

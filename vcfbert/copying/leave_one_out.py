@@ -1,0 +1,172 @@
+"""How well a panel predicts its own sites: each reference from the haplotypes most like it.
+
+The positional Burrows-Wheeler transform (Durbin 2014, Bioinformatics 30:1266) keeps haplotypes
+sorted by their alleles up to a typed site, so that those which match furthest back stand side by
+side. Going through the typed sites once from left to right and once from right to left, each
+reference is compared with its two neighbours in either order at the untyped sites that follow.
+
+R references, S sites, T typed sites.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.copying.compiled import kernel
+from vcfbert.copying.intrinsics import trailing_zeros
+
+MOST_TYPED = 1_500
+"""Typed sites that the orders follow, evenly chosen of more; enough to tell who is alike."""
+
+_PRIOR = 0.5  # neighbours' worth of the frequency, added to those that are seen
+_F = np.float32
+
+
+def predictions(
+    bits: NDArray[np.uint64],
+    typed: NDArray[np.int64],
+    cm: NDArray[np.floating],
+    frequency: NDArray[np.floating],
+    rate: float,
+) -> NDArray[np.float64]:
+    """Share of ALT among the neighbours of ALT carriers, and among those of the others.
+
+    A neighbour counts for x / (1 + x) where the shared match is x switches long.
+
+    bits       (R, ceil(S / 64)) both haplotypes of a person side by side
+    typed      (T,) indexes among the S
+    cm         (S,)
+    frequency  (S,) of ALT
+    rate       switches per cM
+    returns    (2, S), the frequency at typed sites and where nobody has a neighbour
+    """
+    stride = -(-len(typed) // MOST_TYPED)
+    sums = np.zeros((3, len(cm)), np.float64)
+    total = np.zeros(len(cm), np.float64)
+    if len(typed) < len(cm):
+        untyped, place = bits_but(typed, len(cm)), (cm - cm[0]).astype(np.float32)
+        for order in (typed[::stride], typed[::-stride]):
+            _sweep(bits, order.copy(), untyped, place, _F(rate), sums, total)
+    prior = _PRIOR * frequency
+    both, carriers, missed = sums
+    among_carriers = (both + prior) / (carriers + _PRIOR)
+    among_others = (missed + prior) / (np.maximum(total - carriers, 0.0) + _PRIOR)
+    found = np.stack([among_carriers, among_others])
+    found[:, typed] = frequency[typed]
+    return found
+
+
+def bits_but(typed: NDArray[np.int64], count: int) -> NDArray[np.uint64]:
+    """(ceil(count / 64),) a bit for each site that is not typed."""
+    is_untyped = np.ones(-(-count // 64) * 64, np.bool_)
+    is_untyped[typed] = is_untyped[count:] = False
+    return np.packbits(is_untyped, bitorder="little").view(np.uint64)
+
+
+@kernel()
+def _sweep(bits, typed, untyped, cm, rate, sums, total):
+    """One direction: add to the sums of neighbours' weights.
+
+    typed    (T,) in the order of the sweep
+    untyped  (ceil(S / 64),) a bit for each site that is asked for
+    sums     (3, S): of carriers' neighbours that carry ALT, of carriers' neighbours, of others'
+             neighbours that carry ALT
+    total    (S,): of all neighbours
+    """
+    is_backward = typed[0] > typed[-1]
+    count, num_sites = bits.shape[0], cm.size
+    order = np.arange(count)
+    start = np.full(count, cm[typed[0]], np.float32)  # of the match with the one before in order
+    room, starts = np.empty_like(order), np.empty_like(start)
+    weight = np.empty(count + 1, np.float32)
+    weight[0] = weight[count] = _F(0)
+    for t in range(typed.size):
+        site = typed[t]
+        _sort(bits, site, cm[site], order, start, room, starts)
+        onward = typed[t + 1] if t + 1 < typed.size else (-1 if is_backward else num_sites)
+        first, stop = (onward + 1, site) if is_backward else (site + 1, onward)
+        if stop <= first:
+            continue
+        whole = _F(0)
+        for rank in range(1, count):
+            length = rate * abs(cm[site] - start[rank])
+            own = order[rank] >> 1 == order[rank - 1] >> 1
+            weight[rank] = _F(0) if own else length / (_F(1) + length)
+            whole += _F(2) * weight[rank]
+        for place in range(first, stop):
+            total[place] += whole
+        for number in range(first >> 6, ((stop - 1) >> 6) + 1):
+            keep = untyped[number] & _inside(first - 64 * number, stop - 64 * number)
+            if keep:
+                _compare(bits, number, keep, order, weight, sums)
+
+
+@kernel()
+def _sort(bits, site, place, order, start, room, starts):
+    """Bring the order from before a typed site to after it; both alleles keep theirs.
+
+    start  (R,) cM where the match with the one before in the order begins
+    """
+    number, bit = site >> 6, np.uint64(site & 63)
+    zeros, ones = 0, 0
+    # Since the last of either allele: the shortest match in the order, and where that begins.
+    short0, short1, begin0, begin1 = _F(0), _F(0), place, place
+    for rank in range(order.size):
+        row, begin = order[rank], start[rank]
+        length = abs(place - begin)
+        if length < short0:
+            short0, begin0 = length, begin
+        if length < short1:
+            short1, begin1 = length, begin
+        if (bits[row, number] >> bit) & np.uint64(1):
+            room[ones], starts[ones] = row, begin1
+            ones += 1
+            short1 = _F(np.inf)
+        else:
+            order[zeros], start[zeros] = row, begin0
+            zeros += 1
+            short0 = _F(np.inf)
+    for rank in range(ones):
+        order[zeros + rank], start[zeros + rank] = room[rank], starts[rank]
+
+
+@kernel()
+def _inside(first, stop):
+    """Bits [first, stop) of a word, as far as they lie in it."""
+    word = ~np.uint64(0)
+    if first > 0:
+        word = (word >> np.uint64(first)) << np.uint64(first)
+    if stop < 64:
+        word &= (np.uint64(1) << np.uint64(stop)) - np.uint64(1)
+    return word
+
+
+@kernel()
+def _compare(bits, number, keep, order, weight, sums):
+    """Compare neighbours in the order at the sites of one word."""
+    base = 64 * number
+    before = bits[order[0], number] & keep
+    here = before
+    for rank in range(order.size):
+        after = bits[order[rank + 1], number] & keep if rank + 1 < order.size else np.uint64(0)
+        left, right = weight[rank], weight[rank + 1]
+        word = here
+        while word:
+            site = base + trailing_zeros(word)
+            bit = word & (~word + np.uint64(1))
+            sums[1, site] += left + right
+            if before & bit:
+                sums[0, site] += left
+            if after & bit:
+                sums[0, site] += right
+            word ^= bit
+        word = before & ~here
+        while word:
+            sums[2, base + trailing_zeros(word)] += left
+            word &= word - np.uint64(1)
+        word = after & ~here
+        while word:
+            sums[2, base + trailing_zeros(word)] += right
+            word &= word - np.uint64(1)
+        before, here = here, after
