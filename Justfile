@@ -92,7 +92,7 @@ bench name="" *args: setup
     shift
     {{quote(python)}} benchmarks/{{quote(name)}}.py "$@"
 
-# Make the network that comes with vcfbert again, from simulated panels: 40 minutes on 2 cores
+# Make the network that comes with vcfbert again, from simulated panels: 15 minutes on 2 cores
 pretrain out="vcfbert/weights/mosaic.safetensors" *args: setup
     #!/usr/bin/env bash
     set -euo pipefail

@@ -1,4 +1,4 @@
-"""Make the shipped network of mosaic again from simulated panels (about 40 minutes on 2 cores)."""
+"""Make the shipped network of mosaic again from simulated panels (about 15 minutes on 2 cores)."""
 
 from __future__ import annotations
 

@@ -128,7 +128,9 @@ def test_shuffled_labels_teach_nothing(fx_own, monkeypatch):
     monkeypatch.setattr(mosaic, "fit", shuffled)
     summary = train(fx_own, "nonsense", steps=120)
     fitted = seen["fitted"]
-    assert min(loss for _, _, loss in fitted.history[1:]) > 1.05 * fitted.heads_loss
+    losses = [loss for _, _, loss in fitted.history[1:]]
+    assert min(losses) > fitted.heads_loss
+    assert losses[-1] > 1.5 * fitted.heads_loss
     assert summary.losses["trained"] == pytest.approx(summary.losses["heads"], abs=1e-6)
     for name, values in tensors(fx_own, "nonsense").items():
         npt.assert_array_equal(values, seen["before"][name], err_msg=name)
