@@ -29,7 +29,7 @@ LOW = 8e-3
 stands. Nine in ten are, and the rest of the work is for the others. From 1e-3 to this, r2 stays the
 same to the fourth digit in every bin of chr20."""
 
-CLUSTER = 0.01
+CLUSTER = 0.005
 """Longest cluster of typed sites, in switches of the first head at its initial rate."""
 
 FEWEST_TO_FIT = 8
