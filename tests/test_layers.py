@@ -136,6 +136,8 @@ def test_modules_stay_readable():
     [
         ("vcfbert_cli.main", {"torch", "faiss", "zarr", "cyvcf2", "numpy"}),
         ("vcfbert.pipelines.prepare", {"torch", "faiss"}),
+        ("vcfbert.copying.engine", {"torch", "faiss", "zarr"}),
+        ("vcfbert.pipelines.impute", {"torch"}),
         ("vcfbert.storage.stores", {"torch", "faiss"}),
         ("vcfbert.model.imputer", {"faiss", "zarr", "cyvcf2"}),
         ("vcfbert.retrieval", {"torch", "zarr"}),
