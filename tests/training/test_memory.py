@@ -8,6 +8,7 @@ import torch
 from vcfbert import config, presets
 from vcfbert.model import imputer
 from vcfbert.training import loop, memory
+from vcfbert.training.live_bytes import LiveBytes
 
 LENGTH = 24
 
@@ -21,7 +22,7 @@ def small():
 
 def test_live_bytes_counts_a_storage_once_and_for_as_long_as_it_lives():
     start = torch.zeros(10)
-    with memory.LiveBytes() as live:
+    with LiveBytes() as live:
         doubled = start * 2  # 40 bytes
         view = doubled[:5]  # nothing new
         again = doubled + 1  # 80
@@ -35,7 +36,7 @@ def test_live_bytes_counts_a_storage_once_and_for_as_long_as_it_lives():
 def test_live_bytes_sees_what_backward_needs():
     weight = torch.ones(4, 4, requires_grad=True)
     weight.grad = torch.zeros(4, 4)
-    with memory.LiveBytes() as live:
+    with LiveBytes() as live:
         hidden = (torch.ones(8, 4) @ weight).relu()  # the ones, the product, its relu: 3 x 128
         hidden.sum().backward()
     assert live.peak >= 2 * 128 + 4
@@ -58,12 +59,39 @@ def test_fake_tensors_need_what_real_ones_do(name, contrastive):
     model = imputer.build(small.model, seed=1)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    with memory.LiveBytes() as live:
+    with LiveBytes() as live:
         batch, features = memory._inputs(small, LENGTH, 2)
         logits = memory._forward(model, batch, features)
         loss = loop.total_loss(logits, batch, small.loss)
         (loss + loop.contrastive_loss(model, batch, features, small.loss)).backward()
     assert fake.activations == live.peak
+
+
+def test_every_byte_of_the_fullest_moment_and_of_the_forward_pass_has_a_tensor(small):
+    step = memory.measure_step(small, LENGTH, 2, half=False)
+    fullest = sum(one.bytes_each * one.fullest for one in step.tensors)
+    assert fullest == step.activations
+    assert sum(one.bytes_each * one.forward for one in step.tensors) == step.forward
+    assert 0 < step.forward <= step.activations
+    parts = {one.part for one in step.tensors}
+    assert {"inputs", "encoder", "emb_fusion", "rag_fusion", "blocks", "heads", "loss"} <= parts
+
+
+def test_tensors_are_written_down_under_the_module_that_made_them(small):
+    one, three = (
+        memory.measure_step(
+            dataclasses.replace(small, model=dataclasses.replace(small.model, num_layers=layers)),
+            LENGTH, 2, half=False,
+        )
+        for layers in (1, 3)
+    )  # fmt: skip
+
+    def kept(step, part):
+        return sum(t.bytes_each * t.forward for t in step.tensors if t.part == part)
+
+    assert kept(three, "blocks") == 3 * kept(one, "blocks") > 0
+    for part in ("encoder", "emb_fusion", "rag_fusion", "heads", "loss"):
+        assert kept(three, part) == kept(one, part)
 
 
 def test_activations_grow_linearly_with_the_batch(small):

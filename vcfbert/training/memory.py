@@ -11,16 +11,14 @@ V vocabulary.
 from __future__ import annotations
 
 import contextlib
-import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from vcfbert.config import Config, ModelConfig
 from vcfbert.domain import tokens
@@ -28,10 +26,28 @@ from vcfbert.model.contrast import ContrastTensors
 from vcfbert.model.embedding import SiteFeatures
 from vcfbert.model.imputer import Imputer, Logits
 from vcfbert.training import contrasts, loop
+from vcfbert.training.live_bytes import LiveBytes, Storage
 from vcfbert.training.tensors import BatchTensors
 
 BYTES_OF_FLOAT32 = 4
 ADAMW_STATES = 2
+
+
+@dataclass(frozen=True)
+class TensorBytes:
+    """Tensors alike, of one part of the network; blocks are one part.
+
+    shape    of one of them
+    forward  how many live when the forward pass is over, for backward to read
+    fullest  how many live at the fullest moment of the step
+    """
+
+    part: str
+    shape: tuple[int, ...]
+    dtype: str
+    bytes_each: int
+    forward: int
+    fullest: int
 
 
 @dataclass(frozen=True)
@@ -40,12 +56,16 @@ class StepMemory:
 
     activations  everything that is neither weight, gradient nor optimizer state: what backward
                  needs, half-precision copies of the weights, the batch and temporaries
+    forward      of the activations, those that live when the forward pass is over
+    tensors      what the activations are, largest at the fullest moment first
     """
 
     weights: int
     gradients: int
     optimizer: int
     activations: int
+    forward: int
+    tensors: tuple[TensorBytes, ...]
 
     @property
     def total(self) -> int:
@@ -77,15 +97,20 @@ def measure_step(settings: Config, length: int, batch_size: int, *, half: bool) 
             parameter.grad = torch.zeros_like(parameter)
         with LiveBytes() as live:
             batch, features = _inputs(settings, length, batch_size)
-            with _autocast(half):
+            with _autocast(half), live.naming_parts(_parts(model)):
                 logits = _forward(model, batch, features)
+            live.part = "loss"
             loss = loop.total_loss(logits, batch, settings.loss)
-            (loss + loop.contrastive_loss(model, batch, features, settings.loss)).backward()
+            whole = loss + loop.contrastive_loss(model, batch, features, settings.loss)
+            after_forward, live.part = live.time, "backward"
+            whole.backward()
     return StepMemory(
         weights=weights,
         gradients=weights,
         optimizer=ADAMW_STATES * weights,
         activations=live.peak,
+        forward=sum(storage.size for storage in live.alive_at(after_forward)),
+        tensors=_alike(live.alive_at(after_forward), live.alive_at(live.peak_time)),
     )
 
 
@@ -111,48 +136,20 @@ def observe_shapes(
     return seen
 
 
-class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of every storage born inside the block for as long as it lives."""
-
-    def __init__(self) -> None:
-        """Start from nothing."""
-        super().__init__()
-        self.peak = 0
-        self._now = 0
-        self._known: dict[int, weakref.ref[Any]] = {}
-
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        """Run one operator and look at what it returned."""
-        before = {_key(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
-        out = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(out):
-            if isinstance(leaf, Tensor) and _key(leaf) not in before:  # a view brings nothing new
-                self._add(leaf)
-        return out
-
-    def _add(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        if key in self._known:
-            return
-        size = storage.nbytes()
-        self._known[key] = weakref.ref(storage, lambda _: self._remove(key, size))
-        self._now += size
-        self.peak = max(self.peak, self._now)
-
-    def _remove(self, key: int, size: int) -> None:
-        self._now -= size
-        del self._known[key]
+def _parts(model: Imputer) -> list[tuple[str, nn.Module]]:
+    """What tensors are written down under; the innermost counts."""
+    named = {name: part for name, part in model.named_children() if name != "blocks"}
+    return [("heads", model), *named.items(), *(("blocks", block) for block in model.blocks)]
 
 
-def _key(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+def _alike(forward: list[Storage], fullest: list[Storage]) -> tuple[TensorBytes, ...]:
+    """Storages of two moments, those of one part, shape and type together."""
+    kept, full = (
+        Counter((one.part, one.shape, one.dtype, one.size) for one in alive)
+        for alive in (forward, fullest)
+    )
+    found = [TensorBytes(*key, forward=kept[key], fullest=full[key]) for key in kept | full]
+    return tuple(sorted(found, key=lambda one: -one.bytes_each * max(one.fullest, one.forward)))
 
 
 def _inputs(settings: Config, length: int, batch_size: int) -> tuple[BatchTensors, SiteFeatures]:
