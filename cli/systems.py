@@ -214,6 +214,12 @@ def audit_dims(
             metavar="L", min=2, show_default="the panel's, else 1030", help="Sites in a window."
         ),
     ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Run the eight checks that train runs first, and nothing else."
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,
     quiet: options.Quiet = False,
@@ -222,7 +228,8 @@ def audit_dims(
     """Show shapes, parameters, memory and disk of a system.
 
     Needs no store. Where the workspace has stores, their real shapes, parents and embeddings are
-    checked, and a mismatch ends with exit code 1. Writes nothing.
+    checked, and a mismatch ends with exit code 1. With --strict the stores are put through what
+    train checks before it begins, on this machine. Writes nothing.
 
     Example: vcfbert audit-dims --preset v18-large --gpu-memory 80
     """
@@ -240,6 +247,7 @@ def audit_dims(
                     haplotypes=haplotypes,
                     windows=windows,
                     window_size=window_size,
+                    strict=strict,
                 ),
             )
         print_lines([report.to_json()] if json else report.lines())

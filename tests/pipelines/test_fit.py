@@ -214,8 +214,13 @@ def test_a_panel_without_validation_people_is_refused(fx_copy, monkeypatch):
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(fx_copy, monkeypatch):
     train(fx_copy, small_settings(max_epochs=1))
     before = weights(fx_copy)
-    honest = loop.total_loss
-    monkeypatch.setattr(loop, "total_loss", lambda *inputs: honest(*inputs) * float("nan"))
+    honest, made = loop.total_loss, []
+
+    def diverging(*inputs):
+        made.append(honest(*inputs))
+        return made[-1] * (float("nan") if len(made) > 1 else 1)  # the first is before training
+
+    monkeypatch.setattr(loop, "total_loss", diverging)
     with pytest.raises(loop.DivergedError, match="learning_rate"):
         train(fx_copy, small_settings(max_epochs=2), resume=True)
     for name, value in weights(fx_copy).items():

@@ -89,6 +89,13 @@ def of_workspace(settings: Config, workspace: Workspace, run: str | None) -> lis
     return found
 
 
+def of_panel(settings: Config, workspace: Workspace) -> list[Check]:
+    """Compare the arrays of the panel alone."""
+    with open_panel(workspace.panel) as panel:
+        letters = _letters(settings, panel)
+    return _arrays("panel", workspace.panel, letters, "its own tables", schema.MADE_BY["panel"])
+
+
 def _letters(settings: Config, panel: PanelReader) -> dict[str, int]:
     """What each letter of the schema counts here."""
     return {
@@ -210,7 +217,7 @@ def _of_embeddings(
     path = workspace.newest("embeddings")
     with embeddings.open_embeddings(path) as reader:
         rows = {**letters, "R": len(reader.reference_haplotypes)}
-        made_by = f"encode-refs {_settings_flag(settings)}"
+        made_by = f"encode-refs {settings_flag(settings)}"
         names = _ARRAYS_OF[reader.layout]
         out = _arrays("embeddings", path, rows, "the settings", made_by, names)
         fingerprint = reader.panel_fingerprint
@@ -237,7 +244,7 @@ def _feature_space(
     origin = _compare(
         "embeddings encoder", path, _short(reader.encoder_fingerprint),
         " or ".join(known), " or ".join(map(_short, by_fingerprint)),
-        f"Encode again with: vcfbert encode-refs {_settings_flag(settings)} --force",
+        f"Encode again with: vcfbert encode-refs {settings_flag(settings)} --force",
         holds=name is not None,
     )  # fmt: skip
     if name is None:
@@ -250,7 +257,7 @@ def _feature_space(
         "complete embeddings": (codebook[complete, site], reader.complete(0, rows, complete)),
         "masked embeddings": (codebook[masked, site], reader.masked(0, rows, masked)),
     }
-    remedy = f"Encode again with: vcfbert encode-refs {_settings_flag(settings)} --force"
+    remedy = f"Encode again with: vcfbert encode-refs {settings_flag(settings)} --force"
     return [origin, *(_distance(what, path, *both, name, remedy) for what, both in sides.items())]
 
 
@@ -349,7 +356,7 @@ def _compare(
     return Check(what, str(path), found, needed_by, needed, agrees, remedy)
 
 
-def _settings_flag(settings: Config) -> str:
+def settings_flag(settings: Config) -> str:
     """What names these settings on a command line."""
     return f"--preset {settings.preset}" if settings.preset in presets.PRESETS else "--config FILE"
 

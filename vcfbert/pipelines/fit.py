@@ -18,8 +18,16 @@ from vcfbert.config import Config
 from vcfbert.domain import sites as site_tables
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.model.embedding import Encoder
-from vcfbert.pipelines import epochs, fit_mosaic, references, renewal
+from vcfbert.pipelines import (
+    epochs,
+    fit_mosaic,
+    fixed_masks,
+    preflight,
+    references,
+    renewal,
+)
 from vcfbert.pipelines import session as sessions
+from vcfbert.pipelines.bench import RunBench
 from vcfbert.pipelines.fit_mosaic import MosaicOptions, MosaicSummary
 from vcfbert.pipelines.references import IndexOptions
 from vcfbert.pipelines.session import Session
@@ -27,7 +35,7 @@ from vcfbert.progress import Progress
 from vcfbert.retrieval.index import IndexReader, open_index
 from vcfbert.storage import embeddings
 from vcfbert.storage.embeddings import EmbeddingsReader
-from vcfbert.storage.masks import MaskVersion, read_masks
+from vcfbert.storage.masks import MaskVersion
 from vcfbert.storage.panel import PanelReader, open_panel
 from vcfbert.storage.workspace import Workspace
 from vcfbert.training import (
@@ -42,8 +50,11 @@ from vcfbert.training import (
     runs,
     selection,
 )
+from vcfbert.training.batches import References
+from vcfbert.training.encoding import EncodedOnDemand
 from vcfbert.training.indexing import IndexedOnDemand
 from vcfbert.training.loop import TrainState
+from vcfbert.training.masking import MaskPolicies
 
 
 @dataclass(frozen=True)
@@ -144,39 +155,30 @@ def train_retrieval(
     device = devices.choose_device(options.device)
     if options.threads is not None:
         devices.set_threads(options.threads)
-    machine.start_peak(device)
     with ExitStack() as stack:
-        panel = stack.enter_context(open_panel(workspace.panel))
-        index = _open_index(workspace, settings, panel, progress)
-        parents = {"panel": panel.fingerprint}
-        if index is not None:
-            parents["index"] = index.fingerprint
-        people = _validation_people(panel)
-        fixed = _fixed_masks(workspace, settings, index)
-        hidden = masking.policies(settings.masks, settings.seed, panel)
-        for note in hidden.notes:
-            progress.note(note)
-        parents |= hidden.fingerprints
-        encoder = encoding.new_encoder(settings) if settings.reads_embeddings else None
-        first = _stored_embeddings(workspace, encoder, panel, index, progress)
-        state = _begin(run, settings, options, parents, device)
-        begun = time.perf_counter()
-        if encoder is not None and index is not None and first is None:
+        inputs = _open_inputs(stack, workspace, settings, progress)
+        state = _begin(run, settings, options, inputs.parents, device)
+        preflight.before_training(_bench(stack, workspace, run, settings, inputs, state), progress)
+        machine.start_peak(device)
+        if not options.resume:
+            runs.create(run, settings, inputs.parents)
+        first, begun = inputs.first_embeddings, time.perf_counter()
+        if inputs.encoder is not None and first is None:
             first = sessions.own_embeddings(run, 0)
-            sessions.encode(first, encoder, panel, index)
+            sessions.encode(first, inputs.encoder, inputs.panel, inputs.index)
         encoded_in = time.perf_counter() - begun
         writer = events.open_writer(run, state.step)
         stack.callback(writer.close)
         session = Session(
             run=run,
             settings=settings,
-            panel=panel,
-            index=IndexedOnDemand(panel) if index is None else index,
-            parents=parents,
-            train_people=panel.samples.people(site_tables.TRAIN),
-            validation_people=people,
-            masks=hidden,
-            fixed_masks=fixed,
+            panel=inputs.panel,
+            index=inputs.index,
+            parents=inputs.parents,
+            train_people=inputs.panel.samples.people(site_tables.TRAIN),
+            validation_people=_validation_people(inputs.panel),
+            masks=inputs.masks,
+            fixed_masks=inputs.fixed_masks,
             first_embeddings=first,
             progress=progress,
             writer=writer,
@@ -190,6 +192,79 @@ def train_retrieval(
     return _summarise(run, settings, state, stopped_by)
 
 
+@dataclass(frozen=True)
+class _Inputs:
+    """What stands in the workspace for a run.
+
+    encoder           with initial weights; None for a system that reads no embeddings
+    first_embeddings  the workspace's encoding, where it is that encoder's
+    """
+
+    panel: PanelReader
+    index: References
+    parents: dict[str, str]
+    masks: MaskPolicies
+    fixed_masks: MaskVersion | None
+    encoder: Encoder | None
+    first_embeddings: Path | None
+
+
+def _open_inputs(
+    stack: ExitStack, workspace: Workspace, settings: Config, progress: Progress
+) -> _Inputs:
+    """Open the stores and refuse settings that do not fit them."""
+    panel = stack.enter_context(open_panel(workspace.panel))
+    index = _open_index(workspace, settings, panel, progress)
+    _validation_people(panel)
+    fixed = fixed_masks.of_index(workspace, settings, index)
+    hidden = masking.policies(settings.masks, settings.seed, panel)
+    for note in hidden.notes:
+        progress.note(note)
+    parents = {"panel": panel.fingerprint} | hidden.fingerprints
+    if index is not None:
+        parents["index"] = index.fingerprint
+    encoder = encoding.new_encoder(settings) if settings.reads_embeddings else None
+    return _Inputs(
+        panel=panel,
+        index=IndexedOnDemand(panel) if index is None else index,
+        parents=parents,
+        masks=hidden,
+        fixed_masks=fixed,
+        encoder=encoder,
+        first_embeddings=_stored_embeddings(workspace, encoder, panel, index, progress),
+    )
+
+
+def _bench(
+    stack: ExitStack,
+    workspace: Workspace,
+    run: Path,
+    settings: Config,
+    inputs: _Inputs,
+    state: TrainState,
+) -> RunBench:
+    """What the pre-flight checks look at; nothing of the run is written yet."""
+    encoded: EmbeddingsReader | EncodedOnDemand
+    if state.embeddings.version:
+        own = sessions.own_embeddings(run, state.embeddings.version)
+        encoded = stack.enter_context(embeddings.open_embeddings(own))
+    elif inputs.first_embeddings is not None:
+        encoded = stack.enter_context(embeddings.open_embeddings(inputs.first_embeddings))
+    else:
+        encoded = EncodedOnDemand(inputs.encoder or state.model.encoder, inputs.panel)
+    return RunBench(
+        settings,
+        workspace,
+        run,
+        panel=inputs.panel,
+        index=inputs.index,
+        embeddings=encoded,
+        state=state,
+        policies=inputs.masks,
+        fixed_masks=inputs.fixed_masks,
+    )
+
+
 def _validation_people(panel: PanelReader) -> NDArray[np.int64]:
     people = panel.samples.people(site_tables.VALIDATION)
     if len(people) == 0:
@@ -200,7 +275,7 @@ def _validation_people(panel: PanelReader) -> NDArray[np.int64]:
     return people
 
 
-def _check_neighbours(settings: Config, index: IndexReader) -> None:
+def check_neighbours(settings: Config, index: IndexReader) -> None:
     """Refuse more neighbours than a training query, which may not find itself, can have."""
     own = 2 if settings.retrieval.exclude_same_sample else 0
     allowed = len(index.reference_haplotypes) - own
@@ -248,7 +323,7 @@ def _open_index(
         progress.note("No index in the workspace yet: building the exact one.")
         references.build_index(workspace, IndexOptions(), progress=progress)
     index = open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
-    _check_neighbours(settings, index)
+    check_neighbours(settings, index)
     _check_exclusion(settings, index, panel)
     return index
 
@@ -262,9 +337,7 @@ def _begin(
 ) -> TrainState:
     """Return a new state, or the one a run stopped in."""
     if not options.resume:
-        state = loop.new_state(settings, device)
-        runs.create(run, settings, parents)
-        return state
+        return loop.new_state(settings, device)
     checkpoint = runs.reopen(run, settings)
     for name, fingerprint in parents.items():
         if checkpoint.parents.get(name) != fingerprint:
@@ -284,46 +357,6 @@ def _restore(state: TrainState, checkpoint: checkpoints.Checkpoint) -> None:
         moments = checkpoints.load_tensors(checkpoint.optimizer_file)
         checkpoints.restore_optimizer(state.optimizer, moments)
     state.restore_counters(checkpoint.state)
-
-
-def _fixed_masks(
-    workspace: Workspace, settings: Config, index: IndexReader | None
-) -> MaskVersion | None:
-    """Return the one mask a dense index can be searched under; None for an exact or no index."""
-    if index is None or index.kind != "dense":
-        return None
-    if settings.retrieval.space != "embedding":
-        raise ConfigError(
-            f"{index.path} is a dense index, which holds embeddings, but retrieval.space = "
-            f"{settings.retrieval.space!r} compares token ids. Build an exact one: "
-            "vcfbert build-index --kind exact --force"
-        )
-    refresh = settings.refresh
-    _check_dense_masks(settings, index)
-    if refresh.masks_every or refresh.embeddings_every or settings.retrieval.num_segments > 1:
-        raise ConfigError(
-            f"{index.path} is a dense index, which answers for whole windows under one mask and "
-            "one encoding. Set refresh.masks_every=0, refresh.embeddings_every=0 and "
-            "retrieval.num_segments=1, or build an exact one: "
-            "vcfbert build-index --kind exact --force"
-        )
-    for version in workspace.versions("masks"):
-        mask = read_masks(workspace.version("masks", version))
-        if mask.fingerprint == index.parents["masks"]:
-            return mask
-    raise StoreError.stale(index.path, parent="mask version", made_by="build-index --kind dense")
-
-
-def _check_dense_masks(settings: Config, index: IndexReader) -> None:
-    """Refuse masks that one mask a window, that of the index, cannot stand for."""
-    masks = settings.masks
-    if masks.policy != "random" or masks.scope != "window" or not masks.align:
-        raise ConfigError(
-            f"{index.path} is a dense index, which answers under the masks it was made from, but "
-            f"masks.policy = {masks.policy!r}, masks.scope = {masks.scope!r} and masks.align = "
-            f"{str(masks.align).lower()} ask for others. Build an exact one: "
-            "vcfbert build-index --kind exact --force"
-        )
 
 
 def _stored_embeddings(

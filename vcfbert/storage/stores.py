@@ -88,6 +88,23 @@ def create_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         _remove(partial)
 
 
+@contextmanager
+def scratch_beside(path: Path) -> Iterator[Path]:
+    """Yield an empty folder on the disk that `path` would be on; it is gone afterwards.
+
+    Raises StoreError where nothing can be written there.
+    """
+    existing = next(place for place in path.absolute().parents if place.exists())
+    folder = existing / f".{path.name}.{os.getpid()}.scratch"
+    try:
+        folder.mkdir()
+        yield folder
+    except OSError as error:
+        raise StoreError.unwritable(path, error) from error
+    finally:
+        _remove(folder)
+
+
 def _remove(folder: Path) -> None:
     """Delete a folder that Zarr's threads may still be writing into after an interruption."""
     for pause in (0.0, 0.1, 0.3, 1.0):

@@ -1,0 +1,25 @@
+"""Fixtures of the pipelines: whole workspaces. A session fixture is read-only: copy to change."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests import panels
+from tests.pipelines import workspaces
+from vcfbert.storage.workspace import Workspace
+
+
+@pytest.fixture(scope="session")
+def fx_built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The small panel with masks, embeddings and index of `workspaces.SMALL`; read-only."""
+    return workspaces.build(panels.small_workspace(tmp_path_factory.mktemp("built")))
+
+
+@pytest.fixture
+def fx_own(fx_built: Workspace, tmp_path: Path) -> Workspace:
+    """A copy to break."""
+    shutil.copytree(fx_built.root, tmp_path / "own")
+    return Workspace(tmp_path / "own")
