@@ -11,11 +11,12 @@ import sys
 
 from vcfbert import presets
 from vcfbert.pipelines import audit
+from vcfbert.pipelines.audit_report import PUBLISHED_PARAMETERS, USABLE_SHARE
 
 
 def main() -> None:
     gpu_memory_gb = float(sys.argv[1]) if len(sys.argv) > 1 else 80.0
-    print(f"GPU of {gpu_memory_gb:g} GB, of which {audit.USABLE_SHARE:.0%} can be used")
+    print(f"GPU of {gpu_memory_gb:g} GB, of which {USABLE_SHARE:.0%} can be used")
     print(
         f"{'preset':13}{'parameters':>12}{'published':>11}{'24 D^2 layers':>15}"
         f"{'batch':>7}{'step, GB':>10}{'fits':>6}{'largest batch':>15}"
@@ -27,7 +28,7 @@ def main() -> None:
         memory = report.memory
         print(
             f"{name:13}{sum(report.parameters.values()):12,}"
-            f"{audit.PUBLISHED_PARAMETERS.get(name, '-'):>11}{2 * report.block_parameters:15,}"
+            f"{PUBLISHED_PARAMETERS.get(name, '-'):>11}{2 * report.block_parameters:15,}"
             f"{memory.batch_size:7}{memory.step.total / audit.GB:10.2f}"
             f"{'yes' if memory.fits else 'no':>6}{memory.largest_batch:15,}"
         )

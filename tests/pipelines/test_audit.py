@@ -9,8 +9,9 @@ from vcfbert import config, presets
 from vcfbert.copying import inputs
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.model.mosaic import Mosaic
-from vcfbert.pipelines import audit, checks
-from vcfbert.pipelines.audit import AuditOptions, PanelSize
+from vcfbert.pipelines import audit, audit_report, checks
+from vcfbert.pipelines.audit import AuditOptions
+from vcfbert.pipelines.audit_report import PanelSize
 from vcfbert.storage.workspace import Workspace
 
 SIZE = PanelSize(
@@ -52,7 +53,7 @@ def test_flags_stand_over_the_example_panel(fx_report):
 
 def test_the_largest_batch_fits_and_one_more_does_not():
     settings, length, memory_gb = presets.tiny(), 40, 0.02
-    usable = int(audit.USABLE_SHARE * memory_gb * audit.GB)
+    usable = int(audit_report.USABLE_SHARE * memory_gb * audit.GB)
     largest = audit.memory_report(settings, length, memory_gb).largest_batch
     assert largest > 8
     assert audit._step(settings, length, largest).total <= usable
@@ -85,7 +86,7 @@ def test_every_preset_has_a_report(name, monkeypatch):
     lines = audit.audit(presets.get(name), None, AuditOptions(window_size=64)).lines()
     text = "\n".join(lines)
     assert "12 D^2 layers" in text
-    assert audit.PUBLISHED_PARAMETERS.get(name, name) in text
+    assert audit_report.PUBLISHED_PARAMETERS.get(name, name) in text
     assert "largest batch" in text
 
 
@@ -110,7 +111,7 @@ def test_a_run_of_mosaic_that_is_not_there_is_an_error(tmp_path):
 
 
 def test_published_counts_are_about_twice_the_blocks():
-    for name, published in audit.PUBLISHED_PARAMETERS.items():
+    for name, published in audit_report.PUBLISHED_PARAMETERS.items():
         model = presets.get(name).model
         twice = 24 * model.width**2 * model.num_layers / 1e6
         assert abs(int(published[:-1]) - twice) < 2
@@ -134,6 +135,19 @@ def test_without_a_panel_there_is_nothing_to_check(fx_report, tmp_path):
 def test_a_size_that_cannot_be_is_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         AuditOptions(**wrong)
+
+
+@pytest.mark.parametrize("assumed", [{"haplotypes": 9}, {"gpu_memory_gb": 24.0}])
+def test_strict_assumes_nothing(assumed):
+    with pytest.raises(ConfigError, match="--strict looks at"):
+        AuditOptions(strict=True, **assumed)
+
+
+def test_strict_runs_the_eight_checks_instead(tmp_path):
+    done = audit.audit(presets.tiny(), Workspace(tmp_path), AuditOptions(strict=True))
+    assert len(done.failed) == 8
+    with pytest.raises(StoreError, match="vcfbert prepare"):
+        done.raise_mismatch()
 
 
 def test_a_mismatch_names_both_sides_and_the_remedy(fx_report):

@@ -7,11 +7,10 @@ haplotypes, B query haplotypes, K neighbours, D width, V vocabulary.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -20,29 +19,28 @@ from vcfbert.config import Config
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain import tokens
 from vcfbert.errors import ConfigError, StoreError
-from vcfbert.pipelines import audit_mosaic, checks
+from vcfbert.pipelines import audit_mosaic, checks, inventory, strict
 from vcfbert.pipelines.audit_mosaic import MosaicReport
+from vcfbert.pipelines.audit_report import (
+    DEEP,
+    USABLE_SHARE,
+    AuditReport,
+    DiskReport,
+    MemoryReport,
+    PanelSize,
+    Shape,
+)
 from vcfbert.pipelines.checks import Check
+from vcfbert.pipelines.preflight import Preflight
 from vcfbert.storage import embeddings, schema
 from vcfbert.storage.panel import open_panel
 from vcfbert.storage.workspace import Workspace
 from vcfbert.training import memory
 from vcfbert.training.memory import StepMemory
 
-PUBLISHED_PARAMETERS = {
-    "v18-current": "8M",
-    "v18-medium": "15M",
-    "v18-large": "18M",
-    "v18-xl": "43M",
-    "v18-deep": "58M",
-    "v18-max": "76M",
-}
-USABLE_SHARE = 0.9  # the rest is for the CUDA context, kernels' scratch space and gaps
 GB = 1e9
 BIT_PATTERN_BYTES = 256 * 8 * 4  # eight floats for each pattern, for each byte of a window
 CHANNELS_PER_HEAD = 32  # as in every v18 preset
-DEEP = 12
-"""Layers of the widest network that is looked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +51,7 @@ class AuditOptions:
     haplotypes   R; the panel's, else that of the real chr20 example
     windows      W; the same
     window_size  L; the same
+    strict       run the pre-flight checks of `train` on the workspace, and nothing else
     """
 
     run: str | None = None
@@ -60,6 +59,7 @@ class AuditOptions:
     haplotypes: int | None = None
     windows: int | None = None
     window_size: int | None = None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -67,114 +67,25 @@ class AuditOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1, got {value}")
+        sizes = (self.haplotypes, self.windows, self.window_size)
+        if self.strict and (any(sizes) or self.gpu_memory_gb != 80.0):
+            raise ConfigError(
+                "--strict looks at the stores and the machine that are there, so sizes and memory "
+                "cannot be given with it."
+            )
         if not self.gpu_memory_gb > 0:
             raise ConfigError(f"gpu_memory_gb must be above 0, got {self.gpu_memory_gb}")
 
 
-@dataclass(frozen=True)
-class PanelSize:
-    """Counts that shapes and bytes follow from.
-
-    source  where the numbers come from
-    """
-
-    sites: int
-    people: int
-    references: int
-    windows: int
-    length: int
-    source: str
-
-
-@dataclass(frozen=True)
-class Shape:
-    """One value on the way from VCF to logits."""
-
-    stage: str
-    letters: str
-    numbers: tuple[int, ...]
-    dtype: str
-
-
-@dataclass(frozen=True)
-class MemoryReport:
-    """A training step on a GPU.
-
-    largest_batch   people in a batch of this system that fit; 0 where not even one does
-    largest_preset  the preset with most parameters that fits at its own batch; None where none does
-    largest_width   widest network of `DEEP` layers that fits at this batch; 0 where none does
-    """
-
-    gpu_memory_gb: float
-    usable_bytes: int
-    precision: str
-    batch_size: int
-    step: StepMemory
-    fits: bool
-    largest_batch: int
-    largest_preset: str | None
-    largest_width: int
-
-
-@dataclass(frozen=True)
-class DiskReport:
-    """Bytes of the stores of all windows.
-
-    dense_embeddings  complete and masked together, with the codebook that queries need
-    exact_index       one bit an allele, and FAISS's table of the 256 bit patterns a window
-    """
-
-    codebook_embeddings: int
-    dense_embeddings: int
-    exact_index: int
-    dense_index: int
-
-
-@dataclass(frozen=True)
-class AuditReport:
-    """All that `audit-dims` says."""
-
-    settings: Config
-    size: PanelSize
-    shapes: list[Shape]
-    parameters: dict[str, int]
-    block_parameters: int
-    memory: MemoryReport
-    disk: DiskReport
-    checks: list[Check]
-
-    def lines(self) -> list[str]:
-        """The report as text."""
-        return [
-            *_title_lines(self),
-            *_shape_lines(self.shapes),
-            *_parameter_lines(self),
-            *_memory_lines(self.memory),
-            *_disk_lines(self.disk, self.size),
-            *_check_lines(self.checks),
-        ]
-
-    def to_json(self) -> str:
-        """The report for programs."""
-        record = dataclasses.asdict(self)
-        record["memory"]["step"]["total"] = self.memory.step.total
-        record["published_parameters"] = PUBLISHED_PARAMETERS.get(self.settings.preset)
-        return json.dumps(record, indent=1)
-
-    def raise_mismatch(self) -> None:
-        """Raise StoreError naming both sides of every check that failed."""
-        failed = [check for check in self.checks if not check.holds]
-        if failed:
-            raise StoreError("; ".join(check.sentence() for check in failed))
-
-
 def audit(
     settings: Config, workspace: Workspace | None, options: AuditOptions
-) -> AuditReport | MosaicReport:
+) -> AuditReport | MosaicReport | Preflight:
     """Work out the report of a system; reads the stores of the workspace, writes nothing.
 
-    Raises what `of_retrieval` and `audit_mosaic.report` do.
+    Raises what `of_retrieval`, `audit_mosaic.report` and `strict.check` do.
     """
+    if options.strict:
+        return strict.check(settings, workspace or Workspace(Path()), options.run)
     if settings.system == "retrieval":
         return of_retrieval(settings, workspace, options)
     size = panel_size(workspace, options)
@@ -194,8 +105,11 @@ def of_retrieval(
     size = panel_size(workspace, options)
     parameters = memory.count_parameters(settings.model)
     found: list[Check] = []
+    versions, space, unmeasured = None, None, "there is no panel"
     if workspace is not None and workspace.panel.exists():
         found = checks.of_workspace(settings, workspace, options.run)
+        versions = inventory.take(settings, workspace)
+        space, unmeasured = strict.feature_space(settings, workspace, options.run)
     elif workspace is not None and options.run is not None:
         raise StoreError.missing(workspace.panel, made_by=schema.MADE_BY["panel"])
     return AuditReport(
@@ -207,6 +121,9 @@ def of_retrieval(
         memory=memory_report(settings, size.length, options.gpu_memory_gb),
         disk=disk_report(settings, size),
         checks=found,
+        inventory=versions,
+        feature_space=space,
+        unmeasured=unmeasured,
     )
 
 
@@ -387,100 +304,3 @@ def _deep_bytes(settings: Config, length: int, width: int) -> int:
         for num_layers in (1, 2)
     )
     return one + (DEEP - 1) * (two - one)
-
-
-def _title_lines(report: AuditReport) -> list[str]:
-    model, size = report.settings.model, report.size
-    return [
-        f"{report.settings.preset}: D = {model.width}, {model.num_layers} layers, "
-        f"{model.num_heads} heads, K = {report.settings.retrieval.num_neighbours}, "
-        f"{report.settings.training.batch_size} people x {report.settings.training.accumulation} "
-        "batches a step",
-        f"panel: S = {size.sites:,}, N = {size.people:,}, R = {size.references:,}, "
-        f"W = {size.windows:,}, L = {size.length:,} ({size.source})",
-    ]
-
-
-def _shape_lines(rows: Sequence[Shape]) -> list[str]:
-    lines = ["", "shapes"]
-    for row in rows:
-        numbers = " x ".join(f"{number:,}" for number in row.numbers)
-        lines.append(f"  {row.stage:26}{row.letters:12}{numbers:34}{row.dtype}")
-    return lines
-
-
-def _parameter_lines(report: AuditReport) -> list[str]:
-    lines = ["", "parameters"]
-    lines += [f"  {part:26}{count:>14,}" for part, count in report.parameters.items()]
-    lines += [
-        f"  {'all':26}{sum(report.parameters.values()):>14,}",
-        f"  {'12 D^2 layers':26}{report.block_parameters:>14,}",
-    ]
-    published = PUBLISHED_PARAMETERS.get(report.settings.preset)
-    if published is not None:
-        lines.append(
-            f"  {'published':26}{published:>14}  about twice 12 D^2 layers "
-            f"({2 * report.block_parameters / 1e6:.1f}M)"
-        )
-    return lines
-
-
-def _memory_lines(report: MemoryReport) -> list[str]:
-    step = report.step
-    verdict = "fits" if report.fits else "does not fit"
-    rows = {
-        "weights": step.weights,
-        "gradients": step.gradients,
-        "AdamW states": step.optimizer,
-        "activations": step.activations,
-        "all": step.total,
-    }
-    return [
-        "",
-        f"memory of a training step, {report.batch_size} people, {report.precision}",
-        *(f"  {name:26}{_size(count):>14}" for name, count in rows.items()),
-        f"  on a GPU of {report.gpu_memory_gb:g} GB, of which {USABLE_SHARE:.0%} can be used: "
-        f"{verdict}",
-        f"  {'largest batch':26}{report.largest_batch:>14,}  people",
-        f"  {'largest preset':26}{report.largest_preset or 'none':>14}  at its own batch",
-        f"  {'largest width':26}{report.largest_width:>14,}  with {DEEP} layers at this batch",
-    ]
-
-
-def _disk_lines(report: DiskReport, size: PanelSize) -> list[str]:
-    rows = {
-        "embeddings, codebook": report.codebook_embeddings,
-        "embeddings, dense": report.dense_embeddings,
-        "index, exact": report.exact_index,
-        "index, dense": report.dense_index,
-    }
-    if not any(rows.values()):
-        return ["", "disk: nothing beside the panel"]
-    return [
-        "",
-        f"disk for R = {size.references:,} and W = {size.windows:,}, before compression",
-        *(
-            f"  {name:26}{_size(count):>14}  {_size(count / size.windows)} a window"
-            for name, count in rows.items()
-            if count
-        ),
-    ]
-
-
-def _check_lines(found: Sequence[Check]) -> list[str]:
-    if not found:
-        return ["", "no panel in this workspace: no stores to check"]
-    return ["", "stores", *(f"  {check.line()}" for check in found)]
-
-
-def _size(count: float) -> str:
-    """Bytes in decimal units.
-
-    >>> _size(2_500_000)
-    '2.50 MB'
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.2f} {unit}"
-        count /= 1000
-    return f"{count:.2f} TB"
