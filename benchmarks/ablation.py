@@ -1,0 +1,179 @@
+"""One ingredient at a time: small runs of the systems, alike but for what their name says.
+
+    python benchmarks/ablation.py WORKSPACE --typed SITES.tsv [--seeds 1 2 3] [--jobs 2]
+
+The workspace holds a prepared panel, its embeddings and indexes. Every run has the same width,
+layers, people in a batch and steps; a run that is there already is not trained again. The runs of
+a seed are then compared on the same people and hidden sites (`vcfbert compare`), and each
+variant's mean over seeds is printed with the lowest and the highest: read the differences against
+that spread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from comparison import tables, tasks
+
+SHAPE = {"model.width": 64, "model.num_layers": 2, "model.num_heads": 4}
+SCHEDULE = {
+    "training.batch_size": 4,
+    "training.accumulation": 1,
+    "training.learning_rate": 2e-3,
+    "training.warmup_steps": 20,
+    "training.schedule": "cosine",
+    "training.patience": 99,
+    "training.validation_batches": 13,
+    "training.checkpoint_every": 100_000,
+}
+EVEN = {"masks.levels": "[0.5]", "masks.start_rate": 0.5}
+RISING = {
+    "masks.levels": "[0.3,0.4,0.5,0.6,0.7,0.8]",
+    "masks.start_rate": 0.3,
+    "masks.epochs_per_level": 1,
+}
+
+
+def k(number: int) -> dict[str, object]:
+    segments = {"retrieval.num_segments": 1} if number == 1 else {}
+    return {"retrieval.num_neighbours": number} | segments
+
+
+NEVER = {"refresh.masks_every": 0, "refresh.embeddings_every": 0}
+BALANCED = {"masks.policy": "smart_balanced", "masks.scope": "person"}
+VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
+    "v13": ("v13", EVEN),
+    "v17": ("v17", EVEN),
+    "v18 K=1": ("v18-current", k(1) | EVEN),
+    "v18 K=4": ("v18-current", k(4) | EVEN),
+    "v18 K=16": ("v18-current", k(16) | EVEN),
+    "K=16, never refreshed": ("v18-current", k(16) | EVEN | NEVER),
+    "K=16, smart_balanced": ("v18-current", k(16) | EVEN | BALANCED),
+    "K=16, curriculum": ("v18-current", k(16) | RISING),
+    "K=1, aligned false": ("v18-current", k(1) | EVEN | {"masks.align": "false"}),
+}
+SHOWN = {
+    ("F1", "all"): "F1",
+    ("F1", "rare <0.05"): "rare F1",
+    ("F1", "common >=0.05"): "common F1",
+    ("r2", "all"): "r2",
+    ("agreement", ""): "nearest right",
+    ("batch_ms", ""): "ms a batch",
+    ("peak_bytes", ""): "peak MB",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--typed", type=Path, required=True, help="what the people are typed at")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--seeds", type=int, nargs="+", default=(1, 2, 3))
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--batches", type=int, default=40, help="in an epoch")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, of a thread each")
+    parser.add_argument("--vcfbert", type=Path, default=Path(sys.executable).with_name("vcfbert"))
+    parser.add_argument("--results", type=Path, default=tasks.RESULTS)
+    parser.add_argument("--name", default="ablation", help="of the CSV file")
+    arguments = parser.parse_args()
+    wanted = [(name, seed) for seed in arguments.seeds for name in arguments.variants]
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for (name, seed), told in zip(
+            wanted, pool.map(lambda one: train(arguments, *one), wanted), strict=True
+        ):
+            print(f"{name}, seed {seed}: {told}", flush=True)
+        by_seed = [[run_of(name, seed) for name in arguments.variants] for seed in arguments.seeds]
+        parts = pool.map(lambda runs: compared(arguments, runs), by_seed)
+        found = [row for part in parts for row in part]
+    rows = [row for name in arguments.variants for row in spread(name, found, arguments.seeds)]
+    tables.write_csv(arguments.results / f"{arguments.name}.csv", rows)
+    print(f"\n{text(rows)}")
+
+
+def run_of(variant: str, seed: int) -> str:
+    """Name of a run's folder."""
+    letters = "".join(letter if letter.isalnum() else "-" for letter in variant)
+    return f"ablation-{letters}-{seed}"
+
+
+def train(arguments: argparse.Namespace, variant: str, seed: int) -> str:
+    """Train a run where it is not there; returns how that ended."""
+    name = run_of(variant, seed)
+    if (arguments.workspace / "runs" / name).is_dir():
+        return "was there"
+    preset, settings = VARIANTS[variant]
+    epochs = {
+        "training.max_epochs": arguments.epochs,
+        "training.batches_per_epoch": arguments.batches,
+    }
+    words = ["train", "--preset", preset, "--run", name, "--threads", "1", "--device", "cpu"]
+    for key, value in (SHAPE | SCHEDULE | epochs | settings | {"seed": seed}).items():
+        words += ["--set", f"{key}={value}"]
+    call(arguments, words)
+    return "trained"
+
+
+def compared(arguments: argparse.Namespace, runs: list[str]) -> list[Mapping[str, str]]:
+    """Rows of the CSV of `vcfbert compare`."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "compared"
+        words = ["compare", *runs, "--typed", str(arguments.typed), "--out", str(out)]
+        call(arguments, [*words, "--split", arguments.split, "--device", "cpu", "--draws", "20"])
+        with open(out / "comparison.csv", newline="", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
+
+
+def call(arguments: argparse.Namespace, words: Iterable[str]) -> None:
+    """Run vcfbert; SystemExit with what it said where it fails."""
+    command = [str(arguments.vcfbert), *words, "--workspace", str(arguments.workspace), "-q"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
+
+
+def spread(
+    variant: str, found: list[Mapping[str, str]], seeds: Iterable[int]
+) -> list[dict[str, object]]:
+    """Mean, lowest and highest over seeds of each quantity of a variant."""
+    runs = {run_of(variant, seed) for seed in seeds}
+    rows: list[dict[str, object]] = []
+    for (quantity, group), title in SHOWN.items():
+        values = [
+            float(row["value"])
+            for row in found
+            if row["run"] in runs
+            and row["value"]
+            and row["quantity"] == quantity
+            and (not group or row["group"] == group)
+        ]
+        if values:
+            scaled = np.array(values) / (1e6 if title == "peak MB" else 1.0)
+            summary = {"mean": scaled.mean(), "lowest": scaled.min(), "highest": scaled.max()}
+            rows.append({"variant": variant, "quantity": title} | summary)
+    return rows
+
+
+def text(rows: list[dict[str, object]]) -> str:
+    """A line a variant."""
+    titles = list(SHOWN.values())
+    cells: dict[str, dict[str, str]] = {}
+    for row in rows:
+        digits = 0 if row["quantity"] in ("ms a batch", "peak MB") else 4
+        numbers = [f"{row[part]:.{digits}f}" for part in ("mean", "lowest", "highest")]
+        shown = "{} ({} to {})".format(*numbers)
+        cells.setdefault(str(row["variant"]), {})[str(row["quantity"])] = shown
+    table = [[name, *(found.get(title, "-") for title in titles)] for name, found in cells.items()]
+    return tables.text_table(["", *titles], table)
+
+
+if __name__ == "__main__":
+    main()
