@@ -182,6 +182,7 @@ def _check_neighbours(bench: Bench, batch: Batch) -> float:
     ordered: NDArray[np.float64] = np.sort(every, axis=1)
     nearest = ordered[:, : batch.neighbours.shape[1]]
     scale = np.maximum(nearest, every[np.isfinite(every)].mean())
+    scale = np.where(scale > 0, scale, 1.0)  # all are at 0 where nothing is visible
     gaps = [np.abs(side - nearest) / scale for side in (true, batch.distances)]
     largest = float(max(gap.max() for gap in gaps))
     if not largest <= _TOLERANCE:
