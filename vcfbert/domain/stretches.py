@@ -52,8 +52,8 @@ def cut(bounds: NDArray[np.int64], length: int, overlap: int) -> Stretches:
     overlap  rows that a stretch reads beyond those it answers for, at least, where there are any
 
     >>> found = cut(np.array([0, 10]), 6, 1)
-    >>> list(zip(found.start, found.own_start, found.own_stop))
-    [(0, 0, 5), (4, 5, 10)]
+    >>> found.start.tolist(), found.own_start.tolist(), found.own_stop.tolist()
+    ([0, 4], [0, 5], [5, 10])
     """
     assert 0 <= 2 * overlap < length, "a stretch would answer for nothing"
     parts = []
