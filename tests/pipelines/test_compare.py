@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests import panels
+from tests.pipelines.test_fit_mosaic import train as train_mosaic
 from vcfbert import config, presets
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.pipelines import compare, fit
@@ -135,6 +136,29 @@ def test_nothing_is_replaced_unasked(fx_runs, fx_found):
     options = dataclasses.replace(OPTIONS, out=out)
     with pytest.raises(StoreError, match=r"comparison\.csv already exists"):
         compare.compare(fx_runs, options, progress=Silent())
+
+
+def test_mosaic_and_a_run_without_retrieval_stand_beside_the_others(fx_runs, tmp_path):
+    shutil.copytree(fx_runs.root, tmp_path / "own")
+    workspace = Workspace(tmp_path / "own")
+    train_mosaic(workspace, "mosaic", steps=60)
+    nothing = {"space": "none", "num_neighbours": 0, "num_segments": 1}
+    train(
+        workspace, "alone", retrieval=nothing, model={"retrieved": "none", "copy_skip": False},
+        refresh={"embeddings_every": 0},
+    )  # fmt: skip
+    options = dataclasses.replace(OPTIONS, runs=("good", "mosaic", "alone"))
+    found = compare.compare(workspace, options, progress=Silent())
+    line = line_of(found, "r2", "all")
+    assert len(line.values) == 3
+    assert np.isfinite(line.differences).all()
+    costs = found.runs[1].costs
+    assert (costs.best_f1, costs.batch_ms, costs.epochs) == (None, None, None)
+    assert costs.parameters > 100
+    assert costs.peak_bytes > 50e6
+    assert found.runs[2].costs.agreement is None  # nothing was retrieved
+    shown = next(text for text in found.lines() if text.startswith("ms a batch"))
+    assert " - " in f"{shown} "
 
 
 def test_runs_of_different_panels_are_refused_naming_both(fx_runs, tmp_path):
