@@ -94,25 +94,25 @@ def _raise_first(batch: Batch, faults: dict[str, bool | np.bool_]) -> None:
 
 
 def step(bench: Bench) -> str:
-    """A step of two people has a finite loss, and gradients in every tensor."""
+    """A step of one person has a finite loss, and gradients in every tensor."""
     begun = time.perf_counter()
     done = trial.step(bench.state, bench.settings, bench.maker(), bench.small_batch())
     seconds = time.perf_counter() - begun
     if not (math.isfinite(done.loss) and math.isfinite(done.gradient_norm)):
         raise StoreError(
-            f"A step of two people has the loss {done.loss:g} and a gradient of norm "
+            f"A step of one person has the loss {done.loss:g} and a gradient of norm "
             f"{done.gradient_norm:g}: the weights or the embeddings have diverged. Use an earlier "
             "checkpoint, or encode again and train a new run."
         )
     if not done.gradient_norm > 0:
         raise ConfigError(
-            "A step of two people has no gradient, so there is nothing to learn. Check the "
+            "A step of one person has no gradient, so there is nothing to learn. Check the "
             "section [loss] and the masks."
         )
     return (
         f"loss {done.loss:.4f}, gradient norm {done.gradient_norm:.3g}, "
         f"{done.reached} of {done.tensors} tensors have gradients, "
-        f"{done.parameters:,} parameters; {seconds:.1f} s for 2 people on "
+        f"{done.parameters:,} parameters; {seconds:.1f} s for 1 person on "
         f"{machine.describe(bench.device)}"
     )
 
