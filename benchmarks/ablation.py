@@ -47,11 +47,13 @@ def k(number: int) -> dict[str, object]:
 
 
 NEVER = {"refresh.masks_every": 0, "refresh.embeddings_every": 0}
+TAUGHT = {"loss.contrastive_weight": 1.0}
 BALANCED = {"masks.policy": "smart_balanced", "masks.scope": "person"}
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "v13": ("v13", EVEN),
     "v17": ("v17", EVEN),
     "v18 K=1": ("v18-current", k(1) | EVEN),
+    "v18 K=1, taught": ("v18-current", k(1) | EVEN | TAUGHT),
     "v18 K=4": ("v18-current", k(4) | EVEN),
     "v18 K=16": ("v18-current", k(16) | EVEN),
     "K=16, never refreshed": ("v18-current", k(16) | EVEN | NEVER),
