@@ -339,7 +339,7 @@ def _mosaic_weights(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
 
 
 def _run(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
-    """JSON, TOML and CSV of a run's folder, as `compare`, `eval` and `refresh --prune` read them."""
+    """JSON, TOML and CSV of a run's folder, as `compare` and `refresh --prune` read them."""
     name = rng.choice(("small", "mosaic"))
     workspace = _run_copy(seeds, name, work)
     file = workspace.run(name) / rng.choice(("run.json", "config.toml", "metrics.csv"))

@@ -181,8 +181,16 @@ def _write_runs(seeds: Seeds) -> None:
             run, which, settings=settings, parents=parents, state={"epoch": 1, "step": 3},
             weights=weights, optimizer=optimizer,
         )  # fmt: skip
-    row = {"epoch": 1, "seconds": 2.5, "batches": 4, "train_seconds": 1.5, "val_f1": 0.5,
-           "val_retrieval_agreement": 0.9, "peak_memory_bytes": 1 << 20, "device": "cpu"}  # fmt: skip
+    row = {
+        "epoch": 1,
+        "seconds": 2.5,
+        "batches": 4,
+        "train_seconds": 1.5,
+        "val_f1": 0.5,
+        "val_retrieval_agreement": 0.9,
+        "peak_memory_bytes": 1 << 20,
+        "device": "cpu",
+    }
     runs.write_metrics(run, [row, {**row, "epoch": 2}])
     network = mosaic_weights.shipped()
     mosaic_runs.write(

@@ -116,6 +116,12 @@ def need_index(path: Path, header: Header, *, last_block: int) -> None:
     vcf_index.check_index(path, index, last_block=last_block)
 
 
+def count_indexed(path: Path, header: Header) -> int | None:
+    """Records that the file's index counts; None where there is no index or it has no counts."""
+    index = index_of(path)
+    return vcf_index.count(path, index) if index is not None and header.is_compressed else None
+
+
 def count_region(path: Path, header: Header, region: Region) -> int:
     """Records that overlap a region, counted by another reader, which fails where bytes are bad."""
     import pysam  # 0.1 s that only reads by region need
