@@ -152,7 +152,12 @@ def _work(
         for number in range(first, last):
             state[_NUMBER] = number
             work.mkdir()
-            kind, text = attempt(make(name, seeds, seed, number, work))
+            try:
+                read = make(name, seeds, seed, number, work)
+            except Exception:  # of the benchmark, not of a reader
+                queue.put(f"not made: input {number}: {traceback.format_exc()[-300:]}")
+                raise
+            kind, text = attempt(read)
             place = {"accepted": _ACCEPTED, "refused": _REFUSED, "other": _OTHER}[kind]
             state[place] += 1
             if kind == "other":

@@ -86,6 +86,19 @@ def _panel_vcf(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
     return read
 
 
+def _region_vcf(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
+    """The text of a panel, compressed and indexed, read by region."""
+    text = mutate(rng, seeds.text("panel.vcf"), [seeds.text("target.vcf")])
+    path = work / "panel.vcf.gz"
+    _bgzf(path, text)
+    try:
+        pysam.tabix_index(str(path), preset="vcf", force=True, csi=rng.random() < 0.5)
+    except OSError:
+        pass  # it is read without one, then
+    region = rng.choice(("20", "21", "20:1000-3000"))
+    return lambda: everything(path, region)
+
+
 def _target_vcf(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
     """A target against the sites of the panel."""
     text = mutate(rng, seeds.text("target.vcf"), [seeds.text("panel.vcf")])
@@ -468,6 +481,7 @@ def _sites(seeds: Seeds) -> Sites:
 
 ALL = (
     Reader("panel VCF", _panel_vcf),
+    Reader("VCF by region", _region_vcf),
     Reader("target VCF", _target_vcf),
     Reader("BCF", _bcf),
     Reader("BGZF", _bgzf_file),
