@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vcfbert import config, digests
 from vcfbert.errors import StoreError
 from vcfbert.model import imputer
@@ -107,13 +105,8 @@ def _check_weights(checkpoint: Checkpoint) -> None:
     """Weights fit the network and are finite, and so are the optimizer's moments."""
     model = imputer.build(checkpoint.settings.model, checkpoint.settings.seed)
     checkpoints.load_weights(model, checkpoint.weights_file)
-    if checkpoint.optimizer_file is None:
-        return
-    for name, moment in checkpoints.load_tensors(checkpoint.optimizer_file).items():
-        if not bool(torch.isfinite(moment).all()):
-            raise StoreError(
-                f"{checkpoint.optimizer_file} has a NaN or an infinity in {name}. Start a new run."
-            )
+    if checkpoint.optimizer_file is not None:
+        checkpoints.check_moments(checkpoint.optimizer_file)
 
 
 def _check_last(

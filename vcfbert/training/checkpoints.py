@@ -147,6 +147,13 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise StoreError(f"{path} cannot be read ({error}). Use another checkpoint.") from error
 
 
+def check_moments(path: Path) -> None:
+    """Raise StoreError where an optimizer's moments cannot be read or are not finite."""
+    for name, moment in load_tensors(path).items():
+        if not bool(torch.isfinite(moment).all()):
+            raise StoreError(f"{path} has a NaN or an infinity in {name}. Train the run again.")
+
+
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Flatten an optimizer's state to named tensors."""
     state = optimizer.state_dict()["state"]
