@@ -21,14 +21,13 @@ from vcfbert.retrieval import manifest
 from vcfbert.retrieval.dense import DenseIndex
 from vcfbert.retrieval.exact import ExactIndex
 from vcfbert.retrieval.index import IndexReader
-from vcfbert.storage import embeddings
+from vcfbert.storage import embeddings, schema
 from vcfbert.storage.embeddings import EmbeddingsReader
 from vcfbert.storage.masks import MaskVersion, read_masks
 from vcfbert.storage.panel import PanelReader
 
-ENCODE = "encode-refs --force"
 INDEX = "build-index --force"
-DRAW = "refresh --masks"
+DRAW = schema.AGAIN["masks"]
 _ROWS = 256  # reference haplotypes whose dense embeddings are compared at a time
 
 
