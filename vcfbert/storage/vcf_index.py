@@ -33,8 +33,9 @@ def check_index(path: Path, index: Path, *, last_block: int) -> None:
         ) from error
     if not last_block <= end >> 16 <= path.stat().st_size:
         raise InputError(
-            f"{index} was made from another version of {path}. Make it again with: bcftools "
-            f"index -f {path}"
+            f"{index} was made from another version of {path}, or one of both is not whole. Copy "
+            f"both again, or, if the file is right, make the index again with: bcftools index -f "
+            f"{path}"
         )
 
 
