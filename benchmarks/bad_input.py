@@ -53,7 +53,9 @@ def main() -> None:
     for family, of_all, good, errors in rows:
         print(f"{family:<12}{of_all:>7}{good:>8}{errors:>16}")
     if not only:
-        lines = [",".join(map(str, row)) for row in [("family", "tried", "passed", "errors"), *rows]]
+        lines = [
+            ",".join(map(str, row)) for row in [("family", "tried", "passed", "errors"), *rows]
+        ]
         RESULTS.write_text("\n".join([*lines, ""]), encoding="utf-8")
     sys.exit(tried != passed)
 

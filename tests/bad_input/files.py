@@ -28,7 +28,11 @@ from tests.bad_input.room import (
 
 END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 PEOPLE = [f"s{n}" for n in range(100)]
-TRUNCATED = ("truncated or damaged at byte", "last BGZF block is missing", "Copy or download it again")
+TRUNCATED = (
+    "truncated or damaged at byte",
+    "last BGZF block is missing",
+    "Copy or download it again",
+)
 DAMAGED = ("is damaged", "again")
 AGAIN = "bcftools index -f"
 
@@ -66,7 +70,9 @@ def shorter() -> tuple[bytes, bytes]:
         return path.read_bytes(), Path(f"{path}.tbi").read_bytes()
 
 
-def damaged(change: Callable[[bytes], bytes], *, index: bool | bytes = True, name: str = "p") -> Make:
+def damaged(
+    change: Callable[[bytes], bytes], *, index: bool | bytes = True, name: str = "p"
+) -> Make:
     """`big` with its bytes changed, beside its own index, none, or another."""
 
     def make(room: Room) -> None:
@@ -207,7 +213,8 @@ CASES = [
     case("a flipped byte in the header", damaged(lambda c: flipped(c, 60)), PREPARE, 1,
          "p.vcf.gz cannot be read", "Copy or download it again"),
     case("bytes behind the end", damaged(lambda c: c + b"\0" * 9), PREPARE, 1, *TRUNCATED),
-    case("two files joined as they are", twice, PREPARE, 1, "p.vcf.gz: line 10 of the records", "bcftools concat"),
+    case("two files joined as they are", twice, PREPARE, 1, "p.vcf.gz: line 10 of the records",
+         "bcftools concat"),
     case("plain gzip", panel_text(lambda t: gzip.compress(t.encode()), "p.vcf.gz"), PREPARE, 1,
          "p.vcf.gz is compressed with gzip", "zcat p.vcf.gz | bgzip"),
     case("plain gzip", target_text(lambda t: gzip.compress(t.encode()), "t.vcf.gz"), IMPUTE, 1,
@@ -226,7 +233,8 @@ CASES = [
          "prepare p.vcf", 1, "no #CHROM line"),
     case("a folder", folder, "prepare p.vcf", 1, "p.vcf is a folder. Give a"),
     case("no such file", nothing, "prepare p.vcf", 1, "There is no file p.vcf"),
-    case("no such file", lambda room: room.panel() and None, "impute t.vcf -o out.vcf.gz --heads-only",
+    case("no such file", lambda room: room.panel() and None,
+         "impute t.vcf -o out.vcf.gz --heads-only",
          1, "There is no file t.vcf"),
     case("no such file and no panel", nothing, "impute t.vcf -o out.vcf.gz --heads-only", 1,
          "No store at work/panel.zarr", "vcfbert prepare PANEL"),

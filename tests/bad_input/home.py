@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+
+from torch import Tensor
 
 from tests.bad_input.room import PANEL_NAMES, panel_records
 from tests.panels import write_vcf
 from tests.pipelines import workspaces
 from tests.pipelines.workspaces import SMALL
 from vcfbert import presets
+from vcfbert.config import Config
 from vcfbert.pipelines import prepare
 from vcfbert.pipelines.prepare import PrepareOptions
 from vcfbert.progress import Silent
+from vcfbert.retrieval.index import open_index
 from vcfbert.storage import tables
 from vcfbert.storage.panel import open_panel
 from vcfbert.storage.workspace import Workspace
@@ -49,25 +54,30 @@ def samples_text() -> str:
     """A table: every tenth validates, every tenth is tested."""
     split = {3: "validation", 7: "test"}
     rows = [
-        f"{name}\t{'EW'[n % 2]}\t{split.get(n % 10, 'train')}"
-        for n, name in enumerate(PANEL_NAMES)
+        f"{name}\t{'EW'[n % 2]}\t{split.get(n % 10, 'train')}" for n, name in enumerate(PANEL_NAMES)
     ]
     return "\n".join(["sample\tpopulation\tsplit", *rows, ""])
 
 
-def save_run(workspace: Workspace, panel_fingerprint: str, change=None, settings=SMALL) -> None:
+def save_run(
+    workspace: Workspace,
+    panel_fingerprint: str,
+    change: Callable[[dict[str, Tensor]], object] = bool,
+    settings: Config = SMALL,
+) -> None:
     """A run of initial weights, changed by `change` before they are saved."""
     state = loop.new_state(settings, choose_device("cpu"))
+    index = open_index(workspace.newest("indexes"), panel_fingerprint=panel_fingerprint)
     weights = {name: value.clone() for name, value in state.model.state_dict().items()}
-    if change is not None:
-        change(weights)
+    change(weights)
     for which in ("last", "best"):
         checkpoints.save(
             workspace.run(RUN),
             which,
             settings=settings,
-            parents={"panel": panel_fingerprint, "index": "none"},
-            state={"epoch": 0, "step": 0},
+            parents={"panel": panel_fingerprint, "index": index.fingerprint},
+            state=state.counters(),
             weights=weights,
             optimizer=None,
         )
+    (workspace.run(RUN) / "metrics.csv").write_text("epoch,val_f1\n0,0.5\n", encoding="utf-8")

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import pickle
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
@@ -17,17 +16,24 @@ from torch import Tensor
 
 from tests.bad_input import home
 from tests.bad_input.case import Case
-from tests.bad_input.room import Make, Room, flipped, target
+from tests.bad_input.room import NAMES, Make, Room, flipped, target_records
+from tests.pipelines.workspaces import SMALL as SETTINGS
 from tests.pipelines.workspaces import changed
 from vcfbert.domain import tokens
+from vcfbert.pipelines import references
+from vcfbert.pipelines.references import EncodeOptions, IndexOptions
+from vcfbert.progress import Silent
 from vcfbert.retrieval import manifest
 from vcfbert.storage import masks
 from vcfbert.storage.panel import open_panel
 from vcfbert.storage.workspace import Workspace
-from vcfbert.training import checkpoints, mosaic_weights
+from vcfbert.training import mosaic_weights
 
 SMALL = (
     "--preset tiny --set model.width=16 --set model.num_layers=1 --set retrieval.num_neighbours=6"
+)
+STILL = (
+    "--set retrieval.num_segments=1 --set refresh.masks_every=0 --set refresh.embeddings_every=0"
 )
 TRAIN = f"train {SMALL} --run new --device cpu"
 RESUME = "train --run tiny --resume --device cpu"
@@ -145,6 +151,19 @@ def mask(value: bool) -> Make:
     return make
 
 
+def blind(room: Room) -> None:
+    """A dense index and its embeddings, made under a mask that hides everything."""
+    mask(True)(room)
+    make_dense(Workspace(room.folder / "work"))
+
+
+def make_dense(workspace: Workspace) -> None:
+    """Dense embeddings under the newest mask, and their index."""
+    dense, kind = EncodeOptions(layout="dense"), IndexOptions(kind="dense")
+    references.encode_refs(workspace, SETTINGS, dense, progress=Silent(), overwrite=True)
+    references.build_index(workspace, kind, progress=Silent(), overwrite=True)
+
+
 def index_rows(change: Callable[[dict], object]) -> Make:  # type: ignore[type-arg]
     return record(f"indexes/v0000/{manifest.NAME}", change)
 
@@ -153,8 +172,6 @@ def whole(room: Room) -> None:
     """Nothing is wrong with the stores."""
     room.work()
 
-
-from tests.bad_input.room import NAMES, target_records  # noqa: E402
 
 HEAD = "runs/tiny/checkpoints/best.json"
 FILE = "runs/tiny/checkpoints/step-*.safetensors"
@@ -167,9 +184,9 @@ def case(name: str, make: Make, command: str, exit_code: int, *message: str) -> 
 
 CASES = [
     case("NaN in weights", weights(put("norm.weight", np.nan)), EVAL, 1,
-         "safetensors has a NaN or an infinity in norm.weight", "Use another checkpoint"),
+         "safetensors has a NaN or an infinity in norm.weight", "vcfbert train --run tiny --force"),
     case("NaN in weights", weights(put("encoder.token.weight", np.nan)), ENCODE, 1,
-         "NaN or an infinity in encoder.token.weight", "Use another checkpoint"),
+         "NaN or an infinity in encoder.token.weight", "vcfbert train --run tiny --force"),
     case("infinity in weights", weights(put("norm.weight", np.inf)), EVAL, 1,
          "NaN or an infinity in norm.weight"),
     case("infinity in weights", weights(put("norm.weight", np.inf)), f"{AUDIT} --run tiny", 1,
@@ -181,18 +198,20 @@ CASES = [
     case("weights from which the loss is no number", weights(inflate), f"{STRICT} --run tiny", 1,
          "model forward and backward", "diverged"),
     case("NaN in mosaic", mosaic(lambda a: a["first"].fill(np.nan)), IMPUTE, 1,
-         "mosaic.safetensors: the tensor first holds NaN or infinity", "Train again"),
+         "mosaic.safetensors: the tensor first holds NaN or infinity",
+         "vcfbert train --preset mosaic"),
     case("infinity in mosaic", mosaic(lambda a: a["last_bias"].fill(np.inf)), EVAL_MOSAIC, 1,
          "mosaic.safetensors: the tensor last_bias holds NaN or infinity"),
     case("a tensor of mosaic is missing", mosaic(lambda a: a.pop("second")), IMPUTE, 1,
          "has no tensor 'second'"),
     case("a tensor of mosaic of another shape",
-         mosaic(lambda a: a.update(last=a["last"][:, :5])), IMPUTE, 1, "the tensor last has the shape",
+         mosaic(lambda a: a.update(last=a["last"][:, :5])), IMPUTE, 1,
+         "the tensor last has the shape",
          "Train again with: vcfbert train --preset mosaic"),
     case("a pickle in place of mosaic", raw_mosaic(pickle.dumps({"first": [1.0]})), IMPUTE, 1,
-         "mosaic.safetensors is damaged", "Train the run again"),
+         "mosaic.safetensors is damaged", "vcfbert train --preset mosaic"),
     case("mosaic cut short", raw_mosaic(mosaic_weights.shipped_path().read_bytes()[:999]), IMPUTE,
-         1, "mosaic.safetensors is damaged", "Train the run again"),
+         1, "mosaic.safetensors is damaged", "vcfbert train --preset mosaic"),
     case("mosaic gone", raw_mosaic(None), IMPUTE, 1, "There is no network at", "vcfbert train"),
     case("a pickle in place of weights", file(FILE, lambda c: pickle.dumps({})), EVAL, 1,
          "is damaged: its SHA-256 is not the one that was written",
@@ -203,12 +222,13 @@ CASES = [
          "is damaged: its SHA-256", "vcfbert train --run tiny --force"),
     case("weights gone", file(FILE, None), EVAL, 1, "Cannot read the checkpoint file",
          "vcfbert train --run tiny --force"),
-    case("a checkpoint that is no JSON", file(HEAD, lambda c: b"{"), EVAL, 1, "best.json is damaged",
+    case("a checkpoint that is no JSON", file(HEAD, lambda c: b"{"), EVAL, 1,
+         "best.json is damaged",
          "vcfbert train --run tiny --force"),
     case("a checkpoint that is a list", file(HEAD, lambda c: b"[]"), EVAL, 1, "best.json",
          "damaged", "vcfbert train --run tiny --force"),
     case("a checkpoint without settings", record(HEAD, lambda r: r.pop("config")), EVAL, 1,
-         "best.json lacks 'config'", "vcfbert train --run tiny --force"),
+         "best.json is damaged (KeyError('config'))", "vcfbert train --run tiny --force"),
     case("a checkpoint of settings nobody knows",
          record(HEAD, lambda r: r["config"]["model"].update(depth=3)), EVAL, 1,
          "best.json: unknown key 'model.depth'"),
@@ -223,8 +243,6 @@ CASES = [
     case("a run of another width", weights(lambda w: None, model={"width": 32}),
          f"{AUDIT} --run tiny", 1, "run vocabulary x width: 5 x 32", "5 x 16 by the settings",
          "Give the run's settings"),
-    case("embeddings of another width", whole, f"{AUDIT} --set model.width=32", 1,
-         "embeddings codebook", "x 16 float32", "Make it again with: vcfbert encode-refs"),
     case("embeddings of another width", whole, f"{STRICT} --set model.width=32", 1,
          "pre-encoding", "vcfbert encode-refs"),
     case("a NaN in embeddings", codebook(np.nan), AUDIT, 1, "embeddings", "Encode again with"),
@@ -237,14 +255,14 @@ CASES = [
          "retrieval.num_neighbours is 500", "has only 30 references", "--retrieve-k"),
     case("more neighbours than references", whole,
          f"{STRICT} --set retrieval.num_neighbours=500", 1, "500", "has only 30 references"),
-    case("a mask that hides everything", mask(True), f"{EVAL} --mask-version 0", 1,
-         "hides every site", "vcfbert refresh --masks"),
-    case("a mask that hides everything", mask(True), f"{EVAL_MOSAIC} --mask-version 0", 1,
-         "hides every site", "vcfbert refresh --masks"),
-    case("a mask that hides nothing", mask(False), f"{EVAL} --mask-version 0", 1,
-         "No site of", "is hidden by mask-v0000", "Choose other masks"),
-    case("a mask that hides everything", mask(True), f"{ENCODE} --layout dense --mask-version 0", 1,
-         "hides every site", "vcfbert refresh --masks"),
+    case("a mask that hides everything", mask(True), f"{EVAL} --mask-version 1", 1,
+         "mask-v0001 hides every site", "vcfbert refresh --masks"),
+    case("a mask that hides everything", mask(True), f"{EVAL_MOSAIC} --mask-version 1", 1,
+         "mask-v0001 hides every site", "vcfbert refresh --masks"),
+    case("a mask that hides nothing", mask(False), f"{EVAL} --mask-version 1", 1,
+         "No site of", "is hidden by mask-v0001", "Choose other masks"),
+    case("a dense index under a mask that hides everything", blind, f"{TRAIN} {STILL}", 1,
+         "batch collation", "nothing is visible"),
     case("an index of people who are tested",
          index_rows(lambda r: r["reference_haplotypes"].__setitem__(0, 14)), EVAL, 1,
          "holds 1 of the people to be imputed, such as s7", "vcfbert build-index --force"),
@@ -252,7 +270,3 @@ CASES = [
          index_rows(lambda r: r["reference_haplotypes"].__setitem__(0, 14)), STRICT, 1,
          "FAISS retrieval", "vcfbert build-index --force"),
 ]  # fmt: skip
-assert Path
-assert Workspace
-assert checkpoints
-assert target

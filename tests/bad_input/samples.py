@@ -7,7 +7,7 @@ import numpy as np
 from tests import panels
 from tests.bad_input.case import Case
 from tests.bad_input.home import samples_text
-from tests.bad_input.room import NAMES, PANEL_NAMES, Make, Room, panel, panel_text, target, target_text
+from tests.bad_input.room import PANEL_NAMES, Make, Room, panel, panel_text, target, target_text
 from tests.panels import Record
 
 PREPARE = "prepare p.vcf"
@@ -40,16 +40,20 @@ def one_person(records: list[Record]) -> list[Record]:
     return [(*record[:4], record[4][:1]) for record in records]
 
 
-def split_without(code: str) -> Make:
-    """A prepared panel that has nobody of a split; everything else in the workspace is gone."""
+def split_without(code: str, name: str = "work") -> Make:
+    """A prepared panel that has nobody of a split."""
 
     def make(room: Room) -> None:
-        workspace = room.panel()
+        room.work()
         before = panels.split_of
         panels.split_of = lambda count: np.where(before(count) == _CODES[code], 0, before(count))
         try:
             panels.write_small_panel(
-                workspace.panel, num_people=20, num_sites=41, length=16, overwrite=True
+                room.folder / name / "panel.zarr",
+                num_people=20,
+                num_sites=41,
+                length=16,
+                overwrite=True,
             )
         finally:
             panels.split_of = before
@@ -99,7 +103,8 @@ CASES = [
     case("nobody validates", split_without("validation"),
          f"train --preset tiny {FEW} --force --run x", 1, "no validation people",
          "--validation-fraction above 0"),
-    case("nobody is tested", split_without("test"), "eval --run tiny", 1, "has no test people",
+    case("nobody is tested", split_without("test", "other"),
+         "eval --run tiny --panel other", 1, "has no test people",
          "--test-fraction above 0"),
     case("an odd number of references", lambda room: room.work() and None,
          "build-index --max-references 7 --force", 1, "even number of haplotypes", "got 7"),
@@ -107,4 +112,3 @@ CASES = [
          "build-index --max-references 800 --force", 1, "even number of haplotypes, 2 to 32",
          "got 800"),
 ]  # fmt: skip
-assert NAMES

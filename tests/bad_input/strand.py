@@ -46,7 +46,8 @@ def case(name: str, make: Make, exit_code: int, *message: str) -> Case:
 
 CASES = [
     case("all of the other strand", target(every(ref="T", alt="C")), 1,
-         "t.vcf: 27 of 27 sites that can tell the strand", "20:1000, has T/C where the panel has A/G",
+         "t.vcf: 27 of 27 sites that can tell the strand",
+         "20:1000, has T/C where the panel has A/G",
          "bcftools +fixref t.vcf"),
     case("all of the other strand and exchanged", target(every(ref="C", alt="T")), 1,
          "t.vcf: 27 of 27 sites that can tell the strand", "bcftools +fixref"),

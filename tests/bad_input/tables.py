@@ -41,7 +41,8 @@ LINES = "".join(f"20\t{1000 * n}\n" for n in range(1, 41))
 CASES = [
     case("no such file", None, SAMPLES, 1, "There is no file x"),
     case("empty", "", SAMPLES, 1, "x, line 1", "column 'sample'"),
-    case("no column sample", "name\tsplit\ns1\ttrain\n", SAMPLES, 1, "x, line 1", "column 'sample'"),
+    case("no column sample", "name\tsplit\ns1\ttrain\n", SAMPLES, 1, "x, line 1",
+         "column 'sample'"),
     case("a column twice", "sample\tsample\ns1\ts2\n", SAMPLES, 1, "x, line 1",
          "the column sample is there twice"),
     case("commas", "sample,split\ns1,train\n", SAMPLES, 1, "x, line 1", "tab-separated"),

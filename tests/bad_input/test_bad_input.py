@@ -24,4 +24,6 @@ def test_a_case_ends_as_the_table_says(case, fx_home, tmp_path):
 
 
 def test_cases_have_names_of_their_own():
-    assert [name for name, times in Counter(case.label for case in CASES).items() if times > 1] == []
+    assert [
+        name for name, times in Counter(case.label for case in CASES).items() if times > 1
+    ] == []

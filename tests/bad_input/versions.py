@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -15,19 +16,21 @@ from tests.bad_input.models import (
     HEAD,
     IMPUTE,
     RESUME,
+    STILL,
     STRICT,
     TRAIN,
     file,
-    flipped,
+    make_dense,
     record,
     whole,
 )
-from tests.bad_input.room import NAMES, Make, Room, target_records
-from tests.pipelines.workspaces import changed
+from tests.bad_input.room import NAMES, Make, Room, flipped, target_records
+from tests.pipelines.workspaces import SMALL as SETTINGS
 from vcfbert.pipelines import references
-from vcfbert.pipelines.references import EncodeOptions, IndexOptions, RefreshOptions
+from vcfbert.pipelines.references import EncodeOptions, RefreshOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval import manifest
+from vcfbert.storage.workspace import Workspace
 from vcfbert.training import mosaic_weights
 
 SMALL = "--preset tiny --set model.width=16 --set model.num_layers=1"
@@ -36,9 +39,6 @@ DENSE = f"{ENCODE} --layout dense"
 INDEX = "build-index --force"
 PANEL_CHUNK = "panel.zarr/alleles/c/0/0/0"
 MANIFEST = f"indexes/v0000/{manifest.NAME}"
-STILL = (
-    "--set retrieval.num_segments=1 --set refresh.masks_every=0 --set refresh.embeddings_every=0"
-)
 
 
 def attribute(pattern: str, name: str, value: object) -> Make:
@@ -59,45 +59,32 @@ def other_panel(room: Room) -> None:
     )
 
 
-def dense(then: Callable[[Room], None]) -> Make:
+def without_runs(room: Room) -> None:
+    """Nothing but stores, so that only the seed can tell whose embeddings they are."""
+    shutil.rmtree(room.work().root / "runs")
+
+
+def dense(then: Callable[[Workspace], object]) -> Make:
     """A dense index, after which something is renewed."""
 
     def make(room: Room) -> None:
-        workspace, settings, quiet = room.work(), changed(), Silent()
-        encode = EncodeOptions(layout="dense")
-        references.encode_refs(workspace, settings, encode, progress=quiet, overwrite=True)
-        references.build_index(
-            workspace, IndexOptions(kind="dense"), progress=quiet, overwrite=True
-        )
-        then(room)
+        workspace = room.work()
+        make_dense(workspace)
+        then(workspace)
 
     return make
 
 
-def encode_again(room: Room) -> None:
-    from vcfbert.storage.workspace import Workspace
-
-    references.encode_refs(
-        Workspace(room.folder / "work"),
-        changed() if False else _other(),
-        EncodeOptions(layout="dense"),
-        progress=Silent(),
-        overwrite=True,
-    )
+def encode_again(workspace: Workspace) -> None:
+    """Embeddings of other weights."""
+    options = EncodeOptions(layout="dense")
+    other = dataclasses.replace(SETTINGS, seed=9)
+    references.encode_refs(workspace, other, options, progress=Silent(), overwrite=True)
 
 
-def _other():  # noqa: ANN202
-    import dataclasses
-
-    return dataclasses.replace(changed(), seed=9)
-
-
-def drop_masks(room: Room) -> None:
+def drop_masks(workspace: Workspace) -> None:
     """Its mask version is gone, another has come."""
-    from vcfbert.storage.workspace import Workspace
-
-    workspace = Workspace(room.folder / "work")
-    references.refresh(workspace, changed(), RefreshOptions(masks=True), progress=Silent())
+    references.refresh(workspace, SETTINGS, RefreshOptions(masks=True), progress=Silent())
     for version in workspace.versions("masks")[:-1]:
         shutil.rmtree(workspace.version("masks", version))
 
@@ -189,14 +176,14 @@ CASES = [
     case("dense index of a codebook", whole, f"{INDEX} --kind dense", 1,
          "has the layout 'codebook', but 'dense' is needed",
          "vcfbert encode-refs --layout dense --force"),
-    case("embeddings of another panel", other_panel, AUDIT, 1, "embeddings parent panel",
-         "vcfbert encode-refs"),
+    case("stores of another panel", other_panel, AUDIT, 1, "masks parent panel",
+         "vcfbert refresh --masks; likewise: index parent panel, embeddings parent panel"),
     case("embeddings of another panel", other_panel, STRICT, 1, "another panel"),
     case("embeddings in another format",
          attribute("embeddings/v0000.zarr/zarr.json", VERSION, 99), STRICT, 1,
          "embeddings/v0000.zarr has format version 99", "vcfbert encode-refs"),
-    case("embeddings of another seed", whole, f"{AUDIT} --set seed=9", 1, "embeddings encoder",
-         "Encode again with: vcfbert encode-refs"),
+    case("embeddings of another seed", without_runs, f"{STRICT} --set seed=9", 1, "pre-encoding",
+         "was made by the encoder", "vcfbert encode-refs"),
     case("run of another panel", other_panel, EVAL, 1,
          "The run tiny was trained on another panel", "vcfbert train --run tiny --force"),
     case("run of another panel", other_panel, EVAL_MOSAIC, 1,

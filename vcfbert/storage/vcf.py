@@ -22,8 +22,8 @@ from vcfbert.storage.vcf_checks import Header
 BLOCK_BYTES = 4_000_000
 """Size of a block's genotypes: small enough to stay in the processor's cache for the checks."""
 
-# What is wrong with a file is told once, by an InputError with the place and the remedy; htslib would
-# print lines of its own above it.
+# What is wrong with a file is told once, by an InputError with the place and the remedy; htslib
+# would print lines of its own above it.
 cyvcf2.cyvcf2.set_htslib_log_level(0)
 
 LAST_POSITION = 2**31 - 2
@@ -129,8 +129,8 @@ class VcfReader:
             contig = variant.CHROM
             if variant.end < position or not contig:
                 raise InputError(
-                    f"{self.path}: line {count} of the records, {contig[:40]!r}, is no record. Take "
-                    "empty lines and lines of a header out; to join files use: bcftools concat"
+                    f"{self.path}: line {count} of the records, {contig[:40]!r}, is no record. "
+                    "Take empty lines and lines of a header out; to join files use: bcftools concat"
                 )
             if not 1 <= position <= LAST_POSITION:
                 raise InputError(

@@ -195,9 +195,7 @@ def _is_bgzf(block: bytes) -> bool:
     return len(block) == _BGZF_HEADER and block[:4] == _BGZF_EOF[:4] and block[12:14] == b"BC"
 
 
-def _header_text(
-    stream: BinaryIO | gzip.GzipFile, path: Path
-) -> tuple[bool, bytes, bytes | None]:
+def _header_text(stream: BinaryIO | gzip.GzipFile, path: Path) -> tuple[bool, bytes, bytes | None]:
     """Whether it is a BCF, the header up to and with the #CHROM line, and a VCF's first record."""
     start = stream.read(5)
     if start[:4] == _BCF_MAGIC:
