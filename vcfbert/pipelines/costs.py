@@ -108,13 +108,14 @@ def _of_mosaic(run: Path) -> RunFacts:
 
 def _rows(path: Path) -> list[Row]:
     """The epochs; at least one, for there is a best checkpoint."""
+    again = f"Train the run again: vcfbert train --run {path.parent.name} --force"
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             rows: list[Row] = list(csv.DictReader(stream))
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read ({error}). Train the run again.") from error
+        raise StoreError(f"{path} cannot be read ({error}). {again}") from error
     if not rows:
-        raise StoreError(f"{path} has no epochs. Train the run again.")
+        raise StoreError(f"{path} has no epochs. {again}")
     return rows
 
 

@@ -103,6 +103,11 @@ class IndexReader:
             raise StoreError.stale(self.path, parent=f"{kind} version", made_by=made_by)
 
     def _load(self, window: int) -> WindowIndex:
+        if window >= len(self.manifest.files):
+            raise StoreError(
+                f"{self.path} has {len(self.manifest.files)} windows, so there is no window "
+                f"{window}. Make it again with: vcfbert {manifest.MADE_BY} --force"
+            )
         entry = self.manifest.files[window]
         path = self.path / entry.name
         if window not in self._verified:

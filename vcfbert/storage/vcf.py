@@ -13,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain.records import NO_CALL, Record, RecordBlock
-from vcfbert.domain.sites import Region
+from vcfbert.domain.sites import Region, find_contig
 from vcfbert.errors import InputError
 from vcfbert.storage import vcf_checks, vcf_source
 from vcfbert.storage.vcf_checks import Header
 
 BLOCK_BYTES = 4_000_000
 """Size of a block's genotypes: small enough to stay in the processor's cache for the checks."""
+
+LAST_POSITION = 2**31 - 2
+"""As in BCF."""
 
 
 class VcfReader:
@@ -31,7 +34,8 @@ class VcfReader:
         self.header: Header = vcf_checks.read_header(path)
         last_block = vcf_checks.check_whole(path, self.header)
         if region is not None:
-            vcf_checks.need_index(path, self.header, last_block=last_block)
+            vcf_checks.need_index(path, self.header)
+        vcf_checks.check_index(path, last_block=last_block)
         file = vcf_source.open_file(path)
         self.region: Region | None = None
         if region is not None:
@@ -70,7 +74,7 @@ class VcfReader:
         count = 0
         for variant in self._variants():
             count += 1
-            record = Record(variant.CHROM, variant.POS, variant.ID or ".", variant.REF, variant.ALT)
+            record = self._record(variant, count)
             order.check(record)
             if self.region is not None and record.position < self.region.start:
                 continue  # a deletion that begins before the region and reaches into it
@@ -95,8 +99,39 @@ class VcfReader:
             if type(error) is not Exception and not isinstance(error, (OSError, AssertionError)):
                 raise
             raise InputError(
-                f"{self.path} is damaged or truncated after record {count} ({error}). Copy or "
-                "download it again."
+                f"{self.path} is damaged after record {count}: what follows it is no whole line of "
+                f"{len(self.samples)} people. Copy or download it again; if it is as it was made, "
+                f"this names the fault in the line: bcftools view {self.path} > /dev/null"
+            ) from error
+
+    def _record(self, variant: Any, count: int) -> Record:
+        """The fixed columns; InputError where the line has none.
+
+        Of a line without REF, such as an empty one or one of a header, cyvcf2 must be asked for no
+        more than its extent: alleles that are not there end the process. Its POS wraps at 2^31.
+        """
+        position: int = variant.start + 1
+        try:
+            contig = variant.CHROM
+            if variant.end < position or not contig:
+                raise InputError(
+                    f"{self.path}: line {count} of the records, {contig[:40]!r}, is no record. "
+                    "Take empty lines and lines of a header out; to join files use: bcftools concat"
+                )
+            if not 1 <= position <= LAST_POSITION:
+                raise InputError(
+                    f"{self.path}, {contig}:{position}: a position lies between 1 and "
+                    f"{LAST_POSITION}. Correct the record or leave it out: bcftools view -e."
+                )
+            ref = variant.REF
+            if ref.isupper():
+                return Record(contig, position, variant.ID or ".", ref, variant.ALT)
+            alts = [alt.upper() if alt.isalpha() else alt for alt in variant.ALT]
+            return Record(contig, position, variant.ID or ".", ref.upper(), alts)
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{self.path}: record {count}, at position {position}, holds bytes that are no "
+                f"UTF-8. Convert the file with: iconv -f latin1 -t utf8 (behind zcat, before bgzip)"
             ) from error
 
     def _calls(self, variant: Any, record: Record) -> NDArray[np.int16]:
@@ -170,18 +205,28 @@ class _Order:
         self._path = path
         self._contig = ""
         self._position = 0
-        self._past: set[str] = set()
+        self._past: dict[str, None] = {}  # in the order of the file
 
     def check(self, record: Record) -> None:
         """InputError where the record stands before the one read last."""
         if record.contig != self._contig:
-            if record.contig in self._past:
-                self._refuse(record, f"contig {record.contig} comes back after {self._contig}")
-            self._past.add(record.contig)
-            self._contig = record.contig
+            self._enter(record)
         elif record.position < self._position:
             self._refuse(record, f"it follows position {self._position}")
         self._position = record.position
+
+    def _enter(self, record: Record) -> None:
+        """The first record of a contig."""
+        known = find_contig(record.contig, list(self._past))
+        if known == record.contig:
+            self._refuse(record, f"contig {known} comes back after {self._contig}")
+        if known is not None:
+            raise InputError(
+                f"{self._path}, {record.place()}: one contig has two names, {known} and "
+                f"{record.contig}. Give it one with: bcftools annotate --rename-chrs"
+            )
+        self._past[record.contig] = None
+        self._contig = record.contig
 
     def _refuse(self, record: Record, why: str) -> None:
         raise InputError(

@@ -34,8 +34,9 @@ def check_index(path: Path, index: Path, *, last_block: int) -> None:
     found = _read(path, index)
     if found.beyond >> 16 > path.stat().st_size or found.end >> 16 < last_block:
         raise InputError(
-            f"{index} was made from another version of {path}. Make it again with: bcftools index "
-            f"-f {path}"
+            f"{index} was made from another version of {path}, or one of both is not whole. Copy "
+            "both again, or, if the file is right, make the index again with: bcftools index -f "
+            f"{path}"
         )
 
 

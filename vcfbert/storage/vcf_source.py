@@ -24,6 +24,10 @@ from vcfbert.errors import InputError
 from vcfbert.storage import vcf_checks
 from vcfbert.storage.vcf_checks import Header
 
+# What is wrong with a file is told once, by an InputError with the place and the remedy; htslib
+# would print lines of its own above it.
+cyvcf2.cyvcf2.set_htslib_log_level(0)
+
 MAX_HEADER_BYTES = 1 << 28
 """A million people and a million contigs have less."""
 

@@ -93,7 +93,7 @@ def read(run: Path, which: Which) -> Checkpoint:
             f"Train it with: vcfbert train --run {run.name}"
         ) from error
     except (ValueError, OSError) as error:
-        raise StoreError(f"{path} is damaged ({error}). Train the run again.") from error
+        raise StoreError(f"{path} is damaged ({error}). {_again(path)}") from error
     try:
         _check_format(path, record)
         _check_seal(path, content, which)
@@ -109,7 +109,7 @@ def read(run: Path, which: Which) -> Checkpoint:
             optimizer_file=None if optimizer is None else _verified(path.parent, optimizer),
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path} lacks {error}; it is damaged. Train the run again.") from error
+        raise StoreError(f"{path} is damaged ({error!r}). {_again(path)}") from error
 
 
 def load_model(run: Path, which: Which = "best") -> tuple[Imputer, Config]:
@@ -133,9 +133,11 @@ def load_weights(model: Imputer, path: Path) -> None:
         found = tuple(weights[name].shape) if name in weights else "nothing"
         needed = tuple(expected[name].shape) if name in expected else "nothing"
         if found != needed:
-            raise StoreError(f"{path} has {found} for {name}, but the network needs {needed}.")
+            raise StoreError(
+                f"{path} has {found} for {name}, but the network needs {needed}. {_again(path)}"
+            )
         if not bool(torch.isfinite(weights[name]).all()):
-            raise StoreError(f"{path} has a NaN or an infinity in {name}. Use another checkpoint.")
+            raise StoreError(f"{path} has a NaN or an infinity in {name}. {_again(path)}")
     model.load_state_dict(weights)
 
 
@@ -144,7 +146,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read ({error}). Use another checkpoint.") from error
+        raise StoreError(f"{path} cannot be read ({error}). {_again(path)}") from error
 
 
 def check_moments(path: Path) -> None:
@@ -186,13 +188,19 @@ def _verified(folder: Path, entry: dict[str, str]) -> Path:
     try:
         digest = digests.of_file(path)
     except OSError as error:
-        raise StoreError(f"Cannot read the checkpoint file {path}: {error.strerror}.") from error
+        raise StoreError(
+            f"Cannot read the checkpoint file {path}: {error.strerror}. {_again(path)}"
+        ) from error
     if digest != entry["sha256"]:
         raise StoreError(
-            f"{path} is damaged: its SHA-256 is not the one that was written. "
-            f"Train the run again: vcfbert train --run {folder.parent.name} --force"
+            f"{path} is damaged: its SHA-256 is not the one that was written. {_again(path)}"
         )
     return path
+
+
+def _again(path: Path) -> str:
+    """What to do where a file in RUN/checkpoints is of no use."""
+    return f"Train the run again: vcfbert train --run {path.parent.parent.name} --force"
 
 
 def _with_keys(found: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -204,12 +212,12 @@ def _check_format(path: Path, record: dict[str, Any]) -> None:
     if record["format_version"] != FORMAT_VERSION:
         raise StoreError(
             f"{path} has format version {record['format_version']}, but this vcfbert reads version "
-            f"{FORMAT_VERSION}. Train the run again."
+            f"{FORMAT_VERSION}. {_again(path)}"
         )
     if record["vocabulary"] != list(tokens.NAMES):
         raise StoreError(
             f"{path} was trained with the vocabulary {record['vocabulary']}, but this vcfbert has "
-            f"{list(tokens.NAMES)}. Train the run again."
+            f"{list(tokens.NAMES)}. {_again(path)}"
         )
 
 
