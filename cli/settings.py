@@ -51,6 +51,8 @@ def _base(preset: str | None, in_file: Mapping[str, Any], config_path: Path | No
         raise ConfigError(
             f"--preset {preset} and {config_path} (preset = {named!r}) disagree. Give one of them."
         )
+    if not isinstance(named, str):
+        raise ConfigError(f"{config_path}: preset takes a name in quotes, got {named!r}.")
     # A file may also describe a system of its own under a name that is no preset.
     return presets.get(named) if named in presets.PRESETS else Config()
 

@@ -16,6 +16,9 @@ from vcfbert.errors import ConfigError
 ValidationMetric = Literal["f1", "rare_f1", "loss", "r2"]
 """What of the validation decides which epoch is best."""
 
+LARGEST_SEED = 2**63 - 1
+"""That PyTorch takes."""
+
 RefreshOn = Literal["epochs", "batches", "plateau"]
 """What is counted until masks or encodings are renewed."""
 
@@ -416,6 +419,8 @@ class Config:
     def __post_init__(self) -> None:
         """Check the ranges, and that sections fit one another."""
         at_least("seed", self.seed, 0)
+        if self.seed > LARGEST_SEED:
+            raise ConfigError("seed must be below 2^63")
         agreement.check(self)
 
     @property

@@ -147,7 +147,10 @@ def from_arrays(
                 f"{shape}. Train again with: vcfbert train --preset mosaic"
             )
         if not np.isfinite(array).all():
-            raise StoreError(f"{source}: the tensor {field} holds NaN or infinity. Train again.")
+            raise StoreError(
+                f"{source}: the tensor {field} holds NaN or infinity. Train again with: "
+                "vcfbert train --preset mosaic"
+            )
     return Network(name, weights, fingerprint)
 
 

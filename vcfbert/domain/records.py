@@ -151,13 +151,16 @@ class SiteSplitter:
         if not record.alts:
             dropped[NO_ALT] += 1
             return []
-        usable = [
+        spelled = [
             number
             for number, alt in enumerate(record.alts, start=1)
             if alt.isalpha() and record.ref.isalpha()
         ]
-        if len(usable) < len(record.alts):
-            dropped[SYMBOLIC] += len(record.alts) - len(usable)
+        if len(spelled) < len(record.alts):
+            dropped[SYMBOLIC] += len(record.alts) - len(spelled)
+        usable = [number for number in spelled if record.alts[number - 1] != record.ref]
+        if len(usable) < len(spelled):
+            dropped[NO_ALT] += len(spelled) - len(usable)
         return usable
 
     def _is_new(self, record: Record, alt: str, dropped: Counter[str]) -> bool:
@@ -179,11 +182,12 @@ class SiteSplitter:
         if not is_diploid or (first == NO_CALL).any() or (second == NO_CALL).any():
             dropped[PLOIDY] += 1
             return True
-        if calls[:, :2].max(initial=0) > len(record.alts):
-            person = int(np.argmax(calls[:, :2].max(axis=1)))
+        highest = highest_alleles(calls)
+        if highest.max() > len(record.alts):
+            person = int(np.argmax(highest))
             raise InputError(
                 f"{self._source}, {record.place()}, sample {self._names[person]}: the genotype "
-                f"names allele {calls[person, :2].max()}, but the record has {len(record.alts)} "
+                f"names allele {highest[person]}, but the record has {len(record.alts)} "
                 "ALT. Correct the record or leave it out: bcftools view -e."
             )
         is_missing = (first == MISSING_CALL) | (second == MISSING_CALL)
@@ -207,6 +211,18 @@ class SiteSplitter:
             dropped[UNPHASED] += 1
             return True
         return False
+
+
+def highest_alleles(calls: NDArray[np.int16]) -> NDArray[np.int64]:
+    """(N,) each person's highest allele number; one of 2^15 or more has wrapped and counts as 2^15.
+
+    calls  (N, 3) as in a RecordBlock
+
+    >>> highest_alleles(np.array([[0, 1, 1], [-25536, 0, 1]], dtype=np.int16))
+    array([    1, 32768])
+    """
+    pairs = calls[:, :2].astype(np.int64)
+    return np.where((pairs < NO_CALL).any(axis=1), 1 << 15, pairs.max(axis=1))
 
 
 def _biallelic(pairs: NDArray[np.int16], number: int) -> NDArray[np.uint8]:

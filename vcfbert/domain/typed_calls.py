@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import tokens
+from vcfbert.domain import records, tokens
 from vcfbert.domain.match_report import MatchReport
 from vcfbert.domain.matching import Match, TargetPolicy
 from vcfbert.domain.records import MISSING_CALL, NO_CALL, RecordBlock
@@ -42,8 +42,8 @@ class CallReader:
         # Two passes find the few records that are more than 0 and 1 as written; phase is 0 or 1.
         flat = calls.reshape(len(calls), -1)
         lowest, highest = flat.min(axis=1), flat.max(axis=1)
+        self._refuse_numbers(block, rows, calls, lowest, highest)
         self._refuse_ploidy(block, rows, calls, lowest)
-        self._refuse_numbers(block, rows, calls, highest)
         numbers = np.array([(m.ref_number, m.alt_number) for m in matches], dtype=np.int16)
         is_plain = (lowest >= 0) & (highest <= 1) & (numbers == (0, 1)).all(axis=1)
         is_first = np.diff(rows, prepend=-1) > 0  # a record with two sites is counted once
@@ -121,11 +121,13 @@ class CallReader:
         block: RecordBlock,
         rows: NDArray[np.int64],
         calls: NDArray[np.int16],
+        lowest: NDArray[np.int16],
         highest: NDArray[np.int16],
     ) -> None:
         num_alts = np.array([len(block.records[row].alts) for row in rows.tolist()])
-        for row in np.flatnonzero(highest > num_alts).tolist():  # all phased, where there is no ALT
-            most = calls[row, :, :2].max(axis=1)
+        is_beyond = (highest > num_alts) | (lowest < NO_CALL)
+        for row in np.flatnonzero(is_beyond).tolist():  # all phased, where there is no ALT
+            most = records.highest_alleles(calls[row])
             person = int(np.argmax(most))
             if most[person] > num_alts[row]:
                 raise InputError(

@@ -134,10 +134,11 @@ class AuditReport:
         return json.dumps(record, indent=1)
 
     def raise_mismatch(self) -> None:
-        """Raise StoreError naming both sides of every check that failed."""
+        """Raise StoreError naming the first check that failed; the report has them all."""
         failed = [check for check in self.checks if not check.holds]
         if failed:
-            raise StoreError("; ".join(check.sentence() for check in failed))
+            others = ", ".join(check.what for check in failed[1:])
+            raise StoreError(failed[0].sentence() + (f"; likewise: {others}" if others else ""))
 
 
 def _title_lines(report: AuditReport) -> list[str]:

@@ -130,13 +130,14 @@ def _refreshes(rows: list[Row]) -> str | None:
 
 def _rows(path: Path) -> list[Row]:
     """The rows of a run's table; at least one, for a table is written with its first row."""
+    again = f"Train the run again: vcfbert train --run {path.parent.name} --force"
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             rows: list[Row] = list(csv.DictReader(stream))
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read ({error}). Train the run again.") from error
+        raise StoreError(f"{path} cannot be read ({error}). {again}") from error
     if not rows:
-        raise StoreError(f"{path} has no rows. Train the run again.")
+        raise StoreError(f"{path} has no rows. {again}")
     return rows
 
 

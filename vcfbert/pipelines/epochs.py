@@ -201,8 +201,8 @@ def _finish_epoch(session: Session, state: TrainState, row: dict[str, Any]) -> N
     is_best = renewal.standing(session, state).best_epoch == row["epoch"]
     if is_best:
         save_checkpoint(session, state, "best")
-    save_checkpoint(session, state, "last")
     runs.write_metrics(session.run, state.history)
+    save_checkpoint(session, state, "last")
     numbers = {name: value for name, value in row.items() if not isinstance(value, str)}
     for name, value in numbers.items():
         session.writer.add_scalar(f"epoch/{name}", value, state.epoch)
@@ -219,6 +219,8 @@ def save_checkpoint(session: Session, state: TrainState, which: checkpoints.Whic
     """Write where the run stands; the moments of the optimizer only for the last one."""
     weights = {k: v.detach().cpu().contiguous() for k, v in state.model.state_dict().items()}
     is_last = which == "last"
+    if is_last:  # before the checkpoint: no log lacks a row that a checkpoint knows of
+        runs.write_refreshes(session.run, state.refreshes)
     checkpoints.save(
         session.run,
         which,
@@ -229,6 +231,5 @@ def save_checkpoint(session: Session, state: TrainState, which: checkpoints.Whic
         optimizer=checkpoints.optimizer_tensors(state.optimizer) if is_last else None,
     )
     if is_last:
-        runs.write_refreshes(session.run, state.refreshes)
         state.saved_embeddings = state.embeddings.version
         renewal.drop_embeddings(session.run, {state.saved_embeddings})

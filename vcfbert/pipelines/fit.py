@@ -214,8 +214,8 @@ def _open_inputs(
 ) -> _Inputs:
     """Open the stores and refuse settings that do not fit them."""
     panel = stack.enter_context(open_panel(workspace.panel))
-    index = _open_index(workspace, settings, panel, progress)
     _validation_people(panel)
+    index = _open_index(workspace, settings, panel, progress)
     fixed = fixed_masks.of_index(workspace, settings, index)
     hidden = masking.policies(settings.masks, settings.seed, panel)
     for note in hidden.notes:

@@ -155,7 +155,7 @@ def impute(
         job = _plan(panel, sites, target, answer, options, progress)
         seconds = {"reading": round(time.perf_counter() - begun, 3)}
         written = imputation_plan.take(sites, np.concatenate([one.written for one in job.chunks]))
-        folder = stack.enter_context(stores.create_folder(qc, overwrite=overwrite))
+        folder = stack.enter_context(stores.create_folder(qc, overwrite=overwrite, sealed=False))
         writer = stack.enter_context(
             vcf_writer.create_predictions(
                 out,

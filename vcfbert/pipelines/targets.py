@@ -68,6 +68,11 @@ def choose(
             f"No site of {panel.path} is hidden by {target.description}, so there is nothing to "
             "score. Choose other masks."
         )
+    if target.is_hidden.all():
+        raise InputError(
+            f"{target.description} hides every site of {panel.path}, so there is nothing to impute "
+            "from. Choose other masks, or draw new ones with: vcfbert refresh --masks"
+        )
     return target
 
 

@@ -17,6 +17,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import digests
 from vcfbert.errors import StoreError
 from vcfbert.retrieval import manifest
 from vcfbert.retrieval.dense import DenseIndex
@@ -102,6 +103,11 @@ class IndexReader:
             raise StoreError.stale(self.path, parent=f"{kind} version", made_by=made_by)
 
     def _load(self, window: int) -> WindowIndex:
+        if window >= len(self.manifest.files):
+            raise StoreError(
+                f"{self.path} has {len(self.manifest.files)} windows, so there is no window "
+                f"{window}. Make it again with: vcfbert {manifest.MADE_BY} --force"
+            )
         entry = self.manifest.files[window]
         path = self.path / entry.name
         if window not in self._verified:
@@ -158,7 +164,7 @@ def open_index(path: Path, *, panel_fingerprint: str) -> IndexReader:
 
 def _verify(path: Path, entry: FileEntry) -> None:
     try:
-        is_intact = manifest.file_sha256(path) == entry.sha256
+        is_intact = digests.of_file(path) == entry.sha256
     except OSError as error:
         raise StoreError(
             f"Cannot read {path}: {error.strerror}. Make the index again with: "

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vcfbert.domain.sites import Sites, find_contig
 from vcfbert.errors import InputError
 
+_MOST_DIGITS = 10  # of 2^31
 _EXAMPLE = "chromosome and position, and REF and ALT if wanted, separated by tabs"
 
 
@@ -73,7 +74,7 @@ def read_list(path: Path) -> Iterator[ListedSite]:
     Empty lines and lines that begin with # are passed over.
     """
     try:
-        with path.open(encoding="utf-8") as stream:
+        with path.open(encoding="utf-8-sig") as stream:  # spreadsheets write a byte order mark
             for number, line in enumerate(stream, start=1):
                 text = line.rstrip("\r\n")
                 if text.strip() and not text.startswith("#"):
@@ -111,9 +112,10 @@ def _parse(line: str, where: str) -> ListedSite:
     if len(fields) not in (2, 4) or not all(field.strip() for field in fields):
         raise InputError(f"{where}: {line[:60]!r} is no site. Give {_EXAMPLE}.")
     contig, position, *alleles = (field.strip() for field in fields)
-    if not position.isascii() or not position.isdigit() or int(position) < 1:
+    is_number = position.isascii() and position.isdigit() and len(position) <= _MOST_DIGITS
+    if not is_number or int(position) < 1:
         raise InputError(
-            f"{where}: the position {position[:30]!r} is no whole number of at least 1. "
+            f"{where}: the position {position[:30]!r} is no whole number from 1 to 2^31. "
             "Mark a header line with # in front."
         )
     return ListedSite(contig, int(position), (alleles[0], alleles[1]) if alleles else None)

@@ -2,7 +2,8 @@
 
 A path that exists is a store that finished: a store is written beside its place and renamed. Every
 store carries its kind, format version, fingerprint and the fingerprints of its parents. Every
-chunk carries a checksum (crc32c), but for arrays that are memory-mapped.
+chunk carries a checksum (crc32c), but for arrays that are memory-mapped, and the folder a seal over
+every file (see `seals`), whose part on metadata is checked when a store is opened.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore
 
 from vcfbert.errors import DeviceError, StoreError
-from vcfbert.storage import schema
+from vcfbert.storage import schema, seals
 from vcfbert.storage.schema import Kind
 
 ZSTD_LEVEL = 12
@@ -56,6 +57,7 @@ def open_store(path: Path, kind: Kind) -> Iterator[zarr.Group]:
         needed = schema.FORMAT_VERSION[kind]
         if version != needed:
             raise StoreError.wrong_version(path, found=version, needed=needed, made_by=made_by)
+        seals.check(path, schema.AGAIN[kind], is_wanted=seals.is_metadata)
         yield root
     finally:
         root.store.close()
@@ -73,14 +75,16 @@ def create_store(path: Path, kind: Kind, *, overwrite: bool = False) -> Iterator
 
 
 @contextmanager
-def create_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield an empty folder that appears at `path` only if the block completes."""
+def create_folder(path: Path, *, overwrite: bool = False, sealed: bool = True) -> Iterator[Path]:
+    """Yield an empty folder that appears at `path`, sealed, only if the block completes."""
     if path.exists() and not overwrite:
         raise StoreError.exists(path)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         partial.mkdir(parents=True, exist_ok=True)
         yield partial
+        if sealed:
+            seals.write(partial)
         replace_folder(partial, path)
     except OSError as error:
         raise StoreError.unwritable(path, error) from error

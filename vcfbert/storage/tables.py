@@ -24,6 +24,12 @@ _SPLITS = {
 }
 
 
+_READ = ("sample", "population", "superpopulation", "split")
+"""Columns of the sample table that mean something."""
+
+_LAST_POSITION = 2**31 - 2
+
+
 @dataclass(frozen=True)
 class SampleRow:
     """One line of the sample table; `.` and UNKNOWN where the table says nothing."""
@@ -44,11 +50,16 @@ def read_samples(path: Path) -> dict[str, SampleRow]:
     """
     rows: dict[str, SampleRow] = {}
     lines = _lines(path)
-    header = next(lines, (0, ""))[1].lstrip("\ufeff#").split("\t")
+    header = next(lines, (0, ""))[1].lstrip("#").split("\t")
     if "sample" not in header:
         raise InputError(
             f"{path}, line 1: the header names no column 'sample'. It must be tab-separated, such "
             "as: sample, population, superpopulation, split."
+        )
+    repeated = next((name for name in _READ if header.count(name) > 1), None)
+    if repeated is not None:
+        raise InputError(
+            f"{path}, line 1: the column {repeated} is there twice. Remove or rename one."
         )
     for number, line in lines:
         fields = line.split("\t")
@@ -59,6 +70,8 @@ def read_samples(path: Path) -> dict[str, SampleRow]:
             )
         row = {name: value.strip() or "." for name, value in zip(header, fields, strict=True)}
         name = row["sample"]
+        if name == ".":
+            raise InputError(f"{path}, line {number}: the line has no name of a sample. Add it.")
         if name in rows:
             raise InputError(
                 f"{path}, line {number}: the sample {name} is there twice. Remove one."
@@ -86,7 +99,7 @@ def read_genetic_map(path: Path) -> dict[str, ContigMap]:
     """Read a map in PLINK columns: contig, ID, cM, position; white space between them.
 
     Raises InputError naming the line that has other columns, falls back, or returns to a contig;
-    and where a contig has fewer than two points.
+    and where a contig has fewer than two points or no length.
     """
     points: dict[str, list[tuple[int, float]]] = defaultdict(list)
     current = ""
@@ -95,6 +108,8 @@ def read_genetic_map(path: Path) -> dict[str, ContigMap]:
         try:
             contig, _, cm_text, position_text = fields
             position, cm = int(position_text), float(cm_text)
+            if position > _LAST_POSITION:
+                raise ValueError
         except ValueError as error:
             raise InputError(
                 f"{path}, line {number}: a genetic map has the PLINK columns contig, ID, cM and "
@@ -119,6 +134,12 @@ def read_genetic_map(path: Path) -> dict[str, ContigMap]:
             f"{path} has fewer than two points"
             + (f" on contig {short}" if short else "")
             + ". A map needs two at least; without a map 1 cM per Mb is taken."
+        )
+    flat = next((contig for contig, rows in points.items() if rows[0][1] == rows[-1][1]), None)
+    if flat is not None:
+        raise InputError(
+            f"{path}: the centimorgans of contig {flat} never rise, so nothing would ever "
+            "recombine. Give another map, or none for 1 cM per Mb."
         )
     return {
         contig: ContigMap(
@@ -165,9 +186,9 @@ def read_segments(path: Path) -> list[Segment]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line numbers and lines of a text file, without the empty ones."""
+    """Line numbers and lines of a text file, without the empty ones and a byte order mark."""
     try:
-        with path.open(encoding="utf-8") as stream:
+        with path.open(encoding="utf-8-sig") as stream:
             for number, line in enumerate(stream, start=1):
                 if line.strip():
                     yield number, line.rstrip("\r\n")

@@ -1,4 +1,4 @@
-"""Reading the records of a VCF or BCF in blocks, and the home of cyvcf2.
+"""Reading the records of a VCF or BCF in blocks.
 
 N people; a block holds n consecutive records.
 """
@@ -9,20 +9,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cyvcf2
 import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain.records import NO_CALL, Record, RecordBlock
-from vcfbert.domain.sites import Region
+from vcfbert.domain.sites import Region, find_contig
 from vcfbert.errors import InputError
-from vcfbert.storage import vcf_checks
+from vcfbert.storage import vcf_checks, vcf_source
 from vcfbert.storage.vcf_checks import Header
 
 BLOCK_BYTES = 4_000_000
 """Size of a block's genotypes: small enough to stay in the processor's cache for the checks."""
 
-_THREADS = 2  # inflating takes a tenth of the time that parsing takes, so more are of no use
+LAST_POSITION = 2**31 - 2
+"""As in BCF."""
 
 
 class VcfReader:
@@ -34,11 +34,12 @@ class VcfReader:
         self.header: Header = vcf_checks.read_header(path)
         last_block = vcf_checks.check_whole(path, self.header)
         if region is not None:
-            vcf_checks.need_index(path, self.header, last_block=last_block)
-        self._file = _open(path)
+            vcf_checks.need_index(path, self.header)
+        vcf_checks.check_index(path, last_block=last_block)
+        file = vcf_source.open_file(path)
         self.region: Region | None = None
         if region is not None:
-            self.region = Region.parse(region).among(self._file.seqnames, source=str(path))
+            self.region = Region.parse(region).among(file.seqnames, source=str(path))
         self.num_records = self._count()
         """Records to come, if anything but reading them can tell."""
         if self.num_records == 0:
@@ -53,13 +54,7 @@ class VcfReader:
         """Records to come, from the index or, in a region, from another reader."""
         if self.region is not None:
             return vcf_checks.count_region(self.path, self.header, self.region)
-        if vcf_checks.index_of(self.path) is None:
-            return None
-        try:
-            count = int(self._file.num_records)
-        except (ValueError, OSError):  # an index made without counts
-            return None
-        return count or None
+        return vcf_checks.count_indexed(self.path, self.header) or None
 
     def blocks(
         self, people: NDArray[np.int64], *, wants: Callable[[Record], bool] | None = None
@@ -79,7 +74,7 @@ class VcfReader:
         count = 0
         for variant in self._variants():
             count += 1
-            record = Record(variant.CHROM, variant.POS, variant.ID or ".", variant.REF, variant.ALT)
+            record = self._record(variant, count)
             order.check(record)
             if self.region is not None and record.position < self.region.start:
                 continue  # a deletion that begins before the region and reaches into it
@@ -97,16 +92,46 @@ class VcfReader:
     def _variants(self) -> Iterator[Any]:
         count = 0
         try:
-            source = self._file if self.region is None else self._file(str(self.region))
-            for variant in source:
+            for variant in vcf_source.variants(self.path, self.header, self.region):
                 count += 1
                 yield variant
         except Exception as error:  # cyvcf2 has no class of its own
             if type(error) is not Exception and not isinstance(error, (OSError, AssertionError)):
                 raise
             raise InputError(
-                f"{self.path} is damaged or truncated after record {count} ({error}). Copy or "
-                "download it again."
+                f"{self.path} is damaged after record {count}: what follows it is no whole line of "
+                f"{len(self.samples)} people. Copy or download it again; if it is as it was made, "
+                f"this names the fault in the line: bcftools view {self.path} > /dev/null"
+            ) from error
+
+    def _record(self, variant: Any, count: int) -> Record:
+        """The fixed columns; InputError where the line has none.
+
+        Of a line without REF, such as an empty one or one of a header, cyvcf2 must be asked for no
+        more than its extent: alleles that are not there end the process. Its POS wraps at 2^31.
+        """
+        position: int = variant.start + 1
+        try:
+            contig = variant.CHROM
+            if variant.end < position or not contig:
+                raise InputError(
+                    f"{self.path}: line {count} of the records, {contig[:40]!r}, is no record. "
+                    "Take empty lines and lines of a header out; to join files use: bcftools concat"
+                )
+            if not 1 <= position <= LAST_POSITION:
+                raise InputError(
+                    f"{self.path}, {contig}:{position}: a position lies between 1 and "
+                    f"{LAST_POSITION}. Correct the record or leave it out: bcftools view -e."
+                )
+            ref = variant.REF
+            if ref.isupper():
+                return Record(contig, position, variant.ID or ".", ref, variant.ALT)
+            alts = [alt.upper() if alt.isalpha() else alt for alt in variant.ALT]
+            return Record(contig, position, variant.ID or ".", ref.upper(), alts)
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{self.path}: record {count}, at position {position}, holds bytes that are no "
+                f"UTF-8. Convert the file with: iconv -f latin1 -t utf8 (behind zcat, before bgzip)"
             ) from error
 
     def _calls(self, variant: Any, record: Record) -> NDArray[np.int16]:
@@ -119,6 +144,11 @@ class VcfReader:
                 f"{self.path}, {record.place()}: the record has no genotypes (GT). Phased GT is "
                 "needed in each record."
             ) from error
+        if len(calls) != len(self.samples):
+            raise InputError(
+                f"{self.path}, {record.place()}: the record has genotypes of {len(calls)} people, "
+                f"but the header names {len(self.samples)}. Copy or download the file again."
+            )
         return calls
 
     def _check_count(self, count: int) -> None:
@@ -175,32 +205,31 @@ class _Order:
         self._path = path
         self._contig = ""
         self._position = 0
-        self._past: set[str] = set()
+        self._past: dict[str, None] = {}  # in the order of the file
 
     def check(self, record: Record) -> None:
         """InputError where the record stands before the one read last."""
         if record.contig != self._contig:
-            if record.contig in self._past:
-                self._refuse(record, f"contig {record.contig} comes back after {self._contig}")
-            self._past.add(record.contig)
-            self._contig = record.contig
+            self._enter(record)
         elif record.position < self._position:
             self._refuse(record, f"it follows position {self._position}")
         self._position = record.position
+
+    def _enter(self, record: Record) -> None:
+        """The first record of a contig."""
+        known = find_contig(record.contig, list(self._past))
+        if known == record.contig:
+            self._refuse(record, f"contig {known} comes back after {self._contig}")
+        if known is not None:
+            raise InputError(
+                f"{self._path}, {record.place()}: one contig has two names, {known} and "
+                f"{record.contig}. Give it one with: bcftools annotate --rename-chrs"
+            )
+        self._past[record.contig] = None
+        self._contig = record.contig
 
     def _refuse(self, record: Record, why: str) -> None:
         raise InputError(
             f"{self._path}, {record.place()}: the records are not sorted; {why}. Sort them with: "
             f"bcftools sort -Oz -o sorted.vcf.gz {self._path}"
         )
-
-
-def _open(path: Path) -> Any:
-    try:
-        return cyvcf2.VCF(str(path), threads=_THREADS)
-    except Exception as error:
-        if type(error) is not Exception and not isinstance(error, OSError):
-            raise
-        raise InputError(
-            f"{path} is no readable VCF or BCF ({error}). Check it with: bcftools view -h {path}"
-        ) from error

@@ -6,7 +6,9 @@ cut between two blocks to its end; so both are checked here by other means.
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import os
 import zlib
 from collections import Counter
 from dataclasses import dataclass
@@ -42,34 +44,56 @@ def read_header(path: Path) -> Header:
     is_compressed = _is_compressed(path)
     try:
         with gzip.open(path, "rb") if is_compressed else path.open("rb") as stream:
-            is_bcf, text = _header_text(stream, path)
+            is_bcf, text, first = _header_text(stream, path)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read ({error}). Copy or download it again.") from error
-    lines = text.decode("utf-8", errors="replace").rstrip("\x00\n").split("\n")
-    columns = lines[-1].rstrip("\r").split("\t")
-    if columns[:2] != ["#CHROM", "POS"]:
+    columns = text.rstrip(b"\x00\n").split(b"\n")[-1].rstrip(b"\r").split(b"\t")
+    if columns[:2] != [b"#CHROM", b"POS"]:
         raise InputError(
             f"{path} has no #CHROM line, so it is no VCF. Give a .vcf, .vcf.gz or .bcf."
         )
-    samples = columns[9:]
-    if not samples:
+    samples = _names(columns[9:], path)
+    width = len(columns) if first is None else first.count(b"\t") + 1
+    if width != len(columns):
+        raise InputError(
+            f"{path}: the first record has {width} columns, but the #CHROM line "
+            f"names {len(columns)}, of {len(samples)} people. Put the right header on it with: "
+            "bcftools reheader"
+        )
+    return Header(samples, is_compressed, is_bcf)
+
+
+def _names(columns: list[bytes], path: Path) -> list[str]:
+    """The people's names; InputError where one cannot be written again or told from another."""
+    if not columns:
         raise InputError(f"{path} has no samples. Phased genotypes (GT) of people are needed.")
+    try:
+        samples = [column.decode("utf-8") for column in columns]
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: the name of a sample is no UTF-8: {error.object[:60]!r}. Rename it with: "
+            "bcftools reheader -s"
+        ) from error
+    if "" in samples:
+        raise InputError(
+            f"{path}: sample {samples.index('') + 1} is without a name. Name it with: bcftools "
+            "reheader -s"
+        )
     repeated = [name for name, count in Counter(samples).items() if count > 1]
     if repeated:
         raise InputError(
             f"{path} names the sample {repeated[0]} twice. Rename one with: bcftools reheader -s"
         )
-    return Header(samples, is_compressed, is_bcf)
+    return samples
 
 
 def check_whole(path: Path, header: Header) -> int:
     """Offset of the last BGZF block with data; InputError where the end of the file is missing."""
     if not header.is_compressed:
-        if not header.is_bcf and _last_byte(path) != b"\n":
-            raise InputError(
-                f"{path} ends in the middle of a line, so it is truncated. Copy or download it "
-                "again."
-            )
+        if not header.is_bcf:
+            with path.open("rb") as stream:
+                stream.seek(-1, os.SEEK_END)
+                _check_last_line(path, stream.read())
         return 0
     size = path.stat().st_size
     offset = last_block = 0
@@ -90,6 +114,8 @@ def check_whole(path: Path, header: Header) -> int:
             f"{path} is truncated or damaged at byte {min(offset, size)} of {size}: its last "
             "BGZF block is missing. Copy or download it again."
         )
+    if not header.is_bcf:
+        _check_last_line(path, _last_block(path, last_block))
     return last_block
 
 
@@ -99,27 +125,39 @@ def index_of(path: Path) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def need_index(path: Path, header: Header, *, last_block: int) -> None:
-    """InputError with the command that makes the index, where a region cannot be looked up.
+def check_index(path: Path, *, last_block: int) -> None:
+    """InputError where an index stands beside the file that is damaged or of another version.
 
     last_block  as `check_whole` returns it
     """
+    index = index_of(path)
+    if index is not None:
+        vcf_index.check_index(path, index, last_block=last_block)
+
+
+def need_index(path: Path, header: Header) -> None:
+    """InputError with the command that makes the index, where a region cannot be looked up."""
     if not header.is_compressed:
         raise InputError(
             f"{path} is not compressed, so a region of it cannot be looked up. Compress and index "
             f"it first: bgzip {path} && tabix -p vcf {path}.gz"
         )
-    index = index_of(path)
-    if index is None:
+    if index_of(path) is None:
         remedy = f"bcftools index {path}" if header.is_bcf else f"tabix -p vcf {path}"
         raise InputError(f"{path} has no index, which --region needs. Make one with: {remedy}")
-    vcf_index.check_index(path, index, last_block=last_block)
+
+
+def count_indexed(path: Path, header: Header) -> int | None:
+    """Records that the file's index counts; None where there is no index or it has no counts."""
+    index = index_of(path)
+    return vcf_index.count(path, index) if index is not None and header.is_compressed else None
 
 
 def count_region(path: Path, header: Header, region: Region) -> int:
     """Records that overlap a region, counted by another reader, which fails where bytes are bad."""
     import pysam  # 0.1 s that only reads by region need
 
+    pysam.set_verbosity(0)  # the InputError below says it all
     try:
         if header.is_bcf:
             with pysam.VariantFile(str(path)) as variants:
@@ -163,11 +201,16 @@ def _is_bgzf(block: bytes) -> bool:
     return len(block) == _BGZF_HEADER and block[:4] == _BGZF_EOF[:4] and block[12:14] == b"BC"
 
 
-def _header_text(stream: BinaryIO | gzip.GzipFile, path: Path) -> tuple[bool, bytes]:
-    """Whether it is a BCF, and the header up to and with the #CHROM line."""
+def _header_text(stream: BinaryIO | gzip.GzipFile, path: Path) -> tuple[bool, bytes, bytes | None]:
+    """Whether it is a BCF, the header up to and with the #CHROM line, and a VCF's first record."""
     start = stream.read(5)
     if start[:4] == _BCF_MAGIC:
-        return True, stream.read(int.from_bytes(stream.read(4), "little"))
+        return True, stream.read(int.from_bytes(stream.read(4), "little")), None
+    if start.startswith(codecs.BOM_UTF8):
+        raise InputError(
+            f"{path} begins with a byte order mark, which no reader of VCF expects. Take it out "
+            f"with: sed -i '1s/^\\xef\\xbb\\xbf//' {path}"
+        )
     if start[:2] != b"##" and start != b"#CHRO":
         raise InputError(f"{path} is no VCF or BCF. Give a .vcf, .vcf.gz or .bcf.")
     lines = [start + stream.readline()]
@@ -176,10 +219,24 @@ def _header_text(stream: BinaryIO | gzip.GzipFile, path: Path) -> tuple[bool, by
         if not line.startswith(b"#"):
             break
         lines.append(line)
-    return False, b"".join(lines)
+    return False, b"".join(lines), stream.readline() or None
 
 
-def _last_byte(path: Path) -> bytes:
+def _check_last_line(path: Path, end: bytes) -> None:
+    """InputError where the text does not end with a line; `end` are its last bytes."""
+    if not end.endswith(b"\n"):
+        raise InputError(
+            f"{path} ends in the middle of a line, so it is truncated. Copy or download it again."
+        )
+
+
+def _last_block(path: Path, offset: int) -> bytes:
+    """The text of the last BGZF block with data: between blocks, too, a file can be cut."""
     with path.open("rb") as stream:
-        stream.seek(-1, 2)
-        return stream.read(1)
+        stream.seek(offset)
+        try:
+            return gzip.decompress(stream.read())
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(
+                f"{path} is damaged at byte {offset} ({error}). Copy or download it again."
+            ) from error

@@ -5,12 +5,11 @@
     RUN/checkpoints/last.json, best.json                 where a run stands and its files
 
 A JSON file is replaced in one step after the files it names are on the disk, so a run that is
-killed at any moment has a last checkpoint that is whole.
+killed at any moment has a last checkpoint that is whole. It carries its own SHA-256 and theirs.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from vcfbert import config
+from vcfbert import config, digests
 from vcfbert.config import Config
 from vcfbert.domain import tokens
 from vcfbert.errors import StoreError
@@ -30,7 +29,7 @@ from vcfbert.model.embedding import Encoder
 from vcfbert.model.imputer import Imputer
 from vcfbert.storage import stores
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 Which = Literal["best", "last"]
 
 
@@ -68,13 +67,14 @@ def save(
         files["optimizer"] = _write_tensors(folder / f"{stem}.optimizer.safetensors", optimizer)
     record = {
         "format_version": FORMAT_VERSION,
+        "which": which,
         "vocabulary": list(tokens.NAMES),
         "files": files,
         "parents": parents,
         "state": state,
         "config": config.to_dict(settings),
     }
-    stores.write_file(folder / f"{which}.json", json.dumps(record, indent=1).encode())
+    stores.write_file(folder / f"{which}.json", digests.sealed_json(record))
     _drop_unnamed(folder)
 
 
@@ -85,16 +85,18 @@ def read(run: Path, which: Which) -> Checkpoint:
     """
     path = run / "checkpoints" / f"{which}.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        record = json.loads(content.decode("utf-8"))
     except FileNotFoundError as error:
         raise StoreError(
             f"The run {run} has no {which} checkpoint. "
             f"Train it with: vcfbert train --run {run.name}"
         ) from error
     except (ValueError, OSError) as error:
-        raise StoreError(f"{path} is damaged ({error}). Train the run again.") from error
+        raise StoreError(f"{path} is damaged ({error}). {_again(path)}") from error
     try:
         _check_format(path, record)
+        _check_seal(path, content, which)
         files = record["files"]
         optimizer = files.get("optimizer")
         settings = config.from_dict(record["config"], source=str(path))
@@ -107,7 +109,7 @@ def read(run: Path, which: Which) -> Checkpoint:
             optimizer_file=None if optimizer is None else _verified(path.parent, optimizer),
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path} lacks {error}; it is damaged. Train the run again.") from error
+        raise StoreError(f"{path} is damaged ({error!r}). {_again(path)}") from error
 
 
 def load_model(run: Path, which: Which = "best") -> tuple[Imputer, Config]:
@@ -131,9 +133,11 @@ def load_weights(model: Imputer, path: Path) -> None:
         found = tuple(weights[name].shape) if name in weights else "nothing"
         needed = tuple(expected[name].shape) if name in expected else "nothing"
         if found != needed:
-            raise StoreError(f"{path} has {found} for {name}, but the network needs {needed}.")
+            raise StoreError(
+                f"{path} has {found} for {name}, but the network needs {needed}. {_again(path)}"
+            )
         if not bool(torch.isfinite(weights[name]).all()):
-            raise StoreError(f"{path} has a NaN or an infinity in {name}. Use another checkpoint.")
+            raise StoreError(f"{path} has a NaN or an infinity in {name}. {_again(path)}")
     model.load_state_dict(weights)
 
 
@@ -142,7 +146,14 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read ({error}). Use another checkpoint.") from error
+        raise StoreError(f"{path} cannot be read ({error}). {_again(path)}") from error
+
+
+def check_moments(path: Path) -> None:
+    """Raise StoreError where an optimizer's moments cannot be read or are not finite."""
+    for name, moment in load_tensors(path).items():
+        if not bool(torch.isfinite(moment).all()):
+            raise StoreError(f"{path} has a NaN or an infinity in {name}. Train the run again.")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -168,22 +179,28 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor])
 def _write_tensors(path: Path, named: dict[str, Tensor]) -> dict[str, str]:
     content = safetensors.torch.save(named)
     stores.write_file(path, content)
-    return {"name": path.name, "sha256": hashlib.sha256(content).hexdigest()}
+    return {"name": path.name, "sha256": digests.of_bytes(content)}
 
 
 def _verified(folder: Path, entry: dict[str, str]) -> Path:
     """Return the path of a file whose content is what was written."""
     path = folder / Path(entry["name"]).name
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = digests.of_file(path)
     except OSError as error:
-        raise StoreError(f"Cannot read the checkpoint file {path}: {error.strerror}.") from error
+        raise StoreError(
+            f"Cannot read the checkpoint file {path}: {error.strerror}. {_again(path)}"
+        ) from error
     if digest != entry["sha256"]:
         raise StoreError(
-            f"{path} is damaged: its SHA-256 is not the one that was written. "
-            f"Train the run again: vcfbert train --run {folder.parent.name} --force"
+            f"{path} is damaged: its SHA-256 is not the one that was written. {_again(path)}"
         )
     return path
+
+
+def _again(path: Path) -> str:
+    """What to do where a file in RUN/checkpoints is of no use."""
+    return f"Train the run again: vcfbert train --run {path.parent.parent.name} --force"
 
 
 def _with_keys(found: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -195,13 +212,22 @@ def _check_format(path: Path, record: dict[str, Any]) -> None:
     if record["format_version"] != FORMAT_VERSION:
         raise StoreError(
             f"{path} has format version {record['format_version']}, but this vcfbert reads version "
-            f"{FORMAT_VERSION}. Train the run again."
+            f"{FORMAT_VERSION}. {_again(path)}"
         )
     if record["vocabulary"] != list(tokens.NAMES):
         raise StoreError(
             f"{path} was trained with the vocabulary {record['vocabulary']}, but this vcfbert has "
-            f"{list(tokens.NAMES)}. Train the run again."
+            f"{list(tokens.NAMES)}. {_again(path)}"
         )
+
+
+def _check_seal(path: Path, content: bytes, which: Which) -> None:
+    try:
+        found = digests.opened_json(content)["which"]
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged ({error}). Train the run again.") from error
+    if found != which:
+        raise StoreError(f"{path} is the {found!r} checkpoint under another name. Put it back.")
 
 
 def _drop_unnamed(folder: Path) -> None:

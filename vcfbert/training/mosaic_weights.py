@@ -84,7 +84,9 @@ def load(path: Path, *, name: str) -> Answer:
             f"There is no network at {path}. Train one with: vcfbert train --preset mosaic"
         ) from error
     except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise StoreError(f"{path} is damaged ({error}). Train the run again.") from error
+        raise StoreError(
+            f"{path} is damaged ({error}). Train it again with: vcfbert train --preset mosaic"
+        ) from error
     _check(path, metadata)
     fingerprint = hashlib.sha256(content).hexdigest()
     if metadata["kind"] == SMALL:

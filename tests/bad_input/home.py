@@ -1,0 +1,83 @@
+"""The workspace that cases copy: a panel, masks, embeddings, an index and two runs, untrained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import Tensor
+
+from tests.bad_input.room import PANEL_NAMES, panel_records
+from tests.panels import write_vcf
+from tests.pipelines import workspaces
+from tests.pipelines.workspaces import SMALL
+from vcfbert import presets
+from vcfbert.config import Config
+from vcfbert.pipelines import prepare
+from vcfbert.pipelines.prepare import PrepareOptions
+from vcfbert.progress import Silent
+from vcfbert.retrieval.index import open_index
+from vcfbert.storage import tables
+from vcfbert.storage.panel import open_panel
+from vcfbert.storage.workspace import Workspace
+from vcfbert.training import checkpoints, loop, mosaic_runs, mosaic_weights
+from vcfbert.training.devices import choose_device
+
+RUN, MOSAIC = "tiny", "mosaic"
+
+
+def make(root: Path) -> Path:
+    """Make it below `root`; returns its folder."""
+    vcf = write_vcf(root / "p.vcf.gz", panel_records(), PANEL_NAMES)
+    table = root / "s.tsv"
+    table.write_text(samples_text(), encoding="utf-8")
+    assert len(tables.read_samples(table)) == len(PANEL_NAMES)
+    workspace = Workspace(root / "work")
+    options = PrepareOptions(samples=table, window_size=16, flank=2)
+    prepare.prepare(vcf, workspace, options, progress=Silent())
+    workspaces.build(workspace)
+    with open_panel(workspace.panel) as panel:
+        fingerprint = panel.fingerprint
+    save_run(workspace, fingerprint)
+    mosaic_runs.write(
+        workspace.run(MOSAIC),
+        presets.mosaic(),
+        mosaic_weights.shipped(),
+        {"parents": {"panel": fingerprint}},
+        {"small": [(1, 0.5, 0.5)]},
+        overwrite=False,
+    )
+    return workspace.root
+
+
+def samples_text() -> str:
+    """A table: every tenth validates, every tenth is tested."""
+    split = {3: "validation", 7: "test"}
+    rows = [
+        f"{name}\t{'EW'[n % 2]}\t{split.get(n % 10, 'train')}" for n, name in enumerate(PANEL_NAMES)
+    ]
+    return "\n".join(["sample\tpopulation\tsplit", *rows, ""])
+
+
+def save_run(
+    workspace: Workspace,
+    panel_fingerprint: str,
+    change: Callable[[dict[str, Tensor]], object] = bool,
+    settings: Config = SMALL,
+) -> None:
+    """A run of initial weights, changed by `change` before they are saved."""
+    state = loop.new_state(settings, choose_device("cpu"))
+    index = open_index(workspace.newest("indexes"), panel_fingerprint=panel_fingerprint)
+    weights = {name: value.clone() for name, value in state.model.state_dict().items()}
+    change(weights)
+    for which in ("last", "best"):
+        checkpoints.save(
+            workspace.run(RUN),
+            which,
+            settings=settings,
+            parents={"panel": panel_fingerprint, "index": index.fingerprint},
+            state=state.counters(),
+            weights=weights,
+            optimizer=None,
+        )
+    (workspace.run(RUN) / "metrics.csv").write_text("epoch,val_f1\n0,0.5\n", encoding="utf-8")

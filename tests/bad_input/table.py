@@ -1,0 +1,34 @@
+"""All cases, family by family."""
+
+from __future__ import annotations
+
+from tests.bad_input import (
+    alleles,
+    amounts,
+    encodings,
+    files,
+    genotypes,
+    models,
+    order,
+    samples,
+    settings,
+    strand,
+    tables,
+    versions,
+)
+from tests.bad_input.case import Case
+
+CASES: list[Case] = [
+    *files.CASES,
+    *genotypes.CASES,
+    *alleles.CASES,
+    *order.CASES,
+    *strand.CASES,
+    *amounts.CASES,
+    *samples.CASES,
+    *encodings.CASES,
+    *tables.CASES,
+    *settings.CASES,
+    *models.CASES,
+    *versions.CASES,
+]
