@@ -146,6 +146,10 @@ impute *args: setup
 audit-dims *args: setup
     {{quote(vcfbert)}} audit-dims "$@"
 
+# Check everything in a workspace again
+verify *args: setup
+    {{quote(vcfbert)}} verify "$@"
+
 # Simulate a phased panel
 simulate *args: setup
     {{quote(vcfbert)}} simulate "$@"

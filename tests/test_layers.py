@@ -14,20 +14,21 @@ MAY_IMPORT = {
     "cli": {"cli", "pipelines", "storage.workspace", "presets", "config", "errors", "progress"},
     "pipelines": {
         "pipelines", "training", "model", "copying", "retrieval", "storage", "domain",
-        "presets", "config", "errors", "progress",
+        "presets", "config", "errors", "progress", "digests",
     },
     "training": {
         "training", "model", "copying", "retrieval", "storage", "domain", "config", "errors",
-        "progress",
+        "progress", "digests",
     },
     "model": {"model", "domain", "config", "errors"},
     "copying": {"copying", "domain", "config", "errors"},
-    "retrieval": {"retrieval", "domain", "config", "errors"},
-    "storage": {"storage", "domain", "config", "errors"},
+    "retrieval": {"retrieval", "domain", "config", "errors", "digests"},
+    "storage": {"storage", "domain", "config", "errors", "digests"},
     "domain": {"domain", "config", "errors"},
     "presets": {"config", "errors"},
     "config": {"config", "errors"},
     "errors": set(),
+    "digests": set(),
     "progress": set(),
 }  # fmt: skip
 

@@ -203,8 +203,8 @@ def _finish_epoch(session: Session, state: TrainState, row: dict[str, Any]) -> N
     is_best = renewal.standing(session, state).best_epoch == row["epoch"]
     if is_best:
         save_checkpoint(session, state, "best")
-    save_checkpoint(session, state, "last")
     runs.write_metrics(session.run, state.history)
+    save_checkpoint(session, state, "last")
     numbers = {name: value for name, value in row.items() if not isinstance(value, str)}
     for name, value in numbers.items():
         session.writer.add_scalar(f"epoch/{name}", value, state.epoch)
@@ -232,6 +232,8 @@ def write_checkpoint(
     """Write where a run stands; the moments of the optimizer only for the last checkpoint."""
     weights = {k: v.detach().cpu().contiguous() for k, v in state.model.state_dict().items()}
     is_last = which == "last"
+    if is_last:  # before the checkpoint: no log lacks a row that a checkpoint knows of
+        runs.write_refreshes(run, state.refreshes)
     checkpoints.save(
         run,
         which,
@@ -242,6 +244,5 @@ def write_checkpoint(
         optimizer=checkpoints.optimizer_tensors(state.optimizer) if is_last else None,
     )
     if is_last:
-        runs.write_refreshes(run, state.refreshes)
         state.saved_embeddings = state.embeddings.version
         renewal.drop_embeddings(run, {state.saved_embeddings})

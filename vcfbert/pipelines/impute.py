@@ -158,7 +158,7 @@ def impute(
         written = imputation_plan.take(sites, np.concatenate([one.written for one in job.chunks]))
         beside = stack.enter_context(ExitStack())
         folder = beside.enter_context(
-            stores.create_folder(qc, overwrite=overwrite or not out.exists())
+            stores.create_folder(qc, overwrite=overwrite or not out.exists(), sealed=False)
         )
         writer = stack.enter_context(
             vcf_writer.create_predictions(

@@ -8,7 +8,6 @@ one bit an allele on disk and the table of sites in memory.
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import digests
 from vcfbert.config import MaskConfig
 from vcfbert.domain import genetic_map, masks, records, sites, splits, tokens, windows
 from vcfbert.domain.records import Policy, RecordBlock, SiteSplitter
@@ -157,7 +157,7 @@ def prepare(
         staged = Workspace(folder)
         fingerprint, report = _make(panel_vcf, staged, options, progress)
         report |= {"fingerprint": fingerprint, "seconds": round(time.perf_counter() - started, 3)}
-        stores.write_file(staged.qc, json.dumps(report, indent=2).encode() + b"\n")
+        stores.write_file(staged.qc, digests.sealed_json(report, indent=2))
         # The panel last: where it stands, all of it stands.
         swaps.put(staged.version("masks", 0), workspace.version("masks", 0))
         swaps.put(staged.qc, workspace.qc)

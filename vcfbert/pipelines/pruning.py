@@ -5,11 +5,11 @@ Masks and embeddings that a dense index was made from, and indexes that a run st
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vcfbert import digests
 from vcfbert.errors import StoreError
 from vcfbert.retrieval import manifest
 from vcfbert.storage import embeddings, locks, masks, swaps
@@ -53,7 +53,7 @@ def _needed_by_runs(workspace: Workspace) -> set[str]:
     needed: set[str] = set()
     for path in sorted((workspace.root / "runs").glob("*/run.json")):
         try:
-            record: Any = json.loads(path.read_text(encoding="utf-8"))
+            record: Any = digests.read_json(path)
             needed |= set(record["parents"].values())
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(

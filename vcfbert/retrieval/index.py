@@ -17,6 +17,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import digests
 from vcfbert.errors import StoreError
 from vcfbert.retrieval import manifest
 from vcfbert.retrieval.dense import DenseIndex
@@ -158,7 +159,7 @@ def open_index(path: Path, *, panel_fingerprint: str) -> IndexReader:
 
 def _verify(path: Path, entry: FileEntry) -> None:
     try:
-        is_intact = manifest.file_sha256(path) == entry.sha256
+        is_intact = digests.of_file(path) == entry.sha256
     except OSError as error:
         raise StoreError(
             f"Cannot read {path}: {error.strerror}. Make the index again with: "

@@ -2,7 +2,8 @@
 
 W windows, L sites in a window, R reference haplotypes.
 
-FAISS has no payload checksum, a flipped byte loads cleanly; so each file's SHA-256 stands here.
+FAISS has no payload checksum, a flipped byte loads cleanly; so each file's SHA-256 stands here, and
+the manifest carries its own.
 """
 
 from __future__ import annotations
@@ -17,15 +18,14 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import digests
 from vcfbert.domain import tokens
 from vcfbert.errors import StoreError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 NAME = "manifest.json"
 MADE_BY = "build-index"
 Kind = Literal["exact", "dense"]
-
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class FileEntry:
     @classmethod
     def of(cls, path: Path) -> Self:
         """Measure a finished file."""
-        return cls(name=path.name, sha256=file_sha256(path), bytes=path.stat().st_size)
+        return cls(name=path.name, sha256=digests.of_file(path), bytes=path.stat().st_size)
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,15 @@ def write(folder: Path, manifest: Manifest) -> None:
         "format_version": FORMAT_VERSION,
         **dataclasses.asdict(manifest),
     }
-    (folder / NAME).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    (folder / NAME).write_bytes(digests.sealed_json(record))
 
 
 def read(folder: Path) -> Manifest:
     """Read and check a manifest; StoreError where there is none or it is of another format."""
     path = folder / NAME
     try:
-        record: Any = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        record: Any = json.loads(content.decode("utf-8"))
     except FileNotFoundError as error:
         raise StoreError.missing(folder, made_by=MADE_BY) from error
     except (OSError, ValueError) as error:
@@ -105,10 +106,12 @@ def read(folder: Path) -> Manifest:
             folder, found=version, needed=FORMAT_VERSION, made_by=MADE_BY
         )
     try:
+        digests.opened_json(content)
+        record.pop(digests.KEY)
         record["files"] = [FileEntry(**entry) for entry in record["files"]]
         found = Manifest(**record)
         _check_types(found)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise _damaged(path, error) from error
     if found.kind not in get_args(Kind):
         raise StoreError.wrong_kind(
@@ -136,15 +139,6 @@ def fingerprint(manifest: Manifest) -> str:
     """SHA-256 of what the index answers from: its files and whose haplotypes they hold."""
     content = [entry.sha256 for entry in manifest.files], manifest.reference_haplotypes
     return hashlib.sha256(json.dumps([manifest.kind, *content]).encode()).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(_CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:

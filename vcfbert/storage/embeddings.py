@@ -248,6 +248,11 @@ def _gathered_blocks(
         yield codebook[tokens.hide(tokens_of(window, rows), is_masked), site]
 
 
+def fingerprint_of(layout: Layout, parents: dict[str, str], rows: NDArray[np.int64]) -> str:
+    """A hash of what a store is made of: the layout, the parents and whose rows, (R,)."""
+    return stores.fingerprint(layout, repr(sorted(parents.items())), rows)
+
+
 def _finish(
     root: zarr.Group,
     layout: Layout,
@@ -261,7 +266,7 @@ def _finish(
     root.attrs.update(
         {
             "layout": layout,
-            "fingerprint": stores.fingerprint(layout, repr(sorted(parents.items())), rows),
+            "fingerprint": fingerprint_of(layout, parents, rows),
             "parents": parents,
             "mask_version": None if mask is None else mask.version,
         }

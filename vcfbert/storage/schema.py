@@ -12,7 +12,7 @@ from typing import Literal
 
 Kind = Literal["panel", "masks", "embeddings"]
 
-FORMAT_VERSION: dict[Kind, int] = {"panel": 1, "masks": 1, "embeddings": 1}
+FORMAT_VERSION: dict[Kind, int] = {"panel": 2, "masks": 2, "embeddings": 2}
 
 MADE_BY: dict[Kind, str] = {
     "panel": "prepare PANEL",

@@ -2,7 +2,8 @@
 
 A path that exists is a store that finished: a store is written beside its place and renamed. Every
 store carries its kind, format version, fingerprint and the fingerprints of its parents. Every
-chunk carries a checksum (crc32c), but for arrays that are memory-mapped.
+chunk carries a checksum (crc32c), but for arrays that are memory-mapped, and the folder a seal over
+every file (see `seals`), whose part on metadata is checked when a store is opened.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore
 
 from vcfbert.errors import DeviceError, StoreError
-from vcfbert.storage import locks, schema, swaps
+from vcfbert.storage import locks, schema, seals, swaps
 from vcfbert.storage.schema import Kind
 
 ZSTD_LEVEL = 12
@@ -78,6 +79,7 @@ def _opened(path: Path, kind: Kind, made_by: str) -> Iterator[zarr.Group]:
         needed = schema.FORMAT_VERSION[kind]
         if version != needed:
             raise StoreError.wrong_version(path, found=version, needed=needed, made_by=made_by)
+        seals.check_metadata(path, made_by)
         yield root
     finally:
         root.store.close()
@@ -95,8 +97,8 @@ def create_store(path: Path, kind: Kind, *, overwrite: bool = False) -> Iterator
 
 
 @contextmanager
-def create_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield an empty folder that appears at `path` only if the block completes.
+def create_folder(path: Path, *, overwrite: bool = False, sealed: bool = True) -> Iterator[Path]:
+    """Yield an empty folder that appears at `path`, sealed, only if the block completes.
 
     Raises StoreError, too, where another process writes at `path`.
     """
@@ -105,6 +107,8 @@ def create_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             raise StoreError.exists(path)
         try:
             yield partial
+            if sealed:
+                seals.write(partial)
             replace_folder(partial, path)
         except OSError as error:
             raise StoreError.unwritable(path, error) from error

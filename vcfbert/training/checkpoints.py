@@ -5,12 +5,11 @@
     RUN/checkpoints/last.json, best.json                 where a run stands and its files
 
 A JSON file is replaced in one step after the files it names are on the disk, so a run that is
-killed at any moment has a last checkpoint that is whole.
+killed at any moment has a last checkpoint that is whole. It carries its own SHA-256 and theirs.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from vcfbert import config
+from vcfbert import config, digests
 from vcfbert.config import Config
 from vcfbert.domain import tokens
 from vcfbert.errors import StoreError
@@ -30,7 +29,7 @@ from vcfbert.model.embedding import Encoder
 from vcfbert.model.imputer import Imputer
 from vcfbert.storage import stores
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 Which = Literal["best", "last"]
 
 
@@ -68,13 +67,14 @@ def save(
         files["optimizer"] = _write_tensors(folder / f"{stem}.optimizer.safetensors", optimizer)
     record = {
         "format_version": FORMAT_VERSION,
+        "which": which,
         "vocabulary": list(tokens.NAMES),
         "files": files,
         "parents": parents,
         "state": state,
         "config": config.to_dict(settings),
     }
-    stores.write_file(folder / f"{which}.json", json.dumps(record, indent=1).encode())
+    stores.write_file(folder / f"{which}.json", digests.sealed_json(record))
     _drop_unnamed(folder)
 
 
@@ -85,7 +85,8 @@ def read(run: Path, which: Which) -> Checkpoint:
     """
     path = run / "checkpoints" / f"{which}.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        record = json.loads(content.decode("utf-8"))
     except FileNotFoundError as error:
         raise StoreError(
             f"The run {run} has no {which} checkpoint. "
@@ -95,6 +96,7 @@ def read(run: Path, which: Which) -> Checkpoint:
         raise StoreError(f"{path} is damaged ({error}). Train the run again.") from error
     try:
         _check_format(path, record)
+        _check_seal(path, content, which)
         files = record["files"]
         optimizer = files.get("optimizer")
         settings = config.from_dict(record["config"], source=str(path))
@@ -168,14 +170,14 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor])
 def _write_tensors(path: Path, named: dict[str, Tensor]) -> dict[str, str]:
     content = safetensors.torch.save(named)
     stores.write_file(path, content)
-    return {"name": path.name, "sha256": hashlib.sha256(content).hexdigest()}
+    return {"name": path.name, "sha256": digests.of_bytes(content)}
 
 
 def _verified(folder: Path, entry: dict[str, str]) -> Path:
     """Return the path of a file whose content is what was written."""
     path = folder / Path(entry["name"]).name
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = digests.of_file(path)
     except OSError as error:
         raise StoreError(f"Cannot read the checkpoint file {path}: {error.strerror}.") from error
     if digest != entry["sha256"]:
@@ -202,6 +204,15 @@ def _check_format(path: Path, record: dict[str, Any]) -> None:
             f"{path} was trained with the vocabulary {record['vocabulary']}, but this vcfbert has "
             f"{list(tokens.NAMES)}. Train the run again."
         )
+
+
+def _check_seal(path: Path, content: bytes, which: Which) -> None:
+    try:
+        found = digests.opened_json(content)["which"]
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged ({error}). Train the run again.") from error
+    if found != which:
+        raise StoreError(f"{path} is the {found!r} checkpoint under another name. Put it back.")
 
 
 def _drop_unnamed(folder: Path) -> None:
