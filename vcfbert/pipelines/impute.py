@@ -29,7 +29,7 @@ from vcfbert.pipelines.imputation_chunks import People, Source
 from vcfbert.pipelines.imputation_plan import ChunkPlan
 from vcfbert.pipelines.imputation_report import ImputeSummary, Tally
 from vcfbert.progress import Progress
-from vcfbert.storage import stores, vcf_writer
+from vcfbert.storage import locks, stores, vcf_writer
 from vcfbert.storage.panel import PanelReader, open_panel
 from vcfbert.storage.target import Target, read_target
 from vcfbert.storage.vcf_header import FIELDS, HeaderFacts, Layout
@@ -150,12 +150,16 @@ def impute(
     _check_output(target, out, qc, overwrite=overwrite)
     answer = _network(workspace, options)
     with ExitStack() as stack:
+        stack.enter_context(locks.hold(out))
         panel = stack.enter_context(open_panel(workspace.panel))
         sites = imputation_plan.with_map(panel.sites, options.genetic_map)
         job = _plan(panel, sites, target, answer, options, progress)
         seconds = {"reading": round(time.perf_counter() - begun, 3)}
         written = imputation_plan.take(sites, np.concatenate([one.written for one in job.chunks]))
-        folder = stack.enter_context(stores.create_folder(qc, overwrite=overwrite, sealed=False))
+        beside = stack.enter_context(ExitStack())
+        folder = beside.enter_context(
+            stores.create_folder(qc, overwrite=overwrite or not out.exists(), sealed=False)
+        )
         writer = stack.enter_context(
             vcf_writer.create_predictions(
                 out,
@@ -166,6 +170,7 @@ def impute(
                 decimals=DECIMALS,
                 threads=job.source.threads,
                 overwrite=overwrite,
+                before_renaming=beside.close,
             )
         )
         tally = _write(writer, job, options, progress)
@@ -188,7 +193,8 @@ def _check_output(target: Path, out: Path, qc: Path, *, overwrite: bool) -> None
     vcf_writer.check_path(out, overwrite=overwrite)
     if out.exists() and target.exists() and out.samefile(target):
         raise InputError(f"{out} is the target itself. Give the output another name.")
-    imputation_report.check_folder(qc, overwrite=overwrite)
+    # QC files without their output are what an interrupted command left.
+    imputation_report.check_folder(qc, overwrite=overwrite or not out.exists())
 
 
 def _network(workspace: Workspace, options: ImputeOptions) -> Answer:

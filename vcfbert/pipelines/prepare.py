@@ -26,8 +26,8 @@ from vcfbert.domain.sites import TEST, TRAIN, VALIDATION, Samples, Sites
 from vcfbert.domain.windows import Segment, Windows
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.progress import Progress
+from vcfbert.storage import locks, panel, schema, spool, stores, swaps, tables, vcf
 from vcfbert.storage import masks as mask_store
-from vcfbert.storage import panel, schema, spool, stores, tables, vcf
 from vcfbert.storage.spool import AlleleSpool
 from vcfbert.storage.workspace import Workspace
 
@@ -147,18 +147,38 @@ def prepare(
     Raises InputError where the file or a table cannot be used, by the policy in docs/policy.md.
     """
     started = time.perf_counter()
-    if workspace.panel.exists() and not overwrite:
-        raise StoreError.exists(workspace.panel)
+    with (
+        locks.hold(workspace.panel),
+        workspace.writing("masks"),
+        stores.staging(workspace.root / "prepare") as folder,
+    ):
+        if workspace.panel.exists() and not overwrite:
+            raise StoreError.exists(workspace.panel)
+        staged = Workspace(folder)
+        fingerprint, report = _make(panel_vcf, staged, options, progress)
+        report |= {"fingerprint": fingerprint, "seconds": round(time.perf_counter() - started, 3)}
+        stores.write_file(staged.qc, digests.sealed_json(report, indent=2))
+        # The panel last: where it stands, all of it stands.
+        swaps.put(staged.version("masks", 0), workspace.version("masks", 0))
+        swaps.put(staged.qc, workspace.qc)
+        swaps.put(staged.panel, workspace.panel)
+    return PrepareSummary(workspace.panel, workspace.qc, fingerprint, report)
+
+
+def _make(
+    panel_vcf: Path, staged: Workspace, options: PrepareOptions, progress: Progress
+) -> tuple[str, dict[str, Any]]:
+    """Write the panel and its masks; returns the panel's fingerprint and the QC report."""
     reader = vcf.VcfReader(panel_vcf, region=options.region)
     people, samples, unknown = _people(reader, options, progress)
     maps = None if options.genetic_map is None else tables.read_genetic_map(options.genetic_map)
     segments = None if options.windows is None else tables.read_segments(options.windows)
-    with spool.open_spool(workspace.root, 2 * len(samples)) as alleles:
+    with spool.open_spool(staged.root, 2 * len(samples)) as alleles:
         collector = _Collector(reader, samples, options, segments, alleles)
         _read(reader, people, collector, progress)
         table = collector.table(maps)
         cut = _cut(table, segments, options)
-        fingerprint = _write(workspace, table, samples, cut, alleles, options, progress, overwrite)
+        fingerprint = _write(staged, table, samples, cut, alleles, options, progress)
     is_masked = masks.draw_masks(
         cut, seed=options.seed, role="train", version=0, rate=MaskConfig().start_rate
     )
@@ -171,11 +191,9 @@ def prepare(
         panel_fingerprint=fingerprint,
         is_masked=is_masked,
     )
-    mask_store.write_masks(workspace.version("masks", 0), first, overwrite=True)
-    report = _report(reader, workspace, collector, table, samples, cut, options, unknown)
-    report |= {"fingerprint": fingerprint, "seconds": round(time.perf_counter() - started, 3)}
-    stores.write_file(workspace.qc, digests.sealed_json(report, indent=2))
-    return PrepareSummary(workspace.panel, workspace.qc, fingerprint, report)
+    mask_store.write_masks(staged.version("masks", 0), first)
+    report = _report(reader, staged, collector, table, samples, cut, options, unknown)
+    return fingerprint, report
 
 
 def _read(
@@ -397,7 +415,6 @@ def _write(
     alleles: AlleleSpool,
     options: PrepareOptions,
     progress: Progress,
-    overwrite: bool,
 ) -> str:
     """Write the panel store; returns its fingerprint."""
     progress.start("writing windows", len(cut))
@@ -406,9 +423,7 @@ def _write(
         progress.advance()
         return alleles.window(int(cut.start[window]), int(cut.stop[window]), cut.length)
 
-    return panel.write_panel(
-        workspace.panel, table, samples, cut, packed, settings=_plain(options), overwrite=overwrite
-    )
+    return panel.write_panel(workspace.panel, table, samples, cut, packed, settings=_plain(options))
 
 
 def _plain(options: PrepareOptions) -> dict[str, Any]:

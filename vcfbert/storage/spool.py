@@ -5,7 +5,6 @@ H haplotypes. The file holds one bit an allele; memory holds a block or a window
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
 from vcfbert.errors import StoreError
+from vcfbert.storage import locks, swaps
 
 _HAPLOTYPES_AT_ONCE = 65_536  # of a multiple of 8; bounds the unpacked bytes of a window
 
@@ -53,12 +53,12 @@ class AlleleSpool:
 @contextmanager
 def open_spool(folder: Path, num_haplotypes: int) -> Iterator[AlleleSpool]:
     """A spool in `folder`, gone when the block ends, however it ends."""
-    path = folder / f"alleles.{os.getpid()}.partial"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with path.open("w+b") as stream:
-            yield AlleleSpool(stream, num_haplotypes)
-    except OSError as error:
-        raise StoreError.unwritable(path, error) from error
-    finally:
-        path.unlink(missing_ok=True)
+    path = swaps.partial_of(folder / "alleles")
+    with locks.hold(folder / "alleles"):
+        try:
+            with path.open("w+b") as stream:
+                yield AlleleSpool(stream, num_haplotypes)
+        except OSError as error:
+            raise StoreError.unwritable(path, error) from error
+        finally:
+            path.unlink(missing_ok=True)
