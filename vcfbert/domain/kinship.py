@@ -66,6 +66,16 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.first)
 
+    def taken(self, chosen: NDArray[np.bool_]) -> Pairs:
+        """Some of the pairs."""
+        return Pairs(
+            self.first[chosen],
+            self.second[chosen],
+            self.different[chosen],
+            self.kinship[chosen],
+            self.is_same[chosen],
+        )
+
     def renamed(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Pairs:
         """The same pairs, numbered as `first` and `second` number the people of either list."""
         return replace(self, first=first[self.first], second=second[self.second])
@@ -126,7 +136,7 @@ def close_pairs(
     another = one if others is None else others.astype(np.float32)
     squares, het = _sums(one), (one == 1).sum(axis=0)
     squares_too, het_too = _sums(another), (another == 1).sum(axis=0)
-    same = MAX_DIFFERENT * len(one)
+    same = 4 * MAX_DIFFERENT * len(one)  # a site that differs adds 4 at most
     found: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
     step = max(1, _CELLS // max(another.shape[1], 1))
     for start in range(0, one.shape[1], step):
@@ -148,7 +158,11 @@ def close_pairs(
     if not found:
         return nobody()
     first, second = (np.concatenate(side).astype(np.int64) for side in zip(*found, strict=True))
-    return _measured(one[:, first], another[:, second], first, second)
+    pairs = _measured(one[:, first], another[:, second], first, second)
+    is_meant = pairs.is_same
+    if least_kinship is not None:
+        is_meant = is_meant | (pairs.kinship >= least_kinship)
+    return pairs.taken(is_meant)
 
 
 def alike(

@@ -118,7 +118,7 @@ class Relatedness:
             leaks = np.flatnonzero(chosen & self.is_across)
             if len(leaks):
                 found.append(
-                    f"{len(leaks):,} pairs of a train and a held-out person {kind}: "
+                    f"{_pairs(len(leaks))} of a train and a held-out person who {kind}: "
                     f"{self.named(leaks)}. What is scored on such people is not what new people "
                     f"get. {remedy}"
                 )
@@ -127,8 +127,8 @@ class Relatedness:
         )
         if len(inside):
             found.append(
-                f"{len(inside):,} pairs of train people have the same genotypes: "
-                f"{self.named(inside)}. In training each finds its answer in the other. {remedy}"
+                f"{_pairs(len(inside))} of train people with the same genotypes: "
+                f"{self.named(inside)}. In training either finds its answer in the other. {remedy}"
             )
         return found
 
@@ -242,3 +242,7 @@ def measure(
         else:
             pairs = kinship.close_pairs(genotypes, None, least)
     return Relatedness(samples, len(chosen), length, not held_out_only, pairs)
+
+
+def _pairs(count: int) -> str:
+    return "1 pair" if count == 1 else f"{count:,} pairs"
