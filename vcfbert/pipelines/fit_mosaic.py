@@ -177,7 +177,7 @@ def _train_run(
         progress.start("imputing people taken out", source.num_units * num_folds)
         training, used = _collect(source, plan.folds, progress)
         held_out = [
-            fold.typed_alike(people, plan.train, used[fold.number])
+            fold.typed_alike(people, panel.samples, used[fold.number])
             for fold, people in zip(plan.folds, plan.validation, strict=False)
             if len(people)
         ]

@@ -74,8 +74,13 @@ def _check_company(bench: Bench, batch: Batch) -> None:
     """Neighbours are train people, not the query's own, in order of distance."""
     train = bench.panel.samples.haplotypes(TRAIN)
     own = np.repeat(batch.people, 2)[:, None]
+    relatives = [bench.panel.samples.relatives_of(person) for person in batch.people[:, None]]
+    pairs = batch.neighbours.reshape(len(batch.people), -1) // 2
     faults = {
         "a query is its own neighbour, or its sibling is": (batch.neighbours // 2 == own).any(),
+        "a listed relative of a query is its neighbour": any(
+            np.isin(found, some).any() for found, some in zip(pairs, relatives, strict=True)
+        ),
         "a neighbour is not a train person": not np.isin(batch.neighbours, train).all(),
         "a distance is not finite": not np.isfinite(batch.distances).all(),
         "neighbours are not in order of distance": (np.diff(batch.distances, axis=1) < 0).any(),

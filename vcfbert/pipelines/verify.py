@@ -142,7 +142,14 @@ def _check_versions(workspace: Workspace, known: Known, progress: Progress) -> l
 
 def _leftovers(workspace: Workspace) -> list[Findings]:
     """What commands that were killed have left, as notes; and what nobody knows."""
-    ours = {workspace.panel.name, workspace.qc.name, "runs", "compare", *_KINDS}
+    ours = {
+        workspace.panel.name,
+        workspace.qc.name,
+        workspace.relatives.name,
+        "runs",
+        "compare",
+        *_KINDS,
+    }
     folders = [workspace.root, workspace.root / "runs", *(workspace.root / kind for kind in _KINDS)]
     notes = []
     for folder in folders:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,7 @@ def check_qc(workspace: Workspace, known: Known, findings: Findings) -> None:
         kept = report["kept"]
         people, fingerprint = report["people"]["kept"], report["fingerprint"]
         found = (kept["sites"], kept["windows"], people)
+        pairs_sha256 = report["relatedness"]["table_sha256"]
         findings.content = f"{kept['sites']:,} sites, {people:,} people"
     except FileNotFoundError:
         findings.faults.append(f"{path} is missing. {again}")
@@ -186,6 +188,11 @@ def check_qc(workspace: Workspace, known: Known, findings: Findings) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         findings.faults.append(f"{path} is damaged ({error}). {again}")
         return
+    pairs = workspace.relatives
+    if not pairs.is_file():
+        findings.faults.append(f"{pairs} is missing. {again}")
+    elif hashlib.sha256(pairs.read_bytes()).hexdigest() != pairs_sha256:
+        findings.faults.append(f"{pairs} is not what prepare wrote. {again}")
     if known.panel is None:
         return
     panel = known.panel

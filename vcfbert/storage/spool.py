@@ -49,6 +49,15 @@ class AlleleSpool:
             packed[first:last, : -(-(stop - start) // 8)] = tokens.pack(alleles)
         return packed
 
+    def alleles(self, sites: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Alleles (n, H) of all haplotypes at some sites, 0 REF and 1 ALT."""
+        self._stream.flush()
+        rows = np.empty((len(sites), self._width), np.uint8)
+        for row, site in zip(rows, sites.tolist(), strict=True):
+            self._stream.seek(site * self._width)
+            row[:] = np.frombuffer(self._stream.read(self._width), dtype=np.uint8)
+        return tokens.unpack(rows, self._num_haplotypes)
+
 
 @contextmanager
 def open_spool(folder: Path, num_haplotypes: int) -> Iterator[AlleleSpool]:

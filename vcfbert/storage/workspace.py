@@ -45,6 +45,11 @@ class Workspace:
         """The QC report of `prepare`."""
         return self.root / "panel.qc.json"
 
+    @property
+    def relatives(self) -> Path:
+        """The pairs that `prepare` found to be one person, or close relatives."""
+        return self.root / "panel.relatives.tsv"
+
     def run(self, name: str) -> Path:
         """The folder of a training run; ConfigError where the name would lead elsewhere."""
         if name in ("", "..") or name != Path(name).name:
