@@ -135,6 +135,8 @@ def _check_versions(workspace: Workspace, known: Known, progress: Progress) -> l
                     verify_stores.check_embeddings(path, known, findings, made_by=made_by)
                 else:
                     verify_stores.check_index(path, known, findings)
+            if findings.faults:
+                known.forget(kind, path)
             out.append(findings)
             progress.advance()
     return out

@@ -93,7 +93,7 @@ def read(run: Path, which: Which) -> Checkpoint:
             f"Train it with: vcfbert train --run {run.name}"
         ) from error
     except (ValueError, OSError) as error:
-        raise StoreError(f"{path} is damaged ({error}). {_again(path)}") from error
+        raise _damaged(path, error) from error
     try:
         _check_format(path, record)
         _check_seal(path, content, which)
@@ -225,9 +225,16 @@ def _check_seal(path: Path, content: bytes, which: Which) -> None:
     try:
         found = digests.opened_json(content)["which"]
     except ValueError as error:
-        raise StoreError(f"{path} is damaged ({error}). Train the run again.") from error
+        raise _damaged(path, error) from error
     if found != which:
-        raise StoreError(f"{path} is the {found!r} checkpoint under another name. Put it back.")
+        raise StoreError(
+            f"{path} is the {found!r} checkpoint under another name. Put it back, or train the run "
+            f"again: vcfbert train --run {path.parent.parent.name} --force"
+        )
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"{path} is damaged ({error!r}). {_again(path)}")
 
 
 def _drop_unnamed(folder: Path) -> None:
