@@ -44,11 +44,10 @@ class Findings:
     def check_seal(self, path: Path, made_by: str, *, besides: Iterable[str] = ()) -> bool:
         """Compare every file with the seal; True where all are as sealed."""
         try:
-            broken = seals.faults(path, besides=besides)
+            broken = seals.faults(path, made_by, besides=besides)
         except StoreError as error:
             broken = [str(error)]
-        remedy = f"Make it again with: vcfbert {made_by}"
-        self.faults += [fault if "again" in fault else f"{fault} {remedy}" for fault in broken]
+        self.faults += broken
         return not broken
 
     def lines(self) -> list[str]:

@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vcfbert.errors import StoreError
-from vcfbert.pipelines import verify_panel, verify_runs, verify_stores
+from vcfbert.pipelines import verify_panel, verify_runs, verify_source, verify_stores
 from vcfbert.pipelines.findings import Findings, VerifySummary
 from vcfbert.pipelines.verify_stores import Known
 from vcfbert.progress import Progress
 from vcfbert.storage import schema
-from vcfbert.storage.panel import open_panel
+from vcfbert.storage.panel import PanelReader, open_panel
 from vcfbert.storage.workspace import Versioned, Workspace
 
 __all__ = ["VerifyOptions", "VerifySummary", "verify"]
 
 _KINDS: dict[Versioned, str] = {
-    "masks": verify_stores.DRAW,
-    "embeddings": verify_stores.ENCODE,
+    "masks": schema.AGAIN["masks"],
+    "embeddings": schema.AGAIN["embeddings"],
     "indexes": verify_stores.INDEX,
 }
 
@@ -44,10 +44,10 @@ def verify(workspace: Workspace, options: VerifyOptions, *, progress: Progress) 
     begun = time.perf_counter()
     if not workspace.root.is_dir():
         raise StoreError(f"No workspace at {workspace.root}. Name one with --workspace DIR.")
-    known, found = Known(), []
+    known, found = Known(), list[Findings]()
     with ExitStack() as stack:
+        found += _check_panel(workspace, options, known, stack, progress)
         progress.start("verifying", _count(workspace))
-        found.append(_check_panel(workspace, known, stack))
         for findings in (_check_qc(workspace, known), *_check_versions(workspace, known, progress)):
             found.append(findings)
         for run in _runs(workspace):
@@ -67,7 +67,7 @@ def verify(workspace: Workspace, options: VerifyOptions, *, progress: Progress) 
 
 
 def _count(workspace: Workspace) -> int:
-    return sum(len(workspace.versions(kind)) for kind in _KINDS) + len(_runs(workspace)) + 2
+    return sum(len(workspace.versions(kind)) for kind in _KINDS) + len(_runs(workspace))
 
 
 def _runs(workspace: Workspace) -> list[Path]:
@@ -76,22 +76,41 @@ def _runs(workspace: Workspace) -> list[Path]:
     return [path for path in names if path.is_dir() and not path.name.startswith(".")]
 
 
-def _check_panel(workspace: Workspace, known: Known, stack: ExitStack) -> Findings:
-    """The panel; it is known to the others where it can be opened."""
-    path, made_by = workspace.panel, schema.MADE_BY["panel"]
-    findings = Findings(path.name)
-    if not path.is_dir():
-        findings.faults.append(str(StoreError.missing(path, made_by=made_by)))
-        return findings
-    is_sealed = findings.check_seal(path, f"{made_by} --force")
-    with findings.explained(besides_seal=is_sealed):
-        panel = stack.enter_context(open_panel(path))
-        findings.content = (
-            f"{len(panel.samples):,} people, {len(panel.sites):,} sites in "
-            f"{len(panel.windows):,} windows"
-        )
-        verify_panel.check(panel, findings, is_sealed=is_sealed)
-        known.panel = None if findings.faults else panel
+def _check_panel(
+    workspace: Workspace,
+    options: VerifyOptions,
+    known: Known,
+    stack: ExitStack,
+    progress: Progress,
+) -> list[Findings]:
+    """The panel, also against its source; it is known to the others where nothing is wrong."""
+    path = workspace.panel
+    findings, panel = Findings(path.name), None
+    if path.is_dir():
+        is_sealed = findings.check_seal(path, schema.AGAIN["panel"])
+        with findings.explained(besides_seal=is_sealed):
+            panel = stack.enter_context(open_panel(path))
+            findings.content = (
+                f"{len(panel.samples):,} people, {len(panel.sites):,} sites in "
+                f"{len(panel.windows):,} windows"
+            )
+            verify_panel.check(panel, findings, is_sealed=is_sealed)
+            known.panel = None if findings.faults else panel
+    else:
+        findings.faults.append(str(StoreError.missing(path, made_by=schema.MADE_BY["panel"])))
+    if options.source is None:
+        return [findings]
+    return [findings, _check_source(options.source, panel, progress)]
+
+
+def _check_source(source: Path, panel: PanelReader | None, progress: Progress) -> Findings:
+    """Every genotype against the file."""
+    findings = Findings(f"source {source.name}", "not compared")
+    if panel is None:
+        findings.faults.append(f"{source} was not compared: there is no panel that can be read.")
+    else:
+        with findings.explained():
+            verify_source.check(source, panel, findings, progress)
     return findings
 
 
@@ -116,6 +135,8 @@ def _check_versions(workspace: Workspace, known: Known, progress: Progress) -> l
                     verify_stores.check_embeddings(path, known, findings, made_by=made_by)
                 else:
                     verify_stores.check_index(path, known, findings)
+            if findings.faults:
+                known.forget(kind, path)
             out.append(findings)
             progress.advance()
     return out

@@ -21,7 +21,7 @@ from vcfbert.storage import panel as panel_store
 from vcfbert.storage import schema, stores
 from vcfbert.storage.panel import PanelReader
 
-AGAIN = f"Make it again with: vcfbert {schema.MADE_BY['panel']} --force"
+AGAIN = f"Make it again with: vcfbert {schema.AGAIN['panel']}"
 
 
 def check(panel: PanelReader, findings: Findings, *, is_sealed: bool) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vcfbert import config, digests
 from vcfbert.errors import StoreError
 from vcfbert.model import imputer
@@ -90,7 +88,7 @@ def _check_settings(run: Path, again: str) -> None:
 
 
 def _expected(run: Path, findings: Findings, again: str) -> list[Which]:
-    """Checkpoints to read: `last` always, `best` where it is there."""
+    """Checkpoints to read: those that are there, and a fault where `last` is not."""
     folder = run / "checkpoints"
     weights = [path for path in folder.glob("step-*") if int(path.name[5:13] or 0)]
     has_best = (folder / "best.json").exists()
@@ -100,20 +98,19 @@ def _expected(run: Path, findings: Findings, again: str) -> list[Which]:
             f"{run} was stopped before its first checkpoint and holds nothing. {again}"
         )
         return []
-    return ["last", "best"] if has_best else ["last"]
+    expected: list[Which] = ["best"] if has_best else []
+    if (folder / "last.json").exists():
+        return ["last", *expected]
+    findings.faults.append(f"{folder / 'last.json'} is missing. {again}")
+    return expected
 
 
 def _check_weights(checkpoint: Checkpoint) -> None:
     """Weights fit the network and are finite, and so are the optimizer's moments."""
     model = imputer.build(checkpoint.settings.model, checkpoint.settings.seed)
     checkpoints.load_weights(model, checkpoint.weights_file)
-    if checkpoint.optimizer_file is None:
-        return
-    for name, moment in checkpoints.load_tensors(checkpoint.optimizer_file).items():
-        if not bool(torch.isfinite(moment).all()):
-            raise StoreError(
-                f"{checkpoint.optimizer_file} has a NaN or an infinity in {name}. Start a new run."
-            )
+    if checkpoint.optimizer_file is not None:
+        checkpoints.check_moments(checkpoint.optimizer_file)
 
 
 def _check_last(
@@ -156,9 +153,7 @@ def _check_parents(
         verify_stores.check_parent(run, fingerprint, known.panel, made_by, findings)
     index = checkpoint.parents.get("index")
     if index is not None and index not in known.indexes:
-        findings.faults.append(
-            f"{run} stands on an index that is not in this workspace as it was. {again}"
-        )
+        known.miss(run, "indexes", findings, again)
 
 
 def _name_strangers(run: Path, found: dict[Which, Checkpoint], findings: Findings) -> None:

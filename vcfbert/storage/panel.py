@@ -32,6 +32,8 @@ class PanelReader:
         """Read the small tables; `open_panel` is the way in."""
         self.path = path
         self.fingerprint = str(stores.attribute(root, "fingerprint"))
+        self.settings: dict[str, Any] = dict(stores.attribute(root, "settings"))
+        """How the panel was made."""
         self.sites = _read_sites(root)
         self.samples = _read_samples(root)
         self.windows = _read_windows(root)

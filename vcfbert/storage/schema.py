@@ -20,6 +20,13 @@ MADE_BY: dict[Kind, str] = {
     "embeddings": "encode-refs",
 }
 
+AGAIN: dict[Kind, str] = {
+    "panel": "prepare PANEL --force",
+    "masks": "refresh --masks",
+    "embeddings": "encode-refs --force",
+}
+"""Commands that make a store again where one stands."""
+
 SPLITS = ("train", "validation", "test")
 """Order of the split codes and of the columns of `sites/alt_count`."""
 

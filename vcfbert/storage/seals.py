@@ -25,42 +25,38 @@ def write(folder: Path) -> None:
     (folder / NAME).write_bytes(text + f"{_OWN}{digests.of_bytes(text)}\n".encode())
 
 
-def read(folder: Path) -> dict[str, str]:
+def read(folder: Path, made_by: str) -> dict[str, str]:
     """Digests by name, relative to the folder.
+
+    made_by  the command that makes the store again, for messages
 
     Raises StoreError where the seal is missing or is not whole.
     """
     path = folder / NAME
     try:
         content = path.read_bytes()
-        head, own = content[: content.rindex(_OWN.encode())], content[-65:-1].decode("ascii")
+        head = content[: content.rindex(_OWN.encode())]
         if content != head + f"{_OWN}{digests.of_bytes(head)}\n".encode():
-            raise ValueError(f"its last line says {own!r} of other lines")
+            raise ValueError("its last line is not the SHA-256 of the others")
         pairs = (line.split("  ", 1) for line in head.decode("utf-8").splitlines())
         return {name: digest for digest, name in pairs}
     except FileNotFoundError as error:
         raise StoreError(
-            f"{folder} has no {NAME}, so nobody can tell whether it is whole. Make it again with "
-            "--force, by the command that made it."
+            f"{path} is missing, so nobody can tell whether the store is whole. Make it again "
+            f"with: vcfbert {made_by}"
         ) from error
     except (OSError, ValueError) as error:
         raise StoreError(
-            f"{path} is damaged ({error}). Make {folder} again with --force, by the command that "
-            "made it."
+            f"{path} is damaged ({error}). Make the store again with: vcfbert {made_by}"
         ) from error
 
 
-def check(folder: Path, *, is_wanted: Callable[[str], bool], made_by: str) -> None:
-    """Raise StoreError at the first of some files that is not what was sealed."""
-    sealed = read(folder)
+def check(folder: Path, made_by: str, *, is_wanted: Callable[[str], bool]) -> None:
+    """Raise StoreError at the first of the wanted files that is not what was sealed."""
+    sealed = read(folder, made_by)
     wanted = {name: digest for name, digest in sealed.items() if is_wanted(name)}
-    for fault in _damages(folder, wanted):
-        raise StoreError(f"{fault} Make it again with: vcfbert {made_by} --force")
-
-
-def check_metadata(folder: Path, made_by: str) -> None:
-    """Raise StoreError where a zarr.json is not what was sealed."""
-    check(folder, is_wanted=is_metadata, made_by=made_by)
+    for fault in _damages(folder, wanted, made_by):
+        raise StoreError(fault)
 
 
 def is_metadata(name: str) -> bool:
@@ -72,34 +68,38 @@ def is_metadata(name: str) -> bool:
     return name.rsplit("/", 1)[-1] == METADATA
 
 
-def faults(folder: Path, *, besides: Iterable[str] = ()) -> list[str]:
+def faults(folder: Path, made_by: str, *, besides: Iterable[str] = ()) -> list[str]:
     """Everything about a folder that is not as sealed, as sentences.
 
     besides  folders in it that came later and are not sealed
 
     Raises StoreError as `read` does.
     """
-    sealed = read(folder)
+    sealed = read(folder, made_by)
     later = tuple(f"{name}/" for name in besides)
     extra = sorted(
         name for name in _names(folder) if name not in sealed and not name.startswith(later)
     )
     return [
-        *_damages(folder, sealed),
-        *(f"{folder / name} does not belong there: it was never sealed." for name in extra),
-    ]
+        *_damages(folder, sealed, made_by),
+        *(f"{folder / name} does not belong there: it was never sealed. Move it away."
+          for name in extra),
+    ]  # fmt: skip
 
 
-def _damages(folder: Path, sealed: dict[str, str]) -> Iterator[str]:
+def _damages(folder: Path, sealed: dict[str, str], made_by: str) -> Iterator[str]:
     for name, digest in sealed.items():
         path = folder / name
         try:
+            what = ""
             if digests.of_file(path) != digest:
-                yield f"{path} is damaged: its SHA-256 is not the one in {NAME}."
+                what = f"is damaged: its SHA-256 is not the one in {NAME}"
         except FileNotFoundError:
-            yield f"{path} is missing."
+            what = "is missing"
         except OSError as error:
-            yield f"{path} cannot be read ({error.strerror})."
+            what = f"cannot be read ({error.strerror})"
+        if what:
+            yield f"{path} {what}. Make the store again with: vcfbert {made_by}"
 
 
 def _names(folder: Path) -> Iterator[str]:

@@ -79,7 +79,7 @@ def _opened(path: Path, kind: Kind, made_by: str) -> Iterator[zarr.Group]:
         needed = schema.FORMAT_VERSION[kind]
         if version != needed:
             raise StoreError.wrong_version(path, found=version, needed=needed, made_by=made_by)
-        seals.check_metadata(path, made_by)
+        seals.check(path, schema.AGAIN[kind], is_wanted=seals.is_metadata)
         yield root
     finally:
         root.store.close()

@@ -93,7 +93,7 @@ def read(run: Path, which: Which) -> Checkpoint:
             f"Train it with: vcfbert train --run {run.name}"
         ) from error
     except (ValueError, OSError) as error:
-        raise StoreError(f"{path} is damaged ({error}). Train the run again.") from error
+        raise _damaged(path, error) from error
     try:
         _check_format(path, record)
         _check_seal(path, content, which)
@@ -145,6 +145,13 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         return safetensors.torch.load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read ({error}). Use another checkpoint.") from error
+
+
+def check_moments(path: Path) -> None:
+    """Raise StoreError where an optimizer's moments cannot be read or are not finite."""
+    for name, moment in load_tensors(path).items():
+        if not bool(torch.isfinite(moment).all()):
+            raise StoreError(f"{path} has a NaN or an infinity in {name}. Train the run again.")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -210,9 +217,19 @@ def _check_seal(path: Path, content: bytes, which: Which) -> None:
     try:
         found = digests.opened_json(content)["which"]
     except ValueError as error:
-        raise StoreError(f"{path} is damaged ({error}). Train the run again.") from error
+        raise _damaged(path, error) from error
     if found != which:
-        raise StoreError(f"{path} is the {found!r} checkpoint under another name. Put it back.")
+        raise StoreError(
+            f"{path} is the {found!r} checkpoint under another name. Put it back, or train the run "
+            f"again: vcfbert train --run {path.parent.parent.name} --force"
+        )
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"{path} is damaged ({error}). Train the run again: vcfbert train --run "
+        f"{path.parent.parent.name} --force"
+    )
 
 
 def _drop_unnamed(folder: Path) -> None:

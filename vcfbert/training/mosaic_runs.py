@@ -105,8 +105,8 @@ def read(run: Path) -> MosaicRun:
             f"{path} is missing or damaged ({error!r}). Train the run again: vcfbert train "
             f"--preset mosaic --run {run.name} --force"
         ) from error
-    made_by = f"train --preset mosaic --run {run.name}"
-    seals.check(run, is_wanted=lambda name: True, made_by=made_by)
+    made_by = f"train --preset mosaic --run {run.name} --force"
+    seals.check(run, made_by, is_wanted=lambda name: True)
     return MosaicRun(
         path=run,
         settings=config.from_dict(config.load(run / "config.toml"), source=str(run)),
