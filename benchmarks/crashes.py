@@ -74,8 +74,6 @@ def measure(ground: Ground, case: Case, state: str, arguments: list[str]) -> Wan
     """Run a command undisturbed."""
     ground.start(state)
     before = snapshots.of(ground.trial)
-    ground.done(arguments)  # once for what is compiled at first use
-    ground.start(state)
     undisturbed = ground.done(arguments)
     after = snapshots.of(ground.trial)
     if case.older is None:
@@ -171,9 +169,12 @@ def variants(ground: Ground, case: Case) -> Iterator[tuple[str, str, list[str]]]
 
 def kill_all(ground: Ground, case: Case, kills: int, rng: random.Random) -> Iterator[Row]:
     """Kill one command in every way, `kills` times in all."""
+    known = {}
     kinds = list(itertools.product(variants(ground, case), SIGNALS, (True, False)))
     for number, ((older, state, arguments), stop, by_place) in enumerate(kinds):
-        wanted = measure(ground, case, state, arguments)
+        if older not in known:
+            known[older] = measure(ground, case, state, arguments)
+        wanted = known[older]
         row = Row(case.name, older, stop.name, "operation" if by_place else "time")
         for _ in range(kills // len(kinds) + (number < kills % len(kinds))):
             kill = children.draw(rng, stop, wanted.undisturbed, by_place=by_place)
@@ -203,11 +204,12 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=60, help="of each command")
     parser.add_argument("--commands", default="", help="names, comma between; all if left out")
     parser.add_argument("--csv", type=Path, default=RESULTS)
+    parser.add_argument("--folder", type=Path, help="where to work; a disk in memory is quicker")
     chosen = parser.parse_args()
     warm_up()
     rng = random.Random(SEED)
     rows = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
         ground = Ground(Path(name).resolve())
         for case in ground.cases():
             if chosen.commands and case.name not in chosen.commands.split(","):

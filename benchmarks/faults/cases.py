@@ -143,6 +143,8 @@ def _faults(work: Path) -> list[str]:
     from vcfbert.storage.workspace import Workspace
 
     if not (work / "panel.zarr").exists():
-        return [f"{path} stands without a panel" for path in work.glob("*/*") if path.is_dir()]
+        # Masks and the report come before the panel; a store below is as whole as its seal.
+        masks = Workspace(work).versions("masks")
+        return [f"{work} has masks {masks} and no panel" for _ in masks[1:]]
     found = verify.verify(Workspace(work), verify.VerifyOptions(), progress=Silent())
     return found.faults
