@@ -212,6 +212,7 @@ def _found(
                 own = sessions.own_embeddings(folder, 0)
                 sessions.encode(own, inputs.encoder, inputs.panel, inputs.index)
             spent = time.perf_counter() - begun
+            state.seconds += spent  # of which `refresh_seconds` is a part
             renewal.note_first_embeddings(settings, state, progress, spent)
         epochs.write_checkpoint(folder, settings, inputs.parents, state, "last")
         stores.replace_folder(folder, run)
