@@ -26,7 +26,7 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore
 
 from vcfbert.errors import DeviceError, StoreError
-from vcfbert.storage import schema, seals
+from vcfbert.storage import limits, schema, seals
 from vcfbert.storage.schema import Kind
 
 ZSTD_LEVEL = 12
@@ -42,11 +42,12 @@ _STRICT = {"array.write_empty_chunks": True}  # so that a chunk that is absent i
 def open_store(path: Path, kind: Kind) -> Iterator[zarr.Group]:
     """Open a finished store for reading, after checking its kind and format version."""
     made_by = schema.MADE_BY[kind]
+    limits.check_store(path, kind)
     try:
         root = zarr.open_group(path, mode="r")
     except FileNotFoundError as error:
         raise StoreError.missing(path, made_by=made_by) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} is no readable Zarr store ({error}). Make it again with: "
                          f"vcfbert {made_by} --force") from error  # fmt: skip
     try:
@@ -223,7 +224,7 @@ def read_column(root: zarr.Group, name: str) -> NDArray[Any]:
         _require_chunks(array, chunk)
     try:
         return np.asarray(array[...])
-    except (ValueError, RuntimeError) as error:  # a checksum or a codec that fails
+    except (ValueError, RuntimeError, OSError) as error:  # a checksum or a codec that fails
         raise StoreError(
             f"{array.path} in {_root(array)} is damaged ({error}). Make the store again with "
             "--force."
@@ -248,7 +249,7 @@ def read_window(array: zarr.Array[Any], window: int, kind: Kind) -> NDArray[Any]
     _require_chunks(array, window)
     try:
         return np.asarray(array[window])
-    except (ValueError, RuntimeError) as error:  # a checksum or a codec that fails
+    except (ValueError, RuntimeError, OSError) as error:  # a checksum or a codec that fails
         raise StoreError(
             f"{array.path} of window {window} in {_root(array)} is damaged ({error}). "
             f"Make the store again with: vcfbert {schema.MADE_BY[kind]} --force"
@@ -268,6 +269,9 @@ def _place(root: zarr.Group) -> Path:
 def _require_chunks(array: zarr.Array[Any], first: int) -> None:
     """Check that the chunks at one place of the first axis are there."""
     folder = _root(array) / array.path / "c" / str(first)
+    size = math.prod(array.chunks) * array.dtype.itemsize
+    described: Any = array.metadata.to_dict()["codecs"]
+    names = tuple(codec["name"] for codec in described)
     for rest in itertools.product(*(range(size) for size in array.cdata_shape[1:])):
         file = folder.joinpath(*(str(place) for place in rest))
         if not file.exists():
@@ -275,11 +279,23 @@ def _require_chunks(array: zarr.Array[Any], first: int) -> None:
                 f"{file} is missing: the store is damaged. Make it again with --force, by the "
                 "command that made it."
             )
+        try:
+            limits.check_chunk(file, size, names)
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"{file} is damaged ({error}). Make the store again with --force, by the command "
+                "that made it."
+            ) from error
 
 
 def read_text(root: zarr.Group, name: str) -> list[str]:
     """Read what `write_text` wrote."""
-    return read_column(root, name).tobytes().decode("utf-8").split("\n")
+    try:
+        return read_column(root, name).tobytes().decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise StoreError(
+            f"{name} in {_place(root)} is damaged ({error}). Make the store again with --force."
+        ) from error
 
 
 def member(root: zarr.Group, name: str) -> zarr.Array[Any]:
@@ -318,8 +334,9 @@ def map_chunk(path: Path, name: str, chunk: int, shape: Sequence[int]) -> NDArra
     """Memory-map one chunk along the first axis of an array created with `mapped=True`."""
     file = _chunk_file(path / name, chunk, len(shape) + 1)
     try:
+        limits.check_chunk(file, 4 * math.prod(shape), ("bytes",))
         return np.memmap(file, dtype="<f4", mode="r", shape=tuple(shape))
-    except (OSError, ValueError) as error:  # absent, or shorter than it was
+    except (OSError, ValueError, OverflowError) as error:  # absent, or shorter than it was
         raise StoreError(f"{file} is damaged or missing ({error}). Make {path} again.") from error
 
 
