@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vcfbert import bounded
+
 KEY = "sha256"
 """First key of a sealed JSON file."""
 
@@ -47,7 +49,7 @@ def sealed_json(record: Mapping[str, Any], *, indent: int = 1, allow_nan: bool =
 
 def opened_json(content: bytes) -> dict[str, Any]:
     """Read what `sealed_json` made; ValueError where it is not that any more."""
-    record = json.loads(content.decode("utf-8"))
+    record = bounded.json_of(content.decode("utf-8"))
     written = record.pop(KEY, None) if isinstance(record, dict) else None
     if not isinstance(written, str):
         raise ValueError(f"it does not carry its {KEY}")
@@ -59,4 +61,4 @@ def opened_json(content: bytes) -> dict[str, Any]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a sealed JSON file; OSError or ValueError where it cannot be believed."""
-    return opened_json(path.read_bytes())
+    return opened_json(bounded.read(path, bounded.MAX_JSON))

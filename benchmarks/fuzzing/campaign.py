@@ -25,6 +25,9 @@ from vcfbert.errors import VcfbertError
 SECONDS = 20.0
 """An input that takes longer is a hang; the machine may be busy with other things."""
 
+START_SECONDS = 180.0
+"""For a process to import everything on a busy machine."""
+
 MEMORY = 1 << 30
 """Bytes an input may take beyond what the process has before the first one."""
 
@@ -76,7 +79,7 @@ def run(
     first = 0
     while first < inputs and time.monotonic() - started < seconds:
         left = seconds - (time.monotonic() - started)
-        state[_NUMBER] = first
+        state[_NUMBER] = -1  # until the process is there
         queue: Any = context.SimpleQueue()
         child = context.Process(target=_work, args=(name, seeds, seed, first, inputs, left, state,
                                                     queue, keep), daemon=True)  # fmt: skip
@@ -89,6 +92,8 @@ def run(
         outcome.crashes += died != "hang"
         outcome.hangs += died == "hang"
         outcome.findings.append(f"{died}: input {state[_NUMBER]} of {name}")
+        if state[_NUMBER] < 0:
+            raise RuntimeError(f"no process for {name} comes up ({died})")
         first = state[_NUMBER] + 1
     outcome.accepted, outcome.refused, outcome.other = (
         state[_ACCEPTED],
@@ -107,7 +112,7 @@ def _watch(child: Any, state: Any) -> str | None:
         child.join(0.1)
         if state[_NUMBER] != number:
             number, since = state[_NUMBER], time.monotonic()
-        elif time.monotonic() - since > SECONDS + 40 * (number < 0 or since == 0):
+        elif time.monotonic() - since > (SECONDS if number >= 0 else START_SECONDS):
             child.kill()
             child.join()
             return "hang"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from vcfbert import digests
+from vcfbert import bounded, digests
 from vcfbert.errors import StoreError
 
 NAME = "seal.sha256"
@@ -34,12 +34,12 @@ def read(folder: Path, made_by: str) -> dict[str, str]:
     """
     path = folder / NAME
     try:
-        content = path.read_bytes()
+        content = bounded.read(path, bounded.MAX_JSON)
         head = content[: content.rindex(_OWN.encode())]
         if content != head + f"{_OWN}{digests.of_bytes(head)}\n".encode():
             raise ValueError("its last line is not the SHA-256 of the others")
         pairs = (line.split("  ", 1) for line in head.decode("utf-8").splitlines())
-        return {name: digest for digest, name in pairs}
+        return {_inside(name): digest for digest, name in pairs}
     except FileNotFoundError as error:
         raise StoreError(
             f"{path} is missing, so nobody can tell whether the store is whole. Make it again "
@@ -49,6 +49,13 @@ def read(folder: Path, made_by: str) -> dict[str, str]:
         raise StoreError(
             f"{path} is damaged ({error}). Make the store again with: vcfbert {made_by}"
         ) from error
+
+
+def _inside(name: str) -> str:
+    """ValueError where a name leads out of the folder."""
+    if name.startswith("/") or ".." in name.split("/") or "\0" in name:
+        raise ValueError(f"it names {name[:80]!r}, which is not in the folder")
+    return name
 
 
 def check(folder: Path, made_by: str, *, is_wanted: Callable[[str], bool]) -> None:

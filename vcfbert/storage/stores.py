@@ -26,7 +26,7 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore
 
 from vcfbert.errors import DeviceError, StoreError
-from vcfbert.storage import locks, schema, seals, swaps
+from vcfbert.storage import limits, locks, schema, seals, swaps
 from vcfbert.storage.schema import Kind
 
 ZSTD_LEVEL = 12
@@ -64,11 +64,12 @@ def open_store(path: Path, kind: Kind) -> Iterator[zarr.Group]:
 
 
 def _opened(path: Path, kind: Kind, made_by: str) -> Iterator[zarr.Group]:
+    limits.check_store(path, kind)
     try:
         root = zarr.open_group(_PinnedStore(path), mode="r")
     except FileNotFoundError as error:
         raise StoreError.missing(path, made_by=made_by) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} is no readable Zarr store ({error}). Make it again with: "
                          f"vcfbert {made_by} --force") from error  # fmt: skip
     try:
@@ -246,7 +247,7 @@ def read_column(root: zarr.Group, name: str) -> NDArray[Any]:
         values = np.asarray(array[...])
         require_same(array)
         return values
-    except (ValueError, RuntimeError, FileNotFoundError) as error:  # a checksum, a codec
+    except (ValueError, RuntimeError, OSError) as error:  # a checksum or a codec that fails
         require_same(array)
         raise StoreError(
             f"{array.path} in {_root(array)} is damaged ({error}). Make the store again with "
@@ -274,7 +275,7 @@ def read_window(array: zarr.Array[Any], window: int, kind: Kind) -> NDArray[Any]
         values = np.asarray(array[window])
         require_same(array)
         return values
-    except (ValueError, RuntimeError, FileNotFoundError) as error:  # a checksum, a codec
+    except (ValueError, RuntimeError, OSError) as error:  # a checksum or a codec that fails
         require_same(array)
         raise StoreError(
             f"{array.path} of window {window} in {_root(array)} is damaged ({error}). "
@@ -301,6 +302,9 @@ def require_same(array: zarr.Array[Any]) -> None:
 def _require_chunks(array: zarr.Array[Any], first: int) -> None:
     """Check that the chunks at one place of the first axis are there."""
     folder = _root(array) / array.path / "c" / str(first)
+    size = math.prod(array.chunks) * array.dtype.itemsize
+    described: Any = array.metadata.to_dict()["codecs"]
+    names = tuple(codec["name"] for codec in described)
     for rest in itertools.product(*(range(size) for size in array.cdata_shape[1:])):
         file = folder.joinpath(*(str(place) for place in rest))
         if not file.exists():
@@ -309,11 +313,23 @@ def _require_chunks(array: zarr.Array[Any], first: int) -> None:
                 f"{file} is missing: the store is damaged. Make it again with --force, by the "
                 "command that made it."
             )
+        try:
+            limits.check_chunk(file, size, names)
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"{file} is damaged ({error}). Make the store again with --force, by the command "
+                "that made it."
+            ) from error
 
 
 def read_text(root: zarr.Group, name: str) -> list[str]:
     """Read what `write_text` wrote."""
-    return read_column(root, name).tobytes().decode("utf-8").split("\n")
+    try:
+        return read_column(root, name).tobytes().decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise StoreError(
+            f"{name} in {_place(root)} is damaged ({error}). Make the store again with --force."
+        ) from error
 
 
 def member(root: zarr.Group, name: str) -> zarr.Array[Any]:
@@ -352,8 +368,9 @@ def map_chunk(path: Path, name: str, chunk: int, shape: Sequence[int]) -> NDArra
     """Memory-map one chunk along the first axis of an array created with `mapped=True`."""
     file = _chunk_file(path / name, chunk, len(shape) + 1)
     try:
+        limits.check_chunk(file, 4 * math.prod(shape), ("bytes",))
         return np.memmap(file, dtype="<f4", mode="r", shape=tuple(shape))
-    except (OSError, ValueError) as error:  # absent, or shorter than it was
+    except (OSError, ValueError, OverflowError) as error:  # absent, or shorter than it was
         raise StoreError(f"{file} is damaged or missing ({error}). Make {path} again.") from error
 
 

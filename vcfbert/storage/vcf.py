@@ -54,7 +54,10 @@ class VcfReader:
         """Records to come, from the index or, in a region, from another reader."""
         if self.region is not None:
             return vcf_checks.count_region(self.path, self.header, self.region)
-        return vcf_checks.count_indexed(self.path, self.header) or None
+        count = vcf_checks.count_indexed(self.path, self.header)
+        if count is None and not self.header.is_bcf:
+            return vcf_source.count_lines(self.path, self.header)
+        return count or None
 
     def blocks(
         self, people: NDArray[np.int64], *, wants: Callable[[Record], bool] | None = None
@@ -154,8 +157,10 @@ class VcfReader:
     def _check_count(self, count: int) -> None:
         """Compare what was read with what the index or another reader counted."""
         if self.num_records is not None and count != self.num_records:
+            has_index = vcf_checks.index_of(self.path) is not None
+            says = "its index counts" if has_index else "its lines are"
             raise InputError(
-                f"{self.path}: {count} records were read, but its index counts {self.num_records}. "
+                f"{self.path}: {count} records were read, but {says} {self.num_records}. "
                 f"One of them is not whole; index it again (bcftools index -f {self.path}) or copy "
                 "both again."
             )

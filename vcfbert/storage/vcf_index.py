@@ -117,6 +117,7 @@ class _Index:
             raise ValueError("it is of no VCF")
         names = self._bytes(self._size("<i", 1))
         self._num_names = names.count(b"\0")
+        names.decode("utf-8")  # which every reader of it will do
         if names and not names.endswith(b"\0"):
             raise ValueError("the names of its contigs have no end")
         if num_contigs is not None and self._num_names != num_contigs:

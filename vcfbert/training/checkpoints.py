@@ -10,7 +10,6 @@ killed at any moment has a last checkpoint that is whole. It carries its own SHA
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from vcfbert import config, digests
+from vcfbert import bounded, config, digests
 from vcfbert.config import Config
 from vcfbert.domain import tokens
 from vcfbert.errors import StoreError
@@ -85,8 +84,8 @@ def read(run: Path, which: Which) -> Checkpoint:
     """
     path = run / "checkpoints" / f"{which}.json"
     try:
-        content = path.read_bytes()
-        record = json.loads(content.decode("utf-8"))
+        content = bounded.read(path, bounded.MAX_JSON)
+        record = bounded.json_of(content.decode("utf-8"))
     except FileNotFoundError as error:
         raise StoreError(
             f"The run {run} has no {which} checkpoint. "
@@ -109,14 +108,24 @@ def read(run: Path, which: Which) -> Checkpoint:
             optimizer_file=None if optimizer is None else _verified(path.parent, optimizer),
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path} is damaged ({error!r}). {_again(path)}") from error
+        raise _damaged(path, error) from error
 
 
 def load_model(run: Path, which: Which = "best") -> tuple[Imputer, Config]:
     """Return the network of a checkpoint, on the CPU and in eval mode, and its settings."""
     checkpoint = read(run, which)
-    model = imputer.build(checkpoint.settings.model, checkpoint.settings.seed)
-    load_weights(model, checkpoint.weights_file)
+    weights = load_tensors(checkpoint.weights_file)
+    settings = checkpoint.settings.model
+    if settings.num_layers > len(weights):
+        raise StoreError(
+            f"{checkpoint.weights_file} has {len(weights)} tensors, too few for "
+            f"{settings.num_layers} layers. Use another checkpoint."
+        )
+    with torch.device("meta"):  # so that sizes that are wrong take no memory
+        expected = Imputer(settings)
+    _check_fit(expected, weights, checkpoint.weights_file)
+    model = imputer.build(settings, checkpoint.settings.seed)
+    model.load_state_dict(weights)
     return model.eval(), checkpoint.settings
 
 
@@ -128,6 +137,11 @@ def load_encoder(run: Path, which: Which = "best") -> Encoder:
 def load_weights(model: Imputer, path: Path) -> None:
     """Load weights; StoreError naming the first tensor that does not fit."""
     weights = load_tensors(path)
+    _check_fit(model, weights, path)
+    model.load_state_dict(weights)
+
+
+def _check_fit(model: Imputer, weights: dict[str, Tensor], path: Path) -> None:
     expected = model.state_dict()
     for name in sorted(expected.keys() | weights.keys()):
         found = tuple(weights[name].shape) if name in weights else "nothing"
@@ -136,9 +150,13 @@ def load_weights(model: Imputer, path: Path) -> None:
             raise StoreError(
                 f"{path} has {found} for {name}, but the network needs {needed}. {_again(path)}"
             )
+        if weights[name].dtype != expected[name].dtype:
+            raise StoreError(
+                f"{path} has {weights[name].dtype} for {name}, but the network needs "
+                f"{expected[name].dtype}."
+            )
         if not bool(torch.isfinite(weights[name]).all()):
             raise StoreError(f"{path} has a NaN or an infinity in {name}. {_again(path)}")
-    model.load_state_dict(weights)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -184,12 +202,15 @@ def _write_tensors(path: Path, named: dict[str, Tensor]) -> dict[str, str]:
 
 def _verified(folder: Path, entry: dict[str, str]) -> Path:
     """Return the path of a file whose content is what was written."""
-    path = folder / Path(entry["name"]).name
+    if Path(entry["name"]).name != entry["name"]:
+        raise StoreError(f"{folder} names {entry['name']!r}, which is not in it. {_again(folder)}")
+    path = folder / entry["name"]
     try:
+        bounded.require_regular(path)
         digest = digests.of_file(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise StoreError(
-            f"Cannot read the checkpoint file {path}: {error.strerror}. {_again(path)}"
+            f"Cannot read the checkpoint file {path}: {error}. {_again(path)}"
         ) from error
     if digest != entry["sha256"]:
         raise StoreError(
@@ -244,7 +265,7 @@ def _drop_unnamed(folder: Path) -> None:
         if not path.exists():
             continue
         try:
-            files = json.loads(path.read_text(encoding="utf-8"))["files"]
+            files = bounded.json_of(bounded.read(path, bounded.MAX_JSON))["files"]
             named |= {entry["name"] for entry in files.values()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
