@@ -13,7 +13,7 @@ from vcfbert.config import MosaicConfig
 from vcfbert.domain import masks
 from vcfbert.domain.sites import TEST, TRAIN
 from vcfbert.errors import InputError
-from vcfbert.pipelines import mosaic_folds, strict
+from vcfbert.pipelines import mosaic_folds, preflight_stores, strict
 from vcfbert.pipelines import prepare as pipeline
 from vcfbert.pipelines.prepare import PrepareOptions
 from vcfbert.progress import Silent
@@ -36,7 +36,7 @@ def fx_inputs(tmp_path_factory):
     for copy, original in TWINS.items():
         alleles[:, 2 * copy : 2 * copy + 2] = alleles[:, 2 * original : 2 * original + 2]
     alleles[7, 24] ^= 1  # one error
-    vcf = panels.write_vcf(folder / "panel.vcf.gz", panels.records_of(alleles))
+    panels.write_vcf(folder / "panel.vcf.gz", panels.records_of(alleles))
     split = ["test" if n in (12, 13) else "validation" if n in (20, 21) else "train"
              for n in range(PEOPLE)]  # fmt: skip
     rows = [f"s{n}\tP{n % 2}\t{name}" for n, name in enumerate(split)]
