@@ -8,7 +8,7 @@ import typer
 
 import vcfbert
 
-from . import comparing, imputing, panels, references, systems
+from . import comparing, imputing, panels, references, systems, verifying
 
 app = typer.Typer(
     name="vcfbert",
@@ -55,4 +55,5 @@ app.command("refresh")(references.refresh)
 app.command("eval")(systems.evaluate)
 app.command("compare")(comparing.compare)
 app.command("audit-dims")(systems.audit_dims)
+app.command("verify")(verifying.verify)
 app.command("simulate")(panels.simulate)

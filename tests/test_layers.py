@@ -14,20 +14,22 @@ MAY_IMPORT = {
     "cli": {"cli", "pipelines", "storage.workspace", "presets", "config", "errors", "progress"},
     "pipelines": {
         "pipelines", "training", "model", "copying", "retrieval", "storage", "domain",
-        "presets", "config", "errors", "progress",
+        "presets", "config", "errors", "progress", "digests", "bounded",
     },
     "training": {
         "training", "model", "copying", "retrieval", "storage", "domain", "config", "errors",
-        "progress",
+        "progress", "digests", "bounded",
     },
     "model": {"model", "domain", "config", "errors"},
     "copying": {"copying", "domain", "config", "errors"},
-    "retrieval": {"retrieval", "domain", "config", "errors"},
-    "storage": {"storage", "domain", "config", "errors"},
+    "retrieval": {"retrieval", "domain", "config", "errors", "digests", "bounded"},
+    "storage": {"storage", "domain", "config", "errors", "digests", "bounded"},
     "domain": {"domain", "config", "errors"},
     "presets": {"config", "errors"},
-    "config": {"config", "errors"},
+    "config": {"config", "errors", "bounded"},
     "errors": set(),
+    "digests": {"bounded"},
+    "bounded": set(),
     "progress": set(),
 }  # fmt: skip
 

@@ -1,12 +1,11 @@
 """The stores of a workspace against the settings, and what is found where they disagree."""
 
 import dataclasses
-import json
 import shutil
 
 import pytest
 
-from tests import panels
+from tests import panels, tampering
 from vcfbert import presets
 from vcfbert.errors import StoreError
 from vcfbert.pipelines import audit, checks, references
@@ -106,9 +105,10 @@ def test_a_panel_of_another_size_is_seen_in_every_store(fx_own):
 
 def test_a_held_out_person_in_the_index_is_found(fx_own):
     path = fx_own.newest("indexes") / "manifest.json"
-    record = json.loads(path.read_text())
-    record["reference_haplotypes"][0] = 2 * 7  # person 7 is a test person
-    path.write_text(json.dumps(record))
+    held_out = 2 * 7  # person 7 is a test person
+    tampering.edit_json(
+        path, lambda record: record["reference_haplotypes"].__setitem__(0, held_out)
+    )
     check = failed(fx_own)["index rows of held-out people"]
     assert (check.found, check.needed) == ("1", "0")
 

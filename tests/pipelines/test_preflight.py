@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import zarr
 
-from tests import panels
+from tests import panels, tampering
 from tests.pipelines.workspaces import DENSE, SMALL, build, changed
-from vcfbert import config, presets
+from vcfbert import config, digests, presets
 from vcfbert.domain import tokens
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.pipelines import fit, preflight, references, strict
@@ -125,9 +125,7 @@ def test_pre_encoding_fails_where_embeddings_are_of_another_width(fx_built):
 
 def rewrite_manifest(workspace, change):
     path = workspace.newest("indexes") / manifest.NAME
-    record = json.loads(path.read_text())
-    change(record)
-    path.write_text(json.dumps(record))
+    tampering.edit_json(path, change)
 
 
 def test_retrieval_fails_where_rows_are_named_after_others(fx_own):
@@ -151,7 +149,7 @@ def test_retrieval_fails_where_codes_were_swapped_behind_the_checksum(fx_own):
     faiss.copy_array_to_vector(np.ascontiguousarray(codes.reshape(index.ntotal, -1)[::-1]).ravel(),
                                index.codes)  # fmt: skip
     faiss.write_index(index, str(path))
-    digest = manifest.file_sha256(path)
+    digest = digests.of_file(path)
     rewrite_manifest(fx_own, lambda record: record["files"][0].update(sha256=digest))
     assert "does not hold this panel's haplotypes" in failures(fx_own)["FAISS retrieval"]
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import panels
+from vcfbert import digests
 from vcfbert.domain import records
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
 from vcfbert.errors import ConfigError, InputError, StoreError
@@ -242,7 +242,7 @@ def test_the_report_is_written_and_printed(fx_vcf, tmp_path):
     summary = pipeline.prepare(
         fx_vcf, Workspace(tmp_path), PrepareOptions(**SMALL), progress=Silent()
     )
-    assert json.loads((tmp_path / "panel.qc.json").read_text()) == summary.report
+    assert digests.read_json(tmp_path / "panel.qc.json") == summary.report
     assert list(summary.report["dropped"]) == list(pipeline.REASONS)
     assert any("sites kept" in line and "60" in line for line in summary.lines())
 

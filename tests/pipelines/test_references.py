@@ -1,6 +1,5 @@
 """encode-refs, build-index and refresh on the small panel."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy.testing as npt
 import pytest
 
 from tests import panels
-from vcfbert import config, presets
+from vcfbert import config, digests, presets
 from vcfbert.domain import sites, tokens
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.pipelines import references
@@ -206,7 +205,7 @@ def test_pruning_keeps_the_newest_and_what_is_depended_on(fx_own):
     needed = masks.read_masks(fx_own.version("masks", 2))
     run = fx_own.run("r") / "run.json"
     run.parent.mkdir(parents=True)
-    run.write_text(json.dumps({"parents": {"masks": needed.fingerprint}}))
+    run.write_bytes(digests.sealed_json({"parents": {"masks": needed.fingerprint}}))
     summary = refresh(fx_own, prune=1)
     assert fx_own.versions("masks") == [0, 2, 3]
     assert fx_own.versions("embeddings") == [0, 3]

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from tests import tampering
 from tests.pipelines.test_fit import KillAt, KilledError, rows, train, weights
 from vcfbert import config, presets
 from vcfbert.errors import ConfigError, StoreError
@@ -158,9 +159,7 @@ def test_a_run_goes_on_as_the_system_it_began_as(fx_copy, started, asked, messag
 
 def edited(workspace, which, change):
     path = workspace.run("run") / "checkpoints" / f"{which}.json"
-    record = json.loads(path.read_text())
-    change(record)
-    path.write_text(json.dumps(record))
+    tampering.edit_json(path, change)
 
 
 def test_a_checkpoint_of_another_vocabulary_is_refused_naming_both(fx_copy):

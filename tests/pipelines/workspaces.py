@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
+from tests import panels
 from vcfbert import config, presets
 from vcfbert.config import Config
-from vcfbert.pipelines import references
+from vcfbert.pipelines import fit, prepare, references
+from vcfbert.pipelines.fit import TrainOptions
+from vcfbert.pipelines.prepare import PrepareOptions
 from vcfbert.pipelines.references import EncodeOptions, IndexOptions, RefreshOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval.manifest import Kind
 from vcfbert.storage.embeddings import Layout
+from vcfbert.storage.panel import open_panel
 from vcfbert.storage.workspace import Workspace
+from vcfbert.training import mosaic_runs, mosaic_weights
 
 
 def changed(**sections: Any) -> Config:
@@ -39,3 +46,37 @@ def build(
     references.encode_refs(workspace, settings, EncodeOptions(layout=layout), progress=quiet)
     references.build_index(workspace, IndexOptions(kind=kind), progress=quiet)
     return workspace
+
+
+def whole(folder: Path) -> tuple[Workspace, Path]:
+    """Every kind of store twice or in both layouts, runs of both systems; and the panel's VCF."""
+    quiet, workspace = Silent(), Workspace(folder / "work")
+    alleles = panels.mosaic_alleles(120, 120)
+    vcf = panels.write_vcf(folder / "panel.vcf.gz", panels.records_of(alleles, step=1000))
+    options = PrepareOptions(window_size=31, flank=2, validation_fraction=0.1, min_maf=0.2)
+    prepare.prepare(vcf, workspace, options, progress=quiet)
+    references.encode_refs(workspace, SMALL, EncodeOptions(layout="dense"), progress=quiet)
+    references.build_index(workspace, IndexOptions(kind="dense"), progress=quiet)
+    shutil.copytree(workspace.version("indexes", 0), workspace.version("indexes", 1))
+    references.build_index(workspace, IndexOptions(), progress=quiet, overwrite=True)
+    renewed = RefreshOptions(masks=True, embeddings=True)
+    references.refresh(workspace, SMALL, renewed, progress=quiet)
+    references.encode_refs(workspace, SMALL, EncodeOptions(), progress=quiet, overwrite=True)
+    quick = changed(training={"max_epochs": 2, "batches_per_epoch": 2})
+    fit.train(workspace, quick, TrainOptions("tiny", device="cpu", threads=1), progress=quiet)
+    write_mosaic_run(workspace)
+    return workspace, vcf
+
+
+def write_mosaic_run(workspace: Workspace) -> None:
+    """The shipped network as a run; training one would compile the copying model."""
+    with open_panel(workspace.panel) as panel:
+        record = {"seed": 1, "parents": {"panel": panel.fingerprint}}
+    mosaic_runs.write(
+        workspace.run("mosaic"),
+        presets.get("mosaic"),
+        mosaic_weights.shipped(),
+        record,
+        {"small": [(10, 0.5, 0.4)]},
+        overwrite=False,
+    )

@@ -1,7 +1,6 @@
 """Index folders: written once, verified, mapped, refused when they do not fit."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import faiss
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.testing as npt
 import pytest
 
+from tests import tampering
 from tests.retrieval import windows
 from vcfbert.domain import tokens
 from vcfbert.errors import StoreError
@@ -137,7 +137,7 @@ def test_no_index_names_the_command(tmp_path):
 )
 def test_a_manifest_of_another_format_is_refused(fx_folder, change, message):
     path = fx_folder / manifest.NAME
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    tampering.edit_json(path, lambda record: record.update(change))
     with pytest.raises(StoreError, match=message):
         open_index(fx_folder, panel_fingerprint="p")
 
@@ -188,7 +188,6 @@ def test_a_dense_index_knows_the_masks_and_embeddings_it_was_made_from(fx_folder
 )
 def test_a_manifest_with_a_field_of_the_wrong_type_is_an_explained_error(fx_folder, field, value):
     path = fx_folder / manifest.NAME
-    record = json.loads(path.read_text())
-    path.write_text(json.dumps(record | {field: value}))
+    tampering.edit_json(path, lambda record: record.update({field: value}))
     with pytest.raises(StoreError, match="build-index --force"):
         open_index(fx_folder, panel_fingerprint="p")

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
 import numpy.testing as npt
 import pytest
 
-from tests import panels
+from tests import panels, tampering
 from vcfbert.domain import tokens
 from vcfbert.errors import StoreError
 from vcfbert.storage import panel
@@ -87,10 +86,9 @@ def test_a_finished_panel_is_replaced_only_when_asked(tmp_path):
 @pytest.mark.parametrize("name", ["fingerprint", "length", "contigs"])
 def test_a_panel_that_lost_an_attribute_is_an_explained_error(tmp_path, name):
     panels.write_small_panel(tmp_path / "panel.zarr")
-    file = tmp_path / "panel.zarr" / "zarr.json"
-    record = json.loads(file.read_text())
-    del record["attributes"][name]
-    file.write_text(json.dumps(record))
+    tampering.edit_metadata(
+        tmp_path / "panel.zarr", "zarr.json", lambda record: record["attributes"].pop(name)
+    )
     with (
         pytest.raises(StoreError, match=f"lacks the attribute {name}"),
         panel.open_panel(tmp_path / "panel.zarr"),
@@ -124,6 +122,12 @@ def test_a_flipped_byte_in_a_table_is_an_explained_error(tmp_path):
 def test_an_array_whose_metadata_is_damaged_is_an_explained_error(tmp_path):
     panels.write_small_panel(tmp_path / "panel.zarr")
     (tmp_path / "panel.zarr" / "sites" / "cm" / "zarr.json").write_text("{}")
+    with (
+        pytest.raises(StoreError, match=r"cm/zarr\.json is damaged: its SHA-256"),
+        panel.open_panel(tmp_path / "panel.zarr"),
+    ):
+        pass
+    tampering.reseal(tmp_path / "panel.zarr")
     with (
         pytest.raises(StoreError, match=r"panel\.zarr lacks the array sites/cm.*--force"),
         panel.open_panel(tmp_path / "panel.zarr"),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import tomli_w
 
+from vcfbert import bounded
 from vcfbert.config.sections import Config
 from vcfbert.errors import ConfigError
 
@@ -20,7 +20,10 @@ def load(path: Path) -> dict[str, Any]:
     Raises ConfigError naming the file where it is missing or no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > bounded.MAX_TOML:
+            raise ValueError(f"it is larger than {bounded.MAX_TOML:,} bytes")
+        with path.open(encoding="utf-8") as stream:
+            return bounded.toml_of(stream.read(bounded.MAX_TOML))
     except OSError as error:
         raise ConfigError(f"Cannot read the config file {path}: {error.strerror}.") from error
     except ValueError as error:  # of TOML, of UTF-8, or a number of thousands of digits
@@ -84,8 +87,8 @@ def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _parse_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return bounded.toml_of(f"value = {text}")["value"]
+    except ValueError:
         return text  # a bare word such as bf16
 
 

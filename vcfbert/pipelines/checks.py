@@ -32,7 +32,7 @@ from vcfbert.training.checkpoints import Which
 
 TOLERANCE = 1e-4  # of a norm; query and reference go through the same float32 encoder
 _PROBES = 16  # haplotypes that are embedded on both sides
-_ARRAYS_OF: dict[embeddings.Layout, tuple[str, ...]] = {
+ARRAYS_OF: dict[embeddings.Layout, tuple[str, ...]] = {
     "codebook": ("codebook", "reference_haplotypes"),
     "dense": ("codebook", "reference_haplotypes", "complete", "masked", "is_masked"),
 }
@@ -74,9 +74,9 @@ def of_workspace(settings: Config, workspace: Workspace, run: str | None) -> lis
     run  a run that must be there; None for the one named after the preset, if it is there
     """
     with open_panel(workspace.panel) as panel:
-        letters = _letters(settings, panel)
+        letters = letters_of(panel, settings.model.width)
         made_by = schema.MADE_BY["panel"]
-        found = _arrays("panel", workspace.panel, letters, "its own tables", made_by)
+        found = arrays("panel", workspace.panel, letters, "its own tables", made_by)
         masks = _newest_masks(workspace)
         if masks is not None:
             found += _of_masks(workspace.newest("masks"), masks, panel, letters)
@@ -92,12 +92,12 @@ def of_workspace(settings: Config, workspace: Workspace, run: str | None) -> lis
 def of_panel(settings: Config, workspace: Workspace) -> list[Check]:
     """Compare the arrays of the panel alone."""
     with open_panel(workspace.panel) as panel:
-        letters = _letters(settings, panel)
-    return _arrays("panel", workspace.panel, letters, "its own tables", schema.MADE_BY["panel"])
+        letters = letters_of(panel, settings.model.width)
+    return arrays("panel", workspace.panel, letters, "its own tables", schema.MADE_BY["panel"])
 
 
-def _letters(settings: Config, panel: PanelReader) -> dict[str, int]:
-    """What each letter of the schema counts here."""
+def letters_of(panel: PanelReader, width: int) -> dict[str, int]:
+    """What each letter of the schema counts here; `width` is D."""
     return {
         "S": len(panel.sites),
         "W": len(panel.windows),
@@ -106,7 +106,7 @@ def _letters(settings: Config, panel: PanelReader) -> dict[str, int]:
         "H": 2 * len(panel.samples),
         "P": len(panel.samples.populations),
         "R": len(panel.samples.haplotypes(site_tables.TRAIN)),
-        "D": settings.model.width,
+        "D": width,
         "V": tokens.VOCABULARY_SIZE,
     }
 
@@ -129,7 +129,7 @@ def expected_shape(dims: str, letters: dict[str, int]) -> tuple[int, ...]:
     )
 
 
-def _arrays(
+def arrays(
     kind: Kind,
     path: Path,
     letters: dict[str, int],
@@ -168,8 +168,8 @@ def _of_masks(
     path: Path, masks: MaskVersion, panel: PanelReader, letters: dict[str, int]
 ) -> list[Check]:
     parent = _parent("masks", path, masks.panel_fingerprint, panel, "refresh --masks")
-    arrays = _arrays("masks", path, letters, f"panel {panel.path}", schema.MADE_BY["masks"])
-    return [*arrays, parent]
+    made_by = schema.MADE_BY["masks"]
+    return [*arrays("masks", path, letters, f"panel {panel.path}", made_by), parent]
 
 
 def _of_index(
@@ -218,8 +218,8 @@ def _of_embeddings(
     with embeddings.open_embeddings(path) as reader:
         rows = {**letters, "R": len(reader.reference_haplotypes)}
         made_by = f"encode-refs {settings_flag(settings)}"
-        names = _ARRAYS_OF[reader.layout]
-        out = _arrays("embeddings", path, rows, "the settings", made_by, names)
+        names = ARRAYS_OF[reader.layout]
+        out = arrays("embeddings", path, rows, "the settings", made_by, names)
         fingerprint = reader.panel_fingerprint
         out.append(_parent("embeddings", path, fingerprint, panel, f"{made_by} --force"))
         if all(check.holds for check in out):

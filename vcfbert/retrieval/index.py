@@ -17,8 +17,9 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import digests
 from vcfbert.errors import StoreError
-from vcfbert.retrieval import manifest
+from vcfbert.retrieval import faiss_file, manifest
 from vcfbert.retrieval.dense import DenseIndex
 from vcfbert.retrieval.exact import ExactIndex
 from vcfbert.retrieval.manifest import FileEntry, Kind, Manifest
@@ -112,8 +113,12 @@ class IndexReader:
         if window not in self._verified:
             _verify(path, entry)
             self._verified.add(window)
+        self._check(path)
         # IO_FLAG_MMAP is accepted for these kinds but reads into memory; this one maps the codes.
-        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        try:
+            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        except RuntimeError as error:
+            raise _damaged(path, error) from error
         mask_version = self.manifest.mask_version
         if isinstance(index, faiss.IndexPQ) and self.kind == "exact":
             return ExactIndex(index, self.manifest.length)
@@ -122,6 +127,14 @@ class IndexReader:
         raise StoreError.wrong_kind(
             path, found=type(index).__name__, needed=self.kind, made_by=manifest.MADE_BY
         )
+
+    def _check(self, path: Path) -> None:
+        """Look at the head of a file before FAISS does."""
+        rows = len(self.reference_haplotypes)
+        try:
+            faiss_file.check(path, self.kind, self.manifest.length, rows)
+        except (OSError, ValueError) as error:
+            raise _damaged(path, error) from error
 
 
 def rows_among(
@@ -161,9 +174,16 @@ def open_index(path: Path, *, panel_fingerprint: str) -> IndexReader:
     return IndexReader(path, content)
 
 
+def _damaged(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"{path} is no index as vcfbert writes them ({error}). Make the index again with: vcfbert "
+        f"{manifest.MADE_BY} --force"
+    )
+
+
 def _verify(path: Path, entry: FileEntry) -> None:
     try:
-        is_intact = manifest.file_sha256(path) == entry.sha256
+        is_intact = digests.of_file(path) == entry.sha256
     except OSError as error:
         raise StoreError(
             f"Cannot read {path}: {error.strerror}. Make the index again with: "

@@ -2,7 +2,8 @@
 
 W windows, L sites in a window, R reference haplotypes.
 
-FAISS has no payload checksum, a flipped byte loads cleanly; so each file's SHA-256 stands here.
+FAISS has no payload checksum, a flipped byte loads cleanly; so each file's SHA-256 stands here, and
+the manifest carries its own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -17,15 +19,20 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import bounded, digests
 from vcfbert.domain import tokens
 from vcfbert.errors import StoreError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 NAME = "manifest.json"
 MADE_BY = "build-index"
 Kind = Literal["exact", "dense"]
 
-_CHUNK = 1 << 20
+MAX_LENGTH = 1 << 24
+"""Sites in a window."""
+
+MAX_ROWS = 1 << 40
+"""Haplotypes of a panel."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class FileEntry:
     @classmethod
     def of(cls, path: Path) -> Self:
         """Measure a finished file."""
-        return cls(name=path.name, sha256=file_sha256(path), bytes=path.stat().st_size)
+        return cls(name=path.name, sha256=digests.of_file(path), bytes=path.stat().st_size)
 
 
 @dataclass(frozen=True)
@@ -85,14 +92,15 @@ def write(folder: Path, manifest: Manifest) -> None:
         "format_version": FORMAT_VERSION,
         **dataclasses.asdict(manifest),
     }
-    (folder / NAME).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    (folder / NAME).write_bytes(digests.sealed_json(record))
 
 
 def read(folder: Path) -> Manifest:
     """Read and check a manifest; StoreError where there is none or it is of another format."""
     path = folder / NAME
     try:
-        record: Any = json.loads(path.read_text(encoding="utf-8"))
+        content = bounded.read(path, bounded.MAX_JSON)
+        record: Any = bounded.json_of(content.decode("utf-8"))
     except FileNotFoundError as error:
         raise StoreError.missing(folder, made_by=MADE_BY) from error
     except (OSError, ValueError) as error:
@@ -105,12 +113,16 @@ def read(folder: Path) -> Manifest:
             folder, found=version, needed=FORMAT_VERSION, made_by=MADE_BY
         )
     try:
+        digests.opened_json(content)
+        record.pop(digests.KEY)
         record["files"] = [FileEntry(**entry) for entry in record["files"]]
         found = Manifest(**record)
-        _check_types(found)
-    except (KeyError, TypeError) as error:
+        is_known = found.kind in get_args(Kind)
+        if is_known:
+            _check_types(found)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _damaged(path, error) from error
-    if found.kind not in get_args(Kind):
+    if not is_known:
         raise StoreError.wrong_kind(
             folder, found=found.kind, needed="exact or dense", made_by=MADE_BY
         )
@@ -118,33 +130,55 @@ def read(folder: Path) -> Manifest:
 
 
 def _check_types(found: Manifest) -> None:
-    """Raise TypeError where a field is not what it is declared to be."""
+    """Raise TypeError where a field is not what it is declared to be, or out of range."""
+    rows = found.reference_haplotypes
     is_right = {
-        "length": type(found.length) is int,
-        "parents": isinstance(found.parents, dict),
-        "reference_haplotypes": isinstance(found.reference_haplotypes, list)
-        and all(type(haplotype) is int for haplotype in found.reference_haplotypes),
-        "files": all(isinstance(x, str) for e in found.files for x in (e.name, e.sha256)),
-        "masks": found.masks is None or isinstance(found.masks, list),
+        "length": type(found.length) is int and 0 < found.length <= MAX_LENGTH,
+        "parents": _is_texts(found.parents),
+        "reference_haplotypes": isinstance(rows, list)
+        and all(type(haplotype) is int and 0 <= haplotype < MAX_ROWS for haplotype in rows)
+        and 0 < len(set(rows)) == len(rows),
+        "files": all(_is_file(entry) for entry in found.files),
+        "mask_version": found.mask_version is None or type(found.mask_version) is int,
+        "seed": type(found.seed) is int,
+        "max_references": found.max_references is None or type(found.max_references) is int,
     }
     for name, holds in is_right.items():
         if not holds:
-            raise TypeError(f"{name} is of the wrong type")
+            raise TypeError(f"{name} is of the wrong type or out of range")
+    if (found.kind == "dense") != (found.masks is not None and found.mask_version is not None):
+        raise TypeError("a dense index has masks, and an exact one has none")
+    if found.masks is not None:
+        _check_masks(found.masks, len(found.files), found.length)
+
+
+def _check_masks(masks: object, num_windows: int, length: int) -> None:
+    width = 2 * (-(-length // 8))
+    if not isinstance(masks, list) or len(masks) != num_windows:
+        raise TypeError("there is not one mask a window")
+    for mask in masks:
+        if not isinstance(mask, str) or not re.fullmatch(rf"[0-9a-f]{{{width}}}", mask):
+            raise TypeError(f"a mask is not of {width} hexadecimal digits")
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(x, str) for x in value.values())
+
+
+def _is_file(entry: FileEntry) -> bool:
+    """True where an entry names a file of the folder itself, as this module names them."""
+    return (
+        isinstance(entry.name, str)
+        and re.fullmatch(r"w\d{5,9}\.faiss", entry.name) is not None
+        and isinstance(entry.sha256, str)
+        and type(entry.bytes) is int
+    )
 
 
 def fingerprint(manifest: Manifest) -> str:
     """SHA-256 of what the index answers from: its files and whose haplotypes they hold."""
     content = [entry.sha256 for entry in manifest.files], manifest.reference_haplotypes
     return hashlib.sha256(json.dumps([manifest.kind, *content]).encode()).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(_CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:

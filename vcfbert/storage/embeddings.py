@@ -123,7 +123,9 @@ class EmbeddingsReader:
 
     def _map(self, name: str, window: int) -> NDArray[np.float32]:
         shape = (len(self.reference_haplotypes), self.length, self.width)
-        return stores.map_chunk(self.path, name, window, shape)
+        mapped = stores.map_chunk(self.path, name, window, shape)
+        stores.require_same(self._codebook)
+        return mapped
 
     def _read_codebook(self, window: int) -> NDArray[np.float32]:
         codebook = stores.read_window(self._codebook, window, "embeddings")
@@ -246,6 +248,11 @@ def _gathered_blocks(
         yield codebook[tokens.hide(tokens_of(window, rows), is_masked), site]
 
 
+def fingerprint_of(layout: Layout, parents: dict[str, str], rows: NDArray[np.int64]) -> str:
+    """A hash of what a store is made of: the layout, the parents and whose rows, (R,)."""
+    return stores.fingerprint(layout, repr(sorted(parents.items())), rows)
+
+
 def _finish(
     root: zarr.Group,
     layout: Layout,
@@ -259,7 +266,7 @@ def _finish(
     root.attrs.update(
         {
             "layout": layout,
-            "fingerprint": stores.fingerprint(layout, repr(sorted(parents.items())), rows),
+            "fingerprint": fingerprint_of(layout, parents, rows),
             "parents": parents,
             "mask_version": None if mask is None else mask.version,
         }

@@ -32,6 +32,8 @@ class PanelReader:
         """Read the small tables; `open_panel` is the way in."""
         self.path = path
         self.fingerprint = str(stores.attribute(root, "fingerprint"))
+        self.settings: dict[str, Any] = dict(stores.attribute(root, "settings"))
+        """How the panel was made."""
         self.sites = _read_sites(root)
         self.samples = _read_samples(root)
         self.windows = _read_windows(root)
@@ -91,7 +93,8 @@ def write_panel(
     num_haplotypes = 2 * len(samples)
     width = -(-windows.length // 8)
     with stores.create_store(path, "panel", overwrite=overwrite) as root:
-        parts = _write_tables(root, sites, samples, windows)
+        _write_tables(root, sites, samples, windows)
+        parts = table_prints(sites, samples, windows)
         array = stores.create_array(
             root,
             "panel",
@@ -111,15 +114,36 @@ def write_panel(
     return fingerprint
 
 
-def _write_tables(root: zarr.Group, sites: Sites, samples: Samples, windows: Windows) -> list[str]:
-    """Write everything but the alleles; returns a fingerprint of each table."""
+def _write_tables(root: zarr.Group, sites: Sites, samples: Samples, windows: Windows) -> None:
+    """Write everything but the alleles."""
+    root.attrs.update(_attributes(sites, samples, windows))
+    for name, values in _columns(sites, samples, windows).items():
+        stores.write_column(root, "panel", name, values)
+    for name, lines in _texts(sites, samples).items():
+        stores.write_text(root, "panel", name, lines)
+
+
+def table_prints(sites: Sites, samples: Samples, windows: Windows) -> list[str]:
+    """A fingerprint of each table; that of a panel is of these and of each window's alleles."""
+    columns, texts = _columns(sites, samples, windows), _texts(sites, samples)
+    prints = [stores.fingerprint(name, values) for name, values in columns.items()]
+    prints += [stores.fingerprint(name, "\n".join(lines)) for name, lines in texts.items()]
+    return [stores.fingerprint(repr(_attributes(sites, samples, windows))), *prints]
+
+
+def _attributes(sites: Sites, samples: Samples, windows: Windows) -> dict[str, Any]:
     attributes: dict[str, Any] = {
         "contigs": list(sites.contigs),
         "populations": list(samples.populations),
         "length": windows.length,
     }
-    root.attrs.update(attributes)
-    columns: dict[str, NDArray[Any]] = {
+    if len(samples.relatives):  # left out where there are none, as panels of before have it
+        attributes["relatives"] = samples.relatives.tolist()
+    return attributes
+
+
+def _columns(sites: Sites, samples: Samples, windows: Windows) -> dict[str, NDArray[Any]]:
+    return {
         "sites/contig": sites.contig,
         "sites/position": sites.position,
         "sites/type": sites.site_type,
@@ -132,7 +156,10 @@ def _write_tables(root: zarr.Group, sites: Sites, samples: Samples, windows: Win
         "windows/core_start": windows.core_start,
         "windows/core_stop": windows.core_stop,
     }
-    texts = {
+
+
+def _texts(sites: Sites, samples: Samples) -> dict[str, list[str]]:
+    return {
         "sites/id": sites.identifier,
         "sites/ref": sites.ref,
         "sites/alt": sites.alt,
@@ -140,13 +167,6 @@ def _write_tables(root: zarr.Group, sites: Sites, samples: Samples, windows: Win
         "samples/population": samples.population,
         "samples/superpopulation": samples.superpopulation,
     }
-    for name, values in columns.items():
-        stores.write_column(root, "panel", name, values)
-    for name, lines in texts.items():
-        stores.write_text(root, "panel", name, lines)
-    prints = [stores.fingerprint(name, values) for name, values in columns.items()]
-    prints += [stores.fingerprint(name, "\n".join(lines)) for name, lines in texts.items()]
-    return [stores.fingerprint(repr(attributes)), *prints]
 
 
 def _read_sites(root: zarr.Group) -> Sites:
@@ -171,6 +191,7 @@ def _read_samples(root: zarr.Group) -> Samples:
         superpopulation=stores.read_text(root, "samples/superpopulation"),
         split=stores.read_column(root, "samples/split"),
         populations=tuple(_names(root, "populations")),
+        relatives=_pairs(root),
     )
 
 
@@ -182,6 +203,12 @@ def _read_windows(root: zarr.Group) -> Windows:
         core_stop=stores.read_column(root, "windows/core_stop"),
         length=int(str(stores.attribute(root, "length"))),
     )
+
+
+def _pairs(root: zarr.Group) -> NDArray[np.int64]:
+    """Listed relatives; nobody where the panel keeps no list."""
+    pairs: Any = dict(root.attrs).get("relatives", [])
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
 def _names(root: zarr.Group, attribute: str) -> list[str]:

@@ -12,13 +12,20 @@ from typing import Literal
 
 Kind = Literal["panel", "masks", "embeddings"]
 
-FORMAT_VERSION: dict[Kind, int] = {"panel": 1, "masks": 1, "embeddings": 1}
+FORMAT_VERSION: dict[Kind, int] = {"panel": 2, "masks": 2, "embeddings": 2}
 
 MADE_BY: dict[Kind, str] = {
     "panel": "prepare PANEL",
     "masks": "refresh --masks",
     "embeddings": "encode-refs",
 }
+
+AGAIN: dict[Kind, str] = {
+    "panel": "prepare PANEL --force",
+    "masks": "refresh --masks",
+    "embeddings": "encode-refs --force",
+}
+"""Commands that make a store again where one stands."""
 
 SPLITS = ("train", "validation", "test")
 """Order of the split codes and of the columns of `sites/alt_count`."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import bounded
 from vcfbert.domain.sites import Sites, find_contig
 from vcfbert.errors import InputError
 
@@ -74,13 +75,13 @@ def read_list(path: Path) -> Iterator[ListedSite]:
     Empty lines and lines that begin with # are passed over.
     """
     try:
-        with path.open(encoding="utf-8-sig") as stream:  # spreadsheets write a byte order mark
-            for number, line in enumerate(stream, start=1):
-                text = line.rstrip("\r\n")
-                if text.strip() and not text.startswith("#"):
-                    yield _parse(text, f"{path}, line {number}")
+        for number, text in bounded.lines(path):
+            if text.strip() and not text.startswith("#"):
+                yield _parse(text, f"{path}, line {number}")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no text file. Give it uncompressed, in UTF-8.") from error
+    except bounded.LongLineError as error:
+        raise InputError(f"{path} is no site list: {error}. Give {_EXAMPLE}.") from error
     except OSError as error:
         raise InputError(f"Cannot read the site list {path}: {error.strerror}.") from error
 

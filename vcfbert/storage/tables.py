@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vcfbert import bounded
 from vcfbert.domain import splits
 from vcfbert.domain.genetic_map import ContigMap
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
@@ -93,6 +94,25 @@ def read_samples(path: Path) -> dict[str, SampleRow]:
     if not rows:
         raise InputError(f"{path} has no people below its header line. Add a line for each.")
     return rows
+
+
+def read_relatives(path: Path) -> list[tuple[str, str]]:
+    """Read pairs of people: the first two columns, tab-separated; lines with # are not read.
+
+    Raises InputError naming the line that has no two names, or one name twice.
+    """
+    pairs = []
+    for number, line in _lines(path):
+        if line.startswith("#"):
+            continue
+        names = [field.strip() for field in line.split("\t")[:2]]
+        if len(names) < 2 or not all(names) or names[0] == names[1]:
+            raise InputError(
+                f"{path}, line {number}: {line[:60]!r} names no two people. Give a pair a line, "
+                "separated by a tab."
+            )
+        pairs.append((names[0], names[1]))
+    return pairs
 
 
 def read_genetic_map(path: Path) -> dict[str, ContigMap]:
@@ -188,13 +208,12 @@ def read_segments(path: Path) -> list[Segment]:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Line numbers and lines of a text file, without the empty ones and a byte order mark."""
     try:
-        with path.open(encoding="utf-8-sig") as stream:
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    yield number, line.rstrip("\r\n")
+        yield from ((number, line) for number, line in bounded.lines(path) if line.strip())
     except FileNotFoundError as error:
         raise InputError(f"There is no file {path}. Check the path.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no text file. Give it uncompressed, in UTF-8.") from error
+    except bounded.LongLineError as error:
+        raise InputError(f"{path} is no table of this kind: {error}.") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error

@@ -1,4 +1,4 @@
-"""Reading the records of a VCF or BCF in blocks, and the home of cyvcf2.
+"""Reading the records of a VCF or BCF in blocks.
 
 N people; a block holds n consecutive records.
 """
@@ -9,27 +9,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cyvcf2
 import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain.records import NO_CALL, Record, RecordBlock
 from vcfbert.domain.sites import Region, find_contig
 from vcfbert.errors import InputError
-from vcfbert.storage import vcf_checks
+from vcfbert.storage import vcf_checks, vcf_source
 from vcfbert.storage.vcf_checks import Header
 
 BLOCK_BYTES = 4_000_000
 """Size of a block's genotypes: small enough to stay in the processor's cache for the checks."""
 
-# What is wrong with a file is told once, by an InputError with the place and the remedy; htslib
-# would print lines of its own above it.
-cyvcf2.cyvcf2.set_htslib_log_level(0)
-
 LAST_POSITION = 2**31 - 2
 """As in BCF."""
-
-_THREADS = 2  # inflating takes a tenth of the time that parsing takes, so more are of no use
 
 
 class VcfReader:
@@ -43,10 +36,10 @@ class VcfReader:
         if region is not None:
             vcf_checks.need_index(path, self.header)
         vcf_checks.check_index(path, last_block=last_block)
-        self._file = _open(path)
+        file = vcf_source.open_file(path)
         self.region: Region | None = None
         if region is not None:
-            self.region = Region.parse(region).among(self._file.seqnames, source=str(path))
+            self.region = Region.parse(region).among(file.seqnames, source=str(path))
         self.num_records = self._count()
         """Records to come, if anything but reading them can tell."""
         if self.num_records == 0:
@@ -61,12 +54,9 @@ class VcfReader:
         """Records to come, from the index or, in a region, from another reader."""
         if self.region is not None:
             return vcf_checks.count_region(self.path, self.header, self.region)
-        if vcf_checks.index_of(self.path) is None:
-            return None
-        try:
-            count = int(self._file.num_records)
-        except (ValueError, OSError):  # an index made without counts
-            return None
+        count = vcf_checks.count_indexed(self.path, self.header)
+        if count is None and not self.header.is_bcf:
+            return vcf_source.count_lines(self.path, self.header)
         return count or None
 
     def blocks(
@@ -105,8 +95,7 @@ class VcfReader:
     def _variants(self) -> Iterator[Any]:
         count = 0
         try:
-            source = self._file if self.region is None else self._file(str(self.region))
-            for variant in source:
+            for variant in vcf_source.variants(self.path, self.header, self.region):
                 count += 1
                 yield variant
         except Exception as error:  # cyvcf2 has no class of its own
@@ -158,13 +147,20 @@ class VcfReader:
                 f"{self.path}, {record.place()}: the record has no genotypes (GT). Phased GT is "
                 "needed in each record."
             ) from error
+        if len(calls) != len(self.samples):
+            raise InputError(
+                f"{self.path}, {record.place()}: the record has genotypes of {len(calls)} people, "
+                f"but the header names {len(self.samples)}. Copy or download the file again."
+            )
         return calls
 
     def _check_count(self, count: int) -> None:
         """Compare what was read with what the index or another reader counted."""
         if self.num_records is not None and count != self.num_records:
+            has_index = vcf_checks.index_of(self.path) is not None
+            says = "its index counts" if has_index else "its lines are"
             raise InputError(
-                f"{self.path}: {count} records were read, but its index counts {self.num_records}. "
+                f"{self.path}: {count} records were read, but {says} {self.num_records}. "
                 f"One of them is not whole; index it again (bcftools index -f {self.path}) or copy "
                 "both again."
             )
@@ -242,14 +238,3 @@ class _Order:
             f"{self._path}, {record.place()}: the records are not sorted; {why}. Sort them with: "
             f"bcftools sort -Oz -o sorted.vcf.gz {self._path}"
         )
-
-
-def _open(path: Path) -> Any:
-    try:
-        return cyvcf2.VCF(str(path), threads=_THREADS)
-    except Exception as error:
-        if type(error) is not Exception and not isinstance(error, OSError):
-            raise
-        raise InputError(
-            f"{path} is no readable VCF or BCF ({error}). Check it with: bcftools view -h {path}"
-        ) from error

@@ -22,6 +22,9 @@ from vcfbert.storage import vcf_index
 _GZIP_MAGIC = b"\x1f\x8b"
 _BGZF_HEADER = 18
 _BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+MAX_HEADER_BYTES = 1 << 28
+"""A million people and a million contigs have less."""
+
 _BCF_MAGIC = b"BCF\x02"
 
 
@@ -44,6 +47,7 @@ def read_header(path: Path) -> Header:
     is_compressed = _is_compressed(path)
     try:
         with gzip.open(path, "rb") if is_compressed else path.open("rb") as stream:
+            _check_header_size(stream, path)
             is_bcf, text, first = _header_text(stream, path)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read ({error}). Copy or download it again.") from error
@@ -147,6 +151,12 @@ def need_index(path: Path, header: Header) -> None:
         raise InputError(f"{path} has no index, which --region needs. Make one with: {remedy}")
 
 
+def count_indexed(path: Path, header: Header) -> int | None:
+    """Records that the file's index counts; None where there is no index or it has no counts."""
+    index = index_of(path)
+    return vcf_index.count(path, index) if index is not None and header.is_compressed else None
+
+
 def count_region(path: Path, header: Header, region: Region) -> int:
     """Records that overlap a region, counted by another reader, which fails where bytes are bad."""
     import pysam  # 0.1 s that only reads by region need
@@ -171,6 +181,11 @@ def _is_compressed(path: Path) -> bool:
     """True for BGZF; InputError for a file that is not there, is empty or is plain gzip."""
     if path.is_dir():
         raise InputError(f"{path} is a folder. Give a .vcf, .vcf.gz or .bcf file.")
+    if path.exists() and not path.is_file():
+        raise InputError(
+            f"{path} is a pipe or a device, but a file is read more than once. Write it to a file "
+            "first."
+        )
     try:
         with path.open("rb") as stream:
             start = stream.read(_BGZF_HEADER)
@@ -214,6 +229,27 @@ def _header_text(stream: BinaryIO | gzip.GzipFile, path: Path) -> tuple[bool, by
             break
         lines.append(line)
     return False, b"".join(lines), stream.readline() or None
+
+
+def _check_header_size(stream: BinaryIO | gzip.GzipFile, path: Path) -> None:
+    """InputError where what `_header_text` will read is too long to be true; goes back."""
+    start = stream.read(9)
+    stream.seek(0)
+    size = int.from_bytes(start[5:], "little") if start[:4] == _BCF_MAGIC else 0
+    is_start = is_header = True
+    while start[:4] != _BCF_MAGIC and size <= MAX_HEADER_BYTES:
+        piece = stream.readline(1 << 16)
+        size += len(piece)
+        is_header = is_header and not (is_start and not piece.startswith(b"#"))
+        is_start = piece.endswith(b"\n")
+        if not piece or (is_start and not is_header):
+            break
+    stream.seek(0)
+    if size > MAX_HEADER_BYTES:
+        raise InputError(
+            f"{path} has a header of more than {MAX_HEADER_BYTES:,} bytes, so it is damaged or no "
+            "VCF. Give a .vcf, .vcf.gz or .bcf."
+        )
 
 
 def _check_last_line(path: Path, end: bytes) -> None:

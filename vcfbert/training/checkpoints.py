@@ -5,13 +5,11 @@
     RUN/checkpoints/last.json, best.json                 where a run stands and its files
 
 A JSON file is replaced in one step after the files it names are on the disk, so a run that is
-killed at any moment has a last checkpoint that is whole.
+killed at any moment has a last checkpoint that is whole. It carries its own SHA-256 and theirs.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from vcfbert import config
+from vcfbert import bounded, config, digests
 from vcfbert.config import Config
 from vcfbert.domain import tokens
 from vcfbert.errors import StoreError
@@ -30,7 +28,7 @@ from vcfbert.model.embedding import Encoder
 from vcfbert.model.imputer import Imputer
 from vcfbert.storage import stores
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 Which = Literal["best", "last"]
 
 
@@ -68,13 +66,14 @@ def save(
         files["optimizer"] = _write_tensors(folder / f"{stem}.optimizer.safetensors", optimizer)
     record = {
         "format_version": FORMAT_VERSION,
+        "which": which,
         "vocabulary": list(tokens.NAMES),
         "files": files,
         "parents": parents,
         "state": state,
         "config": config.to_dict(settings),
     }
-    stores.write_file(folder / f"{which}.json", json.dumps(record, indent=1).encode())
+    stores.write_file(folder / f"{which}.json", digests.sealed_json(record))
     _drop_unnamed(folder)
 
 
@@ -85,16 +84,18 @@ def read(run: Path, which: Which) -> Checkpoint:
     """
     path = run / "checkpoints" / f"{which}.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        content = bounded.read(path, bounded.MAX_JSON)
+        record = bounded.json_of(content.decode("utf-8"))
     except FileNotFoundError as error:
         raise StoreError(
             f"The run {run} has no {which} checkpoint. "
             f"Train it with: vcfbert train --run {run.name}"
         ) from error
     except (ValueError, OSError) as error:
-        raise StoreError(f"{path} is damaged ({error}). {_again(path)}") from error
+        raise _damaged(path, error) from error
     try:
         _check_format(path, record)
+        _check_seal(path, content, which)
         files = record["files"]
         optimizer = files.get("optimizer")
         settings = config.from_dict(record["config"], source=str(path))
@@ -107,14 +108,24 @@ def read(run: Path, which: Which) -> Checkpoint:
             optimizer_file=None if optimizer is None else _verified(path.parent, optimizer),
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path} is damaged ({error!r}). {_again(path)}") from error
+        raise _damaged(path, error) from error
 
 
 def load_model(run: Path, which: Which = "best") -> tuple[Imputer, Config]:
     """Return the network of a checkpoint, on the CPU and in eval mode, and its settings."""
     checkpoint = read(run, which)
-    model = imputer.build(checkpoint.settings.model, checkpoint.settings.seed)
-    load_weights(model, checkpoint.weights_file)
+    weights = load_tensors(checkpoint.weights_file)
+    settings = checkpoint.settings.model
+    if settings.num_layers > len(weights):
+        raise StoreError(
+            f"{checkpoint.weights_file} has {len(weights)} tensors, too few for "
+            f"{settings.num_layers} layers. Use another checkpoint."
+        )
+    with torch.device("meta"):  # so that sizes that are wrong take no memory
+        expected = Imputer(settings)
+    _check_fit(expected, weights, checkpoint.weights_file)
+    model = imputer.build(settings, checkpoint.settings.seed)
+    model.load_state_dict(weights)
     return model.eval(), checkpoint.settings
 
 
@@ -126,6 +137,11 @@ def load_encoder(run: Path, which: Which = "best") -> Encoder:
 def load_weights(model: Imputer, path: Path) -> None:
     """Load weights; StoreError naming the first tensor that does not fit."""
     weights = load_tensors(path)
+    _check_fit(model, weights, path)
+    model.load_state_dict(weights)
+
+
+def _check_fit(model: Imputer, weights: dict[str, Tensor], path: Path) -> None:
     expected = model.state_dict()
     for name in sorted(expected.keys() | weights.keys()):
         found = tuple(weights[name].shape) if name in weights else "nothing"
@@ -134,9 +150,13 @@ def load_weights(model: Imputer, path: Path) -> None:
             raise StoreError(
                 f"{path} has {found} for {name}, but the network needs {needed}. {_again(path)}"
             )
+        if weights[name].dtype != expected[name].dtype:
+            raise StoreError(
+                f"{path} has {weights[name].dtype} for {name}, but the network needs "
+                f"{expected[name].dtype}."
+            )
         if not bool(torch.isfinite(weights[name]).all()):
             raise StoreError(f"{path} has a NaN or an infinity in {name}. {_again(path)}")
-    model.load_state_dict(weights)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -145,6 +165,13 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         return safetensors.torch.load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read ({error}). {_again(path)}") from error
+
+
+def check_moments(path: Path) -> None:
+    """Raise StoreError where an optimizer's moments cannot be read or are not finite."""
+    for name, moment in load_tensors(path).items():
+        if not bool(torch.isfinite(moment).all()):
+            raise StoreError(f"{path} has a NaN or an infinity in {name}. Train the run again.")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -170,17 +197,20 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor])
 def _write_tensors(path: Path, named: dict[str, Tensor]) -> dict[str, str]:
     content = safetensors.torch.save(named)
     stores.write_file(path, content)
-    return {"name": path.name, "sha256": hashlib.sha256(content).hexdigest()}
+    return {"name": path.name, "sha256": digests.of_bytes(content)}
 
 
 def _verified(folder: Path, entry: dict[str, str]) -> Path:
     """Return the path of a file whose content is what was written."""
-    path = folder / Path(entry["name"]).name
+    if Path(entry["name"]).name != entry["name"]:
+        raise StoreError(f"{folder} names {entry['name']!r}, which is not in it. {_again(folder)}")
+    path = folder / entry["name"]
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
+        bounded.require_regular(path)
+        digest = digests.of_file(path)
+    except (OSError, ValueError) as error:
         raise StoreError(
-            f"Cannot read the checkpoint file {path}: {error.strerror}. {_again(path)}"
+            f"Cannot read the checkpoint file {path}: {error}. {_again(path)}"
         ) from error
     if digest != entry["sha256"]:
         raise StoreError(
@@ -212,6 +242,22 @@ def _check_format(path: Path, record: dict[str, Any]) -> None:
         )
 
 
+def _check_seal(path: Path, content: bytes, which: Which) -> None:
+    try:
+        found = digests.opened_json(content)["which"]
+    except ValueError as error:
+        raise _damaged(path, error) from error
+    if found != which:
+        raise StoreError(
+            f"{path} is the {found!r} checkpoint under another name. Put it back, or train the run "
+            f"again: vcfbert train --run {path.parent.parent.name} --force"
+        )
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"{path} is damaged ({error!r}). {_again(path)}")
+
+
 def _drop_unnamed(folder: Path) -> None:
     named = set()
     for which in ("last", "best"):
@@ -219,7 +265,7 @@ def _drop_unnamed(folder: Path) -> None:
         if not path.exists():
             continue
         try:
-            files = json.loads(path.read_text(encoding="utf-8"))["files"]
+            files = bounded.json_of(bounded.read(path, bounded.MAX_JSON))["files"]
             named |= {entry["name"] for entry in files.values()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +17,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vcfbert import bounded
 from vcfbert.config import Config, ModelConfig
 from vcfbert.copying.inputs import NUM_INPUTS
 from vcfbert.copying.network import Weights
@@ -171,7 +171,7 @@ def from_arrays(
     Raises StoreError where a tensor is missing, of another shape or not finite; `source` is named.
     """
     try:
-        read = {key: int(value) for key, value in json.loads(sizes).items()}
+        read = {key: int(value) for key, value in bounded.json_of(sizes).items()}
         length, overlap = read["stretch"], read["overlap"]
         settings = ModelConfig(
             width=read["width"],

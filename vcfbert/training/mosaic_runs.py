@@ -5,23 +5,23 @@ RUN/run.json             versions, seed, fingerprint of the panel, what was trai
 RUN/metrics.csv          a row a check: network, step, training loss, validation loss
 RUN/mosaic.safetensors   the network, see `mosaic_weights`
 
-PyTorch is imported for runs of `mosaic-large` alone.
+The folder is sealed (see `storage.seals`) but for RUN/eval, which comes later. PyTorch is imported
+for runs of `mosaic-large` alone.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vcfbert import config
+from vcfbert import config, digests
 from vcfbert.config import Config
 from vcfbert.copying.network import Answer, Network
 from vcfbert.errors import ConfigError, StoreError
-from vcfbert.storage import stores
+from vcfbert.storage import seals, stores
 from vcfbert.training import mosaic_weights
 
 
@@ -81,9 +81,7 @@ def write(
     table = "\n".join(["network,step,training_loss,validation_loss", *rows, ""])
     with stores.create_folder(run, overwrite=overwrite) as folder:
         stores.write_file(folder / "config.toml", config.to_toml(settings).encode())
-        stores.write_file(
-            folder / "run.json", json.dumps(record, indent=1, allow_nan=False).encode()
-        )
+        stores.write_file(folder / "run.json", digests.sealed_json(record, allow_nan=False))
         stores.write_file(folder / "metrics.csv", table.encode())
         path = folder / mosaic_weights.FILE
         if isinstance(network, Network):
@@ -100,13 +98,15 @@ def read(run: Path) -> MosaicRun:
     """Read a run; StoreError where something of it is missing or damaged."""
     path = run / "run.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = digests.read_json(path)
         record["parents"]["panel"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"{path} is missing or damaged ({error!r}). Train the run again: vcfbert train "
             f"--preset mosaic --run {run.name} --force"
         ) from error
+    made_by = f"train --preset mosaic --run {run.name} --force"
+    seals.check(run, made_by, is_wanted=lambda name: True)
     return MosaicRun(
         path=run,
         settings=config.from_dict(config.load(run / "config.toml"), source=str(run)),

@@ -18,6 +18,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from vcfbert import bounded
 from vcfbert.copying import inputs, network
 from vcfbert.copying.heads import SIZES_AND_ERRORS
 from vcfbert.copying.network import Answer, Network
@@ -74,9 +75,7 @@ def load(path: Path, *, name: str) -> Answer:
     than this version makes.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise StoreError(f"{path} is too large to be a network of mosaic. Train it again.")
-        content = path.read_bytes()
+        content = bounded.read(path, MAX_BYTES)
         metadata = _metadata(path)
         arrays = safetensors.numpy.load(content)
     except FileNotFoundError as error:
@@ -101,8 +100,12 @@ def load(path: Path, *, name: str) -> Answer:
 
 def facts_of(path: Path) -> dict[str, Any]:
     """How a network was made."""
-    facts = json.loads(_metadata(path).get("facts", "{}"))
-    assert isinstance(facts, dict)
+    try:
+        facts = bounded.json_of(_metadata(path).get("facts", "{}"))
+        if not isinstance(facts, dict):
+            raise ValueError("its facts are no table")
+    except (OSError, SafetensorError, ValueError) as error:
+        raise StoreError(f"{path} is damaged ({error}). Train the run again.") from error
     return facts
 
 
@@ -124,9 +127,9 @@ def shipped() -> Network:
 def _metadata(path: Path) -> dict[str, str]:
     with safe_open(path, framework="numpy") as stream:
         text = (stream.metadata() or {}).get(METADATA_KEY, "{}")
-    metadata = json.loads(text)
-    if not isinstance(metadata, dict):
-        raise ValueError("its metadata is no table")
+    metadata = bounded.json_of(text)
+    if not isinstance(metadata, dict) or not all(isinstance(x, str) for x in metadata.values()):
+        raise ValueError("its metadata is no table of texts")
     return metadata
 
 

@@ -1,7 +1,7 @@
 """The folder of a training run.
 
 RUN/config.toml       the resolved settings; feed them back with --config
-RUN/run.json          versions, seeds, fingerprints of panel and index
+RUN/run.json          versions, seeds, fingerprints of panel and index, SHA-256 of config.toml
 RUN/metrics.csv       a row an epoch
 RUN/refresh.csv       a row for each new version of masks and of encodings
 RUN/checkpoints/      see `checkpoints`
@@ -14,10 +14,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 import platform
-import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,10 @@ import numpy as np
 import torch
 
 import vcfbert
-from vcfbert import config
+from vcfbert import config, digests
 from vcfbert.config import Config
 from vcfbert.errors import ConfigError, StoreError
-from vcfbert.storage import stores
+from vcfbert.storage import locks, stores
 from vcfbert.training import checkpoints
 
 # What may differ between a run and its continuation: how long it goes on, not what it computes.
@@ -56,22 +56,25 @@ def check_new(run: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def create(run: Path, settings: Config, parents: dict[str, str]) -> None:
-    """Make the folder of a new run; one that stands there is put aside."""
-    if run.exists():
-        drop_replaced(run)
-        run.rename(_replaced(run))  # kept until the new run has a checkpoint to go on from
-    stores.write_file(run / "config.toml", config.to_toml(settings).encode())
-    record = {"versions": versions(), "seed": settings.seed, "parents": parents}
-    stores.write_file(run / "run.json", json.dumps(record, indent=1).encode())
+    """Write what a run begins with into its folder."""
+    text = config.to_toml(settings).encode()
+    stores.write_file(run / "config.toml", text)
+    record = {
+        "versions": versions(),
+        "seed": settings.seed,
+        "parents": parents,
+        "files": {"config.toml": digests.of_bytes(text)},
+    }
+    stores.write_file(run / "run.json", digests.sealed_json(record))
 
 
-def drop_replaced(run: Path) -> None:
-    """Delete the run that a new one of the same name has replaced."""
-    shutil.rmtree(_replaced(run), ignore_errors=True)
-
-
-def _replaced(run: Path) -> Path:
-    return run.with_name(f".{run.name}.replaced")
+@contextmanager
+def hold(run: Path) -> Iterator[None]:
+    """Be the one who trains a run; what a killed training left half-written in it is cleared."""
+    with locks.hold(run):
+        for folder in (run / "checkpoints", run / "embeddings"):
+            locks.clear_below(folder)
+        yield
 
 
 def reopen(run: Path, settings: Config) -> checkpoints.Checkpoint:
@@ -94,16 +97,17 @@ def reopen(run: Path, settings: Config) -> checkpoints.Checkpoint:
 def write_metrics(run: Path, history: list[dict[str, Any]]) -> None:
     """Write the whole CSV: a resumed run leaves no row of the epochs it repeats."""
     if history:
-        stores.write_file(run / "metrics.csv", _csv(history))
+        stores.write_file(run / "metrics.csv", as_csv(history))
 
 
 def write_refreshes(run: Path, refreshes: list[dict[str, Any]]) -> None:
     """Write the log of new masks and encodings, whole, likewise."""
     if refreshes:
-        stores.write_file(run / "refresh.csv", _csv(refreshes))
+        stores.write_file(run / "refresh.csv", as_csv(refreshes))
 
 
-def _csv(rows: list[dict[str, Any]]) -> bytes:
+def as_csv(rows: list[dict[str, Any]]) -> bytes:
+    """Rows as these files hold them; all have the keys of the first."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -1,0 +1,1 @@
+"""Mutated inputs for every reader of vcfbert, and what becomes of them."""

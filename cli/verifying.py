@@ -1,0 +1,54 @@
+"""The command that checks a workspace again: verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vcfbert.storage.workspace import Workspace
+
+from . import options
+from .progress import on_stderr
+from .reporting import print_lines, reporting_errors
+
+
+def verify(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[WORKSPACE]", show_default="that of --workspace", help="Folder to check."
+        ),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="VCF",
+            help="Compare every genotype with the file that the panel was prepared from.",
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    workspace: options.Workspace = options.DEFAULT_WORKSPACE,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Check everything in a workspace again.
+
+    Reads every byte of the panel, masks, embeddings, indexes and runs: checksums, shapes, ranges,
+    parents, and contents against one another. Prints a line a store and every fault with its
+    remedy; ends with exit code 1 if there is one. Writes nothing.
+
+    Example: vcfbert verify work --source panel.vcf.gz
+    """
+    with reporting_errors():
+        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+            from vcfbert.pipelines import verify as pipeline
+
+            summary = pipeline.verify(
+                Workspace(folder or workspace),
+                pipeline.VerifyOptions(source=source),
+                progress=progress,
+            )
+        print_lines([summary.to_json()] if json else summary.lines())
+        summary.raise_faults()

@@ -1,0 +1,86 @@
+"""What a FAISS file may look like, looked at before FAISS takes memory for it.
+
+FAISS makes whatever kind of index a file names, as large as it says. We write two kinds, whose
+every size follows from the window: so the head of a file is known before it is read.
+
+L sites in a window, R reference haplotypes, M = ceil(L / 8).
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from vcfbert import bounded
+
+_HEAD = struct.Struct(
+    "<4siqqq?i"
+)  # kind, numbers a row, rows, two that are unused, trained, metric
+_SIZE = struct.Struct("<Q")
+_QUANTIZER = struct.Struct("<QQQ")  # numbers a row, sub-quantizers, bits
+_TAIL = struct.Struct("<i?i")  # kind of search, encoded signs, threshold
+_UNUSED = 1 << 20
+_INNER_PRODUCT, _L2 = 0, 1
+_FLOAT_BYTES = 4
+
+
+def check(path: Path, kind: str, length: int, num_rows: int) -> None:
+    """ValueError where a file is not an index of our kinds with these sizes, to the last byte.
+
+    kind      exact or dense
+    length    L
+    num_rows  R
+    """
+    bounded.require_regular(path)
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD.size + _QUANTIZER.size + _SIZE.size)
+        if kind == "exact":
+            _check_exact(head, size, -(-length // 8), num_rows)
+            stream.seek(size - _TAIL.size)
+            search, signs, _ = _TAIL.unpack(stream.read(_TAIL.size))
+            _require("kind of search", (search, signs), (0, False))
+            stream.seek(size - _TAIL.size - num_rows * -(-length // 8) - _SIZE.size)
+            _require("size", _SIZE.unpack(stream.read(_SIZE.size))[0], num_rows * -(-length // 8))
+        else:
+            _check_dense(head, size, length, num_rows)
+
+
+def _check_exact(head: bytes, size: int, width: int, num_rows: int) -> None:
+    """M sub-quantizers of eight bits, 256 centroids of eight numbers each, and M bytes a row."""
+    _check_head(head, b"IxPq", num_rows, _INNER_PRODUCT, 8 * width)
+    quantizer = _QUANTIZER.unpack_from(head, _HEAD.size)
+    _require("quantizer", quantizer, (8 * width, width, 8))
+    centroids = 256 * 8 * width
+    _require("centroids", _SIZE.unpack_from(head, _HEAD.size + _QUANTIZER.size)[0], centroids)
+    fixed = _HEAD.size + _QUANTIZER.size + 2 * _SIZE.size + _TAIL.size
+    _require("bytes", size, fixed + _FLOAT_BYTES * centroids + width * num_rows)
+
+
+def _check_dense(head: bytes, size: int, length: int, num_rows: int) -> None:
+    """L D numbers a row."""
+    if len(head) < _HEAD.size + _SIZE.size:
+        raise ValueError("it ends within its head")
+    width = _HEAD.unpack_from(head)[1]
+    if width < 1 or width % length:
+        raise ValueError(f"it holds {width} numbers a row for {length} sites")
+    _check_head(head, b"IxF2", num_rows, _L2, width)
+    _require("numbers", _SIZE.unpack_from(head, _HEAD.size)[0], width * num_rows)
+    _require("bytes", size, _HEAD.size + _SIZE.size + _FLOAT_BYTES * width * num_rows)
+
+
+def _check_head(head: bytes, mark: bytes, num_rows: int, metric: int, width: int) -> None:
+    if len(head) < _HEAD.size + _QUANTIZER.size:
+        raise ValueError("it ends within its head")
+    found = _HEAD.unpack_from(head)
+    needed = (mark, width, num_rows, _UNUSED, _UNUSED, True, metric)
+    for what, one, other in zip(
+        ("kind", "numbers a row", "rows", "unused", "unused", "trained", "metric"), found, needed,
+        strict=True,
+    ):  # fmt: skip
+        _require(what, one, other)
+
+
+def _require(what: str, found: object, needed: object) -> None:
+    if found != needed:
+        raise ValueError(f"its {what}: {found!r}, where {needed!r} is needed")

@@ -1,0 +1,264 @@
+"""Variants as cyvcf2 hands them out, of whole files and of regions, with every error told.
+
+htslib has two ways to go on after a line it could not read: for the first record of a contig that
+the header does not name, and for every line of a text file read by region. What it then hands out
+is half a record, and asking it for its alleles may end the process. So contigs are named before
+they are read, and the lines of a region are read as a file of their own.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import cyvcf2
+
+from vcfbert.domain.sites import Region
+from vcfbert.errors import InputError
+from vcfbert.storage import vcf_checks
+from vcfbert.storage.vcf_checks import Header
+
+# What is wrong with a file is told once, by an InputError with the place and the remedy; htslib
+# would print lines of its own above it.
+cyvcf2.cyvcf2.set_htslib_log_level(0)
+
+MAX_UNNAMED_CONTIGS = 10_000
+
+_PIECE = 1 << 16
+_BATCH = 4_000_000  # bytes of a region read together
+_NAME = re.compile(
+    rb"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*"
+)  # VCF 4.3, 1.4.7
+_NAMED = re.compile(rb"^##contig=<(?:[^>\n]*,)?ID=([^,>\n]+)", re.MULTILINE)
+_BCF_TYPES = frozenset((1, 2, 3, 5, 7))  # of values that take room
+_BCF_SIZES = {1: 1, 2: 2, 3: 4, 5: 4, 7: 1}
+_DAMAGE = (OSError, EOFError, zlib.error)
+
+THREADS = 2  # inflating takes a tenth of the time that parsing takes, so more are of no use
+
+
+def variants(path: Path, header: Header, region: Region | None) -> Iterator[Any]:
+    """All variants, or those that overlap a region, in the order of the file.
+
+    Raises InputError, and what cyvcf2 raises where a line cannot be read.
+    """
+    if header.is_bcf:
+        check_bcf(path)
+        yield from open_file(path) if region is None else open_file(path)(str(region))
+        return
+    with _opened(path, header) as stream:
+        text = header_text(stream)
+    named = set(_NAMED.findall(text))
+    if region is not None:
+        extra = [] if region.contig.encode() in named else [region.contig.encode()]
+        yield from _of_region(path, text, extra, region)
+        return
+    count = 0
+    for variant in open_file(path):
+        if _contig(variant, path).encode() not in named:
+            break
+        count += 1
+        yield variant
+    else:
+        return
+    with _opened(path, header) as stream:
+        unnamed = contigs_of(stream, path) - named
+    for number, variant in enumerate(open_file(path, sorted(unnamed))):
+        if number >= count:
+            yield variant
+
+
+def count_lines(path: Path, header: Header) -> int:
+    """Records of a VCF without an index; InputError where some are longer than the header says.
+
+    htslib passes over what stands behind the last person, so that of two lines that ran together
+    the second is lost.
+    """
+    tabs = newlines = 0
+    with _opened(path, header) as stream:
+        try:
+            stream.seek(len(header_text(stream)))
+            while piece := stream.read(1 << 20):
+                tabs += piece.count(b"\t")
+                newlines += piece.count(b"\n")
+        except _DAMAGE as error:
+            raise InputError(f"{path} is damaged ({error}). Copy or download it again.") from error
+    columns = 9 + len(header.samples)
+    if tabs > newlines * (columns - 1):
+        raise InputError(
+            f"{path} has lines of more than the {columns} columns of its header: two have run "
+            f"together, or it names too few people. Copy or download it again; which lines: "
+            f"awk -F '\\t' 'NF > {columns}'"
+        )
+    return newlines
+
+
+def _contig(variant: Any, path: Path) -> str:
+    try:
+        return str(variant.CHROM)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: the contig {error.object[:40]!r} is no UTF-8. A line of the file is damaged; "
+            "copy or download it again."
+        ) from error
+
+
+def open_file(path: Path, contigs: Sequence[bytes] = ()) -> Any:
+    """A file of cyvcf2; `contigs` are named beside those of its header."""
+    try:
+        file = cyvcf2.VCF(str(path), threads=THREADS)
+        for name in contigs:
+            file.add_to_header(f"##contig=<ID={_valid(name, path)}>")
+    except Exception as error:  # cyvcf2 has no class of its own
+        if type(error) is not Exception and not isinstance(error, OSError):
+            raise
+        raise InputError(
+            f"{path} is no readable VCF or BCF ({error}). Check it with: bcftools view -h {path}"
+        ) from error
+    return file
+
+
+def header_text(stream: BinaryIO | gzip.GzipFile) -> bytes:
+    """The lines that begin with #, as they are; `vcf_checks.read_header` has bounded their size."""
+    pieces, is_start = [], True
+    while piece := stream.readline(_PIECE):
+        if is_start and not piece.startswith(b"#"):
+            break
+        is_start = piece.endswith(b"\n")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def contigs_of(stream: BinaryIO | gzip.GzipFile, path: Path) -> set[bytes]:
+    """The contigs of the records of a VCF; InputError where one has no name that a VCF allows."""
+    names: set[bytes] = set()
+    is_start = True
+    while piece := stream.readline(_PIECE):
+        if is_start and not piece.startswith(b"#"):
+            names.add(piece.partition(b"\t")[0])
+            if len(names) > MAX_UNNAMED_CONTIGS:
+                raise InputError(
+                    f"{path} has records of more than {MAX_UNNAMED_CONTIGS:,} contigs, and its "
+                    "header does not name them. Name them with: bcftools reheader --fai"
+                )
+        is_start = piece.endswith(b"\n")
+    return names
+
+
+def check_bcf(path: Path) -> None:
+    """InputError where the people's fields of a BCF are of no type that htslib can count.
+
+    It ends the process where a genotype is of none.
+    """
+    with gzip.open(path, "rb") as stream:
+        try:
+            stream.read(5)
+            length = int.from_bytes(stream.read(4), "little")
+            while length > 0:
+                length -= len(stream.read(min(length, _PIECE))) or length
+            number = 0
+            while head := stream.read(8):
+                number += 1
+                shared = int.from_bytes(head[:4], "little")
+                individual = int.from_bytes(head[4:], "little")
+                body = _read_exactly(stream, shared) + _read_exactly(stream, individual)
+                _check_fields(body[:shared], body[shared:])
+        except (*_DAMAGE, ValueError, IndexError) as error:
+            raise InputError(
+                f"{path} is damaged at record {number} ({error}). Copy or download it again."
+            ) from error
+
+
+def _check_fields(shared: bytes, individual: bytes) -> None:
+    """ValueError where a FORMAT field of a record has no type, or leaves the record."""
+    count = int.from_bytes(shared[20:24], "little")
+    people, num_fields = count & 0xFFFFFF, count >> 24
+    place = 0
+    for _ in range(num_fields):
+        _, place = _typed_integer(individual, place)
+        kind, width = individual[place] & 15, individual[place] >> 4
+        place += 1
+        if width == 15:
+            width, place = _typed_integer(individual, place)
+        if kind not in _BCF_TYPES:
+            raise ValueError(f"a field of the people has the type {kind}")
+        place += width * people * _BCF_SIZES[kind]
+    if place > len(individual):
+        raise ValueError("the fields of the people are longer than the record")
+
+
+def _typed_integer(content: bytes, place: int) -> tuple[int, int]:
+    """A single integer with its type before it, and the place behind it."""
+    size = {0x11: 1, 0x12: 2, 0x13: 4}.get(content[place])
+    if size is None:
+        raise ValueError(f"{content[place]:#x} is no integer")
+    return int.from_bytes(content[place + 1 : place + 1 + size], "little"), place + 1 + size
+
+
+def _read_exactly(stream: gzip.GzipFile, count: int) -> bytes:
+    """So many bytes, in pieces, so that a wrong count takes no memory."""
+    pieces = []
+    while count > 0:
+        piece = stream.read(min(count, 1 << 20))
+        if not piece:
+            raise EOFError("it ends within a record")
+        pieces.append(piece)
+        count -= len(piece)
+    return b"".join(pieces)
+
+
+def _of_region(
+    path: Path, header: bytes, contigs: Sequence[bytes], region: Region
+) -> Iterator[Any]:
+    """The lines of a region below the header, read as files by themselves, some MB at a time."""
+    import pysam  # 0.1 s that only reads by region need
+
+    extra = "".join(f"##contig=<ID={_valid(name, path)}>\n" for name in contigs).encode()
+    above, mark, columns = header.rpartition(b"#CHROM")
+    head = above + extra + mark + columns
+    num_tabs = columns.count(b"\t")
+    index = str(vcf_checks.index_of(path))
+    try:
+        with pysam.TabixFile(str(path), index=index, encoding="latin-1") as lines:
+            batch, size = [head], 0
+            for line in lines.fetch(region.contig, region.start - 1, region.end):
+                if line.count("\t") != num_tabs:
+                    raise ValueError(f"a line has {line.count(chr(9)) + 1} columns")
+                batch.append(line.encode("latin-1") + b"\n")
+                size += len(batch[-1])
+                if size > max(_BATCH, 16 * len(head)):
+                    yield from _of_bytes(b"".join(batch))
+                    batch, size = [head], 0
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be read within {region} ({error}). Copy it and its index again."
+        ) from error
+    if size:
+        yield from _of_bytes(b"".join(batch))
+
+
+def _of_bytes(text: bytes) -> Iterator[Any]:
+    """The variants of a whole VCF."""
+    with tempfile.TemporaryFile() as file:
+        file.write(text)
+        file.seek(0)
+        yield from cyvcf2.VCF(os.dup(file.fileno()))  # which closes what it is given
+
+
+def _opened(path: Path, header: Header) -> BinaryIO | gzip.GzipFile:
+    return gzip.open(path, "rb") if header.is_compressed else path.open("rb")
+
+
+def _valid(name: bytes, path: Path) -> str:
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"{path}: the contig {name[:60]!r} is not in the header, and no name of one. A line of "
+            "the file is damaged; copy or download it again."
+        )
+    return name.decode("ascii")
