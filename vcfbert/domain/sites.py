@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from vcfbert.errors import InputError
 
+MOST_DIGITS = 30
+"""Of a position, with commas and zeros in front of it."""
+
 TRAIN, VALIDATION, TEST = 0, 1, 2
 """Split codes, and the columns of `Sites.alt_count`."""
 
@@ -38,6 +41,8 @@ class Region:
         if match is None:
             raise InputError(f"The region {text!r} is not of the form CONTIG:START-END.")
         contig, start, end = match.groups()
+        if max(len(start or ""), len(end or "")) > MOST_DIGITS:
+            raise InputError(f"The region {text[:60]!r} must end at 2^31 - 2 or before.")
         region = cls(
             contig,
             int(start.replace(",", "")) if start else cls.start,

@@ -189,6 +189,8 @@ def read_segments(path: Path) -> list[Segment]:
                 "positions."
             ) from error
         before = segments[-1] if segments else None
+        if max(start, end) > _LAST_POSITION:
+            raise InputError(f"{path}, line {number}: a position lies beyond {_LAST_POSITION}.")
         if not 1 <= start <= end:
             raise InputError(f"{path}, line {number}: the segment {line} ends before it starts.")
         if before is not None and before.contig == contig and start <= before.end:

@@ -139,20 +139,27 @@ class VcfReader:
 
     def _calls(self, variant: Any, record: Record) -> NDArray[np.int16]:
         try:
+            # Where GT is not the first field, and nobody has it, htslib would end the process.
+            if not self.header.is_bcf and list(variant.FORMAT or ())[:1] != ["GT"]:
+                raise self._no_genotypes(record)
             calls: NDArray[np.int16] = variant.genotype.array()
         except Exception as error:
-            if type(error) is not Exception:
+            known = (AttributeError, UnicodeDecodeError)  # None for a genotype; a field's name
+            if type(error) is not Exception and not isinstance(error, known):
                 raise
-            raise InputError(
-                f"{self.path}, {record.place()}: the record has no genotypes (GT). Phased GT is "
-                "needed in each record."
-            ) from error
+            raise self._no_genotypes(record) from error
         if len(calls) != len(self.samples):
             raise InputError(
                 f"{self.path}, {record.place()}: the record has genotypes of {len(calls)} people, "
                 f"but the header names {len(self.samples)}. Copy or download the file again."
             )
         return calls
+
+    def _no_genotypes(self, record: Record) -> InputError:
+        return InputError(
+            f"{self.path}, {record.place()}: the record has no genotypes (GT). Phased GT is "
+            "needed in each record, as its first field."
+        )
 
     def _check_count(self, count: int) -> None:
         """Compare what was read with what the index or another reader counted."""

@@ -21,7 +21,7 @@ import cyvcf2
 
 from vcfbert.domain.sites import Region
 from vcfbert.errors import InputError
-from vcfbert.storage import vcf_checks
+from vcfbert.storage import bcf_checks, vcf_checks
 from vcfbert.storage.vcf_checks import Header
 
 # What is wrong with a file is told once, by an InputError with the place and the remedy; htslib
@@ -36,8 +36,6 @@ _NAME = re.compile(
     rb"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*"
 )  # VCF 4.3, 1.4.7
 _NAMED = re.compile(rb"^##contig=<(?:[^>\n]*,)?ID=([^,>\n]+)", re.MULTILINE)
-_BCF_TYPES = frozenset((1, 2, 3, 5, 7))  # of values that take room
-_BCF_SIZES = {1: 1, 2: 2, 3: 4, 5: 4, 7: 1}
 _DAMAGE = (OSError, EOFError, zlib.error)
 
 THREADS = 2  # inflating takes a tenth of the time that parsing takes, so more are of no use
@@ -49,7 +47,7 @@ def variants(path: Path, header: Header, region: Region | None) -> Iterator[Any]
     Raises InputError, and what cyvcf2 raises where a line cannot be read.
     """
     if header.is_bcf:
-        check_bcf(path)
+        bcf_checks.check_bcf(path, len(header.samples))
         yield from open_file(path) if region is None else open_file(path)(str(region))
         return
     with _opened(path, header) as stream:
@@ -80,15 +78,21 @@ def count_lines(path: Path, header: Header) -> int:
     htslib passes over what stands behind the last person, so that of two lines that ran together
     the second is lost.
     """
-    tabs = newlines = 0
+    tabs = newlines = nuls = 0
     with _opened(path, header) as stream:
         try:
             stream.seek(len(header_text(stream)))
             while piece := stream.read(1 << 20):
                 tabs += piece.count(b"\t")
                 newlines += piece.count(b"\n")
+                nuls += piece.count(b"\0")
         except _DAMAGE as error:
             raise InputError(f"{path} is damaged ({error}). Copy or download it again.") from error
+    if nuls:
+        raise InputError(
+            f"{path} has {nuls} bytes of zero among its records, where a disk or a copy has lost "
+            "what was there. Copy or download it again."
+        )
     columns = 9 + len(header.samples)
     if tabs > newlines * (columns - 1):
         raise InputError(
@@ -151,68 +155,6 @@ def contigs_of(stream: BinaryIO | gzip.GzipFile, path: Path) -> set[bytes]:
     return names
 
 
-def check_bcf(path: Path) -> None:
-    """InputError where the people's fields of a BCF are of no type that htslib can count.
-
-    It ends the process where a genotype is of none.
-    """
-    with gzip.open(path, "rb") as stream:
-        try:
-            stream.read(5)
-            length = int.from_bytes(stream.read(4), "little")
-            while length > 0:
-                length -= len(stream.read(min(length, _PIECE))) or length
-            number = 0
-            while head := stream.read(8):
-                number += 1
-                shared = int.from_bytes(head[:4], "little")
-                individual = int.from_bytes(head[4:], "little")
-                body = _read_exactly(stream, shared) + _read_exactly(stream, individual)
-                _check_fields(body[:shared], body[shared:])
-        except (*_DAMAGE, ValueError, IndexError) as error:
-            raise InputError(
-                f"{path} is damaged at record {number} ({error}). Copy or download it again."
-            ) from error
-
-
-def _check_fields(shared: bytes, individual: bytes) -> None:
-    """ValueError where a FORMAT field of a record has no type, or leaves the record."""
-    count = int.from_bytes(shared[20:24], "little")
-    people, num_fields = count & 0xFFFFFF, count >> 24
-    place = 0
-    for _ in range(num_fields):
-        _, place = _typed_integer(individual, place)
-        kind, width = individual[place] & 15, individual[place] >> 4
-        place += 1
-        if width == 15:
-            width, place = _typed_integer(individual, place)
-        if kind not in _BCF_TYPES:
-            raise ValueError(f"a field of the people has the type {kind}")
-        place += width * people * _BCF_SIZES[kind]
-    if place > len(individual):
-        raise ValueError("the fields of the people are longer than the record")
-
-
-def _typed_integer(content: bytes, place: int) -> tuple[int, int]:
-    """A single integer with its type before it, and the place behind it."""
-    size = {0x11: 1, 0x12: 2, 0x13: 4}.get(content[place])
-    if size is None:
-        raise ValueError(f"{content[place]:#x} is no integer")
-    return int.from_bytes(content[place + 1 : place + 1 + size], "little"), place + 1 + size
-
-
-def _read_exactly(stream: gzip.GzipFile, count: int) -> bytes:
-    """So many bytes, in pieces, so that a wrong count takes no memory."""
-    pieces = []
-    while count > 0:
-        piece = stream.read(min(count, 1 << 20))
-        if not piece:
-            raise EOFError("it ends within a record")
-        pieces.append(piece)
-        count -= len(piece)
-    return b"".join(pieces)
-
-
 def _of_region(
     path: Path, header: bytes, contigs: Sequence[bytes], region: Region
 ) -> Iterator[Any]:
@@ -228,7 +170,7 @@ def _of_region(
         with pysam.TabixFile(str(path), index=index, encoding="latin-1") as lines:
             batch, size = [head], 0
             for line in lines.fetch(region.contig, region.start - 1, region.end):
-                if line.count("\t") != num_tabs:
+                if line.count("\t") != num_tabs or "\0" in line:
                     raise ValueError(f"a line has {line.count(chr(9)) + 1} columns")
                 batch.append(line.encode("latin-1") + b"\n")
                 size += len(batch[-1])
