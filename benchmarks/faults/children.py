@@ -164,6 +164,8 @@ def _live(
         out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(out, 1)
         os.dup2(out, 2)
+        # A shell's background jobs ignore Ctrl-C, and so would Python.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         prepare()
         counter = _Counter(folder, kill)
         counter.install()
