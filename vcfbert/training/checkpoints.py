@@ -203,7 +203,8 @@ def _write_tensors(path: Path, named: dict[str, Tensor]) -> dict[str, str]:
 def _verified(folder: Path, entry: dict[str, str]) -> Path:
     """Return the path of a file whose content is what was written."""
     if Path(entry["name"]).name != entry["name"]:
-        raise StoreError(f"{folder} names {entry['name']!r}, which is not in it. {_again(folder)}")
+        again = _again(folder / "last.json")
+        raise StoreError(f"{folder} names {entry['name']!r}, which is not in it. {again}")
     path = folder / entry["name"]
     try:
         bounded.require_regular(path)
