@@ -15,6 +15,7 @@ import struct
 import zlib
 from pathlib import Path
 
+from vcfbert import bounded
 from vcfbert.errors import InputError
 
 MAX_BYTES = 1 << 28
@@ -56,10 +57,7 @@ def contigs(path: Path, index: Path) -> set[bytes]:
 def _read(path: Path, index: Path) -> _Index:
     try:
         with gzip.open(index, "rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise ValueError(f"it inflates to more than {MAX_BYTES:,} bytes")
-        return _Index(content)
+            return _Index(bounded.read_pieces(stream, MAX_BYTES))
     except (OSError, EOFError, zlib.error, struct.error, ValueError) as error:
         raise InputError(
             f"{index} is damaged ({error}). Make it again with: bcftools index -f {path}"
