@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -76,7 +77,14 @@ def main() -> None:
     total = sum(one.share for one in picked)
     rows = []
     with tempfile.TemporaryDirectory(prefix="vcfbert-seeds-") as name:
-        seeds.build(Path(name) / "seeds")
+        # In a process of its own: this one is forked later, and must have no threads then.
+        builder = multiprocessing.get_context("fork").Process(
+            target=seeds.build, args=(Path(name) / "seeds",)
+        )
+        builder.start()
+        builder.join()
+        if builder.exitcode:
+            raise SystemExit("The seeds could not be made.")
         if chosen.show:
             show(Path(name), chosen.show[0], chosen.seed, int(chosen.show[1]))
             return
@@ -88,7 +96,7 @@ def main() -> None:
             print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
             for line in outcome.findings[:20]:
                 print(f"    {line}", flush=True)
-            if chosen.out is not None:
+            if chosen.out is not None:  # after each, so that a run that is cut off has them
                 write(chosen.out, rows)
     print(f"{sum(int(str(one['inputs'])) for one in rows):,} inputs in all")
 

@@ -6,12 +6,15 @@ needs. Files of a workspace must be regular files; what a user names may also be
 
 from __future__ import annotations
 
+import gzip
 import json
 import stat
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+_PIECE = 1 << 20
 
 MAX_JSON = 1 << 28
 """Bytes of a manifest or a run's record; the manifest of a million haplotypes has less."""
@@ -26,11 +29,21 @@ MAX_LINE = 1 << 20
 def read(path: Path, limit: int) -> bytes:
     """All of a regular file of at most `limit` bytes."""
     require_regular(path)
-    with path.open("rb") as stream:
-        content = stream.read(limit + 1)
-    if len(content) > limit:
+    if path.stat().st_size > limit:
         raise ValueError(f"it is larger than {limit:,} bytes")
-    return content
+    with path.open("rb") as stream:
+        return read_pieces(stream, limit)
+
+
+def read_pieces(stream: BinaryIO | gzip.GzipFile, limit: int) -> bytes:
+    """All that is left of a stream, with room taken only for what comes."""
+    pieces, size = [], 0
+    while piece := stream.read(_PIECE):
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            raise ValueError(f"it is larger than {limit:,} bytes")
+    return b"".join(pieces)
 
 
 def require_regular(path: Path) -> None:

@@ -72,7 +72,7 @@ def run(
     seeds  the folder of `seeds.build`
     keep   folder for the inputs that found something
     """
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")  # of a process that has imported everything
     state = context.Array("q", 5, lock=False)
     outcome = Outcome(name)
     started = time.monotonic()

@@ -96,13 +96,6 @@ def test_metadata_of_another_make_is_refused(fx_panel, change):
         readers.read_panel(fx_panel)
 
 
-def test_a_shape_beyond_the_chunks_is_refused(fx_panel):
-    edited(fx_panel / "alleles" / "zarr.json", lambda record: record.update(shape=[HUGE, 24, 2]))
-    seals.write(fx_panel)
-    with little_memory(), pytest.raises(StoreError):
-        readers.read_panel(fx_panel)
-
-
 def test_metadata_of_a_group_cannot_stand_in_for_that_of_arrays(fx_panel):
     hidden = {"consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": {}}}
     edited(fx_panel / "zarr.json", lambda record: record.update(hidden))

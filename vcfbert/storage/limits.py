@@ -50,14 +50,14 @@ def check_store(path: Path, kind: Kind) -> None:
     if not (path / "zarr.json").is_file():
         return
     try:
-        _check_files(path)
+        num_files = _check_files(path)
         _check_group(_metadata(path))
         for spec in schema.arrays_of(kind):
             for above in Path(spec.name).parents:
                 if above.parts and (path / above).is_dir():
                     _check_group(_metadata(path / above))
             if (path / spec.name / "zarr.json").is_file():
-                _check_array(_metadata(path / spec.name), spec)
+                _check_array(_metadata(path / spec.name), spec, num_files)
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise StoreError(
             f"{path} is no store as vcfbert writes them ({error}). Make it again with: vcfbert "
@@ -99,9 +99,10 @@ def _zstd_size(head: bytes) -> int:
     return size + 256 if width == 2 else size
 
 
-def _check_files(path: Path) -> None:
-    """ValueError at the first entry that is neither a file nor a folder."""
+def _check_files(path: Path) -> int:
+    """How many files there are; ValueError at the first entry that is neither file nor folder."""
     folders = [os.fspath(path)]
+    count = 0
     while folders:
         with os.scandir(folders.pop()) as entries:
             for entry in entries:
@@ -109,6 +110,9 @@ def _check_files(path: Path) -> None:
                     folders.append(entry.path)
                 elif not entry.is_file(follow_symlinks=False):
                     raise ValueError(f"{entry.path} is no regular file")
+                else:
+                    count += 1
+    return count
 
 
 def _metadata(folder: Path) -> dict[str, Any]:
@@ -125,7 +129,7 @@ def _check_group(found: Mapping[str, Any]) -> None:
     _require("consolidated metadata", found.get("consolidated_metadata"), None)
 
 
-def _check_array(found: Mapping[str, Any], spec: ArraySpec) -> None:
+def _check_array(found: Mapping[str, Any], spec: ArraySpec, num_files: int) -> None:
     name = spec.name
     _require(f"{name}: unknown keys", sorted(found.keys() - _ARRAY_KEYS), [])
     _require(f"{name}: node type", found["node_type"], "array")
@@ -137,6 +141,9 @@ def _check_array(found: Mapping[str, Any], spec: ArraySpec) -> None:
     chunks = _sizes(name, grid["configuration"]["chunk_shape"], 1)
     dims = 1 if spec.dtype == "text" else len(spec.dims.split())
     _require(f"{name}: dimensions", (len(shape), len(chunks)), (dims, dims))
+    pieces = math.prod(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
+    if pieces > num_files:
+        raise ValueError(f"{name} has {pieces:,} chunks, and there are {num_files} files")
     keys = found["chunk_key_encoding"]
     _require(f"{name}: names of chunks", (keys["name"], keys["configuration"]["separator"]),
              ("default", "/"))  # fmt: skip

@@ -40,6 +40,7 @@ class VcfReader:
         self.region: Region | None = None
         if region is not None:
             self.region = Region.parse(region).among(file.seqnames, source=str(path))
+        self._contigs: set[bytes] = set()
         self.num_records = self._count()
         """Records to come, if anything but reading them can tell."""
         if self.num_records == 0:
@@ -55,9 +56,14 @@ class VcfReader:
         if self.region is not None:
             return vcf_checks.count_region(self.path, self.header, self.region)
         count = vcf_checks.count_indexed(self.path, self.header)
-        if count is None and not self.header.is_bcf:
-            return vcf_source.count_lines(self.path, self.header)
-        return count or None
+        if self.header.is_bcf:
+            return count or None
+        if count is None:
+            lines = vcf_source.scan(self.path, self.header)
+            count, self._contigs = lines.count, lines.contigs
+        else:
+            self._contigs = vcf_checks.contigs_indexed(self.path)
+        return count
 
     def blocks(
         self, people: NDArray[np.int64], *, wants: Callable[[Record], bool] | None = None
@@ -95,7 +101,7 @@ class VcfReader:
     def _variants(self) -> Iterator[Any]:
         count = 0
         try:
-            for variant in vcf_source.variants(self.path, self.header, self.region):
+            for variant in vcf_source.variants(self.path, self.header, self._contigs, self.region):
                 count += 1
                 yield variant
         except Exception as error:  # cyvcf2 has no class of its own

@@ -157,6 +157,12 @@ def count_indexed(path: Path, header: Header) -> int | None:
     return vcf_index.count(path, index) if index is not None and header.is_compressed else None
 
 
+def contigs_indexed(path: Path) -> set[bytes]:
+    """Contigs that the file's index knows."""
+    index = index_of(path)
+    return set() if index is None else vcf_index.contigs(path, index)
+
+
 def count_region(path: Path, header: Header, region: Region) -> int:
     """Records that overlap a region, counted by another reader, which fails where bytes are bad."""
     import pysam  # 0.1 s that only reads by region need

@@ -15,6 +15,7 @@ import struct
 import zlib
 from pathlib import Path
 
+from vcfbert import bounded
 from vcfbert.errors import InputError
 
 MAX_BYTES = 1 << 28
@@ -48,13 +49,15 @@ def count(path: Path, index: Path) -> int | None:
     return _read(path, index).count
 
 
+def contigs(path: Path, index: Path) -> set[bytes]:
+    """Names of the contigs in the index of a VCF."""
+    return set(_read(path, index).names)
+
+
 def _read(path: Path, index: Path) -> _Index:
     try:
         with gzip.open(index, "rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise ValueError(f"it inflates to more than {MAX_BYTES:,} bytes")
-        return _Index(content)
+            return _Index(bounded.read_pieces(stream, MAX_BYTES))
     except (OSError, EOFError, zlib.error, struct.error, ValueError) as error:
         raise InputError(
             f"{index} is damaged ({error}). Make it again with: bcftools index -f {path}"
@@ -67,12 +70,13 @@ class _Index:
     end     virtual offset past the last record; its upper 48 bits are a block's place in the file
     beyond  the largest virtual offset in it
     count   records, None where one contig has no count
+    names   of contigs; the index of a BCF has none
     """
 
     def __init__(self, content: bytes) -> None:
         self._content = content
         self._place = 0
-        self._num_names = 0
+        self.names: list[bytes] = []
         self.end = self.beyond = 0
         self.count: int | None = 0
         self._read()
@@ -107,8 +111,8 @@ class _Index:
         if self._place != start + length:
             raise ValueError("the names of its contigs are of another length")
         num_contigs = self._size("<i", 4)
-        if aux and num_contigs != self._num_names:
-            raise ValueError(f"{num_contigs} contigs have {self._num_names} names")
+        if aux and num_contigs != len(self.names):
+            raise ValueError(f"{num_contigs} contigs have {len(self.names)} names")
         return num_contigs, ((1 << 3 * (depth + 1)) - 1) // 7 + 1
 
     def _names(self, num_contigs: int | None) -> None:
@@ -116,12 +120,12 @@ class _Index:
         if self._numbers("<6i") != _VCF_COLUMNS:
             raise ValueError("it is of no VCF")
         names = self._bytes(self._size("<i", 1))
-        self._num_names = names.count(b"\0")
+        self.names = names.split(b"\0")[:-1]
         names.decode("utf-8")  # which every reader of it will do
         if names and not names.endswith(b"\0"):
             raise ValueError("the names of its contigs have no end")
-        if num_contigs is not None and self._num_names != num_contigs:
-            raise ValueError(f"{num_contigs} contigs have {self._num_names} names")
+        if num_contigs is not None and len(self.names) != num_contigs:
+            raise ValueError(f"{num_contigs} contigs have {len(self.names)} names")
 
     def _contig(self, statistics: int, *, is_csi: bool) -> int | None:
         """The records of a contig."""

@@ -14,6 +14,7 @@ import re
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,8 +29,12 @@ from vcfbert.storage.vcf_checks import Header
 # would print lines of its own above it.
 cyvcf2.cyvcf2.set_htslib_log_level(0)
 
-MAX_UNNAMED_CONTIGS = 10_000
+MAX_CONTIGS = 1_000_000
 
+MAX_UNNAMED_CONTIGS = 10_000
+"""More take htslib minutes to learn."""
+
+_LONGEST_NAME = 1000
 _PIECE = 1 << 16
 _BATCH = 4_000_000  # bytes of a region read together
 _NAME = re.compile(
@@ -41,8 +46,12 @@ _DAMAGE = (OSError, EOFError, zlib.error)
 THREADS = 2  # inflating takes a tenth of the time that parsing takes, so more are of no use
 
 
-def variants(path: Path, header: Header, region: Region | None) -> Iterator[Any]:
+def variants(
+    path: Path, header: Header, contigs: set[bytes], region: Region | None
+) -> Iterator[Any]:
     """All variants, or those that overlap a region, in the order of the file.
+
+    contigs  of all records, whether the header names them or not; see `scan`
 
     Raises InputError, and what cyvcf2 raises where a line cannot be read.
     """
@@ -57,37 +66,53 @@ def variants(path: Path, header: Header, region: Region | None) -> Iterator[Any]
         extra = [] if region.contig.encode() in named else [region.contig.encode()]
         yield from _of_region(path, text, extra, region)
         return
-    count = 0
-    for variant in open_file(path):
-        if _contig(variant, path).encode() not in named:
-            break
-        count += 1
-        yield variant
-    else:
-        return
-    with _opened(path, header) as stream:
-        unnamed = contigs_of(stream, path) - named
-    for number, variant in enumerate(open_file(path, sorted(unnamed))):
-        if number >= count:
-            yield variant
+    unnamed = sorted(contigs - named)
+    if len(unnamed) > MAX_UNNAMED_CONTIGS:
+        raise InputError(
+            f"{path} has records of {len(unnamed):,} contigs that its header does not name. Name "
+            "them with: bcftools reheader --fai"
+        )
+    yield from open_file(path, unnamed)
 
 
-def count_lines(path: Path, header: Header) -> int:
-    """Records of a VCF without an index; InputError where some are longer than the header says.
+@dataclass(frozen=True)
+class Lines:
+    """What the lines of a VCF tell before they are read.
+
+    count    of records
+    contigs  their first columns
+    """
+
+    count: int
+    contigs: set[bytes]
+
+
+def scan(path: Path, header: Header) -> Lines:
+    """The lines of a VCF without an index; InputError where they cannot be what was written.
 
     htslib passes over what stands behind the last person, so that of two lines that ran together
-    the second is lost.
+    the second is lost, and a byte of zero shifts the genotypes behind it.
     """
+    contigs: set[bytes] = set()
     tabs = newlines = nuls = 0
-    with _opened(path, header) as stream:
-        try:
+    is_start = True
+    try:
+        with _opened(path, header) as stream:
             stream.seek(len(header_text(stream)))
-            while piece := stream.read(1 << 20):
+            while piece := stream.readline(_PIECE):
+                if is_start:
+                    contigs.add(piece[:_LONGEST_NAME].partition(b"\t")[0])
+                is_start = piece.endswith(b"\n")
                 tabs += piece.count(b"\t")
-                newlines += piece.count(b"\n")
+                newlines += is_start
                 nuls += piece.count(b"\0")
-        except _DAMAGE as error:
-            raise InputError(f"{path} is damaged ({error}). Copy or download it again.") from error
+                if len(contigs) > MAX_CONTIGS:
+                    raise InputError(
+                        f"{path} has records of more than {MAX_CONTIGS:,} contigs, so its lines "
+                        "do not begin with one. Copy or download it again."
+                    )
+    except _DAMAGE as error:
+        raise InputError(f"{path} is damaged ({error}). Copy or download it again.") from error
     if nuls:
         raise InputError(
             f"{path} has {nuls} bytes of zero among its records, where a disk or a copy has lost "
@@ -100,17 +125,7 @@ def count_lines(path: Path, header: Header) -> int:
             f"together, or it names too few people. Copy or download it again; which lines: "
             f"awk -F '\\t' 'NF > {columns}'"
         )
-    return newlines
-
-
-def _contig(variant: Any, path: Path) -> str:
-    try:
-        return str(variant.CHROM)
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: the contig {error.object[:40]!r} is no UTF-8. A line of the file is damaged; "
-            "copy or download it again."
-        ) from error
+    return Lines(newlines, contigs)
 
 
 def open_file(path: Path, contigs: Sequence[bytes] = ()) -> Any:
@@ -137,22 +152,6 @@ def header_text(stream: BinaryIO | gzip.GzipFile) -> bytes:
         is_start = piece.endswith(b"\n")
         pieces.append(piece)
     return b"".join(pieces)
-
-
-def contigs_of(stream: BinaryIO | gzip.GzipFile, path: Path) -> set[bytes]:
-    """The contigs of the records of a VCF; InputError where one has no name that a VCF allows."""
-    names: set[bytes] = set()
-    is_start = True
-    while piece := stream.readline(_PIECE):
-        if is_start and not piece.startswith(b"#"):
-            names.add(piece.partition(b"\t")[0])
-            if len(names) > MAX_UNNAMED_CONTIGS:
-                raise InputError(
-                    f"{path} has records of more than {MAX_UNNAMED_CONTIGS:,} contigs, and its "
-                    "header does not name them. Name them with: bcftools reheader --fai"
-                )
-        is_start = piece.endswith(b"\n")
-    return names
 
 
 def _of_region(
