@@ -8,7 +8,7 @@ import typer
 
 import vcfbert
 
-from . import comparing, imputing, panels, references, systems
+from . import about, comparing, imputing, panels, references, systems
 
 app = typer.Typer(
     name="vcfbert",
@@ -56,3 +56,4 @@ app.command("eval")(systems.evaluate)
 app.command("compare")(comparing.compare)
 app.command("audit-dims")(systems.audit_dims)
 app.command("simulate")(panels.simulate)
+app.command("version")(about.version)

@@ -14,11 +14,11 @@ MAY_IMPORT = {
     "cli": {"cli", "pipelines", "storage.workspace", "presets", "config", "errors", "progress"},
     "pipelines": {
         "pipelines", "training", "model", "copying", "retrieval", "storage", "domain",
-        "presets", "config", "errors", "progress",
+        "presets", "config", "errors", "progress", "versions",
     },
     "training": {
         "training", "model", "copying", "retrieval", "storage", "domain", "config", "errors",
-        "progress",
+        "progress", "versions",
     },
     "model": {"model", "domain", "config", "errors"},
     "copying": {"copying", "domain", "config", "errors"},
@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "config": {"config", "errors"},
     "errors": set(),
     "progress": set(),
+    "versions": set(),
 }  # fmt: skip
 
 HOMES = {

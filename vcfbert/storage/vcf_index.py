@@ -69,3 +69,10 @@ def _end_of_records(stream: gzip.GzipFile | BinaryIO) -> int:
 
 def _read(stream: gzip.GzipFile | BinaryIO, layout: str) -> tuple[int, ...]:
     return struct.unpack(layout, stream.read(struct.calcsize(layout)))
+
+
+def htslib_version() -> str:
+    """Of the library below pysam, which makes indexes; cyvcf2 has one of its own."""
+    from pysam.version import __htslib_version__ as found  # 0.1 s that few commands need
+
+    return str(found)
