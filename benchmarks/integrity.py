@@ -37,7 +37,7 @@ from vcfbert.storage.workspace import Workspace
 
 QUIET = Silent()
 TRAINING = {
-    "training": {"max_epochs": 2, "batches_per_epoch": 60, "validation_batches": 10},
+    "training": {"max_epochs": 2, "validation_batches": 10},
     "refresh": {"embeddings_on": "epochs", "embeddings_every": 1},
 }
 Seconds = tuple[float, float]
@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--people", type=int, default=500)
     parser.add_argument("--length", type=int, default=2_000_000, help="bases of the panel")
+    parser.add_argument("--batches", type=int, default=60, help="of an epoch of training")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
@@ -60,7 +61,9 @@ def main() -> None:
         for number in range(arguments.repeats + 1):
             for mode, switched in (("on", nullcontext), ("off", everything_off)):
                 with switched():
-                    for command, seconds in run(folder, f"{mode}{number}").items():
+                    for command, seconds in run(
+                        folder, f"{mode}{number}", arguments.batches
+                    ).items():
                         if number:  # the first of each warms up
                             times.setdefault((command, mode), []).append(seconds)
     rows = [row_of(command, times) for command in ("prepare", "train")]
@@ -72,11 +75,13 @@ def main() -> None:
         print(", ".join(f"{name} {value}" for name, value in row.items()))
 
 
-def run(folder: Path, name: str) -> dict[str, Seconds]:
+def run(folder: Path, name: str, batches: int) -> dict[str, Seconds]:
     """Seconds of both commands in a workspace of its own, which is deleted."""
     panel, workspace = folder / "panel", Workspace(folder / name)
     options = PrepareOptions(samples=panel / "samples.tsv", genetic_map=panel / "genetic.map")
     settings = config.merge(presets.tiny(), TRAINING, source="benchmark")
+    length = {"training": {"batches_per_epoch": batches}}
+    settings = config.merge(settings, length, source="benchmark")
     out = {
         "prepare": timed(
             lambda: prepare.prepare(panel / "panel.vcf.gz", workspace, options, progress=QUIET)
