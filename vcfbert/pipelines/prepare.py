@@ -26,7 +26,7 @@ from vcfbert.domain.sites import TEST, TRAIN, VALIDATION, Samples, Sites
 from vcfbert.domain.windows import Segment, Windows
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.progress import Progress
-from vcfbert.storage import locks, panel, schema, spool, stores, swaps, tables, vcf
+from vcfbert.storage import locks, panel, schema, spool, stores, tables, together, vcf
 from vcfbert.storage import masks as mask_store
 from vcfbert.storage.spool import AlleleSpool
 from vcfbert.storage.workspace import Workspace
@@ -159,9 +159,9 @@ def prepare(
         report |= {"fingerprint": fingerprint, "seconds": round(time.perf_counter() - started, 3)}
         stores.write_file(staged.qc, digests.sealed_json(report, indent=2))
         # The panel last: where it stands, all of it stands.
-        swaps.put(staged.version("masks", 0), workspace.version("masks", 0))
-        swaps.put(staged.qc, workspace.qc)
-        swaps.put(staged.panel, workspace.panel)
+        made = (staged.version("masks", 0), staged.qc, staged.panel)
+        names = [str(path.relative_to(folder)) for path in made]
+        together.put(folder, names, workspace.root)
     return PrepareSummary(workspace.panel, workspace.qc, fingerprint, report)
 
 
