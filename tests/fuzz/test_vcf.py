@@ -177,3 +177,13 @@ def test_what_is_read_twice_is_the_same(fx_seeds):
     oracle.same(whole, binary)
     oracle.compare(gzip.decompress((fx_seeds.folder / "panel.vcf.gz").read_bytes()), whole,
                    people=12)  # fmt: skip
+
+
+def test_a_contig_of_bytes_in_the_header_is_refused(tmp_path):
+    path = tmp_path / "a.vcf.gz"
+    text = HEAD.format(contig="##contig=<ID=20>\n") + COLUMNS + GOOD
+    with pysam.BGZFile(str(path), "w") as stream:
+        stream.write(text.encode().replace(b"<ID=20>", b"<ID=2\x80>\n##contig=<ID=20>"))
+    pysam.tabix_index(str(path), preset="vcf")
+    with pytest.raises(InputError, match="is no UTF-8"):
+        readers.everything(path, "20")

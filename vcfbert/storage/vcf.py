@@ -39,7 +39,9 @@ class VcfReader:
         file = vcf_source.open_file(path)
         self.region: Region | None = None
         if region is not None:
-            self.region = Region.parse(region).among(file.seqnames, source=str(path))
+            self.region = Region.parse(region).among(
+                vcf_source.contigs_of(file, path), source=str(path)
+            )
         self._contigs: set[bytes] = set()
         self.num_records = self._count()
         """Records to come, if anything but reading them can tell."""

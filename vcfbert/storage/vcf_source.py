@@ -128,6 +128,17 @@ def scan(path: Path, header: Header) -> Lines:
     return Lines(newlines, contigs)
 
 
+def contigs_of(file: Any, path: Path) -> list[str]:
+    """Names of the contigs in the header, or, where it has none, in the index."""
+    try:
+        return list(file.seqnames)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: the contig {error.object[:40]!r} is no UTF-8. Rename it with: bcftools "
+            "annotate --rename-chrs"
+        ) from error
+
+
 def open_file(path: Path, contigs: Sequence[bytes] = ()) -> Any:
     """A file of cyvcf2; `contigs` are named beside those of its header."""
     try:

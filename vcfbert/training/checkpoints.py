@@ -121,8 +121,14 @@ def load_model(run: Path, which: Which = "best") -> tuple[Imputer, Config]:
             f"{checkpoint.weights_file} has {len(weights)} tensors, too few for "
             f"{settings.num_layers} layers. Use another checkpoint."
         )
-    with torch.device("meta"):  # so that sizes that are wrong take no memory
-        expected = Imputer(settings)
+    try:
+        with torch.device("meta"):  # so that sizes that are wrong take no memory
+            expected = Imputer(settings)
+    except RuntimeError as error:
+        raise StoreError(
+            f"{run / 'checkpoints'}: no network has these settings ({error}). Use another "
+            "checkpoint."
+        ) from error
     _check_fit(expected, weights, checkpoint.weights_file)
     model = imputer.build(settings, checkpoint.settings.seed)
     model.load_state_dict(weights)
