@@ -40,6 +40,8 @@ def finish(root: Path) -> None:
     for path in sorted(root.glob(f"*.partial/{_PLAN}")):
         with suppress(StoreError, FileNotFoundError):  # its writer lives, or another was quicker
             plan: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))["names"]
+            if any(Path(name).is_absolute() or ".." in Path(name).parts for name in plan):
+                continue  # not ours: what is put in place stays below the root
             with locks.hold(root / list(plan)[-1]):
                 _carry_out(path.parent, plan, root)
                 os.unlink(path)
