@@ -98,7 +98,7 @@ def strays(ground: Ground, wanted: Wanted, case: Case) -> list[str]:
     lost = [
         path
         for path in wanted.before
-        if path in wanted.second
+        if path in wanted.after  # what was to be pruned may be gone
         and path not in found
         and not path.endswith((".tbi", ".csi"))
         and not (is_new and path.startswith(run))
