@@ -30,6 +30,14 @@ def prepare(
             help="Sample table with a header: sample, population, superpopulation, split.",
         ),
     ] = None,
+    relatives: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TSV",
+            help="Pairs of related people: they never find each other, and a train person with a "
+            "held-out relative is left out.",
+        ),
+    ] = None,
     genetic_map: Annotated[
         Path | None,
         typer.Option(
@@ -92,7 +100,8 @@ def prepare(
     """Cut a phased panel into windows and store it.
 
     Reads the VCF once, in chunks. Writes panel.zarr, mask version 0 and the QC report
-    panel.qc.json into the workspace.
+    panel.qc.json into the workspace, and panel.relatives.tsv: pairs of people with the same
+    genotypes and, in a panel of 300 cM or more, close relatives.
 
     Example: vcfbert prepare panel.vcf.gz --samples samples.tsv --map genetic.map --min-maf 0.01
     """
@@ -102,6 +111,7 @@ def prepare(
 
             chosen = pipeline.PrepareOptions(
                 samples=samples,
+                relatives=relatives,
                 genetic_map=genetic_map,
                 region=region,
                 min_maf=min_maf,

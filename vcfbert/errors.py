@@ -67,6 +67,31 @@ class StoreError(VcfbertError):
         )
 
     @classmethod
+    def in_use(cls, path: Path, *, holder: str) -> Self:
+        """Another writer is at work at `path`."""
+        return cls(
+            f"{path} is being written by {holder}. "
+            "Wait until that has ended, or stop it, and run this command again."
+        )
+
+    @classmethod
+    def no_locks(cls, path: Path, error: OSError) -> Self:
+        """The file system of `path` cannot keep two writers apart."""
+        return cls(
+            f"Cannot lock {path}: its file system has no file locks ({error.strerror}), so two "
+            "writers could spoil each other's work. Choose a place on a local disk, or have it "
+            "mounted with locks (NFS with its lock service, Lustre with the option flock)."
+        )
+
+    @classmethod
+    def replaced(cls, path: Path) -> Self:
+        """What was being read has been replaced by another command."""
+        return cls(
+            f"{path} was replaced or deleted by another command while it was being read. "
+            "Run this command again."
+        )
+
+    @classmethod
     def exists(cls, path: Path) -> Self:
         """A finished store stands at `path` and is not replaced unasked."""
         return cls(f"{path} already exists. Choose another place, or pass --force to replace it.")

@@ -18,12 +18,16 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pysam
-from click.testing import Result
-from typer.testing import CliRunner
+from typer import testing
+from typer.main import get_command
+from typer.testing import CliRunner, Result
 
 from tests.bad_input.room import Room
 from vcfbert.pipelines import audit
 from vcfbert_cli.main import app
+
+COMMAND = get_command(app)
+"""Made once: Typer reads the signatures of all commands each time, half of what a case takes."""
 
 LONGEST_MESSAGE = 700
 """Characters of an explanation; what is longer nobody reads."""
@@ -68,6 +72,7 @@ def complaints(case: Case, folder: Path, home: Path) -> list[str]:
         chdir(folder),
         _descriptor_of_stderr() as noise,
         warnings.catch_warnings(),
+        patch.object(testing, "_get_command", lambda _: COMMAND),
         patch.object(os, "fsync", bool),  # no case is about a crash, and disks are slow
         patch.object(audit, "_largest_width", lambda *_: 0),  # seconds of memory arithmetic
         patch.object(audit, "_largest_preset", lambda *_: None),

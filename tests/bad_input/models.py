@@ -14,6 +14,7 @@ import torch
 import zarr
 from torch import Tensor
 
+from tests import tampering
 from tests.bad_input import home
 from tests.bad_input.case import Case
 from tests.bad_input.room import NAMES, Make, Room, flipped, target_records
@@ -88,14 +89,19 @@ def file(pattern: str, change: Callable[[bytes], bytes] | None) -> Make:
 
 
 def record(pattern: str, change: Callable[[dict], object]) -> Make:  # type: ignore[type-arg]
-    """A JSON file with something changed."""
+    """A JSON file with something changed, and sealed again where it was sealed."""
 
-    def edit(content: bytes) -> bytes:
-        read = json.loads(content)
-        change(read)
-        return json.dumps(read).encode()
+    def make(room: Room) -> None:
+        room.work()
+        path = min((room.folder / "work").glob(pattern))
+        if path.name == "zarr.json":
+            read = json.loads(path.read_bytes())
+            change(read)
+            path.write_text(json.dumps(read))
+        else:
+            tampering.edit_json(path, change)
 
-    return file(pattern, edit)
+    return make
 
 
 def mosaic(change: Callable[[dict[str, np.ndarray]], object]) -> Make:  # type: ignore[type-arg]
@@ -108,6 +114,7 @@ def mosaic(change: Callable[[dict[str, np.ndarray]], object]) -> Make:  # type: 
         arrays = {k: v.copy() for k, v in safetensors.numpy.load(path.read_bytes()).items()}
         change(arrays)
         mosaic_weights.save(path, arrays, {})
+        tampering.reseal(path.parent)
 
     return make
 
@@ -123,6 +130,7 @@ def raw_mosaic(content: bytes | None) -> Make:
             path.unlink()
         else:
             path.write_bytes(content)
+        tampering.reseal(path.parent)
 
     return make
 
@@ -234,7 +242,8 @@ CASES = [
          "best.json: unknown key 'model.depth'"),
     case("a checkpoint whose file lies elsewhere",
          record(HEAD, lambda r: r["files"]["weights"].update(name="../../../secret")), EVAL, 1,
-         "Cannot read the checkpoint file work/runs/tiny/checkpoints/secret"),
+         "checkpoints names '../../../secret', which is not in it",
+         "vcfbert train --run tiny --force"),
     case("another vocabulary", record(HEAD, lambda r: r["vocabulary"].append("N")), EVAL, 1,
          "was trained with the vocabulary", "vcfbert train --run tiny --force"),
     case("another width than its settings", weights(of_shape("norm.weight", 32)), EVAL, 1,

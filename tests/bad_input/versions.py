@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 
-from tests import panels
+from tests import panels, tampering
 from tests.bad_input.case import Case
 from tests.bad_input.models import (
     AUDIT,
@@ -101,6 +101,7 @@ def mosaic_format(room: Room) -> None:
     header["__metadata__"]["vcfbert"] = json.dumps(facts)
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
+    tampering.reseal(path.parent)
 
 
 def case(name: str, make: Make, command: str, exit_code: int, *message: str) -> Case:
@@ -133,7 +134,7 @@ CASES = [
     case("a chunk of the panel has a flipped byte", file(PANEL_CHUNK, lambda c: flipped(c, 30)),
          INDEX, 1, "alleles of window 0 in", "is damaged", AGAIN),
     case("a panel that is no store", file(PANEL, lambda c: b"{"), INDEX, 1,
-         f"{OF_PANEL} is no readable Zarr store", AGAIN),
+         f"{OF_PANEL} is no store as vcfbert writes them", AGAIN),
     case("no panel", lambda room: None, TRAIN, 1, "No store at work/panel.zarr",
          "vcfbert prepare PANEL"),
     case("no panel", lambda room: None, ENCODE, 1, "No store at work/panel.zarr",

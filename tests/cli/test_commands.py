@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from vcfbert import config, presets
 from vcfbert.errors import StoreError
 from vcfbert.storage.workspace import Workspace
-from vcfbert_cli import comparing, imputing, panels, references, settings, systems
+from vcfbert_cli import comparing, imputing, panels, references, settings, systems, verifying
 from vcfbert_cli.main import app
 
 OPTIONS = [
@@ -25,6 +25,7 @@ OPTIONS = [
     (comparing.compare, "compare", "CompareOptions"),
     (systems.audit_dims, "audit", "AuditOptions"),
     (imputing.impute, "impute", "ImputeOptions"),
+    (verifying.verify, "verify", "VerifyOptions"),
 ]
 RENAMED = {"name": "run", "gpu_memory_gb": "gpu_memory", "fields": "format_"}
 
@@ -40,6 +41,9 @@ class Summary:
 
     def raise_mismatch(self):
         pass
+
+    def raise_faults(self):
+        raise StoreError("1 of 9 stores failed")
 
 
 def run(*words, env=None):
@@ -160,6 +164,18 @@ def test_eval_and_audit_hand_over_what_was_typed(fx_calls, tmp_path):
     options = evaluated[0][0][1]
     assert (options.run, options.split, options.rate) == ("a", "validation", 0.5)
     assert audited[0][0][2].gpu_memory_gb == 24
+
+
+def test_verify_takes_the_workspace_as_typed_and_ends_with_1_where_anything_failed(fx_calls):
+    calls = fx_calls("verify", "verify")
+    done = run("verify", "mine", "--source", "p.vcf.gz", "--quiet")
+    assert (done.exit_code, done.stdout) == (1, "done\n")  # the report, then the error
+    assert done.stderr == "error: 1 of 9 stores failed\n"
+    assert run("verify", "--json", "-w", "other").stdout == "{}\n"
+    run("verify", env={"VCFBERT_WORKSPACE": "third"})
+    found = [call[0][0].root for call in calls]
+    assert found == [Path("mine"), Path("other"), Path("third")]
+    assert [call[0][1].source for call in calls] == [Path("p.vcf.gz"), None, None]
 
 
 def test_a_mistake_is_one_line_on_stderr_and_exit_code_1(fx_calls):

@@ -1,4 +1,7 @@
-"""Bad input through the command: one sentence, a nonzero exit, nothing half-written."""
+"""The command: options that do not fit, what is left behind, what is written.
+
+Bad targets are cases of the table in tests/bad_input.
+"""
 
 from __future__ import annotations
 
@@ -48,105 +51,8 @@ def refused(done, folder, kept):
     return last
 
 
-def flipped(records):
-    return [(contig, place, "T", "C", calls) for contig, place, _, _, calls in records]
-
-
-def elsewhere(records):
-    return [("7", *record[1:]) for record in records]
-
-
-def moved(records):
-    return [(contig, place + 1, *rest) for contig, place, *rest in records]
-
-
-def foreign(records):
-    return [(contig, place, "A", "C", calls) for contig, place, _, _, calls in records]
-
-
-def haploid(records):
-    return [(*record[:4], ["0", "1"]) for record in records]
-
-
-def mixed(records):
-    return [*records[:9], (*records[9][:4], ["0|1", "1"]), *records[10:]]
-
-
 def unphased(records):
     return [*records[:9], (*records[9][:4], ["0/1", "0|0"]), *records[10:]]
-
-
-def unsorted(records):
-    return [*records[:9], records[20], *records[9:20]]
-
-
-def absurd(records):
-    return [*records[:9], (*records[9][:4], ["0|3", "0|0"]), *records[10:]]
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (flipped, ["75 of 75 sites", "the other one", "bcftools +fixref"]),
-        (elsewhere, ["share no contig", "the target has 7", "the panel has 20"]),
-        (moved, ["none of 75 records lies at a position", "20:1000-300000"]),
-        (foreign, ["other alleles than the panel", "bcftools norm"]),
-        (lambda records: records[:1], ["types 1 of the panel's 300 sites", "--min-typed"]),
-        (lambda records: records[:4], ["types 4 of the panel's 300 sites", "5 are needed"]),
-        (haploid, ["no pair of alleles", "20:3000", "sample t0", "+fixploidy"]),
-        (mixed, ["no pair of alleles", "sample t1", "+fixploidy"]),
-        (unphased, ["1 heterozygous genotypes of 1 people", "sample t0", "--unphased missing"]),
-        (unsorted, ["bcftools sort"]),
-        (absurd, ["allele 3", "1 ALT"]),
-        (lambda records: [], ["has no records"]),
-    ],
-)
-def test_a_target_that_does_not_fit_is_explained(fx_home, fx_records, tmp_path, change, words):
-    target = panels.write_vcf(tmp_path / "t.vcf", change(fx_records), NAMES)
-    message = refused(impute(fx_home, target), tmp_path, ["t.vcf"])
-    for word in words:
-        assert word in message
-    if change is not foreign:
-        assert "t.vcf" in message
-
-
-def text_of(records, names=NAMES):
-    return panels.vcf_text(records, names)
-
-
-@pytest.mark.parametrize(
-    ("edit", "words"),
-    [
-        (lambda text: text.replace("t0\tt1", "t0\tt0"), ["t0", "twice"]),
-        (lambda text: text.replace("\tGT\t", "\tDS\t"), ["no genotypes (GT)"]),
-        (lambda text: text[: len(text) // 2], ["truncated"]),
-        (lambda text: "", ["is empty"]),
-        (lambda text: "hello\n", ["no VCF or BCF"]),
-        (lambda text: text.replace("\tt0\tt1", "").replace("\tFORMAT", ""), ["t.vcf"]),
-    ],
-)
-def test_a_file_that_is_no_whole_vcf_is_explained(fx_home, fx_records, tmp_path, edit, words):
-    target = tmp_path / "t.vcf"
-    target.write_text(edit(text_of(fx_records)))
-    message = refused(impute(fx_home, target), tmp_path, ["t.vcf"])
-    for word in words:
-        assert word in message
-
-
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
-def test_a_truncated_download_is_explained(fx_home, fx_records, tmp_path, share):
-    target = panels.write_vcf(tmp_path / "t.vcf.gz", fx_records, NAMES, index=False)
-    content = target.read_bytes()
-    target.write_bytes(content[: int(share * len(content))])
-    assert "Copy or download it again" in refused(impute(fx_home, target), tmp_path, ["t.vcf.gz"])
-
-
-def test_plain_gzip_is_explained(fx_home, fx_records, tmp_path):
-    import gzip
-
-    target = tmp_path / "t.vcf.gz"
-    target.write_bytes(gzip.compress(text_of(fx_records).encode()))
-    assert "bgzip" in refused(impute(fx_home, target), tmp_path, ["t.vcf.gz"])
 
 
 @pytest.mark.parametrize(
@@ -167,30 +73,6 @@ def test_plain_gzip_is_explained(fx_home, fx_records, tmp_path):
 def test_options_that_do_not_fit_are_explained(fx_home, fx_records, tmp_path, words, message):
     target = panels.write_vcf(tmp_path / "t.vcf", fx_records, NAMES)
     assert message in refused(impute(fx_home, target, *words), tmp_path, ["t.vcf"])
-
-
-@pytest.mark.parametrize(
-    ("lines", "message"),
-    [
-        ("", "lists no sites"),
-        ("20\t77\n", "None of the 1 sites"),
-        ("20 1000\n", "is no site"),
-    ],
-)
-def test_a_list_of_sites_that_does_not_fit_is_explained(
-    fx_home, fx_records, tmp_path, lines, message
-):
-    target = panels.write_vcf(tmp_path / "t.vcf", fx_records, NAMES)
-    (tmp_path / "s.tsv").write_text(lines)
-    done = impute(fx_home, target, "--sites", str(tmp_path / "s.tsv"))
-    assert message in refused(done, tmp_path, ["t.vcf", "s.tsv"])
-
-
-def test_a_map_without_the_contig_is_explained(fx_home, fx_records, tmp_path):
-    target = panels.write_vcf(tmp_path / "t.vcf", fx_records, NAMES)
-    (tmp_path / "m.map").write_text("1 . 0 1\n1 . 1 1000000\n")
-    done = impute(fx_home, target, "--map", str(tmp_path / "m.map"))
-    assert "has no contig 20" in refused(done, tmp_path, ["t.vcf", "m.map"])
 
 
 def test_a_full_disk_is_explained(fx_home, fx_records, tmp_path, monkeypatch):

@@ -106,6 +106,13 @@ def test_costs_come_from_the_runs_own_files(fx_runs, fx_found):
     assert costs.best_f1 == max(float(r["val_f1"]) for r in rows)
     best = max(rows, key=lambda row: float(row["val_f1"]))
     assert costs.agreement == float(best["val_retrieval_agreement"])
+    with (fx_runs.run("good") / "refresh.csv").open() as stream:
+        renewed = list(csv.DictReader(stream))
+    kinds = [row["kind"] for row in renewed]
+    assert costs.refreshes == (
+        f"{kinds.count('masks')} masks, {kinds.count('embeddings')} embeddings"
+    )
+    assert costs.refresh_seconds == pytest.approx(sum(float(row["seconds"]) for row in renewed))
     assert costs.batch == "8 x 1"
     assert costs.device is not None
     assert costs.parameters > found.runs[1].costs.parameters  # which has no gate and no scores

@@ -134,7 +134,7 @@ def test_without_validation_people_some_train_people_stand_for_them(fx_workspace
     assert len(validating) == len(samples.people(site_tables.TRAIN)) // 5
     assert not np.isin(validating, np.concatenate([fold.people for fold in plan.folds])).any()
     for fold, people in zip(plan.folds, plan.validation, strict=False):
-        alike = fold.typed_alike(people, plan.train, {})
+        alike = fold.typed_alike(people, samples, {})
         assert not np.isin(alike.references // 2, people).any()
 
 

@@ -53,7 +53,7 @@ def whole(folder: Path) -> tuple[Workspace, Path]:
     quiet, workspace = Silent(), Workspace(folder / "work")
     alleles = panels.mosaic_alleles(120, 120)
     vcf = panels.write_vcf(folder / "panel.vcf.gz", panels.records_of(alleles, step=1000))
-    options = PrepareOptions(window_size=32, flank=2, validation_fraction=0.1, min_maf=0.2)
+    options = PrepareOptions(window_size=31, flank=2, validation_fraction=0.1, min_maf=0.2)
     prepare.prepare(vcf, workspace, options, progress=quiet)
     references.encode_refs(workspace, SMALL, EncodeOptions(layout="dense"), progress=quiet)
     references.build_index(workspace, IndexOptions(kind="dense"), progress=quiet)

@@ -123,7 +123,7 @@ BAD_TEXT = {
               r"20:5: the record has no genotypes \(GT\)"),
     "cut_line": (ONE[:-3], "ends in the middle of a line.*truncated"),
     "no_records": ("".join(line for line in header_of(ONE) if line[0] == "#"), "no records at all"),
-    "short_line": (ONE.replace("\t0|0\n", "\n"), "damaged or truncated"),
+    "short_line": (ONE + "20\t9\t.\tA\tG\t.\t.\t.\tGT\t0|1\n", "damaged after record 1"),
     "unsorted": (ONE + "20\t3\t.\tA\tG\t.\t.\t.\tGT\t0|1\t0|0\n",
                  "20:3.*not sorted; it follows position 5.*bcftools sort"),
     "contig_returns": (
@@ -186,7 +186,7 @@ def test_a_file_that_lost_whole_blocks_is_found_by_its_index(fx_vcf, tmp_path):
     panels.write_vcf(text, panels.records_of(np.ones((7, 4), dtype=np.uint8)))
     assert second < len(content)
     path = damaged(tmp_path / "short.vcf.gz", text.read_bytes(), index=Path(f"{fx_vcf}.tbi"))
-    with pytest.raises(InputError, match=r"7 records were read, but its index counts 400"):
+    with pytest.raises(InputError, match=r"another version of .* or one of both is not whole"):
         read_all(path)
 
 

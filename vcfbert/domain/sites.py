@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -99,6 +99,7 @@ class Samples:
 
     split        (N,) TRAIN, VALIDATION or TEST
     populations  the names behind the columns of `Sites.population_alt_count`
+    relatives    (n, 2) pairs of people who never find each other, by a list of the user's
     """
 
     names: list[str]
@@ -106,6 +107,7 @@ class Samples:
     superpopulation: list[str]
     split: NDArray[np.int8]
     populations: tuple[str, ...]
+    relatives: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -117,6 +119,12 @@ class Samples:
     def haplotypes(self, *splits: int) -> NDArray[np.int64]:
         """Indexes of the haplotypes of these splits' people, rising."""
         return haplotypes_of(self.people(*splits))
+
+    def relatives_of(self, people: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Everyone who is listed as a relative of any of these people, rising."""
+        both_ways = np.concatenate([self.relatives, self.relatives[:, ::-1]])
+        found: NDArray[np.int64] = np.unique(both_ways[np.isin(both_ways[:, 0], people), 1])
+        return found
 
     def population_sizes(self) -> NDArray[np.int64]:
         """(P,) haplotypes of train people in each population."""

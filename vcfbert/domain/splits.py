@@ -44,6 +44,22 @@ def complete(
     return split
 
 
+def leaking(split: NDArray[np.int8], relatives: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """True for train people with a relative among those held out.
+
+    split      (N,)
+    relatives  (n, 2) pairs of people
+
+    >>> leaking(np.array([TRAIN, TEST, TRAIN], np.int8), np.array([[1, 0]]))
+    array([ True, False, False])
+    """
+    is_leaking = np.zeros(len(split), np.bool_)
+    both_ways = np.concatenate([relatives, relatives[:, ::-1]])
+    is_across = (split[both_ways[:, 0]] == TRAIN) & (split[both_ways[:, 1]] != TRAIN)
+    is_leaking[both_ways[is_across, 0]] = True
+    return is_leaking
+
+
 def _draw(
     rng: np.random.Generator, people: NDArray[np.int64], strata: Sequence[str], fraction: float
 ) -> NDArray[np.int64]:

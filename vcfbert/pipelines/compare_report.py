@@ -27,6 +27,8 @@ _COSTS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("seconds in all", "seconds", lambda value: f"{value:.1f}"),
     ("seconds an epoch", "epoch_seconds", lambda value: f"{value:.1f}"),
     ("ms a batch", "batch_ms", lambda value: f"{value:.1f}"),
+    ("new versions of", "refreshes", str),
+    ("seconds for new versions", "refresh_seconds", lambda value: f"{value:.2f}"),
     ("peak memory, MB", "peak_bytes", lambda value: f"{value / 1e6:,.0f}"),
     ("trained on", "device", str),
 )

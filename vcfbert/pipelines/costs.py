@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ class Costs:
     batch            people in a batch, times batches in a step
     epoch_seconds    mean of the epochs, refresh and validation included
     batch_ms         mean of training batches, waiting and optimizer steps included
+    refreshes        versions of masks and of encodings that training made, the first ones counted
+    refresh_seconds  of all of them together
     peak_bytes       tensors on a GPU, the resident process on a CPU
     device           what it ran on; times and bytes of different devices do not compare
     """
@@ -39,6 +42,8 @@ class Costs:
     seconds: float | None
     epoch_seconds: float | None
     batch_ms: float | None
+    refreshes: str | None
+    refresh_seconds: float | None
     peak_bytes: float | None
     device: str | None
 
@@ -72,6 +77,7 @@ def _of_retrieval(run: Path) -> RunFacts:
     weights = checkpoints.load_tensors(checkpoint.weights_file)
     seconds = _total(rows, "seconds")
     batches, busy = _total(rows, "batches"), _total(rows, "train_seconds")
+    renewed = _rows(run / "refresh.csv") if (run / "refresh.csv").exists() else []
     costs = Costs(
         parameters=sum(tensor.numel() for tensor in weights.values()),
         best_f1=_total(best, "val_f1"),
@@ -81,6 +87,8 @@ def _of_retrieval(run: Path) -> RunFacts:
         seconds=seconds,
         epoch_seconds=None if seconds is None else seconds / len(rows),
         batch_ms=None if not batches or busy is None else 1000 * busy / batches,
+        refreshes=_refreshes(renewed),
+        refresh_seconds=_total(renewed, "seconds"),
         peak_bytes=_combined(rows, "peak_memory_bytes", max),
         device=rows[-1].get("device"),
     )
@@ -100,14 +108,28 @@ def _of_mosaic(run: Path) -> RunFacts:
         seconds=_number(read.record, "seconds"),
         epoch_seconds=None,
         batch_ms=None,
+        refreshes=None,
+        refresh_seconds=None,
         peak_bytes=_number(read.record, "peak_memory_bytes"),
         device=read.record.get("device"),
     )
     return RunFacts(run.name, read.settings, read.parents["panel"], costs)
 
 
+def _refreshes(rows: list[Row]) -> str | None:
+    """How many new versions of each kind.
+
+    >>> _refreshes([{"kind": "embeddings"}, {"kind": "masks"}, {"kind": "masks"}])
+    '2 masks, 1 embeddings'
+    """
+    if not rows:
+        return None  # a run without masks to renew, or trained before this was written down
+    found = Counter(row.get("kind") for row in rows)
+    return f"{found['masks']} masks, {found['embeddings']} embeddings"
+
+
 def _rows(path: Path) -> list[Row]:
-    """The epochs; at least one, for there is a best checkpoint."""
+    """The rows of a run's table; at least one, for a table is written with its first row."""
     again = f"Train the run again: vcfbert train --run {path.parent.name} --force"
     try:
         with path.open(encoding="utf-8", newline="") as stream:
@@ -115,7 +137,7 @@ def _rows(path: Path) -> list[Row]:
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read ({error}). {again}") from error
     if not rows:
-        raise StoreError(f"{path} has no epochs. {again}")
+        raise StoreError(f"{path} has no rows. {again}")
     return rows
 
 

@@ -9,8 +9,10 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from vcfbert.config import Config
 from vcfbert.domain.mask_policies import Fixed
 from vcfbert.pipelines import renewal
 from vcfbert.pipelines.renewal import TrainingMasks
@@ -216,20 +218,31 @@ def _finish_epoch(session: Session, state: TrainState, row: dict[str, Any]) -> N
 
 
 def save_checkpoint(session: Session, state: TrainState, which: checkpoints.Which) -> None:
-    """Write where the run stands; the moments of the optimizer only for the last one."""
+    """Write where the run stands."""
+    write_checkpoint(session.run, session.settings, session.parents, state, which)
+
+
+def write_checkpoint(
+    run: Path,
+    settings: Config,
+    parents: dict[str, str],
+    state: TrainState,
+    which: checkpoints.Which,
+) -> None:
+    """Write where a run stands; the moments of the optimizer only for the last checkpoint."""
     weights = {k: v.detach().cpu().contiguous() for k, v in state.model.state_dict().items()}
     is_last = which == "last"
     if is_last:  # before the checkpoint: no log lacks a row that a checkpoint knows of
-        runs.write_refreshes(session.run, state.refreshes)
+        runs.write_refreshes(run, state.refreshes)
     checkpoints.save(
-        session.run,
+        run,
         which,
-        settings=session.settings,
-        parents=session.parents | {"encoder": encoding.encoder_fingerprint(state.model.encoder)},
+        settings=settings,
+        parents=parents | {"encoder": encoding.encoder_fingerprint(state.model.encoder)},
         state=state.counters(),
         weights=weights,
         optimizer=checkpoints.optimizer_tensors(state.optimizer) if is_last else None,
     )
     if is_last:
         state.saved_embeddings = state.embeddings.version
-        renewal.drop_embeddings(session.run, {state.saved_embeddings})
+        renewal.drop_embeddings(run, {state.saved_embeddings})

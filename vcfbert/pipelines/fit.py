@@ -33,7 +33,7 @@ from vcfbert.pipelines.references import IndexOptions
 from vcfbert.pipelines.session import Session
 from vcfbert.progress import Progress
 from vcfbert.retrieval.index import IndexReader, open_index
-from vcfbert.storage import embeddings
+from vcfbert.storage import embeddings, stores
 from vcfbert.storage.embeddings import EmbeddingsReader
 from vcfbert.storage.masks import MaskVersion
 from vcfbert.storage.panel import PanelReader, open_panel
@@ -151,22 +151,24 @@ def train_retrieval(
             "out, or train with --preset mosaic."
         )
     run = workspace.run(options.name)
-    runs.check_new(run, resume=options.resume, overwrite=overwrite)
-    device = devices.choose_device(options.device)
-    if options.threads is not None:
-        devices.set_threads(options.threads)
     with ExitStack() as stack:
+        stack.enter_context(runs.hold(run))
+        runs.check_new(run, resume=options.resume, overwrite=overwrite)
+        device = devices.choose_device(options.device)
+        if options.threads is not None:
+            devices.set_threads(options.threads)
         inputs = _open_inputs(stack, workspace, settings, progress)
         state = _begin(run, settings, options, inputs.parents, device)
         preflight.before_training(_bench(stack, workspace, run, settings, inputs, state), progress)
         machine.start_peak(device)
-        if not options.resume:
-            runs.create(run, settings, inputs.parents)
-        first, begun = inputs.first_embeddings, time.perf_counter()
+        first = inputs.first_embeddings
         if inputs.encoder is not None and first is None:
             first = sessions.own_embeddings(run, 0)
+        if not options.resume:
+            _found(run, settings, inputs, state, progress)
+        elif first is not None and state.embeddings.version == 0 and not first.exists():
+            assert inputs.encoder is not None  # the workspace's encoding, which it began with
             sessions.encode(first, inputs.encoder, inputs.panel, inputs.index)
-        encoded_in = time.perf_counter() - begun
         writer = events.open_writer(run, state.step)
         stack.callback(writer.close)
         session = Session(
@@ -180,16 +182,40 @@ def train_retrieval(
             masks=inputs.masks,
             fixed_masks=inputs.fixed_masks,
             first_embeddings=first,
+            first_fingerprint=None if state.embeddings.version else _fingerprint(first),
             progress=progress,
             writer=writer,
         )
-        if state.step == 0:
-            if first is not None and not state.refreshes:
-                renewal.note_first_embeddings(session, state, encoded_in)
-            epochs.save_checkpoint(session, state, "last")  # so that any stop can be gone on from
-            runs.drop_replaced(run)
         stopped_by = epochs.run_epochs(session, state)
     return _summarise(run, settings, state, stopped_by)
+
+
+def _fingerprint(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    with embeddings.open_embeddings(path) as reader:
+        return reader.fingerprint
+
+
+def _found(
+    run: Path, settings: Config, inputs: _Inputs, state: TrainState, progress: Progress
+) -> None:
+    """Make the folder of a new run with a checkpoint in it, so that any stop can be gone on from.
+
+    A run of that name goes only when the new one stands.
+    """
+    with stores.staging(run) as folder:
+        runs.create(folder, settings, inputs.parents)
+        begun = time.perf_counter()
+        if inputs.encoder is not None:
+            if inputs.first_embeddings is None:
+                own = sessions.own_embeddings(folder, 0)
+                sessions.encode(own, inputs.encoder, inputs.panel, inputs.index)
+            spent = time.perf_counter() - begun
+            state.seconds += spent  # of which `refresh_seconds` is a part
+            renewal.note_first_embeddings(settings, state, progress, spent)
+        epochs.write_checkpoint(folder, settings, inputs.parents, state, "last")
+        stores.replace_folder(folder, run)
 
 
 @dataclass(frozen=True)

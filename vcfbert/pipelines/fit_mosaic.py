@@ -35,6 +35,7 @@ from vcfbert.pipelines.impute import ImputeOptions
 from vcfbert.pipelines.mosaic_folds import Fold, Source
 from vcfbert.pipelines.report import aligned
 from vcfbert.progress import Progress
+from vcfbert.storage import locks
 from vcfbert.storage.panel import PanelReader, open_panel
 from vcfbert.storage.workspace import Workspace
 from vcfbert.training import (
@@ -140,10 +141,22 @@ def train(
     Raises StoreError where the panel or the shipped weights are missing or the run is there,
     InputError where the panel has too few people or a list of typed sites is of no use.
     """
-    begun = time.perf_counter()
     run = workspace.run(options.name)
-    if run.exists() and not overwrite:
-        raise StoreError.exists(run)
+    with locks.hold(run):
+        if run.exists() and not overwrite:
+            raise StoreError.exists(run)
+        return _train_run(run, workspace, settings, options, progress, overwrite)
+
+
+def _train_run(
+    run: Path,
+    workspace: Workspace,
+    settings: Config,
+    options: MosaicOptions,
+    progress: Progress,
+    overwrite: bool,
+) -> MosaicSummary:
+    begun = time.perf_counter()
     shipped = _shipped(settings)
     threads = options.threads or os.cpu_count() or 1
     devices.set_threads(threads)
@@ -164,7 +177,7 @@ def train(
         progress.start("imputing people taken out", source.num_units * num_folds)
         training, used = _collect(source, plan.folds, progress)
         held_out = [
-            fold.typed_alike(people, plan.train, used[fold.number])
+            fold.typed_alike(people, panel.samples, used[fold.number])
             for fold, people in zip(plan.folds, plan.validation, strict=False)
             if len(people)
         ]

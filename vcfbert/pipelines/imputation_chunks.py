@@ -21,6 +21,7 @@ from vcfbert.copying.network import Answer
 from vcfbert.domain import dosage, tokens
 from vcfbert.domain.sites import Sites, haplotypes_of
 from vcfbert.pipelines.imputation_plan import ChunkPlan
+from vcfbert.pipelines.lookalikes import Lookalikes
 from vcfbert.retrieval import along
 from vcfbert.storage import haplotypes
 from vcfbert.storage.panel import PanelReader
@@ -97,16 +98,24 @@ class ImputedCore:
     out_of_range: float
 
 
-def impute(source: Source, chunk: ChunkPlan, advance: Callable[[int], None]) -> ImputedCore:
+def impute(
+    source: Source,
+    chunk: ChunkPlan,
+    advance: Callable[[int], None],
+    lookalikes: Lookalikes | None = None,
+) -> ImputedCore:
     """Impute everyone over one chunk.
 
-    advance  called with a number of people who are done
+    advance     called with a number of people who are done
+    lookalikes  is shown the alleles of the chunk
     """
     people = source.people
     sites = chunk.all_sites if source.network.reads_neighbours else chunk.sites
     typed = np.searchsorted(sites, chunk.typed)
     prepared = _prepare(source, chunk, sites, typed)
     queries = people.queries(chunk.typed)
+    if lookalikes is not None:
+        lookalikes.add(chunk.typed, chunk.core, prepared.chunk.typed_bits, queries)
     written = np.searchsorted(sites, chunk.written)
     alt = np.empty((len(written), len(people.names), 2), np.float32)
     left_out = np.empty((len(typed), len(people.names), 2), np.float32)

@@ -47,6 +47,7 @@ class ImputeSummary:
         rows: list[tuple[str, object]] = [
             ("people", report["people"]["target"]),
             ("  also in the panel", len(report["people"]["in_panel"])),
+            ("  there under another name", len(report["people"]["under_another_name"]["pairs"])),
             ("records read", target["records"]),
             ("  only in the target", target["only_in_target"]),
             *((f"  dropped: {reason}", count) for reason, count in target["dropped"].items()),

@@ -24,12 +24,13 @@ from vcfbert.domain import matching, tokens
 from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.sites import Sites, haplotypes_of
 from vcfbert.errors import ConfigError, InputError, StoreError
-from vcfbert.pipelines import imputation_chunks, imputation_plan, imputation_report
+from vcfbert.pipelines import imputation_chunks, imputation_plan, imputation_report, lookalikes
 from vcfbert.pipelines.imputation_chunks import People, Source
 from vcfbert.pipelines.imputation_plan import ChunkPlan
 from vcfbert.pipelines.imputation_report import ImputeSummary, Tally
+from vcfbert.pipelines.lookalikes import Lookalikes
 from vcfbert.progress import Progress
-from vcfbert.storage import stores, vcf_writer
+from vcfbert.storage import locks, stores, vcf_writer
 from vcfbert.storage.panel import PanelReader, open_panel
 from vcfbert.storage.target import Target, read_target
 from vcfbert.storage.vcf_header import FIELDS, HeaderFacts, Layout
@@ -150,12 +151,16 @@ def impute(
     _check_output(target, out, qc, overwrite=overwrite)
     answer = _network(workspace, options)
     with ExitStack() as stack:
+        stack.enter_context(locks.hold(out))
         panel = stack.enter_context(open_panel(workspace.panel))
         sites = imputation_plan.with_map(panel.sites, options.genetic_map)
         job = _plan(panel, sites, target, answer, options, progress)
         seconds = {"reading": round(time.perf_counter() - begun, 3)}
         written = imputation_plan.take(sites, np.concatenate([one.written for one in job.chunks]))
-        folder = stack.enter_context(stores.create_folder(qc, overwrite=overwrite, sealed=False))
+        beside = stack.enter_context(ExitStack())
+        folder = beside.enter_context(
+            stores.create_folder(qc, overwrite=overwrite or not out.exists(), sealed=False)
+        )
         writer = stack.enter_context(
             vcf_writer.create_predictions(
                 out,
@@ -166,15 +171,16 @@ def impute(
                 decimals=DECIMALS,
                 threads=job.source.threads,
                 overwrite=overwrite,
+                before_renaming=beside.close,
             )
         )
-        tally = _write(writer, job, options, progress)
+        tally, seen = _write(writer, job, options, progress)
         seconds["total"] = round(time.perf_counter() - begun, 3)
         report = {
             "panel": str(workspace.panel),
             "target_file": str(target),
             "out": str(out),
-            **_report(job, tally, options),
+            **_report(job, tally, seen, options),
             "seconds": seconds,
         }
         for message in report["warnings"][len(job.warnings) :]:
@@ -188,7 +194,8 @@ def _check_output(target: Path, out: Path, qc: Path, *, overwrite: bool) -> None
     vcf_writer.check_path(out, overwrite=overwrite)
     if out.exists() and target.exists() and out.samefile(target):
         raise InputError(f"{out} is the target itself. Give the output another name.")
-    imputation_report.check_folder(qc, overwrite=overwrite)
+    # QC files without their output are what an interrupted command left.
+    imputation_report.check_folder(qc, overwrite=overwrite or not out.exists())
 
 
 def _network(workspace: Workspace, options: ImputeOptions) -> Answer:
@@ -288,8 +295,9 @@ def _people(
             "a panel of other people."
         )
     nobody = np.empty(0, dtype=np.int64)
+    related = panel.samples.relatives_of
     own = [
-        haplotypes_of(np.array([number])) if number >= 0 else nobody
+        haplotypes_of(np.append(number, related(np.array([number])))) if number >= 0 else nobody
         for number in np.repeat(shared, 2).tolist()
     ]
     return People(read.names, typed, alleles, own)
@@ -297,16 +305,17 @@ def _people(
 
 def _write(
     writer: vcf_writer.PredictionWriter, job: _Job, options: ImputeOptions, progress: Progress
-) -> Tally:
+) -> tuple[Tally, Lookalikes]:
     """Impute and write one chunk after another."""
     source = job.source
+    seen = Lookalikes(source.sites, len(source.panel.samples), source.people.own)
     tally, first = Tally.empty(), 0
     if not _is_compiled():
         progress.note("Compiling for this machine, once; it takes about half a minute ...")
     progress.start("imputing", len(job.chunks) * len(source.people.names))
     for chunk in job.chunks:
         begun = time.perf_counter()
-        core = imputation_chunks.impute(source, chunk, progress.advance)
+        core = imputation_chunks.impute(source, chunk, progress.advance, seen)
         writer.write_haplotypes(
             first,
             core.alt,
@@ -316,7 +325,7 @@ def _write(
         )
         first += len(chunk.written)
         tally.add(source.sites, chunk, core, time.perf_counter() - begun)
-    return tally
+    return tally, seen
 
 
 def _is_compiled() -> bool:
@@ -337,17 +346,20 @@ def _header(panel: PanelReader, answer: Answer, options: ImputeOptions) -> Heade
     )
 
 
-def _report(job: _Job, tally: Tally, options: ImputeOptions) -> dict[str, Any]:
+def _report(job: _Job, tally: Tally, seen: Lookalikes, options: ImputeOptions) -> dict[str, Any]:
     """What was read, imputed and written, as JSON types."""
     panel, people, answer = job.source.panel, job.source.people, job.source.network
     sums = tally.report()
     warnings = job.warnings + imputation_report.much_out_of_range(sums["out_of_range"])
     names = set(panel.samples.names)
+    same = seen.found(people.names, panel.samples.names)
+    warnings += lookalikes.warnings(same)
     return {
         "people": {
             "target": len(people.names),
             "panel": len(panel.samples),
             "in_panel": [name for name in people.names if name in names],
+            "under_another_name": lookalikes.record(seen, same),
         },
         "references": 2 * len(panel.samples),
         "target": job.read.report.counts(),

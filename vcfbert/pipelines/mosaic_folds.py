@@ -51,11 +51,11 @@ class Fold:
     def typed_alike(
         self,
         people: NDArray[np.int64],
-        train: NDArray[np.int64],
+        samples: Samples,
         designs: Mapping[int, list[TypedDesign]],
     ) -> Fold:
         """Other people, taken out of the train people and typed as this fold was."""
-        return replace(_fold(self.number, people, train), designs=designs)
+        return replace(_fold(self.number, people, samples), designs=designs)
 
     def first_designs(self) -> Fold:
         """The same people under one design of each chunk."""
@@ -141,12 +141,10 @@ class Source:
 class Plan:
     """Who is taken out.
 
-    train       all train people
-    folds       of some of them
+    folds       of some of the train people
     validation  people who are never trained on; each group is typed as the fold of its place
     """
 
-    train: NDArray[np.int64]
     folds: list[Fold]
     validation: list[NDArray[np.int64]]
 
@@ -179,10 +177,10 @@ def draw(samples: Samples, settings: MosaicConfig, seed: int, num_lists: int = 0
     folds = []
     for number in range(num_folds):
         places = range(number * size, (number + 1) * size)
-        folds.append(_fold(number, np.take(order, places, mode="wrap"), train))
+        folds.append(_fold(number, np.take(order, places, mode="wrap"), samples))
     num_groups = min(num_folds, VALIDATING_FOLDS)
     groups = [np.sort(validation[number::num_groups]) for number in range(num_groups)]
-    return Plan(train, folds, groups)
+    return Plan(folds, groups)
 
 
 def read_designs(paths: Sequence[Path], panel: PanelReader) -> list[TypedDesign]:
@@ -203,7 +201,9 @@ def population_codes(samples: Samples) -> NDArray[np.int16]:
     return np.unique(np.array(samples.population), return_inverse=True)[1].astype(np.int16)
 
 
-def _fold(number: int, people: NDArray[np.int64], train: NDArray[np.int64]) -> Fold:
+def _fold(number: int, people: NDArray[np.int64], samples: Samples) -> Fold:
+    """People taken out; nobody of them, and no relative of theirs, is a reference."""
     people = np.sort(people)
-    rest = np.setdiff1d(train, people)
+    rest = np.setdiff1d(samples.people(TRAIN), people)
+    rest = np.setdiff1d(rest, samples.relatives_of(people))
     return Fold(number, people, site_tables.haplotypes_of(rest))

@@ -6,6 +6,7 @@ B query haplotypes, K neighbours, L sites in a window.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import time
 
@@ -21,8 +22,10 @@ from vcfbert.pipelines.bench import Bench
 from vcfbert.storage import embeddings, stores
 from vcfbert.training import alignment as feature_space
 from vcfbert.training import encoding, machine, trial
+from vcfbert.training import hidden as hidden_alleles
 from vcfbert.training import memory as step_memory
 from vcfbert.training.batches import Batch
+from vcfbert.training.schedule import Work
 
 _TOLERANCE = 1e-3  # relative, of distances that were summed in another order
 _NORMS_APART = 4.0  # times; one encoder and one fusion give both sides their size
@@ -38,13 +41,14 @@ def collation(bench: Bench) -> str:
     for batch in batches:
         _check_tokens(bench, batch)
         _check_company(bench, batch)
+    _check_hidden(bench)
     hidden = sum(int(batch.is_hidden.sum()) for batch in batches)
     sites = sum(int((batch.labels != tokens.PAD).sum()) for batch in batches)
     rows, length = batches[0].labels.shape
     return (
         f"{len(batches)} batches of {rows // 2} people: {rows} x {length:,} tokens, "
         f"{batches[0].neighbours.shape[1]} neighbours each, {hidden / sites:.1%} hidden, nobody "
-        f"beside himself; {1000 * seconds:.0f} ms a batch"
+        f"beside himself, nothing read of hidden alleles; {1000 * seconds:.0f} ms a batch"
     )
 
 
@@ -74,13 +78,32 @@ def _check_company(bench: Bench, batch: Batch) -> None:
     """Neighbours are train people, not the query's own, in order of distance."""
     train = bench.panel.samples.haplotypes(TRAIN)
     own = np.repeat(batch.people, 2)[:, None]
+    relatives = [bench.panel.samples.relatives_of(person) for person in batch.people[:, None]]
+    pairs = batch.neighbours.reshape(len(batch.people), -1) // 2
     faults = {
         "a query is its own neighbour, or its sibling is": (batch.neighbours // 2 == own).any(),
+        "a listed relative of a query is its neighbour": any(
+            np.isin(found, some).any() for found, some in zip(pairs, relatives, strict=True)
+        ),
         "a neighbour is not a train person": not np.isin(batch.neighbours, train).all(),
         "a distance is not finite": not np.isfinite(batch.distances).all(),
         "neighbours are not in order of distance": (np.diff(batch.distances, axis=1) < 0).any(),
     }
     _raise_first(batch, faults)
+
+
+def _check_hidden(bench: Bench) -> None:
+    """What is read of a person stays the same when every hidden allele of theirs is another."""
+    maker = bench.maker()
+    for window, person in itertools.product(bench.windows[:2], bench.people[:2]):
+        batch = bench.training_masks.batch(maker, Work(window, np.array([person])))
+        leak = hidden_alleles.first_leak(batch, hidden_alleles.flipped(maker, batch))
+        if leak is not None:
+            raise StoreError(
+                f"Hidden alleles reach the network: in window {window} the {leak} of a person "
+                "change when those alleles do. Check that retrieval.exclude_same_sample is on and "
+                "that nobody is in the index under another name."
+            )
 
 
 def _raise_first(batch: Batch, faults: dict[str, bool | np.bool_]) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vcfbert.domain import tokens
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
 from vcfbert.errors import StoreError
-from vcfbert.pipelines import checks
+from vcfbert.pipelines import checks, relatedness
 from vcfbert.pipelines.bench import Bench
 from vcfbert.retrieval import similarity
 from vcfbert.retrieval.index import IndexReader
@@ -43,12 +43,36 @@ def dataset(bench: Bench) -> str:
                 "names some, or with --validation-fraction above 0."
             )
     counted = sum(_check_counts(panel, window) for window in bench.windows)
+    related = _check_relatives(panel)
     return (
         f"{len(panel.samples):,} people ({sizes[TRAIN]:,} train, {sizes[VALIDATION]:,} validation, "
         f"{sizes[TEST]:,} test), {len(panel.sites):,} sites in {len(panel.windows):,} windows of "
         f"{panel.length:,}; ALT counts of {counted:,} sites in {len(bench.windows)} windows are "
-        "those of the site table"
+        f"those of the site table; {related}"
     )
+
+
+def _check_relatives(panel: PanelReader) -> str:
+    """Raise StoreError where a train and a held-out person are the same; says what else is."""
+    found = relatedness.of_panel(panel, held_out_only=True)
+    same = np.flatnonzero(found.pairs.is_same)
+    if len(same):
+        raise StoreError(
+            f"{panel.path}: a train and a held-out person have the same genotypes in {len(same):,} "
+            f"pairs: {found.named(same)}, so what is scored was trained on. Prepare it again with "
+            "--relatives and a file of these pairs, which prepare writes as panel.relatives.tsv."
+        )
+    if not found.can_tell:
+        return (
+            f"{found.cm:.2f} cM and {found.sites:,} common sites are too few to tell whether train "
+            "and held-out people are the same"
+        )
+    close = (
+        f"{len(found.pairs):,} pairs of them are close relatives"
+        if found.knows_relatives
+        else f"{found.cm:.1f} cM are too few to tell relatives"
+    )
+    return f"no train person is a held-out one by {found.sites:,} common sites; {close}"
 
 
 def _check_windows(panel: PanelReader) -> None:
@@ -196,7 +220,7 @@ def _check_neighbours(bench: Bench, batch: Batch) -> float:
 
 
 def _all_distances(bench: Bench, batch: Batch) -> NDArray[np.float64]:
-    """(B, R) to every reference, site by site from the panel; inf for a query's own person."""
+    """(B, R) to every reference, site by site; inf for a query's own person and relatives."""
     if bench.settings.retrieval.space == "embedding":
         weights = similarity.site_weights(bench.embeddings.codebook(batch.window))
     else:
@@ -213,4 +237,7 @@ def _all_distances(bench: Bench, batch: Batch) -> NDArray[np.float64]:
     if bench.settings.retrieval.exclude_same_sample:
         own = np.repeat(batch.people, 2)
         out[np.equal.outer(own, references // 2)] = np.inf
+        for row, person in enumerate(own):
+            related = bench.panel.samples.relatives_of(np.array([person]))
+            out[row, np.isin(references // 2, related)] = np.inf
     return out

@@ -8,6 +8,7 @@ one bit an allele on disk and the table of sites in memory.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,11 +26,15 @@ from vcfbert.domain.records import Policy, RecordBlock, SiteSplitter
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION, Samples, Sites
 from vcfbert.domain.windows import Segment, Windows
 from vcfbert.errors import ConfigError, InputError, StoreError
+from vcfbert.pipelines import held_out, relatedness
+from vcfbert.pipelines.relatedness import Relatedness
 from vcfbert.progress import Progress
+from vcfbert.storage import locks, panel, schema, spool, stores, swaps, tables, vcf
 from vcfbert.storage import masks as mask_store
-from vcfbert.storage import panel, schema, spool, stores, tables, vcf
 from vcfbert.storage.spool import AlleleSpool
 from vcfbert.storage.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 OUTSIDE = "outside the given windows"
 TOO_RARE_MAC = "below the least minor allele count"
@@ -44,6 +49,10 @@ class PrepareOptions:
 
     samples: Path | None = None
     """Sample table; without it everyone is read and splits are drawn."""
+
+    relatives: Path | None = None
+    """Pairs of people who never find each other; of a train and a held-out person the first is left
+    out."""
 
     genetic_map: Path | None = None
     """PLINK map; without it 1 cM per Mb."""
@@ -105,6 +114,7 @@ class PrepareSummary:
     qc: Path
     fingerprint: str
     report: dict[str, Any]
+    related: Relatedness
 
     def lines(self) -> list[str]:
         """The report as a table."""
@@ -120,6 +130,8 @@ class PrepareSummary:
             ("people kept", people["kept"]),
             *((f"  {split}", count) for split, count in people["splits"].items()),
             ("people not in the table", people["not_in_table"]),
+            ("people left out, relatives held out", people["relatives_left_out"]),
+            *self.related.rows(),
             ("windows", f"{kept['windows']} of {report['options']['window_size']} sites"),
             ("genetic map", report["genetic_map"]),
             ("panel store", f"{report['bytes']['panel']:,} bytes, "
@@ -147,18 +159,43 @@ def prepare(
     Raises InputError where the file or a table cannot be used, by the policy in docs/policy.md.
     """
     started = time.perf_counter()
-    if workspace.panel.exists() and not overwrite:
-        raise StoreError.exists(workspace.panel)
+    with (
+        locks.hold(workspace.panel),
+        workspace.writing("masks"),
+        stores.staging(workspace.root / "prepare") as folder,
+    ):
+        if workspace.panel.exists() and not overwrite:
+            raise StoreError.exists(workspace.panel)
+        staged = Workspace(folder)
+        fingerprint, report, related = _make(panel_vcf, staged, options, progress)
+        report |= {"fingerprint": fingerprint, "seconds": round(time.perf_counter() - started, 3)}
+        stores.write_file(staged.qc, digests.sealed_json(report, indent=2))
+        stores.write_file(staged.relatives, related.table().encode())
+        # The panel last: where it stands, all of it stands.
+        swaps.put(staged.version("masks", 0), workspace.version("masks", 0))
+        swaps.put(staged.qc, workspace.qc)
+        swaps.put(staged.relatives, workspace.relatives)
+        swaps.put(staged.panel, workspace.panel)
+    for message in related.warnings(str(workspace.relatives)):
+        logger.warning("%s", message)
+    return PrepareSummary(workspace.panel, workspace.qc, fingerprint, report, related)
+
+
+def _make(
+    panel_vcf: Path, staged: Workspace, options: PrepareOptions, progress: Progress
+) -> tuple[str, dict[str, Any], Relatedness]:
+    """Write the panel and its masks; returns its fingerprint, the QC report and who is related."""
     reader = vcf.VcfReader(panel_vcf, region=options.region)
     people, samples, unknown = _people(reader, options, progress)
     maps = None if options.genetic_map is None else tables.read_genetic_map(options.genetic_map)
     segments = None if options.windows is None else tables.read_segments(options.windows)
-    with spool.open_spool(workspace.root, 2 * len(samples)) as alleles:
+    with spool.open_spool(staged.root, 2 * len(samples)) as alleles:
         collector = _Collector(reader, samples, options, segments, alleles)
         _read(reader, people, collector, progress)
         table = collector.table(maps)
         cut = _cut(table, segments, options)
-        fingerprint = _write(workspace, table, samples, cut, alleles, options, progress, overwrite)
+        fingerprint = _write(staged, table, samples, cut, alleles, options, progress)
+        related = relatedness.measure(table, samples, alleles.alleles)
     is_masked = masks.draw_masks(
         cut, seed=options.seed, role="train", version=0, rate=MaskConfig().start_rate
     )
@@ -171,11 +208,10 @@ def prepare(
         panel_fingerprint=fingerprint,
         is_masked=is_masked,
     )
-    mask_store.write_masks(workspace.version("masks", 0), first, overwrite=True)
-    report = _report(reader, workspace, collector, table, samples, cut, options, unknown)
-    report |= {"fingerprint": fingerprint, "seconds": round(time.perf_counter() - started, 3)}
-    stores.write_file(workspace.qc, digests.sealed_json(report, indent=2))
-    return PrepareSummary(workspace.panel, workspace.qc, fingerprint, report)
+    mask_store.write_masks(staged.version("masks", 0), first)
+    report = _report(reader, staged, collector, table, samples, cut, options, unknown)
+    report["relatedness"] = related.record()
+    return fingerprint, report, related
 
 
 def _read(
@@ -333,17 +369,11 @@ def _people(
             f"{unknown['not_in_table']} people of the panel are not in the sample table and are "
             f"left out; {unknown['not_in_panel']} people of the table are not in the panel."
         )
+    columns, split, pairs = held_out.draw(names, columns, rows, options, unknown, progress)
     kept = [rows[names[column]] for column in columns.tolist()]
     population = [row.population for row in kept]
     superpopulation = [row.superpopulation for row in kept]
     label = superpopulation if sites.has_labels(superpopulation) else population
-    split = splits.complete(
-        np.array([row.split for row in kept], dtype=np.int8),
-        label,
-        validation_fraction=options.validation_fraction,
-        test_fraction=options.test_fraction,
-        seed=options.seed,
-    )
     if not (split == TRAIN).any():
         raise InputError(
             f"Nobody of {reader.path} is left to train on. Lower --validation-fraction and "
@@ -356,6 +386,7 @@ def _people(
         superpopulation=superpopulation,
         split=split,
         populations=tuple(sorted(train_labels)),
+        relatives=pairs,
     )
     return columns, samples, unknown
 
@@ -397,7 +428,6 @@ def _write(
     alleles: AlleleSpool,
     options: PrepareOptions,
     progress: Progress,
-    overwrite: bool,
 ) -> str:
     """Write the panel store; returns its fingerprint."""
     progress.start("writing windows", len(cut))
@@ -406,9 +436,7 @@ def _write(
         progress.advance()
         return alleles.window(int(cut.start[window]), int(cut.stop[window]), cut.length)
 
-    return panel.write_panel(
-        workspace.panel, table, samples, cut, packed, settings=_plain(options), overwrite=overwrite
-    )
+    return panel.write_panel(workspace.panel, table, samples, cut, packed, settings=_plain(options))
 
 
 def _plain(options: PrepareOptions) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Masks and embeddings that a dense index was made from, and indexes that a run st
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,22 +12,23 @@ from typing import Any
 from vcfbert import digests
 from vcfbert.errors import StoreError
 from vcfbert.retrieval import manifest
-from vcfbert.storage import embeddings, masks
+from vcfbert.storage import embeddings, locks, masks, swaps
 from vcfbert.storage.workspace import Versioned, Workspace
 
 
 def prune(workspace: Workspace, keep: int) -> list[Path]:
     """Delete all but the newest `keep` versions of each kind; returns what was deleted.
 
-    A version that something kept depends on stays, however old.
+    A version that something kept depends on stays, however old, and so does one that is being read.
     """
-    needed = _needed_by_runs(workspace)
-    gone = _prune_kind(workspace, "indexes", keep, needed, _index_fingerprint)
-    for version in workspace.versions("indexes"):
-        parents = manifest.read(workspace.version("indexes", version)).parents
-        needed |= set(parents.values())
-    gone += _prune_kind(workspace, "embeddings", keep, needed, _embeddings_fingerprint)
-    gone += _prune_kind(workspace, "masks", keep, needed, _masks_fingerprint)
+    with workspace.writing("masks", "embeddings", "indexes"):
+        needed = _needed_by_runs(workspace)
+        gone = _prune_kind(workspace, "indexes", keep, needed, _index_fingerprint)
+        for version in workspace.versions("indexes"):
+            parents = manifest.read(workspace.version("indexes", version)).parents
+            needed |= set(parents.values())
+        gone += _prune_kind(workspace, "embeddings", keep, needed, _embeddings_fingerprint)
+        gone += _prune_kind(workspace, "masks", keep, needed, _masks_fingerprint)
     return gone
 
 
@@ -40,9 +40,11 @@ def _prune_kind(
     fingerprint_of: Callable[[Path], str],
 ) -> list[Path]:
     paths = [workspace.version(kind, version) for version in workspace.versions(kind)[:-keep]]
-    gone = [path for path in paths if fingerprint_of(path) not in needed]
+    gone = [
+        path for path in paths if fingerprint_of(path) not in needed and not locks.is_read(path)
+    ]
     for path in gone:
-        shutil.rmtree(path)
+        swaps.drop(path)
     return gone
 
 

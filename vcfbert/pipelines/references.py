@@ -164,8 +164,8 @@ def encode_refs(
     where the settings are of a system without embeddings.
     """
     _require_embeddings(settings)
-    path = _target(workspace, "embeddings", overwrite)
-    with open_panel(workspace.panel) as panel:
+    with workspace.writing("embeddings"), open_panel(workspace.panel) as panel:
+        path = _target(workspace, "embeddings", overwrite)
         return _encode(workspace, panel, path, settings, options, progress, overwrite)
 
 
@@ -183,8 +183,8 @@ def build_index(
     be had; DeviceError where the disk cannot hold a dense index.
     """
     begun = time.perf_counter()
-    path = _target(workspace, "indexes", overwrite)
-    with open_panel(workspace.panel) as panel:
+    with workspace.writing("indexes"), open_panel(workspace.panel) as panel:
+        path = _target(workspace, "indexes", overwrite)
         haplotypes = _references(panel, options)
         progress.start("index", len(panel.windows))
         with stores.create_folder(path, overwrite=overwrite) as folder:
@@ -225,7 +225,9 @@ def refresh(
         _require_embeddings(settings)
     begun = time.perf_counter()
     mask = mask_path = encoded = None
-    with open_panel(workspace.panel) as panel:
+    renewed: list[Versioned] = ["masks"] if options.masks else []
+    renewed += ["embeddings"] if options.embeddings else []
+    with workspace.writing(*renewed), open_panel(workspace.panel) as panel:
         if options.masks:
             mask_path = workspace.version("masks", workspace.next_version("masks"))
             mask = _draw(workspace, panel, settings, options.rate)

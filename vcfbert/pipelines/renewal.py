@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vcfbert.config import RefreshOn
+from vcfbert.config import Config, RefreshOn
 from vcfbert.domain import masks as drawing
 from vcfbert.domain.mask_policies import Fixed
 from vcfbert.pipelines import session as sessions
 from vcfbert.pipelines.session import Session
+from vcfbert.progress import Progress
+from vcfbert.storage import swaps
 from vcfbert.training import refresh, selection
 from vcfbert.training.loop import TrainState
 from vcfbert.training.masking import Masks
@@ -67,7 +68,8 @@ def masks_in_use(
     )
     if used != state.masks:
         state.masks = used
-        _note(session, state, "masks", cause, time.perf_counter() - begun)
+        spent = time.perf_counter() - begun
+        _note(session.settings, state, session.progress, "masks", cause, spent)
     return made
 
 
@@ -92,7 +94,8 @@ def renew_embeddings(session: Session, state: TrainState, *, epoch_is_over: bool
         session.index,
     )
     state.embeddings = used
-    _note(session, state, "embeddings", rule.on, time.perf_counter() - begun)
+    spent = time.perf_counter() - begun
+    _note(session.settings, state, session.progress, "embeddings", rule.on, spent)
     # Of those between, none is needed: a run that is stopped goes on from the saved one.
     drop_embeddings(session.run, {state.saved_embeddings, used.version})
 
@@ -106,9 +109,11 @@ def batches_left(session: Session, state: TrainState, most: int) -> int:
     return max(1, min(left))
 
 
-def note_first_embeddings(session: Session, state: TrainState, seconds: float) -> None:
+def note_first_embeddings(
+    settings: Config, state: TrainState, progress: Progress, seconds: float
+) -> None:
     """Log the encoding a run begins with."""
-    _note(session, state, "embeddings", "start", seconds)
+    _note(settings, state, progress, "embeddings", "start", seconds)
 
 
 def drop_embeddings(run: Path, kept: set[int]) -> None:
@@ -116,7 +121,7 @@ def drop_embeddings(run: Path, kept: set[int]) -> None:
     paths = {sessions.own_embeddings(run, version) for version in kept}
     for path in (run / "embeddings").glob("v*.zarr"):
         if path not in paths:
-            shutil.rmtree(path)
+            swaps.drop(path)
 
 
 def _left(rule: Rule, used: InUse, state: TrainState, most: int) -> int:
@@ -139,15 +144,22 @@ def _rate(session: Session, epoch: int) -> float:
     )
 
 
-def _note(session: Session, state: TrainState, kind: Kind, cause: Cause, seconds: float) -> None:
+def _note(
+    settings: Config,
+    state: TrainState,
+    progress: Progress,
+    kind: Kind,
+    cause: Cause,
+    seconds: float,
+) -> None:
     """Write a refresh into the log of the run and tell it."""
     used = state.masks if kind == "masks" else state.embeddings
     assert used is not None
-    row = refresh.log_row(kind, used, cause=cause, seed=session.settings.seed, seconds=seconds)
+    row = refresh.log_row(kind, used, cause=cause, seed=settings.seed, seconds=seconds)
     state.refreshes.append(row)
     state.refresh_seconds += seconds
     rate = f", rate {used.rate:g}" if kind == "masks" else ""
-    session.progress.note(
+    progress.note(
         f"{kind}: version {used.version}{rate}, seed {row['seed']}, after batch {used.batch} "
         f"({cause}), {seconds:.2f} s"
     )

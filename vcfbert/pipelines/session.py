@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.config import Config, LossConfig
+from vcfbert.errors import StoreError
 from vcfbert.model.embedding import Encoder
 from vcfbert.progress import Progress
 from vcfbert.storage import embeddings
@@ -28,6 +29,7 @@ class Session:
 
     fixed_masks       the one mask version of a dense index; None where masks are drawn
     first_embeddings  the encoding of the initial weights; None where nothing reads embeddings
+    first_fingerprint  of it; None where nothing reads it (any more)
     """
 
     run: Path
@@ -40,6 +42,7 @@ class Session:
     masks: MaskPolicies
     fixed_masks: MaskVersion | None
     first_embeddings: Path | None
+    first_fingerprint: str | None
     progress: Progress
     writer: SummaryWriter
 
@@ -55,6 +58,8 @@ class Session:
             yield BatchMaker(self.panel, self.index, None, self.settings.retrieval)
             return
         with embeddings.open_embeddings(path) as reader:
+            if version == 0 and reader.fingerprint != self.first_fingerprint:
+                raise StoreError.replaced(path)
             yield BatchMaker(self.panel, self.index, reader, self.settings.retrieval, contrast)
 
 

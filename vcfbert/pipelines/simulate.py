@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -99,24 +97,21 @@ def simulate(
     stay as they are.
     """
     started = time.perf_counter()
-    present = [folder / name for name in FILES if (folder / name).exists()]
-    if present and not overwrite:
-        raise StoreError.exists(present[0])
-    partial = folder / f"simulate.{os.getpid()}.partial"
-    try:
-        partial.mkdir(parents=True)
-        progress.start("simulating", 2)
-        records = list(_records(options))
-        progress.advance()
-        num_typed = _write(partial, records, options)
-        progress.advance()
-        stores.sync_tree(partial)
-        for name in FILES:
-            (partial / name).replace(folder / name)
-    except OSError as error:
-        raise StoreError(f"Cannot write into {folder}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with stores.staging(folder / "simulate") as partial:
+        present = [folder / name for name in FILES if (folder / name).exists()]
+        if present and not overwrite:
+            raise StoreError.exists(present[0])
+        try:
+            progress.start("simulating", 2)
+            records = list(_records(options))
+            progress.advance()
+            num_typed = _write(partial, records, options)
+            progress.advance()
+            stores.sync_tree(partial)
+            for name in FILES:
+                (partial / name).replace(folder / name)
+        except OSError as error:
+            raise StoreError(f"Cannot write into {folder}: {error.strerror or error}.") from error
     seconds = time.perf_counter() - started
     return SimulateSummary(folder, options.people, len(records), num_typed, seconds)
 

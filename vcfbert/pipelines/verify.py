@@ -28,6 +28,10 @@ _KINDS: dict[Versioned, str] = {
 }
 
 
+_UNFINISHED = (".partial", ".old", ".scratch", ".replaced", ".lock")
+"""Endings of what a command that was stopped leaves beside a place."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class VerifyOptions:
     """How much is compared."""
@@ -73,7 +77,11 @@ def _count(workspace: Workspace) -> int:
 def _runs(workspace: Workspace) -> list[Path]:
     folder = workspace.root / "runs"
     names = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [path for path in names if path.is_dir() and not path.name.startswith(".")]
+    return [
+        path
+        for path in names
+        if path.is_dir() and not path.name.startswith(".") and path.suffix not in _UNFINISHED
+    ]
 
 
 def _check_panel(
@@ -135,6 +143,8 @@ def _check_versions(workspace: Workspace, known: Known, progress: Progress) -> l
                     verify_stores.check_embeddings(path, known, findings, made_by=made_by)
                 else:
                     verify_stores.check_index(path, known, findings)
+            if findings.faults:
+                known.forget(kind, path)
             out.append(findings)
             progress.advance()
     return out
@@ -142,12 +152,19 @@ def _check_versions(workspace: Workspace, known: Known, progress: Progress) -> l
 
 def _leftovers(workspace: Workspace) -> list[Findings]:
     """What commands that were killed have left, as notes; and what nobody knows."""
-    ours = {workspace.panel.name, workspace.qc.name, "runs", "compare", *_KINDS}
+    ours = {
+        workspace.panel.name,
+        workspace.qc.name,
+        workspace.relatives.name,
+        "runs",
+        "compare",
+        *_KINDS,
+    }
     folders = [workspace.root, workspace.root / "runs", *(workspace.root / kind for kind in _KINDS)]
     notes = []
     for folder in folders:
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            is_unfinished = path.suffix in (".partial", ".old", ".scratch", ".replaced")
+            is_unfinished = path.suffix in _UNFINISHED
             if is_unfinished:
                 notes.append(f"{path} is what a stopped command left. Delete it when none runs.")
             elif folder == workspace.root and path.name not in ours:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def _check_settings(run: Path, again: str) -> None:
 
 
 def _expected(run: Path, findings: Findings, again: str) -> list[Which]:
-    """Checkpoints to read: `last` always, `best` where it is there."""
+    """Checkpoints to read: those that are there, and a fault where `last` is not."""
     folder = run / "checkpoints"
     weights = [path for path in folder.glob("step-*") if int(path.name[5:13] or 0)]
     has_best = (folder / "best.json").exists()
@@ -98,7 +99,11 @@ def _expected(run: Path, findings: Findings, again: str) -> list[Which]:
             f"{run} was stopped before its first checkpoint and holds nothing. {again}"
         )
         return []
-    return ["last", "best"] if has_best else ["last"]
+    expected: list[Which] = ["best"] if has_best else []
+    if (folder / "last.json").exists():
+        return ["last", *expected]
+    findings.faults.append(f"{folder / 'last.json'} is missing. {again}")
+    return expected
 
 
 def _check_weights(checkpoint: Checkpoint) -> None:
@@ -149,9 +154,7 @@ def _check_parents(
         verify_stores.check_parent(run, fingerprint, known.panel, made_by, findings)
     index = checkpoint.parents.get("index")
     if index is not None and index not in known.indexes:
-        findings.faults.append(
-            f"{run} stands on an index that is not in this workspace as it was. {again}"
-        )
+        known.miss(run, "indexes", findings, again)
 
 
 def _name_strangers(run: Path, found: dict[Which, Checkpoint], findings: Findings) -> None:
@@ -179,6 +182,7 @@ def check_qc(workspace: Workspace, known: Known, findings: Findings) -> None:
         kept = report["kept"]
         people, fingerprint = report["people"]["kept"], report["fingerprint"]
         found = (kept["sites"], kept["windows"], people)
+        pairs_sha256 = report["relatedness"]["table_sha256"]
         findings.content = f"{kept['sites']:,} sites, {people:,} people"
     except FileNotFoundError:
         findings.faults.append(f"{path} is missing. {again}")
@@ -186,6 +190,11 @@ def check_qc(workspace: Workspace, known: Known, findings: Findings) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         findings.faults.append(f"{path} is damaged ({error}). {again}")
         return
+    pairs = workspace.relatives
+    if not pairs.is_file():
+        findings.faults.append(f"{pairs} is missing. {again}")
+    elif hashlib.sha256(pairs.read_bytes()).hexdigest() != pairs_sha256:
+        findings.faults.append(f"{pairs} is not what prepare wrote. {again}")
     if known.panel is None:
         return
     panel = known.panel

@@ -39,12 +39,28 @@ class Known:
     masks       mask versions by number
     embeddings  paths by fingerprint
     indexes     fingerprints
+    unread      kinds of which one is damaged, so that a missing parent may be that one
     """
 
     panel: PanelReader | None = None
     masks: dict[int, MaskVersion] = field(default_factory=dict)
     embeddings: dict[str, Path] = field(default_factory=dict)
     indexes: set[str] = field(default_factory=set)
+    unread: set[str] = field(default_factory=set)
+
+    def forget(self, kind: str, path: Path) -> None:
+        """A store is damaged, so nothing is compared with it."""
+        self.unread.add(kind)
+        self.embeddings = {own: place for own, place in self.embeddings.items() if place != path}
+
+    def miss(self, path: Path, kind: str, findings: Findings, again: str) -> None:
+        """A parent is not there: a fault, but a note where it may be there and is damaged."""
+        if kind in self.unread:
+            findings.notes.append(f"{path} was not compared with its {kind}, which are damaged.")
+            return
+        findings.faults.append(
+            f"{path} was made from {kind} that are not in this workspace any more. {again}"
+        )
 
 
 def check_masks(path: Path, number: int, known: Known, findings: Findings) -> None:
@@ -189,13 +205,9 @@ def _source_of(
     source = known.embeddings.get(content.parents.get("embeddings", ""))
     again = "Make it again with: vcfbert build-index --kind dense --force"
     if content.parents.get("masks") not in wanted:
-        findings.faults.append(
-            f"{path} was made from masks that are not in this workspace any more. {again}"
-        )
+        known.miss(path, "masks", findings, again)
     if source is None:
-        findings.faults.append(
-            f"{path} was made from embeddings that are not in this workspace any more. {again}"
-        )
+        known.miss(path, "embeddings", findings, again)
     return source
 
 

@@ -123,7 +123,9 @@ class EmbeddingsReader:
 
     def _map(self, name: str, window: int) -> NDArray[np.float32]:
         shape = (len(self.reference_haplotypes), self.length, self.width)
-        return stores.map_chunk(self.path, name, window, shape)
+        mapped = stores.map_chunk(self.path, name, window, shape)
+        stores.require_same(self._codebook)
+        return mapped
 
     def _read_codebook(self, window: int) -> NDArray[np.float32]:
         codebook = stores.read_window(self._codebook, window, "embeddings")

@@ -132,11 +132,14 @@ def table_prints(sites: Sites, samples: Samples, windows: Windows) -> list[str]:
 
 
 def _attributes(sites: Sites, samples: Samples, windows: Windows) -> dict[str, Any]:
-    return {
+    attributes: dict[str, Any] = {
         "contigs": list(sites.contigs),
         "populations": list(samples.populations),
         "length": windows.length,
     }
+    if len(samples.relatives):  # left out where there are none, as panels of before have it
+        attributes["relatives"] = samples.relatives.tolist()
+    return attributes
 
 
 def _columns(sites: Sites, samples: Samples, windows: Windows) -> dict[str, NDArray[Any]]:
@@ -188,6 +191,7 @@ def _read_samples(root: zarr.Group) -> Samples:
         superpopulation=stores.read_text(root, "samples/superpopulation"),
         split=stores.read_column(root, "samples/split"),
         populations=tuple(_names(root, "populations")),
+        relatives=_pairs(root),
     )
 
 
@@ -199,6 +203,12 @@ def _read_windows(root: zarr.Group) -> Windows:
         core_stop=stores.read_column(root, "windows/core_stop"),
         length=int(str(stores.attribute(root, "length"))),
     )
+
+
+def _pairs(root: zarr.Group) -> NDArray[np.int64]:
+    """Listed relatives; nobody where the panel keeps no list."""
+    pairs: Any = dict(root.attrs).get("relatives", [])
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
 def _names(root: zarr.Group, attribute: str) -> list[str]:

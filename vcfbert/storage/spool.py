@@ -5,7 +5,6 @@ H haplotypes. The file holds one bit an allele; memory holds a block or a window
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
 from vcfbert.errors import StoreError
+from vcfbert.storage import locks, swaps
 
 _HAPLOTYPES_AT_ONCE = 65_536  # of a multiple of 8; bounds the unpacked bytes of a window
 
@@ -49,16 +49,25 @@ class AlleleSpool:
             packed[first:last, : -(-(stop - start) // 8)] = tokens.pack(alleles)
         return packed
 
+    def alleles(self, sites: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Alleles (n, H) of all haplotypes at some sites, 0 REF and 1 ALT."""
+        self._stream.flush()
+        rows = np.empty((len(sites), self._width), np.uint8)
+        for row, site in zip(rows, sites.tolist(), strict=True):
+            self._stream.seek(site * self._width)
+            row[:] = np.frombuffer(self._stream.read(self._width), dtype=np.uint8)
+        return tokens.unpack(rows, self._num_haplotypes)
+
 
 @contextmanager
 def open_spool(folder: Path, num_haplotypes: int) -> Iterator[AlleleSpool]:
     """A spool in `folder`, gone when the block ends, however it ends."""
-    path = folder / f"alleles.{os.getpid()}.partial"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with path.open("w+b") as stream:
-            yield AlleleSpool(stream, num_haplotypes)
-    except OSError as error:
-        raise StoreError.unwritable(path, error) from error
-    finally:
-        path.unlink(missing_ok=True)
+    path = swaps.partial_of(folder / "alleles")
+    with locks.hold(folder / "alleles"):
+        try:
+            with path.open("w+b") as stream:
+                yield AlleleSpool(stream, num_haplotypes)
+        except OSError as error:
+            raise StoreError.unwritable(path, error) from error
+        finally:
+            path.unlink(missing_ok=True)

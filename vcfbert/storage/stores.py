@@ -8,14 +8,14 @@ every file (see `seals`), whose part on metadata is checked when a store is open
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import itertools
 import math
 import os
 import shutil
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore
 
 from vcfbert.errors import DeviceError, StoreError
-from vcfbert.storage import limits, schema, seals
+from vcfbert.storage import limits, locks, schema, seals, swaps
 from vcfbert.storage.schema import Kind
 
 ZSTD_LEVEL = 12
@@ -38,13 +38,35 @@ COLUMN_LEVEL = 17
 _STRICT = {"array.write_empty_chunks": True}  # so that a chunk that is absent is a chunk lost
 
 
+class _PinnedStore(LocalStore):
+    """A store that tells when another one has been put in its place."""
+
+    def __init__(self, root: Path, *, read_only: bool = True) -> None:
+        """Remember which folder stands there now."""
+        super().__init__(root, read_only=read_only)
+        self.folder = swaps.identity(root)
+
+    def require_same(self) -> None:
+        """Raise StoreError where what was read may be of another store than the one opened."""
+        if swaps.identity(self.root) != self.folder:
+            raise StoreError.replaced(self.root)
+
+
 @contextmanager
 def open_store(path: Path, kind: Kind) -> Iterator[zarr.Group]:
     """Open a finished store for reading, after checking its kind and format version."""
     made_by = schema.MADE_BY[kind]
+    if swaps.is_aside(path):
+        with locks.hold(path):
+            pass  # which puts back what a killed writer had moved aside
+    with locks.reading(path):
+        yield from _opened(path, kind, made_by)
+
+
+def _opened(path: Path, kind: Kind, made_by: str) -> Iterator[zarr.Group]:
     limits.check_store(path, kind)
     try:
-        root = zarr.open_group(path, mode="r")
+        root = zarr.open_group(_PinnedStore(path), mode="r")
     except FileNotFoundError as error:
         raise StoreError.missing(path, made_by=made_by) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -77,20 +99,39 @@ def create_store(path: Path, kind: Kind, *, overwrite: bool = False) -> Iterator
 
 @contextmanager
 def create_folder(path: Path, *, overwrite: bool = False, sealed: bool = True) -> Iterator[Path]:
-    """Yield an empty folder that appears at `path`, sealed, only if the block completes."""
-    if path.exists() and not overwrite:
-        raise StoreError.exists(path)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.mkdir(parents=True, exist_ok=True)
-        yield partial
-        if sealed:
-            seals.write(partial)
-        replace_folder(partial, path)
-    except OSError as error:
-        raise StoreError.unwritable(path, error) from error
-    finally:
-        _remove(partial)
+    """Yield an empty folder that appears at `path`, sealed, only if the block completes.
+
+    Raises StoreError, too, where another process writes at `path`.
+    """
+    with staging(path) as partial:
+        if path.exists() and not overwrite:
+            raise StoreError.exists(path)
+        try:
+            yield partial
+            if sealed:
+                seals.write(partial)
+            replace_folder(partial, path)
+        except OSError as error:
+            raise StoreError.unwritable(path, error) from error
+
+
+@contextmanager
+def staging(place: Path) -> Iterator[Path]:
+    """Hold a place and yield an empty folder beside it, which is gone afterwards.
+
+    What is made there and renamed from there never stands half-written under its name.
+    """
+    partial = swaps.partial_of(place)
+    with locks.hold(place), locks.own(partial):
+        try:
+            swaps.remove(partial)  # of a process that had this number
+            partial.mkdir(parents=True)
+        except OSError as error:
+            raise StoreError.unwritable(place, error) from error
+        try:
+            yield partial
+        finally:
+            swaps.remove(partial)
 
 
 @contextmanager
@@ -101,22 +142,17 @@ def scratch_beside(path: Path) -> Iterator[Path]:
     """
     existing = next(place for place in path.absolute().parents if place.exists())
     folder = existing / f".{path.name}.{os.getpid()}.scratch"
-    try:
-        folder.mkdir()
-        yield folder
-    except OSError as error:
-        raise StoreError.unwritable(path, error) from error
-    finally:
-        _remove(folder)
-
-
-def _remove(folder: Path) -> None:
-    """Delete a folder that Zarr's threads may still be writing into after an interruption."""
-    for pause in (0.0, 0.1, 0.3, 1.0):
-        time.sleep(pause)
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
+    for old in existing.glob(f".{glob.escape(path.name)}.*.scratch"):
+        with suppress(StoreError), locks.hold(old):  # an error says that it is in use
+            swaps.remove(old)
+    with locks.hold(folder):
+        try:
+            folder.mkdir()
+            yield folder
+        except OSError as error:
+            raise StoreError.unwritable(path, error) from error
+        finally:
+            swaps.remove(folder)
 
 
 def require_disk(path: Path, needed: int, *, what: str, instead: str) -> None:
@@ -136,30 +172,15 @@ def require_disk(path: Path, needed: int, *, what: str, instead: str) -> None:
 def replace_folder(partial: Path, path: Path) -> None:
     """Put a finished folder in its place; what stood there goes only after that."""
     sync_tree(partial)
-    if path.exists():
-        old = path.with_name(f"{path.name}.{os.getpid()}.old")
-        path.rename(old)
-        partial.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        partial.rename(path)
-    _sync(path.parent)
+    swaps.put(partial, path)
 
 
 def sync_tree(folder: Path) -> None:
     """Force a folder's files to the disk, so that a rename never outlives its content."""
     for base, _, names in os.walk(folder):
         for name in names:
-            _sync(Path(base) / name)
-        _sync(Path(base))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            swaps.sync(Path(base) / name)
+        swaps.sync(Path(base))
 
 
 def create_array(
@@ -223,8 +244,11 @@ def read_column(root: zarr.Group, name: str) -> NDArray[Any]:
     for chunk in range(array.cdata_shape[0]):
         _require_chunks(array, chunk)
     try:
-        return np.asarray(array[...])
+        values = np.asarray(array[...])
+        require_same(array)
+        return values
     except (ValueError, RuntimeError, OSError) as error:  # a checksum or a codec that fails
+        require_same(array)
         raise StoreError(
             f"{array.path} in {_root(array)} is damaged ({error}). Make the store again with "
             "--force."
@@ -248,8 +272,11 @@ def read_window(array: zarr.Array[Any], window: int, kind: Kind) -> NDArray[Any]
     """
     _require_chunks(array, window)
     try:
-        return np.asarray(array[window])
+        values = np.asarray(array[window])
+        require_same(array)
+        return values
     except (ValueError, RuntimeError, OSError) as error:  # a checksum or a codec that fails
+        require_same(array)
         raise StoreError(
             f"{array.path} of window {window} in {_root(array)} is damaged ({error}). "
             f"Make the store again with: vcfbert {schema.MADE_BY[kind]} --force"
@@ -266,6 +293,12 @@ def _place(root: zarr.Group) -> Path:
     return root.store.root
 
 
+def require_same(array: zarr.Array[Any]) -> None:
+    """Raise StoreError where another store stands now where this array's was opened."""
+    if isinstance(array.store, _PinnedStore):
+        array.store.require_same()
+
+
 def _require_chunks(array: zarr.Array[Any], first: int) -> None:
     """Check that the chunks at one place of the first axis are there."""
     folder = _root(array) / array.path / "c" / str(first)
@@ -275,6 +308,7 @@ def _require_chunks(array: zarr.Array[Any], first: int) -> None:
     for rest in itertools.product(*(range(size) for size in array.cdata_shape[1:])):
         file = folder.joinpath(*(str(place) for place in rest))
         if not file.exists():
+            require_same(array)
             raise StoreError(
                 f"{file} is missing: the store is damaged. Make it again with --force, by the "
                 "command that made it."
@@ -363,16 +397,17 @@ def fingerprint(*parts: bytes | str | NDArray[Any]) -> str:
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a file so that `path` holds either all of it or what it held before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        raise StoreError.unwritable(path, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    partial = swaps.partial_of(path)
+    with locks.hold(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(path)
+            swaps.sync(path.parent)
+        except OSError as error:
+            raise StoreError.unwritable(path, error) from error
+        finally:
+            partial.unlink(missing_ok=True)

@@ -96,6 +96,25 @@ def read_samples(path: Path) -> dict[str, SampleRow]:
     return rows
 
 
+def read_relatives(path: Path) -> list[tuple[str, str]]:
+    """Read pairs of people: the first two columns, tab-separated; lines with # are not read.
+
+    Raises InputError naming the line that has no two names, or one name twice.
+    """
+    pairs = []
+    for number, line in _lines(path):
+        if line.startswith("#"):
+            continue
+        names = [field.strip() for field in line.split("\t")[:2]]
+        if len(names) < 2 or not all(names) or names[0] == names[1]:
+            raise InputError(
+                f"{path}, line {number}: {line[:60]!r} names no two people. Give a pair a line, "
+                "separated by a tab."
+            )
+        pairs.append((names[0], names[1]))
+    return pairs
+
+
 def read_genetic_map(path: Path) -> dict[str, ContigMap]:
     """Read a map in PLINK columns: contig, ID, cM, position; white space between them.
 

@@ -208,6 +208,11 @@ def _opened(path: Path, header: Header) -> BinaryIO | gzip.GzipFile:
 
 
 def _valid(name: bytes, path: Path) -> str:
+    if not name.strip():
+        raise InputError(
+            f"{path} has an empty line between its records. Take it out: bgzip -dc or cat, then "
+            "sed '/^$/d', then bgzip."
+        )
     if not _NAME.fullmatch(name):
         raise InputError(
             f"{path}: the contig {name[:60]!r} is not in the header, and no name of one. A line of "

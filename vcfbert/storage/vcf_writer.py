@@ -20,7 +20,7 @@ from vcfbert.domain import dosage
 from vcfbert.domain.dosage import Imputed
 from vcfbert.domain.sites import Sites
 from vcfbert.errors import InputError, StoreError
-from vcfbert.storage import bgzf, tabix
+from vcfbert.storage import bgzf, locks, swaps, tabix
 from vcfbert.storage.bgzf import END_OF_FILE, BgzfWriter, Workers
 from vcfbert.storage.vcf_header import DECIMALS, FIELDS, HeaderFacts, Layout, header_text
 
@@ -56,6 +56,7 @@ def create_predictions(
     decimals: int = DECIMALS,
     threads: int = 2,
     overwrite: bool = False,
+    before_renaming: Callable[[], None] = lambda: None,
 ) -> Iterator[PredictionWriter]:
     """Yield a writer whose file and index appear at `path` only if the block completes.
 
@@ -64,37 +65,52 @@ def create_predictions(
     fields    one or more of FIELDS
     decimals  digits behind the point; trailing zeros are left out
     threads   that render and compress; the file is the same for any number
+    before_renaming  called when all is on the disk, to put what belongs to it in place first
 
     Raises InputError for another ending, ConfigError for other fields or decimals, and StoreError
     where a file stands there or cannot be written.
     """
-    check_path(path, overwrite=overwrite)
     layout = Layout.of(fields, decimals)
     suffix = _suffix(path)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = swaps.partial_of(path)
     index_suffix = ".tbi" if suffix == ".vcf.gz" and _fits_tabix(sites) else ".csi"
     partial_index = Path(f"{partial}{index_suffix}")
     open_sink = _vcf_sink if suffix == ".vcf.gz" else _bcf_sink
-    _claim(partial, path)
-    try:
-        with Workers(threads) as workers, open_sink(partial, workers) as sink:
-            facts = header or HeaderFacts()
-            writer = PredictionWriter(sink, workers, sites, names, facts, layout)
-            yield writer
-            writer.finish()
-        if isinstance(sink, BgzfWriter) and index_suffix == ".tbi":
-            partial_index.write_bytes(writer.tabix_index(sink.block_starts))
-        else:
-            pysam.tabix_index(str(partial), preset="vcf", csi=True, index=str(partial_index))
-        for old in (".tbi", ".csi"):  # never an old index beside a new file
-            Path(f"{path}{old}").unlink(missing_ok=True)
-        partial.replace(path)
-        partial_index.replace(f"{path}{index_suffix}")
-    except OSError as error:
-        raise StoreError.unwritable(path, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
-        partial_index.unlink(missing_ok=True)
+    with locks.hold(path):
+        check_path(path, overwrite=overwrite)
+        _claim(partial, path)
+        try:
+            with Workers(threads) as workers, open_sink(partial, workers) as sink:
+                facts = header or HeaderFacts()
+                writer = PredictionWriter(sink, workers, sites, names, facts, layout)
+                yield writer
+                writer.finish()
+            if isinstance(sink, BgzfWriter) and index_suffix == ".tbi":
+                partial_index.write_bytes(writer.tabix_index(sink.block_starts))
+            else:
+                pysam.tabix_index(str(partial), preset="vcf", csi=True, index=str(partial_index))
+            before_renaming()
+            _put(partial, path, index_suffix)
+        except OSError as error:
+            raise StoreError.unwritable(path, error) from error
+        finally:
+            partial.unlink(missing_ok=True)
+            partial_index.unlink(missing_ok=True)
+
+
+def _put(partial: Path, path: Path, index_suffix: str) -> None:
+    """Rename a finished file and its index; no file ever stands beside the index of another."""
+    index = Path(f"{partial}{index_suffix}")
+    for file in (partial, index):
+        swaps.sync(file)
+    for old in (".tbi", ".csi"):
+        Path(f"{path}{old}").unlink(missing_ok=True)
+    files = [(index, Path(f"{path}{index_suffix}")), (partial, path)]
+    if path.exists():  # which the new index does not fit
+        files.reverse()
+    for file, place in files:
+        file.replace(place)
+    swaps.sync(path.parent)
 
 
 class PredictionWriter:
@@ -346,7 +362,6 @@ def _fits_tabix(sites: Sites) -> bool:
 def _claim(partial: Path, path: Path) -> None:
     """Make an empty file, because htslib only prints why it cannot."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         partial.touch()
     except OSError as error:
         raise StoreError.unwritable(path, error) from error

@@ -10,11 +10,14 @@ WORKSPACE/runs/NAME/                 training runs
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from vcfbert.errors import ConfigError, StoreError
+from vcfbert.storage import locks, swaps
 
 Versioned = Literal["masks", "embeddings", "indexes"]
 
@@ -35,12 +38,17 @@ class Workspace:
     @property
     def panel(self) -> Path:
         """The panel store."""
-        return self.root / "panel.zarr"
+        return _standing(self.root / "panel.zarr")
 
     @property
     def qc(self) -> Path:
         """The QC report of `prepare`."""
         return self.root / "panel.qc.json"
+
+    @property
+    def relatives(self) -> Path:
+        """The pairs that `prepare` found to be one person, or close relatives."""
+        return self.root / "panel.relatives.tsv"
 
     def run(self, name: str) -> Path:
         """The folder of a training run; ConfigError where the name would lead elsewhere."""
@@ -49,20 +57,20 @@ class Workspace:
                 f"A run's name is that of one folder below {self.root / 'runs'}, got {name!r}. "
                 "Choose a name without slashes."
             )
-        return self.root / "runs" / name
+        return _standing(self.root / "runs" / name)
 
     def versions(self, kind: Versioned) -> list[int]:
         """Finished versions, rising."""
         folder = self.root / kind
         if not folder.is_dir():
             return []
-        pattern = re.compile(rf"v(\d+){re.escape(_SUFFIX[kind])}")
+        pattern = re.compile(rf"v(\d+){re.escape(_SUFFIX[kind])}(\.\d+\.old)?")
         matches = (pattern.fullmatch(entry.name) for entry in folder.iterdir())
-        return sorted(int(match.group(1)) for match in matches if match)
+        return sorted({int(match.group(1)) for match in matches if match})
 
     def version(self, kind: Versioned, version: int) -> Path:
         """Where a version lives, whether it exists or not."""
-        return self.root / kind / f"v{version:04d}{_SUFFIX[kind]}"
+        return _standing(self.root / kind / f"v{version:04d}{_SUFFIX[kind]}")
 
     def newest(self, kind: Versioned) -> Path:
         """The newest finished version; StoreError naming the command where there is none."""
@@ -71,6 +79,25 @@ class Workspace:
             raise StoreError.missing(self.version(kind, 0), made_by=_MADE_BY[kind])
         return self.version(kind, versions[-1])
 
+    @contextmanager
+    def writing(self, *kinds: Versioned) -> Iterator[None]:
+        """Be the one who adds, replaces or deletes versions of these kinds.
+
+        Raises StoreError naming who else does; the number of the next version is settled only here.
+        """
+        with ExitStack() as stack:
+            for kind in kinds:
+                stack.enter_context(locks.hold(self.root / kind))
+            yield
+
     def next_version(self, kind: Versioned) -> int:
         """The number a new version gets."""
         return max(self.versions(kind), default=-1) + 1
+
+
+def _standing(path: Path) -> Path:
+    """The path itself, after what a killed writer had moved aside there is put back."""
+    if swaps.is_aside(path):
+        with locks.hold(path):
+            pass
+    return path

@@ -212,11 +212,16 @@ class BatchMaker:
         return Query(query_tokens, similarity.site_weights(codebook), masked, other)
 
     def _excluded(self, people: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(B, 2) index rows that a query must not find: its own and its sibling's; -1 for none."""
+        """(B, E) index rows a query must not find: own, sibling's, relatives'; -1 for none."""
         if not self.settings.exclude_same_sample:
             return np.full((2 * len(people), 2), -1, dtype=np.int64)
-        own = self.index.rows_of(site_tables.haplotypes_of(people)).reshape(-1, 2)
-        return np.repeat(own, 2, axis=0)
+        samples = self.panel.samples
+        banned = [np.append(person, samples.relatives_of(person)) for person in people[:, None]]
+        rows = [self.index.rows_of(site_tables.haplotypes_of(some)) for some in banned]
+        excluded = np.full((len(people), max(map(len, rows), default=2)), -1, dtype=np.int64)
+        for line, some in zip(excluded, rows, strict=True):
+            line[: len(some)] = some
+        return np.repeat(excluded, 2, axis=0)
 
     def _assemble(
         self,

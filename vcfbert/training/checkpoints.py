@@ -92,7 +92,7 @@ def read(run: Path, which: Which) -> Checkpoint:
             f"Train it with: vcfbert train --run {run.name}"
         ) from error
     except (ValueError, OSError) as error:
-        raise StoreError(f"{path} is damaged ({error}). {_again(path)}") from error
+        raise _damaged(path, error) from error
     try:
         _check_format(path, record)
         _check_seal(path, content, which)
@@ -108,7 +108,7 @@ def read(run: Path, which: Which) -> Checkpoint:
             optimizer_file=None if optimizer is None else _verified(path.parent, optimizer),
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path} is damaged ({error!r}). {_again(path)}") from error
+        raise _damaged(path, error) from error
 
 
 def load_model(run: Path, which: Which = "best") -> tuple[Imputer, Config]:
@@ -209,7 +209,8 @@ def _write_tensors(path: Path, named: dict[str, Tensor]) -> dict[str, str]:
 def _verified(folder: Path, entry: dict[str, str]) -> Path:
     """Return the path of a file whose content is what was written."""
     if Path(entry["name"]).name != entry["name"]:
-        raise StoreError(f"{folder} names {entry['name']!r}, which is not in it. {_again(folder)}")
+        again = _again(folder / "last.json")
+        raise StoreError(f"{folder} names {entry['name']!r}, which is not in it. {again}")
     path = folder / entry["name"]
     try:
         bounded.require_regular(path)
@@ -252,9 +253,16 @@ def _check_seal(path: Path, content: bytes, which: Which) -> None:
     try:
         found = digests.opened_json(content)["which"]
     except ValueError as error:
-        raise StoreError(f"{path} is damaged ({error}). Train the run again.") from error
+        raise _damaged(path, error) from error
     if found != which:
-        raise StoreError(f"{path} is the {found!r} checkpoint under another name. Put it back.")
+        raise StoreError(
+            f"{path} is the {found!r} checkpoint under another name. Put it back, or train the run "
+            f"again: vcfbert train --run {path.parent.parent.name} --force"
+        )
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"{path} is damaged ({error!r}). {_again(path)}")
 
 
 def _drop_unnamed(folder: Path) -> None:

@@ -15,8 +15,9 @@ import csv
 import dataclasses
 import io
 import platform
-import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ import vcfbert
 from vcfbert import config, digests
 from vcfbert.config import Config
 from vcfbert.errors import ConfigError, StoreError
-from vcfbert.storage import stores
+from vcfbert.storage import locks, stores
 from vcfbert.training import checkpoints
 
 # What may differ between a run and its continuation: how long it goes on, not what it computes.
@@ -55,10 +56,7 @@ def check_new(run: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def create(run: Path, settings: Config, parents: dict[str, str]) -> None:
-    """Make the folder of a new run; one that stands there is put aside."""
-    if run.exists():
-        drop_replaced(run)
-        run.rename(_replaced(run))  # kept until the new run has a checkpoint to go on from
+    """Write what a run begins with into its folder."""
     text = config.to_toml(settings).encode()
     stores.write_file(run / "config.toml", text)
     record = {
@@ -70,13 +68,13 @@ def create(run: Path, settings: Config, parents: dict[str, str]) -> None:
     stores.write_file(run / "run.json", digests.sealed_json(record))
 
 
-def drop_replaced(run: Path) -> None:
-    """Delete the run that a new one of the same name has replaced."""
-    shutil.rmtree(_replaced(run), ignore_errors=True)
-
-
-def _replaced(run: Path) -> Path:
-    return run.with_name(f".{run.name}.replaced")
+@contextmanager
+def hold(run: Path) -> Iterator[None]:
+    """Be the one who trains a run; what a killed training left half-written in it is cleared."""
+    with locks.hold(run):
+        for folder in (run / "checkpoints", run / "embeddings"):
+            locks.clear_below(folder)
+        yield
 
 
 def reopen(run: Path, settings: Config) -> checkpoints.Checkpoint:

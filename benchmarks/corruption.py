@@ -1,0 +1,259 @@
+"""Damages put into every kind of store, against those that `vcfbert verify` finds.
+
+    python benchmarks/corruption.py [WORKSPACE] [--flips 100] [--others 20] [--seed 1]
+
+One bit flipped, a file cut short, a file deleted, two files swapped: one at a time, and mended
+again. Without WORKSPACE one is made of a simulated panel by the pipelines themselves: both layouts
+of embeddings, both kinds of index, a run of `tiny` and one of `mosaic`. A damage counts as found
+where `verify` tells a fault of the very store that was damaged. WORKSPACE is copied, never touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vcfbert import config, presets
+from vcfbert.pipelines import fit, prepare, references, simulate, verify
+from vcfbert.pipelines.fit import TrainOptions
+from vcfbert.pipelines.prepare import PrepareOptions
+from vcfbert.pipelines.references import EncodeOptions, IndexOptions, RefreshOptions
+from vcfbert.pipelines.simulate import SimulateOptions
+from vcfbert.pipelines.verify import VerifyOptions
+from vcfbert.progress import Silent
+from vcfbert.retrieval import manifest
+from vcfbert.storage.embeddings import open_embeddings
+from vcfbert.storage.workspace import Workspace
+from vcfbert.training import mosaic_runs
+
+QUIET = Silent()
+TINY = {
+    "model": {"width": 16, "num_layers": 1},
+    "retrieval": {"num_neighbours": 6},
+    "training": {"max_epochs": 2, "batches_per_epoch": 2, "validation_batches": 2},
+}
+MOSAIC = {
+    "mosaic": {
+        "start": "scratch",
+        "folds": 2,
+        "held_out": 6,
+        "designs": 2,
+        "steps": 40,
+        "check_every": 20,
+        "rows_per_design": 2000,
+    }
+}
+UNCOVERED = ("tensorboard", "eval")
+"""Folders of a run that nothing is promised of."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """What is damaged.
+
+    place  as `verify` names it
+    files  that a damage can hit
+    """
+
+    kind: str
+    place: str
+    files: list[Path]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workspace", type=Path, nargs="?")
+    parser.add_argument("--flips", type=int, default=100, help="flips in each kind of store")
+    parser.add_argument("--others", type=int, default=20, help="of every other damage")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder) / "work")
+        if arguments.workspace is None:
+            make(Path(folder), workspace)
+        else:
+            shutil.copytree(arguments.workspace, workspace.root)
+        check_clean(workspace)
+        rng = np.random.default_rng(arguments.seed)
+        rows = [
+            row for store in stores(workspace) for row in damage(workspace, store, arguments, rng)
+        ]
+        check_clean(workspace)
+    with (arguments.results / "corruption.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    injected, found = (sum(int(row[name]) for row in rows) for name in ("injected", "found"))
+    print(f"{injected} damages, {found} found")
+    sys.exit(injected != found)
+
+
+def make(folder: Path, workspace: Workspace) -> None:
+    """Every kind of store, of a small simulated panel."""
+    panel = folder / "panel"
+    simulate.simulate(panel, SimulateOptions(people=90, length=200_000), progress=QUIET)
+    options = PrepareOptions(
+        samples=panel / "samples.tsv", genetic_map=panel / "genetic.map", window_size=120, flank=8
+    )
+    prepare.prepare(panel / "panel.vcf.gz", workspace, options, progress=QUIET)
+    settings = config.merge(presets.tiny(), TINY, source="benchmark")
+    references.encode_refs(workspace, settings, EncodeOptions(layout="dense"), progress=QUIET)
+    references.build_index(workspace, IndexOptions(kind="dense"), progress=QUIET)
+    shutil.copytree(workspace.version("indexes", 0), workspace.version("indexes", 1))
+    references.build_index(workspace, IndexOptions(), progress=QUIET, overwrite=True)
+    renewed = RefreshOptions(masks=True, embeddings=True)
+    references.refresh(workspace, settings, renewed, progress=QUIET)
+    references.encode_refs(workspace, settings, EncodeOptions(), progress=QUIET, overwrite=True)
+    small = config.merge(presets.get("mosaic"), MOSAIC, source="benchmark")
+    for name, chosen in {"tiny": settings, "mosaic": small}.items():
+        fit.train(workspace, chosen, TrainOptions(name, device="cpu", threads=1), progress=QUIET)
+
+
+def stores(workspace: Workspace) -> Iterator[Store]:
+    """Every store of a workspace; several of one kind are one after another."""
+    root = workspace.root
+    yield Store("panel", "panel.zarr", files_of(workspace.panel))
+    yield Store("QC", workspace.qc.name, [workspace.qc])
+    for path in sorted((root / "masks").iterdir())[:1]:
+        yield Store("masks", f"masks/{path.name}", files_of(path))
+    for path in sorted((root / "embeddings").iterdir()):
+        with open_embeddings(path) as reader:
+            kind = f"embeddings {reader.layout}"
+        yield Store(kind, f"embeddings/{path.name}", files_of(path))
+    for path in sorted((root / "indexes").iterdir()):
+        kind = f"index {manifest.read(path).kind}"
+        yield Store(kind, f"indexes/{path.name}", files_of(path))
+    for path in sorted((root / "runs").iterdir()):
+        kind = f"run {mosaic_runs.system_of(path)}"
+        yield Store(kind, f"runs/{path.name}", files_of(path))
+
+
+def files_of(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.relative_to(folder).parts[0] not in UNCOVERED
+    )
+
+
+def check_clean(workspace: Workspace) -> None:
+    faults = verify.verify(workspace, VerifyOptions(), progress=QUIET).faults
+    if faults:
+        raise SystemExit("The workspace has faults of its own:\n" + "\n".join(faults))
+
+
+def damage(
+    workspace: Workspace, store: Store, arguments: argparse.Namespace, rng: np.random.Generator
+) -> list[dict[str, object]]:
+    """Rows of the table: what was injected and found, by damage."""
+    wanted: dict[Callable[[Store, np.random.Generator], Iterator[str]], int] = {
+        flip: arguments.flips,
+        cut: arguments.others,
+        delete: min(arguments.others, len(store.files)),
+        swap: arguments.others if len(store.files) > 1 else 0,
+    }
+    injected: Counter[str] = Counter()
+    found: Counter[str] = Counter()
+    for kind, count in wanted.items():
+        for what in itertools.islice(damages(kind, store, rng), count):
+            summary = verify.verify(workspace, VerifyOptions(), progress=QUIET)
+            name = kind.__name__
+            injected[name] += 1
+            is_found = any(each.place == store.place and each.faults for each in summary.stores)
+            found[name] += is_found
+            if not is_found:
+                print(f"NOT FOUND: {store.place}: {name} {what}", flush=True)
+    print(f"{store.kind}: {sum(found.values())} of {sum(injected.values())}", flush=True)
+    return [
+        {
+            "store": store.kind,
+            "files": len(store.files),
+            "damage": name,
+            "injected": injected[name],
+            "found": found[name],
+        }
+        for name in injected
+    ]
+
+
+def damages(
+    kind: Callable[[Store, np.random.Generator], Iterator[str]],
+    store: Store,
+    rng: np.random.Generator,
+) -> Iterator[str]:
+    """One damage after another; each is there while it is told, and mended after that."""
+    while True:
+        yield from kind(store, rng)
+
+
+def flip(store: Store, rng: np.random.Generator) -> Iterator[str]:
+    """One bit, half of the time of a file drawn by its size, else of any file."""
+    sizes = np.array([path.stat().st_size for path in store.files], dtype=np.float64)
+    weights = sizes / sizes.sum() if rng.random() < 0.5 else (sizes > 0) / (sizes > 0).sum()
+    path = store.files[int(rng.choice(len(sizes), p=weights))]
+    content = bytearray(path.read_bytes())
+    place, bit = int(rng.integers(len(content))), int(rng.integers(8))
+    with kept(path):
+        content[place] ^= 1 << bit
+        path.write_bytes(content)
+        yield f"{path}, byte {place}, bit {bit}"
+
+
+def cut(store: Store, rng: np.random.Generator) -> Iterator[str]:
+    """A file loses its end."""
+    path = drawn(store, rng)
+    with kept(path) as content:
+        size = int(rng.integers(len(content)))
+        path.write_bytes(content[:size])
+        yield f"{path} to {size} bytes"
+
+
+def delete(store: Store, rng: np.random.Generator) -> Iterator[str]:
+    """A file is gone."""
+    path = drawn(store, rng)
+    with kept(path):
+        path.unlink()
+        yield str(path)
+
+
+def swap(store: Store, rng: np.random.Generator) -> Iterator[str]:
+    """Two files of other content change places."""
+    one, other = drawn(store, rng), drawn(store, rng)
+    with kept(one) as first, kept(other) as second:
+        if first == second:
+            return
+        one.write_bytes(second)
+        other.write_bytes(first)
+        yield f"{one} and {other}"
+
+
+def drawn(store: Store, rng: np.random.Generator) -> Path:
+    """A file that is not empty."""
+    full = [path for path in store.files if path.stat().st_size]
+    return full[int(rng.integers(len(full)))]
+
+
+@contextmanager
+def kept(path: Path) -> Iterator[bytes]:
+    """Put a file back as it was."""
+    content = path.read_bytes()
+    try:
+        yield content
+    finally:
+        path.write_bytes(content)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""Kills of every writing command at random moments and places, and what is left.
+
+    python benchmarks/crashes.py [--kills 60] [--commands prepare,train] [--csv FILE]
+
+For each command: KILL, TERM and INT, before the n-th operation on the file system and after a
+random time, without and with an older output to replace. After each kill the workspace must verify,
+nothing may stand half-written under a final name, what stood before must still stand or be replaced
+by what the whole command makes, and the command run again must leave exactly that. Seeded, but
+times depend on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import random
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.faults import children, snapshots
+from benchmarks.faults.cases import Case, Ground
+from benchmarks.faults.children import Ended
+
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+SEED = 5
+RESULTS = Path(__file__).resolve().parent / "results" / "crashes.csv"
+EXITS = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}
+
+
+@dataclass
+class Row:
+    """Kills of one kind.
+
+    stopped    ended by the signal and not before it
+    verified   the workspace had no fault
+    whole      every file under a final name was old or as the whole command makes it
+    cleaned    the command run again left nothing beside the finished
+    identical  and left what it makes undisturbed
+    """
+
+    command: str
+    older: str
+    signal: str
+    place: str
+    kills: int = 0
+    stopped: int = 0
+    verified: int = 0
+    whole: int = 0
+    cleaned: int = 0
+    identical: int = 0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a command starts from and makes, as digests by path.
+
+    second  what a second run of a command that adds versions makes
+    """
+
+    before: dict[str, str]
+    after: dict[str, str]
+    second: dict[str, str]
+    undisturbed: Ended
+
+
+def measure(ground: Ground, case: Case, state: str, arguments: list[str]) -> Wanted:
+    """Run a command undisturbed."""
+    ground.start(state)
+    before = snapshots.of(ground.trial)
+    undisturbed = ground.done(arguments)
+    after = snapshots.of(ground.trial)
+    if case.older is None:
+        ground.done(arguments)
+    return Wanted(before, after, snapshots.of(ground.trial), undisturbed)
+
+
+def strays(ground: Ground, wanted: Wanted, case: Case) -> list[str]:
+    """What stands under a final name and is neither as before nor as finished; what is gone."""
+    found = snapshots.of(ground.trial)
+    training = case.name == "train"  # whose folder grows, and is checked by `verify`
+    odd = [
+        path
+        for path, digest in found.items()
+        if digest not in (wanted.before.get(path), wanted.second.get(path))
+        and not (training and "/runs/" in path)
+    ]
+    lost = [
+        path
+        for path in wanted.before
+        if path in wanted.second and path not in found and not path.endswith((".tbi", ".csi"))
+    ]
+    return odd + [f"{path} is gone" for path in lost]
+
+
+def again(ground: Ground, case: Case, arguments: list[str], is_even: bool) -> Ended:
+    """Run the command again as a user would: a begun training goes on, or is begun again."""
+    if case.name == "train" and (ground.work / "runs" / "r").exists():
+        settings = (ground.work / "runs" / "r" / "config.toml").read_text()
+        if is_even and "\nseed = 1\n" in f"\n{settings}":
+            return ground.run([*case.command, "--resume"])
+    forced = [] if "--force" in arguments or case.older is None else ["--force"]
+    ended = ground.run(arguments)
+    if ended.code == 1 and "already exists" in ended.said:  # it had finished
+        ended = ground.run([*arguments, *forced])
+    return ended
+
+
+def attempt(
+    ground: Ground, case: Case, state: str, arguments: list[str], wanted: Wanted,
+    kill: children.Kill, row: Row,
+) -> list[str]:  # fmt: skip
+    """Stop a command once and count what holds; returns sentences on what does not."""
+    ground.start(state)
+    ended = ground.run(arguments, kill)
+    row.kills += 1
+    row.stopped += ended.was_stopped
+    problems = []
+    if ended.code not in (0, EXITS[kill.signal], -kill.signal):
+        problems.append(f"ended with {ended.code}: {ended.said.strip()}")
+    if "Traceback" in ended.said:
+        problems.append(ended.said)
+    faults = ground.verify()
+    row.verified += not faults
+    odd = strays(ground, wanted, case)
+    row.whole += not odd
+    ended = again(ground, case, arguments, row.kills % 2 == 0)
+    left = snapshots.leftovers(ground.trial)
+    row.cleaned += not left
+    found = snapshots.of(ground.trial)
+    is_same = ended.code == 0 and _agrees(found, wanted, case)
+    row.identical += is_same
+    problems += [*faults, *odd, *(f"left {name}" for name in left)]
+    if not is_same:
+        differing = [p for p in found.keys() | wanted.after.keys()
+                     if found.get(p) != wanted.after.get(p)]  # fmt: skip
+        problems.append(f"again: {ended.code} {ended.said.strip()[:300]} {differing[:8]}")
+    return [f"{case.name} {state} {kill}: {problem}" for problem in problems]
+
+
+def _agrees(found: dict[str, str], wanted: Wanted, case: Case) -> bool:
+    if case.older is not None:
+        return found == wanted.after
+    # Versions: at least one run's, and none that two runs in a row would not make.
+    return wanted.after.keys() <= found.keys() and all(
+        digest == wanted.second.get(path) for path, digest in found.items()
+    )
+
+
+def variants(ground: Ground, case: Case) -> Iterator[tuple[str, str, list[str]]]:
+    """Whether there is an older output, the state to start from and the arguments."""
+    yield "no", case.base, case.command
+    if case.older is None:
+        yield "pruned", case.base, [*case.command, "--prune", "1"]
+        return
+    state = f"{case.base}, older {case.name}"
+    if not ground.has(state):
+        ground.start(case.base)
+        ground.done(case.older)
+        ground.keep(state)
+    yield "yes", state, [*case.command, "--force"]
+
+
+def kill_all(ground: Ground, case: Case, kills: int, rng: random.Random) -> Iterator[Row]:
+    """Kill one command in every way, `kills` times in all."""
+    known = {}
+    kinds = list(itertools.product(variants(ground, case), SIGNALS, (True, False)))
+    for number, ((older, state, arguments), stop, by_place) in enumerate(kinds):
+        if older not in known:
+            known[older] = measure(ground, case, state, arguments)
+        wanted = known[older]
+        row = Row(case.name, older, stop.name, "operation" if by_place else "time")
+        for _ in range(kills // len(kinds) + (number < kills % len(kinds))):
+            kill = children.draw(rng, stop, wanted.undisturbed, by_place=by_place)
+            for problem in attempt(ground, case, state, arguments, wanted, kill, row):
+                print(problem, file=sys.stderr, flush=True)
+        if row.kills:
+            yield row
+
+
+def warm_up() -> None:
+    """Import everything that commands import, and compute nothing."""
+    from vcfbert.pipelines import (  # noqa: F401
+        assess,
+        fit,
+        impute,
+        prepare,
+        references,
+        simulate,
+        verify,
+    )
+    from vcfbert.storage import vcf_render  # noqa: F401
+    from vcfbert_cli.main import app  # noqa: F401
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--kills", type=int, default=60, help="of each command")
+    parser.add_argument("--commands", default="", help="names, comma between; all if left out")
+    parser.add_argument("--csv", type=Path, default=RESULTS)
+    parser.add_argument("--folder", type=Path, help="where to work; a disk in memory is quicker")
+    chosen = parser.parse_args()
+    warm_up()
+    rng = random.Random(SEED)
+    rows = []
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
+        ground = Ground(Path(name).resolve())
+        for case in ground.cases():
+            if chosen.commands and case.name not in chosen.commands.split(","):
+                continue
+            for row in kill_all(ground, case, chosen.kills, rng):
+                print(row, flush=True)
+                rows.append(row)
+                _write(chosen.csv, rows)
+    bad = sum(row.kills - min(row.verified, row.whole, row.cleaned, row.identical) for row in rows)
+    print(f"{sum(row.kills for row in rows)} kills, {bad} with a fault")
+    sys.exit(1 if bad else 0)
+
+
+def _write(path: Path, rows: list[Row]) -> None:
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        names = [field.name for field in fields(Row)]
+        writer.writerow(names)
+        writer.writerows([getattr(row, name) for name in names] for row in rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""The commands that are killed, the workspaces they start from, and what they must leave."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.faults import children
+from benchmarks.faults.children import Ended
+
+SMALL = ["--preset", "tiny", "--set", "model.width=16", "--set", "model.num_layers=1"]
+BRIEF = [
+    *("--set", "training.batches_per_epoch=6", "--set", "training.max_epochs=2"),
+    *("--set", "training.validation_batches=2", "--set", "training.checkpoint_every=2"),
+    *("--device", "cpu", "--threads", "1"),
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command that is stopped.
+
+    command  its arguments, but for --force
+    base     the state of the workspace it starts from
+    older    the arguments that make the output that stands there before; None where the command
+             adds versions and replaces nothing
+    """
+
+    name: str
+    command: list[str]
+    base: str
+    older: list[str] | None
+
+
+class Ground:
+    """A folder with states to start from, and one trial at a time.
+
+    The trial is always at the same place, because reports name paths.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Make the small panel and every state."""
+        self.root = root
+        self.data = root / "data"
+        self.trial = root / "trial"
+        self.work = self.trial / "work"
+        self.out = self.trial / "out.vcf.gz"
+        self._states = root / "states"
+        self._make()
+
+    def cases(self) -> list[Case]:
+        """Every command."""
+        data = self.data
+        prepare = ["prepare", str(data / "panel.vcf.gz"), "--window-size", "64", "--flank", "4"]
+        prepare += ["--samples", str(data / "samples.tsv"), "--map", str(data / "genetic.map")]
+        impute = ["impute", str(data / "target.vcf.gz"), "--out", str(self.out), "--threads", "1"]
+        train = ["train", "--run", "r", *SMALL, *BRIEF]
+        evaluate = ["eval", "--run", "r", "--typed", str(data / "typed.tsv"), "--device", "cpu"]
+        return [
+            Case("prepare", prepare, "empty", [*prepare, "--seed", "2"]),
+            Case("encode-refs", ["encode-refs", *SMALL], "prepared",
+                 ["encode-refs", *SMALL, "--seed", "2"]),
+            Case("build-index", ["build-index"], "encoded",
+                 ["build-index", "--max-references", "20"]),
+            Case("train", train, "indexed", [*train, "--seed", "2"]),
+            Case("refresh", ["refresh", "--masks", "--embeddings", "--run", "r", *SMALL],
+                 "trained", None),
+            Case("impute", impute, "prepared", [*impute, "--heads-only"]),
+            Case("eval", evaluate, "trained", [*evaluate, "--rare-maf", "0.2"]),
+        ]  # fmt: skip
+
+    def start(self, state: str) -> None:
+        """Lay out a state for the next trial."""
+        shutil.rmtree(self.trial, ignore_errors=True)
+        shutil.copytree(self._states / state, self.trial)
+
+    def keep(self, state: str) -> None:
+        """Name what the trial has become."""
+        shutil.copytree(self.trial, self._states / state)
+
+    def has(self, state: str) -> bool:
+        """True where there is such a state."""
+        return (self._states / state).is_dir()
+
+    def run(
+        self,
+        arguments: list[str],
+        kill: children.Kill | None = None,
+        prepare: Callable[[], None] = lambda: None,
+    ) -> Ended:
+        """Run a command on the trial's workspace."""
+        return children.run(lambda: _command(self.work, arguments), self.trial, kill, prepare)
+
+    def verify(self) -> list[str]:
+        """The faults of the trial's workspace."""
+        ended = children.run(lambda: _faults(self.work), self.trial)
+        if ended.code != 0:
+            return [f"verify ended with {ended.code}: {ended.said}"]
+        return [str(fault) for fault in ended.answer]
+
+    def done(self, arguments: list[str]) -> Ended:
+        """Run a command that must not fail."""
+        ended = self.run(arguments)
+        if ended.code != 0:
+            raise RuntimeError(f"{' '.join(arguments)} ended with {ended.code}: {ended.said}")
+        return ended
+
+    def _make(self) -> None:
+        self._states.mkdir(parents=True)
+        (self._states / "empty").mkdir()
+        self.start("empty")
+        sizes = ["--people", "36", "--length", "120000", "--seed", "4"]
+        self.done(["simulate", str(self.data), *sizes])
+        cases = {case.name: case for case in self.cases()}
+        for name, state in (
+            ("prepare", "prepared"),
+            ("encode-refs", "encoded"),
+            ("build-index", "indexed"),
+            ("train", "trained"),
+        ):
+            self.done(cases[name].command)
+            self.keep(state)
+
+
+def _command(work: Path, arguments: list[str]) -> None:
+    """Run the command line as `vcfbert` does; ends in SystemExit."""
+    import sys
+
+    from vcfbert_cli.main import app
+
+    if arguments[0] != "simulate":
+        arguments = [*arguments, "--workspace", str(work)]
+    sys.argv = ["vcfbert", *arguments, "--quiet"]
+    app(sys.argv[1:])
+
+
+def _faults(work: Path) -> list[str]:
+    """What `vcfbert verify` finds; a workspace that was never begun has nothing to find."""
+    from vcfbert.pipelines import verify
+    from vcfbert.progress import Silent
+    from vcfbert.storage.workspace import Workspace
+
+    if not (work / "panel.zarr").exists():
+        # Masks and the report come before the panel; a store below is as whole as its seal.
+        masks = Workspace(work).versions("masks")
+        return [f"{work} has masks {masks} and no panel" for _ in masks[1:]]
+    found = verify.verify(Workspace(work), verify.VerifyOptions(), progress=Silent())
+    return found.faults

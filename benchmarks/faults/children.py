@@ -1,0 +1,205 @@
+"""Commands in forked children of a process that has every import, and ways to end them.
+
+The parent computes nothing, so a fork is safe: FAISS and OpenMP hang only after their first work.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vcfbert.storage import swaps
+
+WATCHED = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree"}
+"""Audit events that change a folder, beside files opened to be written."""
+
+PATIENCE = 120.0  # seconds that a child may take
+
+
+@dataclass(frozen=True)
+class Kill:
+    """When a child gets which signal.
+
+    after  seconds after its start; None for an exact place
+    place  the number of the file-system operation before which it gets it; None for a time
+    """
+
+    signal: signal.Signals
+    after: float | None = None
+    place: int | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended.
+
+    code        exit code, or minus the signal that ended it
+    operations  file-system operations below the watched folder
+    said        stdout and stderr
+    answer      what the work returned
+    """
+
+    code: int
+    operations: int
+    seconds: float
+    said: str
+    answer: Any = None
+
+    @property
+    def was_stopped(self) -> bool:
+        """True where the signal came before the end."""
+        return self.code not in (0, 1, 2)
+
+
+class _Counter:
+    """Counts the operations of a child that change what lies below a folder."""
+
+    def __init__(self, folder: Path, kill: Kill | None) -> None:
+        self.count = 0
+        self._folder = str(folder)
+        self._kill = kill
+        self._lock = threading.Lock()
+
+    def install(self) -> None:
+        """Watch this process from now on; there is no way back."""
+        sys.addaudithook(self._hear)
+        sync, exchange = swaps.sync, swaps.exchange
+
+        def counted_sync(path: Path) -> None:
+            self.step(path)
+            sync(path)
+
+        def counted_exchange(one: Path, other: Path) -> bool:
+            self.step(one)
+            is_done = exchange(one, other)
+            self.step(other)
+            return is_done
+
+        swaps.sync, swaps.exchange = counted_sync, counted_exchange
+
+    def step(self, path: object) -> None:
+        """Count an operation, and end the process where it is the one."""
+        if not isinstance(path, (str, bytes, os.PathLike)):
+            return
+        if not os.fsdecode(path).startswith(self._folder):
+            return
+        with self._lock:
+            self.count += 1
+            is_it = self._kill is not None and self.count == self._kill.place
+        if is_it and self._kill is not None:
+            os.kill(os.getpid(), self._kill.signal)
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event in WATCHED:
+            self.step(arguments[0])
+        elif event == "open" and len(arguments) == 3:
+            path, mode, flags = arguments
+            writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+            if writes or (isinstance(mode, str) and set(mode) & set("wax+")):
+                self.step(path)
+
+
+def run(
+    work: Callable[[], Any],
+    folder: Path,
+    kill: Kill | None = None,
+    prepare: Callable[[], None] = lambda: None,
+) -> Ended:
+    """Do some work in a child and tell how it ended.
+
+    work     returns what JSON can hold; SystemExit is its exit code
+    folder   where operations are counted
+    prepare  called in the child first
+    """
+    said, answer = folder.with_name("said.txt"), folder.with_name("answer.json")
+    for file in (said, answer):
+        file.unlink(missing_ok=True)
+    begun = time.perf_counter()
+    child = os.fork()
+    if child == 0:
+        _live(work, folder, kill, prepare, said, answer)
+    if kill is not None and kill.after is not None:
+        time.sleep(kill.after)
+        _signal(child, kill.signal)
+    status = _wait(child)
+    seconds = time.perf_counter() - begun
+    told = json.loads(answer.read_text()) if answer.exists() else {}
+    return Ended(
+        code=os.waitstatus_to_exitcode(status),
+        operations=told.get("operations", 0),
+        seconds=seconds,
+        said=said.read_text(errors="replace") if said.exists() else "",
+        answer=told.get("answer"),
+    )
+
+
+def _live(
+    work: Callable[[], Any],
+    folder: Path,
+    kill: Kill | None,
+    prepare: Callable[[], None],
+    said: Path,
+    answer: Path,
+) -> None:
+    """The whole life of a child; never returns."""
+    code = 70
+    try:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # not to outlive the parent
+        out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        prepare()
+        counter = _Counter(folder, kill)
+        counter.install()
+        result = None
+        try:
+            result = work()
+            code = 0
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 0
+        sys.stdout.flush()
+        content = json.dumps({"operations": counter.count, "answer": result})
+        answer.write_text(content)
+    except KeyboardInterrupt:  # a signal that came when the command had ended
+        code = 130
+    except OSError:  # the limit on files holds for the answer, too
+        pass
+    finally:
+        os._exit(code)
+
+
+def _signal(child: int, number: signal.Signals) -> None:
+    try:
+        os.kill(child, number)
+    except ProcessLookupError:
+        return
+
+
+def _wait(child: int) -> int:
+    """The status of a child; one that hangs is killed, which shows as a fault of the trial."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    raise TimeoutError(f"child {child} did not end in {PATIENCE:g} s")
+
+
+def draw(rng: random.Random, number: signal.Signals, whole: Ended, *, by_place: bool) -> Kill:
+    """A kill somewhere in a command that took as much when nobody stopped it."""
+    if by_place:
+        return Kill(number, place=rng.randint(1, max(1, whole.operations)))
+    return Kill(number, after=rng.uniform(0.0, whole.seconds))

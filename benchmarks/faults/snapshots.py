@@ -1,0 +1,58 @@
+"""Digests of what commands leave, without the seconds that they took."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+SECONDS = re.compile(r"(^|_)seconds$|peak_memory|^sha256$")
+"""Keys and columns that differ from one run to the next: times, memory, and seals over them."""
+
+LEFTOVER = re.compile(r".*\.\d+\.(partial|old)(\.tbi|\.csi)?|\..*\.(lock|scratch)")
+
+
+def of(folder: Path) -> dict[str, str]:
+    """Digest by relative path of all that stands under a final name."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if path.is_file() and not any(is_leftover(part) for part in parts):
+            if "tensorboard" not in parts:
+                found["/".join(parts)] = hashlib.sha256(_content(path)).hexdigest()
+    return found
+
+
+def is_leftover(name: str) -> bool:
+    """True for what a killed command may leave beside a place."""
+    return bool(LEFTOVER.fullmatch(name))
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Every leftover below a folder."""
+    return sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if is_leftover(path.name)
+    )
+
+
+def _content(path: Path) -> bytes:
+    raw = path.read_bytes()
+    if path.name in ("metrics.csv", "refresh.csv"):
+        rows = list(csv.DictReader(raw.decode().splitlines()))
+        return json.dumps([_timeless(row) for row in rows]).encode()
+    if path.suffix == ".json" and "zarr" not in path.name and path.name != "manifest.json":
+        return json.dumps(_timeless(json.loads(raw))).encode()
+    return raw
+
+
+def _timeless(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: _timeless(inner) for key, inner in value.items() if not SECONDS.search(str(key))
+        }
+    if isinstance(value, list):
+        return [_timeless(inner) for inner in value]
+    return value
