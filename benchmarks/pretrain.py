@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from vcfbert import digests
 from vcfbert.pipelines import pretrain
 from vcfbert.progress import Silent
 
@@ -17,6 +18,7 @@ def main() -> None:
     args = parser.parse_args()
     options = pretrain.PretrainOptions(panels=args.panels, processes=args.processes)
     print("\n".join(pretrain.pretrain(args.out, options, progress=Silent()).lines()))
+    print(f'For mosaic_weights.py: SHIPPED_SHA256 = "{digests.of_file(args.out)}"')
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy.testing as npt
 import pytest
 
 from tests import panels
-from vcfbert import config, presets
+from vcfbert import config, digests, presets
 from vcfbert.copying import network
 from vcfbert.domain.sites import TEST
 from vcfbert.errors import ConfigError, InputError, StoreError
@@ -63,6 +63,7 @@ def fx_shipped(fx_own, monkeypatch):
     """The run `first` stands for the weights that come with vcfbert."""
     path = fx_own.run("first") / mosaic_weights.FILE
     monkeypatch.setattr(mosaic_weights, "shipped_path", lambda: path)
+    monkeypatch.setattr(mosaic_weights, "SHIPPED_SHA256", digests.of_file(path))
     return mosaic_weights.shipped()
 
 

@@ -19,6 +19,7 @@ from vcfbert.progress import Silent
 from vcfbert.storage import panel as panel_store
 from vcfbert.storage import seals
 from vcfbert.storage.workspace import Workspace
+from vcfbert.training import mosaic_weights
 
 PANEL, QC = "panel.zarr", "panel.qc.json"
 MASKS, DENSE, CODEBOOK = "masks/v0000.zarr", "embeddings/v0000.zarr", "embeddings/v0001.zarr"
@@ -57,7 +58,7 @@ def test_a_whole_workspace_passes_and_every_store_is_named(fx_whole):
     places = [store.place for store in summary.stores]
     assert places == [
         PANEL, "source panel.vcf.gz", QC, MASKS, "masks/v0001.zarr", DENSE, CODEBOOK, DENSE_INDEX,
-        EXACT_INDEX, MOSAIC, TINY,
+        EXACT_INDEX, MOSAIC, TINY, "shipped network",
     ]  # fmt: skip
     assert all(line.startswith("passed") for line in summary.lines()[:-1])
     assert json.loads(summary.to_json())["passed"] is True
@@ -125,7 +126,7 @@ def test_all_faults_are_listed_not_the_first_alone(fx_own):
     for name in ("alleles/c/0/0/0", "alleles/c/1/0/0", "sites/cm/c/0"):
         assert f"{name} is damaged: its SHA-256" in text
     assert "stranger does not belong there" in text
-    with pytest.raises(StoreError, match=r"2 of 10 stores .* failed with 4 faults"):
+    with pytest.raises(StoreError, match=r"2 of 11 stores .* failed with 4 faults"):
         summary.raise_faults()
 
 
@@ -260,6 +261,14 @@ def test_checkpoints_that_changed_names_are_found(fx_own):
     (folder / "best.json").replace(folder / "last.json")
     found = failed(fx_own)[TINY]
     assert "last.json is the 'best' checkpoint under another name" in found
+
+
+def test_a_shipped_network_that_changed_is_found(fx_whole, tmp_path, monkeypatch):
+    path = tmp_path / "mosaic.safetensors"
+    shutil.copy(mosaic_weights.shipped_path(), path)
+    tampering.flip(path, 8 * (path.stat().st_size - 20))  # a low bit of a weight
+    monkeypatch.setattr(mosaic_weights, "shipped_path", lambda: path)
+    assert "is not the network that comes with this" in failed(fx_whole[0])["shipped network"]
 
 
 def test_what_a_killed_command_leaves_is_a_note(fx_own):

@@ -59,7 +59,9 @@ def verify(workspace: Workspace, options: VerifyOptions, *, progress: Progress) 
             verify_runs.check_run(run, known, findings)
             found.append(findings)
             progress.advance()
-    found += _leftovers(workspace)
+    shipped = Findings("shipped network")
+    verify_runs.check_shipped(shipped)
+    found += [shipped, *_leftovers(workspace)]
     files = [path for path in workspace.root.rglob("*") if path.is_file()]
     return VerifySummary(
         workspace=workspace.root,

@@ -173,6 +173,12 @@ def _name_strangers(run: Path, found: dict[Which, Checkpoint], findings: Finding
     ]
 
 
+def check_shipped(findings: Findings) -> None:
+    """The network that comes with vcfbert, which `impute` reads."""
+    with findings.explained():
+        findings.content = f"fingerprint {mosaic_weights.shipped().fingerprint[:12]}"
+
+
 def check_qc(workspace: Workspace, known: Known, findings: Findings) -> None:
     """The QC report of `prepare`, by its own digest, and against the panel it is of."""
     path = workspace.qc

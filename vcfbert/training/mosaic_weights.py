@@ -38,6 +38,9 @@ MAX_BYTES = 2_000_000_000
 
 SHIPPED = "shipped"
 
+SHIPPED_SHA256 = "e3e22aea5f14c73840467669fb3ea3629084d754985d85292e0c9600faef42df"
+"""Of the shipped file; `just pretrain` prints that of the one it makes."""
+
 
 def save(
     path: Path,
@@ -117,9 +120,15 @@ def shipped_path() -> Path:
 def shipped() -> Network:
     """The network that comes with vcfbert, trained on simulated panels (docs/decisions/mosaic.md).
 
-    Raises StoreError where the installation lacks it.
+    Raises StoreError where the installation lacks it, or where it is not the one that was shipped.
     """
-    found = load(shipped_path(), name=SHIPPED)
+    path = shipped_path()
+    found = load(path, name=SHIPPED)
+    if found.fingerprint != SHIPPED_SHA256:
+        raise StoreError(
+            f"{path} is not the network that comes with this version: its SHA-256 is "
+            f"{found.fingerprint}. Install vcfbert again."
+        )
     assert isinstance(found, Network)
     return found
 

@@ -1,0 +1,146 @@
+"""What checksums, seals and fsync cost `prepare` and `train`, as ratios in one run.
+
+    python benchmarks/integrity.py [FOLDER] [--people 500] [--repeats 5]
+
+Both commands run with everything on and with everything off, in turn, on one simulated panel in
+FOLDER (a temporary folder where there is none). Off means: no fsync, no CRC in the chunks, no seal
+written or read, no SHA-256 computed. A ratio is that of the quickest runs, in wall seconds and in
+seconds of the processor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import zarr
+from zarr.codecs import Crc32cCodec
+
+from vcfbert import config, digests, presets
+from vcfbert.pipelines import fit, prepare, references, simulate
+from vcfbert.pipelines.fit import TrainOptions
+from vcfbert.pipelines.prepare import PrepareOptions
+from vcfbert.pipelines.references import EncodeOptions, IndexOptions
+from vcfbert.pipelines.simulate import SimulateOptions
+from vcfbert.progress import Silent
+from vcfbert.storage import seals
+from vcfbert.storage.workspace import Workspace
+
+QUIET = Silent()
+TRAINING = {
+    "training": {"max_epochs": 2, "validation_batches": 10},
+    "refresh": {"embeddings_on": "epochs", "embeddings_every": 1},
+}
+Seconds = tuple[float, float]
+"""Wall and processor."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--people", type=int, default=500)
+    parser.add_argument("--length", type=int, default=2_000_000, help="bases of the panel")
+    parser.add_argument("--batches", type=int, default=60, help="of an epoch of training")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+        folder = Path(name)
+        size = SimulateOptions(people=arguments.people, length=arguments.length)
+        simulate.simulate(folder / "panel", size, progress=QUIET)
+        times: dict[tuple[str, str], list[Seconds]] = {}
+        for number in range(arguments.repeats + 1):
+            for mode, switched in (("on", nullcontext), ("off", everything_off)):
+                with switched():
+                    for command, seconds in run(
+                        folder, f"{mode}{number}", arguments.batches
+                    ).items():
+                        if number:  # the first of each warms up
+                            times.setdefault((command, mode), []).append(seconds)
+    rows = [row_of(command, times) for command in ("prepare", "train")]
+    with (arguments.results / "integrity.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    for row in rows:
+        print(", ".join(f"{name} {value}" for name, value in row.items()))
+
+
+def run(folder: Path, name: str, batches: int) -> dict[str, Seconds]:
+    """Seconds of both commands in a workspace of its own, which is deleted."""
+    panel, workspace = folder / "panel", Workspace(folder / name)
+    options = PrepareOptions(samples=panel / "samples.tsv", genetic_map=panel / "genetic.map")
+    settings = config.merge(presets.tiny(), TRAINING, source="benchmark")
+    length = {"training": {"batches_per_epoch": batches}}
+    settings = config.merge(settings, length, source="benchmark")
+    out = {
+        "prepare": timed(
+            lambda: prepare.prepare(panel / "panel.vcf.gz", workspace, options, progress=QUIET)
+        )
+    }
+    references.encode_refs(workspace, settings, EncodeOptions(), progress=QUIET)
+    references.build_index(workspace, IndexOptions(), progress=QUIET)
+    chosen = TrainOptions("tiny", device="cpu")
+    out["train"] = timed(lambda: fit.train(workspace, settings, chosen, progress=QUIET))
+    shutil.rmtree(workspace.root)
+    return out
+
+
+def timed(work: Callable[[], object]) -> Seconds:
+    os.sync()  # nothing of the run before is written meanwhile
+    wall, processor = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+@contextmanager
+def everything_off() -> Iterator[None]:
+    """Leave out all that is there to find or to prevent damage."""
+    create = zarr.Group.create_array
+
+    def without_crc(self: zarr.Group, *args: Any, compressors: Any, **options: Any) -> Any:
+        kept = [codec for codec in compressors if not isinstance(codec, Crc32cCodec)]
+        return create(self, *args, compressors=kept or None, **options)
+
+    nothing = "0" * 64
+    with ExitStack() as stack:
+        for owner, name, replacement in (
+            (zarr.Group, "create_array", without_crc),
+            (os, "fsync", lambda descriptor: None),
+            (seals, "write", lambda folder: None),
+            (seals, "check", lambda folder, made_by, is_wanted: None),
+            (digests, "of_file", lambda path: nothing),
+            (digests, "of_bytes", lambda content: nothing),
+        ):
+            stack.enter_context(mock.patch.object(owner, name, replacement))
+        yield
+
+
+def row_of(command: str, times: dict[tuple[str, str], list[Seconds]]) -> dict[str, object]:
+    """The quickest of each, and their ratios."""
+    on, off = times[command, "on"], times[command, "off"]
+    wall_on, wall_off = min(wall for wall, _ in on), min(wall for wall, _ in off)
+    cpu_on, cpu_off = min(cpu for _, cpu in on), min(cpu for _, cpu in off)
+    return {
+        "command": command,
+        "repeats": len(on),
+        "seconds_on": round(wall_on, 3),
+        "seconds_off": round(wall_off, 3),
+        "ratio": round(wall_on / wall_off, 3),
+        "processor_seconds_on": round(cpu_on, 3),
+        "processor_seconds_off": round(cpu_off, 3),
+        "processor_ratio": round(cpu_on / cpu_off, 3),
+    }
+
+
+if __name__ == "__main__":
+    main()
