@@ -17,6 +17,14 @@ BRIEF = [
     *("--device", "cpu", "--threads", "1"),
 ]
 
+MADE_BY = {
+    "prepared": "prepare",
+    "encoded": "encode-refs",
+    "indexed": "build-index",
+    "trained": "train",
+}
+"""The command that makes each state, from the one before it."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -41,14 +49,14 @@ class Ground:
     """
 
     def __init__(self, root: Path) -> None:
-        """Make the small panel and every state."""
+        """Simulate the small panel."""
         self.root = root
         self.data = root / "data"
         self.trial = root / "trial"
         self.work = self.trial / "work"
         self.out = self.trial / "out.vcf.gz"
         self._states = root / "states"
-        self._make()
+        self._simulate()
 
     def cases(self) -> list[Case]:
         """Every command."""
@@ -72,7 +80,9 @@ class Ground:
         ]  # fmt: skip
 
     def start(self, state: str) -> None:
-        """Lay out a state for the next trial."""
+        """Lay out a state for the next trial, after making it where that was not done yet."""
+        if not self.has(state):
+            self._make(state)
         shutil.rmtree(self.trial, ignore_errors=True)
         shutil.copytree(self._states / state, self.trial)
 
@@ -107,21 +117,20 @@ class Ground:
             raise RuntimeError(f"{' '.join(arguments)} ended with {ended.code}: {ended.said}")
         return ended
 
-    def _make(self) -> None:
+    def _simulate(self) -> None:
         self._states.mkdir(parents=True)
         (self._states / "empty").mkdir()
         self.start("empty")
         sizes = ["--people", "36", "--length", "120000", "--seed", "4"]
         self.done(["simulate", str(self.data), *sizes])
-        cases = {case.name: case for case in self.cases()}
-        for name, state in (
-            ("prepare", "prepared"),
-            ("encode-refs", "encoded"),
-            ("build-index", "indexed"),
-            ("train", "trained"),
-        ):
-            self.done(cases[name].command)
-            self.keep(state)
+
+    def _make(self, state: str) -> None:
+        """Make a state from the one before it."""
+        name = MADE_BY[state]
+        case = next(case for case in self.cases() if case.name == name)
+        self.start(case.base)
+        self.done(case.command)
+        self.keep(state)
 
 
 def _command(work: Path, arguments: list[str]) -> None:

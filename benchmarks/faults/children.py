@@ -32,11 +32,13 @@ class Kill:
 
     after  seconds after its start; None for an exact place
     place  the number of the file-system operation before which it gets it; None for a time
+    action  done at the place instead
     """
 
-    signal: signal.Signals
+    signal: signal.Signals = signal.SIGKILL
     after: float | None = None
     place: int | None = None
+    action: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,11 @@ class _Counter:
         with self._lock:
             self.count += 1
             is_it = self._kill is not None and self.count == self._kill.place
-        if is_it and self._kill is not None:
+        if not is_it or self._kill is None:
+            return
+        if self._kill.action is not None:
+            self._kill.action()
+        else:
             os.kill(os.getpid(), self._kill.signal)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -158,6 +164,8 @@ def _live(
         out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(out, 1)
         os.dup2(out, 2)
+        # A shell's background jobs ignore Ctrl-C, and so would Python.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         prepare()
         counter = _Counter(folder, kill)
         counter.install()

@@ -40,8 +40,9 @@ def leftovers(folder: Path) -> list[str]:
 
 def _content(path: Path) -> bytes:
     raw = path.read_bytes()
-    if path.name in ("metrics.csv", "refresh.csv"):
-        rows = list(csv.DictReader(raw.decode().splitlines()))
+    if path.name in ("metrics.csv", "refresh.csv", "chunks.tsv"):
+        delimiter = "\t" if path.suffix == ".tsv" else ","
+        rows = list(csv.DictReader(raw.decode().splitlines(), delimiter=delimiter))
         return json.dumps([_timeless(row) for row in rows]).encode()
     if path.suffix == ".json" and "zarr" not in path.name and path.name != "manifest.json":
         return json.dumps(_timeless(json.loads(raw))).encode()

@@ -158,8 +158,8 @@ def finish(
     }
     json_path, csv_path = report_files(case.stem)
     summary = EvalSummary(scores, common | facts, json_path, csv_path, options.vcf)
-    stores.write_file(json_path, summary.to_json().encode())
     stores.write_file(csv_path, summary.to_csv().encode())
+    stores.write_file(json_path, summary.to_json().encode())  # last: where it is, all is
     return summary
 
 
@@ -232,6 +232,6 @@ def refuse_existing(stem: Path, vcf: Path | None, *, overwrite: bool) -> None:
     """Find out before the work what would stand in the way after it."""
     if vcf is not None:
         vcf_writer.check_path(vcf, overwrite=overwrite)
-    for path in report_files(stem):
-        if path.exists() and not overwrite:
-            raise StoreError.exists(path)
+    path, _ = report_files(stem)  # a table without its JSON is what a stopped command left
+    if path.exists() and not overwrite:
+        raise StoreError.exists(path)
