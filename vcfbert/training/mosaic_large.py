@@ -184,8 +184,8 @@ def from_arrays(
     units = np.size(arrays.get("small.first_bias", ()))
     # Before the network is made: each of its blocks has a matrix of that many numbers at least.
     block = settings.feedforward_multiple * settings.width**2
-    found = sum(array.size for array in arrays.values())
-    is_held = units > 0 and settings.width + settings.num_layers * block <= found
+    numbers = sum(array.size for array in arrays.values())
+    is_held = units > 0 and settings.width + settings.num_layers * block <= numbers
     if not 0 <= 2 * overlap < length or not is_held:
         raise _unfit(source, "its sizes are not those of a network")
     try:
