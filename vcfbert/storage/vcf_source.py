@@ -62,18 +62,18 @@ def variants(
         return
     with _opened(path, header) as stream:
         text = header_text(stream)
-    named = set(_NAMED.findall(text))
     if region is not None:
-        extra = {} if region.contig.encode() in named else {region.contig.encode(): 1}
-        yield from _of_region(path, text, extra, region)
+        yield from _of_region(path, text, {region.contig.encode(): 1}, region)
         return
-    unnamed = {name: line for name, line in contigs.items() if name not in named}
+    unnamed = contigs.keys() - set(_NAMED.findall(text))
     if len(unnamed) > MAX_UNNAMED_CONTIGS:
         raise InputError(
             f"{path} has records of {len(unnamed):,} contigs that its header does not name. Name "
             "them with: bcftools reheader --fai"
         )
-    yield from open_file(path, unnamed)
+    # All of them: a line of the header that looks right may be none for htslib, and it passes over
+    # what it knows.
+    yield from open_file(path, contigs)
 
 
 @dataclass(frozen=True)
@@ -218,8 +218,15 @@ def _valid(name: bytes, path: Path, line: int) -> str:
             "sed '/^$/d', then bgzip."
         )
     if not _NAME.fullmatch(name):
+        try:
+            shown = repr(name.rstrip(b"\r\n").decode("utf-8")[:40])
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path}: the contig {name[:40]!r} is no UTF-8. A line of the file is damaged; "
+                "copy or download it again."
+            ) from error
         raise InputError(
-            f"{path}: line {line} of the records, {name[:40]!r}, is no record. Take empty lines "
+            f"{path}: line {line} of the records, {shown}, is no record. Take empty lines "
             "and lines of a header out; to join files use: bcftools concat"
         )
     return name.decode("ascii")
