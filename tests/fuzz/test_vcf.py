@@ -187,3 +187,13 @@ def test_a_contig_of_bytes_in_the_header_is_refused(tmp_path):
     pysam.tabix_index(str(path), preset="vcf")
     with pytest.raises(InputError, match="is no UTF-8"):
         readers.everything(path, "20")
+
+
+def test_a_contig_line_that_htslib_does_not_take_names_nothing(tmp_path):
+    bad = "20\t200\t.\tA\tG\t.\tPASS\t.\tGT\tx|y\t0|1\n"
+    path = written(tmp_path / "a.vcf.gz", bad + GOOD.replace("100", "300"),
+                   contig="##contig=<ID=20,length=64\n")  # fmt: skip
+    pysam.tabix_index(str(path), preset="vcf")
+    for region in (None, "20"):
+        with pytest.raises(InputError):
+            readers.everything(path, region)

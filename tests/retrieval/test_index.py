@@ -165,7 +165,11 @@ def test_a_manifest_comes_back_with_the_masks_of_a_dense_index(fx_folder):
 def test_a_dense_index_knows_the_masks_and_embeddings_it_was_made_from(fx_folder):
     content = manifest.read(fx_folder)
     parents = {"panel": "p", "masks": "m", "embeddings": "e"}
-    manifest.write(fx_folder, dataclasses.replace(content, kind="dense", parents=parents))
+    hidden = manifest.masks_as_hex(np.zeros((len(content.files), content.length), dtype=np.bool_))
+    dense = dataclasses.replace(
+        content, kind="dense", parents=parents, mask_version=0, masks=hidden
+    )
+    manifest.write(fx_folder, dense)
     reader = open_index(fx_folder, panel_fingerprint="p")
     reader.require_parent("masks", "m")
     with pytest.raises(StoreError, match=r"another masks version.*build-index --kind dense"):

@@ -42,7 +42,7 @@ class VcfReader:
             self.region = Region.parse(region).among(
                 vcf_source.contigs_of(file, path), source=str(path)
             )
-        self._contigs: set[bytes] = set()
+        self._contigs: dict[bytes, int] = {}
         self.num_records = self._count()
         """Records to come, if anything but reading them can tell."""
         if self.num_records == 0:
@@ -64,7 +64,7 @@ class VcfReader:
             lines = vcf_source.scan(self.path, self.header)
             count, self._contigs = lines.count, lines.contigs
         else:
-            self._contigs = vcf_checks.contigs_indexed(self.path)
+            self._contigs = dict.fromkeys(vcf_checks.contigs_indexed(self.path), 1)
         return count
 
     def blocks(

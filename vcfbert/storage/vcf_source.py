@@ -13,7 +13,7 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -47,11 +47,12 @@ THREADS = 2  # inflating takes a tenth of the time that parsing takes, so more a
 
 
 def variants(
-    path: Path, header: Header, contigs: set[bytes], region: Region | None
+    path: Path, header: Header, contigs: dict[bytes, int], region: Region | None
 ) -> Iterator[Any]:
     """All variants, or those that overlap a region, in the order of the file.
 
-    contigs  of all records, whether the header names them or not; see `scan`
+    contigs  of all records, whether the header names them or not, and where each begins; see
+             `scan`
 
     Raises InputError, and what cyvcf2 raises where a line cannot be read.
     """
@@ -61,18 +62,18 @@ def variants(
         return
     with _opened(path, header) as stream:
         text = header_text(stream)
-    named = set(_NAMED.findall(text))
     if region is not None:
-        extra = [] if region.contig.encode() in named else [region.contig.encode()]
-        yield from _of_region(path, text, extra, region)
+        yield from _of_region(path, text, {region.contig.encode(): 1}, region)
         return
-    unnamed = sorted(contigs - named)
+    unnamed = contigs.keys() - set(_NAMED.findall(text))
     if len(unnamed) > MAX_UNNAMED_CONTIGS:
         raise InputError(
             f"{path} has records of {len(unnamed):,} contigs that its header does not name. Name "
             "them with: bcftools reheader --fai"
         )
-    yield from open_file(path, unnamed)
+    # All of them: a line of the header that looks right may be none for htslib, and it passes over
+    # what it knows.
+    yield from open_file(path, contigs)
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,11 @@ class Lines:
     """What the lines of a VCF tell before they are read.
 
     count    of records
-    contigs  their first columns
+    contigs  first columns, and the number of the line among the records where each comes first
     """
 
     count: int
-    contigs: set[bytes]
+    contigs: dict[bytes, int]
 
 
 def scan(path: Path, header: Header) -> Lines:
@@ -93,7 +94,7 @@ def scan(path: Path, header: Header) -> Lines:
     htslib passes over what stands behind the last person, so that of two lines that ran together
     the second is lost, and a byte of zero shifts the genotypes behind it.
     """
-    contigs: set[bytes] = set()
+    contigs: dict[bytes, int] = {}
     tabs = newlines = nuls = 0
     is_start = True
     try:
@@ -101,7 +102,8 @@ def scan(path: Path, header: Header) -> Lines:
             stream.seek(len(header_text(stream)))
             while piece := stream.readline(_PIECE):
                 if is_start:
-                    contigs.add(piece[:_LONGEST_NAME].partition(b"\t")[0])
+                    name = piece[:_LONGEST_NAME].partition(b"\t")[0]
+                    contigs.setdefault(name, newlines + 1)
                 is_start = piece.endswith(b"\n")
                 tabs += piece.count(b"\t")
                 newlines += is_start
@@ -139,12 +141,12 @@ def contigs_of(file: Any, path: Path) -> list[str]:
         ) from error
 
 
-def open_file(path: Path, contigs: Sequence[bytes] = ()) -> Any:
-    """A file of cyvcf2; `contigs` are named beside those of its header."""
+def open_file(path: Path, contigs: Mapping[bytes, int] | None = None) -> Any:
+    """A file of cyvcf2; `contigs` are named beside those of its header, see `Lines`."""
     try:
         file = cyvcf2.VCF(str(path), threads=THREADS)
-        for name in contigs:
-            file.add_to_header(f"##contig=<ID={_valid(name, path)}>")
+        for name, line in (contigs or {}).items():
+            file.add_to_header(f"##contig=<ID={_valid(name, path, line)}>")
     except Exception as error:  # cyvcf2 has no class of its own
         if type(error) is not Exception and not isinstance(error, OSError):
             raise
@@ -166,12 +168,14 @@ def header_text(stream: BinaryIO | gzip.GzipFile) -> bytes:
 
 
 def _of_region(
-    path: Path, header: bytes, contigs: Sequence[bytes], region: Region
+    path: Path, header: bytes, contigs: Mapping[bytes, int], region: Region
 ) -> Iterator[Any]:
     """The lines of a region below the header, read as files by themselves, some MB at a time."""
     import pysam  # 0.1 s that only reads by region need
 
-    extra = "".join(f"##contig=<ID={_valid(name, path)}>\n" for name in contigs).encode()
+    extra = "".join(
+        f"##contig=<ID={_valid(name, path, line)}>\n" for name, line in contigs.items()
+    ).encode()
     above, mark, columns = header.rpartition(b"#CHROM")
     head = above + extra + mark + columns
     num_tabs = columns.count(b"\t")
@@ -207,15 +211,22 @@ def _opened(path: Path, header: Header) -> BinaryIO | gzip.GzipFile:
     return gzip.open(path, "rb") if header.is_compressed else path.open("rb")
 
 
-def _valid(name: bytes, path: Path) -> str:
+def _valid(name: bytes, path: Path, line: int) -> str:
     if not name.strip():
         raise InputError(
             f"{path} has an empty line between its records. Take it out: bgzip -dc or cat, then "
             "sed '/^$/d', then bgzip."
         )
     if not _NAME.fullmatch(name):
+        try:
+            shown = repr(name.rstrip(b"\r\n").decode("utf-8")[:40])
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path}: the contig {name[:40]!r} is no UTF-8. A line of the file is damaged; "
+                "copy or download it again."
+            ) from error
         raise InputError(
-            f"{path}: the contig {name[:60]!r} is not in the header, and no name of one. A line of "
-            "the file is damaged; copy or download it again."
+            f"{path}: line {line} of the records, {shown}, is no record. Take empty lines "
+            "and lines of a header out; to join files use: bcftools concat"
         )
     return name.decode("ascii")

@@ -181,9 +181,13 @@ def from_arrays(
         )
     except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise _unfit(source, f"its sizes cannot be read ({error})") from error
-    if not 0 <= 2 * overlap < length or settings.num_layers > len(arrays):
+    units = np.size(arrays.get("small.first_bias", ()))
+    # Before the network is made: each of its blocks has a matrix of that many numbers at least.
+    block = settings.feedforward_multiple * settings.width**2
+    numbers = sum(array.size for array in arrays.values())
+    is_held = units > 0 and settings.width + settings.num_layers * block <= numbers
+    if not 0 <= 2 * overlap < length or not is_held:
         raise _unfit(source, "its sizes are not those of a network")
-    units = len(arrays.get("small.first_bias", ()))
     try:
         with torch.device("meta"):  # so that sizes that are wrong take no memory
             expected = MosaicLarge(NUM_INPUTS, units, settings).state_dict()
