@@ -110,7 +110,7 @@ CASES = [
     case("ALT in Latin-1", panel_text(latin_alt), PREPARE, 1,
          "p.vcf: record 3, at position 3000, holds bytes that are no UTF-8", "iconv"),
     case("contig in Latin-1", target_text(latin_contig), IMPUTE, 1,
-         "t.vcf: the contig b'20\\xe9' is not in the header, and no name of one",
+         "t.vcf: the contig b'20\\xe9' is no UTF-8",
          "copy or download it again"),
     case("UTF-16", panel_text(lambda t: t.encode("utf-16")), PREPARE, 1, "p.vcf is no VCF or BCF"),
     case("byte order mark", panel_text(lambda t: BOM + t.encode()), PREPARE, 1,
