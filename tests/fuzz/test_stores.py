@@ -92,7 +92,7 @@ METADATA = {
 def test_metadata_of_another_make_is_refused(fx_panel, change):
     edited(fx_panel / "alleles" / "zarr.json", lambda record: record.update(change))
     seals.write(fx_panel)
-    with little_memory(), pytest.raises(StoreError, match=r"no store as vcfbert writes"):
+    with little_memory(), pytest.raises(StoreError, match=r"no readable Zarr store of vcfbert"):
         readers.read_panel(fx_panel)
 
 
@@ -354,3 +354,39 @@ def test_sizes_of_a_large_network_are_not_believed(fx_seeds, tmp_path, width):
         return
     with little_memory(), pytest.raises(StoreError, match="no network of mosaic-large"):
         mosaic_weights.load(path, name="network")
+
+
+def remade(panel: Path, name: str, values: np.ndarray) -> None:
+    """Another column in a panel store, which is sealed again."""
+    with_shape = [len(values), *values.shape[1:]]
+    file = panel / name / "zarr.json"
+    edited(file, lambda record: record.update(shape=with_shape, chunk_grid=chunks_of(with_shape),
+           codecs=[{"name": "bytes", "configuration": {"endian": "little"}}]))  # fmt: skip
+    chunk = next(path for path in (panel / name / "c").rglob("*") if path.is_file())
+    chunk.write_bytes(values.tobytes())
+    seals.write(panel)
+
+
+COLUMNS = {
+    "a site less": ("sites/position", np.arange(5, dtype=np.int32)),
+    "people": ("samples/split", np.zeros(3, dtype=np.int8)),
+    "window outside": ("windows/stop", np.array([16, 30, 40, 1 << 40])),
+    "window before": ("windows/start", np.array([-5, 0, 0, 0])),
+}
+
+
+@pytest.mark.parametrize(("name", "values"), COLUMNS.values(), ids=COLUMNS.keys())
+def test_tables_of_a_panel_that_do_not_fit_one_another_are_refused(fx_panel, name, values):
+    remade(fx_panel, name, values)
+    with pytest.raises(StoreError, match=r"panel\.zarr is damaged \(ValueError"):
+        readers.read_panel(fx_panel)
+
+
+@pytest.mark.parametrize("parents", [{}, {"panel": "x"}, None, "text"])
+def test_embeddings_without_parents_are_refused(fx_seeds, tmp_path, parents):
+    path = tmp_path / "v0000.zarr"
+    shutil.copytree(fx_seeds.workspace.version("embeddings", 0), path)
+    edited(path / "zarr.json", lambda record: record["attributes"].update(parents=parents))
+    seals.write(path)
+    with pytest.raises(StoreError):
+        readers._read_embeddings(path)

@@ -123,7 +123,7 @@ def test_an_array_whose_metadata_is_damaged_is_an_explained_error(tmp_path):
     panels.write_small_panel(tmp_path / "panel.zarr")
     (tmp_path / "panel.zarr" / "sites" / "cm" / "zarr.json").write_text("{}")
     with (
-        pytest.raises(StoreError, match=r"cm/zarr\.json is damaged: its SHA-256"),
+        pytest.raises(StoreError, match=r"cm/zarr\.json is damaged"),
         panel.open_panel(tmp_path / "panel.zarr"),
     ):
         pass
