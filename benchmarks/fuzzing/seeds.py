@@ -11,11 +11,12 @@ import pysam
 
 from vcfbert import config, presets
 from vcfbert.config import Config
-from vcfbert.model import imputer, mosaic_large
+from vcfbert.model import imputer
 from vcfbert.pipelines import prepare, references
 from vcfbert.progress import Silent
 from vcfbert.storage.workspace import Workspace
-from vcfbert.training import checkpoints, mosaic_runs, mosaic_weights, runs
+from vcfbert.training import checkpoints, mosaic_large, mosaic_runs, mosaic_weights, runs
+from vcfbert.training.mosaic_large import LargeNetwork
 
 NUM_PEOPLE = 12
 NUM_SITES = 40
@@ -207,9 +208,6 @@ def _write_large(seeds: Seeds, network: mosaic_weights.Network) -> None:
         source="seeds",
     )  # fmt: skip
     assert network.weights is not None
-    units, inputs = network.weights.first.shape
-    module = mosaic_large.MosaicLarge(inputs, units, settings.model)
-    from vcfbert.training.mosaic_large import LargeNetwork
-
+    module = mosaic_large.new_network(network.weights, settings.model, 1)
     large = LargeNetwork("large", "", module, settings.model, 32, 4)
     mosaic_weights.save(seeds.folder / "large.safetensors", large.arrays(), {}, large.sizes())

@@ -92,7 +92,7 @@ METADATA = {
 def test_metadata_of_another_make_is_refused(fx_panel, change):
     edited(fx_panel / "alleles" / "zarr.json", lambda record: record.update(change))
     seals.write(fx_panel)
-    with little_memory(), pytest.raises(StoreError, match=r"no store as vcfbert writes"):
+    with little_memory(), pytest.raises(StoreError, match=r"no readable Zarr store of vcfbert"):
         readers.read_panel(fx_panel)
 
 
@@ -341,3 +341,52 @@ def test_a_pipe_in_place_of_a_record_does_not_hold_a_command_up(fx_seeds, tmp_pa
     os.mkfifo(tmp_path / "mosaic" / "run.json")
     with pytest.raises(StoreError, match="no regular file"):
         mosaic_runs.read(tmp_path / "mosaic")
+
+
+@pytest.mark.parametrize("width", [1e999, 1 << 70, 8 * HUGE, 0, -8, None, "8", [8]])
+def test_sizes_of_a_large_network_are_not_believed(fx_seeds, tmp_path, width):
+    arrays = safetensors.numpy.load((fx_seeds.folder / "large.safetensors").read_bytes())
+    sizes = {"width": width, "num_layers": 1, "num_heads": 2, "feedforward_multiple": 4}
+    path = tmp_path / "network.safetensors"
+    mosaic_weights.save(path, arrays, {}, {**sizes, "stretch": 32, "overlap": 4})
+    if width == "8":
+        assert mosaic_weights.load(path, name="network").name == "network"
+        return
+    with little_memory(), pytest.raises(StoreError, match="no network of mosaic-large"):
+        mosaic_weights.load(path, name="network")
+
+
+def remade(panel: Path, name: str, values: np.ndarray) -> None:
+    """Another column in a panel store, which is sealed again."""
+    with_shape = [len(values), *values.shape[1:]]
+    file = panel / name / "zarr.json"
+    edited(file, lambda record: record.update(shape=with_shape, chunk_grid=chunks_of(with_shape),
+           codecs=[{"name": "bytes", "configuration": {"endian": "little"}}]))  # fmt: skip
+    chunk = next(path for path in (panel / name / "c").rglob("*") if path.is_file())
+    chunk.write_bytes(values.tobytes())
+    seals.write(panel)
+
+
+COLUMNS = {
+    "a site less": ("sites/position", np.arange(5, dtype=np.int32)),
+    "people": ("samples/split", np.zeros(3, dtype=np.int8)),
+    "window outside": ("windows/stop", np.array([16, 30, 40, 1 << 40])),
+    "window before": ("windows/start", np.array([-5, 0, 0, 0])),
+}
+
+
+@pytest.mark.parametrize(("name", "values"), COLUMNS.values(), ids=COLUMNS.keys())
+def test_tables_of_a_panel_that_do_not_fit_one_another_are_refused(fx_panel, name, values):
+    remade(fx_panel, name, values)
+    with pytest.raises(StoreError, match=r"panel\.zarr is damaged \(ValueError"):
+        readers.read_panel(fx_panel)
+
+
+@pytest.mark.parametrize("parents", [{}, {"panel": "x"}, None, "text"])
+def test_embeddings_without_parents_are_refused(fx_seeds, tmp_path, parents):
+    path = tmp_path / "v0000.zarr"
+    shutil.copytree(fx_seeds.workspace.version("embeddings", 0), path)
+    edited(path / "zarr.json", lambda record: record["attributes"].update(parents=parents))
+    seals.write(path)
+    with pytest.raises(StoreError):
+        readers._read_embeddings(path)

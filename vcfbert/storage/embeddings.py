@@ -137,7 +137,13 @@ class EmbeddingsReader:
 def open_embeddings(path: Path) -> Iterator[EmbeddingsReader]:
     """Open a finished embeddings store."""
     with stores.open_store(path, "embeddings") as root:
-        yield EmbeddingsReader(path, root)
+        try:
+            reader = EmbeddingsReader(path, root)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"{path} is damaged ({error!r}). Make it again with: vcfbert encode-refs --force"
+            ) from error
+        yield reader
 
 
 def write_codebook(

@@ -60,7 +60,7 @@ def check_store(path: Path, kind: Kind) -> None:
                 _check_array(_metadata(path / spec.name), spec, num_files)
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise StoreError(
-            f"{path} is no store as vcfbert writes them ({error}). Make it again with: vcfbert "
+            f"{path} is no readable Zarr store of vcfbert ({error}). Make it again with: vcfbert "
             f"{schema.MADE_BY[kind]} --force"
         ) from error
 
@@ -116,7 +116,10 @@ def _check_files(path: Path) -> int:
 
 
 def _metadata(folder: Path) -> dict[str, Any]:
-    found = bounded.json_of(bounded.read(folder / "zarr.json", MAX_METADATA_BYTES))
+    try:
+        found = bounded.json_of(bounded.read(folder / "zarr.json", MAX_METADATA_BYTES))
+    except ValueError as error:
+        raise ValueError(f"{folder / 'zarr.json'} is damaged: {error}") from error
     if not isinstance(found, dict) or found.get("zarr_format") != 3:
         raise ValueError(f"{folder / 'zarr.json'} is no metadata of Zarr 3")
     return found

@@ -69,7 +69,7 @@ def read_masks(path: Path) -> MaskVersion:
         try:
             mask = _read(root)
             is_intact = mask.fingerprint == root.attrs["fingerprint"]
-        except (KeyError, TypeError, ValueError, StoreError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, StoreError) as error:
             raise _damaged(path) from error
     if not is_intact:
         raise _damaged(path)

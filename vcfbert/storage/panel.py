@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vcfbert.domain import tokens
 from vcfbert.domain.sites import Samples, Sites
 from vcfbert.domain.windows import Windows
+from vcfbert.errors import StoreError
 from vcfbert.storage import stores
 
 HAPLOTYPES_PER_CHUNK = 16_384
@@ -39,6 +40,11 @@ class PanelReader:
         self.windows = _read_windows(root)
         self._alleles = stores.member(root, "alleles")
         self._cache: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+
+    @property
+    def alleles_shape(self) -> tuple[int, ...]:
+        """Of the stored array."""
+        return tuple(self._alleles.shape)
 
     @property
     def length(self) -> int:
@@ -72,7 +78,39 @@ class PanelReader:
 def open_panel(path: Path) -> Iterator[PanelReader]:
     """Open a finished panel store."""
     with stores.open_store(path, "panel") as root:
-        yield PanelReader(path, root)
+        try:
+            reader = PanelReader(path, root)
+            _check_sizes(reader)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise StoreError(
+                f"{path} is damaged ({error!r}). Make it again with: vcfbert prepare PANEL --force"
+            ) from error
+        yield reader
+
+
+def _check_sizes(reader: PanelReader) -> None:
+    """ValueError where tables that belong together differ in length, or lead out of one another."""
+    sites, samples, windows = reader.sites, reader.samples, reader.windows
+    columns = (sites.contig, sites.identifier, sites.ref, sites.alt, sites.site_type, sites.cm,
+               sites.alt_count, sites.population_alt_count)  # fmt: skip
+    people = samples.population, samples.superpopulation, samples.split
+    bounds = windows.stop, windows.core_start, windows.core_stop
+    lengths = [(len(column), len(sites)) for column in columns]
+    lengths += [(len(column), len(samples)) for column in people]
+    lengths += [(len(column), len(windows)) for column in bounds]
+    if any(found != needed for found, needed in lengths):
+        raise ValueError("columns of one table differ in length")
+    if not (0 <= sites.contig).all() or not (sites.contig < len(sites.contigs)).all():
+        raise ValueError("a site is of a contig that has no name")
+    rising = np.stack([np.zeros(len(windows), dtype=np.int64), windows.start, windows.core_start,
+                       windows.core_stop, windows.stop])  # fmt: skip
+    if (np.diff(rising, axis=0) < 0).any() or windows.stop.max(initial=0) > len(sites):
+        raise ValueError("a window leaves the sites")
+    if (windows.stop - windows.start).max(initial=0) > windows.length:
+        raise ValueError("a window is longer than they all are")
+    shape = (len(windows), 2 * len(samples), -(-windows.length // 8))
+    if reader.alleles_shape != shape:
+        raise ValueError(f"alleles have the shape {reader.alleles_shape}, not {shape}")
 
 
 def write_panel(
@@ -213,5 +251,6 @@ def _pairs(root: zarr.Group) -> NDArray[np.int64]:
 
 def _names(root: zarr.Group, attribute: str) -> list[str]:
     value = stores.attribute(root, attribute)
-    assert isinstance(value, list)
+    if not isinstance(value, list):
+        raise TypeError(f"{attribute} is no list")
     return [str(item) for item in value]

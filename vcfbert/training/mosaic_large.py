@@ -179,7 +179,7 @@ def from_arrays(
             num_heads=read["num_heads"],
             feedforward_multiple=read["feedforward_multiple"],
         )
-    except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, ConfigError) as error:
         raise _unfit(source, f"its sizes cannot be read ({error})") from error
     units = np.size(arrays.get("small.first_bias", ()))
     # Before the network is made: each of its blocks has a matrix of that many numbers at least.
