@@ -2,7 +2,8 @@
 
 Writes benchmarks/results/reproducibility.csv: stage, what was changed, the same or not. Each stage
 runs in a process of its own, on a simulated panel. What tells the time is left out of the
-comparison: seconds, paths and the machine in reports, and events of TensorBoard.
+comparison: seconds, paths and the machine in reports, with the digests over them (the files are
+compared themselves), and events of TensorBoard.
 
     python benchmarks/reproducibility.py FOLDER
 """
@@ -22,7 +23,8 @@ VCFBERT = Path(sys.executable).parent / "vcfbert"
 CHANGES = (("threads", {"OMP_NUM_THREADS": "2"}), ("hash seed", {"PYTHONHASHSEED": "7"}))
 MOVED = {"seconds", "wait_seconds", "make_seconds", "refresh_seconds", "train_seconds",
          "predict_seconds", "peak_memory_bytes", "device", "versions", "threads", "panel", "out",
-         "target_file", "workspace", "run", "cores", "steps_per_second"}  # fmt: skip
+         "target_file", "workspace", "run", "cores", "steps_per_second",
+         "machine", "sha256", "logs"}  # fmt: skip
 
 
 def run(folder: Path, arguments: list[str], **environment: str) -> None:
@@ -58,7 +60,7 @@ def digest(root: Path) -> dict[str, str]:
     return {
         str(path.relative_to(root)): hashlib.sha256(content(path)).hexdigest()
         for path in files
-        if path.is_file() and "tensorboard" not in path.parts
+        if path.is_file() and "tensorboard" not in path.parts and path.name != "seal.sha256"
     }
 
 
