@@ -93,6 +93,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(fx_own):
     first = tensors(fx_own, "first")
     for name, values in tensors(fx_own, "again").items():
         npt.assert_array_equal(values, first[name], err_msg=name)
+    files = [fx_own.run(name) / mosaic_weights.FILE for name in ("first", "again")]
+    assert files[0].read_bytes() == files[1].read_bytes()
     assert (tensors(fx_own, "other")["mean"] != first["mean"]).any()
 
 

@@ -24,6 +24,8 @@ from vcfbert.errors import ConfigError, StoreError
 from vcfbert.storage import seals, stores
 from vcfbert.training import mosaic_weights
 
+_MEASURED = ("seconds", "peak_memory_bytes")  # what the clock and the machine decide
+
 
 @dataclass(frozen=True)
 class MosaicRun:
@@ -70,7 +72,8 @@ def write(
 ) -> None:
     """Write the whole folder.
 
-    record   of JSON types, with `parents`; a copy goes into the network's file
+    record   of JSON types, with `parents`; what does not change from one making to the next goes
+             into the network's file, too, so that the same training gives the same bytes
     history  checks by the kind of the network
     """
     rows = [
@@ -79,6 +82,7 @@ def write(
         for step, trained, validated in checks
     ]
     table = "\n".join(["network,step,training_loss,validation_loss", *rows, ""])
+    facts = {name: value for name, value in record.items() if name not in _MEASURED}
     with stores.create_folder(run, overwrite=overwrite) as folder:
         stores.write_file(folder / "config.toml", config.to_toml(settings).encode())
         stores.write_file(folder / "run.json", digests.sealed_json(record, allow_nan=False))
@@ -86,12 +90,12 @@ def write(
         path = folder / mosaic_weights.FILE
         if isinstance(network, Network):
             assert network.weights is not None
-            mosaic_weights.save(path, network.weights._asdict(), record)
+            mosaic_weights.save(path, network.weights._asdict(), facts)
         else:
             from vcfbert.training.mosaic_large import LargeNetwork
 
             assert isinstance(network, LargeNetwork)
-            mosaic_weights.save(path, network.arrays(), record, network.sizes())
+            mosaic_weights.save(path, network.arrays(), facts, network.sizes())
 
 
 def read(run: Path) -> MosaicRun:
