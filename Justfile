@@ -153,3 +153,7 @@ verify *args: setup
 # Simulate a phased panel
 simulate *args: setup
     {{quote(vcfbert)}} simulate "$@"
+
+# Show what is installed; --json for programs
+version *args: setup
+    {{quote(vcfbert)}} version "$@"

@@ -77,24 +77,31 @@ def measure(ground: Ground, case: Case, state: str, arguments: list[str]) -> Wan
     undisturbed = ground.done(arguments)
     after = snapshots.of(ground.trial)
     if case.older is None:
-        ground.done(arguments)
+        ground.start(state)
+        ground.done(case.command)  # twice and without pruning, for every version there can be
+        ground.done(case.command)
     return Wanted(before, after, snapshots.of(ground.trial), undisturbed)
 
 
 def strays(ground: Ground, wanted: Wanted, case: Case) -> list[str]:
     """What stands under a final name and is neither as before nor as finished; what is gone."""
     found = snapshots.of(ground.trial)
-    training = case.name == "train"  # whose folder grows, and is checked by `verify`
+    run = "work/runs/r/"  # of train, which grows; the new one is checked by `verify` alone
+    settings = f"{run}config.toml"
+    is_new = case.name == "train" and found.get(settings) != wanted.before.get(settings)
     odd = [
         path
         for path, digest in found.items()
         if digest not in (wanted.before.get(path), wanted.second.get(path))
-        and not (training and "/runs/" in path)
+        and not (is_new and path.startswith(run))
     ]
     lost = [
         path
         for path in wanted.before
-        if path in wanted.second and path not in found and not path.endswith((".tbi", ".csi"))
+        if path in wanted.after  # what was to be pruned may be gone
+        and path not in found
+        and not path.endswith((".tbi", ".csi"))
+        and not (is_new and path.startswith(run))
     ]
     return odd + [f"{path} is gone" for path in lost]
 
@@ -147,10 +154,12 @@ def attempt(
 def agrees(found: dict[str, str], wanted: Wanted, case: Case) -> bool:
     if case.older is not None:
         return found == wanted.after
-    # Versions: at least one run's, and none that two runs in a row would not make.
-    return wanted.after.keys() <= found.keys() and all(
-        digest == wanted.second.get(path) for path, digest in found.items()
+    # Versions: a new one of each kind, and none that two runs in a row would not make.
+    has_new = all(
+        any(path.startswith(f"work/{kind}/v000{n}.zarr") for n in (1, 2) for path in found)
+        for kind in ("masks", "embeddings")
     )
+    return has_new and all(digest == wanted.second.get(path) for path, digest in found.items())
 
 
 def variants(ground: Ground, case: Case) -> Iterator[tuple[str, str, list[str]]]:

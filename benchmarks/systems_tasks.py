@@ -66,7 +66,7 @@ def compared(arguments: argparse.Namespace, seed: int, typed: Path) -> list[Row]
 
 
 def text(rows: list[Row], variants: list[str]) -> str:
-    """Mean over seeds, lowest to highest."""
+    """Mean over seeds; lowest to highest where there are several."""
     groups = {str(row["quantity"]) for row in rows}
     shown = [
         name
@@ -86,7 +86,8 @@ def text(rows: list[Row], variants: list[str]) -> str:
                         if (row["task"], row["variant"], row["quantity"]) == (task, variant, name)
                     ]
                 )
-                cells.append(f"{values.mean():.4f} ({values.min():.4f} to {values.max():.4f})")
+                spread = f" ({values.min():.4f} to {values.max():.4f})" if len(values) > 1 else ""
+                cells.append(f"{values.mean():.4f}{spread}")
             table.append([task, variant, *cells])
     return tables.text_table(["task", "run", *shown], table)
 

@@ -8,7 +8,7 @@ import typer
 
 import vcfbert
 
-from . import comparing, imputing, panels, references, systems, verifying
+from . import about, comparing, imputing, panels, references, systems, verifying
 
 app = typer.Typer(
     name="vcfbert",
@@ -57,3 +57,4 @@ app.command("compare")(comparing.compare)
 app.command("audit-dims")(systems.audit_dims)
 app.command("verify")(verifying.verify)
 app.command("simulate")(panels.simulate)
+app.command("version")(about.version)

@@ -14,11 +14,11 @@ MAY_IMPORT = {
     "cli": {"cli", "pipelines", "storage.workspace", "presets", "config", "errors", "progress"},
     "pipelines": {
         "pipelines", "training", "model", "copying", "retrieval", "storage", "domain",
-        "presets", "config", "errors", "progress", "digests", "bounded",
+        "presets", "config", "errors", "progress", "digests", "bounded", "versions",
     },
     "training": {
         "training", "model", "copying", "retrieval", "storage", "domain", "config", "errors",
-        "progress", "digests", "bounded",
+        "progress", "digests", "bounded", "versions",
     },
     "model": {"model", "domain", "config", "errors"},
     "copying": {"copying", "domain", "config", "errors"},
@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "digests": {"bounded"},
     "bounded": set(),
     "progress": set(),
+    "versions": set(),
 }  # fmt: skip
 
 HOMES = {

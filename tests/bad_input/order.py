@@ -118,5 +118,5 @@ CASES = [
          "p.vcf has an empty line between its records", "sed '/^$/d'"),
     case("a line of a header between records",
          target_text(lambda t: t.replace("\n20\t3000", "\n##x=1\n20\t3000")), IMPUTE, 1,
-         "t.vcf: line 3 of the records, '##x=1', is no record"),
+         "t.vcf: line 3 of the records, '##x=1', is no record", "bcftools concat"),
 ]  # fmt: skip

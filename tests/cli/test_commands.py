@@ -69,7 +69,9 @@ def fx_calls(monkeypatch):
     return replace
 
 
-@pytest.mark.parametrize(("command", "module", "name"), OPTIONS, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(
+    ("command", "module", "name"), OPTIONS, ids=lambda value: getattr(value, "__name__", str(value))
+)
 def test_defaults_are_those_of_the_options(command, module, name):
     parameters = inspect.signature(command).parameters
     options = getattr(importlib.import_module(f"vcfbert.pipelines.{module}"), name)

@@ -85,6 +85,8 @@ def test_a_signal_is_its_exit_code_and_one_line(tmp_path, number, code):
     started = subprocess.Popen(
         [COMMAND, "simulate", str(tmp_path / "panel"), "--people", "4000", "--length", "40000000"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Where the tests run in a shell's background, children are born deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert started.stderr.readline()  # the first line of progress: it runs
     time.sleep(0.5)

@@ -71,7 +71,7 @@ def test_a_run_folder_is_whole(fx_own):
     summary = train(fx_own, "whole")
     run = mosaic_runs.read(fx_own.run("whole"))
     assert sorted(path.name for path in run.path.iterdir()) == [
-        "config.toml", "metrics.csv", "mosaic.safetensors", "run.json",
+        "config.toml", "metrics.csv", "mosaic.safetensors", "run.json", "seal.sha256",
     ]  # fmt: skip
     assert run.settings == settings_with()
     assert mosaic_runs.system_of(run.path) == "mosaic"

@@ -8,7 +8,7 @@ import numpy.testing as npt
 import pytest
 
 from tests import panels
-from tests.pipelines import workspaces
+from tests.pipelines import imputations, workspaces
 from vcfbert.config import MosaicConfig
 from vcfbert.domain import masks
 from vcfbert.domain.sites import TEST, TRAIN
@@ -17,6 +17,7 @@ from vcfbert.pipelines import mosaic_folds, preflight_stores, strict
 from vcfbert.pipelines import prepare as pipeline
 from vcfbert.pipelines.prepare import PrepareOptions
 from vcfbert.progress import Silent
+from vcfbert.retrieval import along
 from vcfbert.retrieval.index import open_index
 from vcfbert.storage.panel import open_panel
 from vcfbert.storage.workspace import Workspace
@@ -176,6 +177,28 @@ def test_mosaic_takes_relatives_out_with_the_people(fx_apart):
                 assert other not in fold.references // 2
                 hit += 1
     assert hit >= 2
+
+
+def test_a_target_who_is_in_the_panel_is_not_imputed_from_listed_relatives(
+    fx_apart, tmp_path, monkeypatch
+):
+    seen = []
+    search = along.candidates
+
+    def spy(typed_bits, queries, excluded=None, *, threads=1):
+        seen.append(excluded)
+        return search(typed_bits, queries, excluded, threads=threads)
+
+    monkeypatch.setattr(along, "candidates", spy)
+    alleles = panels.mosaic_alleles(SITES, 2 * PEOPLE, founders=16)[:, :4]
+    lines = panels.records_of(alleles)[::2]
+    target = panels.write_vcf(tmp_path / "t.vcf", lines, ["s1", "stranger"])
+    imputations.run(fx_apart[0], target, tmp_path / "o.vcf.gz")
+    with open_panel(fx_apart[0].panel) as panel:
+        first, second = panel.samples.relatives[0].tolist()
+    both = [2 * first, 2 * first + 1, 2 * second, 2 * second + 1]
+    for haplotype, banned in enumerate(seen[-1]):
+        npt.assert_array_equal(banned, both if haplotype < 2 else [])
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from vcfbert.errors import StoreError
 from vcfbert.pipelines import references
 from vcfbert.pipelines.references import RefreshOptions
 from vcfbert.progress import Silent
-from vcfbert.storage import locks, masks, stores, swaps
+from vcfbert.storage import locks, masks, stores, swaps, together
 from vcfbert.storage.panel import open_panel
 from vcfbert.storage.workspace import Workspace
 
@@ -163,6 +163,46 @@ def test_what_a_kill_moved_aside_is_put_back_for_readers(tmp_path):
     with open_panel(workspace.root / "panel.zarr") as panel:
         assert len(panel.windows)
     assert names(workspace.root) == ["masks", "panel.zarr"]
+
+
+def test_what_belongs_together_is_put_in_place_together_whenever_it_is_killed(tmp_path):
+    """Killed before each step in turn; the next look at the panel finishes what was begun."""
+    for step in range(1, 20):
+        root = tmp_path / str(step)
+        for folder, content in ((root, "old"), (root / "prepare.77.partial", "new")):
+            for name in ("masks", "panel.zarr"):
+                (folder / name).mkdir(parents=True)
+                (folder / name / "content").write_text(content)
+        child = os.fork()
+        if child == 0:
+            kill_before_step(step)
+            together.put(root / "prepare.77.partial", ["masks", "panel.zarr"], root)
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        Workspace(root).panel.exists()
+        found = {(root / name / "content").read_text() for name in ("masks", "panel.zarr")}
+        assert len(found) == 1, step
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+    assert found == {"new"}
+    assert step > 4
+
+
+def kill_before_step(step: int) -> None:
+    """Count renames, exchanges and fsyncs of this process, which dies before one of them."""
+    steps = iter(range(1, 100))
+
+    def counted(original):
+        def call(*arguments):
+            if next(steps) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*arguments)
+
+        return call
+
+    swaps.exchange, swaps.sync = counted(swaps.exchange), counted(swaps.sync)
+    os.rename = counted(os.rename)
 
 
 def test_an_open_panel_is_never_read_on_as_another(tmp_path):

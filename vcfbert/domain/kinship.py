@@ -13,7 +13,7 @@ haplotype for megabases without being of one family, and a family's sharing is a
 few centimorgans: a pair of siblings agrees entirely in a quarter of such regions, and in a quarter
 of them nowhere. So over one short region only this is certain: whose genotypes are the same from
 end to end (the same person, a twin, or a sibling who got the same there, which leaks as much). On
-7.7 cM of the 1000 Genomes, 1 pair of 3.1 million is, and about 1,500 pairs pass the threshold of
+7.7 cM of the 1000 Genomes, 1 pair of 3.1 million is, and hundreds of pairs pass the threshold of
 first degree who cannot all be of one family (benchmarks/kinship.py). Hence MIN_CM for pairs that
 are the same and RELATIVES_CM for relatives.
 

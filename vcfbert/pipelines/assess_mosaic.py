@@ -21,7 +21,7 @@ from vcfbert.copying.network import Answer, Network
 from vcfbert.domain import dosage
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain.dosage import Imputed
-from vcfbert.domain.sites import TRAIN, haplotypes_of
+from vcfbert.domain.sites import TRAIN
 from vcfbert.errors import ConfigError, InputError
 from vcfbert.pipelines import evaluation, imputation_plan, mosaic_data, scoring
 from vcfbert.pipelines.evaluation import Case, EvalOptions
@@ -88,8 +88,7 @@ def evaluate(
             stack, workspace, options, run.settings, run.parents["panel"], overwrite=overwrite
         )
         panel = case.panel
-        related = panel.samples.relatives_of(case.people)
-        references = haplotypes_of(np.setdiff1d(panel.samples.people(TRAIN), related))
+        references = panel.samples.haplotypes(TRAIN)
         if len(references) == 0:
             raise InputError(f"{panel.path} has no train people to impute from.")
         writer = None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import versions
 from vcfbert.copying import mosaic, network
 from vcfbert.copying.network import Answer
 from vcfbert.domain import matching, tokens
@@ -379,6 +380,7 @@ def _report(job: _Job, tally: Tally, seen: Lookalikes, options: ImputeOptions) -
             "out_of_range": sums["out_of_range"],
         },
         "panel_fingerprint": panel.fingerprint,
+        "versions": versions.packages() | {k: str(v) for k, v in versions.machine().items()},
         "warnings": warnings,
         "genetic_map": str(options.genetic_map or "the panel's"),
         "options": {

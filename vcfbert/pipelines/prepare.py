@@ -29,7 +29,7 @@ from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.pipelines import held_out, relatedness
 from vcfbert.pipelines.relatedness import Relatedness
 from vcfbert.progress import Progress
-from vcfbert.storage import locks, panel, schema, spool, stores, swaps, tables, vcf
+from vcfbert.storage import locks, panel, schema, spool, stores, tables, together, vcf
 from vcfbert.storage import masks as mask_store
 from vcfbert.storage.spool import AlleleSpool
 from vcfbert.storage.workspace import Workspace
@@ -172,10 +172,9 @@ def prepare(
         stores.write_file(staged.qc, digests.sealed_json(report, indent=2))
         stores.write_file(staged.relatives, related.table().encode())
         # The panel last: where it stands, all of it stands.
-        swaps.put(staged.version("masks", 0), workspace.version("masks", 0))
-        swaps.put(staged.qc, workspace.qc)
-        swaps.put(staged.relatives, workspace.relatives)
-        swaps.put(staged.panel, workspace.panel)
+        made = (staged.version("masks", 0), staged.qc, staged.relatives, staged.panel)
+        names = [str(path.relative_to(folder)) for path in made]
+        together.put(folder, names, workspace.root)
     for message in related.warnings(str(workspace.relatives)):
         logger.warning("%s", message)
     return PrepareSummary(workspace.panel, workspace.qc, fingerprint, report, related)

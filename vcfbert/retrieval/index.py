@@ -163,6 +163,11 @@ def search_in_one_thread() -> None:
     faiss.omp_set_num_threads(1)
 
 
+def build_options() -> str:
+    """What FAISS was compiled for, and the instructions it found here."""
+    return str(faiss.get_compile_options()).strip()
+
+
 def open_index(path: Path, *, panel_fingerprint: str) -> IndexReader:
     """Open an index folder that was made from this panel.
 

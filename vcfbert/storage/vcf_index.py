@@ -170,3 +170,10 @@ class _Index:
         found = self._content[self._place : self._place + count]
         self._place += count
         return found
+
+
+def htslib_version() -> str:
+    """Of the library below pysam, which makes indexes; cyvcf2 has one of its own."""
+    from pysam.version import __htslib_version__ as found  # 0.1 s that few commands need
+
+    return str(found)

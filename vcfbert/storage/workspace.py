@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from vcfbert.errors import ConfigError, StoreError
-from vcfbert.storage import locks, swaps
+from vcfbert.storage import locks, swaps, together
 
 Versioned = Literal["masks", "embeddings", "indexes"]
 
@@ -38,6 +38,7 @@ class Workspace:
     @property
     def panel(self) -> Path:
         """The panel store."""
+        together.finish(self.root)
         return _standing(self.root / "panel.zarr")
 
     @property

@@ -26,9 +26,9 @@ from vcfbert.errors import StoreError
 from vcfbert.model import imputer
 from vcfbert.model.embedding import Encoder
 from vcfbert.model.imputer import Imputer
-from vcfbert.storage import stores
+from vcfbert.storage import schema, stores
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = schema.CHECKPOINT_FORMAT
 Which = Literal["best", "last"]
 
 

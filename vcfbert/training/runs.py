@@ -14,18 +14,15 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import platform
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-import vcfbert
 from vcfbert import config, digests
+from vcfbert import versions as installed
 from vcfbert.config import Config
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.storage import locks, stores
@@ -116,15 +113,9 @@ def as_csv(rows: list[dict[str, Any]]) -> bytes:
 
 
 def versions() -> dict[str, str]:
-    """Return what a run depends on beside its inputs."""
-    return {
-        "vcfbert": vcfbert.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        # Loaded by their homes, `retrieval` and `storage`, long before a run is made.
-        **{name: str(sys.modules[name].__version__) for name in ("faiss", "zarr")},
-    }
+    """Return what a run depends on beside its inputs: packages, and the machine it ran on."""
+    here = installed.machine() | {"threads": torch.get_num_threads()}
+    return installed.packages() | {name: str(value) for name, value in here.items()}
 
 
 def _short(value: Any) -> Any:

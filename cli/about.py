@@ -1,0 +1,25 @@
+"""The command that says what is installed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .reporting import print_lines, reporting_errors
+
+
+def version(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Show versions of vcfbert, its dependencies, its file formats and this machine.
+
+    Reads and writes nothing but the installation. Send the output with a report of a fault.
+
+    Example: vcfbert version --json
+    """
+    with reporting_errors():
+        from vcfbert.pipelines import about
+
+        found = about.about()
+        print_lines([found.to_json()] if as_json else found.lines())

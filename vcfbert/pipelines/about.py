@@ -1,0 +1,89 @@
+"""`vcfbert version`: what a report of a fault, or another's result, is to be read with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from vcfbert import versions
+from vcfbert.retrieval import manifest
+from vcfbert.retrieval.index import build_options
+from vcfbert.storage import schema
+from vcfbert.storage.vcf_index import htslib_version
+from vcfbert.training import mosaic_weights
+
+
+@dataclass(frozen=True)
+class About:
+    """What is installed; `record` is what --json prints."""
+
+    record: dict[str, Any]
+
+    def lines(self) -> list[str]:
+        """As a table."""
+        rows = [(f"{name}", str(value)) for name, value in self.record["packages"].items()]
+        for section in ("builds", "machine", "formats"):
+            rows += [
+                (name.replace("_", " "), str(value)) for name, value in self.record[section].items()
+            ]
+        rows.append(("shipped network", self.record["shipped_network"]))
+        width = max(len(name) for name, _ in rows)
+        return [f"{name:<{width}}  {value}" for name, value in rows]
+
+    def to_json(self) -> str:
+        """For programs."""
+        return json.dumps(self.record, indent=1)
+
+
+def about() -> About:
+    """Look at the installation; PyTorch, which takes seconds to load, is asked for its name only.
+
+    Raises OSError where the shipped network cannot be read.
+    """
+    packages = versions.packages()
+    return About(
+        {
+            "packages": packages,
+            "builds": {
+                "faiss_build": build_options(),
+                "htslib": htslib_version(),
+                "blas": _blas(),
+                "torch_build": _torch_build(packages.get("torch", "")),
+            },
+            "machine": versions.machine(),
+            "formats": {
+                **{f"{kind}_store": version for kind, version in schema.FORMAT_VERSION.items()},
+                "index": manifest.FORMAT_VERSION,
+                "checkpoint": schema.CHECKPOINT_FORMAT,
+                "mosaic_network": int(mosaic_weights.FORMAT_VERSION),
+            },
+            "shipped_network": _shipped(),
+        }
+    )
+
+
+def _blas() -> str:
+    built: Any = np.show_config(mode="dicts")
+    found = built["Build Dependencies"]["blas"]
+    return f"{found['name']} {found['version']}"
+
+
+def _torch_build(version: str) -> str:
+    """For a GPU or not, by the name of the build and the libraries that came with it."""
+    if version.endswith("+cpu"):
+        return "for the CPU"
+    names = {str(one.metadata["Name"]).lower() for one in metadata.distributions()}
+    found = any(name.startswith("nvidia-cuda-runtime") for name in names)
+    return "with CUDA" if found else "for the CPU"
+
+
+def _shipped() -> str:
+    path = mosaic_weights.shipped_path()
+    if not path.exists():
+        return "none"
+    return f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
