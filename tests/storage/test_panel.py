@@ -100,7 +100,7 @@ def test_a_panel_whose_metadata_is_no_group_is_an_explained_error(tmp_path):
     panels.write_small_panel(tmp_path / "panel.zarr")
     (tmp_path / "panel.zarr" / "zarr.json").write_text("[]")
     with (
-        pytest.raises(StoreError, match="no readable Zarr store"),
+        pytest.raises(StoreError, match=r"zarr\.json is no metadata of Zarr 3"),
         panel.open_panel(tmp_path / "panel.zarr"),
     ):
         pass
@@ -124,13 +124,6 @@ def test_an_array_whose_metadata_is_damaged_is_an_explained_error(tmp_path):
     (tmp_path / "panel.zarr" / "sites" / "cm" / "zarr.json").write_text("{}")
     with (
         pytest.raises(StoreError, match=r"cm/zarr\.json is no metadata of Zarr 3"),
-        panel.open_panel(tmp_path / "panel.zarr"),
-    ):
-        pass
-    (tmp_path / "panel.zarr" / "sites" / "cm" / "zarr.json").unlink()
-    tampering.reseal(tmp_path / "panel.zarr")
-    with (
-        pytest.raises(StoreError, match=r"panel\.zarr lacks the array sites/cm.*--force"),
         panel.open_panel(tmp_path / "panel.zarr"),
     ):
         pass
