@@ -242,7 +242,7 @@ def damaged(workspace, name, change):
             r"has the shape \(4,\)",
         ),
         (lambda arrays, sizes: arrays[TENSOR].fill(np.nan), "holds NaN or infinity"),
-        (lambda arrays, sizes: sizes.update(width=64), "has the shape"),
+        (lambda arrays, sizes: sizes.update(width=64), "not those of a network"),
         (lambda arrays, sizes: sizes.update(width=10**9), "not those of a network"),
         (lambda arrays, sizes: sizes.update(num_layers=10**9), "not those of a network"),
         (lambda arrays, sizes: sizes.update(overlap=12), "not those of a network"),
