@@ -69,7 +69,7 @@ def judge(ground: Ground, case: Case, wanted: Wanted, fault: str, ended: Ended) 
     identical = again.code == 0 and crashes.agrees(snapshots.of(ground.trial), wanted, case)
     lines = [line for line in ended.said.splitlines() if line.strip()]
     told = next((line for line in lines if line.startswith("error: ")), "\n".join(lines))
-    told = "" if ended.code == 0 else told.replace(str(ground.trial), "...")
+    told = "" if ended.code == 0 else told.replace(str(ground.trial), "FOLDER")
     return Row(case.name, fault, ended.code, verified, whole, identical, told)
 
 
