@@ -69,7 +69,8 @@ def judge(ground: Ground, case: Case, wanted: Wanted, fault: str, ended: Ended) 
     identical = again.code == 0 and crashes.agrees(snapshots.of(ground.trial), wanted, case)
     lines = [line for line in ended.said.splitlines() if line.strip()]
     told = next((line for line in lines if line.startswith("error: ")), "\n".join(lines))
-    told = "" if ended.code == 0 else told.replace(str(ground.trial), "FOLDER")
+    told = told.replace(f"{ground.trial}/work", "WORKSPACE").replace(f"{ground.trial}/", "")
+    told = "" if ended.code == 0 else told
     return Row(case.name, fault, ended.code, verified, whole, identical, told)
 
 
