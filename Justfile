@@ -97,7 +97,7 @@ pretrain out="vcfbert/weights/mosaic.safetensors" *args: setup
     #!/usr/bin/env bash
     set -euo pipefail
     shift
-    {{quote(python)}} benchmarks/pretrain.py {{quote(out)}} "$@"
+    {{quote(python)}} -m research.pretraining {{quote(out)}} "$@"
 
 # Accuracy, time and memory beside Beagle and Minimac4, which it installs where it can
 peers folder="peers-work" *args: setup

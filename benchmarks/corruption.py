@@ -26,20 +26,23 @@ from pathlib import Path
 
 import numpy as np
 
-from vcfbert import config, presets
-from vcfbert.pipelines import fit, prepare, references, simulate, verify, verify_runs
-from vcfbert.pipelines.findings import Findings
-from vcfbert.pipelines.fit import TrainOptions
-from vcfbert.pipelines.prepare import PrepareOptions
-from vcfbert.pipelines.references import EncodeOptions, IndexOptions, RefreshOptions
-from vcfbert.pipelines.simulate import SimulateOptions
-from vcfbert.pipelines.verify import VerifyOptions
-from vcfbert.pipelines.verify_stores import Known
+from vcfbert import config
+from vcfbert.config import presets
+from vcfbert.pipelines.preparing import prepare, simulate
+from vcfbert.pipelines.preparing.prepare import PrepareOptions
+from vcfbert.pipelines.preparing.simulate import SimulateOptions
+from vcfbert.pipelines.systems import references, train_systems
+from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions, RefreshOptions
+from vcfbert.pipelines.systems.train_systems import TrainOptions
+from vcfbert.pipelines.verifying import check_runs, verify
+from vcfbert.pipelines.verifying.check_stores import Known
+from vcfbert.pipelines.verifying.verification import Findings
+from vcfbert.pipelines.verifying.verify import VerifyOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval import manifest
-from vcfbert.storage.embeddings import open_embeddings
-from vcfbert.storage.workspace import Workspace
-from vcfbert.training import mosaic_runs
+from vcfbert.storage.zarr.embeddings import open_embeddings
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.mosaic import mosaic_runs
 
 QUIET = Silent()
 TINY = {
@@ -122,7 +125,9 @@ def make(folder: Path, workspace: Workspace) -> None:
     references.encode_refs(workspace, settings, EncodeOptions(), progress=QUIET, overwrite=True)
     small = config.merge(presets.get("mosaic"), MOSAIC, source="benchmark")
     for name, chosen in {"tiny": settings, "mosaic": small}.items():
-        fit.train(workspace, chosen, TrainOptions(name, device="cpu", threads=1), progress=QUIET)
+        train_systems.train(
+            workspace, chosen, TrainOptions(name, device="cpu", threads=1), progress=QUIET
+        )
 
 
 def stores(workspace: Workspace) -> Iterator[Store]:
@@ -196,11 +201,11 @@ def is_told(workspace: Workspace, store: Store) -> bool:
     step = Findings(store.place)
     path = workspace.root / store.place
     if store.kind == "QC":
-        verify_runs.check_qc(workspace, Known(), step)
+        check_runs.check_qc(workspace, Known(), step)
     elif store.kind == "run retrieval":
-        verify_runs.check_run(path, Known(unread={"indexes"}), step)
+        check_runs.check_run(path, Known(unread={"indexes"}), step)
     else:
-        step.check_seal(path, "", besides=verify_runs.LATER)
+        step.check_seal(path, "", besides=check_runs.LATER)
     if step.faults:
         return True
     summary = verify.verify(workspace, VerifyOptions(), progress=QUIET)

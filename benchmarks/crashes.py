@@ -210,20 +210,12 @@ def warm_up() -> None:
     import torch._dynamo  # which the first optimizer imports, for many seconds
     import torch.utils.tensorboard  # noqa: F401
 
-    from vcfbert.pipelines import (  # noqa: F401
-        assess,
-        fit,
-        impute,
-        prepare,
-        references,
-        simulate,
-        verify,
-    )
-    from vcfbert.storage import vcf_render  # noqa: F401
+    from vcfbert.pipelines.systems import train_systems
+    from vcfbert.storage.vcf import rendering  # noqa: F401
     from vcfbert_cli.main import app  # noqa: F401
 
     # The checks before training write nothing and take most of a training as brief as these.
-    fit.preflight.before_training = lambda bench, progress: None
+    train_systems.preflight.before_training = lambda bench, progress: None
     gc.collect()
     gc.freeze()  # or each child would copy what it looks through for garbage
 

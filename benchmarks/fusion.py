@@ -16,14 +16,15 @@ from vcfbert import config
 from vcfbert.config import Config
 from vcfbert.domain.mask_policies import Fixed
 from vcfbert.domain.sites import TEST
-from vcfbert.pipelines import targets
+from vcfbert.pipelines.evaluating import hidden_sites
 from vcfbert.retrieval.index import open_index
-from vcfbert.storage import sitelists
-from vcfbert.storage.panel import open_panel
-from vcfbert.storage.workspace import Workspace
-from vcfbert.training import devices, encoding, loop, schedule
-from vcfbert.training.batches import BatchMaker
-from vcfbert.training.masking import Masks
+from vcfbert.storage import site_lists
+from vcfbert.storage.zarr.panel import open_panel
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training import devices
+from vcfbert.training.systems import encoding, loop, schedule
+from vcfbert.training.systems.batches import BatchMaker
+from vcfbert.training.systems.masking import Masks
 
 WAYS = [
     ("mean", 1, 1),
@@ -49,8 +50,8 @@ def main() -> None:
     with open_panel(workspace.panel) as panel:
         index = open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
         people = panel.samples.people(TEST)[: arguments.people]
-        is_typed = sitelists.read_typed(arguments.typed, panel.sites).is_typed
-        is_masked = targets.over_windows(~is_typed, panel.windows)
+        is_typed = site_lists.read_typed(arguments.typed, panel.sites).is_typed
+        is_masked = hidden_sites.over_windows(~is_typed, panel.windows)
         hidden = Masks(Fixed(is_masked))
         print(f"{len(people)} test people, {len(index.reference_haplotypes)} references")
         print(f"{'fusion':<8}{'K':>4}{'segments':>10}{'F1':>9}{'rare F1':>9}{'seconds':>9}")

@@ -25,15 +25,18 @@ from unittest import mock
 import zarr
 from zarr.codecs import Crc32cCodec
 
-from vcfbert import config, digests, presets
-from vcfbert.pipelines import fit, prepare, references, simulate
-from vcfbert.pipelines.fit import TrainOptions
-from vcfbert.pipelines.prepare import PrepareOptions
-from vcfbert.pipelines.references import EncodeOptions, IndexOptions
-from vcfbert.pipelines.simulate import SimulateOptions
+from vcfbert import config
+from vcfbert.config import presets
+from vcfbert.files import digests, seals
+from vcfbert.pipelines.preparing import prepare, simulate
+from vcfbert.pipelines.preparing.prepare import PrepareOptions
+from vcfbert.pipelines.preparing.simulate import SimulateOptions
+from vcfbert.pipelines.systems import references, train_systems
+from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions
+from vcfbert.pipelines.systems.train_systems import TrainOptions
 from vcfbert.progress import Silent
-from vcfbert.storage import limits, seals
-from vcfbert.storage.workspace import Workspace
+from vcfbert.storage.zarr import declared_sizes
+from vcfbert.storage.zarr.workspace import Workspace
 
 QUIET = Silent()
 TRAINING = {
@@ -90,7 +93,7 @@ def run(folder: Path, name: str, batches: int) -> dict[str, Seconds]:
     references.encode_refs(workspace, settings, EncodeOptions(), progress=QUIET)
     references.build_index(workspace, IndexOptions(), progress=QUIET)
     chosen = TrainOptions("tiny", device="cpu")
-    out["train"] = timed(lambda: fit.train(workspace, settings, chosen, progress=QUIET))
+    out["train"] = timed(lambda: train_systems.train(workspace, settings, chosen, progress=QUIET))
     shutil.rmtree(workspace.root)
     return out
 
@@ -116,7 +119,7 @@ def everything_off() -> Iterator[None]:
         for owner, name, replacement in (
             (zarr.Group, "create_array", without_crc),
             (os, "fsync", lambda descriptor: None),
-            (limits, "check_store", lambda path, kind: None),  # which asks for the CRC, too
+            (declared_sizes, "check_store", lambda path, kind: None),  # which asks for the CRC, too
             (seals, "write", lambda folder: None),
             (seals, "check", lambda folder, made_by, is_wanted: None),
             (digests, "of_file", lambda path: nothing),

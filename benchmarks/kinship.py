@@ -18,8 +18,8 @@ import msprime
 import numpy as np
 
 from vcfbert.domain import kinship, tokens
-from vcfbert.storage import haplotypes
-from vcfbert.storage.panel import open_panel
+from vcfbert.storage.zarr import haplotypes
+from vcfbert.storage.zarr.panel import open_panel
 
 COUPLES, TWICE, ERRORS = 100, 100, 0.005
 CONTIG_CM, PEOPLE = 30.0, 600

@@ -16,16 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-from vcfbert import presets
-from vcfbert.config import MaskConfig, RetrievalConfig
+from vcfbert.config import MaskConfig, RetrievalConfig, presets
 from vcfbert.domain.sites import TEST
 from vcfbert.retrieval.index import open_index
-from vcfbert.storage.panel import PanelReader, open_panel
-from vcfbert.storage.workspace import Workspace
-from vcfbert.training import checkpoints, encoding, masking, schedule
-from vcfbert.training.batches import BatchMaker
-from vcfbert.training.masking import Masks
-from vcfbert.training.schedule import Work
+from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.systems import checkpoints, encoding, masking, schedule
+from vcfbert.training.systems.batches import BatchMaker
+from vcfbert.training.systems.masking import Masks
+from vcfbert.training.systems.schedule import Work
 
 RATES = (0.3, 0.5, 0.8)
 SPACES = ("embedding", "token")

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import sys
 
-from vcfbert import presets
-from vcfbert.pipelines import audit
-from vcfbert.pipelines.audit_report import PUBLISHED_PARAMETERS, USABLE_SHARE
+from vcfbert.config import presets
+from vcfbert.pipelines.auditing import audit
+from vcfbert.pipelines.auditing.audit_report import PUBLISHED_PARAMETERS, USABLE_SHARE
 
 
 def main() -> None:

@@ -17,14 +17,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from vcfbert import presets
+from vcfbert.config import presets
 from vcfbert.domain import masks
-from vcfbert.pipelines import references
-from vcfbert.pipelines.references import IndexOptions, RefreshOptions
+from vcfbert.pipelines.systems import references
+from vcfbert.pipelines.systems.references import IndexOptions, RefreshOptions
 from vcfbert.progress import Silent
-from vcfbert.storage.panel import open_panel
-from vcfbert.storage.workspace import Workspace
-from vcfbert.training import encoding
+from vcfbert.storage.zarr.panel import open_panel
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.systems import encoding
 
 
 def best(work: Callable[[], object], repeats: int) -> tuple[float, float]:

@@ -32,7 +32,7 @@ from vcfbert.retrieval import exact, similarity
 from vcfbert.retrieval.candidates import Hits, nearest
 from vcfbert.retrieval.index import write_windows
 from vcfbert.retrieval.query import Query
-from vcfbert.storage.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.panel import PanelReader, open_panel
 
 RATES = (0.3, 0.5, 0.8)
 T = TypeVar("T")

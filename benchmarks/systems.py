@@ -19,16 +19,17 @@ from pathlib import Path
 import torch
 from training_step import step, synchronise
 
-from vcfbert import config, presets
-from vcfbert.config import Config
+from vcfbert import config
+from vcfbert.config import Config, presets
 from vcfbert.domain import masks
 from vcfbert.domain.sites import TRAIN
-from vcfbert.storage.panel import PanelReader, open_panel
-from vcfbert.storage.workspace import Workspace
-from vcfbert.training import devices, encoding, loop, memory, schedule
-from vcfbert.training.batches import Batch, BatchMaker
-from vcfbert.training.indexing import IndexedOnDemand
-from vcfbert.training.loop import TrainState, WindowTables
+from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training import devices
+from vcfbert.training.systems import encoding, loop, memory, schedule
+from vcfbert.training.systems.batches import Batch, BatchMaker
+from vcfbert.training.systems.indexing import IndexedOnDemand
+from vcfbert.training.systems.loop import TrainState, WindowTables
 
 PUBLISHED = {"ms": 215 / 125, "bytes": 18 / 10.6}
 

@@ -20,18 +20,19 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vcfbert import config, presets
-from vcfbert.config import Config
+from vcfbert import config
+from vcfbert.config import Config, presets
 from vcfbert.domain import masks
 from vcfbert.domain.sites import TRAIN
-from vcfbert.pipelines import session as sessions
+from vcfbert.pipelines.systems import training_inputs as sessions
 from vcfbert.retrieval.index import open_index
-from vcfbert.storage.embeddings import open_embeddings
-from vcfbert.storage.panel import open_panel
-from vcfbert.storage.workspace import Workspace
-from vcfbert.training import devices, encoding, loading, loop, schedule
-from vcfbert.training.batches import Batch, BatchMaker
-from vcfbert.training.loop import TrainState, WindowTables
+from vcfbert.storage.zarr.embeddings import open_embeddings
+from vcfbert.storage.zarr.panel import open_panel
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training import devices
+from vcfbert.training.systems import encoding, loading, loop, schedule
+from vcfbert.training.systems.batches import Batch, BatchMaker
+from vcfbert.training.systems.loop import TrainState, WindowTables
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vcfbert.storage.workspace import Workspace
+from vcfbert.storage.zarr.workspace import Workspace
 
 from . import options, settings
 from .progress import on_stderr
@@ -88,7 +88,7 @@ def compare(
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
             bounds = settings.numbers("--edges", edges)
-            from vcfbert.pipelines import compare as comparing
+            from vcfbert.pipelines.evaluating import compare as comparing
 
             chosen = comparing.CompareOptions(
                 runs=tuple(runs),

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from vcfbert.storage.workspace import Workspace
+from vcfbert.storage.zarr.workspace import Workspace
 
 from . import options, settings
 from .progress import on_stderr
@@ -111,7 +111,7 @@ def impute(
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
             # NumPy's own threads know nothing of --threads; here they only get in each other's way.
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-            from vcfbert.pipelines import impute as pipeline
+            from vcfbert.pipelines.imputing import impute as pipeline
 
             chosen = pipeline.ImputeOptions(
                 run=run,

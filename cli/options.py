@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vcfbert import presets
+from vcfbert.config import presets
 
 DEFAULT_WORKSPACE = Path("work")
 DEFAULT_PRESET = "v18-large"

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from vcfbert.storage.workspace import Workspace
+from vcfbert.storage.zarr.workspace import Workspace
 
 from . import options
 from .progress import on_stderr
@@ -107,7 +107,7 @@ def prepare(
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
-            from vcfbert.pipelines import prepare as pipeline
+            from vcfbert.pipelines.preparing import prepare as pipeline
 
             chosen = pipeline.PrepareOptions(
                 samples=samples,
@@ -148,7 +148,7 @@ def simulate(
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
-            from vcfbert.pipelines import simulate as pipeline
+            from vcfbert.pipelines.preparing import simulate as pipeline
 
             summary = pipeline.simulate(
                 folder,

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from vcfbert.storage.workspace import Workspace
+from vcfbert.storage.zarr.workspace import Workspace
 
 from . import options, settings
 from .progress import on_stderr
@@ -47,7 +47,7 @@ def encode_refs(
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
             chosen = settings.resolve(preset, config_path, set_, seed=seed)
-            from vcfbert.pipelines import references
+            from vcfbert.pipelines.systems import references
 
             summary = references.encode_refs(
                 Workspace(workspace),
@@ -88,7 +88,7 @@ def build_index(
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
-            from vcfbert.pipelines import references
+            from vcfbert.pipelines.systems import references
 
             summary = references.build_index(
                 Workspace(workspace),
@@ -138,7 +138,7 @@ def refresh(
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
             chosen = settings.resolve(preset, config_path, set_, seed=seed)
-            from vcfbert.pipelines import references
+            from vcfbert.pipelines.systems import references
 
             summary = references.refresh(
                 Workspace(workspace),

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vcfbert import config, presets
-from vcfbert.config import Config
+from vcfbert import config
+from vcfbert.config import Config, presets
 from vcfbert.errors import ConfigError
 
 from .options import DEFAULT_PRESET

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from vcfbert.storage.workspace import Workspace
+from vcfbert.storage.zarr.workspace import Workspace
 
 from . import options, settings
 from .progress import on_stderr
@@ -64,17 +64,17 @@ def train(
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
-            from vcfbert.pipelines import fit
+            from vcfbert.pipelines.systems import train_systems
 
             is_saved = resume and preset is None and config_path is None
-            base = fit.saved_settings(Workspace(workspace), run) if is_saved else None
+            base = train_systems.saved_settings(Workspace(workspace), run) if is_saved else None
             chosen = settings.resolve(
                 preset, config_path, set_, seed=seed, retrieve_k=retrieve_k, base=base
             )
-            summary = fit.train(
+            summary = train_systems.train(
                 Workspace(workspace),
                 chosen,
-                fit.TrainOptions(
+                train_systems.TrainOptions(
                     run or chosen.preset, resume, device.value, threads, tuple(typed or ())
                 ),
                 progress=progress,
@@ -156,9 +156,9 @@ def evaluate(
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
-            from vcfbert.pipelines import assess
+            from vcfbert.pipelines.evaluating import evaluate_systems
 
-            chosen = assess.EvalOptions(
+            chosen = evaluate_systems.EvalOptions(
                 run=run,
                 split=split.value,
                 rate=rate,
@@ -173,7 +173,7 @@ def evaluate(
                 edges=settings.numbers("--edges", edges),
                 rare_maf=rare_maf,
             )
-            summary = assess.evaluate(
+            summary = evaluate_systems.evaluate(
                 Workspace(workspace), chosen, progress=progress, overwrite=force
             )
         print_lines(summary.lines())
@@ -236,7 +236,7 @@ def audit_dims(
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose):
             chosen = settings.resolve(preset, config_path, set_)
-            from vcfbert.pipelines import audit
+            from vcfbert.pipelines.auditing import audit
 
             report = audit.audit(
                 chosen,

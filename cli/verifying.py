@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vcfbert.storage.workspace import Workspace
+from vcfbert.storage.zarr.workspace import Workspace
 
 from . import options
 from .progress import on_stderr
@@ -43,7 +43,7 @@ def verify(
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
-            from vcfbert.pipelines import verify as pipeline
+            from vcfbert.pipelines.verifying import verify as pipeline
 
             summary = pipeline.verify(
                 Workspace(folder or workspace),

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import typer.testing
 
-from vcfbert import presets
-from vcfbert.storage import schema
+from vcfbert.config import presets
+from vcfbert.storage.zarr import schema
 from vcfbert_cli.main import app
 
 DOCS = Path(__file__).parent

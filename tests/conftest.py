@@ -6,7 +6,7 @@ import hypothesis
 import pytest
 
 from tests import panels
-from vcfbert.storage.workspace import Workspace
+from vcfbert.storage.zarr.workspace import Workspace
 
 # How long an example takes is the machine's business, and no reason to fail.
 hypothesis.settings.register_profile("untimed", deadline=None)

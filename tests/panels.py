@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain import tokens, windows
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION, Samples, Sites
-from vcfbert.storage import panel
-from vcfbert.storage.workspace import Workspace
+from vcfbert.storage.zarr import panel
+from vcfbert.storage.zarr.workspace import Workspace
 
 SHARED_CHR20 = Path(__file__).resolve().parents[2] / "shared" / "data" / "chr20"
 """The real panel beside the repository; tests that need it carry `pytest.mark.shared`."""

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vcfbert import digests
-from vcfbert.storage import seals
+from vcfbert.files import digests, seals
 
 
 def edit_json(path: Path, change: Callable[[dict[str, Any]], object]) -> None:

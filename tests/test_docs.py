@@ -111,7 +111,8 @@ def test_python_in_the_documents_names_things_that_exist(code):
 
 
 def test_toml_in_the_documents_is_a_valid_config(tmp_path):
-    from vcfbert import config, presets
+    from vcfbert import config
+    from vcfbert.config import presets
 
     for page in PAGES:
         for number, block in enumerate(blocks(page, "toml")):

@@ -147,9 +147,9 @@ def _command(work: Path, arguments: list[str]) -> None:
 
 def _faults(work: Path) -> list[str]:
     """What `vcfbert verify` finds; a workspace that was never begun has nothing to find."""
-    from vcfbert.pipelines import verify
+    from vcfbert.pipelines.verifying import verify
     from vcfbert.progress import Silent
-    from vcfbert.storage.workspace import Workspace
+    from vcfbert.storage.zarr.workspace import Workspace
 
     if not (work / "panel.zarr").exists():
         # Masks and the report come before the panel; a store below is as whole as its seal.

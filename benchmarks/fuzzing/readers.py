@@ -21,24 +21,29 @@ from benchmarks.fuzzing import oracle
 from benchmarks.fuzzing.mutations import mutate
 from benchmarks.fuzzing.oracle import WrongError
 from benchmarks.fuzzing.seeds import Seeds
-from vcfbert import config, digests, presets
-from vcfbert.config import Config
+from vcfbert import config
+from vcfbert.config import Config, presets
 from vcfbert.domain import genetic_map, tokens, windows
 from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.records import Policy, SiteSplitter
 from vcfbert.domain.sites import Region, Sites
-from vcfbert.pipelines import costs, prepare, pruning
+from vcfbert.files import digests, seals
+from vcfbert.pipelines.evaluating import run_costs
+from vcfbert.pipelines.preparing import prepare
+from vcfbert.pipelines.systems import pruning
 from vcfbert.progress import Silent
 from vcfbert.retrieval import index as indexes
 from vcfbert.retrieval import manifest
 from vcfbert.retrieval.query import Query
-from vcfbert.storage import seals, sitelists, tables, target, vcf_checks
-from vcfbert.storage.embeddings import open_embeddings
-from vcfbert.storage.masks import read_masks
-from vcfbert.storage.panel import open_panel
-from vcfbert.storage.vcf import VcfReader
-from vcfbert.storage.workspace import Workspace
-from vcfbert.training import checkpoints, mosaic_runs, mosaic_weights
+from vcfbert.storage import site_lists, tables
+from vcfbert.storage.vcf import checks, target
+from vcfbert.storage.vcf.reading import VcfReader
+from vcfbert.storage.zarr.embeddings import open_embeddings
+from vcfbert.storage.zarr.masks import read_masks
+from vcfbert.storage.zarr.panel import open_panel
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.mosaic import mosaic_runs, weight_files
+from vcfbert.training.systems import checkpoints
 
 Attempt = Callable[[], object]
 Make = Callable[[random.Random, Seeds, Path], Attempt]
@@ -81,7 +86,7 @@ def _panel_vcf(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
 
     def read() -> None:
         found = everything(path)
-        oracle.compare(text, found, people=len(vcf_checks.read_header(path).samples))
+        oracle.compare(text, found, people=len(checks.read_header(path).samples))
 
     return read
 
@@ -150,7 +155,7 @@ def _bgzf_file(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
         found = everything(path)
         text = oracle.inflate(data)
         try:
-            oracle.compare(text, found, people=len(vcf_checks.read_header(path).samples))
+            oracle.compare(text, found, people=len(checks.read_header(path).samples))
         except WrongError:
             oracle.same(everything(seeds.folder / name), found)  # a header of gzip was changed
 
@@ -197,7 +202,7 @@ def _header(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
     path.write_bytes(head + text[stop:])
 
     def read() -> None:
-        header = vcf_checks.read_header(path)
+        header = checks.read_header(path)
         if len(set(header.samples)) != len(header.samples):
             raise WrongError("two people have one name")
         everything(path)
@@ -243,7 +248,7 @@ def _text(name: str, others: tuple[str, ...], read: Callable[[Path, Seeds], obje
 
 
 def _read_sites(path: Path, seeds: Seeds) -> None:
-    typed = sitelists.read_typed(path, _sites(seeds))
+    typed = site_lists.read_typed(path, _sites(seeds))
     if not typed.is_typed.any():
         raise WrongError("no site is typed")
 
@@ -363,13 +368,13 @@ def mutate_tensors(rng: random.Random, data: bytes, others: list[bytes]) -> byte
 
 def _mosaic_weights(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
     path = work / "network.safetensors"
-    small = mosaic_weights.shipped_path().read_bytes()
+    small = weight_files.shipped_path().read_bytes()
     data = rng.choice((small, seeds.text("large.safetensors")))
     path.write_bytes(mutate_tensors(rng, data, [small]))
 
     def read() -> None:
-        mosaic_weights.load(path, name="network")
-        mosaic_weights.facts_of(path)
+        weight_files.load(path, name="network")
+        weight_files.facts_of(path)
 
     return read
 
@@ -387,7 +392,7 @@ def _run(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
     def read() -> None:
         pruning._needed_by_runs(workspace)
         mosaic_runs.system_of(workspace.run(name))
-        costs.of_run(workspace, name)
+        run_costs.of_run(workspace, name)
 
     return read
 

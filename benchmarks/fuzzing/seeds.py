@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import pysam
 
-from vcfbert import config, presets
-from vcfbert.config import Config
+from vcfbert import config
+from vcfbert.config import Config, presets
 from vcfbert.model import imputer
-from vcfbert.pipelines import prepare, references
+from vcfbert.pipelines.preparing import prepare
+from vcfbert.pipelines.systems import references
 from vcfbert.progress import Silent
-from vcfbert.storage.workspace import Workspace
-from vcfbert.training import checkpoints, mosaic_large, mosaic_runs, mosaic_weights, runs
-from vcfbert.training.mosaic_large import LargeNetwork
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training import runs
+from vcfbert.training.mosaic import mosaic_large, mosaic_runs, weight_files
+from vcfbert.training.mosaic.mosaic_large import LargeNetwork
+from vcfbert.training.systems import checkpoints
 
 NUM_PEOPLE = 12
 NUM_SITES = 40
@@ -193,7 +196,7 @@ def _write_runs(seeds: Seeds) -> None:
         "device": "cpu",
     }
     runs.write_metrics(run, [row, {**row, "epoch": 2}])
-    network = mosaic_weights.shipped()
+    network = weight_files.shipped()
     mosaic_runs.write(
         workspace.run("mosaic"), presets.get("mosaic"), network,
         {"parents": {"panel": "0" * 64}, "seconds": 3.0, "device": "cpu"},
@@ -202,7 +205,7 @@ def _write_runs(seeds: Seeds) -> None:
     _write_large(seeds, network)
 
 
-def _write_large(seeds: Seeds, network: mosaic_weights.Network) -> None:
+def _write_large(seeds: Seeds, network: weight_files.Network) -> None:
     settings = config.merge(
         presets.get("mosaic-large"), {"model": {"width": 8, "num_layers": 1, "num_heads": 2}},
         source="seeds",
@@ -210,4 +213,4 @@ def _write_large(seeds: Seeds, network: mosaic_weights.Network) -> None:
     assert network.weights is not None
     module = mosaic_large.new_network(network.weights, settings.model, 1)
     large = LargeNetwork("large", "", module, settings.model, 32, 4)
-    mosaic_weights.save(seeds.folder / "large.safetensors", large.arrays(), {}, large.sizes())
+    weight_files.save(seeds.folder / "large.safetensors", large.arrays(), {}, large.sizes())

@@ -23,7 +23,7 @@ from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from tests.bad_input.room import Room
-from vcfbert.pipelines import audit
+from vcfbert.pipelines.auditing import audit
 from vcfbert_cli.main import app
 
 COMMAND = get_command(app)

@@ -11,17 +11,17 @@ from tests.bad_input.room import PANEL_NAMES, panel_records
 from tests.panels import write_vcf
 from tests.pipelines import workspaces
 from tests.pipelines.workspaces import SMALL
-from vcfbert import presets
-from vcfbert.config import Config
-from vcfbert.pipelines import prepare
-from vcfbert.pipelines.prepare import PrepareOptions
+from vcfbert.config import Config, presets
+from vcfbert.pipelines.preparing import prepare
+from vcfbert.pipelines.preparing.prepare import PrepareOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval.index import open_index
 from vcfbert.storage import tables
-from vcfbert.storage.panel import open_panel
-from vcfbert.storage.workspace import Workspace
-from vcfbert.training import checkpoints, loop, mosaic_runs, mosaic_weights
+from vcfbert.storage.zarr.panel import open_panel
+from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.devices import choose_device
+from vcfbert.training.mosaic import mosaic_runs, weight_files
+from vcfbert.training.systems import checkpoints, loop
 
 RUN, MOSAIC = "tiny", "mosaic"
 
@@ -42,7 +42,7 @@ def make(root: Path) -> Path:
     mosaic_runs.write(
         workspace.run(MOSAIC),
         presets.mosaic(),
-        mosaic_weights.shipped(),
+        weight_files.shipped(),
         {"parents": {"panel": fingerprint}},
         {"small": [(1, 0.5, 0.5)]},
         overwrite=False,

@@ -21,14 +21,14 @@ from tests.bad_input.room import NAMES, Make, Room, flipped, target_records
 from tests.pipelines.workspaces import SMALL as SETTINGS
 from tests.pipelines.workspaces import changed
 from vcfbert.domain import tokens
-from vcfbert.pipelines import references
-from vcfbert.pipelines.references import EncodeOptions, IndexOptions
+from vcfbert.pipelines.systems import references
+from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval import manifest
-from vcfbert.storage import masks
-from vcfbert.storage.panel import open_panel
-from vcfbert.storage.workspace import Workspace
-from vcfbert.training import mosaic_weights
+from vcfbert.storage.zarr import masks
+from vcfbert.storage.zarr.panel import open_panel
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.mosaic import weight_files
 
 SMALL = (
     "--preset tiny --set model.width=16 --set model.num_layers=1 --set retrieval.num_neighbours=6"
@@ -110,10 +110,10 @@ def mosaic(change: Callable[[dict[str, np.ndarray]], object]) -> Make:  # type: 
     def make(room: Room) -> None:
         workspace = room.work()
         room.vcf(target_records(), NAMES, "t.vcf")
-        path = workspace.run("mosaic") / mosaic_weights.FILE
+        path = workspace.run("mosaic") / weight_files.FILE
         arrays = {k: v.copy() for k, v in safetensors.numpy.load(path.read_bytes()).items()}
         change(arrays)
-        mosaic_weights.save(path, arrays, {})
+        weight_files.save(path, arrays, {})
         tampering.reseal(path.parent)
 
     return make
@@ -125,7 +125,7 @@ def raw_mosaic(content: bytes | None) -> Make:
     def make(room: Room) -> None:
         workspace = room.work()
         room.vcf(target_records(), NAMES, "t.vcf")
-        path = workspace.run("mosaic") / mosaic_weights.FILE
+        path = workspace.run("mosaic") / weight_files.FILE
         if content is None:
             path.unlink()
         else:
@@ -218,7 +218,7 @@ CASES = [
          "Train again with: vcfbert train --preset mosaic"),
     case("a pickle in place of mosaic", raw_mosaic(pickle.dumps({"first": [1.0]})), IMPUTE, 1,
          "mosaic.safetensors is damaged", "vcfbert train --preset mosaic"),
-    case("mosaic cut short", raw_mosaic(mosaic_weights.shipped_path().read_bytes()[:999]), IMPUTE,
+    case("mosaic cut short", raw_mosaic(weight_files.shipped_path().read_bytes()[:999]), IMPUTE,
          1, "mosaic.safetensors is damaged", "vcfbert train --preset mosaic"),
     case("mosaic gone", raw_mosaic(None), IMPUTE, 1, "There is no network at", "vcfbert train"),
     case("a pickle in place of weights", file(FILE, lambda c: pickle.dumps({})), EVAL, 1,

@@ -17,7 +17,7 @@ import pysam
 
 from tests import panels
 from tests.panels import Record
-from vcfbert.storage.workspace import Workspace
+from vcfbert.storage.zarr.workspace import Workspace
 
 NUM_SITES, PANEL_PEOPLE = 40, 20
 NAMES = ["t0", "t1"]

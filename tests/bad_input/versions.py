@@ -26,12 +26,12 @@ from tests.bad_input.models import (
 )
 from tests.bad_input.room import NAMES, Make, Room, flipped, target_records
 from tests.pipelines.workspaces import SMALL as SETTINGS
-from vcfbert.pipelines import references
-from vcfbert.pipelines.references import EncodeOptions, RefreshOptions
+from vcfbert.pipelines.systems import references
+from vcfbert.pipelines.systems.references import EncodeOptions, RefreshOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval import manifest
-from vcfbert.storage.workspace import Workspace
-from vcfbert.training import mosaic_weights
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.mosaic import weight_files
 
 SMALL = "--preset tiny --set model.width=16 --set model.num_layers=1"
 ENCODE = f"encode-refs {SMALL} --force"
@@ -93,7 +93,7 @@ def mosaic_format(room: Room) -> None:
     """A network in the format of another version."""
     workspace = room.work()
     room.vcf(target_records(), NAMES, "t.vcf")
-    path = workspace.run("mosaic") / mosaic_weights.FILE
+    path = workspace.run("mosaic") / weight_files.FILE
     content = path.read_bytes()
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 import vcfbert
 from vcfbert import versions
 from vcfbert.pipelines import about
-from vcfbert.storage import schema
-from vcfbert.training import checkpoints, mosaic_weights
+from vcfbert.storage.zarr import schema
+from vcfbert.training.mosaic import weight_files
+from vcfbert.training.systems import checkpoints
 from vcfbert_cli.main import app
 
 ROOT = Path(__file__).parent.parent.parent
@@ -42,7 +43,7 @@ def test_it_names_builds_formats_machine_and_the_shipped_network(fx_record):
     formats = fx_record["formats"]
     assert formats["panel_store"] == schema.FORMAT_VERSION["panel"]
     assert formats["checkpoint"] == checkpoints.FORMAT_VERSION
-    digest = hashlib.sha256(mosaic_weights.shipped_path().read_bytes()).hexdigest()
+    digest = hashlib.sha256(weight_files.shipped_path().read_bytes()).hexdigest()
     assert fx_record["shipped_network"] == f"sha256 {digest}"
 
 

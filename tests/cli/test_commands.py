@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from vcfbert import config, presets
+from vcfbert import config
+from vcfbert.config import presets
 from vcfbert.errors import StoreError
-from vcfbert.storage.workspace import Workspace
+from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert_cli import comparing, imputing, panels, references, settings, systems, verifying
 from vcfbert_cli.main import app
 
@@ -150,7 +151,9 @@ def test_a_run_is_named_after_its_preset_unless_told(fx_calls):
 def test_a_resumed_run_keeps_its_settings_but_for_what_is_named(fx_calls, monkeypatch):
     calls = fx_calls("fit", "train")
     saved = config.merge(presets.tiny(), {"seed": 5}, source="test")
-    monkeypatch.setattr("vcfbert.pipelines.fit.saved_settings", lambda workspace, name: saved)
+    monkeypatch.setattr(
+        "vcfbert.pipelines.systems.train_systems.saved_settings", lambda workspace, name: saved
+    )
     run("train", "--run", "mine", "--resume")
     run("train", "--run", "mine", "--resume", "--set", "training.max_epochs=9")
     run("train", "--run", "mine", "--resume", "--preset", "tiny")

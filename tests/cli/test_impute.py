@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from tests import panels
 from tests.pipelines import imputations
 from tests.pipelines.imputations import TYPED
-from vcfbert.storage import bgzf
+from vcfbert.storage.vcf import bgzf
 from vcfbert_cli.main import app
 
 NAMES = ["t0", "t1"]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from vcfbert import config, presets
+from vcfbert import config
+from vcfbert.config import presets
 from vcfbert.errors import ConfigError
 
 

@@ -24,10 +24,11 @@ import safetensors.numpy
 
 from benchmarks.fuzzing import readers
 from benchmarks.fuzzing.seeds import Seeds
-from vcfbert import bounded, digests
 from vcfbert.errors import StoreError
-from vcfbert.storage import limits, seals
-from vcfbert.training import checkpoints, mosaic_runs, mosaic_weights
+from vcfbert.files import bounded, digests, seals
+from vcfbert.storage.zarr import declared_sizes
+from vcfbert.training.mosaic import mosaic_runs, weight_files
+from vcfbert.training.systems import checkpoints
 
 HUGE = 10**9
 MOST = 64 << 20  # of memory that a refusal may take
@@ -147,7 +148,7 @@ def test_a_chunk_that_holds_another_number_of_bytes_is_refused(fx_panel, chunk):
 
 def test_the_sizes_in_chunks_are_read_as_they_were_written():
     for size in (1, 255, 256, 65_791, 65_792, 3_000_000):
-        assert limits._zstd_size(zstd(bytes(size))[:32]) == size
+        assert declared_sizes._zstd_size(zstd(bytes(size))[:32]) == size
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])
@@ -295,7 +296,7 @@ def test_weights_made_to_do_harm_are_refused(fx_run, tmp_path, data):
         with pytest.raises(StoreError):
             checkpoints.load_model(fx_run, "best")
         with pytest.raises(StoreError):
-            mosaic_weights.load(tmp_path / "network.safetensors", name="network")
+            weight_files.load(tmp_path / "network.safetensors", name="network")
 
 
 def test_weights_of_another_type_are_refused(fx_run):
@@ -348,12 +349,12 @@ def test_sizes_of_a_large_network_are_not_believed(fx_seeds, tmp_path, width):
     arrays = safetensors.numpy.load((fx_seeds.folder / "large.safetensors").read_bytes())
     sizes = {"width": width, "num_layers": 1, "num_heads": 2, "feedforward_multiple": 4}
     path = tmp_path / "network.safetensors"
-    mosaic_weights.save(path, arrays, {}, {**sizes, "stretch": 32, "overlap": 4})
+    weight_files.save(path, arrays, {}, {**sizes, "stretch": 32, "overlap": 4})
     if width == "8":
-        assert mosaic_weights.load(path, name="network").name == "network"
+        assert weight_files.load(path, name="network").name == "network"
         return
     with little_memory(), pytest.raises(StoreError, match="no network of mosaic-large"):
-        mosaic_weights.load(path, name="network")
+        weight_files.load(path, name="network")
 
 
 def remade(panel: Path, name: str, values: np.ndarray) -> None:

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.fuzzing import campaign, readers
-from vcfbert import bounded, config
+from vcfbert import config
 from vcfbert.config import Config
 from vcfbert.domain.sites import Region
 from vcfbert.errors import ConfigError, InputError, VcfbertError
-from vcfbert.storage import sitelists, tables
-from vcfbert.storage.workspace import Workspace
+from vcfbert.files import bounded
+from vcfbert.storage import site_lists, tables
+from vcfbert.storage.zarr.workspace import Workspace
 
 PURE = ("site list", "sample table", "genetic map", "segments", "region", "config TOML", "--set")
 QUICK = settings(max_examples=25, deadline=None)
@@ -46,7 +47,7 @@ def test_any_table_is_read_or_refused(fx_file, rows, mark, head):
     text = "\n".join([head, *(mark.join(row) for row in rows)])
     fx_file.write_text(text, encoding="utf-8", errors="surrogatepass")
     for read in (tables.read_samples, tables.read_genetic_map, tables.read_segments,
-                 lambda path: list(sitelists.read_list(path)), config.load):  # fmt: skip
+                 lambda path: list(site_lists.read_list(path)), config.load):  # fmt: skip
         with suppress(VcfbertError):  # and nothing else
             read(fx_file)
 
@@ -66,7 +67,7 @@ LISTS = {"long line": "20\t1" + "0" * 3_000_000, "many columns": "20\t" * 1_000_
 def test_lines_of_tables_are_bounded(tmp_path, text):
     path = tmp_path / "list.tsv"
     path.write_text(text)
-    for read in (lambda path: list(sitelists.read_list(path)), tables.read_samples,
+    for read in (lambda path: list(site_lists.read_list(path)), tables.read_samples,
                  tables.read_segments):  # fmt: skip
         with pytest.raises(InputError, match=r"longer than 1,048,576 characters"):
             read(path)

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.fuzzing import oracle, readers
 from benchmarks.fuzzing.seeds import Seeds
 from vcfbert.errors import InputError
-from vcfbert.storage import vcf_checks, vcf_index, vcf_source
+from vcfbert.storage.vcf import checks, index_checks, variants
 
 HEAD = '##fileformat=VCFv4.2\n{contig}##FORMAT=<ID=GT,Number=1,Type=String,Description="G">\n'
 COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\ta\tb\n"
@@ -104,7 +104,7 @@ def test_bins_without_end_are_refused(fx_seeds, tmp_path, change):
 
 
 def test_an_index_that_inflates_without_end_is_refused(fx_seeds, tmp_path, monkeypatch):
-    monkeypatch.setattr(vcf_index, "MAX_BYTES", 1 << 16)
+    monkeypatch.setattr(index_checks, "MAX_BYTES", 1 << 16)
     path = Path(shutil.copy(fx_seeds.folder / "panel.vcf.gz", tmp_path))
     with pysam.BGZFile(f"{path}.tbi", "w") as stream:
         stream.write(b"TBI\x01" + bytes(1 << 20))
@@ -130,20 +130,20 @@ def test_genotypes_of_no_type_are_refused(fx_seeds, tmp_path, old, new):
 
 
 def test_a_header_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(vcf_checks, "MAX_HEADER_BYTES", 100_000)
+    monkeypatch.setattr(checks, "MAX_HEADER_BYTES", 100_000)
     path = tmp_path / "long.vcf.gz"
     with pysam.BGZFile(str(path), "w") as stream:
         stream.write(b"##fileformat=VCFv4.2\n##" + bytes(1_000_000))
     with pytest.raises(InputError, match="header of more than 100,000 bytes"):
-        vcf_checks.read_header(path)
+        checks.read_header(path)
     with pysam.BGZFile(str(tmp_path / "long.bcf"), "w") as stream:
         stream.write(b"BCF\x02\x02\xff\xff\xff\xff")
     with pytest.raises(InputError, match="header of more than 100,000 bytes"):
-        vcf_checks.read_header(tmp_path / "long.bcf")
+        checks.read_header(tmp_path / "long.bcf")
 
 
 def test_contigs_without_end_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(vcf_source, "MAX_UNNAMED_CONTIGS", 3)
+    monkeypatch.setattr(variants, "MAX_UNNAMED_CONTIGS", 3)
     records = "".join(GOOD.replace("20\t", f"c{number}\t") for number in range(5))
     with pytest.raises(InputError, match="contigs that its header does not name"):
         readers.everything(written(tmp_path / "a.vcf", records))
@@ -157,7 +157,7 @@ def test_a_long_line_is_read(tmp_path):
 def test_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "a.vcf")
     with pytest.raises(InputError, match="a pipe or a device"):
-        vcf_checks.read_header(tmp_path / "a.vcf")
+        checks.read_header(tmp_path / "a.vcf")
 
 
 @pytest.mark.parametrize("name", ["-rf.vcf.gz", "a b.vcf.gz", "a'\"\n$(x).vcf.gz", "ä%s.vcf.gz"])

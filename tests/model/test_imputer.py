@@ -16,7 +16,7 @@ from tests.model.networks import (
     small_config,
     small_network,
 )
-from vcfbert import presets
+from vcfbert.config import presets
 from vcfbert.model import imputer
 from vcfbert.model.embedding import gather_codebook
 

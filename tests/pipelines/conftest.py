@@ -9,7 +9,7 @@ import pytest
 
 from tests import panels
 from tests.pipelines import workspaces
-from vcfbert.storage.workspace import Workspace
+from vcfbert.storage.zarr.workspace import Workspace
 
 
 @pytest.fixture(scope="session")

@@ -8,18 +8,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert import presets
-from vcfbert.config import Config
+from vcfbert.config import Config, presets
 from vcfbert.domain import masks as drawing
 from vcfbert.domain import sites as site_tables
 from vcfbert.model import imputer
 from vcfbert.retrieval import exact, manifest
 from vcfbert.retrieval.index import write_windows
-from vcfbert.storage import masks
-from vcfbert.storage.panel import PanelReader, open_panel
-from vcfbert.storage.workspace import Workspace
-from vcfbert.training import checkpoints, encoding
-from vcfbert.training.predict import WindowPrediction
+from vcfbert.storage.zarr import masks
+from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.systems import checkpoints, encoding
+from vcfbert.training.systems.predict import WindowPrediction
 
 
 def noisy(

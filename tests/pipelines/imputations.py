@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests import panels
-from vcfbert.pipelines import impute
-from vcfbert.pipelines.imputation_report import ImputeSummary
-from vcfbert.pipelines.impute import ImputeOptions
+from vcfbert.pipelines.imputing import impute
+from vcfbert.pipelines.imputing.impute import ImputeOptions
+from vcfbert.pipelines.imputing.qc_files import ImputeSummary
 from vcfbert.progress import Silent
-from vcfbert.storage.workspace import Workspace
+from vcfbert.storage.zarr.workspace import Workspace
 
 NUM_SITES = 300
 PANEL_PEOPLE = 230  # enough haplotypes that not all of them are candidates

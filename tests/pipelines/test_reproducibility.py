@@ -8,12 +8,12 @@ import pytest
 from tests import panels
 from tests.pipelines import imputations, workspaces
 from vcfbert import versions
-from vcfbert.pipelines import fit
-from vcfbert.pipelines import prepare as pipeline
-from vcfbert.pipelines.fit import TrainOptions
-from vcfbert.pipelines.prepare import PrepareOptions
+from vcfbert.pipelines.preparing import prepare as pipeline
+from vcfbert.pipelines.preparing.prepare import PrepareOptions
+from vcfbert.pipelines.systems import train_systems
+from vcfbert.pipelines.systems.train_systems import TrainOptions
 from vcfbert.progress import Silent
-from vcfbert.storage.workspace import Workspace
+from vcfbert.storage.zarr.workspace import Workspace
 
 QUICK = workspaces.changed(training={"max_epochs": 1, "batches_per_epoch": 3})
 
@@ -51,7 +51,7 @@ def test_stores_are_the_same_to_the_last_byte(fx_vcf, tmp_path):
 
 
 def test_a_run_names_versions_machine_seed_and_parents(fx_own):
-    fit.train(fx_own, QUICK, TrainOptions("mine", device="cpu"), progress=Silent())
+    train_systems.train(fx_own, QUICK, TrainOptions("mine", device="cpu"), progress=Silent())
     record = json.loads((fx_own.run("mine") / "run.json").read_text())
     assert record["seed"] == QUICK.seed
     assert {"panel", "index"} <= set(record["parents"])

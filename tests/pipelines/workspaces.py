@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from tests import panels
-from vcfbert import config, presets
-from vcfbert.config import Config
-from vcfbert.pipelines import fit, prepare, references
-from vcfbert.pipelines.fit import TrainOptions
-from vcfbert.pipelines.prepare import PrepareOptions
-from vcfbert.pipelines.references import EncodeOptions, IndexOptions, RefreshOptions
+from vcfbert import config
+from vcfbert.config import Config, presets
+from vcfbert.pipelines.preparing import prepare
+from vcfbert.pipelines.preparing.prepare import PrepareOptions
+from vcfbert.pipelines.systems import references, train_systems
+from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions, RefreshOptions
+from vcfbert.pipelines.systems.train_systems import TrainOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval.manifest import Kind
-from vcfbert.storage.embeddings import Layout
-from vcfbert.storage.panel import open_panel
-from vcfbert.storage.workspace import Workspace
-from vcfbert.training import mosaic_runs, mosaic_weights
+from vcfbert.storage.zarr.embeddings import Layout
+from vcfbert.storage.zarr.panel import open_panel
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.mosaic import mosaic_runs, weight_files
 
 
 def changed(**sections: Any) -> Config:
@@ -63,7 +64,9 @@ def whole(folder: Path) -> tuple[Workspace, Path]:
     references.refresh(workspace, SMALL, renewed, progress=quiet)
     references.encode_refs(workspace, SMALL, EncodeOptions(), progress=quiet, overwrite=True)
     quick = changed(training={"max_epochs": 2, "batches_per_epoch": 2})
-    fit.train(workspace, quick, TrainOptions("tiny", device="cpu", threads=1), progress=quiet)
+    train_systems.train(
+        workspace, quick, TrainOptions("tiny", device="cpu", threads=1), progress=quiet
+    )
     write_mosaic_run(workspace)
     return workspace, vcf
 
@@ -75,7 +78,7 @@ def write_mosaic_run(workspace: Workspace) -> None:
     mosaic_runs.write(
         workspace.run("mosaic"),
         presets.get("mosaic"),
-        mosaic_weights.shipped(),
+        weight_files.shipped(),
         record,
         {"small": [(10, 0.5, 0.4)]},
         overwrite=False,

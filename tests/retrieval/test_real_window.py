@@ -8,12 +8,12 @@ import pytest
 from tests.panels import SHARED_CHR20
 from tests.retrieval import windows
 from vcfbert.domain import sites, tokens
-from vcfbert.pipelines.prepare import PrepareOptions, prepare
+from vcfbert.pipelines.preparing.prepare import PrepareOptions, prepare
 from vcfbert.progress import Silent
 from vcfbert.retrieval import exact
 from vcfbert.retrieval.candidates import nearest
-from vcfbert.storage.panel import open_panel
-from vcfbert.storage.workspace import Workspace
+from vcfbert.storage.zarr.panel import open_panel
+from vcfbert.storage.zarr.workspace import Workspace
 
 LENGTH, WIDTH, REFERENCES, QUERIES, K = 1030, 4, 600, 24, 16
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from tests import panels
-from tests.pipelines.test_fit import small_settings
+from tests.pipelines.systems.test_train_systems import small_settings
 from vcfbert.config import RetrievalConfig
-from vcfbert.pipelines import references
-from vcfbert.pipelines.references import IndexOptions
+from vcfbert.pipelines.systems import references
+from vcfbert.pipelines.systems.references import IndexOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval.index import open_index
-from vcfbert.storage.panel import open_panel
-from vcfbert.storage.workspace import Workspace
-from vcfbert.training import encoding
-from vcfbert.training.batches import BatchMaker
+from vcfbert.storage.zarr.panel import open_panel
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.systems import encoding
+from vcfbert.training.systems.batches import BatchMaker
 
 SETTINGS = RetrievalConfig(num_neighbours=6, num_segments=2)
 

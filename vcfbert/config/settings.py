@@ -9,9 +9,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import tomli_w
 
-from vcfbert import bounded
 from vcfbert.config.sections import Config
 from vcfbert.errors import ConfigError
+from vcfbert.files import bounded
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -13,9 +13,9 @@ import numpy as np
 from vcfbert import versions
 from vcfbert.retrieval import manifest
 from vcfbert.retrieval.index import build_options
-from vcfbert.storage import schema
-from vcfbert.storage.vcf_index import htslib_version
-from vcfbert.training import mosaic_weights
+from vcfbert.storage.vcf.index_checks import htslib_version
+from vcfbert.storage.zarr import schema
+from vcfbert.training.mosaic import weight_files
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def about() -> About:
                 **{f"{kind}_store": version for kind, version in schema.FORMAT_VERSION.items()},
                 "index": manifest.FORMAT_VERSION,
                 "checkpoint": schema.CHECKPOINT_FORMAT,
-                "mosaic_network": int(mosaic_weights.FORMAT_VERSION),
+                "mosaic_network": int(weight_files.FORMAT_VERSION),
             },
             "shipped_network": _shipped(),
         }
@@ -83,7 +83,7 @@ def _torch_build(version: str) -> str:
 
 
 def _shipped() -> str:
-    path = mosaic_weights.shipped_path()
+    path = weight_files.shipped_path()
     if not path.exists():
         return "none"
     return f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"

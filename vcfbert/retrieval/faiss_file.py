@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from vcfbert import bounded
+from vcfbert.files import bounded
 
 _HEAD = struct.Struct(
     "<4siqqq?i"

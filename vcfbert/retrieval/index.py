@@ -17,8 +17,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert import digests
 from vcfbert.errors import StoreError
+from vcfbert.files import digests
 from vcfbert.retrieval import faiss_file, manifest
 from vcfbert.retrieval.dense import DenseIndex
 from vcfbert.retrieval.exact import ExactIndex

@@ -19,9 +19,9 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert import bounded, digests
 from vcfbert.domain import tokens
 from vcfbert.errors import StoreError
+from vcfbert.files import bounded, digests
 
 FORMAT_VERSION = 2
 NAME = "manifest.json"

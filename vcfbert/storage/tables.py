@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vcfbert import bounded
 from vcfbert.domain import splits
 from vcfbert.domain.genetic_map import ContigMap
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
 from vcfbert.domain.windows import Segment
 from vcfbert.errors import InputError
+from vcfbert.files import bounded
 
 _SPLITS = {
     "train": TRAIN,

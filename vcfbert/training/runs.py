@@ -21,12 +21,13 @@ from typing import Any
 
 import torch
 
-from vcfbert import config, digests
+from vcfbert import config
 from vcfbert import versions as installed
 from vcfbert.config import Config
 from vcfbert.errors import ConfigError, StoreError
-from vcfbert.storage import locks, stores
-from vcfbert.training import checkpoints
+from vcfbert.files import digests, locks
+from vcfbert.storage.zarr import stores
+from vcfbert.training.systems import checkpoints
 
 # What may differ between a run and its continuation: how long it goes on, not what it computes.
 _EXTENSIBLE = {

@@ -1,0 +1,163 @@
+"""People taken out of a panel: nothing of theirs but typed alleles reaches what is said of them."""
+
+import dataclasses
+
+import numpy as np
+import numpy.testing as npt
+import pytest
+
+from tests.copying import chunks
+from vcfbert import config
+from vcfbert.config import MosaicConfig, presets
+from vcfbert.domain import sites as site_tables
+from vcfbert.errors import InputError
+from vcfbert.pipelines.mosaic import fold_plan, training_data
+from vcfbert.pipelines.mosaic.training_data import Stretch
+from vcfbert.storage.zarr.panel import open_panel
+
+TYPED = np.arange(2, 120, 5)
+PEOPLE = np.array([4, 9, 25])
+
+
+@pytest.fixture(scope="module")
+def fx_stretch(fx_workspace):
+    with open_panel(fx_workspace.panel) as panel:
+        return training_data.read_stretch(panel, np.arange(120), slice(10, 110))
+
+
+@pytest.fixture(scope="module")
+def fx_taken(fx_stretch):
+    return training_data.take_out(fx_stretch, rest_of(PEOPLE), PEOPLE)
+
+
+def rest_of(people, num_people=60):
+    return site_tables.haplotypes_of(np.setdiff1d(np.arange(num_people), people))
+
+
+def with_alleles(stretch: Stretch, rows, sites, seed=5) -> Stretch:
+    """The same stretch with other alleles of some haplotypes at some sites."""
+    alleles = stretch.alleles(np.arange(len(stretch.bits)))
+    place = np.ix_(rows, sites)
+    alleles[place] ^= np.random.default_rng(seed).integers(2, size=alleles[place].shape, dtype="u1")
+    return dataclasses.replace(stretch, bits=chunks.pack(alleles))
+
+
+def prepared_of(stretch):
+    taken = training_data.take_out(stretch, rest_of(PEOPLE), PEOPLE)
+    return taken, training_data.make_ready(taken, TYPED, seed=1, threads=1)
+
+
+def data_of(taken, ready, most=10**6):
+    rng = np.random.default_rng(3)
+    return training_data.open_data(ready, taken, most, rng, 2)
+
+
+def test_a_stretch_holds_what_the_windows_hold(fx_workspace):
+    with open_panel(fx_workspace.panel) as panel:
+        sites = np.setdiff1d(np.arange(21, 100), [28, 91])
+        stretch = training_data.read_stretch(panel, sites, slice(30, 90))
+        whole = training_data.read_stretch(panel, np.arange(120), slice(0, 120))
+        everyone = np.arange(2 * len(panel.samples))
+        npt.assert_array_equal(stretch.alleles(everyone), whole.alleles(everyone)[:, sites])
+        npt.assert_array_equal(sites[stretch.is_core], np.arange(30, 90))
+        copies = whole.alleles(everyone).sum(axis=0)
+        npt.assert_array_equal(copies, panel.sites.alt_count.sum(axis=1))
+
+
+def test_a_person_among_the_own_references_is_refused(fx_stretch):
+    with pytest.raises(AssertionError, match="copied from themselves"):
+        training_data.take_out(fx_stretch, rest_of(PEOPLE[:2]), PEOPLE)
+
+
+def test_nothing_that_is_made_of_the_references_knows_the_people_taken_out(fx_stretch):
+    own = site_tables.haplotypes_of(PEOPLE)
+    other = with_alleles(fx_stretch, own, np.arange(120))
+    (taken, ready), (taken_too, ready_too) = prepared_of(fx_stretch), prepared_of(other)
+    npt.assert_array_equal(taken.group, taken_too.group)
+    for one, another in zip(ready.prepared.chunk, ready_too.prepared.chunk, strict=True):
+        npt.assert_array_equal(one, another)
+    npt.assert_array_equal(ready.prepared.group_frequency, ready_too.prepared.group_frequency)
+    count = fx_stretch.alleles(rest_of(PEOPLE)).sum(axis=0)
+    odds = np.log(count / (len(rest_of(PEOPLE)) - count))[ready.sites]
+    npt.assert_allclose(ready.prepared.chunk.frequency, odds, rtol=1e-5)
+
+
+def test_hidden_genotypes_never_reach_the_rows(fx_stretch):
+    own = site_tables.haplotypes_of(PEOPLE)
+    hidden = np.setdiff1d(np.arange(120), TYPED)
+    other = with_alleles(fx_stretch, own, hidden)
+    one, another = (data_of(*prepared_of(stretch)) for stretch in (fx_stretch, other))
+    npt.assert_array_equal(one.rows, another.rows)
+    assert (one.labels != another.labels).mean() > 0.3
+
+
+def test_typed_genotypes_do_reach_the_rows(fx_stretch):
+    other = with_alleles(fx_stretch, site_tables.haplotypes_of(PEOPLE), TYPED)
+    one, another = (data_of(*prepared_of(stretch)) for stretch in (fx_stretch, other))
+    assert one.rows.shape != another.rows.shape or (one.rows != another.rows).any()
+
+
+def test_rows_are_of_the_core_and_as_many_as_asked_for(fx_taken):
+    ready = training_data.make_ready(fx_taken, TYPED, seed=1, threads=1)
+    data = data_of(fx_taken, ready)
+    in_core = 2 * len(PEOPLE) * (100 - np.isin(np.arange(10, 110), TYPED).sum())
+    assert 0 < len(data.rows) <= in_core
+    few = data_of(fx_taken, ready, most=7)
+    assert few.rows.shape == (7, data.rows.shape[1])
+    assert (data.rows == few.rows[0]).all(axis=1).any()
+
+
+def test_folds_take_out_train_people_who_are_not_among_their_references(fx_workspace):
+    settings = MosaicConfig(folds=4, held_out=80)
+    with open_panel(fx_workspace.panel) as panel:
+        samples = panel.samples
+    plan = fold_plan.draw(samples, settings, seed=1)
+    train = set(samples.people(site_tables.TRAIN).tolist())
+    seen = set()
+    for fold in plan.folds:
+        people, references = set(fold.people.tolist()), set((fold.references // 2).tolist())
+        assert len(people) == len(train) // fold_plan.LARGEST_SHARE
+        assert people | references == train
+        assert not people & references
+        assert not people & seen  # other people in each fold, while there are any
+        seen |= people
+    validating = np.sort(np.concatenate(plan.validation))
+    npt.assert_array_equal(validating, samples.people(site_tables.VALIDATION))
+
+
+def test_without_validation_people_some_train_people_stand_for_them(fx_workspace):
+    with open_panel(fx_workspace.panel) as panel:
+        split = np.where(panel.samples.split == site_tables.VALIDATION, 0, panel.samples.split)
+        samples = dataclasses.replace(panel.samples, split=split.astype(np.int8))
+    plan = fold_plan.draw(samples, MosaicConfig(), seed=1)
+    validating = np.concatenate(plan.validation)
+    assert len(validating) == len(samples.people(site_tables.TRAIN)) // 5
+    assert not np.isin(validating, np.concatenate([fold.people for fold in plan.folds])).any()
+    for fold, people in zip(plan.folds, plan.validation, strict=False):
+        alike = fold.typed_alike(people, samples, {})
+        assert not np.isin(alike.references // 2, people).any()
+
+
+def test_a_list_of_typed_sites_is_worth_more_folds_than_drawn_designs(fx_workspace):
+    with open_panel(fx_workspace.panel) as panel:
+        samples = panel.samples
+    settings = MosaicConfig(folds=2, designs=2, held_out=6)
+    counts = [len(fold_plan.draw(samples, settings, 1, lists).folds) for lists in range(4)]
+    assert counts == [2, 4, 2, 2]
+    few = MosaicConfig(folds=2, designs=9, held_out=6)  # 48 people are eight times 6
+    assert len(fold_plan.draw(samples, few, 1, 1).folds) == 8
+
+
+def test_too_few_people_are_refused(fx_workspace):
+    with open_panel(fx_workspace.panel) as panel:
+        split = np.full(len(panel.samples), site_tables.TEST, dtype=np.int8)
+        split[:9] = site_tables.TRAIN
+        samples = dataclasses.replace(panel.samples, split=split)
+    with pytest.raises(InputError, match="9 train people, but 10"):
+        fold_plan.draw(samples, MosaicConfig(), seed=1)
+
+
+def test_the_preset_is_of_the_system_mosaic():
+    settings = presets.get("mosaic")
+    assert settings.system == "mosaic"
+    assert config.from_dict(config.to_dict(settings), source="test") == settings

@@ -1,0 +1,334 @@
+"""The eight checks before training: they pass on whole stores, and each sees what it is for."""
+
+import dataclasses
+import json
+import re
+import shutil
+
+import faiss
+import numpy as np
+import pytest
+import zarr
+
+from tests import panels, tampering
+from tests.pipelines.workspaces import DENSE, SMALL, build, changed
+from vcfbert import config
+from vcfbert.config import presets
+from vcfbert.domain import tokens
+from vcfbert.errors import ConfigError, StoreError
+from vcfbert.files import digests
+from vcfbert.pipelines.auditing import stored_preflight
+from vcfbert.pipelines.systems import preflight, references, train_systems
+from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions
+from vcfbert.pipelines.systems.train_systems import TrainOptions
+from vcfbert.progress import Silent
+from vcfbert.retrieval import manifest
+from vcfbert.storage.zarr import masks as mask_store
+from vcfbert.storage.zarr.panel import open_panel
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.devices import choose_device
+from vcfbert.training.systems import checkpoints, loop
+
+NAMES = [
+    "dataset", "pre-encoding", "FAISS retrieval", "batch collation", "model forward and backward",
+    "memory", "embedding refresh", "data alignment",
+]  # fmt: skip
+
+
+def failures(workspace, settings=SMALL, run=None):
+    return {
+        one.name: one.figures for one in stored_preflight.check(settings, workspace, run).failed
+    }
+
+
+def test_whole_stores_pass_all_eight_with_figures(fx_built):
+    before = sorted(path for path in fx_built.root.rglob("*"))
+    done = stored_preflight.check(SMALL, fx_built, None)
+    assert [one.name for one in done.outcomes] == NAMES
+    assert done.failed == []
+    done.raise_mismatch()
+    for one in done.outcomes:
+        assert any(letter.isdigit() for letter in one.figures), one.name
+        assert one.line().startswith("passed  ")
+    record = json.loads(done.to_json())
+    assert record["passed"] is True
+    assert len(record["checks"]) == 8
+    assert sorted(path for path in fx_built.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["v13", "v17"])
+def test_systems_without_embeddings_pass_on_what_they_read(fx_own, name):
+    small = {"model": {"width": 16, "num_layers": 1, "num_heads": 2}}
+    small["training"] = {"batch_size": 4}
+    settings = config.merge(presets.get(name), small, source="test")
+    shutil.rmtree(fx_own.root / "embeddings")
+    assert failures(fx_own, settings) == {}
+
+
+def test_a_dense_index_passes_too(tmp_path):
+    workspace = build(panels.small_workspace(tmp_path), DENSE, layout="dense", kind="dense")
+    assert failures(workspace, DENSE) == {}
+
+
+def test_a_trained_run_passes_with_its_own_weights(fx_own):
+    settings = changed(training={"max_epochs": 1, "batches_per_epoch": 3})
+    train_systems.train(fx_own, settings, TrainOptions("mine", device="cpu"), progress=Silent())
+    assert "pre-encoding" in failures(fx_own, settings, "mine")  # stored are the first weights
+    references.encode_refs(
+        fx_own, settings, EncodeOptions(run="mine"), progress=Silent(), overwrite=True
+    )
+    assert failures(fx_own, settings, "mine") == {}
+
+
+def test_dataset_fails_where_an_allele_was_flipped(fx_own):
+    root = zarr.open_group(fx_own.panel, mode="r+")
+    block = root["alleles"][0]
+    block[0, 0] ^= 128  # the first site of the first haplotype
+    root["alleles"][0] = block
+    assert "ALT alleles" in failures(fx_own)["dataset"]
+
+
+def test_dataset_fails_where_windows_leave_sites_out(fx_own):
+    root = zarr.open_group(fx_own.panel, mode="r+")
+    cores = root["windows/core_stop"][:]
+    cores[1] -= 2
+    root["windows/core_stop"][:] = cores
+    assert "window" in failures(fx_own)["dataset"]
+
+
+def test_without_a_panel_every_check_fails_for_one_reason(tmp_path):
+    found = failures(Workspace(tmp_path))
+    assert list(found) == NAMES
+    assert "vcfbert prepare" in found["dataset"]
+    assert found["memory"] == "not reached, for the reason of the check 'dataset'"
+
+
+def test_pre_encoding_fails_where_embeddings_are_of_other_weights(fx_own):
+    settings = dataclasses.replace(SMALL, seed=9)
+    references.encode_refs(fx_own, settings, EncodeOptions(), progress=Silent(), overwrite=True)
+    assert "was made by the encoder" in failures(fx_own)["pre-encoding"]
+
+
+def test_pre_encoding_fails_where_a_stored_vector_moved(fx_own):
+    root = zarr.open_group(fx_own.newest("embeddings"), mode="r+")
+    codebook = root["codebook"][0]
+    codebook[tokens.ALT] += 0.05
+    root["codebook"][0] = codebook
+    assert "differs from what its encoder makes" in failures(fx_own)["pre-encoding"]
+
+
+def test_pre_encoding_fails_where_nothing_is_encoded(fx_own):
+    shutil.rmtree(fx_own.root / "embeddings")
+    assert "vcfbert encode-refs" in failures(fx_own)["pre-encoding"]
+
+
+def test_pre_encoding_fails_where_embeddings_are_of_another_width(fx_built):
+    found = failures(fx_built, changed(model={"width": 32}))
+    assert re.search(r"\(\d, 32, 16\), .* \(\d, 32, 32\)", found["pre-encoding"])
+    assert found["data alignment"].startswith("not reached")
+
+
+def rewrite_manifest(workspace, change):
+    path = workspace.newest("indexes") / manifest.NAME
+    tampering.edit_json(path, change)
+
+
+def test_retrieval_fails_where_rows_are_named_after_others(fx_own):
+    rewrite_manifest(fx_own, lambda record: record["reference_haplotypes"].reverse())
+    assert "does not hold this panel's haplotypes" in failures(fx_own)["FAISS retrieval"]
+
+
+def test_retrieval_fails_where_a_file_was_damaged(fx_own):
+    path = next(fx_own.newest("indexes").glob("*.faiss"))
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 255
+    path.write_bytes(content)
+    assert "is damaged" in failures(fx_own)["FAISS retrieval"]
+
+
+def test_retrieval_fails_where_codes_were_swapped_behind_the_checksum(fx_own):
+    folder = fx_own.newest("indexes")
+    path = folder / "w00000.faiss"
+    index = faiss.read_index(str(path))
+    codes = faiss.vector_to_array(index.codes)
+    faiss.copy_array_to_vector(np.ascontiguousarray(codes.reshape(index.ntotal, -1)[::-1]).ravel(),
+                               index.codes)  # fmt: skip
+    faiss.write_index(index, str(path))
+    digest = digests.of_file(path)
+    rewrite_manifest(fx_own, lambda record: record["files"][0].update(sha256=digest))
+    assert "does not hold this panel's haplotypes" in failures(fx_own)["FAISS retrieval"]
+
+
+def test_retrieval_fails_where_a_dense_index_is_of_another_encoding(tmp_path):
+    workspace = build(panels.small_workspace(tmp_path), DENSE, layout="dense", kind="dense")
+    other = dataclasses.replace(DENSE, seed=9)
+    references.encode_refs(
+        workspace, other, EncodeOptions(layout="dense"), progress=Silent(), overwrite=True
+    )
+    assert "another embeddings version" in failures(workspace, other)["FAISS retrieval"]
+
+
+def test_retrieval_fails_where_a_held_out_person_is_in_the_index(fx_own):
+    def replace(record):
+        record["reference_haplotypes"][0] = 2 * 7  # person 7 is a test person
+
+    rewrite_manifest(fx_own, replace)
+    assert "haplotypes of validation and test" in failures(fx_own)["FAISS retrieval"]
+
+
+def test_collation_fails_where_queries_may_find_themselves(fx_built):
+    settings = changed(retrieval={"exclude_same_sample": False})
+    assert "its own neighbour" in failures(fx_built, settings)["batch collation"]
+
+
+def test_collation_fails_where_masks_leave_nothing_to_read(tmp_path):
+    workspace = build(panels.small_workspace(tmp_path), DENSE, layout="dense", kind="dense")
+    path = workspace.newest("masks")
+    drawn = mask_store.read_masks(path)
+    blind = dataclasses.replace(drawn, is_masked=np.ones_like(drawn.is_masked))
+    mask_store.write_masks(path, blind, overwrite=True)
+    quiet = Silent()
+    dense = EncodeOptions(layout="dense")
+    references.encode_refs(workspace, DENSE, dense, progress=quiet, overwrite=True)
+    references.build_index(workspace, IndexOptions(kind="dense"), progress=quiet, overwrite=True)
+    assert "nothing is visible" in failures(workspace, DENSE)["batch collation"]
+
+
+def save_run(workspace, change):
+    """A run of initial weights, changed."""
+    state = loop.new_state(SMALL, choose_device("cpu"))
+    weights = {name: value.clone() for name, value in state.model.state_dict().items()}
+    change(weights)
+    with open_panel(workspace.panel) as panel:
+        parents = {"panel": panel.fingerprint, "index": "none"}
+    checkpoints.save(
+        workspace.run("mine"),
+        "best",
+        settings=SMALL,
+        parents=parents,
+        state={"epoch": 0, "step": 0},
+        weights=weights,
+        optimizer=None,
+    )
+
+
+def test_the_step_fails_where_weights_have_diverged(fx_own):
+    def inflate(weights):
+        weights["haplotype_head.bias"].copy_(3e38 * weights["haplotype_head.bias"].sign().add(1))
+        weights["norm.weight"].mul_(3e38)
+        weights["genotype_out.weight"].add_(3e38)
+
+    save_run(fx_own, inflate)
+    found = failures(fx_own, run="mine")
+    assert "have diverged" in found["model forward and backward"]
+    assert "dataset" not in found
+
+
+def test_memory_fails_where_a_batch_is_too_large(fx_built):
+    found = failures(fx_built, changed(training={"batch_size": 50_000_000}))
+    assert list(found) == ["memory"]
+    assert "people fit: lower training.batch_size" in found["memory"]
+    assert "GB free on" in found["memory"]
+
+
+def test_the_refresh_fails_where_nothing_can_be_written(fx_own):
+    (fx_own.root / "runs").write_text("a file in the way")
+    assert list(failures(fx_own)) == ["embedding refresh"]
+
+
+def test_the_refresh_fails_where_a_dense_index_cannot_follow(tmp_path):
+    workspace = build(panels.small_workspace(tmp_path), DENSE, layout="dense", kind="dense")
+    settings = changed(retrieval={"num_segments": 1})  # renews masks and encodings every epoch
+    assert "refresh.masks_every=0" in failures(workspace, settings)["embedding refresh"]
+
+
+def test_the_refresh_fails_where_weights_do_not_reach_the_encoding(fx_own):
+    save_run(fx_own, lambda weights: weights["encoder.token.weight"].zero_())
+    references.encode_refs(
+        fx_own, SMALL, EncodeOptions(run="mine"), progress=Silent(), overwrite=True
+    )
+    assert "would change nothing" in failures(fx_own, run="mine")["embedding refresh"]
+
+
+def test_alignment_fails_where_masks_are_not_aligned(fx_built):
+    found = failures(fx_built, changed(masks={"align": False}))
+    assert list(found) == ["data alignment"]
+    assert "masks.align = false asks for" in found["data alignment"]
+
+
+def test_alignment_fails_where_references_are_of_other_rows(fx_own):
+    rewrite_manifest(fx_own, lambda record: record["reference_haplotypes"].reverse())
+    assert "the search reports" in failures(fx_own)["data alignment"].lower()
+
+
+def test_training_is_refused_before_anything_is_written(fx_own):
+    rewrite_manifest(fx_own, lambda record: record["reference_haplotypes"].reverse())
+    with pytest.raises(StoreError, match="FAISS retrieval: In window 0") as caught:
+        train_systems.train(fx_own, SMALL, TrainOptions("mine", device="cpu"), progress=Silent())
+    assert "pre-flight checks failed" in str(caught.value)
+    assert not fx_own.run("mine").exists()
+
+
+def test_a_run_that_is_to_be_replaced_outlives_a_failed_check(fx_own):
+    quick = changed(training={"max_epochs": 1, "batches_per_epoch": 2})
+    train_systems.train(fx_own, quick, TrainOptions("mine", device="cpu"), progress=Silent())
+    before = (fx_own.run("mine") / "metrics.csv").read_bytes()
+    rewrite_manifest(fx_own, lambda record: record["reference_haplotypes"].reverse())
+    with pytest.raises(StoreError, match="pre-flight"):
+        train_systems.train(
+            fx_own, quick, TrainOptions("mine", device="cpu"), progress=Silent(), overwrite=True
+        )
+    assert (fx_own.run("mine") / "metrics.csv").read_bytes() == before
+
+
+class Notes(Silent):
+    """Keeps what is noted."""
+
+    def __init__(self):
+        self.lines = []
+
+    def note(self, text):
+        self.lines.append(text)
+
+
+def test_training_runs_all_eight_and_says_so(fx_own):
+    quick = changed(training={"max_epochs": 1, "batches_per_epoch": 2})
+    notes = Notes()
+    train_systems.train(fx_own, quick, TrainOptions("mine", device="cpu"), progress=notes)
+    said = [line for line in notes.lines if line.startswith("pre-flight: passed")]
+    assert [name for name, line in zip(NAMES, said, strict=True) if name not in line] == []
+
+
+def test_training_out_of_line_on_purpose_is_noted_and_goes_on(fx_own):
+    quick = changed(training={"max_epochs": 1, "batches_per_epoch": 2}, masks={"align": False})
+    notes = Notes()
+    train_systems.train(fx_own, quick, TrainOptions("mine", device="cpu"), progress=notes)
+    assert any(line.startswith("pre-flight: FAILED  data alignment") for line in notes.lines)
+
+
+def test_a_resumed_run_is_checked_with_its_own_encoding(fx_own):
+    quick = changed(training={"max_epochs": 1, "batches_per_epoch": 2})
+    train_systems.train(fx_own, quick, TrainOptions("mine", device="cpu"), progress=Silent())
+    longer = changed(training={"max_epochs": 2, "batches_per_epoch": 2})
+    notes = Notes()
+    train_systems.train(
+        fx_own, longer, TrainOptions("mine", resume=True, device="cpu"), progress=notes
+    )
+    encoded = next(line for line in notes.lines if "pre-encoding" in line)
+    assert "v0001.zarr" in encoded
+
+
+def test_systems_that_are_not_trained_on_windows_are_refused(fx_built):
+    with pytest.raises(ConfigError, match="is of mosaic"):
+        stored_preflight.check(presets.mosaic(), fx_built, None)
+    with pytest.raises(StoreError, match="No run 'absent'"):
+        stored_preflight.check(SMALL, fx_built, "absent")
+
+
+def test_a_mistake_of_ours_is_not_taken_for_a_failed_check(fx_built, monkeypatch):
+    def broken(bench):
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(preflight.CHECKS, "memory", broken)
+    with pytest.raises(ZeroDivisionError):
+        stored_preflight.check(SMALL, fx_built, None)

@@ -1,0 +1,238 @@
+"""encode-refs, build-index and refresh on the small panel."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import numpy.testing as npt
+import pytest
+
+from tests import panels
+from vcfbert import config
+from vcfbert.config import presets
+from vcfbert.domain import sites, tokens
+from vcfbert.errors import ConfigError, StoreError
+from vcfbert.files import digests
+from vcfbert.pipelines.systems import references
+from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions, RefreshOptions
+from vcfbert.progress import Silent
+from vcfbert.retrieval import manifest, similarity
+from vcfbert.retrieval.candidates import nearest
+from vcfbert.retrieval.index import open_index
+from vcfbert.retrieval.query import Query
+from vcfbert.storage.zarr import embeddings, masks
+from vcfbert.storage.zarr.panel import open_panel
+from vcfbert.storage.zarr.workspace import Workspace
+
+SETTINGS = config.merge(presets.get("tiny"), {"model": {"width": 8, "num_heads": 2}}, source="test")
+
+
+@pytest.fixture
+def fx_own(fx_workspace, tmp_path) -> Workspace:
+    """A copy of the small workspace with one mask version, to write to."""
+    shutil.copytree(fx_workspace.root, tmp_path / "work")
+    workspace = Workspace(tmp_path / "work")
+    refresh(workspace, masks=True)
+    return workspace
+
+
+def encode(workspace: Workspace, *, overwrite=False, **options):
+    return references.encode_refs(
+        workspace, SETTINGS, EncodeOptions(**options), progress=Silent(), overwrite=overwrite
+    )
+
+
+def index(workspace: Workspace, *, overwrite=False, **options):
+    return references.build_index(
+        workspace, IndexOptions(**options), progress=Silent(), overwrite=overwrite
+    )
+
+
+def refresh(workspace: Workspace, settings=SETTINGS, **options):
+    return references.refresh(workspace, settings, RefreshOptions(**options), progress=Silent())
+
+
+def test_an_index_holds_train_people_only_and_their_very_alleles(fx_own):
+    summary = index(fx_own)
+    with open_panel(fx_own.panel) as panel:
+        reader = open_index(summary.path, panel_fingerprint=panel.fingerprint)
+        npt.assert_array_equal(reader.reference_haplotypes, panel.samples.haplotypes(sites.TRAIN))
+        held_out = panel.samples.haplotypes(sites.VALIDATION, sites.TEST)
+        assert len(held_out) > 0
+        npt.assert_array_equal(reader.rows_of(held_out), -1)
+        for window in range(len(panel.windows)):
+            npt.assert_array_equal(
+                reader.window(window).reference_bits,
+                panel.packed(window)[reader.reference_haplotypes],
+            )
+
+
+def test_max_references_draws_whole_train_people_by_the_seed(fx_own):
+    rows = [
+        manifest.read(index(fx_own, max_references=12, seed=seed, overwrite=True).path)
+        for seed in (1, 1, 2)
+    ]
+    drawn = [content.reference_haplotypes for content in rows]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert len(drawn[0]) == 12
+    with open_panel(fx_own.panel) as panel:
+        train = set(panel.samples.haplotypes(sites.TRAIN).tolist())
+    assert set(drawn[0]) <= train
+    assert {haplotype ^ 1 for haplotype in drawn[0]} == set(drawn[0])
+
+
+@pytest.mark.parametrize("number", [1, 7, 10_000])
+def test_max_references_that_cannot_be_had_is_refused(fx_own, number):
+    with pytest.raises(ConfigError, match=rf"even number of haplotypes, 2 to 96.*got {number}"):
+        index(fx_own, max_references=number)
+    assert fx_own.versions("indexes") == []
+
+
+def test_both_layouts_and_both_kinds_find_the_same_neighbours(fx_own):
+    encode(fx_own, layout="dense")
+    by_bits = index(fx_own).path
+    by_l2 = fx_own.version("indexes", 1)
+    shutil.copytree(by_bits, by_l2)
+    assert index(fx_own, kind="dense", overwrite=True).path == by_l2
+    mask = masks.read_masks(fx_own.newest("masks"))
+    with (
+        open_panel(fx_own.panel) as panel,
+        embeddings.open_embeddings(fx_own.newest("embeddings")) as encoded,
+    ):
+        exact, dense = (
+            open_index(path, panel_fingerprint=panel.fingerprint) for path in (by_bits, by_l2)
+        )
+        dense.require_parent("masks", mask.fingerprint)
+        dense.require_parent("embeddings", encoded.fingerprint)
+        own = exact.reference_haplotypes[:10]
+        excluded = np.repeat(np.arange(10).reshape(-1, 2), 2, axis=0)
+        for window in range(len(panel.windows)):
+            queries = tokens.hide(panel.tokens(window, own), mask.is_masked[window])
+            codebook = encoded.codebook(window)
+            masked = encoded.masked(window, np.arange(10), queries)
+            npt.assert_array_equal(masked, codebook[queries, np.arange(panel.length)])
+            query = Query(queries, similarity.site_weights(codebook), masked)
+            hits = [nearest(kind.window(window), query, 6, excluded) for kind in (exact, dense)]
+            npt.assert_allclose(hits[0].distances, hits[1].distances, rtol=1e-4, atol=1e-6)
+            differs = hits[0].rows != hits[1].rows
+            npt.assert_allclose(
+                hits[0].distances[differs], hits[1].distances[differs], rtol=1e-5, atol=1e-6
+            )
+
+
+def test_encoding_is_repeatable_and_follows_the_seed(fx_own):
+    codebooks = []
+    for seed in (1, 1, 2):
+        settings = config.merge(SETTINGS, {"seed": seed}, source="test")
+        path = references.encode_refs(
+            fx_own, settings, EncodeOptions(), progress=Silent(), overwrite=True
+        ).path
+        with embeddings.open_embeddings(path) as reader:
+            codebooks.append((reader.codebook(1), reader.encoder_fingerprint))
+    npt.assert_array_equal(codebooks[0][0], codebooks[1][0])
+    assert codebooks[0][1] == codebooks[1][1] != codebooks[2][1]
+    assert (codebooks[0][0] != codebooks[2][0]).any()
+
+
+def test_finished_stores_are_replaced_on_demand_only(fx_own):
+    for make in (encode, index):
+        first = make(fx_own).path
+        with pytest.raises(StoreError, match=r"v0000.* already exists"):
+            make(fx_own)
+        assert make(fx_own, overwrite=True).path == first
+
+
+def test_a_dense_index_needs_dense_embeddings_of_this_panel(fx_own):
+    with pytest.raises(StoreError, match="vcfbert encode-refs"):
+        index(fx_own, kind="dense")
+    encode(fx_own)
+    with pytest.raises(StoreError, match="'dense' is needed"):
+        index(fx_own, kind="dense")
+    encode(fx_own, layout="dense", overwrite=True)
+    panels.write_small_panel(fx_own.panel, seed=8, overwrite=True)
+    with pytest.raises(StoreError, match="another panel"):
+        index(fx_own, kind="dense")
+    with pytest.raises(StoreError, match="another panel"):
+        encode(fx_own, layout="dense", overwrite=True)
+    assert fx_own.versions("indexes") == []
+
+
+def test_a_mask_version_is_for_the_dense_layout(fx_own):
+    with pytest.raises(ConfigError, match="--mask-version is for --layout dense"):
+        encode(fx_own, mask_version=0)
+    refresh(fx_own, masks=True)
+    with embeddings.open_embeddings(encode(fx_own, layout="dense", mask_version=0).path) as reader:
+        assert reader.mask_version == 0
+
+
+def test_refresh_adds_versions_beside_the_old(fx_own):
+    encode(fx_own)
+    index(fx_own)
+    before = {path: path.read_bytes() for path in files_below(fx_own.root)}
+    summary = refresh(fx_own, masks=True, embeddings=True, rate=0.8)
+    assert fx_own.versions("masks") == [0, 1]
+    assert fx_own.versions("embeddings") == [0, 1]
+    assert all(path.read_bytes() == content for path, content in before.items())
+    first, second = (masks.read_masks(fx_own.version("masks", v)) for v in (0, 1))
+    assert (first.rate, second.rate, second.version) == (0.5, 0.8, 1)
+    assert second.is_masked.sum() > first.is_masked.sum()
+    assert any("it fits all masks and embeddings" in line for line in summary.lines())
+
+
+def test_refresh_says_that_a_dense_index_falls_behind(fx_own):
+    encode(fx_own, layout="dense")
+    index(fx_own, kind="dense")
+    lines = refresh(fx_own, masks=True, embeddings=True).lines()
+    assert any("is dense" in line and "build-index --kind dense --force" in line for line in lines)
+    with embeddings.open_embeddings(fx_own.newest("embeddings")) as reader:
+        assert (reader.layout, reader.mask_version) == ("dense", 1)
+
+
+def test_refresh_without_anything_to_do_is_refused(fx_own):
+    with pytest.raises(ConfigError, match="Nothing to refresh"):
+        refresh(fx_own)
+    with pytest.raises(ConfigError, match="--rate is the rate of new masks"):
+        refresh(fx_own, embeddings=True, rate=0.5)
+    with pytest.raises(ConfigError, match="--run encodes"):
+        refresh(fx_own, masks=True, run="r")
+    with pytest.raises(StoreError, match="no best checkpoint"):
+        refresh(fx_own, embeddings=True, run="absent")
+
+
+def test_pruning_keeps_the_newest_and_what_is_depended_on(fx_own):
+    encode(fx_own, layout="dense")
+    index(fx_own, kind="dense")  # from masks 0 and embeddings 0
+    for _ in range(3):
+        refresh(fx_own, masks=True, embeddings=True)
+    needed = masks.read_masks(fx_own.version("masks", 2))
+    run = fx_own.run("r") / "run.json"
+    run.parent.mkdir(parents=True)
+    run.write_bytes(digests.sealed_json({"parents": {"masks": needed.fingerprint}}))
+    summary = refresh(fx_own, prune=1)
+    assert fx_own.versions("masks") == [0, 2, 3]
+    assert fx_own.versions("embeddings") == [0, 3]
+    assert fx_own.versions("indexes") == [0]
+    assert len(summary.pruned) == 3
+
+
+def test_pruning_stops_at_a_run_it_cannot_read(fx_own):
+    refresh(fx_own, masks=True)
+    run = fx_own.run("r") / "run.json"
+    run.parent.mkdir(parents=True)
+    run.write_text("{")
+    with pytest.raises(StoreError, match="Repair or delete"):
+        refresh(fx_own, prune=1)
+    assert fx_own.versions("masks") == [0, 1]
+
+
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_system_without_embeddings_says_so(fx_workspace):
+    settings, none = presets.get("mosaic"), "mosaic needs neither embeddings nor an index"
+    with pytest.raises(ConfigError, match=none):
+        references.encode_refs(fx_workspace, settings, EncodeOptions(), progress=Silent())
+    again = RefreshOptions(embeddings=True)
+    with pytest.raises(ConfigError, match=none):
+        references.refresh(fx_workspace, settings, again, progress=Silent())

@@ -1,0 +1,147 @@
+"""The stores of a workspace against the settings, and what is found where they disagree."""
+
+import dataclasses
+import shutil
+
+import pytest
+
+from tests import panels, tampering
+from vcfbert.config import presets
+from vcfbert.errors import StoreError
+from vcfbert.pipelines.auditing import audit
+from vcfbert.pipelines.systems import references, store_checks
+from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions, RefreshOptions
+from vcfbert.progress import Silent
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.devices import choose_device
+from vcfbert.training.systems import checkpoints, loop
+
+TINY = presets.tiny()
+
+
+def build(workspace, settings=TINY):
+    options = RefreshOptions(masks=True)
+    references.refresh(workspace, settings, options, progress=Silent())
+    references.encode_refs(workspace, settings, EncodeOptions(), progress=Silent())
+    references.build_index(workspace, IndexOptions(), progress=Silent())
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def fx_built(tmp_path_factory):
+    """A workspace with every store; read-only."""
+    return build(panels.small_workspace(tmp_path_factory.mktemp("built")))
+
+
+@pytest.fixture
+def fx_own(fx_built, tmp_path):
+    """A copy to change."""
+    shutil.copytree(fx_built.root, tmp_path / "own")
+    return Workspace(tmp_path / "own")
+
+
+def save_run(workspace, settings, name="tiny"):
+    """A run with a checkpoint of initial weights."""
+    state = loop.new_state(settings, choose_device("cpu"))
+    checkpoints.save(
+        workspace.run(name),
+        "best",
+        settings=settings,
+        parents={"panel": "no such panel", "index": "none"},
+        state={"epoch": 0, "step": 0},
+        weights=state.model.state_dict(),
+        optimizer=None,
+    )
+
+
+def failed(workspace, settings=TINY, run=None):
+    found = store_checks.of_workspace(settings, workspace, run)
+    return {check.what: check for check in found if not check.holds}
+
+
+def test_what_was_made_together_agrees(fx_built):
+    found = store_checks.of_workspace(TINY, fx_built, None)
+    assert [check.sentence() for check in found if not check.holds] == []
+    names = {check.what for check in found}
+    assert {"panel alleles", "masks is_masked", "index rows", "embeddings codebook"} <= names
+    assert {"complete embeddings", "masked embeddings", "embeddings encoder"} <= names
+
+
+def test_the_dense_layout_agrees_too(fx_own):
+    options = EncodeOptions(layout="dense")
+    references.encode_refs(fx_own, TINY, options, progress=Silent(), overwrite=True)
+    found = store_checks.of_workspace(TINY, fx_own, None)
+    assert [check.sentence() for check in found if not check.holds] == []
+    assert {"embeddings complete", "embeddings masked"} <= {check.what for check in found}
+
+
+def test_another_width_names_both_sides_and_the_command(fx_built):
+    wider = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, width=64))
+    sentence = failed(fx_built, wider)["embeddings codebook"].sentence()
+    assert "x 32 float32" in sentence
+    assert "x 64 float32" in sentence
+    assert "vcfbert encode-refs --preset tiny --force" in sentence
+
+
+def test_another_seed_is_another_feature_space(fx_built):
+    assert list(failed(fx_built, dataclasses.replace(TINY, seed=9))) == ["embeddings encoder"]
+
+
+def test_another_panel_makes_its_children_stale(fx_own):
+    panels.write_small_panel(fx_own.panel, seed=8, overwrite=True)
+    assert {"masks parent panel", "index parent panel", "embeddings parent panel"} <= set(
+        failed(fx_own)
+    )
+
+
+def test_a_panel_of_another_size_is_seen_in_every_store(fx_own):
+    panels.write_small_panel(fx_own.panel, num_sites=200, length=40, overwrite=True)
+    assert {
+        "masks is_masked",
+        "index windows",
+        "index sites in a window",
+        "embeddings codebook",
+    } <= (set(failed(fx_own)))
+
+
+def test_a_held_out_person_in_the_index_is_found(fx_own):
+    path = fx_own.newest("indexes") / "manifest.json"
+    held_out = 2 * 7  # person 7 is a test person
+    tampering.edit_json(
+        path, lambda record: record["reference_haplotypes"].__setitem__(0, held_out)
+    )
+    check = failed(fx_own)["index rows of held-out people"]
+    assert (check.found, check.needed) == ("1", "0")
+
+
+def test_a_run_of_another_size_and_panel_is_found(fx_own):
+    model = dataclasses.replace(TINY.model, width=64, num_layers=3)
+    save_run(fx_own, dataclasses.replace(TINY, model=model))
+    found = failed(fx_own)
+    assert found["run vocabulary x width"].found == "5 x 64"
+    assert found["run layers, heads"].found == "3, 2"
+    assert "run parent panel" in found
+
+
+def test_embeddings_of_a_run_are_known_as_its_own(fx_own):
+    other = dataclasses.replace(TINY, seed=9)
+    save_run(fx_own, other)
+    options = EncodeOptions(run="tiny")
+    references.encode_refs(fx_own, other, options, progress=Silent(), overwrite=True)
+    assert "embeddings encoder" not in failed(fx_own)
+
+
+def test_a_run_that_was_named_must_be_there(fx_built):
+    with pytest.raises(StoreError, match="vcfbert train --run mine"):
+        store_checks.of_workspace(TINY, fx_built, "mine")
+
+
+def test_the_report_has_the_panels_numbers_and_fails_on_a_mismatch(fx_built, monkeypatch):
+    monkeypatch.setattr(audit, "_largest_width", lambda *_: 0)
+    good = audit.audit(TINY, fx_built, audit.AuditOptions())
+    assert (good.size.sites, good.size.people, good.size.length) == (120, 60, 32)
+    assert any(line.startswith("  ok ") for line in good.lines())
+    good.raise_mismatch()
+    bad = audit.audit(dataclasses.replace(TINY, seed=9), fx_built, audit.AuditOptions())
+    with pytest.raises(StoreError, match="embeddings encoder"):
+        bad.raise_mismatch()

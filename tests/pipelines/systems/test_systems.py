@@ -1,0 +1,196 @@
+"""Every system of retrieval from a prepared panel to scores, and what it needs on the way."""
+
+import json
+import shutil
+
+import pytest
+
+from tests import tampering
+from tests.pipelines.systems.test_train_systems import KillAt, KilledError, rows, train, weights
+from vcfbert import config
+from vcfbert.config import presets
+from vcfbert.errors import ConfigError, StoreError
+from vcfbert.pipelines.auditing import audit
+from vcfbert.pipelines.auditing.audit import AuditOptions
+from vcfbert.pipelines.evaluating import evaluate_systems
+from vcfbert.pipelines.evaluating.evaluate_systems import EvalOptions
+from vcfbert.pipelines.systems import references
+from vcfbert.pipelines.systems.references import EncodeOptions, RefreshOptions
+from vcfbert.progress import Silent
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.systems import checkpoints
+from vcfbert.training.systems.batches import BatchMaker
+
+SYSTEMS = ["v13", "v17", "v18-current"]
+NEEDS = {"v13": [], "v17": ["indexes"], "v18-current": ["indexes"]}
+
+
+@pytest.fixture
+def fx_copy(fx_workspace, tmp_path) -> Workspace:
+    """A workspace of one's own to write to."""
+    root = tmp_path / "workspace"
+    shutil.copytree(fx_workspace.root, root)
+    return Workspace(root)
+
+
+def small(name, *texts):
+    """A system's ingredients at a small size and for a short time."""
+    sizes = {
+        "model": {"width": 16, "num_layers": 1, "num_heads": 2},
+        "training": {
+            "batch_size": 8, "accumulation": 1, "batches_per_epoch": 6, "max_epochs": 2,
+            "warmup_steps": 2, "learning_rate": 2e-3, "checkpoint_every": 2,
+        },
+    }  # fmt: skip
+    if name.startswith("v18"):
+        sizes["retrieval"] = {"num_neighbours": 6}
+    settings = config.merge(presets.get(name), sizes, source="test")
+    return config.merge(settings, config.assignments(texts), source="test")
+
+
+def evaluate(workspace, **changes):
+    options = EvalOptions(run="run", device="cpu", **changes)
+    return evaluate_systems.evaluate(workspace, options, progress=Silent())
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_system_goes_from_panel_to_scores_and_makes_only_what_it_reads(fx_copy, name):
+    train(fx_copy, small(name))
+    made = {path.name for path in fx_copy.root.iterdir()} - {"panel.zarr", "runs"}
+    assert sorted(made) == NEEDS[name]
+    own = fx_copy.run("run") / "embeddings"
+    assert own.exists() == (name == "v18-current")
+    summary = evaluate(fx_copy)
+    assert list(summary.scores) == ["model", "nearest haplotype", "most frequent allele"]
+    report = audit.audit(small(name), fx_copy, AuditOptions(run="run"))
+    report.raise_mismatch()
+    assert any(check.what == "run vocabulary x width" for check in report.checks)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_system_that_was_killed_goes_on_to_the_same_weights(fx_copy, name):
+    train(fx_copy, small(name), "whole")
+    with pytest.raises(KilledError):
+        train(fx_copy, small(name), "cut", progress=KillAt(9))
+    train(fx_copy, small(name), "cut", resume=True)
+    assert rows(fx_copy, "cut") == rows(fx_copy, "whole")
+    whole, cut = weights(fx_copy, "whole"), weights(fx_copy, "cut")
+    assert all((whole[name] == cut[name]).all() for name in whole)
+
+
+def test_v13_neither_searches_nor_reports_a_distance(fx_copy, monkeypatch):
+    def fail(*_):
+        raise AssertionError("a search vector was made")
+
+    monkeypatch.setattr(BatchMaker, "_query", fail)
+    train(fx_copy, small("v13"))
+    retrieved = {value for name, value in rows(fx_copy)[0].items() if "retrieval" in name}
+    assert retrieved == {"nan"}
+    assert set(checkpoints.read(fx_copy.run("run"), "best").parents) == {"panel", "encoder"}
+
+
+def test_v13_is_evaluated_beside_the_same_baselines_as_others(fx_copy):
+    train(fx_copy, small("v13"))
+    alone = evaluate(fx_copy)
+    record = json.loads(alone.json_path.read_text())
+    assert record["index"] is None
+    shutil.rmtree(fx_copy.root / "runs")
+    train(fx_copy, small("v17"))
+    beside = evaluate(fx_copy)
+    for baseline in ("nearest haplotype", "most frequent allele"):
+        lines = [
+            [line for line in report.to_csv().splitlines() if line.startswith(baseline)]
+            for report in (alone, beside)
+        ]
+        assert lines[0] == lines[1] != []
+
+
+def test_the_training_mask_of_v17_never_moves(fx_copy):
+    train(fx_copy, small("v17", "training.max_epochs=3"))
+    assert {(row["mask_version"], row["mask_rate"]) for row in rows(fx_copy)} == {("0", "0.5")}
+
+
+def test_the_contrastive_loss_is_off_unless_asked_for_and_resumes_exactly(fx_copy):
+    """On, it moves the encoder; validation, which is to be compared, is without it."""
+    train(fx_copy, small("v18-current"), "off")
+    taught = small("v18-current", "loss.contrastive_weight=3")
+    train(fx_copy, taught, "on")
+    first = {name: float(rows(fx_copy, name)[0]["train_loss"]) for name in ("on", "off")}
+    assert first["on"] > first["off"]
+    off, on = weights(fx_copy, "off"), weights(fx_copy, "on")
+    assert (off["encoder.scale.weight"] != on["encoder.scale.weight"]).any()
+    with pytest.raises(KilledError):
+        train(fx_copy, taught, "cut", progress=KillAt(9))
+    train(fx_copy, taught, "cut", resume=True)
+    assert rows(fx_copy, "cut") == rows(fx_copy, "on")
+
+
+@pytest.mark.parametrize("name", ["v13", "v17"])
+def test_embeddings_that_nothing_would_read_are_not_made(fx_copy, name):
+    with pytest.raises(
+        ConfigError, match=f"{name} needs no.*vcfbert train --preset {name}|{name} n"
+    ):
+        references.encode_refs(fx_copy, presets.get(name), EncodeOptions(), progress=Silent())
+    with pytest.raises(ConfigError, match=f"train --preset {name}"):
+        references.refresh(
+            fx_copy, presets.get(name), RefreshOptions(embeddings=True), progress=Silent()
+        )
+
+
+def test_stores_of_another_system_are_no_mismatch_where_nothing_reads_them(fx_copy):
+    references.encode_refs(fx_copy, small("v18-current"), EncodeOptions(), progress=Silent())
+    wide = small("v13", "model.width=32")
+    audit.audit(wide, fx_copy, AuditOptions()).raise_mismatch()
+    report = audit.audit(small("v18-current", "model.width=32"), fx_copy, AuditOptions())
+    with pytest.raises(StoreError, match="16 float32 in"):
+        report.raise_mismatch()
+
+
+@pytest.mark.parametrize(
+    ("started", "asked", "message"),
+    [
+        ("v17", small("v18-current"), "preset = 'v17', so it cannot go on with 'v18-current'"),
+        ("v17", small("v17", "model.copy_skip=false"), "copy_skip = True, so .* with False"),
+        ("v13", small("v13", "model.width=32"), r"model\.width = 16, so .* with 32"),
+    ],
+)
+def test_a_run_goes_on_as_the_system_it_began_as(fx_copy, started, asked, message):
+    train(fx_copy, small(started, "training.max_epochs=1"))
+    with pytest.raises(ConfigError, match=message):
+        train(fx_copy, asked, resume=True)
+
+
+def edited(workspace, which, change):
+    path = workspace.run("run") / "checkpoints" / f"{which}.json"
+    tampering.edit_json(path, change)
+
+
+def test_a_checkpoint_of_another_vocabulary_is_refused_naming_both(fx_copy):
+    train(fx_copy, small("v13", "training.max_epochs=1"))
+    edited(fx_copy, "last", lambda record: record["vocabulary"].append("HALF"))
+    with pytest.raises(StoreError, match=r"'HALF'.*but this vcfbert has \['REF'"):
+        train(fx_copy, small("v13"), resume=True)
+
+
+def test_weights_of_another_width_are_refused_naming_both(fx_copy):
+    train(fx_copy, small("v13", "training.max_epochs=1"))
+    edited(fx_copy, "best", lambda record: record["config"]["model"].update(width=32))
+    with pytest.raises(StoreError, match=r"\(16,.*needs.*32"):
+        evaluate(fx_copy)
+
+
+def test_a_checkpoint_of_an_older_format_is_refused_naming_both(fx_copy):
+    train(fx_copy, small("v17", "training.max_epochs=1"))
+    edited(fx_copy, "last", lambda record: record.update(format_version=1))
+    with pytest.raises(StoreError, match=r"format version 1, but this vcfbert reads version 4"):
+        train(fx_copy, small("v17"), resume=True)
+
+
+def test_a_dense_index_cannot_be_asked_for_token_ids(fx_copy):
+    settings = small("v18-current", "refresh.masks_every=0", "refresh.embeddings_every=0")
+    references.refresh(fx_copy, settings, RefreshOptions(masks=True), progress=Silent())
+    references.encode_refs(fx_copy, settings, EncodeOptions(layout="dense"), progress=Silent())
+    dense = references.IndexOptions(kind="dense")
+    references.build_index(fx_copy, dense, progress=Silent())
+    with pytest.raises(ConfigError, match=r"dense index.*'token'.*--kind exact"):
+        train(fx_copy, small("v17"))

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import numpy.testing as npt
+import pysam
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests import panels
+from vcfbert.errors import InputError
+from vcfbert.storage.vcf import reading
+
+NUM_RECORDS = 400
+
+
+def read_all(path: Path, *, region: str | None = None, people: list[int] | None = None):
+    """Positions and calls of the whole file."""
+    reader = reading.VcfReader(path, region=region)
+    columns = np.arange(len(reader.samples)) if people is None else np.array(people)
+    blocks = list(reader.blocks(columns))
+    position = [record.position for block in blocks for record in block.records]
+    return position, np.concatenate([block.calls for block in blocks])
+
+
+@pytest.fixture(scope="session")
+def fx_vcf(tmp_path_factory) -> Path:
+    """400 records of 30 people, compressed and indexed; large enough for several BGZF blocks."""
+    rng = np.random.default_rng(1)
+    alleles = rng.integers(0, 2, (NUM_RECORDS, 200), dtype=np.uint8)
+    path = tmp_path_factory.mktemp("vcf") / "panel.vcf.gz"
+    return panels.write_vcf(path, panels.records_of(alleles))
+
+
+def damaged(path: Path, content: bytes, *, index: Path | None = None) -> Path:
+    """Write bytes as a file, beside a copy of an index."""
+    path.write_bytes(content)
+    if index is not None:
+        path.with_name(f"{path.name}{index.suffix}").write_bytes(index.read_bytes())
+    return path
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 999), num_sites=st.integers(1, 40), num_people=st.integers(1, 5))
+def test_calls_are_those_of_the_text(tmp_path_factory, seed, num_sites, num_people):
+    rng = np.random.default_rng(seed)
+    alleles = rng.integers(0, 2, (num_sites, 2 * num_people), dtype=np.uint8)
+    path = tmp_path_factory.mktemp("vcf") / "a.vcf"
+    panels.write_vcf(path, panels.records_of(alleles))
+    position, calls = read_all(path)
+    assert position == [100 * (site + 1) for site in range(num_sites)]
+    npt.assert_array_equal(calls[:, :, :2].reshape(num_sites, -1), alleles)
+    assert (calls[:, :, 2] == 1).all()
+
+
+def test_bcf_and_vcf_give_the_same_calls(fx_vcf, tmp_path):
+    bcf = tmp_path / "panel.bcf"
+    with pysam.VariantFile(str(fx_vcf)) as source:
+        with pysam.VariantFile(str(bcf), "wb", header=source.header) as target:
+            for record in source:
+                target.write(record)
+    pysam.tabix_index(str(bcf), preset="bcf")
+    npt.assert_array_equal(read_all(bcf)[1], read_all(fx_vcf)[1])
+    npt.assert_array_equal(
+        read_all(bcf, region="20:500-900")[1], read_all(fx_vcf, region="20:500-900")[1]
+    )
+
+
+def test_blocks_join_without_a_seam(fx_vcf, monkeypatch):
+    whole = read_all(fx_vcf)
+    monkeypatch.setattr(reading, "BLOCK_BYTES", 6 * 100 * 16)
+    npt.assert_array_equal(read_all(fx_vcf)[1], whole[1])
+
+
+def test_some_people_are_read_in_the_order_of_the_file(fx_vcf):
+    npt.assert_array_equal(read_all(fx_vcf, people=[3, 8])[1], read_all(fx_vcf)[1][:, [3, 8]])
+
+
+def test_a_region_holds_both_its_ends(fx_vcf):
+    assert read_all(fx_vcf, region="chr20:300-600")[0] == [300, 400, 500, 600]
+
+
+def test_a_deletion_that_reaches_into_the_region_is_not_in_it(tmp_path):
+    records = [("20", 95, "ACCCCCCCC", "A", ["0|1"]), ("20", 101, "A", "G", ["0|1"])]
+    path = panels.write_vcf(tmp_path / "a.vcf.gz", records)
+    assert read_all(path, region="20:100-200")[0] == [101]
+
+
+def test_a_haploid_record_is_marked(tmp_path):
+    path = panels.write_vcf(
+        tmp_path / "a.vcf", [("X", 5, "A", "G", ["0", "1"]), ("X", 6, "A", "G", ["0|1", "0|0"])]
+    )
+    (block,) = reading.VcfReader(path).blocks(np.arange(2))
+    assert block.is_diploid.tolist() == [False, True]
+
+
+def test_someone_left_out_does_not_make_a_record_polyploid(tmp_path):
+    path = panels.write_vcf(tmp_path / "a.vcf", [("20", 5, "A", "G", ["0|1|1", "0|1"])])
+    (all_people,) = reading.VcfReader(path).blocks(np.arange(2))
+    (second,) = reading.VcfReader(path).blocks(np.array([1]))
+    assert all_people.is_diploid.tolist() == [False]
+    assert second.is_diploid.tolist() == [True]
+
+
+def header_of(text: str) -> list[str]:
+    return text.splitlines(keepends=True)
+
+
+ONE = panels.vcf_text([("20", 5, "A", "G", ["0|1", "0|0"])], ["ann", "bob"])
+BAD_TEXT = {
+    "nothing": ("", "is empty"),
+    "prose": ("hello\nworld\n", "is no VCF or BCF"),
+    "no_columns": ("##fileformat=VCFv4.2\n", "no #CHROM line"),
+    "no_samples": (
+        "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n",
+        "has no samples",
+    ),
+    "repeated_sample": (ONE.replace("bob", "ann"), "names the sample ann twice.*reheader"),
+    "no_gt": (ONE.replace("\tGT\t0|1\t0|0", "\tDP\t1\t2").replace("ID=GT", "ID=DP"),
+              r"20:5: the record has no genotypes \(GT\)"),
+    "cut_line": (ONE[:-3], "ends in the middle of a line.*truncated"),
+    "no_records": ("".join(line for line in header_of(ONE) if line[0] == "#"), "no records at all"),
+    "short_line": (ONE + "20\t9\t.\tA\tG\t.\t.\t.\tGT\t0|1\n", "damaged after record 1"),
+    "unsorted": (ONE + "20\t3\t.\tA\tG\t.\t.\t.\tGT\t0|1\t0|0\n",
+                 "20:3.*not sorted; it follows position 5.*bcftools sort"),
+    "contig_returns": (
+        ONE.replace("##contig", "##contig=<ID=21>\n##contig")
+        + "21\t3\t.\tA\tG\t.\t.\t.\tGT\t0|1\t0|0\n20\t9\t.\tA\tG\t.\t.\t.\tGT\t0|1\t0|0\n",
+        "20:9.*contig 20 comes back after 21",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_TEXT)
+def test_a_bad_text_file_is_refused_with_its_place(tmp_path, name):
+    text, message = BAD_TEXT[name]
+    path = tmp_path / f"{name}.vcf"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=rf"{name}\.vcf.*{message}"):
+        read_all(path)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no file .*absent\.vcf"):
+        read_all(tmp_path / "absent.vcf")
+    with pytest.raises(InputError, match="is a folder"):
+        read_all(tmp_path)
+
+
+def test_plain_gzip_is_refused_with_the_command_that_helps(tmp_path):
+    import gzip
+
+    path = damaged(tmp_path / "a.vcf.gz", gzip.compress(ONE.encode()))
+    with pytest.raises(InputError, match=r"a\.vcf\.gz is compressed with gzip.*bgzip"):
+        read_all(path)
+
+
+@pytest.mark.parametrize("region", [None, "20:100-40000"])
+@pytest.mark.parametrize("keep", [0.3, 0.9, -28])
+def test_a_truncated_file_is_refused_however_it_is_read(fx_vcf, tmp_path, keep, region):
+    content = fx_vcf.read_bytes()
+    cut = content[: int(keep * len(content))] if keep > 0 else content[:keep]
+    path = damaged(tmp_path / "cut.vcf.gz", cut, index=Path(f"{fx_vcf}.tbi"))
+    with pytest.raises(InputError, match=r"cut\.vcf\.gz is truncated.*Copy or download"):
+        read_all(path, region=region)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("region", [None, "20:100-40000"])
+def test_a_flipped_byte_is_refused_however_the_file_is_read(fx_vcf, tmp_path, region):
+    content = bytearray(fx_vcf.read_bytes())
+    content[len(content) * 2 // 3] ^= 0xFF
+    path = damaged(tmp_path / "flip.vcf.gz", bytes(content), index=Path(f"{fx_vcf}.tbi"))
+    with pytest.raises(InputError, match=r"flip\.vcf\.gz is damaged"):
+        read_all(path, region=region)
+
+
+def test_a_file_that_lost_whole_blocks_is_found_by_its_index(fx_vcf, tmp_path):
+    content = fx_vcf.read_bytes()
+    first = int.from_bytes(content[16:18], "little") + 1
+    second = first + int.from_bytes(content[first + 16 : first + 18], "little") + 1
+    text = fx_vcf.with_name("whole.vcf.gz")
+    panels.write_vcf(text, panels.records_of(np.ones((7, 4), dtype=np.uint8)))
+    assert second < len(content)
+    path = damaged(tmp_path / "short.vcf.gz", text.read_bytes(), index=Path(f"{fx_vcf}.tbi"))
+    with pytest.raises(InputError, match=r"another version of .* or one of both is not whole"):
+        read_all(path)
+
+
+def test_a_region_needs_an_index_and_says_how_to_make_it(tmp_path):
+    records = panels.records_of(np.ones((3, 4), dtype=np.uint8))
+    path = panels.write_vcf(tmp_path / "a.vcf.gz", records, index=False)
+    with pytest.raises(InputError, match=r"no index.*tabix -p vcf .*a\.vcf\.gz"):
+        read_all(path, region="20:1-5")
+    plain = panels.write_vcf(tmp_path / "a.vcf", records)
+    with pytest.raises(InputError, match="bgzip"):
+        read_all(plain, region="20:1-5")
+
+
+@pytest.mark.parametrize(
+    ("region", "message"),
+    [
+        ("20:1-50", "no records in 20:1-50"),
+        ("7:1-50", "has no contig 7"),
+        ("20:50", "not of the form"),
+    ],
+)
+def test_a_region_without_records_is_refused(fx_vcf, region, message):
+    with pytest.raises(InputError, match=message):
+        read_all(fx_vcf, region=region)
+
+
+@pytest.mark.parametrize("suffix", ["tbi", "csi"])
+def test_the_index_of_an_older_version_of_the_file_is_refused(fx_vcf, tmp_path, suffix):
+    lines = gzip.decompress(fx_vcf.read_bytes()).splitlines(keepends=True)
+    text = damaged(tmp_path / "older.vcf", b"".join(lines[: len(lines) // 2]))
+    older = Path(f"{text}.gz")
+    pysam.tabix_compress(str(text), str(older))
+    pysam.tabix_index(str(older), preset="vcf", csi=suffix == "csi")
+    index = Path(f"{older}.{suffix}")
+    longer = damaged(tmp_path / "longer.vcf.gz", fx_vcf.read_bytes(), index=index)
+    with pytest.raises(InputError, match=r"another version of .*bcftools index -f"):
+        reading.VcfReader(longer, region="20:100-40000")
+    assert len(read_all(older, region="20:100-40000")[0]) > 100  # its own file takes it
+
+
+def test_a_damaged_index_is_refused(fx_vcf, tmp_path):
+    path = damaged(tmp_path / "a.vcf.gz", fx_vcf.read_bytes())
+    Path(f"{path}.tbi").write_bytes(Path(f"{fx_vcf}.tbi").read_bytes()[:50])
+    with pytest.raises(InputError, match=r"a\.vcf\.gz\.tbi is damaged.*bcftools index -f"):
+        reading.VcfReader(path, region="20:100-40000")

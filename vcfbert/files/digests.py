@@ -1,0 +1,64 @@
+"""SHA-256 of files, and JSON files that carry their own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vcfbert.files import bounded
+
+KEY = "sha256"
+"""First key of a sealed JSON file."""
+
+_BLANK = "0" * 64
+_PIECE = 1 << 20
+
+
+def of_file(path: Path) -> str:
+    """SHA-256 of a file's content, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def of_bytes(content: bytes) -> str:
+    """SHA-256 as hex.
+
+    >>> of_bytes(b"")[:12]
+    'e3b0c44298fc'
+    """
+    return hashlib.sha256(content).hexdigest()
+
+
+def sealed_json(record: Mapping[str, Any], *, indent: int = 1, allow_nan: bool = True) -> bytes:
+    """Write a record as JSON that begins with the SHA-256 of its own text.
+
+    The digest is that of the bytes with zeros in its place, so that a change of any byte shows.
+
+    >>> opened_json(sealed_json({"seed": 1}))
+    {'seed': 1}
+    """
+    text = json.dumps({KEY: _BLANK, **record}, indent=indent, allow_nan=allow_nan).encode()
+    return text.replace(_BLANK.encode(), of_bytes(text).encode(), 1)
+
+
+def opened_json(content: bytes) -> dict[str, Any]:
+    """Read what `sealed_json` made; ValueError where it is not that any more."""
+    record = bounded.json_of(content.decode("utf-8"))
+    written = record.pop(KEY, None) if isinstance(record, dict) else None
+    if not isinstance(written, str):
+        raise ValueError(f"it does not carry its {KEY}")
+    blank = content.replace(written.encode(), _BLANK.encode(), 1)
+    if of_bytes(blank) != written:
+        raise ValueError("its SHA-256 is not the one it carries")
+    return dict(record)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a sealed JSON file; OSError or ValueError where it cannot be believed."""
+    return opened_json(bounded.read(path, bounded.MAX_JSON))

@@ -1,0 +1,292 @@
+"""What `audit-dims` says of a system of retrieval, as text and JSON.
+
+Letters as in docs/glossary.md: S sites, N people, W windows, L sites in a window, R reference
+haplotypes, B query haplotypes, K neighbours, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vcfbert.config import Config
+from vcfbert.errors import StoreError
+from vcfbert.pipelines.auditing.inventory import Inventory
+from vcfbert.pipelines.systems.store_checks import Check
+from vcfbert.training.systems.alignment import FeatureSpace
+from vcfbert.training.systems.memory import StepMemory
+
+PUBLISHED_PARAMETERS = {
+    "v18-current": "8M",
+    "v18-medium": "15M",
+    "v18-large": "18M",
+    "v18-xl": "43M",
+    "v18-deep": "58M",
+    "v18-max": "76M",
+}
+USABLE_SHARE = 0.9  # the rest is for the CUDA context, kernels' scratch space and gaps
+DEEP = 12
+"""Layers of the widest network that is looked for."""
+TENSORS = 12
+"""Kinds of tensors that are listed; the others are one line."""
+
+
+@dataclass(frozen=True)
+class PanelSize:
+    """Counts that shapes and bytes follow from.
+
+    source  where the numbers come from
+    """
+
+    sites: int
+    people: int
+    references: int
+    windows: int
+    length: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One value on the way from VCF to logits."""
+
+    stage: str
+    letters: str
+    numbers: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """A training step on a GPU.
+
+    largest_batch   people in a batch of this system that fit; 0 where not even one does
+    largest_preset  the preset with most parameters that fits at its own batch; None where none does
+    largest_width   widest network of `DEEP` layers that fits at this batch; 0 where none does
+    """
+
+    gpu_memory_gb: float
+    usable_bytes: int
+    precision: str
+    batch_size: int
+    step: StepMemory
+    fits: bool
+    largest_batch: int
+    largest_preset: str | None
+    largest_width: int
+
+
+@dataclass(frozen=True)
+class DiskReport:
+    """Bytes of the stores of all windows.
+
+    dense_embeddings  complete and masked together, with the codebook that queries need
+    exact_index       one bit an allele, and FAISS's table of the 256 bit patterns a window
+    """
+
+    codebook_embeddings: int
+    dense_embeddings: int
+    exact_index: int
+    dense_index: int
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """All that `audit-dims` says.
+
+    inventory      versions of what is in the workspace; None without a panel
+    feature_space  queries beside what is retrieved for them; None where `unmeasured` says why
+    """
+
+    settings: Config
+    size: PanelSize
+    shapes: list[Shape]
+    parameters: dict[str, int]
+    block_parameters: int
+    memory: MemoryReport
+    disk: DiskReport
+    checks: list[Check]
+    inventory: Inventory | None
+    feature_space: FeatureSpace | None
+    unmeasured: str
+
+    def lines(self) -> list[str]:
+        """The report as text."""
+        return [
+            *_title_lines(self),
+            *_shape_lines(self.shapes),
+            *_parameter_lines(self),
+            *_memory_lines(self.memory),
+            *_tensor_lines(self.memory.step),
+            *_disk_lines(self.disk, self.size),
+            *_check_lines(self.checks),
+            *(self.inventory.lines() if self.inventory is not None else []),
+            *_feature_lines(self.feature_space, self.unmeasured),
+        ]
+
+    def to_json(self) -> str:
+        """The report for programs."""
+        record = dataclasses.asdict(self)
+        record["memory"]["step"]["total"] = self.memory.step.total
+        record["published_parameters"] = PUBLISHED_PARAMETERS.get(self.settings.preset)
+        return json.dumps(record, indent=1)
+
+    def raise_mismatch(self) -> None:
+        """Raise StoreError naming the first check that failed; the report has them all."""
+        failed = [check for check in self.checks if not check.holds]
+        if failed:
+            others = ", ".join(check.what for check in failed[1:])
+            raise StoreError(failed[0].sentence() + (f"; likewise: {others}" if others else ""))
+
+
+def _title_lines(report: AuditReport) -> list[str]:
+    model, size = report.settings.model, report.size
+    return [
+        f"{report.settings.preset}: D = {model.width}, {model.num_layers} layers, "
+        f"{model.num_heads} heads, K = {report.settings.retrieval.num_neighbours}, "
+        f"{report.settings.training.batch_size} people x {report.settings.training.accumulation} "
+        "batches a step",
+        f"panel: S = {size.sites:,}, N = {size.people:,}, R = {size.references:,}, "
+        f"W = {size.windows:,}, L = {size.length:,} ({size.source})",
+    ]
+
+
+def _shape_lines(rows: Sequence[Shape]) -> list[str]:
+    lines = ["", "shapes"]
+    for row in rows:
+        numbers = " x ".join(f"{number:,}" for number in row.numbers)
+        lines.append(f"  {row.stage:26}{row.letters:12}{numbers:34}{row.dtype}")
+    return lines
+
+
+def _parameter_lines(report: AuditReport) -> list[str]:
+    lines = ["", "parameters"]
+    lines += [f"  {part:26}{count:>14,}" for part, count in report.parameters.items()]
+    lines += [
+        f"  {'all':26}{sum(report.parameters.values()):>14,}",
+        f"  {'12 D^2 layers':26}{report.block_parameters:>14,}",
+    ]
+    published = PUBLISHED_PARAMETERS.get(report.settings.preset)
+    if published is not None:
+        lines.append(
+            f"  {'published':26}{published:>14}  about twice 12 D^2 layers "
+            f"({2 * report.block_parameters / 1e6:.1f}M)"
+        )
+    return lines
+
+
+def _memory_lines(report: MemoryReport) -> list[str]:
+    step = report.step
+    verdict = "fits" if report.fits else "does not fit"
+    rows = {
+        "weights": step.weights,
+        "gradients": step.gradients,
+        "AdamW states": step.optimizer,
+        "activations": step.activations,
+        "all": step.total,
+    }
+    return [
+        "",
+        f"memory of a training step, {report.batch_size} people, {report.precision}",
+        *(f"  {name:26}{_size(count):>14}" for name, count in rows.items()),
+        f"  on a GPU of {report.gpu_memory_gb:g} GB, of which {USABLE_SHARE:.0%} can be used: "
+        f"{verdict}",
+        f"  {'largest batch':26}{report.largest_batch:>14,}  people",
+        f"  {'largest preset':26}{report.largest_preset or 'none':>14}  at its own batch",
+        f"  {'largest width':26}{report.largest_width:>14,}  with {DEEP} layers at this batch",
+    ]
+
+
+def _tensor_lines(step: StepMemory) -> list[str]:
+    """The largest kinds of tensors, when forward is over and at the fullest moment of backward."""
+    lines = [
+        "",
+        "activations by tensor, when forward is over and at the fullest moment",
+        f"  {'all':14}{'':34}{_size(step.forward):>12}{_size(step.activations):>12}",
+    ]
+    shown, others = step.tensors[:TENSORS], step.tensors[TENSORS:]
+    for one in shown:
+        shape = " x ".join(f"{number:,}" for number in one.shape)
+        forward, fullest = (
+            _size(count * one.bytes_each) if count else "-" for count in (one.forward, one.fullest)
+        )
+        lines.append(
+            f"  {one.part:14}{f'{shape} {one.dtype}':34}{forward:>12}{fullest:>12}  "
+            f"{max(one.forward, one.fullest)} of them"
+        )
+    if others:
+        forward_bytes = sum(one.bytes_each * one.forward for one in others)
+        fullest_bytes = sum(one.bytes_each * one.fullest for one in others)
+        lines.append(
+            f"  {'others':14}{f'{len(others)} kinds':34}{_size(forward_bytes):>12}"
+            f"{_size(fullest_bytes):>12}"
+        )
+    return lines
+
+
+def _feature_lines(found: FeatureSpace | None, unmeasured: str) -> list[str]:
+    if found is None:
+        return ["", f"feature space: not measured, {unmeasured}"]
+    rows = {
+        "norm, raw": (found.query_norm, found.retrieved_norm),
+        "norm, behind emb_fusion": (found.fused_query_norm, found.fused_retrieved_norm),
+    }
+    apart = {
+        "distance, raw": (found.visible_distance, found.hidden_distance),
+        "distance, behind emb_fusion": (found.fused_visible_distance, found.fused_hidden_distance),
+    }
+    return [
+        "",
+        f"feature space, {found.queries:,.0f} queries of validation people",
+        f"  {'a site of':30}{'query':>12}{'retrieved':>12}",
+        *(f"  {name:30}{one:>12.4f}{two:>12.4f}" for name, (one, two) in rows.items()),
+        f"  {'query to nearest':30}{'visible':>12}{'hidden':>12}",
+        *(f"  {name:30}{one:>12.4f}{two:>12.4f}" for name, (one, two) in apart.items()),
+        f"  squared distance under the mask: {found.found_distance:.5g} by the search, "
+        f"{found.true_distance:.5g} by the embeddings, {found.largest_error:.1e} apart at most",
+        f"  nearest neighbour right at {found.nearest_right:.2%} of hidden alleles, a random "
+        f"reference at {found.random_right:.2%}",
+        f"  nearest neighbour right at 99 % of the hidden sites for {found.queries_right:.1%} of "
+        "the queries",
+    ]
+
+
+def _disk_lines(report: DiskReport, size: PanelSize) -> list[str]:
+    rows = {
+        "embeddings, codebook": report.codebook_embeddings,
+        "embeddings, dense": report.dense_embeddings,
+        "index, exact": report.exact_index,
+        "index, dense": report.dense_index,
+    }
+    if not any(rows.values()):
+        return ["", "disk: nothing beside the panel"]
+    return [
+        "",
+        f"disk for R = {size.references:,} and W = {size.windows:,}, before compression",
+        *(
+            f"  {name:26}{_size(count):>14}  {_size(count / size.windows)} a window"
+            for name, count in rows.items()
+            if count
+        ),
+    ]
+
+
+def _check_lines(found: Sequence[Check]) -> list[str]:
+    if not found:
+        return ["", "no panel in this workspace: no stores to check"]
+    return ["", "stores", *(f"  {check.line()}" for check in found)]
+
+
+def _size(count: float) -> str:
+    """Bytes in decimal units.
+
+    >>> _size(2_500_000)
+    '2.50 MB'
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.2f} {unit}"
+        count /= 1000
+    return f"{count:.2f} TB"

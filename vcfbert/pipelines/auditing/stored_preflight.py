@@ -1,0 +1,146 @@
+"""`audit-dims --strict`: the pre-flight checks on the stores of a workspace, without a training."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import cached_property
+from typing import get_args
+
+from vcfbert.config import Config
+from vcfbert.errors import ConfigError, StoreError, VcfbertError
+from vcfbert.pipelines.evaluating import evaluation
+from vcfbert.pipelines.systems import fixed_masks, preflight, store_checks, train_systems
+from vcfbert.pipelines.systems.preflight import Preflight
+from vcfbert.pipelines.systems.preflight_inputs import Bench
+from vcfbert.retrieval.index import IndexReader, open_index
+from vcfbert.storage.zarr import embeddings
+from vcfbert.storage.zarr.embeddings import EmbeddingsReader
+from vcfbert.storage.zarr.masks import MaskVersion
+from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training import devices
+from vcfbert.training.systems import alignment, checkpoints, encoding, loop, masking
+from vcfbert.training.systems.alignment import FeatureSpace
+from vcfbert.training.systems.batches import References
+from vcfbert.training.systems.checkpoints import Which
+from vcfbert.training.systems.indexing import IndexedOnDemand
+from vcfbert.training.systems.loop import TrainState
+from vcfbert.training.systems.masking import MaskPolicies
+
+
+def check(settings: Config, workspace: Workspace, run: str | None) -> Preflight:
+    """Run the eight checks on the newest stores of a workspace; writes nothing that stays.
+
+    run  whose weights are checked with the stores; None for those that training begins with
+
+    Raises ConfigError for a system without windows, StoreError where the run is not there.
+    """
+    if settings.system != "retrieval":
+        raise ConfigError(
+            f"--strict checks what is trained on windows of a workspace, and {settings.preset} is "
+            f"of {settings.system}, which checks its inputs as it reads them. Leave it out, or "
+            "name another preset."
+        )
+    if run is not None:
+        evaluation.run_folder(workspace, run)
+    with ExitStack() as stack:
+        return preflight.run(StoredBench(settings, workspace, run, stack))
+
+
+def feature_space(
+    settings: Config, workspace: Workspace, run: str | None
+) -> tuple[FeatureSpace | None, str]:
+    """Queries beside what is retrieved for them; None, and the reason, where nothing can be.
+
+    run  whose weights embed the queries; None for those that training begins with
+    """
+    if settings.retrieval.space == "none":
+        return None, "this system retrieves nothing"
+    with ExitStack() as stack:
+        bench = StoredBench(settings, workspace, run, stack)
+        try:
+            return alignment.measure(bench.state.model, bench.beside(), bench.device), ""
+        except VcfbertError as error:
+            return None, str(error)
+
+
+class StoredBench(Bench):
+    """The newest stores, opened when they are asked for; nothing missing is made."""
+
+    def __init__(
+        self, settings: Config, workspace: Workspace, run: str | None, stack: ExitStack
+    ) -> None:
+        """Open nothing yet; `stack` closes what is opened."""
+        super().__init__(settings, workspace, workspace.run(run or settings.preset))
+        self._named = run is not None
+        self._stack = stack
+
+    @cached_property
+    def panel(self) -> PanelReader:
+        """The panel of the workspace."""
+        return self._stack.enter_context(open_panel(self.workspace.panel))
+
+    @cached_property
+    def index(self) -> References:
+        """The newest index, or one made on demand where nothing is retrieved."""
+        found = self._stored_index
+        return IndexedOnDemand(self.panel) if found is None else found
+
+    @cached_property
+    def embeddings(self) -> EmbeddingsReader:
+        """The newest encoding; StoreError where it is of another panel or size."""
+        path = self.workspace.newest("embeddings")
+        found = self._stack.enter_context(embeddings.open_embeddings(path))
+        made_by = f"encode-refs {store_checks.settings_flag(self.settings)} --force"
+        if found.panel_fingerprint != self.panel.fingerprint:
+            raise StoreError.stale(path, parent="panel", made_by=made_by)
+        shape = (found.num_windows, found.length, found.width)
+        needed = (len(self.panel.windows), self.panel.length, self.settings.model.width)
+        if shape != needed:
+            raise StoreError(
+                f"{path} holds windows x sites x width = {shape}, but the panel and the settings "
+                f"ask for {needed}. Encode again with: vcfbert {made_by}"
+            )
+        return found
+
+    @cached_property
+    def state(self) -> TrainState:
+        """A new network, or the run's: the checkpoint that made the encoding, else the best."""
+        state = loop.new_state(self.settings, devices.choose_device("auto"))
+        if self._named:
+            weights = checkpoints.read(self.run, self._checkpoint()).weights_file
+            checkpoints.load_weights(state.model, weights)
+        return state
+
+    @cached_property
+    def policies(self) -> MaskPolicies:
+        """As the settings have them."""
+        return masking.policies(self.settings.masks, self.settings.seed, self.panel)
+
+    @cached_property
+    def fixed_masks(self) -> MaskVersion | None:
+        """Of a dense index; whether it can follow a refresh is a check of its own."""
+        index = self._stored_index
+        if index is None or index.kind != "dense":
+            return None
+        return fixed_masks.stored(self.workspace, self.settings, index)
+
+    @cached_property
+    def _stored_index(self) -> IndexReader | None:
+        if not self.retrieves:
+            return None
+        path = self.workspace.newest("indexes")
+        index = open_index(path, panel_fingerprint=self.panel.fingerprint)
+        train_systems.check_neighbours(self.settings, index)
+        return index
+
+    def _checkpoint(self) -> Which:
+        if self.settings.reads_embeddings:
+            for which in get_args(Which):
+                if not (self.run / "checkpoints" / f"{which}.json").exists():
+                    continue
+                own = encoding.encoder_fingerprint(checkpoints.load_encoder(self.run, which))
+                if own == self.embeddings.encoder_fingerprint:
+                    chosen: Which = which
+                    return chosen
+        return "best"

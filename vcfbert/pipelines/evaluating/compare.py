@@ -1,0 +1,252 @@
+"""`vcfbert compare`: runs in, scored on the same people and hidden sites; one table out.
+
+N people, G frequency groups, n sites in a window's core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain import bootstrap, metrics
+from vcfbert.domain.bootstrap import Quantity
+from vcfbert.domain.metrics import Groups
+from vcfbert.errors import ConfigError, StoreError
+from vcfbert.pipelines.evaluating import evaluate_systems, evaluation, run_costs
+from vcfbert.pipelines.evaluating.comparison_report import Comparison, Line
+from vcfbert.pipelines.evaluating.evaluation import EvalOptions, Split
+from vcfbert.pipelines.evaluating.run_costs import RunFacts
+from vcfbert.pipelines.evaluating.score_report import EvalSummary
+from vcfbert.pipelines.evaluating.scoring import MODEL, Core
+from vcfbert.progress import Progress
+from vcfbert.storage.zarr import stores
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training import runs as run_folders
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompareOptions:
+    """Which runs are compared, and on what."""
+
+    runs: tuple[str, ...]
+    """Names; the others are compared with the first."""
+
+    split: Split = "test"
+    """People to impute."""
+
+    rate: float | None = None
+    """Hide this share of the sites; the default way, with the first run's validation rate."""
+
+    seed: int | None = None
+    """Seed of the draws of sites and of people; None is the first run's."""
+
+    mask_version: int | None = None
+    """Hide the sites of a mask version."""
+
+    typed: Path | None = None
+    """Hide all but the sites of this list."""
+
+    edges: tuple[float, ...] = metrics.EDGES
+    """Bounds of the bins of minor allele frequency."""
+
+    rare_maf: float | None = None
+    """Sites below this minor allele frequency are rare; None is the first run's."""
+
+    draws: int = 1000
+    """Draws of people behind the intervals."""
+
+    out: Path | None = None
+    """Folder of table, figure and reports; None is compare/RUN-vs-RUN in the workspace."""
+
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without a workspace."""
+        if len(set(self.runs)) < 2 or len(set(self.runs)) < len(self.runs):
+            raise ConfigError(
+                f"compare takes two different runs or more, got: {', '.join(self.runs) or 'none'}."
+            )
+        if self.draws < 20:
+            raise ConfigError(f"draws must be at least 20 for an interval, got {self.draws}")
+
+
+@dataclass
+class PeopleSums:
+    """Collects what the differences between runs are computed from.
+
+    sums    (N, G, 9) of `bootstrap.sums_of_people`; empty before the first core
+    hidden  panel indexes of the hidden sites seen so far
+    """
+
+    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0, 0)))
+    hidden: list[int] = field(default_factory=list)
+
+    def add(self, core: Core, members: NDArray[np.bool_]) -> None:
+        """Count a core in."""
+        answer = core.answers[MODEL].at(core.is_hidden)
+        truth = core.truth[core.is_hidden]
+        here = bootstrap.sums_of_people(truth, answer.calls, answer.dosage, members)
+        self.sums = here if not self.hidden and not self.sums.size else self.sums + here
+        self.hidden += (np.flatnonzero(core.is_hidden) + core.first).tolist()
+
+
+def compare(
+    workspace: Workspace, options: CompareOptions, *, progress: Progress, overwrite: bool = False
+) -> Comparison:
+    """Evaluate each run as `eval` does, on the same people and sites, and write table and figure.
+
+    Raises StoreError where runs are of different panels, and what `evaluate_systems.evaluate`
+    raises.
+    """
+    from vcfbert.pipelines.evaluating import (
+        comparison_figure,  # matplotlib, which no other command waits for
+    )
+
+    facts = [_facts(workspace, name) for name in options.runs]
+    _check_panels(facts)
+    folder = options.out or workspace.root / "compare" / "-vs-".join(options.runs)
+    csv_path, json_path, png_path = (folder / f"comparison.{end}" for end in ("csv", "json", "png"))
+    for path in (csv_path, json_path, png_path):
+        if path.exists() and not overwrite:
+            raise StoreError.exists(path)
+    summaries: list[EvalSummary] = []
+    collected: list[PeopleSums] = []
+    for run in facts:
+        progress.note(f"evaluating {run.name}")
+        collected.append(PeopleSums())
+        summaries.append(
+            evaluate_systems.evaluate(
+                workspace,
+                _eval_options(options, facts[0], run.name, folder),
+                progress=progress,
+                overwrite=overwrite,
+                on_core=collected[-1].add,
+            )
+        )
+    found = _comparison(options, facts, summaries, collected, (csv_path, json_path, png_path))
+    stores.write_file(csv_path, found.to_csv().encode())
+    stores.write_file(json_path, found.to_json().encode())
+    stores.write_file(png_path, comparison_figure.png(found))
+    return found
+
+
+def _facts(workspace: Workspace, name: str) -> RunFacts:
+    evaluation.run_folder(workspace, name)
+    return run_costs.of_run(workspace, name)
+
+
+def _check_panels(facts: Sequence[RunFacts]) -> None:
+    """Refuse runs that may have been trained on one another's test people."""
+    first = facts[0]
+    for other in facts[1:]:
+        if other.panel != first.panel:
+            raise StoreError(
+                f"The run {first.name} was trained on the panel {first.panel[:12]} and "
+                f"{other.name} on {other.panel[:12]}: their people, splits or sites differ, so "
+                "there is nothing to compare. Train one of them again on the other's panel: "
+                f"vcfbert train --run {other.name} --force"
+            )
+
+
+def _eval_options(options: CompareOptions, first: RunFacts, name: str, folder: Path) -> EvalOptions:
+    """The same people, sites and groups for every run, whatever its own settings say."""
+    is_drawn = options.typed is None and options.mask_version is None
+    settings = first.settings
+    rate = settings.masks.validation_rate if options.rate is None else options.rate
+    return EvalOptions(
+        run=name,
+        split=options.split,
+        rate=rate if is_drawn else options.rate,
+        seed=_seed(options, first) if is_drawn else None,
+        mask_version=options.mask_version,
+        typed=options.typed,
+        output=folder / name,
+        device=options.device,
+        edges=options.edges,
+        rare_maf=_rare_maf(options, first),
+    )
+
+
+def _seed(options: CompareOptions, first: RunFacts) -> int:
+    return first.settings.seed if options.seed is None else options.seed
+
+
+def _rare_maf(options: CompareOptions, first: RunFacts) -> float:
+    return first.settings.training.rare_maf if options.rare_maf is None else options.rare_maf
+
+
+def _comparison(
+    options: CompareOptions,
+    facts: Sequence[RunFacts],
+    summaries: Sequence[EvalSummary],
+    collected: Sequence[PeopleSums],
+    paths: tuple[Path, Path, Path],
+) -> Comparison:
+    """Scores of every run and differences to the first."""
+    shown = summaries[0].facts
+    assert all(other.hidden == collected[0].hidden for other in collected)
+    groups = Groups(options.edges, _rare_maf(options, facts[0]))
+    seed = _seed(options, facts[0])
+    times = bootstrap.draw_people(shown["people"], options.draws, seed)
+    *_, rare, common, everything = groups.names
+    lines = [
+        *_lines("F1", bootstrap.f1, (everything, rare, common), groups, collected, times),
+        *_lines(
+            "r2", bootstrap.r2, (everything, rare, common, *groups.names[:-3]), groups,
+            collected, times,
+        ),
+    ]  # fmt: skip
+    return Comparison(
+        runs=list(facts),
+        scores=[line for line in lines if line.sites],
+        facts={
+            "runs": list(options.runs),
+            "panel": shown["panel"],
+            "panel_fingerprint": facts[0].panel,
+            "split": options.split,
+            "people": shown["people"],
+            "sites": shown["sites"],
+            "hidden_sites": shown["hidden_sites"],
+            "masks": shown["masks"],
+            "masks_from": shown["masks_from"],
+            "edges": list(groups.edges),
+            "rare_maf": groups.rare_maf,
+            "draws": options.draws,
+            "seed": seed,
+            "versions": run_folders.versions(),
+        },
+        csv_path=paths[0],
+        json_path=paths[1],
+        png_path=paths[2],
+    )
+
+
+def _lines(
+    title: str,
+    quantity: Quantity,
+    names: Sequence[str],
+    groups: Groups,
+    collected: Sequence[PeopleSums],
+    times: NDArray[np.float64],
+) -> list[Line]:
+    """One quantity in some groups."""
+    totals = [one.sums.sum(axis=0) for one in collected]  # (G, 9) each
+    values = [quantity(total) for total in totals]
+    first = collected[0].sums
+    others = [bootstrap.difference(first, one.sums, quantity, times) for one in collected[1:]]
+    num_people = max(len(first), 1)
+    out = []
+    for name in names:
+        place = groups.names.index(name)
+        differences = [
+            (float(one.value[place]), float(one.low[place]), float(one.high[place]))
+            for one in others
+        ]
+        sites = int(totals[0][place, 3]) // num_people  # the sum of 1 over people and sites
+        out.append(Line(title, name, sites, [float(v[place]) for v in values], differences))
+    return out

@@ -1,0 +1,160 @@
+"""What a run cost and how it validated, from its own files."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vcfbert.config import Config
+from vcfbert.errors import StoreError
+from vcfbert.pipelines.auditing import audit_mosaic
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.mosaic import mosaic_runs
+from vcfbert.training.systems import checkpoints
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What training took; None where the run's files do not tell.
+
+    best_f1          validation F1 of the best checkpoint, under the run's own validation masks
+    agreement        share of its hidden alleles there that the nearest neighbour has, too
+    batch            people in a batch, times batches in a step
+    epoch_seconds    mean of the epochs, refresh and validation included
+    batch_ms         mean of training batches, waiting and optimizer steps included
+    refreshes        versions of masks and of encodings that training made, the first ones counted
+    refresh_seconds  of all of them together
+    peak_bytes       tensors on a GPU, the resident process on a CPU
+    device           what it ran on; times and bytes of different devices do not compare
+    """
+
+    parameters: int
+    best_f1: float | None
+    agreement: float | None
+    batch: str | None
+    epochs: int | None
+    seconds: float | None
+    epoch_seconds: float | None
+    batch_ms: float | None
+    refreshes: str | None
+    refresh_seconds: float | None
+    peak_bytes: float | None
+    device: str | None
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run that can be compared with others.
+
+    panel  fingerprint of the panel it was trained on
+    """
+
+    name: str
+    settings: Config
+    panel: str
+    costs: Costs
+
+
+def of_run(workspace: Workspace, name: str) -> RunFacts:
+    """Read a run of any system; StoreError where something of it is missing or damaged."""
+    run = workspace.run(name)
+    if mosaic_runs.system_of(run) == "retrieval":
+        return _of_retrieval(run)
+    return _of_mosaic(run)
+
+
+def _of_retrieval(run: Path) -> RunFacts:
+    checkpoint = checkpoints.read(run, "best")
+    rows = _rows(run / "metrics.csv")
+    best = [row for row in rows if row.get("epoch") == str(checkpoint.state["epoch"])]
+    training = checkpoint.settings.training
+    weights = checkpoints.load_tensors(checkpoint.weights_file)
+    seconds = _total(rows, "seconds")
+    batches, busy = _total(rows, "batches"), _total(rows, "train_seconds")
+    renewed = _rows(run / "refresh.csv") if (run / "refresh.csv").exists() else []
+    costs = Costs(
+        parameters=sum(tensor.numel() for tensor in weights.values()),
+        best_f1=_total(best, "val_f1"),
+        agreement=_total(best, "val_retrieval_agreement"),
+        batch=f"{training.batch_size} x {training.accumulation}",
+        epochs=len(rows),
+        seconds=seconds,
+        epoch_seconds=None if seconds is None else seconds / len(rows),
+        batch_ms=None if not batches or busy is None else 1000 * busy / batches,
+        refreshes=_refreshes(renewed),
+        refresh_seconds=_total(renewed, "seconds"),
+        peak_bytes=_combined(rows, "peak_memory_bytes", max),
+        device=rows[-1].get("device"),
+    )
+    return RunFacts(run.name, checkpoint.settings, checkpoint.parents["panel"], costs)
+
+
+def _of_mosaic(run: Path) -> RunFacts:
+    read = mosaic_runs.read(run)
+    settings = audit_mosaic.of_network(read.settings, read.network)
+    training, is_large = settings.training, settings.mosaic.network == "large"
+    costs = Costs(
+        parameters=sum(audit_mosaic.parameters(settings).values()),
+        best_f1=None,
+        agreement=None,
+        batch=f"{training.batch_size} x {training.accumulation}" if is_large else None,
+        epochs=None,
+        seconds=_number(read.record, "seconds"),
+        epoch_seconds=None,
+        batch_ms=None,
+        refreshes=None,
+        refresh_seconds=None,
+        peak_bytes=_number(read.record, "peak_memory_bytes"),
+        device=read.record.get("device"),
+    )
+    return RunFacts(run.name, read.settings, read.parents["panel"], costs)
+
+
+def _refreshes(rows: list[Row]) -> str | None:
+    """How many new versions of each kind.
+
+    >>> _refreshes([{"kind": "embeddings"}, {"kind": "masks"}, {"kind": "masks"}])
+    '2 masks, 1 embeddings'
+    """
+    if not rows:
+        return None  # a run without masks to renew, or trained before this was written down
+    found = Counter(row.get("kind") for row in rows)
+    return f"{found['masks']} masks, {found['embeddings']} embeddings"
+
+
+def _rows(path: Path) -> list[Row]:
+    """The rows of a run's table; at least one, for a table is written with its first row."""
+    again = f"Train the run again: vcfbert train --run {path.parent.name} --force"
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows: list[Row] = list(csv.DictReader(stream))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}). {again}") from error
+    if not rows:
+        raise StoreError(f"{path} has no rows. {again}")
+    return rows
+
+
+def _total(rows: list[Row], name: str) -> float | None:
+    return _combined(rows, name, sum)
+
+
+def _combined(rows: list[Row], name: str, how: Callable[[list[float]], float]) -> float | None:
+    """One number of some epochs; None where there are none or one does not have it."""
+    try:
+        found = how([float(row[name]) for row in rows]) if rows else math.nan
+    except (KeyError, TypeError, ValueError):
+        return None  # of a run that was trained before this was written down
+    return None if math.isnan(found) else found
+
+
+def _number(record: Mapping[str, Any], name: str) -> float | None:
+    value = record.get(name)
+    return None if value is None else float(value)

@@ -1,0 +1,243 @@
+"""`simulate`: a phased panel of people who never lived, to try the other commands on."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msprime
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain import sites, splits
+from vcfbert.domain.sites import TEST, TRAIN
+from vcfbert.errors import ConfigError, StoreError
+from vcfbert.progress import Progress
+from vcfbert.storage.vcf import panel_writer
+from vcfbert.storage.vcf.panel_writer import PhasedRecord
+from vcfbert.storage.zarr import schema, stores
+
+CONTIG = "1"
+RECOMBINATION = 1e-8  # per base and generation: 1 cM per Mb
+MUTATION = 1.25e-8
+TEST_FRACTION = 0.1
+TYPED_MAF = 0.01
+TYPED_SHARE = 0.5
+MAP_STEP = 100_000
+
+POPULATIONS = {"YRI": "AFR", "CEU": "EUR", "CHB": "EAS"}
+"""Sampled populations and their superpopulations."""
+
+FILES = (
+    "panel.vcf.gz.tbi",
+    "samples.tsv",
+    "genetic.map",
+    "typed.tsv",
+    "target.vcf.gz.tbi",
+    "target.vcf.gz",
+    "panel.vcf.gz",
+)
+"""What the folder gets; the panel comes last, so where it stands the others do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimulateOptions:
+    """The size of the panel."""
+
+    people: int = 500
+    """People, shared evenly among the populations."""
+
+    length: int = 2_000_000
+    """Bases."""
+
+    seed: int = 1
+    """Seeds everything; the same seed gives the same files."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.people < 2 * len(POPULATIONS):
+            raise ConfigError(f"--people must be at least {2 * len(POPULATIONS)}.")
+        if self.length < 1000:
+            raise ConfigError(f"--length must be at least 1000 bases, got {self.length}.")
+        if not 1 <= self.seed < 2**31:
+            raise ConfigError(f"--seed must be at least 1 and below 2**31, got {self.seed}.")
+
+
+@dataclass(frozen=True)
+class SimulateSummary:
+    """What was written."""
+
+    folder: Path
+    num_people: int
+    num_records: int
+    num_typed: int
+    seconds: float
+
+    def lines(self) -> list[str]:
+        """The summary as a table."""
+        return [
+            f"people   {self.num_people:,}, {2 * self.num_people:,} haplotypes",
+            f"records  {self.num_records:,}",
+            f"typed    {self.num_typed:,} sites in typed.tsv",
+            f"seconds  {self.seconds:.1f}",
+            f"files    {', '.join(sorted(FILES))} in {self.folder}",
+        ]
+
+
+def simulate(
+    folder: Path, options: SimulateOptions, *, progress: Progress, overwrite: bool = False
+) -> SimulateSummary:
+    """Write a panel, its sample table and map, and a target to impute into `folder`.
+
+    FILES names them; typed.tsv lists the sites that the target's people, the test people, have.
+
+    Raises StoreError where one of them is there and `overwrite` is off. Other files of the folder
+    stay as they are.
+    """
+    started = time.perf_counter()
+    with stores.staging(folder / "simulate") as partial:
+        present = [folder / name for name in FILES if (folder / name).exists()]
+        if present and not overwrite:
+            raise StoreError.exists(present[0])
+        try:
+            progress.start("simulating", 2)
+            records = list(_records(options))
+            progress.advance()
+            num_typed = _write(partial, records, options)
+            progress.advance()
+            stores.sync_tree(partial)
+            for name in FILES:
+                (partial / name).replace(folder / name)
+        except OSError as error:
+            raise StoreError(f"Cannot write into {folder}: {error.strerror or error}.") from error
+    seconds = time.perf_counter() - started
+    return SimulateSummary(folder, options.people, len(records), num_typed, seconds)
+
+
+def out_of_africa() -> msprime.Demography:
+    """Three populations with the parameters of Gutenkunst et al. 2009, 25 years a generation."""
+    europe_growth, asia_growth = 0.004, 0.0055
+    since_split = 21_200 / 25
+    demography = msprime.Demography()
+    demography.add_population(name="YRI", initial_size=12_300)
+    demography.add_population(
+        name="CEU",
+        initial_size=1_000 * np.exp(europe_growth * since_split),
+        growth_rate=europe_growth,
+    )
+    demography.add_population(
+        name="CHB", initial_size=510 * np.exp(asia_growth * since_split), growth_rate=asia_growth
+    )
+    demography.add_population(name="OOA", initial_size=2_100)
+    demography.add_population(name="AMH", initial_size=12_300)
+    demography.add_population(name="ANC", initial_size=7_300)
+    demography.set_symmetric_migration_rate(["YRI", "CEU"], 3e-5)
+    demography.set_symmetric_migration_rate(["YRI", "CHB"], 1.9e-5)
+    demography.set_symmetric_migration_rate(["CEU", "CHB"], 9.6e-5)
+    demography.add_population_split(time=since_split, derived=["CEU", "CHB"], ancestral="OOA")
+    demography.add_symmetric_migration_rate_change(
+        time=since_split, populations=["YRI", "OOA"], rate=25e-5
+    )
+    demography.add_population_split(time=140_000 / 25, derived=["OOA", "YRI"], ancestral="AMH")
+    demography.add_population_split(time=220_000 / 25, derived=["AMH"], ancestral="ANC")
+    return demography
+
+
+def _populations(num_people: int) -> list[str]:
+    """The population of each person, in the order of the panel."""
+    share, spare = divmod(num_people, len(POPULATIONS))
+    return [
+        name
+        for number, name in enumerate(POPULATIONS)
+        for _ in range(share + (1 if number < spare else 0))
+    ]
+
+
+def _records(options: SimulateOptions) -> Iterator[PhasedRecord]:
+    """Simulated sites with nucleotide alleles; a site hit twice may have several ALT."""
+    populations = _populations(options.people)
+    trees = msprime.sim_ancestry(
+        samples={name: populations.count(name) for name in POPULATIONS},
+        demography=out_of_africa(),
+        sequence_length=options.length,
+        recombination_rate=RECOMBINATION,
+        random_seed=options.seed,
+    )
+    mutated = msprime.sim_mutations(trees, rate=MUTATION, random_seed=options.seed)
+    for number, variant in enumerate(mutated.variants(), start=1):
+        if len(variant.alleles) > 1:
+            yield PhasedRecord(
+                position=int(variant.site.position) + 1,
+                identifier=f"sim{number}",
+                alleles=variant.alleles,
+                genotypes=variant.genotypes.copy(),
+            )
+
+
+def _write(folder: Path, records: list[PhasedRecord], options: SimulateOptions) -> int:
+    """Write all files; returns the number of typed sites."""
+    populations = _populations(options.people)
+    names = [f"person{number:04d}" for number in range(1, options.people + 1)]
+    split = splits.complete(
+        np.full(options.people, splits.UNKNOWN, dtype=np.int8),
+        populations,
+        validation_fraction=0.0,
+        test_fraction=TEST_FRACTION,
+        seed=options.seed,
+    )
+    rows = [
+        f"{name}\t{population}\t{POPULATIONS[population]}\t{schema.SPLITS[code]}\n"
+        for name, population, code in zip(names, populations, split, strict=True)
+    ]
+    _text(folder / "samples.tsv", ["sample\tpopulation\tsuperpopulation\tsplit\n", *rows])
+    points = [*range(1, options.length, MAP_STEP), options.length]
+    _text(
+        folder / "genetic.map",
+        [f"{CONTIG} . {100 * RECOMBINATION * (point - 1):.6f} {point}\n" for point in points],
+    )
+    train = sites.haplotypes_of(np.flatnonzero(split == TRAIN).astype(np.int64))
+    typed = _typed(records, train, np.random.default_rng(options.seed))
+    _text(folder / "typed.tsv", [f"{CONTIG}\t{position}\n" for position in typed])
+    test = np.flatnonzero(split == TEST).astype(np.int64)
+    _write_target(folder / "target.vcf.gz", records, typed, test, names, options.length)
+    panel_writer.write_panel_vcf(folder / "panel.vcf.gz", CONTIG, options.length, names, records)
+    return len(typed)
+
+
+def _write_target(
+    path: Path,
+    records: list[PhasedRecord],
+    typed: list[int],
+    people: NDArray[np.int64],
+    names: list[str],
+    length: int,
+) -> None:
+    """Write the test people as an array would have typed them, to try `impute` on."""
+    kept, rows = set(typed), sites.haplotypes_of(people)
+    of_target = [
+        dataclasses.replace(record, genotypes=record.genotypes[rows])
+        for record in records
+        if record.position in kept
+    ]
+    chosen = [names[person] for person in people]
+    panel_writer.write_panel_vcf(path, CONTIG, length, chosen, of_target)
+
+
+def _typed(
+    records: list[PhasedRecord], train: NDArray[np.int64], rng: np.random.Generator
+) -> list[int]:
+    """Positions of a random half of the biallelic sites that are common among train people."""
+    common = []
+    for record in records:
+        frequency = np.array([record.genotypes[train].mean()])
+        if len(record.alleles) == 2 and sites.minor(frequency)[0] >= TYPED_MAF:
+            common.append(record.position)
+    chosen = rng.permutation(len(common))[: round(TYPED_SHARE * len(common))]
+    return [common[place] for place in np.sort(chosen).tolist()]
+
+
+def _text(path: Path, lines: list[str]) -> None:
+    path.write_text("".join(lines), encoding="utf-8")

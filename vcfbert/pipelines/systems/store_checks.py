@@ -1,0 +1,368 @@
+"""Real stores against what the settings and the panel ask for.
+
+Letters as in docs/glossary.md: H panel haplotypes, W windows, L sites in a window, R reference
+haplotypes, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.config import Config, presets
+from vcfbert.domain import sites as site_tables
+from vcfbert.domain import tokens
+from vcfbert.errors import StoreError
+from vcfbert.model.embedding import Encoder
+from vcfbert.retrieval import index as indexes
+from vcfbert.retrieval import manifest
+from vcfbert.storage.zarr import embeddings, schema, stores
+from vcfbert.storage.zarr.embeddings import EmbeddingsReader
+from vcfbert.storage.zarr.masks import MaskVersion, read_masks
+from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.schema import Kind
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.systems import checkpoints, encoding
+from vcfbert.training.systems.checkpoints import Which
+
+TOLERANCE = 1e-4  # of a norm; query and reference go through the same float32 encoder
+_PROBES = 16  # haplotypes that are embedded on both sides
+ARRAYS_OF: dict[embeddings.Layout, tuple[str, ...]] = {
+    "codebook": ("codebook", "reference_haplotypes"),
+    "dense": ("codebook", "reference_haplotypes", "complete", "masked", "is_masked"),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison of two places that must agree.
+
+    holds   False where they do not
+    remedy  what to run then
+    """
+
+    what: str
+    found_in: str
+    found: str
+    needed_by: str
+    needed: str
+    holds: bool
+    remedy: str
+
+    def line(self) -> str:
+        """One line of the report."""
+        if self.holds:
+            return f"ok        {self.what:28}{self.found:>34}  {self.found_in}"
+        return f"MISMATCH  {self.sentence()}"
+
+    def sentence(self) -> str:
+        """Both sides and the remedy."""
+        return (
+            f"{self.what}: {self.found} in {self.found_in}, but {self.needed} by {self.needed_by}. "
+            f"{self.remedy}"
+        )
+
+
+def of_workspace(settings: Config, workspace: Workspace, run: str | None) -> list[Check]:
+    """Compare every store that is there; what is not made yet, or not read, is not compared.
+
+    run  a run that must be there; None for the one named after the preset, if it is there
+    """
+    with open_panel(workspace.panel) as panel:
+        letters = letters_of(panel, settings.model.width)
+        made_by = schema.MADE_BY["panel"]
+        found = arrays("panel", workspace.panel, letters, "its own tables", made_by)
+        masks = _newest_masks(workspace)
+        if masks is not None:
+            found += _of_masks(workspace.newest("masks"), masks, panel, letters)
+        if workspace.versions("indexes"):
+            path = workspace.newest("indexes")
+            found += _of_index(path, panel, masks, letters)
+        if workspace.versions("embeddings") and settings.reads_embeddings:
+            found += _of_embeddings(settings, workspace, panel, letters, run)
+        found += _of_run(settings, workspace, panel, run)
+    return found
+
+
+def of_panel(settings: Config, workspace: Workspace) -> list[Check]:
+    """Compare the arrays of the panel alone."""
+    with open_panel(workspace.panel) as panel:
+        letters = letters_of(panel, settings.model.width)
+    return arrays("panel", workspace.panel, letters, "its own tables", schema.MADE_BY["panel"])
+
+
+def letters_of(panel: PanelReader, width: int) -> dict[str, int]:
+    """What each letter of the schema counts here; `width` is D."""
+    return {
+        "S": len(panel.sites),
+        "W": len(panel.windows),
+        "L": panel.length,
+        "N": len(panel.samples),
+        "H": 2 * len(panel.samples),
+        "P": len(panel.samples.populations),
+        "R": len(panel.samples.haplotypes(site_tables.TRAIN)),
+        "D": width,
+        "V": tokens.VOCABULARY_SIZE,
+    }
+
+
+def expected_shape(dims: str, letters: dict[str, int]) -> tuple[int, ...]:
+    """The numbers behind the letters of a declared array.
+
+    >>> expected_shape("W H ceil(L/8)", {"W": 2, "H": 10, "L": 9})
+    (2, 10, 2)
+    >>> expected_shape("S 3", {"S": 4})
+    (4, 3)
+    """
+    return tuple(
+        -(-letters["L"] // 8)
+        if dim == "ceil(L/8)"
+        else letters[dim]
+        if dim in letters
+        else int(dim)
+        for dim in dims.split()
+    )
+
+
+def arrays(
+    kind: Kind,
+    path: Path,
+    letters: dict[str, int],
+    needed_by: str,
+    made_by: str,
+    names: tuple[str, ...] | None = None,
+) -> list[Check]:
+    """Shape and type of every stored array against its declaration; `names` for some of them."""
+    out = []
+    with stores.open_store(path, kind) as root:
+        for spec in schema.arrays_of(kind):
+            if names is not None and spec.name not in names:
+                continue
+            needed = expected_shape(spec.dims, letters)
+            if spec.dtype == "text":
+                shape: tuple[int, ...] = (len(stores.read_text(root, spec.name)),)
+                dtype = "text"
+            else:
+                array = stores.member(root, spec.name)
+                shape, dtype = tuple(array.shape), str(array.dtype)
+            out.append(
+                _compare(
+                    f"{kind} {spec.name}", path, f"{_by(shape)} {dtype}",
+                    needed_by, f"{_by(needed)} {spec.dtype}",
+                    f"Make it again with: vcfbert {made_by} --force",
+                )
+            )  # fmt: skip
+    return out
+
+
+def _newest_masks(workspace: Workspace) -> MaskVersion | None:
+    return read_masks(workspace.newest("masks")) if workspace.versions("masks") else None
+
+
+def _of_masks(
+    path: Path, masks: MaskVersion, panel: PanelReader, letters: dict[str, int]
+) -> list[Check]:
+    parent = _parent("masks", path, masks.panel_fingerprint, panel, "refresh --masks")
+    made_by = schema.MADE_BY["masks"]
+    return [*arrays("masks", path, letters, f"panel {panel.path}", made_by), parent]
+
+
+def _of_index(
+    path: Path, panel: PanelReader, masks: MaskVersion | None, letters: dict[str, int]
+) -> list[Check]:
+    """Windows, rows and numbers a row, and a dense index's mask."""
+    remedy = "Make it again with: vcfbert build-index --force"
+    content = manifest.read(path)
+    fingerprint = content.parents.get("panel", "none")
+    out = [
+        _parent("index", path, fingerprint, panel, "build-index --force"),
+        _compare("index windows", path, str(len(content.files)),
+                 f"panel {panel.path}", str(letters["W"]), remedy),
+        _compare("index sites in a window", path, str(content.length),
+                 f"panel {panel.path}", str(letters["L"]), remedy),
+    ]  # fmt: skip
+    train = set(panel.samples.haplotypes(site_tables.TRAIN).tolist())
+    strangers = len(set(content.reference_haplotypes) - train)
+    out.append(
+        _compare("index rows of held-out people", path, str(strangers), "retrieval", "0", remedy)
+    )
+    if not all(check.holds for check in out):
+        return out  # its files cannot be read as this panel's
+    rows = indexes.open_index(path, panel_fingerprint=panel.fingerprint).window(0).num_references
+    out.append(
+        _compare("index rows", path, str(rows), "its manifest",
+                 str(len(content.reference_haplotypes)), remedy)
+    )  # fmt: skip
+    if content.kind == "dense" and masks is not None:
+        out.append(
+            _compare("index mask version", path, str(content.mask_version), "the newest masks",
+                     str(masks.version), "Make it again with: vcfbert build-index --kind dense")
+        )  # fmt: skip
+    return out
+
+
+def _of_embeddings(
+    settings: Config,
+    workspace: Workspace,
+    panel: PanelReader,
+    letters: dict[str, int],
+    run: str | None,
+) -> list[Check]:
+    """Shapes, parents, and whether query and reference live in one feature space."""
+    path = workspace.newest("embeddings")
+    with embeddings.open_embeddings(path) as reader:
+        rows = {**letters, "R": len(reader.reference_haplotypes)}
+        made_by = f"encode-refs {settings_flag(settings)}"
+        names = ARRAYS_OF[reader.layout]
+        out = arrays("embeddings", path, rows, "the settings", made_by, names)
+        fingerprint = reader.panel_fingerprint
+        out.append(_parent("embeddings", path, fingerprint, panel, f"{made_by} --force"))
+        if all(check.holds for check in out):
+            out += _feature_space(settings, workspace, panel, reader, path, run)
+    return out
+
+
+def _feature_space(
+    settings: Config,
+    workspace: Workspace,
+    panel: PanelReader,
+    reader: EmbeddingsReader,
+    path: Path,
+    run: str | None,
+) -> list[Check]:
+    """Embed a few reference haplotypes as queries are, and compare with what the store holds."""
+    known = _encoders(settings, workspace, run)
+    by_fingerprint = {
+        encoding.encoder_fingerprint(encoder): name for name, encoder in known.items()
+    }
+    name = by_fingerprint.get(reader.encoder_fingerprint)
+    origin = _compare(
+        "embeddings encoder", path, _short(reader.encoder_fingerprint),
+        " or ".join(known), " or ".join(map(_short, by_fingerprint)),
+        f"Encode again with: vcfbert encode-refs {settings_flag(settings)} --force",
+        holds=name is not None,
+    )  # fmt: skip
+    if name is None:
+        return [origin]
+    rows = np.linspace(0, len(reader.reference_haplotypes) - 1, _PROBES).astype(np.int64)
+    complete = panel.tokens(0, reader.reference_haplotypes[rows])
+    masked = tokens.hide(complete, _mask_of(workspace, reader))
+    codebook, site = encoding.window_codebook(known[name], panel, 0), np.arange(panel.length)
+    sides = {
+        "complete embeddings": (codebook[complete, site], reader.complete(0, rows, complete)),
+        "masked embeddings": (codebook[masked, site], reader.masked(0, rows, masked)),
+    }
+    remedy = f"Encode again with: vcfbert encode-refs {settings_flag(settings)} --force"
+    return [origin, *(_distance(what, path, *both, name, remedy) for what, both in sides.items())]
+
+
+def _mask_of(workspace: Workspace, reader: EmbeddingsReader) -> NDArray[np.bool_]:
+    """(L,) a mask of window 0 under which the store can answer."""
+    newest = _newest_masks(workspace)
+    if reader.layout == "dense":
+        is_masked = reader.is_masked()
+    elif newest is not None:
+        is_masked = newest.is_masked
+    else:
+        is_masked = np.zeros((1, reader.length), dtype=np.bool_)
+    return np.asarray(is_masked[0])
+
+
+def _distance(
+    what: str,
+    path: Path,
+    query: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    encoder: str,
+    remedy: str,
+) -> Check:
+    """Norms of both sides, and how far they are apart."""
+    norms = [float(np.linalg.norm(side, axis=-1).mean()) for side in (query, reference)]
+    gap = float(np.linalg.norm(query - reference, axis=-1).max())
+    return _compare(
+        what, path, f"norm {norms[1]:.4f}, distance {gap:.1e}",
+        f"the encoder of {encoder}", f"norm {norms[0]:.4f}, distance below {TOLERANCE:g} of it",
+        remedy,
+        holds=gap <= TOLERANCE * max(norms),
+    )  # fmt: skip
+
+
+def _encoders(settings: Config, workspace: Workspace, run: str | None) -> dict[str, Encoder]:
+    """Encoders that may have made the embeddings, by where they come from."""
+    known = {f"the settings (seed {settings.seed})": encoding.new_encoder(settings)}
+    folder = workspace.run(run or settings.preset)
+    for which in _checkpoints(folder):
+        known[f"{folder} ({which})"] = checkpoints.load_encoder(folder, which)
+    return known
+
+
+def _checkpoints(folder: Path) -> list[Which]:
+    return [w for w in get_args(Which) if (folder / "checkpoints" / f"{w}.json").exists()]
+
+
+def _of_run(
+    settings: Config, workspace: Workspace, panel: PanelReader, run: str | None
+) -> list[Check]:
+    """The network of a run against the settings, and its panel against this one."""
+    folder = workspace.run(run or settings.preset)
+    if run is not None and not folder.is_dir():
+        raise StoreError(f"No run at {folder}. Make one with: vcfbert train --run {run}")
+    out = []
+    for which in _checkpoints(folder):
+        checkpoint = checkpoints.read(folder, which)
+        model = checkpoints.load_model(folder, which)[0]
+        saved = checkpoint.settings.model
+        vocabulary, width = model.encoder.token.weight.shape
+        remedy = f"Give the run's settings: --config {folder / 'config.toml'}"
+        place = folder / "checkpoints" / f"{which}.json"
+        out += [
+            _compare("run vocabulary x width", place, f"{vocabulary} x {width}", "the settings",
+                     f"{tokens.VOCABULARY_SIZE} x {settings.model.width}", remedy),
+            _compare("run layers, heads", place, f"{saved.num_layers}, {saved.num_heads}",
+                     "the settings", f"{settings.model.num_layers}, {settings.model.num_heads}",
+                     remedy),
+            _parent("run", place, checkpoint.parents.get("panel", "none"), panel,
+                    f"train --run {folder.name} --force"),
+        ]  # fmt: skip
+    return out
+
+
+def _parent(what: str, path: Path, fingerprint: str, panel: PanelReader, made_by: str) -> Check:
+    return _compare(
+        f"{what} parent panel", path, _short(fingerprint),
+        f"panel {panel.path}", _short(panel.fingerprint),
+        f"Make it again with: vcfbert {made_by}",
+        holds=fingerprint == panel.fingerprint,
+    )  # fmt: skip
+
+
+def _compare(
+    what: str,
+    path: Path,
+    found: str,
+    needed_by: str,
+    needed: str,
+    remedy: str,
+    *,
+    holds: bool | None = None,
+) -> Check:
+    """Compare two texts; `holds` where the comparison is not of the texts."""
+    agrees = found == needed if holds is None else holds
+    return Check(what, str(path), found, needed_by, needed, agrees, remedy)
+
+
+def settings_flag(settings: Config) -> str:
+    """What names these settings on a command line."""
+    return f"--preset {settings.preset}" if settings.preset in presets.PRESETS else "--config FILE"
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _short(fingerprint: str) -> str:
+    return fingerprint[:12]

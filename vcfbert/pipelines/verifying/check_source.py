@@ -1,0 +1,181 @@
+"""The genotypes of a panel store against the VCF it was prepared from, all of them.
+
+S sites in the panel, H panel haplotypes; a block holds n sites of the file. The file is read in
+blocks and split by the policy that `prepare` was given, so what is dropped on the way is dropped
+here too; a site of the file that the panel lacks must be one that the panel's filters drop.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain.records import Policy, Record, SiteSplitter
+from vcfbert.domain.sites import TRAIN, VALIDATION
+from vcfbert.errors import InputError
+from vcfbert.pipelines.verifying.verification import Findings
+from vcfbert.progress import Progress
+from vcfbert.storage.vcf import reading
+from vcfbert.storage.zarr.panel import PanelReader
+
+_SHOWN = 5  # faults of a kind that are told one by one
+AGAIN = "Give the file it was made from, or prepare again with: vcfbert prepare PANEL --force"
+
+Key = tuple[str, int, str, str]
+
+
+def check(source: Path, panel: PanelReader, findings: Findings, progress: Progress) -> None:
+    """Compare every site and genotype; InputError where the file cannot be read."""
+    reader = reading.VcfReader(source, region=panel.settings.get("region"))
+    columns = _columns(reader, panel)
+    comparison = _Comparison(panel, str(source))
+    policy = Policy(
+        missing=panel.settings.get("missing", "drop"),
+        unphased=panel.settings.get("unphased", "error"),
+    )
+    splitter = SiteSplitter(str(source), panel.samples.names, policy)
+    progress.start("comparing records", reader.num_records)
+    for block in reader.blocks(columns):
+        split = splitter.split(block)
+        for row, record in enumerate(split.records):
+            comparison.add(record, split.alt[row], split.alleles[row])
+        progress.advance(len(block.records))
+    findings.content = (
+        f"{comparison.num_sites:,} sites, {comparison.num_genotypes:,} genotypes compared"
+    )
+    findings.faults += comparison.faults()
+
+
+def _columns(reader: reading.VcfReader, panel: PanelReader) -> NDArray[np.int64]:
+    """Columns of the panel's people; InputError where they are not those of the file."""
+    place = {name: column for column, name in enumerate(reader.samples)}
+    lost = [name for name in panel.samples.names if name not in place]
+    if lost:
+        raise InputError(
+            f"{reader.path} does not have {len(lost)} of the panel's people ({lost[0]}, ...). "
+            f"{AGAIN}"
+        )
+    columns = np.array([place[name] for name in panel.samples.names], dtype=np.int64)
+    is_everyone = panel.settings.get("samples") is not None or len(columns) == len(place)
+    if (np.diff(columns) <= 0).any() or not is_everyone:
+        raise InputError(
+            f"{reader.path} has other people, or in another order, than {panel.path}. {AGAIN}"
+        )
+    return columns
+
+
+class _Comparison:
+    """Takes the file's sites in order and keeps what differs."""
+
+    def __init__(self, panel: PanelReader, source: str) -> None:
+        self.num_sites = 0
+        self.num_genotypes = 0
+        self._panel = panel
+        self._source = source
+        self._alleles = _PanelAlleles(panel)
+        self._filter = _Filter(panel)
+        sites = panel.sites
+        keys = zip(
+            sites.contig.tolist(), sites.position.tolist(), sites.ref, sites.alt, strict=True
+        )
+        self._site: dict[Key, int] = {
+            (sites.contigs[contig], position, ref, alt): site
+            for site, (contig, position, ref, alt) in enumerate(keys)
+        }
+        self._is_seen = np.zeros(len(sites), dtype=np.bool_)
+        self._unexpected: list[str] = []
+        self._renamed: list[str] = []
+        self._differing: list[str] = []
+        self._num_differing = 0
+
+    def add(self, record: Record, alt: str, alleles: NDArray[np.uint8]) -> None:
+        """Compare one biallelic site of the file; alleles (H,)."""
+        site = self._site.get((record.contig, record.position, record.ref, alt))
+        name = f"{record.place()} {record.ref}>{alt}"
+        if site is None:
+            if not self._filter.drops(alleles):
+                self._unexpected.append(name)
+            return
+        self._is_seen[site] = True
+        self.num_sites += 1
+        self.num_genotypes += len(alleles) // 2
+        if record.identifier != self._panel.sites.identifier[site]:
+            self._renamed.append(name)
+        stored = self._alleles.of(site)
+        if not np.array_equal(stored, alleles):
+            self._note(name, stored, alleles)
+
+    def _note(self, name: str, stored: NDArray[np.uint8], alleles: NDArray[np.uint8]) -> None:
+        people = np.unique(np.flatnonzero(stored != alleles) // 2)
+        self._num_differing += len(people)
+        for person in people[: max(0, _SHOWN - len(self._differing))].tolist():
+            pair = slice(2 * person, 2 * person + 2)
+            here, there = ("|".join(map(str, side[pair].tolist())) for side in (stored, alleles))
+            sample = self._panel.samples.names[person]
+            self._differing.append(f"{sample} at {name} has {here}, but {there} in the file")
+
+    def faults(self) -> list[str]:
+        """A sentence for each kind of difference, the first few places named."""
+        panel, sites = self._panel.path, self._panel.sites
+        lost = [
+            f"{sites.contigs[sites.contig[site]]}:{sites.position[site]}"
+            for site in np.flatnonzero(~self._is_seen).tolist()
+        ]
+        kinds = {
+            f"sites are not in {self._source} or are dropped there": lost,
+            f"sites of {self._source} are missing and nothing drops them": self._unexpected,
+            f"sites have another ID in {self._source}": self._renamed,
+        }
+        out = [
+            f"{panel}: {len(names):,} {what}: {', '.join(names[:_SHOWN])}. {AGAIN}"
+            for what, names in kinds.items()
+            if names
+        ]
+        if self._num_differing:
+            told = "; ".join(self._differing)
+            out.append(
+                f"{panel}: {self._num_differing:,} of {self.num_genotypes:,} genotypes differ from "
+                f"{self._source}: {told}. {AGAIN}"
+            )
+        return out
+
+
+class _Filter:
+    """What `prepare` leaves out of the sites it can use."""
+
+    def __init__(self, panel: PanelReader) -> None:
+        settings: dict[str, Any] = panel.settings
+        self._reference = panel.samples.haplotypes(TRAIN, VALIDATION)
+        self._least = max(
+            settings.get("min_mac", 0), settings.get("min_maf", 0.0) * len(self._reference)
+        )
+        self._has_windows = settings.get("windows") is not None
+
+    def drops(self, alleles: NDArray[np.uint8]) -> bool:
+        """True where a site may be absent from the panel: too rare, or outside given windows."""
+        copies = int(alleles[self._reference].sum())
+        return self._has_windows or min(copies, len(self._reference) - copies) < self._least
+
+
+class _PanelAlleles:
+    """Alleles of one site after another, decoded eight sites at a time."""
+
+    def __init__(self, panel: PanelReader) -> None:
+        self._panel = panel
+        self._place = (-1, -1)
+        self._bits = np.empty((8, 0), dtype=np.uint8)
+
+    def of(self, site: int) -> NDArray[np.uint8]:
+        """(H,) as in the window that answers for the site."""
+        windows = self._panel.windows
+        window = int(np.searchsorted(windows.core_stop, site, side="right"))
+        byte, bit = divmod(site - int(windows.start[window]), 8)
+        if self._place != (window, byte):
+            column = np.ascontiguousarray(self._panel.packed(window)[:, byte])
+            self._bits = (column >> np.arange(8, dtype=np.uint8)[:, None]) & np.uint8(1)
+            self._place = (window, byte)
+        alleles: NDArray[np.uint8] = self._bits[bit]
+        return alleles

@@ -1,0 +1,128 @@
+"""Reading lists of typed sites and finding them in a panel.
+
+S sites in the panel.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain.sites import Sites, find_contig
+from vcfbert.errors import InputError
+from vcfbert.files import bounded
+
+_MOST_DIGITS = 10  # of 2^31
+_EXAMPLE = "chromosome and position, and REF and ALT if wanted, separated by tabs"
+
+
+@dataclass(frozen=True)
+class ListedSite:
+    """A line of a site list; without alleles it stands for every record at its position."""
+
+    contig: str
+    position: int
+    alleles: tuple[str, str] | None
+
+
+@dataclass(frozen=True)
+class TypedSites:
+    """The sites of a panel that a list names.
+
+    is_typed       (S,) True where listed
+    num_listed     different lines of the list
+    num_unmatched  those that name no site of the panel
+    """
+
+    is_typed: NDArray[np.bool_]
+    num_listed: int
+    num_unmatched: int
+
+
+def read_typed(path: Path, sites: Sites) -> TypedSites:
+    """Read a list of typed sites; `chr20` and `20` are one contig.
+
+    Raises InputError naming the line that is malformed, and where the list names no site of the
+    panel or every one, so that nothing could be imputed.
+    """
+    listed = set(read_list(path))
+    if not listed:
+        raise InputError(f"{path} lists no sites. Give one a line: {_EXAMPLE}.")
+    typed = match(listed, sites)
+    if not typed.is_typed.any():
+        first = min(listed, key=lambda site: (site.contig, site.position))
+        raise InputError(
+            f"None of the {len(listed)} sites in {path} (such as {first.contig}:{first.position}) "
+            f"is in the panel, which has {_extent(sites)}. Give a list of the same region and "
+            "genome build."
+        )
+    if typed.is_typed.all():
+        raise InputError(
+            f"{path} lists every site of the panel, so nothing is hidden. "
+            "Give a list that leaves some out."
+        )
+    return typed
+
+
+def read_list(path: Path) -> Iterator[ListedSite]:
+    """Lines of `contig<TAB>position` or `contig<TAB>position<TAB>REF<TAB>ALT`.
+
+    Empty lines and lines that begin with # are passed over.
+    """
+    try:
+        for number, text in bounded.lines(path):
+            if text.strip() and not text.startswith("#"):
+                yield _parse(text, f"{path}, line {number}")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text file. Give it uncompressed, in UTF-8.") from error
+    except bounded.LongLineError as error:
+        raise InputError(f"{path} is no site list: {error}. Give {_EXAMPLE}.") from error
+    except OSError as error:
+        raise InputError(f"Cannot read the site list {path}: {error.strerror}.") from error
+
+
+def match(listed: set[ListedSite], sites: Sites) -> TypedSites:
+    """Find listed sites by contig, position and, where given, alleles."""
+    numbers = {name: number for number, name in enumerate(sites.contigs)}
+    names = {site.contig: find_contig(site.contig, sites.contigs) for site in listed}
+    at: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, place in enumerate(zip(sites.contig.tolist(), sites.position.tolist(), strict=True)):
+        at[place].append(index)
+    is_typed = np.zeros(len(sites), dtype=np.bool_)
+    num_unmatched = 0
+    for site in listed:
+        name = names[site.contig]
+        candidates = [] if name is None else at.get((numbers[name], site.position), [])
+        found = [
+            index
+            for index in candidates
+            if site.alleles is None or site.alleles == (sites.ref[index], sites.alt[index])
+        ]
+        is_typed[found] = True
+        num_unmatched += not found
+    return TypedSites(is_typed, num_listed=len(listed), num_unmatched=num_unmatched)
+
+
+def _parse(line: str, where: str) -> ListedSite:
+    fields = line.split("\t")
+    if len(fields) not in (2, 4) or not all(field.strip() for field in fields):
+        raise InputError(f"{where}: {line[:60]!r} is no site. Give {_EXAMPLE}.")
+    contig, position, *alleles = (field.strip() for field in fields)
+    is_number = position.isascii() and position.isdigit() and len(position) <= _MOST_DIGITS
+    if not is_number or int(position) < 1:
+        raise InputError(
+            f"{where}: the position {position[:30]!r} is no whole number from 1 to 2^31. "
+            "Mark a header line with # in front."
+        )
+    return ListedSite(contig, int(position), (alleles[0], alleles[1]) if alleles else None)
+
+
+def _extent(sites: Sites) -> str:
+    first, last = 0, len(sites) - 1
+    ends = [f"{sites.contigs[sites.contig[i]]}:{sites.position[i]}" for i in (first, last)]
+    return f"{len(sites)} sites from {ends[0]} to {ends[1]}"

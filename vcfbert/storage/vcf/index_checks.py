@@ -1,0 +1,179 @@
+"""Whether a tabix or CSI index is whole, and was made from the file it stands beside.
+
+A read by region goes where the index says, so with the index of an older, shorter file the records
+added since are not read, and nothing tells. An index knows where the last record ended, and that
+is in the last block with data.
+
+htslib takes the numbers of an index as they are: one out of range ends the process, or keeps it
+busy for ever. So all of them are looked at here first, and the records are counted here, too.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from pathlib import Path
+
+from vcfbert.errors import InputError
+from vcfbert.files import bounded
+
+MAX_BYTES = 1 << 28
+"""Of an index, inflated; that of a whole genome has a few MB."""
+
+_TABIX_STATISTICS = 37450  # number of the bin that holds counts instead of places
+_VCF_COLUMNS = (2, 1, 2, 0, ord("#"), 0)  # what tabix -p vcf writes: format, columns, comment, skip
+_UNKNOWN = (1 << 64) - 1  # of a stretch without records, in files of old programs
+_MIN_SHIFT, _MAX_SHIFT, _MAX_DEPTH = 8, 30, 9
+
+
+def check_index(path: Path, index: Path, *, last_block: int) -> None:
+    """InputError where the index is damaged, or does not end where the file does.
+
+    last_block  offset in the file of the last BGZF block that holds data
+    """
+    found = _read(path, index)
+    if found.beyond >> 16 > path.stat().st_size or found.end >> 16 < last_block:
+        raise InputError(
+            f"{index} was made from another version of {path}, or one of both is not whole. Copy "
+            "both again, or, if the file is right, make the index again with: bcftools index -f "
+            f"{path}"
+        )
+
+
+def count(path: Path, index: Path) -> int | None:
+    """Records that the index counts; None where it was made without counts.
+
+    InputError where it is damaged.
+    """
+    return _read(path, index).count
+
+
+def contigs(path: Path, index: Path) -> set[bytes]:
+    """Names of the contigs in the index of a VCF."""
+    return set(_read(path, index).names)
+
+
+def _read(path: Path, index: Path) -> _Index:
+    try:
+        with gzip.open(index, "rb") as stream:
+            return _Index(bounded.read_pieces(stream, MAX_BYTES))
+    except (OSError, EOFError, zlib.error, struct.error, ValueError) as error:
+        raise InputError(
+            f"{index} is damaged ({error}). Make it again with: bcftools index -f {path}"
+        ) from error
+
+
+class _Index:
+    """What an index says; ValueError where it cannot be true.
+
+    end     virtual offset past the last record; its upper 48 bits are a block's place in the file
+    beyond  the largest virtual offset in it
+    count   records, None where one contig has no count
+    names   of contigs; the index of a BCF has none
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._place = 0
+        self.names: list[bytes] = []
+        self.end = self.beyond = 0
+        self.count: int | None = 0
+        self._read()
+
+    def _read(self) -> None:
+        magic = self._bytes(4)
+        if magic == b"TBI\x01":
+            num_contigs = self._size("<i", 8)
+            self._names(num_contigs)
+            is_csi, statistics = False, _TABIX_STATISTICS
+        elif magic == b"CSI\x01":
+            num_contigs, statistics = self._csi_head()
+            is_csi = True
+        else:
+            raise ValueError("it is no tabix or CSI index")
+        counts = [self._contig(statistics, is_csi=is_csi) for _ in range(num_contigs)]
+        if len(self._content) - self._place not in (0, 8):  # records without a place
+            raise ValueError("bytes follow its end")
+        known = [count for count in counts if count is not None]
+        self.count = sum(known) if len(known) == len(counts) else None
+
+    def _csi_head(self) -> tuple[int, int]:
+        """Number of contigs, and of the bin with the counts."""
+        shift, depth = self._numbers("<2i")
+        if not (_MIN_SHIFT <= shift <= _MAX_SHIFT and 0 <= depth <= _MAX_DEPTH):
+            raise ValueError(f"its bins are of 2^{shift} bases in {depth} levels")
+        length = self._size("<i", 1)
+        start = self._place
+        aux = bool(length)
+        if aux:
+            self._names(None)
+        if self._place != start + length:
+            raise ValueError("the names of its contigs are of another length")
+        num_contigs = self._size("<i", 4)
+        if aux and num_contigs != len(self.names):
+            raise ValueError(f"{num_contigs} contigs have {len(self.names)} names")
+        return num_contigs, ((1 << 3 * (depth + 1)) - 1) // 7 + 1
+
+    def _names(self, num_contigs: int | None) -> None:
+        """Columns and names as tabix writes them."""
+        if self._numbers("<6i") != _VCF_COLUMNS:
+            raise ValueError("it is of no VCF")
+        names = self._bytes(self._size("<i", 1))
+        self.names = names.split(b"\0")[:-1]
+        names.decode("utf-8")  # which every reader of it will do
+        if names and not names.endswith(b"\0"):
+            raise ValueError("the names of its contigs have no end")
+        if num_contigs is not None and len(self.names) != num_contigs:
+            raise ValueError(f"{num_contigs} contigs have {len(self.names)} names")
+
+    def _contig(self, statistics: int, *, is_csi: bool) -> int | None:
+        """The records of a contig."""
+        count, num_bins = None, self._size("<i", 8)
+        for _ in range(num_bins):
+            (number,) = self._numbers("<I")
+            if number > statistics:
+                raise ValueError(f"it has a bin {number}")
+            if is_csi:
+                self._note(self._numbers("<Q"))
+            places = self._numbers(f"<{2 * self._size('<i', 16)}Q")
+            if number == statistics:
+                if len(places) != 4:
+                    raise ValueError(f"it has {len(places)} counts")
+                count = places[2] + places[3]
+            else:
+                self._note(places)
+                if any(first > last for first, last in zip(places[::2], places[1::2], strict=True)):
+                    raise ValueError("a stretch of the file ends before it begins")
+                self.end = max(self.end, *places[1::2], 0)
+        if not is_csi:
+            linear = self._numbers(f"<{self._size('<i', 8)}Q")
+            self._note(tuple(offset for offset in linear if offset != _UNKNOWN))
+        return 0 if num_bins == 0 else count
+
+    def _note(self, offsets: tuple[int, ...]) -> None:
+        self.beyond = max(self.beyond, *offsets, 0)
+
+    def _size(self, layout: str, each: int) -> int:
+        """A count of items of `each` bytes at least, all of which are still to come."""
+        (count,) = self._numbers(layout)
+        if not 0 <= count * each <= len(self._content) - self._place:
+            raise ValueError(f"it announces {count} items where there is no room for them")
+        return count
+
+    def _numbers(self, layout: str) -> tuple[int, ...]:
+        found = struct.unpack_from(layout, self._content, self._place)
+        self._place += struct.calcsize(layout)
+        return found
+
+    def _bytes(self, count: int) -> bytes:
+        found = self._content[self._place : self._place + count]
+        self._place += count
+        return found
+
+
+def htslib_version() -> str:
+    """Of the library below pysam, which makes indexes; cyvcf2 has one of its own."""
+    from pysam.version import __htslib_version__ as found  # 0.1 s that few commands need
+
+    return str(found)

@@ -1,0 +1,383 @@
+"""Writing predictions as VCF.gz or BCF with an index, in site order, a stretch at a time.
+
+n consecutive sites, N people.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import cyvcf2
+import numpy as np
+import pysam
+from numpy.typing import NDArray
+
+from vcfbert.domain import dosage
+from vcfbert.domain.dosage import Imputed
+from vcfbert.domain.sites import Sites
+from vcfbert.errors import InputError, StoreError
+from vcfbert.files import locks, replacing
+from vcfbert.storage.vcf import bgzf, tabix
+from vcfbert.storage.vcf.bgzf import END_OF_FILE, BgzfWriter, Workers
+from vcfbert.storage.vcf.output_header import (
+    DECIMALS,
+    FIELDS,
+    HeaderFacts,
+    Layout,
+    header_text,
+)
+
+CELLS_PER_PIECE = 1 << 15  # what one thread renders at a time: about half a megabyte of text
+
+_SUFFIXES = (".vcf.gz", ".bcf")
+_NEWLINE = ord("\n")
+_TOLERANCE = 1e-3  # rounding that a probability may be off by; the writer rounds it back
+
+
+class Sink(Protocol):
+    """Takes the text of a VCF: the whole header first, then whole lines."""
+
+    def write(self, data: bytes) -> None:
+        """Take what comes next; OSError where it cannot be written."""
+
+
+def check_path(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse a name that tells no format, and a file that is not to be replaced."""
+    _suffix(path)
+    if path.exists() and not overwrite:
+        raise StoreError.exists(path)
+
+
+@contextmanager
+def create_predictions(
+    path: Path,
+    sites: Sites,
+    names: Sequence[str],
+    *,
+    header: HeaderFacts | None = None,
+    fields: Sequence[str] = FIELDS,
+    decimals: int = DECIMALS,
+    threads: int = 2,
+    overwrite: bool = False,
+    before_renaming: Callable[[], None] = lambda: None,
+) -> Iterator[PredictionWriter]:
+    """Yield a writer whose file and index appear at `path` only if the block completes.
+
+    path      ends in .vcf.gz (indexed as .tbi; as .csi where a contig is too long) or .bcf (.csi)
+    names     of the N people
+    fields    one or more of FIELDS
+    decimals  digits behind the point; trailing zeros are left out
+    threads   that render and compress; the file is the same for any number
+    before_renaming  called when all is on the disk, to put what belongs to it in place first
+
+    Raises InputError for another ending, ConfigError for other fields or decimals, and StoreError
+    where a file stands there or cannot be written.
+    """
+    layout = Layout.of(fields, decimals)
+    suffix = _suffix(path)
+    partial = replacing.partial_of(path)
+    index_suffix = ".tbi" if suffix == ".vcf.gz" and _fits_tabix(sites) else ".csi"
+    partial_index = Path(f"{partial}{index_suffix}")
+    open_sink = _vcf_sink if suffix == ".vcf.gz" else _bcf_sink
+    with locks.hold(path):
+        check_path(path, overwrite=overwrite)
+        _claim(partial, path)
+        try:
+            with Workers(threads) as workers, open_sink(partial, workers) as sink:
+                facts = header or HeaderFacts()
+                writer = PredictionWriter(sink, workers, sites, names, facts, layout)
+                yield writer
+                writer.finish()
+            if isinstance(sink, BgzfWriter) and index_suffix == ".tbi":
+                partial_index.write_bytes(writer.tabix_index(sink.block_starts))
+            else:
+                pysam.tabix_index(str(partial), preset="vcf", csi=True, index=str(partial_index))
+            before_renaming()
+            _put(partial, path, index_suffix)
+        except OSError as error:
+            raise StoreError.unwritable(path, error) from error
+        finally:
+            partial.unlink(missing_ok=True)
+            partial_index.unlink(missing_ok=True)
+
+
+def _put(partial: Path, path: Path, index_suffix: str) -> None:
+    """Rename a finished file and its index; no file ever stands beside the index of another."""
+    index = Path(f"{partial}{index_suffix}")
+    for file in (partial, index):
+        replacing.sync(file)
+    for old in (".tbi", ".csi"):
+        Path(f"{path}{old}").unlink(missing_ok=True)
+    files = [(index, Path(f"{path}{index_suffix}")), (partial, path)]
+    if path.exists():  # which the new index does not fit
+        files.reverse()
+    for file, place in files:
+        file.replace(place)
+    replacing.sync(path.parent)
+
+
+class PredictionWriter:
+    """An open file; `create_predictions` is the way in."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        workers: Workers,
+        sites: Sites,
+        names: Sequence[str],
+        facts: HeaderFacts,
+        layout: Layout,
+    ) -> None:
+        """Nothing is written yet: which INFO keys there are is known at the first `write`."""
+        from vcfbert.storage.vcf import rendering  # numba, which only those who write wait for
+
+        self._render = rendering.render
+        self._sink = sink
+        self._workers = workers
+        self._sites = sites
+        self._names = names
+        self._facts = facts
+        self._layout = layout
+        self._quality_keys: tuple[str, ...] | None = None
+        self._rows: list[range] = []
+        self._ends: list[NDArray[np.int64]] = []  # of lines, in the text
+        self._header_length = self._length = 0
+
+    def tabix_index(self, block_starts: Sequence[int]) -> bytes:
+        """The index of a file whose blocks begin at these places."""
+        rows = np.concatenate([np.empty(0, np.int64), *(np.array(part) for part in self._rows)])
+        rows = rows.astype(np.int64)
+        ends = np.concatenate([[self._header_length], *self._ends]).astype(np.int64)
+        offsets = tabix.virtual_offsets(ends, np.array(block_starts), bgzf.BLOCK_BYTES)
+        begin = self._sites.position[rows].astype(np.int64) - 1
+        lines = tabix.Lines(
+            contig=self._sites.contig[rows].astype(np.int64),
+            begin=begin,
+            end=begin + np.array([len(self._sites.ref[row]) for row in rows.tolist()], np.int64),
+            start=offsets[:-1],
+            stop=offsets[1:],
+        )
+        return bgzf.compress(tabix.index(self._sites.contigs, lines)) + END_OF_FILE
+
+    def write(
+        self,
+        first: int,
+        imputed: Imputed,
+        is_imputed: NDArray[np.bool_],
+        *,
+        dr2: NDArray[np.floating] | None = None,
+        er2: NDArray[np.floating] | None = None,
+    ) -> None:
+        """Write n sites of the panel from site `first` on; calls come in site order.
+
+        imputed     arrays over (n, N)
+        is_imputed  (n,) True where the site was hidden, False where it was typed
+        dr2         (n,) estimated r2; NaN is left out; given in all calls or in none
+        er2         (n,) the same for r2 with the given genotypes, NaN where there are none
+
+        Raises StoreError where a number is no probability.
+        """
+        quality = _given(dr2, er2)
+        self._write(first, lambda rows: _part(imputed, rows), is_imputed, quality)
+
+    def write_haplotypes(
+        self,
+        first: int,
+        alt_probability: NDArray[np.float32],
+        is_imputed: NDArray[np.bool_],
+        *,
+        dr2: NDArray[np.floating] | None = None,
+        er2: NDArray[np.floating] | None = None,
+    ) -> None:
+        """Write what `write` does for `dosage.from_haplotypes`, which then runs in the threads.
+
+        alt_probability  (n, N, 2)
+        """
+        quality = _given(dr2, er2)
+        self._write(
+            first, lambda rows: dosage.from_haplotypes(alt_probability[rows]), is_imputed, quality
+        )
+
+    def finish(self) -> None:
+        """Write the header of a file that has no record."""
+        self._begin(())
+
+    def _write(
+        self,
+        first: int,
+        part: Callable[[slice], Imputed],
+        is_imputed: NDArray[np.bool_],
+        quality: Mapping[str, NDArray[np.floating]],
+    ) -> None:
+        """Render pieces in the threads and pass them on in order."""
+        self._begin(tuple(quality))
+        assert self._quality_keys == tuple(quality), "dr2 and er2 are given in all calls or in none"
+
+        def text(rows: slice) -> tuple[bytes, NDArray[np.int64]]:
+            imputed = part(rows)
+            self._check(first + rows.start, imputed)
+            info = _info(imputed, is_imputed[rows], {key: v[rows] for key, v in quality.items()})
+            lines = self._render(self._heads(first + rows.start, info), imputed, self._layout)
+            return lines, np.flatnonzero(np.frombuffer(lines, np.uint8) == _NEWLINE) + 1
+
+        step = max(1, CELLS_PER_PIECE // max(1, len(self._names)))
+        pieces = (slice(row, row + step) for row in range(0, len(is_imputed), step))
+        for lines, ends in self._workers.in_order(text, pieces):
+            self._sink.write(lines)
+            self._ends.append(self._length + ends)
+            self._length += len(lines)
+        self._rows.append(range(first, first + len(is_imputed)))
+
+    def _begin(self, quality_keys: tuple[str, ...]) -> None:
+        if self._quality_keys is not None:
+            return
+        self._quality_keys = quality_keys
+        header = header_text(
+            self._facts,
+            self._sites.contigs,
+            self._names,
+            info=("AF", *quality_keys, "IMP", "TYPED"),
+            fields=self._layout.fields,
+        )
+        self._header_length = self._length = len(header.encode())
+        self._sink.write(header.encode())
+
+    def _heads(self, first: int, info: Sequence[str]) -> list[bytes]:
+        """The lines from site `first` on, up to the first cell."""
+        sites, rows = self._sites, slice(first, first + len(info))
+        format_ = ":".join(self._layout.fields)
+        columns = zip(
+            sites.contig[rows].tolist(),
+            sites.position[rows].tolist(),
+            sites.identifier[rows],
+            sites.ref[rows],
+            sites.alt[rows],
+            info,
+            strict=True,
+        )
+        return [
+            f"{sites.contigs[contig]}\t{position}\t{name}\t{ref}\t{alt}\t.\tPASS\t{about}"
+            f"\t{format_}\t".encode()
+            for contig, position, name, ref, alt, about in columns
+        ]
+
+    def _check(self, first: int, imputed: Imputed) -> None:
+        assert imputed.calls.size == 0 or imputed.calls.max() <= 1, "the kernel counts on it"
+        if (
+            _is_within(imputed.alt_probability, 1)
+            and _is_within(imputed.genotype_probability, 1)
+            and _is_within(imputed.dosage, 2)
+        ):
+            return
+        contig, position = (
+            self._sites.contigs[self._sites.contig[first]],
+            self._sites.position[first],
+        )
+        raise StoreError(
+            f"The predictions from {contig}:{position} on are not probabilities between 0 and 1. "
+            "The network's weights may have diverged: train again with a smaller "
+            "training.learning_rate."
+        )
+
+
+def _is_within(values: NDArray[np.float32], top: float) -> bool:
+    """True where all are 0 to `top`, but for rounding; NaN is not."""
+    return values.size == 0 or bool(
+        values.min() >= -_TOLERANCE and values.max() <= top + _TOLERANCE
+    )
+
+
+def _given(
+    dr2: NDArray[np.floating] | None, er2: NDArray[np.floating] | None
+) -> dict[str, NDArray[np.floating]]:
+    return {key: values for key, values in (("DR2", dr2), ("ER2", er2)) if values is not None}
+
+
+def _part(imputed: Imputed, rows: slice) -> Imputed:
+    return Imputed(
+        alt_probability=imputed.alt_probability[rows],
+        calls=imputed.calls[rows],
+        dosage=imputed.dosage[rows],
+        genotype_probability=imputed.genotype_probability[rows],
+    )
+
+
+def _info(
+    imputed: Imputed, is_imputed: NDArray[np.bool_], quality: Mapping[str, NDArray[np.floating]]
+) -> list[str]:
+    """The INFO column."""
+    frequency = imputed.dosage.mean(axis=1, dtype=np.float64) / 2
+    info = [f"AF={value:.6g}" for value in frequency.tolist()]
+    for key, values in quality.items():
+        for row in np.flatnonzero(~np.isnan(values)).tolist():
+            info[row] += f";{key}={values[row]:.4g}"
+    flags = zip(info, is_imputed.tolist(), strict=True)
+    return [f"{about};{'IMP' if hidden else 'TYPED'}" for about, hidden in flags]
+
+
+@contextmanager
+def _vcf_sink(path: Path, workers: Workers) -> Iterator[Sink]:
+    with path.open("wb") as file:
+        writer = BgzfWriter(file, workers)
+        yield writer
+        writer.close()
+
+
+class _BcfSink:
+    """Lets htslib parse the text, which takes one thread whatever the pool."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: cyvcf2.Writer | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._file is None:
+            self._file = cyvcf2.Writer.from_string(str(self._path), data.decode(), mode="wb")
+            return
+        for line in data.decode().split("\n")[:-1]:
+            if self._file.write_record(self._file.variant_from_string(line)) != 0:
+                raise OSError("htslib could not write all of it")
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+@contextmanager
+def _bcf_sink(path: Path, workers: Workers) -> Iterator[Sink]:
+    sink = _BcfSink(path)
+    try:
+        yield sink
+    finally:
+        sink.close()
+    with path.open("rb") as written:  # closing tells nothing of a full disk
+        written.seek(-min(len(END_OF_FILE), path.stat().st_size), os.SEEK_END)
+        if written.read() != END_OF_FILE:
+            raise OSError("htslib could not write all of it")
+
+
+def _fits_tabix(sites: Sites) -> bool:
+    """False where a contig is longer than a tabix index can say."""
+    longest = max(map(len, sites.ref), default=0)
+    return int(sites.position.max(initial=0)) + longest < tabix.LAST_POSITION
+
+
+def _claim(partial: Path, path: Path) -> None:
+    """Make an empty file, because htslib only prints why it cannot."""
+    try:
+        partial.touch()
+    except OSError as error:
+        raise StoreError.unwritable(path, error) from error
+
+
+def _suffix(path: Path) -> str:
+    suffix = next((suffix for suffix in _SUFFIXES if path.name.endswith(suffix)), None)
+    if suffix is None:
+        raise InputError(
+            f"Predictions cannot be written to {path}: its name must end in .vcf.gz or .bcf."
+        )
+    return suffix

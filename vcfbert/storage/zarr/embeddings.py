@@ -1,0 +1,279 @@
+"""Writing and reading encoded references, in two layouts behind one reader.
+
+W windows, L sites in a window, R reference haplotypes, D embedding width, V vocabulary.
+
+The encoder is context-free, so an embedding depends on (window, token, site) alone. The layout
+`codebook` keeps one vector for each of those; `dense` also keeps the gathered embeddings of every
+reference haplotype, which is what an encoder with context would need.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from vcfbert.domain import tokens
+from vcfbert.errors import StoreError
+from vcfbert.storage.zarr import stores
+from vcfbert.storage.zarr.masks import MaskVersion
+
+Layout = Literal["codebook", "dense"]
+TokensOf = Callable[[int, slice], NDArray[np.uint8]]
+"""Window and a range of rows to the (n, L) unmasked tokens of those reference haplotypes."""
+
+_CACHED_WINDOWS = 4
+_BLOCK_BYTES = 64 << 20  # of a dense window held in memory
+
+
+class EmbeddingsReader:
+    """An open embeddings store. Several threads may read it."""
+
+    def __init__(self, path: Path, root: zarr.Group) -> None:
+        """Read the attributes; `open_embeddings` is the way in."""
+        self.path = path
+        self.layout: Layout = stores.attribute(root, "layout")
+        self.fingerprint = str(stores.attribute(root, "fingerprint"))
+        self.parents: dict[str, str] = dict(stores.attribute(root, "parents"))
+        self.panel_fingerprint = self.parents["panel"]
+        self.encoder_fingerprint = self.parents["encoder"]
+        self.mask_version: int | None = stores.attribute(root, "mask_version")
+        self.reference_haplotypes: NDArray[np.int64] = stores.read_column(
+            root, "reference_haplotypes"
+        )
+        self._codebook = stores.member(root, "codebook")
+        self.num_windows, _, self.length, self.width = self._codebook.shape
+        self._is_masked = stores.read_column(root, "is_masked") if self.layout == "dense" else None
+        self._cache: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def codebook(self, window: int) -> NDArray[np.float32]:
+        """(V, L, D) raw embedding of every token at every site; read-only."""
+        with self._lock:
+            if window not in self._cache:
+                self._cache[window] = self._read_codebook(window)
+                if len(self._cache) > _CACHED_WINDOWS:
+                    self._cache.popitem(last=False)
+            self._cache.move_to_end(window)
+            return self._cache[window]
+
+    def complete(
+        self, window: int, rows: NDArray[np.int64], complete_tokens: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """Embeddings of what reference haplotypes carry.
+
+        rows             (n,) of `reference_haplotypes`; what the dense layout reads
+        complete_tokens  (n, L) their unmasked tokens; what the codebook layout gathers by
+        returns          (n, L, D)
+        """
+        if self.layout == "codebook":
+            return self._gather(window, complete_tokens)
+        return self._map("complete", window)[rows]
+
+    def masked(
+        self, window: int, rows: NDArray[np.int64], masked_tokens: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """Embeddings of what a mask leaves of reference haplotypes; as `complete`.
+
+        Raises StoreError where the dense layout was encoded under another mask.
+        """
+        if self.layout == "codebook":
+            return self._gather(window, masked_tokens)
+        self._check_mask(window, masked_tokens)
+        return self._map("masked", window)[rows]
+
+    def dense_masked(self, window: int) -> NDArray[np.float32]:
+        """(R, L, D) all masked embeddings of a window, memory-mapped; dense layout only."""
+        self._require_dense()
+        return self._map("masked", window)
+
+    def is_masked(self) -> NDArray[np.bool_]:
+        """(W, L) the mask under which the dense layout was encoded; dense layout only."""
+        return self._require_dense()
+
+    def _require_dense(self) -> NDArray[np.bool_]:
+        if self._is_masked is None:
+            raise StoreError(
+                f"{self.path} has the layout 'codebook', but 'dense' is needed here. "
+                "Make it again with: vcfbert encode-refs --layout dense --force"
+            )
+        return self._is_masked
+
+    def _check_mask(self, window: int, masked_tokens: NDArray[np.uint8]) -> None:
+        is_other = (masked_tokens == tokens.MASK) != self._require_dense()[window]
+        differing = int(is_other.any(axis=0).sum())
+        if differing:
+            raise StoreError(
+                f"{self.path} was encoded under mask version {self.mask_version}, which differs "
+                f"from the mask asked for at {differing} sites of window {window}. Encode under "
+                "that mask: vcfbert encode-refs --layout dense --mask-version N --force; the "
+                "layout codebook serves every mask."
+            )
+
+    def _gather(self, window: int, wanted: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self.codebook(window)[wanted, np.arange(self.length)]
+
+    def _map(self, name: str, window: int) -> NDArray[np.float32]:
+        shape = (len(self.reference_haplotypes), self.length, self.width)
+        mapped = stores.map_chunk(self.path, name, window, shape)
+        stores.require_same(self._codebook)
+        return mapped
+
+    def _read_codebook(self, window: int) -> NDArray[np.float32]:
+        codebook = stores.read_window(self._codebook, window, "embeddings")
+        codebook.flags.writeable = False
+        return codebook
+
+
+@contextmanager
+def open_embeddings(path: Path) -> Iterator[EmbeddingsReader]:
+    """Open a finished embeddings store."""
+    with stores.open_store(path, "embeddings") as root:
+        try:
+            reader = EmbeddingsReader(path, root)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"{path} is damaged ({error!r}). Make it again with: vcfbert encode-refs --force"
+            ) from error
+        yield reader
+
+
+def write_codebook(
+    path: Path,
+    codebooks: Iterable[NDArray[np.float32]],
+    *,
+    panel_fingerprint: str,
+    encoder_fingerprint: str,
+    reference_haplotypes: NDArray[np.int64],
+    overwrite: bool = False,
+) -> None:
+    """Write a store of the layout `codebook`; it serves every mask.
+
+    codebooks             (V, L, D) of each window, in order; taken one at a time
+    reference_haplotypes  (R,) panel haplotypes of the train people
+    """
+    parents = {"panel": panel_fingerprint, "encoder": encoder_fingerprint}
+    with stores.create_store(path, "embeddings", overwrite=overwrite) as root:
+        for _ in _stored_codebooks(root, codebooks):
+            pass
+        _finish(root, "codebook", parents, reference_haplotypes, mask=None)
+
+
+def write_dense(
+    path: Path,
+    codebooks: Iterable[NDArray[np.float32]],
+    tokens_of: TokensOf,
+    mask: MaskVersion,
+    *,
+    encoder_fingerprint: str,
+    reference_haplotypes: NDArray[np.int64],
+    overwrite: bool = False,
+) -> None:
+    """Write a store of the layout `dense`, by blocks of rows, for the panel of `mask`.
+
+    Raises DeviceError, before anything is written, where the disk cannot hold it.
+    """
+    remaining = iter(codebooks)
+    first = next(remaining)
+    num_windows, length = mask.is_masked.shape
+    num_rows, width = len(reference_haplotypes), first.shape[-1]
+    stores.require_disk(
+        path,
+        dense_bytes(num_windows, num_rows, length, width),
+        what="Dense embeddings",
+        instead="Free some, or use --layout codebook, which gives the same batches.",
+    )
+    parents = {
+        "panel": mask.panel_fingerprint,
+        "encoder": encoder_fingerprint,
+        "masks": mask.fingerprint,
+    }
+    shape, chunk = (0, num_rows, length, width), (1, num_rows, length, width)
+    with stores.create_store(path, "embeddings", overwrite=overwrite) as root:
+        arrays = [
+            stores.create_array(root, "embeddings", name, shape, chunk, mapped=True)
+            for name in ("complete", "masked")
+        ]
+        stored = _stored_codebooks(root, itertools.chain([first], remaining))
+        for window, codebook in enumerate(stored):
+            hidden = (np.zeros(length, dtype=np.bool_), mask.is_masked[window])
+            for array, is_masked in zip(arrays, hidden, strict=True):
+                blocks = _gathered_blocks(codebook, tokens_of, window, num_rows, is_masked)
+                stores.write_chunk(array, window, blocks)
+        for array in arrays:
+            array.resize((num_windows, *shape[1:]))
+        stores.write_column(root, "embeddings", "is_masked", mask.is_masked)
+        _finish(root, "dense", parents, reference_haplotypes, mask)
+
+
+def dense_bytes(num_windows: int, num_rows: int, length: int, width: int) -> int:
+    """What the arrays of the layout `dense` take on disk."""
+    gathered = 2 * num_rows  # complete and masked
+    return 4 * num_windows * length * width * (gathered + tokens.VOCABULARY_SIZE)
+
+
+def codebook_bytes(num_windows: int, length: int, width: int) -> int:
+    """What the array of the layout `codebook` takes on disk, at most."""
+    return 4 * num_windows * length * width * tokens.VOCABULARY_SIZE
+
+
+def _stored_codebooks(
+    root: zarr.Group, codebooks: Iterable[NDArray[np.float32]]
+) -> Iterator[NDArray[np.float32]]:
+    """Store each window's codebook and hand it on."""
+    array = None
+    for codebook in codebooks:
+        if array is None:
+            shape, chunk = (0, *codebook.shape), (1, *codebook.shape)
+            # zstd would save a fifth; reading, which training waits for, would take 8 times as long
+            array = stores.create_array(root, "embeddings", "codebook", shape, chunk, level=None)
+        array.append(codebook[None])
+        yield codebook
+
+
+def _gathered_blocks(
+    codebook: NDArray[np.float32],
+    tokens_of: TokensOf,
+    window: int,
+    num_rows: int,
+    is_masked: NDArray[np.bool_],
+) -> Iterator[NDArray[np.float32]]:
+    """(n, L, D) embeddings of one range of rows after another."""
+    site = np.arange(codebook.shape[1])
+    step = max(1, _BLOCK_BYTES // codebook[0].nbytes)
+    for first in range(0, num_rows, step):
+        rows = slice(first, min(first + step, num_rows))
+        yield codebook[tokens.hide(tokens_of(window, rows), is_masked), site]
+
+
+def fingerprint_of(layout: Layout, parents: dict[str, str], rows: NDArray[np.int64]) -> str:
+    """A hash of what a store is made of: the layout, the parents and whose rows, (R,)."""
+    return stores.fingerprint(layout, repr(sorted(parents.items())), rows)
+
+
+def _finish(
+    root: zarr.Group,
+    layout: Layout,
+    parents: dict[str, str],
+    reference_haplotypes: NDArray[np.int64],
+    mask: MaskVersion | None,
+) -> None:
+    """Write what is small: rows, parents, and a fingerprint of what the store was made of."""
+    rows = np.asarray(reference_haplotypes, dtype=np.int64)
+    stores.write_column(root, "embeddings", "reference_haplotypes", rows)
+    root.attrs.update(
+        {
+            "layout": layout,
+            "fingerprint": fingerprint_of(layout, parents, rows),
+            "parents": parents,
+            "mask_version": None if mask is None else mask.version,
+        }
+    )

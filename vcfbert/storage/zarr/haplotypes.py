@@ -1,0 +1,77 @@
+"""Alleles of haplotypes at any sites of a panel, joined from its windows as bits.
+
+S chosen sites, H haplotypes of the panel. The panel keeps eight alleles a byte, window by
+window; the cores of the windows have each site once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain import tokens
+from vcfbert.storage.zarr.panel import PanelReader
+
+_WORD = 64
+
+
+def read_bits(panel: PanelReader, first: int, stop: int) -> NDArray[np.uint64]:
+    """Alleles of all haplotypes at the sites [first, stop).
+
+    returns  (H, ceil(S / 64)) the first site in the lowest bit; 0 behind the last
+    """
+    return read_sites(panel, np.arange(first, stop))
+
+
+def read_sites(panel: PanelReader, sites: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Alleles of all haplotypes at some sites, one window of the panel in memory at a time.
+
+    sites    (S,) indexes into the panel's sites, rising
+    returns  (H, ceil(S / 64)) the first of them in the lowest bit; 0 behind the last
+    """
+    words = -(-len(sites) // _WORD)
+    bits = np.zeros((2 * len(panel.samples), 8 * words), np.uint8)
+    windows = panel.windows
+    starts = np.searchsorted(sites, windows.core_start)
+    stops = np.searchsorted(sites, windows.core_stop)
+    for window in np.flatnonzero(starts < stops).tolist():
+        start, stop = int(starts[window]), int(stops[window])
+        here = sites[start:stop] - windows.start[window]
+        packed = panel.packed(window)
+        if here[-1] - here[0] == len(here) - 1:
+            copy_bits(packed, int(here[0]), int(here[-1]) + 1, bits, start)
+        else:
+            alleles = (packed[:, here >> 3] >> (here & 7).astype(np.uint8)) & 1
+            copy_bits(tokens.pack(alleles), 0, len(here), bits, start)
+    return bits.view("<u8").astype(np.uint64, copy=False)
+
+
+def copy_bits(
+    source: NDArray[np.uint8], start: int, stop: int, target: NDArray[np.uint8], place: int
+) -> None:
+    """Copy the bits [start, stop) of each line to bit `place` on; what is there must be 0.
+
+    source  (H, n) packed, the first in the lowest bit
+    target  (H, m) packed the same way
+
+    >>> target = np.zeros((1, 2), np.uint8)
+    >>> copy_bits(np.array([[0b10110]], np.uint8), 1, 5, target, 6)
+    >>> [f"{byte:08b}" for byte in target[0]]
+    ['11000000', '00000010']
+    """
+    low, high = start >> 3, (stop + 7) >> 3
+    taken = source[:, low:high].copy()
+    taken[:, 0] &= 0xFF << (start & 7) & 0xFF
+    taken[:, -1] &= 0xFF >> (-stop & 7)
+    move = (place & 7) - (start & 7)
+    to, shift = (place >> 3) - (move < 0), move % 8
+    _merge(target, to, np.left_shift(taken, shift))
+    if shift:
+        _merge(target, to + 1, np.right_shift(taken, 8 - shift))
+
+
+def _merge(target: NDArray[np.uint8], to: int, part: NDArray[np.uint8]) -> None:
+    """Set bits from byte `to` on; bytes outside the target are 0 and are left out."""
+    skipped = max(0, -to)
+    room = target[:, to + skipped : to + part.shape[1]]
+    room |= part[:, skipped : skipped + room.shape[1]]

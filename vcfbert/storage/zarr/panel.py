@@ -1,0 +1,256 @@
+"""Writing and reading the panel store.
+
+S sites, W windows, L sites in a window, N people, H = 2 N haplotypes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from vcfbert.domain import tokens
+from vcfbert.domain.sites import Samples, Sites
+from vcfbert.domain.windows import Windows
+from vcfbert.errors import StoreError
+from vcfbert.storage.zarr import stores
+
+HAPLOTYPES_PER_CHUNK = 16_384
+WRITE_BYTES = 16_000_000
+_CACHED_WINDOWS = 2
+
+
+class PanelReader:
+    """An open panel store. Sites, samples and windows are in memory, alleles stay on disk."""
+
+    def __init__(self, path: Path, root: zarr.Group) -> None:
+        """Read the small tables; `open_panel` is the way in."""
+        self.path = path
+        self.fingerprint = str(stores.attribute(root, "fingerprint"))
+        self.settings: dict[str, Any] = dict(stores.attribute(root, "settings"))
+        """How the panel was made."""
+        self.sites = _read_sites(root)
+        self.samples = _read_samples(root)
+        self.windows = _read_windows(root)
+        self._alleles = stores.member(root, "alleles")
+        self._cache: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+
+    @property
+    def alleles_shape(self) -> tuple[int, ...]:
+        """Of the stored array."""
+        return tuple(self._alleles.shape)
+
+    @property
+    def length(self) -> int:
+        """L, sites in a window, padding included."""
+        return self.windows.length
+
+    def packed(self, window: int) -> NDArray[np.uint8]:
+        """(H, ceil(L / 8)) packed alleles of every haplotype in one window; 0 in the padding."""
+        if window in self._cache:
+            self._cache.move_to_end(window)
+            return self._cache[window]
+        block = stores.read_window(self._alleles, window, "panel")
+        block.flags.writeable = False
+        self._cache[window] = block
+        if len(self._cache) > _CACHED_WINDOWS:
+            self._cache.popitem(last=False)
+        return block
+
+    def tokens(self, window: int, haplotypes: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Unmasked tokens of some haplotypes, PAD behind the window's last site.
+
+        haplotypes  (n,) indexes into the panel's H
+        returns     (n, L)
+        """
+        num_sites = self.windows.num_sites(window)
+        alleles = tokens.unpack(self.packed(window)[haplotypes], num_sites)
+        return tokens.pad(alleles, self.length)
+
+
+@contextmanager
+def open_panel(path: Path) -> Iterator[PanelReader]:
+    """Open a finished panel store."""
+    with stores.open_store(path, "panel") as root:
+        try:
+            reader = PanelReader(path, root)
+            _check_sizes(reader)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise StoreError(
+                f"{path} is damaged ({error!r}). Make it again with: vcfbert prepare PANEL --force"
+            ) from error
+        yield reader
+
+
+def _check_sizes(reader: PanelReader) -> None:
+    """ValueError where tables that belong together differ in length, or lead out of one another."""
+    sites, samples, windows = reader.sites, reader.samples, reader.windows
+    columns = (sites.contig, sites.identifier, sites.ref, sites.alt, sites.site_type, sites.cm,
+               sites.alt_count, sites.population_alt_count)  # fmt: skip
+    people = samples.population, samples.superpopulation, samples.split
+    bounds = windows.stop, windows.core_start, windows.core_stop
+    lengths = [(len(column), len(sites)) for column in columns]
+    lengths += [(len(column), len(samples)) for column in people]
+    lengths += [(len(column), len(windows)) for column in bounds]
+    if any(found != needed for found, needed in lengths):
+        raise ValueError("columns of one table differ in length")
+    if not (0 <= sites.contig).all() or not (sites.contig < len(sites.contigs)).all():
+        raise ValueError("a site is of a contig that has no name")
+    rising = np.stack([np.zeros(len(windows), dtype=np.int64), windows.start, windows.core_start,
+                       windows.core_stop, windows.stop])  # fmt: skip
+    if (np.diff(rising, axis=0) < 0).any() or windows.stop.max(initial=0) > len(sites):
+        raise ValueError("a window leaves the sites")
+    if (windows.stop - windows.start).max(initial=0) > windows.length:
+        raise ValueError("a window is longer than they all are")
+    shape = (len(windows), 2 * len(samples), -(-windows.length // 8))
+    if reader.alleles_shape != shape:
+        raise ValueError(f"alleles have the shape {reader.alleles_shape}, not {shape}")
+
+
+def write_panel(
+    path: Path,
+    sites: Sites,
+    samples: Samples,
+    windows: Windows,
+    alleles_of: Callable[[int], NDArray[np.uint8]],
+    *,
+    settings: dict[str, Any],
+    overwrite: bool = False,
+) -> str:
+    """Write a panel store; returns its fingerprint, a hash of everything but `settings`.
+
+    alleles_of  window to its (H, ceil(L / 8)) packed alleles, called once a window, in order
+    settings    how the panel was made, saved as the attribute `settings`
+    """
+    num_haplotypes = 2 * len(samples)
+    width = -(-windows.length // 8)
+    with stores.create_store(path, "panel", overwrite=overwrite) as root:
+        _write_tables(root, sites, samples, windows)
+        parts = table_prints(sites, samples, windows)
+        array = stores.create_array(
+            root,
+            "panel",
+            "alleles",
+            (len(windows), num_haplotypes, width),
+            (1, min(num_haplotypes, HAPLOTYPES_PER_CHUNK), width),
+        )
+        # Several windows at once, because zarr compresses the chunks of one call in parallel.
+        together = max(1, min(8, WRITE_BYTES // (num_haplotypes * width)))
+        for first in range(0, len(windows), together):
+            last = min(first + together, len(windows))
+            block = np.stack([alleles_of(window) for window in range(first, last)])
+            array[first:last] = block
+            parts += [stores.fingerprint(part) for part in block]
+        fingerprint = stores.fingerprint(*parts)
+        root.attrs.update({"fingerprint": fingerprint, "parents": {}, "settings": settings})
+    return fingerprint
+
+
+def _write_tables(root: zarr.Group, sites: Sites, samples: Samples, windows: Windows) -> None:
+    """Write everything but the alleles."""
+    root.attrs.update(_attributes(sites, samples, windows))
+    for name, values in _columns(sites, samples, windows).items():
+        stores.write_column(root, "panel", name, values)
+    for name, lines in _texts(sites, samples).items():
+        stores.write_text(root, "panel", name, lines)
+
+
+def table_prints(sites: Sites, samples: Samples, windows: Windows) -> list[str]:
+    """A fingerprint of each table; that of a panel is of these and of each window's alleles."""
+    columns, texts = _columns(sites, samples, windows), _texts(sites, samples)
+    prints = [stores.fingerprint(name, values) for name, values in columns.items()]
+    prints += [stores.fingerprint(name, "\n".join(lines)) for name, lines in texts.items()]
+    return [stores.fingerprint(repr(_attributes(sites, samples, windows))), *prints]
+
+
+def _attributes(sites: Sites, samples: Samples, windows: Windows) -> dict[str, Any]:
+    attributes: dict[str, Any] = {
+        "contigs": list(sites.contigs),
+        "populations": list(samples.populations),
+        "length": windows.length,
+    }
+    if len(samples.relatives):  # left out where there are none, as panels of before have it
+        attributes["relatives"] = samples.relatives.tolist()
+    return attributes
+
+
+def _columns(sites: Sites, samples: Samples, windows: Windows) -> dict[str, NDArray[Any]]:
+    return {
+        "sites/contig": sites.contig,
+        "sites/position": sites.position,
+        "sites/type": sites.site_type,
+        "sites/cm": sites.cm,
+        "sites/alt_count": sites.alt_count,
+        "sites/population_alt_count": sites.population_alt_count,
+        "samples/split": samples.split,
+        "windows/start": windows.start,
+        "windows/stop": windows.stop,
+        "windows/core_start": windows.core_start,
+        "windows/core_stop": windows.core_stop,
+    }
+
+
+def _texts(sites: Sites, samples: Samples) -> dict[str, list[str]]:
+    return {
+        "sites/id": sites.identifier,
+        "sites/ref": sites.ref,
+        "sites/alt": sites.alt,
+        "samples/name": samples.names,
+        "samples/population": samples.population,
+        "samples/superpopulation": samples.superpopulation,
+    }
+
+
+def _read_sites(root: zarr.Group) -> Sites:
+    return Sites(
+        contigs=tuple(_names(root, "contigs")),
+        contig=stores.read_column(root, "sites/contig"),
+        position=stores.read_column(root, "sites/position"),
+        identifier=stores.read_text(root, "sites/id"),
+        ref=stores.read_text(root, "sites/ref"),
+        alt=stores.read_text(root, "sites/alt"),
+        site_type=stores.read_column(root, "sites/type"),
+        cm=stores.read_column(root, "sites/cm"),
+        alt_count=stores.read_column(root, "sites/alt_count"),
+        population_alt_count=stores.read_column(root, "sites/population_alt_count"),
+    )
+
+
+def _read_samples(root: zarr.Group) -> Samples:
+    return Samples(
+        names=stores.read_text(root, "samples/name"),
+        population=stores.read_text(root, "samples/population"),
+        superpopulation=stores.read_text(root, "samples/superpopulation"),
+        split=stores.read_column(root, "samples/split"),
+        populations=tuple(_names(root, "populations")),
+        relatives=_pairs(root),
+    )
+
+
+def _read_windows(root: zarr.Group) -> Windows:
+    return Windows(
+        start=stores.read_column(root, "windows/start"),
+        stop=stores.read_column(root, "windows/stop"),
+        core_start=stores.read_column(root, "windows/core_start"),
+        core_stop=stores.read_column(root, "windows/core_stop"),
+        length=int(str(stores.attribute(root, "length"))),
+    )
+
+
+def _pairs(root: zarr.Group) -> NDArray[np.int64]:
+    """Listed relatives; nobody where the panel keeps no list."""
+    pairs: Any = dict(root.attrs).get("relatives", [])
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+def _names(root: zarr.Group, attribute: str) -> list[str]:
+    value = stores.attribute(root, attribute)
+    if not isinstance(value, list):
+        raise TypeError(f"{attribute} is no list")
+    return [str(item) for item in value]

@@ -1,0 +1,414 @@
+"""Opening and creating Zarr stores, and the home of zarr.
+
+A path that exists is a store that finished: a store is written beside its place and renamed. Every
+store carries its kind, format version, fingerprint and the fingerprints of its parents. Every
+chunk carries a checksum (crc32c), but for arrays that are memory-mapped, and the folder a seal over
+every file (see `seals`), whose part on metadata is checked when a store is opened.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import itertools
+import math
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ZstdCodec
+from zarr.storage import LocalStore
+
+from vcfbert.errors import DeviceError, StoreError
+from vcfbert.files import locks, replacing, seals
+from vcfbert.storage.zarr import declared_sizes, schema
+from vcfbert.storage.zarr.schema import Kind
+
+ZSTD_LEVEL = 12
+"""For alleles: 8 % smaller than level 9 and still a hundredth of the time that parsing takes."""
+
+COLUMN_LEVEL = 17
+"""For tables, which are small and read whole."""
+
+_STRICT = {"array.write_empty_chunks": True}  # so that a chunk that is absent is a chunk lost
+
+
+class _PinnedStore(LocalStore):
+    """A store that tells when another one has been put in its place."""
+
+    def __init__(self, root: Path, *, read_only: bool = True) -> None:
+        """Remember which folder stands there now."""
+        super().__init__(root, read_only=read_only)
+        self.folder = replacing.identity(root)
+
+    def require_same(self) -> None:
+        """Raise StoreError where what was read may be of another store than the one opened."""
+        if replacing.identity(self.root) != self.folder:
+            raise StoreError.replaced(self.root)
+
+
+@contextmanager
+def open_store(path: Path, kind: Kind) -> Iterator[zarr.Group]:
+    """Open a finished store for reading, after checking its kind and format version."""
+    made_by = schema.MADE_BY[kind]
+    if replacing.is_aside(path):
+        with locks.hold(path):
+            pass  # which puts back what a killed writer had moved aside
+    with locks.reading(path):
+        yield from _opened(path, kind, made_by)
+
+
+def _opened(path: Path, kind: Kind, made_by: str) -> Iterator[zarr.Group]:
+    declared_sizes.check_store(path, kind)
+    try:
+        root = zarr.open_group(_PinnedStore(path), mode="r")
+    except FileNotFoundError as error:
+        raise StoreError.missing(path, made_by=made_by) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} is no readable Zarr store ({error}). Make it again with: "
+                         f"vcfbert {made_by} --force") from error  # fmt: skip
+    try:
+        found = root.attrs.get("vcfbert_kind")
+        if found != kind:
+            raise StoreError.wrong_kind(path, found=found, needed=kind, made_by=made_by)
+        version = root.attrs.get("format_version")
+        needed = schema.FORMAT_VERSION[kind]
+        if version != needed:
+            raise StoreError.wrong_version(path, found=version, needed=needed, made_by=made_by)
+        seals.check(path, schema.AGAIN[kind], is_wanted=seals.is_metadata)
+        yield root
+    finally:
+        root.store.close()
+
+
+@contextmanager
+def create_store(path: Path, kind: Kind, *, overwrite: bool = False) -> Iterator[zarr.Group]:
+    """Yield an empty group that appears at `path` only if the block completes.
+
+    The block sets the attributes `fingerprint` and `parents` itself.
+    """
+    attributes = {"vcfbert_kind": kind, "format_version": schema.FORMAT_VERSION[kind]}
+    with create_folder(path, overwrite=overwrite) as partial, zarr.config.set(_STRICT):
+        yield zarr.create_group(partial, attributes=attributes, overwrite=True)
+
+
+@contextmanager
+def create_folder(path: Path, *, overwrite: bool = False, sealed: bool = True) -> Iterator[Path]:
+    """Yield an empty folder that appears at `path`, sealed, only if the block completes.
+
+    Raises StoreError, too, where another process writes at `path`.
+    """
+    with staging(path) as partial:
+        if path.exists() and not overwrite:
+            raise StoreError.exists(path)
+        try:
+            yield partial
+            if sealed:
+                seals.write(partial)
+            replace_folder(partial, path)
+        except OSError as error:
+            raise StoreError.unwritable(path, error) from error
+
+
+@contextmanager
+def staging(place: Path) -> Iterator[Path]:
+    """Hold a place and yield an empty folder beside it, which is gone afterwards.
+
+    What is made there and renamed from there never stands half-written under its name.
+    """
+    partial = replacing.partial_of(place)
+    with locks.hold(place), locks.own(partial):
+        try:
+            replacing.remove(partial)  # of a process that had this number
+            partial.mkdir(parents=True)
+        except OSError as error:
+            raise StoreError.unwritable(place, error) from error
+        try:
+            yield partial
+        finally:
+            replacing.remove(partial)
+
+
+@contextmanager
+def scratch_beside(path: Path) -> Iterator[Path]:
+    """Yield an empty folder on the disk that `path` would be on; it is gone afterwards.
+
+    Raises StoreError where nothing can be written there.
+    """
+    existing = next(place for place in path.absolute().parents if place.exists())
+    folder = existing / f".{path.name}.{os.getpid()}.scratch"
+    for old in existing.glob(f".{glob.escape(path.name)}.*.scratch"):
+        with suppress(StoreError), locks.hold(old):  # an error says that it is in use
+            replacing.remove(old)
+    with locks.hold(folder):
+        try:
+            folder.mkdir()
+            yield folder
+        except OSError as error:
+            raise StoreError.unwritable(path, error) from error
+        finally:
+            replacing.remove(folder)
+
+
+def require_disk(path: Path, needed: int, *, what: str, instead: str) -> None:
+    """Raise DeviceError unless the disk below `path` has `needed` free bytes.
+
+    what     is to be written, in the plural
+    instead  what to do about it, for the end of the message
+    """
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise DeviceError(
+            f"{what} at {path} need {needed:,} bytes, but the disk has {free:,} free. {instead}"
+        )
+
+
+def replace_folder(partial: Path, path: Path) -> None:
+    """Put a finished folder in its place; what stood there goes only after that."""
+    sync_tree(partial)
+    replacing.put(partial, path)
+
+
+def sync_tree(folder: Path) -> None:
+    """Force a folder's files to the disk, so that a rename never outlives its content."""
+    for base, _, names in os.walk(folder):
+        for name in names:
+            replacing.sync(Path(base) / name)
+        replacing.sync(Path(base))
+
+
+def create_array(
+    root: zarr.Group,
+    kind: Kind,
+    name: str,
+    shape: Sequence[int],
+    chunks: Sequence[int],
+    *,
+    mapped: bool = False,
+    level: int | None = ZSTD_LEVEL,
+    shuffled: bool = False,
+) -> zarr.Array[Any]:
+    """Declare an array of the schema.
+
+    mapped    store raw bytes, no compression and no checksum, so that `map_chunk` can read it
+    level     of zstd; None stores as it is, with a checksum
+    shuffled  compress the bytes of numbers plane by plane
+    """
+    spec = schema.find(kind, name)
+    dtype = np.dtype("uint8" if spec.dtype == "text" else spec.dtype)
+    codecs: list[Any] = [] if level is None else [ZstdCodec(level=level)]
+    codecs.append(Crc32cCodec())
+    if mapped:
+        codecs = []
+    elif shuffled and level is not None and dtype.itemsize > 1:
+        codecs[0] = BloscCodec(cname="zstd", clevel=8, shuffle="shuffle", typesize=dtype.itemsize)
+    return root.create_array(
+        name,
+        shape=tuple(shape),
+        chunks=tuple(max(1, size) for size in chunks),
+        dtype=dtype,
+        serializer=BytesCodec(),
+        compressors=codecs,
+        fill_value=0,
+        attributes={"dims": spec.dims, "meaning": spec.meaning},
+    )
+
+
+def write_column(root: zarr.Group, kind: Kind, name: str, values: NDArray[Any]) -> None:
+    """Write a whole small array as one chunk.
+
+    Numbers are stored by byte planes: positions and counts have high bytes that hardly change, and
+    take half the space so.
+    """
+    array = create_array(
+        root, kind, name, values.shape, values.shape, level=COLUMN_LEVEL, shuffled=True
+    )
+    array[...] = values
+
+
+def write_text(root: zarr.Group, kind: Kind, name: str, values: Sequence[str]) -> None:
+    """Write strings as UTF-8 lines; Zarr 3 has no settled string type to rely on."""
+    text = "\n".join(values).encode("utf-8")
+    write_column(root, kind, name, np.frombuffer(text, dtype=np.uint8))
+
+
+def read_column(root: zarr.Group, name: str) -> NDArray[Any]:
+    """Read a whole array."""
+    array = member(root, name)
+    for chunk in range(array.cdata_shape[0]):
+        _require_chunks(array, chunk)
+    try:
+        values = np.asarray(array[...])
+        require_same(array)
+        return values
+    except (ValueError, RuntimeError, OSError) as error:  # a checksum or a codec that fails
+        require_same(array)
+        raise StoreError(
+            f"{array.path} in {_root(array)} is damaged ({error}). Make the store again with "
+            "--force."
+        ) from error
+
+
+def attribute(root: zarr.Group, name: str) -> Any:
+    """An attribute that every store of the kind has; StoreError where the store lacks it."""
+    if name not in root.attrs:
+        raise StoreError(
+            f"{_place(root)} lacks the attribute {name}: the store is damaged. Make it again with "
+            "--force."
+        )
+    return root.attrs[name]
+
+
+def read_window(array: zarr.Array[Any], window: int, kind: Kind) -> NDArray[Any]:
+    """Read one window of an array whose first axis is chunked window by window.
+
+    Raises StoreError where a chunk is damaged, or is gone, which Zarr itself would read as zeros.
+    """
+    _require_chunks(array, window)
+    try:
+        values = np.asarray(array[window])
+        require_same(array)
+        return values
+    except (ValueError, RuntimeError, OSError) as error:  # a checksum or a codec that fails
+        require_same(array)
+        raise StoreError(
+            f"{array.path} of window {window} in {_root(array)} is damaged ({error}). "
+            f"Make the store again with: vcfbert {schema.MADE_BY[kind]} --force"
+        ) from error
+
+
+def _root(array: zarr.Array[Any]) -> Path:
+    assert isinstance(array.store, LocalStore)
+    return array.store.root
+
+
+def _place(root: zarr.Group) -> Path:
+    assert isinstance(root.store, LocalStore)
+    return root.store.root
+
+
+def require_same(array: zarr.Array[Any]) -> None:
+    """Raise StoreError where another store stands now where this array's was opened."""
+    if isinstance(array.store, _PinnedStore):
+        array.store.require_same()
+
+
+def _require_chunks(array: zarr.Array[Any], first: int) -> None:
+    """Check that the chunks at one place of the first axis are there."""
+    folder = _root(array) / array.path / "c" / str(first)
+    size = math.prod(array.chunks) * array.dtype.itemsize
+    described: Any = array.metadata.to_dict()["codecs"]
+    names = tuple(codec["name"] for codec in described)
+    for rest in itertools.product(*(range(size) for size in array.cdata_shape[1:])):
+        file = folder.joinpath(*(str(place) for place in rest))
+        if not file.exists():
+            require_same(array)
+            raise StoreError(
+                f"{file} is missing: the store is damaged. Make it again with --force, by the "
+                "command that made it."
+            )
+        try:
+            declared_sizes.check_chunk(file, size, names)
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"{file} is damaged ({error}). Make the store again with --force, by the command "
+                "that made it."
+            ) from error
+
+
+def read_text(root: zarr.Group, name: str) -> list[str]:
+    """Read what `write_text` wrote."""
+    try:
+        return read_column(root, name).tobytes().decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise StoreError(
+            f"{name} in {_place(root)} is damaged ({error}). Make the store again with --force."
+        ) from error
+
+
+def member(root: zarr.Group, name: str) -> zarr.Array[Any]:
+    """An array by its path; StoreError where the store lacks it."""
+    try:
+        found = root.get(name)
+    except (ValueError, TypeError, KeyError):  # its zarr.json is damaged
+        found = None
+    if not isinstance(found, zarr.Array):
+        raise StoreError(
+            f"{_place(root)} lacks the array {name}: the store is damaged. Make it again with "
+            "--force."
+        )
+    return found
+
+
+def write_chunk(array: zarr.Array[Any], chunk: int, blocks: Iterable[NDArray[np.float32]]) -> None:
+    """Write one chunk along the first axis of an array created with `mapped=True`, in pieces.
+
+    Zarr wants a whole chunk in memory. The raw bytes of one are plain to write, so that a chunk
+    may be larger than memory. Lengthen the array with `resize` when all its chunks are there.
+
+    blocks  along the second axis, in order, the whole of the others
+    """
+    folder = Path(str(array.store_path.store.root)) / array.path  # type: ignore[attr-defined]
+    file = _chunk_file(folder, chunk, array.ndim)
+    file.parent.mkdir(parents=True)
+    written = 0
+    with file.open("wb") as stream:
+        for block in blocks:
+            written += stream.write(np.ascontiguousarray(block, dtype="<f4").data)
+    assert written == 4 * math.prod(array.shape[1:])
+
+
+def map_chunk(path: Path, name: str, chunk: int, shape: Sequence[int]) -> NDArray[np.float32]:
+    """Memory-map one chunk along the first axis of an array created with `mapped=True`."""
+    file = _chunk_file(path / name, chunk, len(shape) + 1)
+    try:
+        declared_sizes.check_chunk(file, 4 * math.prod(shape), ("bytes",))
+        return np.memmap(file, dtype="<f4", mode="r", shape=tuple(shape))
+    except (OSError, ValueError, OverflowError) as error:  # absent, or shorter than it was
+        raise StoreError(f"{file} is damaged or missing ({error}). Make {path} again.") from error
+
+
+def _chunk_file(array: Path, chunk: int, num_dims: int) -> Path:
+    return array.joinpath("c", str(chunk), *("0" for _ in range(num_dims - 1)))
+
+
+def fingerprint(*parts: bytes | str | NDArray[Any]) -> str:
+    """SHA-256 of what a store is made of, to tell whether a child still fits its parent."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            data = part.encode("utf-8")
+        elif isinstance(part, bytes):
+            data = part
+        else:
+            data = np.ascontiguousarray(part).tobytes()
+        digest.update(
+            len(data).to_bytes(8, "little")
+        )  # so that ("ab", "c") differs from ("a", "bc")
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file so that `path` holds either all of it or what it held before."""
+    partial = replacing.partial_of(path)
+    with locks.hold(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(path)
+            replacing.sync(path.parent)
+        except OSError as error:
+            raise StoreError.unwritable(path, error) from error
+        finally:
+            partial.unlink(missing_ok=True)

@@ -1,0 +1,260 @@
+"""Tokens, masks and neighbours to one Batch.
+
+B query haplotypes, K neighbours, L sites in a window, D embedding width, V vocabulary,
+W windows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.config import LossConfig, RetrievalConfig
+from vcfbert.domain import sites as site_tables
+from vcfbert.domain import tokens
+from vcfbert.retrieval import similarity
+from vcfbert.retrieval.candidates import Hits, nearest
+from vcfbert.retrieval.query import OtherMask, Query, WindowIndex
+from vcfbert.retrieval.segments import nearest_in_segments
+from vcfbert.storage.zarr.panel import PanelReader
+from vcfbert.training.systems import contrasts
+from vcfbert.training.systems.contrasts import ContrastTokens
+
+
+class Embeddings(Protocol):
+    """Where raw embeddings come from: a store, or an encoder as they are asked for."""
+
+    @property
+    def layout(self) -> Literal["codebook", "dense"]:
+        """What `complete` reads."""
+
+    def codebook(self, window: int) -> NDArray[np.float32]:
+        """(V, L, D) raw embedding of every token at every site."""
+
+    def complete(
+        self, window: int, rows: NDArray[np.int64], tokens: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """(n, L, D) embeddings of index rows (n,) whose unmasked tokens are (n, L)."""
+
+
+class References(Protocol):
+    """Reference haplotypes that can be searched: an index of the workspace, or one made on demand.
+
+    reference_haplotypes  (R,) panel haplotype of each row
+    """
+
+    reference_haplotypes: NDArray[np.int64]
+
+    @property
+    def kind(self) -> Literal["exact", "dense"]:
+        """What `window` returns."""
+
+    def window(self, window: int) -> WindowIndex:
+        """The index of one window."""
+
+    def rows_of(self, haplotypes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Row of each panel haplotype; -1 where it is no reference."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some people's haplotypes in one window, and what was retrieved for them.
+
+    people            (B / 2,) panel indexes; rows 2 i and 2 i + 1 are the haplotypes of people[i]
+    labels            (B, L) true tokens
+    query_tokens      (B, L) what the model may see of them
+    is_hidden         (B, L) True where we hid an observed allele: the sites that are scored
+    neighbours        (B, K) panel haplotypes, nearest first
+    neighbour_tokens  (B, K, L) complete tokens of the neighbours
+    distances         (B, K) squared distance in the space of the search, under the mask
+    codebook          (V, L, D) the window's raw embeddings; None with the dense layout, and where
+                      nothing reads embeddings
+    retrieved         (B, K, L, D) complete embeddings of the neighbours; None with a codebook
+    contrast          references for the contrastive loss; None without it
+    """
+
+    window: int
+    people: NDArray[np.int64]
+    labels: NDArray[np.uint8]
+    query_tokens: NDArray[np.uint8]
+    is_hidden: NDArray[np.bool_]
+    neighbours: NDArray[np.int64]
+    neighbour_tokens: NDArray[np.uint8]
+    distances: NDArray[np.float32]
+    codebook: NDArray[np.float32] | None
+    retrieved: NDArray[np.float32] | None
+    contrast: ContrastTokens | None = None
+
+    def gathered(self) -> NDArray[np.float32]:
+        """(B, K, L, D) complete embeddings of the neighbours, whichever the layout has them."""
+        if self.retrieved is not None:
+            return self.retrieved
+        assert self.codebook is not None
+        return self.codebook[self.neighbour_tokens, np.arange(self.codebook.shape[1])]
+
+
+class BatchMaker:
+    """Turns (window, people, mask) into a Batch; holds open stores and no genotypes."""
+
+    def __init__(
+        self,
+        panel: PanelReader,
+        index: References,
+        embeddings: Embeddings | None,
+        settings: RetrievalConfig,
+        contrast: LossConfig | None = None,
+    ) -> None:
+        """Take open readers; they stay the caller's to close.
+
+        embeddings  None for a system that reads none (`Config.reads_embeddings`)
+        contrast    of a run whose loss has a contrastive part, while it trains
+        """
+        self.panel = panel
+        self.index = index
+        self.embeddings = embeddings
+        self.settings = settings
+        self.contrast = contrast
+
+    def labels(self, window: int, people: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """(B, L) true tokens of both haplotypes of each person."""
+        return self.panel.tokens(window, site_tables.haplotypes_of(people))
+
+    def make(
+        self,
+        window: int,
+        people: NDArray[np.int64],
+        is_masked: NDArray[np.bool_],
+        reference_mask: NDArray[np.bool_] | None = None,
+    ) -> Batch:
+        """Retrieve for both haplotypes of each person.
+
+        is_masked       (L,) or (B, L) True where hidden
+        reference_mask  (L,) of the references during the search; None is the query's, as it should
+                        be. What the network reads of them is complete in any case
+        """
+        labels = self.labels(window, people)
+        query_tokens = tokens.hide(labels, is_masked)
+        hits = self._retrieve(window, people, query_tokens, reference_mask)
+        batch = self._assemble(window, people, labels, query_tokens, hits.rows, hits.distances)
+        if self.contrast is None:
+            return batch
+        return replace(batch, contrast=self._contrast(batch, self.contrast.hard_negatives))
+
+    def _contrast(self, batch: Batch, hard: bool) -> ContrastTokens:
+        """Find positives and negatives for the contrastive loss and read their alleles."""
+        chosen = contrasts.choose(
+            self.index.window(batch.window),
+            self._query(batch.window, batch.query_tokens, None),
+            batch.labels,
+            self._excluded(batch.people),
+            hard=hard,
+            seed=[batch.window, *batch.people.tolist()],
+        )
+        return contrasts.read(
+            self._tokens_of(batch.window, chosen.positives),
+            self._tokens_of(batch.window, chosen.negatives),
+            batch.labels,
+            batch.is_hidden,
+        )
+
+    def _tokens_of(self, window: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """(B, n, L) complete tokens of index rows (B, n)."""
+        flat = self.panel.tokens(window, self.index.reference_haplotypes[rows.ravel()])
+        return flat.reshape(*rows.shape, self.panel.length)
+
+    def _retrieve(
+        self,
+        window: int,
+        people: NDArray[np.int64],
+        query_tokens: NDArray[np.uint8],
+        reference_mask: NDArray[np.bool_] | None,
+    ) -> Hits:
+        """Search; (B, 0) without a search where the system retrieves nothing."""
+        if self.settings.space == "none":
+            nobody = (len(query_tokens), 0)
+            return Hits(np.empty(nobody, dtype=np.int64), np.empty(nobody, dtype=np.float32))
+        return nearest_in_segments(
+            self.index.window(window),
+            self._query(window, query_tokens, reference_mask),
+            self.settings.num_neighbours,
+            self.settings.num_segments,
+            self._excluded(people),
+        )
+
+    def nearest_by_hamming(
+        self, window: int, people: NDArray[np.int64], query_tokens: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        """(B, L) complete tokens of the haplotype that differs at the fewest visible sites."""
+        query = Query(query_tokens, similarity.token_weights(self.panel.length))
+        hits = nearest(self.index.window(window), query, 1, self._excluded(people))
+        return self.panel.tokens(window, self.index.reference_haplotypes[hits.rows[:, 0]])
+
+    def _query(
+        self,
+        window: int,
+        query_tokens: NDArray[np.uint8],
+        reference_mask: NDArray[np.bool_] | None,
+    ) -> Query:
+        """What the index is asked: site weights, and masked embeddings for a dense index."""
+        if self.settings.space == "token":
+            weights = similarity.token_weights(self.panel.length)
+            costs = similarity.token_mask_costs(self.panel.length)
+            return Query(query_tokens, weights, other_mask=_other(reference_mask, costs))
+        assert self.embeddings is not None
+        codebook = self.embeddings.codebook(window)
+        other = _other(reference_mask, similarity.mask_costs(codebook))
+        masked = None
+        if self.index.kind == "dense":
+            masked = codebook[query_tokens, np.arange(self.panel.length)]
+        return Query(query_tokens, similarity.site_weights(codebook), masked, other)
+
+    def _excluded(self, people: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(B, E) index rows a query must not find: own, sibling's, relatives'; -1 for none."""
+        if not self.settings.exclude_same_sample:
+            return np.full((2 * len(people), 2), -1, dtype=np.int64)
+        samples = self.panel.samples
+        banned = [np.append(person, samples.relatives_of(person)) for person in people[:, None]]
+        rows = [self.index.rows_of(site_tables.haplotypes_of(some)) for some in banned]
+        excluded = np.full((len(people), max(map(len, rows), default=2)), -1, dtype=np.int64)
+        for line, some in zip(excluded, rows, strict=True):
+            line[: len(some)] = some
+        return np.repeat(excluded, 2, axis=0)
+
+    def _assemble(
+        self,
+        window: int,
+        people: NDArray[np.int64],
+        labels: NDArray[np.uint8],
+        query_tokens: NDArray[np.uint8],
+        rows: NDArray[np.int64],
+        distances: NDArray[np.float32],
+    ) -> Batch:
+        neighbours = self.index.reference_haplotypes[rows]
+        flat = self.panel.tokens(window, neighbours.ravel())
+        shape = (*neighbours.shape, self.panel.length)
+        codebook = complete = None
+        if self.embeddings is not None and self.embeddings.layout == "dense":
+            complete = self.embeddings.complete(window, rows.ravel(), flat).reshape(*shape, -1)
+        elif self.embeddings is not None:
+            codebook = self.embeddings.codebook(window)
+        return Batch(
+            window=window,
+            people=people,
+            labels=labels,
+            query_tokens=query_tokens,
+            is_hidden=(query_tokens == tokens.MASK),
+            neighbours=neighbours,
+            neighbour_tokens=flat.reshape(shape),
+            distances=distances,
+            codebook=codebook,
+            retrieved=complete,
+        )
+
+
+def _other(
+    reference_mask: NDArray[np.bool_] | None, costs: NDArray[np.float32]
+) -> OtherMask | None:
+    return None if reference_mask is None else OtherMask(reference_mask, costs)

@@ -1,0 +1,67 @@
+"""From encoder weights to the raw embeddings of a window, as arrays a store can keep.
+
+L sites in a window, D embedding width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vcfbert.config import Config
+from vcfbert.model import imputer
+from vcfbert.model.embedding import Encoder
+from vcfbert.storage.zarr import stores
+from vcfbert.storage.zarr.panel import PanelReader
+from vcfbert.training.systems import features
+
+
+def new_encoder(settings: Config) -> Encoder:
+    """Return the encoder of a network with the initial weights of these settings and seed."""
+    return imputer.build(settings.model, settings.seed).encoder.eval()
+
+
+@torch.no_grad()
+def window_codebook(encoder: Encoder, panel: PanelReader, window: int) -> NDArray[np.float32]:
+    """(V, L, D) raw embedding of every token at every site, in float32 on the CPU."""
+    where = next(encoder.parameters()).device
+    codebook = encoder.codebook(features.of_window(panel, window).to(where))
+    return codebook.float().cpu().numpy()
+
+
+def encoder_fingerprint(encoder: Encoder) -> str:
+    """Hash of the weights, to tell whether embeddings were made by this encoder."""
+    parts: list[str | NDArray[np.float32]] = []
+    for name, value in sorted(encoder.state_dict().items()):
+        parts += [name, value.detach().float().cpu().numpy()]
+    return stores.fingerprint(*parts)
+
+
+class EncodedOnDemand:
+    """The embeddings of an encoder without a store, encoded a window at a time."""
+
+    layout: Literal["codebook"] = "codebook"
+
+    def __init__(self, encoder: Encoder, panel: PanelReader) -> None:
+        """Take an encoder in eval mode and an open panel; one window stays in memory."""
+        self._encoder = encoder
+        self._panel = panel
+        self._window = -1
+        self._codebook: NDArray[np.float32] | None = None
+
+    def codebook(self, window: int) -> NDArray[np.float32]:
+        """(V, L, D) raw embedding of every token at every site."""
+        if self._codebook is None or window != self._window:
+            self._codebook = window_codebook(self._encoder, self._panel, window)
+            self._window = window
+        return self._codebook
+
+    def complete(
+        self, window: int, rows: NDArray[np.int64], tokens: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """(n, L, D) embeddings of haplotypes whose unmasked tokens are (n, L)."""
+        codebook = self.codebook(window)
+        return codebook[tokens, np.arange(codebook.shape[1])]

@@ -1,0 +1,51 @@
+"""What is known of a window's sites, from the panel to tensors.
+
+S sites in the panel, L sites in a window.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vcfbert.domain import sites as site_tables
+from vcfbert.model.embedding import SiteFeatures
+from vcfbert.storage.zarr.panel import PanelReader
+
+
+def of_window(panel: PanelReader, window: int) -> SiteFeatures:
+    """Features of one window, on the CPU.
+
+    Frequencies are those of the reference haplotypes alone: nothing of a held-out person is in
+    them. The padding repeats the last centimorgan and is 0 elsewhere.
+    """
+    where = panel.windows.sites(window)
+    num_sites = panel.windows.num_sites(window)
+    people = len(panel.samples.people(site_tables.TRAIN))
+    frequency = panel.sites.alt_count[where, site_tables.TRAIN] / max(2 * people, 1)
+    cm = panel.sites.cm[where]
+    return SiteFeatures(
+        frequency=_padded(frequency, panel.length),
+        spread=_padded(_spread(panel, where), panel.length),
+        cm=_padded(cm - cm[0], panel.length, fill=float(cm[-1] - cm[0])),
+        site_type=_padded(panel.sites.site_type[where], panel.length).long(),
+        is_site=torch.arange(panel.length) < num_sites,
+        is_full=num_sites == panel.length,
+    )
+
+
+def _spread(panel: PanelReader, where: slice) -> NDArray[np.float64]:
+    """Standard deviation of the ALT frequency over populations; 0 where they are unknown."""
+    sizes = panel.samples.population_sizes()
+    counts = panel.sites.population_alt_count[where]
+    if len(sizes) == 0:
+        return np.zeros(len(counts))
+    frequency: NDArray[np.float64] = counts / np.maximum(sizes, 1)
+    return np.asarray(frequency.std(axis=1))
+
+
+def _padded(values: NDArray[np.generic], length: int, fill: float = 0.0) -> torch.Tensor:
+    out = np.full(length, fill, dtype=np.float32)
+    out[: len(values)] = values
+    return torch.from_numpy(out)

@@ -1,0 +1,42 @@
+"""The exact index of a panel without files, for systems and baselines that search but keep none.
+
+R reference haplotypes, H panel haplotypes, L sites in a window.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain import sites as site_tables
+from vcfbert.retrieval import exact
+from vcfbert.retrieval.index import rows_among
+from vcfbert.retrieval.query import WindowIndex
+from vcfbert.storage.zarr.panel import PanelReader
+
+
+class IndexedOnDemand:
+    """All train haplotypes, indexed a window at a time when asked for; one stays in memory."""
+
+    kind: Literal["exact"] = "exact"
+
+    def __init__(self, panel: PanelReader) -> None:
+        """Take an open panel; nothing is read yet."""
+        self._panel = panel
+        self._number = -1
+        self._window: WindowIndex | None = None
+        self.reference_haplotypes: NDArray[np.int64] = panel.samples.haplotypes(site_tables.TRAIN)
+
+    def window(self, window: int) -> WindowIndex:
+        """The index of one window."""
+        if self._window is None or window != self._number:
+            bits = self._panel.packed(window)[self.reference_haplotypes]
+            self._window = exact.ExactIndex(exact.build(bits), self._panel.length)
+            self._number = window
+        return self._window
+
+    def rows_of(self, haplotypes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Index row of each panel haplotype; -1 where it is no reference, or is itself -1."""
+        return rows_among(self.reference_haplotypes, haplotypes)

@@ -1,0 +1,324 @@
+"""The training step, the epoch and the validation pass, over a TrainState.
+
+B query haplotypes, L sites in a window.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from vcfbert.config import Config, LossConfig
+from vcfbert.domain import tokens
+from vcfbert.errors import StoreError, VcfbertError
+from vcfbert.model import contrast, imputer, losses
+from vcfbert.model.embedding import SiteFeatures
+from vcfbert.model.imputer import Imputer, Logits
+from vcfbert.training import devices
+from vcfbert.training.devices import Precision
+from vcfbert.training.systems import features, loading, schedule, scores, tensors
+from vcfbert.training.systems.batches import Batch, BatchMaker
+from vcfbert.training.systems.masking import Masks
+from vcfbert.training.systems.refresh_rules import InUse
+from vcfbert.training.systems.schedule import Work
+from vcfbert.training.systems.tensors import BatchTensors
+
+_COUNTERS = (
+    "step",
+    "epoch",
+    "batch",
+    "seconds",
+    "wait_seconds",
+    "make_seconds",
+    "total_batches",
+    "refresh_seconds",
+    "history",
+    "refreshes",
+)
+_IN_USE = ("masks", "embeddings")
+_MIN_SCALE = 2.0**-14  # of fp16 losses: every step for a long time has overflowed
+_DROPOUT_STREAM = 73  # keeps dropout's random stream apart from the order's and the masks'
+
+
+class DivergedError(VcfbertError):
+    """The loss is no number any more."""
+
+
+@dataclass
+class TrainState:
+    """Everything that changes while training, and nothing else.
+
+    step         optimizer steps taken
+    epoch        0-based epoch under way
+    batch        batches of it that are done
+    counts       running sums of the epoch, for `scores.summarise`
+    seconds      spent training and validating so far, over all starts of the run
+    wait_seconds of which the network stood still for batches
+    make_seconds spent making batches in the background
+    total_batches  done over all epochs
+    refresh_seconds  spent on masks and encodings in the epoch under way
+    masks        the version that training uses; None before the first
+    embeddings   the encoding of the references in use
+    saved_embeddings  the version that the last checkpoint goes on with; the rest is told by it
+    history      the rows of the metrics CSV
+    refreshes    the rows of the log of refreshes
+    """
+
+    model: Imputer
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    device: torch.device
+    precision: Precision
+    counts: Tensor
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    seconds: float = 0.0
+    wait_seconds: float = 0.0
+    make_seconds: float = 0.0
+    total_batches: int = 0
+    refresh_seconds: float = 0.0
+    masks: InUse | None = None
+    embeddings: InUse = field(default_factory=lambda: InUse(0, 0, 0))
+    saved_embeddings: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    refreshes: list[dict[str, Any]] = field(default_factory=list)
+
+    def counters(self) -> dict[str, Any]:
+        """Everything but weights and moments, as JSON types."""
+        saved = {name: getattr(self, name) for name in _COUNTERS}
+        for name in _IN_USE:
+            used = getattr(self, name)
+            saved[name] = None if used is None else asdict(used)
+        return saved | {"counts": self.counts.tolist(), "scaler": self.scaler.state_dict()}
+
+    def restore_counters(self, saved: dict[str, Any]) -> None:
+        """Put back what `counters` took; StoreError where something of it is gone."""
+        try:
+            for name in _COUNTERS:
+                setattr(self, name, saved[name])
+            for name in _IN_USE:
+                setattr(self, name, None if saved[name] is None else InUse(**saved[name]))
+            self.saved_embeddings = self.embeddings.version
+            self.counts = torch.tensor(saved["counts"], dtype=torch.float64, device=self.device)
+            self.scaler.load_state_dict(saved["scaler"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise StoreError(
+                f"The state in the last checkpoint is damaged ({error!r}). Train the run again: "
+                "vcfbert train --force"
+            ) from error
+
+
+def new_state(settings: Config, device: torch.device) -> TrainState:
+    """Return a network with initial weights and an optimizer that has seen nothing."""
+    precision = devices.choose_precision(settings.training.precision, device)
+    model = imputer.build(settings.model, settings.seed).to(device)
+    matrices = [p for p in model.parameters() if p.dim() >= 2]
+    vectors = [p for p in model.parameters() if p.dim() < 2]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": matrices, "weight_decay": settings.training.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ],
+        lr=settings.training.learning_rate,
+        betas=(0.9, 0.98),
+        fused=device.type == "cuda",
+    )
+    return TrainState(
+        model=model,
+        optimizer=optimizer,
+        scaler=torch.amp.GradScaler(device.type, enabled=precision.needs_scaler),
+        device=device,
+        precision=precision,
+        counts=empty_counts(device),
+    )
+
+
+def empty_counts(device: torch.device) -> Tensor:
+    """Zeros for `scores.count` to be added to."""
+    return torch.zeros(scores.SIZE, dtype=torch.float64, device=device)
+
+
+def total_loss(logits: Logits, inputs: BatchTensors, settings: LossConfig) -> Float[Tensor, ""]:
+    """Weighted sum of the heads' losses over hidden sites."""
+    gamma = settings.focal_gamma
+    loss = losses.focal(logits.haplotype, inputs.labels, inputs.is_hidden, gamma)
+    if settings.genotype_weight > 0:
+        genotype = inputs.labels[0::2] + inputs.labels[1::2]
+        hidden = inputs.is_hidden[0::2] & inputs.is_hidden[1::2]
+        genotype_loss = losses.focal(logits.genotype, genotype, hidden, gamma)
+        loss = loss + settings.genotype_weight * genotype_loss
+    if settings.reconstruction_weight > 0:
+        visible = inputs.query <= tokens.ALT
+        visible_loss = losses.focal(logits.haplotype, inputs.labels, visible, gamma)
+        loss = loss + settings.reconstruction_weight * visible_loss
+    return loss
+
+
+def contrastive_loss(
+    model: Imputer, inputs: BatchTensors, site_features: SiteFeatures, settings: LossConfig
+) -> Float[Tensor, ""]:
+    """Weighted loss of the search; 0 for a batch without references to contrast."""
+    if inputs.contrast is None:
+        return torch.zeros((), device=inputs.query.device)
+    return settings.contrastive_weight * contrast.contrastive(
+        model.encoder.codebook(site_features),
+        site_features.is_site,
+        inputs.query,
+        inputs.contrast,
+        settings.contrastive_temperature,
+    )
+
+
+class WindowTables:
+    """Features and rare sites of each window, made once and kept on the device."""
+
+    def __init__(self, maker: BatchMaker, rare_maf: float, device: torch.device) -> None:
+        """Make nothing yet."""
+        self._maker = maker
+        self._rare_maf = rare_maf
+        self._device = device
+        self._made: dict[int, tuple[SiteFeatures, Tensor]] = {}
+
+    def of(self, window: int) -> tuple[SiteFeatures, Bool[Tensor, "L"]]:
+        """Return the window's features and where its sites are rare."""
+        if window not in self._made:
+            made = features.of_window(self._maker.panel, window).to(self._device)
+            minor = torch.minimum(made.frequency, 1 - made.frequency)
+            self._made[window] = (made, minor < self._rare_maf)
+        return self._made[window]
+
+
+def forward(
+    state: TrainState, batch: Batch, tables: WindowTables, settings: LossConfig
+) -> tuple[Tensor, Tensor]:
+    """Return the loss of a batch and its counts."""
+    inputs = tensors.to_device(batch, state.device)
+    site_features, is_rare = tables.of(batch.window)
+    autocast = torch.autocast(
+        state.device.type, dtype=state.precision.dtype, enabled=state.precision.is_mixed
+    )
+    with autocast:
+        logits = state.model(inputs.query, site_features, inputs.neighbours, inputs.retrieved)
+    loss = total_loss(logits, inputs, settings)
+    loss = loss + contrastive_loss(state.model, inputs, site_features, settings)
+    with torch.no_grad():
+        counts = scores.count(
+            logits,
+            inputs.labels,
+            inputs.is_hidden,
+            is_rare,
+            loss,
+            inputs.distances,
+            inputs.neighbours,
+            settings.focal_gamma,
+        )
+    return loss, counts
+
+
+def train_epoch(
+    state: TrainState,
+    settings: Config,
+    maker: BatchMaker,
+    masks: Masks,
+    plan: Sequence[Work],
+    on_step: Callable[[TrainState, float], bool],
+    *,
+    stop: int | None = None,
+) -> bool:
+    """Run an epoch from `state.batch` on.
+
+    masks    in use until `stop`
+    plan     of the whole epoch
+    stop     batches of the epoch after which to return; None is all
+    on_step  called after each optimizer step with its learning rate; False ends the epoch
+    returns  False where `on_step` ended it
+    """
+    state.model.train()
+    tables = WindowTables(maker, settings.training.rare_maf, state.device)
+    group = settings.training.accumulation
+    remaining = plan[state.batch : stop]
+    begun = time.perf_counter()
+    for loaded in loading.prefetch(remaining, lambda work: masks.batch(maker, work)):
+        group_size = min(group, len(plan) - state.batch // group * group)
+        torch.manual_seed(_dropout_seed(settings.seed, state.epoch, state.batch))
+        with devices.explaining_memory(len(loaded.batch.people)):
+            loss, counts = forward(state, loaded.batch, tables, settings.loss)
+            state.scaler.scale(loss / group_size).backward()
+        state.counts += counts
+        state.batch += 1
+        state.total_batches += 1
+        state.wait_seconds += loaded.wait_seconds
+        state.make_seconds += loaded.make_seconds
+        now = time.perf_counter()
+        state.seconds, begun = state.seconds + now - begun, now
+        if state.batch % group and state.batch < len(plan):
+            continue
+        rate = _optimizer_step(state, settings, len(plan))
+        if not on_step(state, rate):
+            return False
+    return True
+
+
+def validate(
+    state: TrainState,
+    settings: Config,
+    maker: BatchMaker,
+    masks: Masks,
+    plan: Sequence[Work],
+    on_batch: Callable[[], None],
+) -> scores.Scores:
+    """Score the network on held-out people.
+
+    masks  of the validation, the same in every epoch
+    """
+    state.model.eval()
+    tables = WindowTables(maker, settings.training.rare_maf, state.device)
+    total = empty_counts(state.device)
+    with torch.no_grad():
+        for loaded in loading.prefetch(plan, lambda work: masks.batch(maker, work)):
+            with devices.explaining_memory(len(loaded.batch.people)):
+                total += forward(state, loaded.batch, tables, settings.loss)[1]
+            on_batch()
+    return scores.summarise(total)
+
+
+def _optimizer_step(state: TrainState, settings: Config, batches: int) -> float:
+    """Clip, step and clear; returns the learning rate."""
+    training = settings.training
+    if training.max_minutes > 0:
+        progress = state.seconds / (60 * training.max_minutes)
+    else:
+        progress = (state.epoch + state.batch / batches) / training.max_epochs
+    rate = schedule.learning_rate(training, state.step, progress)
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    state.scaler.unscale_(state.optimizer)
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), training.gradient_clip)
+    # With fp16 single steps overflow and are skipped; only a scale that keeps falling is wrong.
+    if state.scaler.is_enabled():
+        is_lost = state.step % training.log_every == 0 and state.scaler.get_scale() < _MIN_SCALE
+    else:
+        is_lost = not bool(torch.isfinite(norm))
+    if is_lost:
+        raise DivergedError(
+            f"The gradient is not finite at epoch {state.epoch + 1}, step {state.step + 1}. The "
+            "checkpoints are intact; train again with a smaller training.learning_rate."
+        )
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.optimizer.zero_grad(set_to_none=True)
+    state.step += 1
+    return rate
+
+
+def _dropout_seed(seed: int, epoch: int, batch: int) -> int:
+    """Seed of one batch's dropout, so that a resumed run needs no generator state."""
+    return int(np.random.SeedSequence([seed, _DROPOUT_STREAM, epoch, batch]).generate_state(1)[0])

@@ -1,0 +1,101 @@
+"""A trained network over windows and people.
+
+B query haplotypes, L sites in a window, W windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vcfbert.domain.mask_policies import Drawing, Fixed
+from vcfbert.model import losses
+from vcfbert.model.imputer import Imputer
+from vcfbert.training import devices
+from vcfbert.training.systems import features, loading, tensors
+from vcfbert.training.systems.batches import Batch, BatchMaker
+from vcfbert.training.systems.masking import Masks
+from vcfbert.training.systems.schedule import Work
+
+
+@dataclass(frozen=True)
+class WindowPrediction:
+    """What the network says of some people in one window.
+
+    people                (n,) panel indexes
+    labels                (n, 2, L) true tokens
+    is_hidden             (n, 2, L) True where the model did not see an observed allele
+    alt_probability       (n, 2, L) probability of ALT on each haplotype
+    genotype_probability  (n, L, 3) probability of 0, 1, 2 ALT copies, from the genotype head
+    nearest               (n, 2, L) tokens of the Hamming-nearest reference haplotype
+    """
+
+    window: int
+    people: NDArray[np.int64]
+    labels: NDArray[np.uint8]
+    is_hidden: NDArray[np.bool_]
+    alt_probability: NDArray[np.float32]
+    genotype_probability: NDArray[np.float32]
+    nearest: NDArray[np.uint8]
+
+
+@torch.no_grad()
+def predict(
+    model: Imputer,
+    maker: BatchMaker,
+    people: NDArray[np.int64],
+    is_masked: NDArray[np.bool_],
+    *,
+    batch_size: int,
+    device: torch.device,
+    focal_gamma: float,
+    reference_masks: Drawing | None = None,
+) -> Iterator[WindowPrediction]:
+    """Impute `people` window by window, in batches of people, in float32 on every device.
+
+    is_masked    (W, L) True where hidden
+    focal_gamma  of the loss the network was trained with; probabilities are corrected for it
+    reference_masks  what references are searched under; None is `is_masked`, as it should be
+    """
+    model.eval().to(device)
+    plan = [
+        Work(window, people[first : first + batch_size])
+        for window in range(len(is_masked))
+        for first in range(0, len(people), batch_size)
+    ]
+
+    hidden = Masks(Fixed(is_masked), reference_masks)
+
+    def make(work: Work) -> tuple[Batch, NDArray[np.uint8]]:
+        batch = hidden.batch(maker, work)
+        return batch, maker.nearest_by_hamming(work.window, work.people, batch.query_tokens)
+
+    site_features, window = features.of_window(maker.panel, 0).to(device), 0
+    for loaded in loading.prefetch(plan, make):
+        batch, nearest = loaded.batch
+        if batch.window != window:
+            window = batch.window
+            site_features = features.of_window(maker.panel, window).to(device)
+        inputs = tensors.to_device(batch, device)
+        with devices.explaining_memory(len(batch.people)):
+            logits = model(inputs.query, site_features, inputs.neighbours, inputs.retrieved)
+        pairs = (len(batch.people), 2, -1)
+        yield WindowPrediction(
+            window=batch.window,
+            people=batch.people,
+            labels=batch.labels.reshape(pairs),
+            is_hidden=batch.is_hidden.reshape(pairs),
+            alt_probability=_array(losses.posterior(logits.haplotype, focal_gamma)[..., 1]).reshape(
+                pairs
+            ),
+            genotype_probability=_array(losses.posterior(logits.genotype, focal_gamma)),
+            nearest=nearest.reshape(pairs),
+        )
+
+
+def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
+    return tensor.float().cpu().numpy()
