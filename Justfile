@@ -130,15 +130,15 @@ train *args: setup
 refresh *args: setup
     {{quote(vcfbert)}} refresh "$@"
 
-# Score a run on people it has not seen
+# Score a run on samples it has not seen
 eval *args: setup
     {{quote(vcfbert)}} eval "$@"
 
-# Set runs side by side on the same people
+# Set runs side by side on the same samples
 compare *args: setup
     {{quote(vcfbert)}} compare "$@"
 
-# Impute people of a VCF
+# Impute samples of a VCF
 impute *args: setup
     {{quote(vcfbert)}} impute "$@"
 

@@ -3,10 +3,10 @@
     python benchmarks/ablation.py WORKSPACE [--seeds 1 2 3] [--jobs 2]
 
 The workspace holds a prepared panel, its embeddings and indexes. Every run has the same width,
-layers, people in a batch and steps; a run that is there already is not trained again. Shown is the
+layers, samples in a batch and steps; a run that is there already is not trained again. Shown is the
 last validation of each run, the mean over seeds with the lowest and the highest: read differences
-against that spread. Runs of one seed are validated on the same people and hidden sites, half of
-the sites; `vcfbert compare` sets some of them side by side on test people.
+against that spread. Runs of one seed are validated on the same samples and hidden sites, half of
+the sites; `vcfbert compare` sets some of them side by side on test samples.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def k(number: int) -> dict[str, object]:
 
 NEVER = {"refresh.masks_every": 0, "refresh.embeddings_every": 0}
 TAUGHT = {"loss.contrastive_weight": 1.0}
-BALANCED = {"masks.policy": "smart_balanced", "masks.scope": "person"}
+BALANCED = {"masks.policy": "smart_balanced", "masks.scope": "sample"}
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "v13": ("v13", EVEN),
     "v17": ("v17", EVEN),

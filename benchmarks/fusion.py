@@ -1,8 +1,8 @@
 """What fusion and segments bring before any training: scores with initial weights.
 
-    python benchmarks/fusion.py WORKSPACE --typed SITES.tsv [--people 60] [--seed 1]
+    python benchmarks/fusion.py WORKSPACE --typed SITES.tsv [--samples 60] [--seed 1]
 
-Test people of a prepared panel with the listed sites visible; a row for each way to fuse and to
+Test samples of a prepared panel with the listed sites visible; a row for each way to fuse and to
 retrieve. Nothing is learned, so the differences are those of the method alone.
 """
 
@@ -43,24 +43,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--typed", type=Path, required=True)
-    parser.add_argument("--people", type=int, default=60)
+    parser.add_argument("--samples", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     workspace = Workspace(arguments.workspace)
     with open_panel(workspace.panel) as panel:
         index = open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
-        people = panel.samples.people(TEST)[: arguments.people]
+        samples = panel.samples.in_splits(TEST)[: arguments.samples]
         is_typed = site_lists.read_typed(arguments.typed, panel.sites).is_typed
         is_masked = hidden_sites.over_windows(~is_typed, panel.windows)
         hidden = Masks(Fixed(is_masked))
-        print(f"{len(people)} test people, {len(index.reference_haplotypes)} references")
+        print(f"{len(samples)} test samples, {len(index.reference_haplotypes)} references")
         print(f"{'fusion':<8}{'K':>4}{'segments':>10}{'F1':>9}{'rare F1':>9}{'seconds':>9}")
         for fusion, neighbours, segments in WAYS:
             settings = settings_of(fusion, neighbours, segments, arguments.seed)
             state = loop.new_state(settings, devices.choose_device("cpu"))
             embeddings = encoding.EncodedOnDemand(state.model.encoder, panel)
             maker = BatchMaker(panel, index, embeddings, settings.retrieval)
-            plan = schedule.plan_validation(people, len(panel.windows), settings.training, seed=1)
+            plan = schedule.plan_validation(samples, len(panel.windows), settings.training, seed=1)
             plan.sort(key=lambda work: work.window)
             begun = time.perf_counter()
             found = loop.validate(state, settings, maker, hidden, plan, lambda: None)

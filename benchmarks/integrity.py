@@ -1,6 +1,6 @@
 """What checksums, seals and fsync cost `prepare` and `train`, as ratios in one run.
 
-    python benchmarks/integrity.py [FOLDER] [--people 500] [--repeats 5]
+    python benchmarks/integrity.py [FOLDER] [--samples 500] [--repeats 5]
 
 Both commands run with everything on and with everything off, in turn, on one simulated panel in
 FOLDER (a temporary folder where there is none). Off means: no fsync, no CRC in the chunks, no seal
@@ -50,7 +50,7 @@ Seconds = tuple[float, float]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--people", type=int, default=500)
+    parser.add_argument("--samples", type=int, default=500)
     parser.add_argument("--length", type=int, default=2_000_000, help="bases of the panel")
     parser.add_argument("--batches", type=int, default=60, help="of an epoch of training")
     parser.add_argument("--repeats", type=int, default=5)
@@ -58,7 +58,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
-        size = SimulateOptions(people=arguments.people, length=arguments.length)
+        size = SimulateOptions(samples=arguments.samples, length=arguments.length)
         simulate.simulate(folder / "panel", size, progress=QUIET)
         times: dict[tuple[str, str], list[Seconds]] = {}
         for number in range(arguments.repeats + 1):

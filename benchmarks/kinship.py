@@ -1,7 +1,7 @@
-"""Who is in a panel twice and who is related: planted people found, strangers taken for them.
+"""Who is in a panel twice and who is related: planted samples found, strangers taken for them.
 
 Writes benchmarks/results/kinship.csv. Planted are children of random couples of a panel, two of
-each (crossovers along the map), and people once more with a share of their genotypes wrong. The
+each (crossovers along the map), and samples once more with a share of their genotypes wrong. The
 real panel is the 7.7 cM of chr20; the others are simulated, contigs of 30 cM each.
 
     python benchmarks/kinship.py PANEL_STORE [CM ...]
@@ -22,9 +22,9 @@ from vcfbert.storage.zarr import haplotypes
 from vcfbert.storage.zarr.panel import open_panel
 
 COUPLES, TWICE, ERRORS = 100, 100, 0.005
-CONTIG_CM, PEOPLE = 30.0, 600
+CONTIG_CM, SAMPLES = 30.0, 600
 FIELDS = (
-    "panel", "cm", "people", "sites", "seconds", "pairs", "strangers_first_degree",
+    "panel", "cm", "samples", "sites", "seconds", "pairs", "strangers_first_degree",
     "strangers_same", "parents_found", "parents", "siblings_found", "siblings", "twice_same",
     "twice", "children_same",
 )  # fmt: skip
@@ -85,13 +85,13 @@ def of_panel(path):
 
 
 def simulated(length):
-    """Two populations of 10,000 and 5,000 people that exchange few."""
-    people = msprime.Demography.island_model([10_000, 5_000], migration_rate=1e-4)
+    """Two populations of 10,000 and 5,000 samples that exchange few."""
+    samples = msprime.Demography.island_model([10_000, 5_000], migration_rate=1e-4)
     alleles, contig, cm = [], [], []
     for number in range(max(1, round(length / CONTIG_CM))):
         each = min(length, CONTIG_CM)
         trees = msprime.sim_ancestry(
-            {0: PEOPLE // 2, 1: PEOPLE // 2}, demography=people, sequence_length=each * 1e6,
+            {0: SAMPLES // 2, 1: SAMPLES // 2}, demography=samples, sequence_length=each * 1e6,
             recombination_rate=1e-8, random_seed=number + 1,
         )  # fmt: skip
         trees = msprime.sim_mutations(

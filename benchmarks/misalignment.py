@@ -1,8 +1,8 @@
 """What retrieval loses when references are masked otherwise than queries (masks.align=false).
 
-    python benchmarks/misalignment.py WORKSPACE [--people 60] [--seed 1] [--run NAME]
+    python benchmarks/misalignment.py WORKSPACE [--samples 60] [--seed 1] [--run NAME]
 
-Test people of a prepared panel under random masks, a row for each rate and space. `agreement` is
+Test samples of a prepared panel under random masks, a row for each rate and space. `agreement` is
 the share of hidden alleles that the nearest haplotype of the window has, too, `F1` that of copying
 it. No network takes part; the weights of the embedding space are those of a run's encoder, or
 initial ones.
@@ -28,13 +28,13 @@ from vcfbert.training.systems.schedule import Work
 
 RATES = (0.3, 0.5, 0.8)
 SPACES = ("embedding", "token")
-PEOPLE_AT_ONCE = 30
+SAMPLES_AT_ONCE = 30
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("workspace", type=Path)
-    parser.add_argument("--people", type=int, default=60)
+    parser.add_argument("--samples", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--run")
     arguments = parser.parse_args()
@@ -46,8 +46,8 @@ def main() -> None:
         else:
             encoder = checkpoints.load_encoder(workspace.run(arguments.run))
         embeddings = encoding.EncodedOnDemand(encoder, panel)
-        plan = plan_of(panel, arguments.people, arguments.seed)
-        print(f"{arguments.people} test people, {len(index.reference_haplotypes)} references")
+        plan = plan_of(panel, arguments.samples, arguments.seed)
+        print(f"{arguments.samples} test samples, {len(index.reference_haplotypes)} references")
         print(f"{'space':<11}{'rate':>5}{'masks':>12}{'agreement':>11}{'F1':>8}{'rare F1':>9}")
         for space in SPACES:
             settings = RetrievalConfig(space=space, num_neighbours=1, num_segments=1)
@@ -64,18 +64,18 @@ def main() -> None:
                     )
 
 
-def plan_of(panel: PanelReader, people: int, seed: int) -> list[Work]:
-    """Test people window by window."""
-    settings = dataclasses.replace(presets.tiny().training, batch_size=PEOPLE_AT_ONCE)
+def plan_of(panel: PanelReader, samples: int, seed: int) -> list[Work]:
+    """Test samples window by window."""
+    settings = dataclasses.replace(presets.tiny().training, batch_size=SAMPLES_AT_ONCE)
     settings = dataclasses.replace(settings, validation_batches=0)
-    some = np.random.default_rng(seed).permutation(panel.samples.people(TEST))[:people]
+    some = np.random.default_rng(seed).permutation(panel.samples.in_splits(TEST))[:samples]
     plan = schedule.plan_validation(some, len(panel.windows), settings, seed=seed)
     return sorted(plan, key=lambda work: work.window)
 
 
 def masks_of(panel: PanelReader, seed: int, rate: float, *, align: bool) -> Masks:
     settings = MaskConfig(validation_rate=rate, align=align)
-    return masking.policies(settings, seed, panel).of_people("test")
+    return masking.policies(settings, seed, panel).of_samples("test")
 
 
 def score(maker: BatchMaker, hidden: Masks, plan: list[Work]) -> tuple[float, float, float]:

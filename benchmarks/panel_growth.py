@@ -5,7 +5,7 @@
 The panels are seeded subsets of the task `array` of benchmarks/peers.py, without the sites at which
 they do not vary; each smaller panel is part of the larger ones. --simulated adds a panel of
 that many simulated haplotypes over --length bases with as many typed sites a Mb as `array` has.
-Each is imputed for 50 and for 250 people; the slope is what an added person costs.
+Each is imputed for 50 and for 250 samples; the slope is what an added sample costs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from comparison.report import Row
 from comparison.tasks import Task
 from comparison.tools import Programs
 
-PEOPLE = (50, 250)
+SAMPLES = (50, 250)
 TYPED_PER_MB = 395  # the OmniExpress array on chr20
 VARYING = ("-c", "1:minor", "-m2", "-M2")
 
@@ -51,7 +51,7 @@ def main() -> None:
 
 def subset(whole: Task, folder: Path, count: int, seed: int) -> Task:
     """A task with `count` haplotypes of the panel and the whole target."""
-    chosen = tasks.draw(tasks.people_of(whole.reference), count // 2, seed)
+    chosen = tasks.draw(tasks.samples_of(whole.reference), count // 2, seed)
     tasks.cut(whole.reference, folder / "ref.vcf.gz", chosen, filters=VARYING)
     for name in ("target.vcf.gz", "target.vcf.gz.tbi", "beagle.map", "samples.tsv"):
         shutil.copy(whole.folder / name, folder / name)
@@ -60,13 +60,13 @@ def subset(whole: Task, folder: Path, count: int, seed: int) -> Task:
 
 
 def simulated(folder: Path, programs: Programs, arguments: argparse.Namespace) -> Task:
-    """A task cut out of a simulated panel of people who are references or targets."""
-    source, people = folder / "simulated", arguments.simulated // 2 + max(PEOPLE)
-    words = ("--people", people, "--length", arguments.length, "--seed", arguments.seed)
+    """A task cut out of a simulated panel of samples who are references or targets."""
+    source, samples = folder / "simulated", arguments.simulated // 2 + max(SAMPLES)
+    words = ("--samples", samples, "--length", arguments.length, "--seed", arguments.seed)
     simulate = [programs.vcfbert, "simulate", source, *words, "--force"]
     subprocess.run(list(map(str, simulate)), check=True, stdout=subprocess.DEVNULL)
-    names = tasks.people_of(source / "panel.vcf.gz")
-    targets = tasks.draw(names, max(PEOPLE), arguments.seed)
+    names = tasks.samples_of(source / "panel.vcf.gz")
+    targets = tasks.draw(names, max(SAMPLES), arguments.seed)
     others = sorted(set(names) - set(targets))
     tasks.cut(source / "panel.vcf.gz", folder / "ref.vcf.gz", others, filters=VARYING)
     typed = (source / "typed.tsv").read_text(encoding="utf-8").splitlines()
@@ -84,17 +84,17 @@ def simulated(folder: Path, programs: Programs, arguments: argparse.Namespace) -
 def measure_panel(
     task: Task, programs: Programs, arguments: argparse.Namespace, *, is_first: bool
 ) -> list[Row]:
-    """A row for each tool and number of people; printed, too."""
+    """A row for each tool and number of samples; printed, too."""
     wanted = options.chosen(arguments, programs, task)
     prepared = tools.prepare(task, programs, wanted)
     if is_first:
         tools.first_run(task, wanted, arguments.threads)
-    haplotypes = 2 * len(tasks.people_of(task.reference))
+    haplotypes = 2 * len(tasks.samples_of(task.reference))
     sites = tasks.num_records(task.reference)
-    names = tasks.people_of(task.target)
+    names = tasks.samples_of(task.target)
     rows = []
-    for count in PEOPLE:
-        folder = task.folder / f"people{count}"
+    for count in SAMPLES:
+        folder = task.folder / f"samples{count}"
         target = tasks.cut(task.target, folder / "target.vcf.gz", names[:count])
         times = tools.time_all(
             task,
@@ -106,7 +106,7 @@ def measure_panel(
         )
         for name, measured in times.items():
             row: Row = {"panel": task.name, "haplotypes": haplotypes, "sites": sites}
-            rows.append(row | {"tool": name, "people": count} | report.time_cells(measured))
+            rows.append(row | {"tool": name, "samples": count} | report.time_cells(measured))
     rows = growth.with_slopes(rows)
     print(f"\n{growth.text(f'{haplotypes:,} haplotypes, {sites:,} sites', rows)}")
     for name, measured in prepared.items():
@@ -115,10 +115,10 @@ def measure_panel(
 
 
 def draw(path: Path, rows: list[Row]) -> None:
-    """Seconds and megabytes against the haplotypes of real panels, for most people."""
-    rows = [row for row in rows if row["people"] == max(PEOPLE)]
+    """Seconds and megabytes against the haplotypes of real panels, for most samples."""
+    rows = [row for row in rows if row["samples"] == max(SAMPLES)]
     panels = {}
-    for quantity in ("seconds", "peak MB", "seconds an added person"):
+    for quantity in ("seconds", "peak MB", "seconds an added sample"):
         panels[quantity] = {
             name: _line([row for row in rows if row["tool"] == name], quantity)
             for name in dict.fromkeys(row["tool"] for row in rows)

@@ -29,7 +29,7 @@ def main() -> None:
     parser = options.parser(__doc__)
     parser.add_argument("--tasks", nargs="+", default=tasks.NAMES)
     parser.add_argument("--train", action="store_true", help="train --run where it is absent")
-    parser.add_argument("--draws", type=int, default=1000, help="of people, for the intervals")
+    parser.add_argument("--draws", type=int, default=1000, help="of samples, for the intervals")
     arguments = parser.parse_args()
     programs = options.programs(arguments)
     by_bin: list[Row] = []
@@ -78,7 +78,7 @@ def measure_task(
     for tool in wanted:
         dosage = accuracy.read_imputed(task.folder / tool.file, truth).dosage
         members = report.GROUPS.members(truth.maf)
-        sums[tool.name] = accuracy.sums_of_people(truth.copies, dosage, members)
+        sums[tool.name] = accuracy.sums_of_samples(truth.copies, dosage, members)
         lines[tool.name] = fine_points(truth, dosage)
     peers = tuple(tool.name for tool in wanted if tool.is_peer)
     return Found(task.name, peers, prepared, times, scores, sums), lines
@@ -90,7 +90,7 @@ def fine_points(truth: Truth, dosage: Floats) -> figures.Line:
         [(truth.maf > low) & (truth.maf <= high) for low, high in itertools.pairwise(FINE)]
     )
     members = bins[bins.sum(axis=1) >= FEWEST_SITES]
-    sums = accuracy.sums_of_people(truth.copies, dosage, members).sum(axis=0)
+    sums = accuracy.sums_of_samples(truth.copies, dosage, members).sum(axis=0)
     return np.array([truth.maf[one].mean() for one in members]), accuracy.r2(sums)
 
 

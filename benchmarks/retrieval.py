@@ -10,7 +10,7 @@ agreement  D = 64, a random encoder (every token at every site has a vector of i
 cost       D = 256, one window, all in one run; the dense index takes 4 R L D bytes of memory, and
            twice that while it is built
 
-Queries are haplotypes of test people, who are in no index.
+Queries are haplotypes of test samples, who are in no index.
 """
 
 from __future__ import annotations

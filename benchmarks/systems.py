@@ -52,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--systems", nargs="+", default=["v17", "v18-current"])
-    parser.add_argument("--batch-size", type=int, default=16, help="people, the same for all")
+    parser.add_argument("--batch-size", type=int, default=16, help="samples, the same for all")
     parser.add_argument("--width", type=int, default=192)
     parser.add_argument("--layers", type=int, default=10)
     parser.add_argument("--heads", type=int, default=6)
@@ -85,18 +85,18 @@ def settings_of(name: str, arguments: argparse.Namespace) -> Config:
 
 
 def enter(panel: PanelReader, settings: Config, device: torch.device, rounds: int) -> Contestant:
-    """Make the batches of all rounds and one to warm up with; the same people for each system."""
+    """Make the batches of all rounds and one to warm up with; the same samples for each system."""
     embeddings = None
     if settings.reads_embeddings:
         embeddings = encoding.EncodedOnDemand(encoding.new_encoder(settings), panel)
     maker = BatchMaker(panel, IndexedOnDemand(panel), embeddings, settings.retrieval)
     is_masked = masks.draw_masks(panel.windows, seed=1, role="train", version=0, rate=0.5)
-    people = panel.samples.people(TRAIN)
-    plan = schedule.plan_epoch(people, 1, settings.training, seed=1, epoch=0)[: rounds + 1]
+    samples = panel.samples.in_splits(TRAIN)
+    plan = schedule.plan_epoch(samples, 1, settings.training, seed=1, epoch=0)[: rounds + 1]
     batches, make_ms = [], []
     for work in plan:
         begun = time.perf_counter()
-        batches.append(maker.make(work.window, work.people, is_masked[work.window]))
+        batches.append(maker.make(work.window, work.samples, is_masked[work.window]))
         make_ms.append(1000 * (time.perf_counter() - begun))
     tables = WindowTables(maker, settings.training.rare_maf, device)
     return Contestant(settings, loop.new_state(settings, device), batches, tables, make_ms)
@@ -131,7 +131,7 @@ def report(contestants: list[Contestant], length: int) -> None:
     first = contestants[0]
     model, training = first.settings.model, first.settings.training
     print(f"D {model.width}, {model.num_layers} layers, {model.num_heads} heads, L {length}, ")
-    print(f"{training.batch_size} people a batch, on {first.state.device}, ", end="")
+    print(f"{training.batch_size} samples a batch, on {first.state.device}, ", end="")
     print(f"{first.state.precision.dtype}, {torch.get_num_threads()} CPU threads")
     print(f"{'':14}{'K':>4}{'batch ms':>10}{'forward ms':>12}{'making ms':>11}{'peak MB':>10}")
     figures = []

@@ -1,10 +1,10 @@
-"""The runs of ablation.py on test people, several shares of sites hidden: one table, all seeds.
+"""The runs of ablation.py on test samples, several shares of sites hidden: one table, all seeds.
 
     python benchmarks/systems_tasks.py WORKSPACE --typed typed.random{30,50,80}.tsv
 
 For each seed and list of typed sites, `vcfbert compare` sets the runs of that seed side by side;
 what it wrote already is read and not computed again. Differences are to the first variant, with
-the interval over people that compare gives; the spread is that of seeds.
+the interval over samples that compare gives; the spread is that of seeds.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def compared(arguments: argparse.Namespace, seed: int, typed: Path) -> list[Row]
     return [
         {
             "task": typed.stem.removeprefix("typed."),
-            "people": arguments.split,
+            "samples": arguments.split,
             "seed": seed,
             "variant": names[row["run"]],
             "quantity": f"{row['quantity']} {row['group']}".strip(),

@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--preset", default="v18-large")
     parser.add_argument("--config", type=Path)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--batch-size", type=int, help="people; the preset's where absent")
+    parser.add_argument("--batch-size", type=int, help="samples; the preset's where absent")
     parser.add_argument("--steps", type=int, default=12)
     arguments = parser.parse_args()
     settings = chosen_settings(arguments)
@@ -71,13 +71,13 @@ def chosen_settings(arguments: argparse.Namespace) -> Config:
 
 def report(settings: Config, maker: BatchMaker, state: TrainState, steps: int) -> None:
     is_masked = masks.draw_masks(maker.panel.windows, seed=1, role="train", version=0, rate=0.5)
-    people = maker.panel.samples.people(TRAIN)
+    samples = maker.panel.samples.in_splits(TRAIN)
     plan = schedule.plan_epoch(
-        people, len(maker.panel.windows), settings.training, seed=1, epoch=0
+        samples, len(maker.panel.windows), settings.training, seed=1, epoch=0
     )[: steps + 3]
     tables = WindowTables(maker, settings.training.rare_maf, state.device)
     whole, make_seconds = real_steps(state, settings, maker, is_masked, plan, tables)
-    batch = maker.make(plan[0].window, plan[0].people, is_masked[plan[0].window])
+    batch = maker.make(plan[0].window, plan[0].samples, is_masked[plan[0].window])
     ready = timed(lambda: step(state, settings, batch, tables), state, steps)
     flops = count_flops(state, settings, batch, tables)
     alone, alone_flops = transformer_alone(state, batch, tables, steps)
@@ -108,7 +108,7 @@ def real_steps(
     seconds, made = [], []
     begun = time.perf_counter()
     for loaded in loading.prefetch(
-        plan, lambda work: maker.make(work.window, work.people, is_masked[work.window])
+        plan, lambda work: maker.make(work.window, work.samples, is_masked[work.window])
     ):
         step(state, settings, loaded.batch, tables)
         synchronise(state)

@@ -20,7 +20,7 @@ def compare(
         typer.Argument(metavar="RUN...", help="Runs; the others are compared with the first."),
     ],
     split: Annotated[
-        options.Split, typer.Option(help="People to evaluate on.")
+        options.Split, typer.Option(help="Samples to evaluate on.")
     ] = options.Split.TEST,
     rate: Annotated[
         float | None,
@@ -44,11 +44,11 @@ def compare(
             metavar="N",
             min=0,
             show_default="that of the first run",
-            help="Seed of the draws of people, and of sites by --rate.",
+            help="Seed of the draws of samples, and of sites by --rate.",
         ),
     ] = None,
     draws: Annotated[
-        int, typer.Option(metavar="N", min=20, help="Draws of people behind the intervals.")
+        int, typer.Option(metavar="N", min=20, help="Draws of samples behind the intervals.")
     ] = 1000,
     edges: Annotated[
         str,
@@ -78,7 +78,7 @@ def compare(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Set runs side by side on the same people, with intervals for the differences.
+    """Set runs side by side on the same samples, with intervals for the differences.
 
     Evaluates each run as eval does, under one choice of hidden sites. Prints and writes F1, r2 by
     frequency, parameters, seconds, ms a batch and peak memory.

@@ -1,4 +1,4 @@
-"""The command that imputes people.
+"""The command that imputes samples.
 
 The pipeline is imported inside the command, so that `--help` does not wait for it.
 """
@@ -99,7 +99,7 @@ def impute(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Impute the people of a VCF from a prepared panel.
+    """Impute the samples of a VCF from a prepared panel.
 
     Reads the panel of the workspace; no training, embeddings or index is needed. Writes FILE with
     its index, and a folder of QC files; neither is left half-written. The output is the same for

@@ -69,7 +69,7 @@ class Genotypes(StrEnum):
 
 
 class Split(StrEnum):
-    """People that can be evaluated on."""
+    """Samples that can be evaluated on."""
 
     TEST = "test"
     VALIDATION = "validation"

@@ -34,7 +34,7 @@ def prepare(
         Path | None,
         typer.Option(
             metavar="TSV",
-            help="Pairs of related people: they never find each other, and a train person with a "
+            help="Pairs of related samples: they never find each other, and a train sample with a "
             "held-out relative is left out.",
         ),
     ] = None,
@@ -75,12 +75,12 @@ def prepare(
     ] = None,
     validation_fraction: Annotated[
         float,
-        typer.Option(min=0.0, max=0.9, help="Share of train people to validate on."),
+        typer.Option(min=0.0, max=0.9, help="Share of train samples to validate on."),
     ] = 0.04,
     test_fraction: Annotated[
         float,
         typer.Option(
-            min=0.0, max=0.9, help="Share of people to test on if the table has no split."
+            min=0.0, max=0.9, help="Share of samples to test on if the table has no split."
         ),
     ] = 0.1,
     missing: Annotated[
@@ -100,7 +100,7 @@ def prepare(
     """Cut a phased panel into windows and store it.
 
     Reads the VCF once, in chunks. Writes panel.zarr, mask version 0 and the QC report
-    panel.qc.json into the workspace, and panel.relatives.tsv: pairs of people with the same
+    panel.qc.json into the workspace, and panel.relatives.tsv: pairs of samples with the same
     genotypes and, in a panel of 300 cM or more, close relatives.
 
     Example: vcfbert prepare panel.vcf.gz --samples samples.tsv --map genetic.map --min-maf 0.01
@@ -133,7 +133,7 @@ def prepare(
 
 def simulate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write into.")],
-    people: Annotated[int, typer.Option(min=6, help="People; each has two haplotypes.")] = 500,
+    samples: Annotated[int, typer.Option(min=6, help="Samples; each has two haplotypes.")] = 500,
     length: Annotated[int, typer.Option(min=1000, help="Length in base pairs.")] = 2_000_000,
     seed: Annotated[int, typer.Option(min=1, help="Seed of the simulation.")] = 1,
     force: options.Force = False,
@@ -144,7 +144,7 @@ def simulate(
 
     Writes panel.vcf.gz with its index, samples.tsv, genetic.map and typed.tsv into DIR.
 
-    Example: vcfbert simulate demo --people 500
+    Example: vcfbert simulate demo --samples 500
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
@@ -152,7 +152,7 @@ def simulate(
 
             summary = pipeline.simulate(
                 folder,
-                pipeline.SimulateOptions(people=people, length=length, seed=seed),
+                pipeline.SimulateOptions(samples=samples, length=length, seed=seed),
                 progress=progress,
                 overwrite=force,
             )

@@ -41,7 +41,7 @@ def train(
         typer.Option(
             metavar="TSV",
             show_default="designs are drawn",
-            help="Train mosaic for people typed at these sites; repeat for more lists.",
+            help="Train mosaic for samples typed at these sites; repeat for more lists.",
         ),
     ] = None,
     preset: options.Preset = None,
@@ -55,7 +55,7 @@ def train(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Train a model on the panel's train people.
+    """Train a model on the panel's train samples.
 
     Reads the panel and, but for mosaic, masks, embeddings and indexes. Writes runs/NAME in the
     workspace: config.toml, metrics.csv, and the network or checkpoints and TensorBoard events.
@@ -86,7 +86,7 @@ def train(
 def evaluate(
     run: Annotated[str, typer.Option(metavar="NAME", help="Run to evaluate, its best checkpoint.")],
     split: Annotated[
-        options.Split, typer.Option(help="People to evaluate on.")
+        options.Split, typer.Option(help="Samples to evaluate on.")
     ] = options.Split.TEST,
     rate: Annotated[
         float | None,
@@ -112,7 +112,7 @@ def evaluate(
     ] = None,
     panel: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Evaluate on the people of another prepared workspace."),
+        typer.Option(metavar="DIR", help="Evaluate on the samples of another prepared workspace."),
     ] = None,
     genotypes: Annotated[
         options.Genotypes,
@@ -147,7 +147,7 @@ def evaluate(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Score a run on people it has not seen, beside two baselines.
+    """Score a run on samples it has not seen, beside two baselines.
 
     Hides sites by one of --rate, --mask-version and --typed. Reads the panel, masks, indexes and
     the run. Prints and writes F1, r2, IQS and concordance, overall and by frequency.

@@ -15,14 +15,14 @@ hypothesis.settings.load_profile("untimed")
 
 @pytest.fixture(scope="session")
 def fx_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """60 people, 120 sites, L = 32, flank 2, two superpopulations; the panel store only."""
+    """60 samples, 120 sites, L = 32, flank 2, two superpopulations; the panel store only."""
     return panels.small_workspace(tmp_path_factory.mktemp("workspace"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip tests of the shared panel where it is not there.
 
-    The panel is real people's data beside the repository and never a part of it; the reason of the
+    The panel is real samples' data beside the repository and never a part of it; the reason of the
     skip names the folder, and the same code is tested on small panels everywhere.
     """
     if panels.SHARED_CHR20.is_dir():

@@ -1,6 +1,6 @@
 """Tiny panels for tests: VCFs as text and workspaces with a small hand-made panel.
 
-S sites, N people, H = 2 N haplotypes.
+S sites, N samples, H = 2 N haplotypes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHARED_CHR20 = Path(__file__).resolve().parents[2] / "shared" / "data" / "chr20"
 """The real panel beside the repository; tests that need it carry `pytest.mark.shared`."""
 
 Record = tuple[str, int, str, str, Sequence[str]]
-"""Contig, position, REF, ALT and one GT text a person."""
+"""Contig, position, REF, ALT and one GT text a sample."""
 
 HEADER = (
     "##fileformat=VCFv4.2\n"
@@ -56,7 +56,7 @@ def write_vcf(
 ) -> Path:
     """Write a VCF; `.gz` is BGZF, with a tabix index unless `index` is off.
 
-    names  one a person; s0, s1, ... where absent
+    names  one a sample; s0, s1, ... where absent
     """
     if names is None:
         names = [f"s{n}" for n in range(len(records[0][4]) if records else 2)]
@@ -99,9 +99,9 @@ def mosaic_alleles(
     return alleles
 
 
-def split_of(num_people: int) -> NDArray[np.int8]:
-    """Every tenth person validates, every tenth is tested, the others train."""
-    split = np.full(num_people, TRAIN, dtype=np.int8)
+def split_of(num_samples: int) -> NDArray[np.int8]:
+    """Every tenth sample validates, every tenth is tested, the others train."""
+    split = np.full(num_samples, TRAIN, dtype=np.int8)
     split[3::10] = VALIDATION
     split[7::10] = TEST
     return split
@@ -110,24 +110,24 @@ def split_of(num_people: int) -> NDArray[np.int8]:
 def write_small_panel(
     path: Path,
     *,
-    num_people: int = 60,
+    num_samples: int = 60,
     num_sites: int = 120,
     length: int = 32,
     flank: int = 2,
     seed: int = 7,
     overwrite: bool = False,
 ) -> NDArray[np.uint8]:
-    """Write a panel store without a VCF; returns its alleles (num_sites, 2 num_people).
+    """Write a panel store without a VCF; returns its alleles (num_sites, 2 num_samples).
 
-    Two superpopulations, EAST (even people) and WEST (odd people), one contig, 120 kb, 0.12 cM.
+    Two superpopulations, EAST (even samples) and WEST (odd samples), one contig, 120 kb, 0.12 cM.
     """
-    alleles = mosaic_alleles(num_sites, 2 * num_people, seed=seed)
-    superpopulation = [("EAST", "WEST")[n % 2] for n in range(num_people)]
+    alleles = mosaic_alleles(num_sites, 2 * num_samples, seed=seed)
+    superpopulation = [("EAST", "WEST")[n % 2] for n in range(num_samples)]
     samples = Samples(
-        names=[f"s{n}" for n in range(num_people)],
-        population=[f"P{n % 4}" for n in range(num_people)],
+        names=[f"s{n}" for n in range(num_samples)],
+        population=[f"P{n % 4}" for n in range(num_samples)],
         superpopulation=superpopulation,
-        split=split_of(num_people),
+        split=split_of(num_samples),
         populations=("EAST", "WEST"),
     )
     train = samples.split == TRAIN

@@ -128,7 +128,7 @@ def test_ci_runs_the_check_command_of_the_readme():
 
 
 def test_the_command_runs_as_a_module_of_its_own():
-    """Installed under a name that leaves `cli` free in other people's environments."""
+    """Installed under a name that leaves `cli` free in other samples' environments."""
     code = "import vcfbert_cli, importlib.util; print(importlib.util.find_spec('cli'))"
     done = subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, cwd="/"

@@ -28,11 +28,11 @@ from benchmarks.comparison.processes import Measured
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
-def some_scores(seed: int = 1, num_sites: int = 40, num_people: int = 30):
+def some_scores(seed: int = 1, num_sites: int = 40, num_samples: int = 30):
     """True ALT copies and imputed dosages that go with them."""
     rng = np.random.default_rng(seed)
     frequency = rng.uniform(0.05, 0.5, num_sites)[:, None]
-    copies = rng.binomial(2, frequency, (num_sites, num_people)).astype(np.int8)
+    copies = rng.binomial(2, frequency, (num_sites, num_samples)).astype(np.int8)
     dosage = np.clip(copies + rng.normal(0, 0.4, copies.shape), 0, 2)
     members = rng.random((3, num_sites)) < 0.5
     return copies, dosage, members
@@ -47,9 +47,9 @@ def test_examples_in_the_docstrings_run(module):
     assert doctest.testmod(module, optionflags=doctest.ELLIPSIS).failed == 0
 
 
-def test_r2_of_summed_people_is_the_squared_correlation():
+def test_r2_of_summed_samples_is_the_squared_correlation():
     copies, dosage, members = some_scores()
-    found = accuracy.r2(accuracy.sums_of_people(copies, dosage, members).sum(axis=0))
+    found = accuracy.r2(accuracy.sums_of_samples(copies, dosage, members).sum(axis=0))
     wanted = [correlation(copies[one], dosage[one]) for one in members]
     npt.assert_allclose(found, wanted, rtol=1e-10)
 
@@ -57,25 +57,25 @@ def test_r2_of_summed_people_is_the_squared_correlation():
 def test_r2_is_undefined_where_a_side_does_not_vary():
     copies = np.array([[1, 1, 1], [0, 1, 2]], dtype=np.int8)
     dosage = np.array([[0.1, 0.2, 0.3], [0.5, 0.5, 0.5]])
-    sums = accuracy.sums_of_people(copies, dosage, np.eye(2, dtype=bool))
+    sums = accuracy.sums_of_samples(copies, dosage, np.eye(2, dtype=bool))
     assert np.isnan(accuracy.r2(sums.sum(axis=0))).all()
 
 
-def test_a_draw_of_people_equals_r2_of_their_columns():
+def test_a_draw_of_samples_equals_r2_of_their_columns():
     copies, dosage, members = some_scores()
-    found = accuracy.draw_r2(accuracy.sums_of_people(copies, dosage, members), 5, seed=3)
-    num_people = copies.shape[1]
+    found = accuracy.draw_r2(accuracy.sums_of_samples(copies, dosage, members), 5, seed=3)
+    num_samples = copies.shape[1]
     rng = np.random.default_rng(3)
-    times = rng.multinomial(num_people, np.full(num_people, 1 / num_people), size=5)
+    times = rng.multinomial(num_samples, np.full(num_samples, 1 / num_samples), size=5)
     for draw, one_time in zip(found, times, strict=True):
-        people = np.repeat(np.arange(num_people), one_time)
-        wanted = [correlation(copies[one][:, people], dosage[one][:, people]) for one in members]
+        samples = np.repeat(np.arange(num_samples), one_time)
+        wanted = [correlation(copies[one][:, samples], dosage[one][:, samples]) for one in members]
         npt.assert_allclose(draw, wanted, rtol=1e-10)
 
 
 def test_tools_share_their_draws_so_that_equal_tools_never_differ():
     copies, dosage, members = some_scores()
-    sums = accuracy.sums_of_people(copies, dosage, members)
+    sums = accuracy.sums_of_samples(copies, dosage, members)
     npt.assert_array_equal(accuracy.draw_r2(sums, 50, 1), accuracy.draw_r2(sums.copy(), 50, 1))
 
 
@@ -83,7 +83,7 @@ def found_of(r2_of_tools: dict[str, float], peers: tuple[str, ...]) -> report.Fo
     """A task with one group of sites; the bootstrap sees the same dosages for all tools."""
     copies, dosage, _ = some_scores()
     everything = np.ones((len(report.GROUPS.names), len(copies)), dtype=bool)
-    sums = accuracy.sums_of_people(copies, dosage, everything)
+    sums = accuracy.sums_of_samples(copies, dosage, everything)
     scores = {
         name: {"all": {"sites": 40, "r2": r2, "IQS": 0.5, "NRC": math.nan, "F1": 0.9}}
         for name, r2 in r2_of_tools.items()
@@ -130,13 +130,13 @@ def test_no_error_of_the_peer_leaves_no_ratio():
     assert tables.better_peer({"a": math.nan, "b": 0.1}, ("a", "b")) == "b"
 
 
-def test_an_added_person_costs_the_slope_to_the_next_fewer_people():
+def test_an_added_sample_costs_the_slope_to_the_next_fewer_samples():
     rows = [
-        {"tool": tool, "people": people, "seconds": 1 + cost * people}
-        for people in (1, 50, 250)
+        {"tool": tool, "samples": samples, "seconds": 1 + cost * samples}
+        for samples in (1, 50, 250)
         for tool, cost in (("a", 0.5), ("b", 0.25))
     ]
-    slopes = [row["seconds an added person"] for row in growth.with_slopes(rows)]
+    slopes = [row["seconds an added sample"] for row in growth.with_slopes(rows)]
     assert slopes == [None, None, 0.5, 0.25, 0.5, 0.25]
 
 
@@ -199,12 +199,12 @@ HEADER = """##fileformat=VCFv4.2
 """
 
 
-def write_vcf(path: Path, people: str, records: list[str]) -> None:
-    columns = f"#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT {people}\n"
+def write_vcf(path: Path, samples: str, records: list[str]) -> None:
+    columns = f"#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT {samples}\n"
     path.write_text(HEADER + "".join([columns, *records]).replace(" ", "\t"))
 
 
-def test_hidden_sites_and_people_are_matched_by_name(tmp_path):
+def test_hidden_sites_and_samples_are_matched_by_name(tmp_path):
     task = tasks.task_in(tmp_path)
     write_vcf(
         task.reference,
@@ -275,7 +275,7 @@ def test_impute_is_called_on_the_panel_of_the_task(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("name", ["peers", "people", "panel_growth", "calibration"])
+@pytest.mark.parametrize("name", ["peers", "samples", "panel_growth", "calibration"])
 def test_each_script_says_what_it_does(name):
     pytest.importorskip("matplotlib")
     done = subprocess.run(

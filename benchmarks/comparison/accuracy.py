@@ -1,7 +1,7 @@
-"""Dosages beside the truth: r2 by frequency, and what it owes to the people who were drawn.
+"""Dosages beside the truth: r2 by frequency, and what it owes to the samples who were drawn.
 
-G groups of sites, S hidden sites, N people. r2 is a function of six sums that add over people, so
-a draw of people with replacement is a weighted sum of them and needs no second look at a site.
+G groups of sites, S hidden sites, N samples. r2 is a function of six sums that add over samples, so
+a draw of samples with replacement is a weighted sum of them and needs no second look at a site.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ DR2_FIELDS = ("DR2", "R2")  # Beagle and vcfbert, Minimac4
 
 @dataclass(frozen=True)
 class Truth:
-    """What the people carry at the hidden sites, which are those the independent scorer scores.
+    """What the samples carry at the hidden sites, which are those the independent scorer scores.
 
     keys     (S) contig, position, REF, ALT
     maf      (S,) minor allele frequency in the panel
     alleles  (S, N, 2) REF 0, ALT 1
-    people   (N) names
+    samples   (N) names
     """
 
     keys: list[Key]
     maf: Floats
     alleles: NDArray[np.int8]
-    people: list[str]
+    samples: list[str]
 
     @property
     def copies(self) -> NDArray[np.int8]:
@@ -50,12 +50,12 @@ class Truth:
     def at(self, members: NDArray[np.bool_]) -> Truth:
         """Of some sites alone."""
         keys = [self.keys[row] for row in np.flatnonzero(members)]
-        return Truth(keys, self.maf[members], self.alleles[members], self.people)
+        return Truth(keys, self.maf[members], self.alleles[members], self.samples)
 
 
 @dataclass(frozen=True)
 class Imputed:
-    """What a tool wrote for the same sites and people.
+    """What a tool wrote for the same sites and samples.
 
     dosage         (S, N) expected ALT copies
     haplotypes     (S, N, 2) probability of ALT; half the dosage where the tool gives no more
@@ -91,8 +91,8 @@ def read_truth(task: Task) -> Truth:
 def read_imputed(path: Path, truth: Truth) -> Imputed:
     """Stops where a hidden site is absent, as the scorer does."""
     row_of = {key: row for row, key in enumerate(truth.keys)}
-    columns = [VCF(str(path)).samples.index(name) for name in truth.people]
-    shape = (len(truth.keys), len(truth.people))
+    columns = [VCF(str(path)).samples.index(name) for name in truth.samples]
+    shape = (len(truth.keys), len(truth.samples))
     dosage, dr2 = np.full(shape, np.nan), np.full(len(truth.keys), np.nan)
     haplotypes = np.full((*shape, 2), np.nan, dtype=np.float32)
     probabilities = np.full((*shape, 3), np.nan, dtype=np.float32)
@@ -128,7 +128,7 @@ def score(task: Task, imputed: Path, scorer: Path) -> Scores:
     return found
 
 
-def sums_of_people(
+def sums_of_samples(
     copies: NDArray[np.integer], dosage: Floats, members: NDArray[np.bool_]
 ) -> Floats:
     """Sums of 1, t, d, t t, d d, t d over each group's sites; t true and d imputed dosage.
@@ -154,15 +154,15 @@ def r2(sums: Floats) -> Floats:
 
 
 def draw_r2(sums: Floats, num_draws: int, seed: int) -> Floats:
-    """r2 of draws of as many people with replacement; a seed draws the same people for each tool.
+    """r2 of draws of as many samples with replacement; a seed draws the same samples for each tool.
 
     sums     (N, G, 6)
     returns  (num_draws, G)
     """
-    num_people, num_groups, num_sums = sums.shape
+    num_samples, num_groups, num_sums = sums.shape
     rng = np.random.default_rng(seed)
-    times = rng.multinomial(num_people, np.full(num_people, 1 / num_people), size=num_draws)
-    drawn = times.astype(np.float64) @ sums.reshape(num_people, -1)
+    times = rng.multinomial(num_samples, np.full(num_samples, 1 / num_samples), size=num_draws)
+    drawn = times.astype(np.float64) @ sums.reshape(num_samples, -1)
     return r2(drawn.reshape(num_draws, num_groups, num_sums))
 
 

@@ -1,4 +1,4 @@
-"""How seconds grow with the number of people: what one more of them costs a tool."""
+"""How seconds grow with the number of samples: what one more of them costs a tool."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from .report import Row
 
 
 def with_slopes(rows: Sequence[Row]) -> list[Row]:
-    """The rows of one panel with the column "seconds an added person".
+    """The rows of one panel with the column "seconds an added sample".
 
-    It is the slope between this row and the one of the same tool with the next fewer people; None
+    It is the slope between this row and the one of the same tool with the next fewer samples; None
     where there is none.
     """
     found = []
@@ -19,32 +19,32 @@ def with_slopes(rows: Sequence[Row]) -> list[Row]:
         fewer = [
             other
             for other in rows
-            if other["tool"] == row["tool"] and other["people"] < row["people"]
+            if other["tool"] == row["tool"] and other["samples"] < row["samples"]
         ]
-        last = max(fewer, key=lambda other: int(other["people"]), default=None)
-        found.append(row | {"seconds an added person": _slope(last, row)})
+        last = max(fewer, key=lambda other: int(other["samples"]), default=None)
+        found.append(row | {"seconds an added sample": _slope(last, row)})
     return found
 
 
 def _slope(fewer: Row | None, more: Row) -> float | None:
     if fewer is None:
         return None
-    added = more["people"] - fewer["people"]
+    added = more["samples"] - fewer["samples"]
     return float((more["seconds"] - fewer["seconds"]) / added)
 
 
 def text(title: str, rows: Sequence[Row]) -> str:
-    """A line for each tool and number of people."""
+    """A line for each tool and number of samples."""
     lines = [
         (
             str(row["tool"]),
-            str(row["people"]),
+            str(row["samples"]),
             f"{row['seconds']:.2f}",
             f"{row['processor seconds']:.2f}",
             f"{row['peak MB']:.0f}",
-            tables.number(row["seconds an added person"]),
+            tables.number(row["seconds an added sample"]),
         )
         for row in rows
     ]
-    header = (title, "people", "seconds", "processor s", "peak MB", "s an added person")
+    header = (title, "samples", "seconds", "processor s", "peak MB", "s an added sample")
     return tables.text_table(header, lines)

@@ -1,6 +1,6 @@
 """Whether a tool knows how good it is: its DR2 beside the true r2, its probabilities beside facts.
 
-S hidden sites, N people.
+S hidden sites, N samples.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Curve:
 def site_r2(truth: Truth, dosage: Floats) -> Floats:
     """True r2 of each site.
 
-    returns  (S,) NaN where the people do not vary; 0 where only the dosage does not
+    returns  (S,) NaN where the samples do not vary; 0 where only the dosage does not
     """
     copies = truth.copies
-    sums = accuracy.sums_of_people(copies.T, dosage.T, np.ones((1, dosage.shape[1]), bool))
+    sums = accuracy.sums_of_samples(copies.T, dosage.T, np.ones((1, dosage.shape[1]), bool))
     found = accuracy.r2(sums[:, 0])
     varies = copies.min(axis=1) < copies.max(axis=1)
     return np.where(varies, np.nan_to_num(found), np.nan)

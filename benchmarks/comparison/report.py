@@ -40,7 +40,7 @@ def accuracy_rows(found: Found, num_draws: int, seed: int) -> list[Row]:
     """A row for each tool and group of sites: the scorer's figures, and those of the better peer.
 
     The error ratio is 1 - x over that of the peer with the larger x; the difference of r2 has the
-    bounds of 95 % of the draws of people.
+    bounds of 95 % of the draws of samples.
     """
     draws = {name: accuracy.draw_r2(sums, num_draws, seed) for name, sums in found.sums.items()}
     rows = []

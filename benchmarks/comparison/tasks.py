@@ -22,9 +22,9 @@ FILES = (
 
 @dataclass(frozen=True)
 class Task:
-    """A reference panel, people typed at some sites, and what they really carry.
+    """A reference panel, samples typed at some sites, and what they really carry.
 
-    samples    populations of the panel's people; None where they are not known
+    samples    populations of the panel's samples; None where they are not known
     workspace  where vcfbert keeps the prepared panel
     """
 
@@ -61,7 +61,7 @@ def make(folder: Path, shared: Path, names: Sequence[str]) -> list[Task]:
 
 
 def _cut(folder: Path, shared: Path, absent: Sequence[str]) -> None:
-    """All tasks of make_tasks.sh, with the people's populations beside each."""
+    """All tasks of make_tasks.sh, with the samples' populations beside each."""
     script, data = shared / "peers" / "make_tasks.sh", shared / "data" / "chr20"
     if not set(absent) <= set(NAMES):
         raise SystemExit(
@@ -77,7 +77,7 @@ def _cut(folder: Path, shared: Path, absent: Sequence[str]) -> None:
         shutil.copy(data / "samples.tsv", folder / name / "samples.tsv")
 
 
-def people_of(path: Path) -> list[str]:
+def samples_of(path: Path) -> list[str]:
     done = subprocess.run(
         ["bcftools", "query", "-l", str(path)], check=True, capture_output=True, text=True
     )
@@ -95,11 +95,11 @@ def draw(names: Sequence[str], count: int, seed: int) -> list[str]:
     return [names[place] for place in np.sort(chosen)]
 
 
-def cut(source: Path, out: Path, people: Sequence[str], *, filters: Sequence[str] = ()) -> Path:
-    """Write and index the records of some people."""
+def cut(source: Path, out: Path, samples: Sequence[str], *, filters: Sequence[str] = ()) -> Path:
+    """Write and index the records of some samples."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    listed = out.with_name(f"{out.name}.people")
-    listed.write_text("".join(f"{name}\n" for name in people), encoding="utf-8")
+    listed = out.with_name(f"{out.name}.samples")
+    listed.write_text("".join(f"{name}\n" for name in samples), encoding="utf-8")
     view = ["bcftools", "view", "-S", str(listed), "-Ou", str(source)]
     keep = ["bcftools", "view", *filters, "-Oz", "-o", str(out)]
     with subprocess.Popen(view, stdout=subprocess.PIPE) as first:

@@ -51,7 +51,7 @@ def inflate(data: bytes, limit: int = 1 << 26) -> bytes:
     return b"".join(out)
 
 
-def compare(text: bytes, read: Read, *, people: int) -> None:
+def compare(text: bytes, read: Read, *, samples: int) -> None:
     """Raise WrongError where records were lost, changed, or invented.
 
     Only what is written plainly is compared, because htslib also reads what is not.
@@ -64,11 +64,11 @@ def compare(text: bytes, read: Read, *, people: int) -> None:
     if len(read) != len(data):
         raise WrongError(f"{len(read)} records of {len(data)} lines")
     for line, (record, calls) in zip(data, read, strict=True):
-        _compare_line(line.rstrip(b"\r").split(b"\t"), record, calls, people)
+        _compare_line(line.rstrip(b"\r").split(b"\t"), record, calls, samples)
 
 
 def _compare_line(
-    columns: list[bytes], record: Record, calls: list[tuple[int, int, int]] | None, people: int
+    columns: list[bytes], record: Record, calls: list[tuple[int, int, int]] | None, samples: int
 ) -> None:
     if columns[0] != record.contig.encode():
         raise WrongError(f"contig {columns[0]!r} was read as {record.contig!r}")
@@ -80,8 +80,8 @@ def _compare_line(
         raise WrongError(f"REF {columns[3]!r} was read as {record.ref!r}")
     if _PLAIN_ALLELES.fullmatch(columns[4]) and columns[4] != ",".join(record.alts).encode():
         raise WrongError(f"ALT {columns[4]!r} was read as {record.alts!r}")
-    if len(columns) != 9 + people:
-        raise WrongError(f"a line of {len(columns)} columns was read with {people} people")
+    if len(columns) != 9 + samples:
+        raise WrongError(f"a line of {len(columns)} columns was read with {samples} samples")
     if calls is None or columns[8].split(b":")[0] != b"GT":
         return
     for text, call in zip(columns[9:], calls, strict=True):

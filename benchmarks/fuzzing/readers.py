@@ -86,7 +86,7 @@ def _panel_vcf(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
 
     def read() -> None:
         found = everything(path)
-        oracle.compare(text, found, people=len(checks.read_header(path).samples))
+        oracle.compare(text, found, samples=len(checks.read_header(path).samples))
 
     return read
 
@@ -155,7 +155,7 @@ def _bgzf_file(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
         found = everything(path)
         text = oracle.inflate(data)
         try:
-            oracle.compare(text, found, people=len(checks.read_header(path).samples))
+            oracle.compare(text, found, samples=len(checks.read_header(path).samples))
         except WrongError:
             oracle.same(everything(seeds.folder / name), found)  # a header of gzip was changed
 
@@ -204,7 +204,7 @@ def _header(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
     def read() -> None:
         header = checks.read_header(path)
         if len(set(header.samples)) != len(header.samples):
-            raise WrongError("two people have one name")
+            raise WrongError("two samples have one name")
         everything(path)
 
     return read
@@ -256,7 +256,7 @@ def _read_sites(path: Path, seeds: Seeds) -> None:
 def _read_samples(path: Path, seeds: Seeds) -> None:
     for name, row in tables.read_samples(path).items():
         if not name.strip() or "\n" in name or not -1 <= row.split <= 2:
-            raise WrongError(f"a person {name!r} in the split {row.split}")
+            raise WrongError(f"a sample {name!r} in the split {row.split}")
 
 
 def _read_map(path: Path, seeds: Seeds) -> None:

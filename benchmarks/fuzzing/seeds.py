@@ -21,7 +21,7 @@ from vcfbert.training.mosaic import mosaic_large, mosaic_runs, weight_files
 from vcfbert.training.mosaic.mosaic_large import LargeNetwork
 from vcfbert.training.systems import checkpoints
 
-NUM_PEOPLE = 12
+NUM_SAMPLES = 12
 NUM_SITES = 40
 STEP = 150  # bases between sites
 
@@ -70,12 +70,12 @@ def small_settings() -> Config:
     return config.merge(presets.tiny(), _SETTINGS, source="seeds")
 
 
-def panel_text(*, names: int = NUM_PEOPLE, first: int = 0, sites: int = NUM_SITES) -> str:
+def panel_text(*, names: int = NUM_SAMPLES, first: int = 0, sites: int = NUM_SITES) -> str:
     """A phased panel: contig 20, then contig 21, with an indel and a record of two ALT."""
     rng = np.random.default_rng(5)
-    people = [f"p{number:02d}" for number in range(first, first + names)]
+    samples = [f"p{number:02d}" for number in range(first, first + names)]
     lines = [_HEADER + "\t".join(
-        ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *people]
+        ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *samples]
     )]  # fmt: skip
     for site in range(sites):
         contig = "20" if site < 3 * sites // 4 else "21"
@@ -131,11 +131,11 @@ def _long_text() -> str:
 
 
 def _write_tables(folder: Path) -> None:
-    people = [f"p{number:02d}" for number in range(NUM_PEOPLE)]
+    samples = [f"p{number:02d}" for number in range(NUM_SAMPLES)]
     split = ["train"] * 8 + ["validation", "validation", "test", "."]
     split[-1] = "test"
     rows = [
-        f"{n}\tP{i % 2}\tS{i % 2}\t{s}" for i, (n, s) in enumerate(zip(people, split, strict=True))
+        f"{n}\tP{i % 2}\tS{i % 2}\t{s}" for i, (n, s) in enumerate(zip(samples, split, strict=True))
     ]
     (folder / "samples.tsv").write_text(
         "\n".join(["sample\tpopulation\tsuperpopulation\tsplit", *rows]) + "\n"

@@ -42,7 +42,7 @@ class History:
     groups: dict[str, str]
     """Sampled population to its superpopulation."""
     shares: dict[str, float]
-    """Sampled population to its share of the people; they add up to 1."""
+    """Sampled population to its share of the samples; they add up to 1."""
     drawn: dict[str, float] = field(default_factory=dict)
     """Numbers worth knowing about this draw."""
 
@@ -227,7 +227,7 @@ def _history(
     rng: np.random.Generator,
     **drawn: float,
 ) -> History:
-    """With shares of the people that are about even, as collections are."""
+    """With shares of the samples that are about even, as collections are."""
     shares = rng.dirichlet(np.full(len(groups), 8.0))
     return History(
         name=name,
@@ -254,7 +254,7 @@ def _large(rng: np.random.Generator) -> float:
 def _growing(
     demography: msprime.Demography, name: str, start: float, rate: float, began: float
 ) -> None:
-    """A population of `start` people `began` generations ago, growing until now.
+    """A population of `start` samples `began` generations ago, growing until now.
 
     msprime takes the size at the present also of a population that others split from later.
     """
@@ -265,7 +265,7 @@ def _growing(
 def _grown(
     demography: msprime.Demography, name: str, then: float, now: float, generations: float
 ) -> None:
-    """A population that went from `then` to `now` people within `generations`."""
+    """A population that went from `then` to `now` samples within `generations`."""
     now = max(now, then)
     demography.add_population(
         name=name, initial_size=now, growth_rate=float(np.log(now / then)) / generations

@@ -4,7 +4,7 @@ Low-coverage sequencing with statistical phasing, as in phase 3 of the 1000 Geno
 526:68, 2015), misses heterozygotes, most of them at rare sites, calls few false ones, has some
 sites that are often wrong, switches phase about once a Mb, and knows little of the phase of an
 allele seen once or twice. Every function works in place on haplotypes that it is given; rows 2n and
-2n + 1 belong to person n.
+2n + 1 belong to sample n.
 
     H haplotypes   S sites
 """
@@ -25,7 +25,7 @@ class Defects:
     """Rates of everything that can go wrong."""
 
     switches_per_mb: float = 0.0
-    """Mean number of phase switches a person and Mb; people differ by a gamma factor."""
+    """Mean number of phase switches a sample and Mb; samples differ by a gamma factor."""
     allele_error: float = 0.0
     """Chance that an allele of a common site is wrong; in proportion to MAF below 5 %."""
     bad_sites: float = 0.0
@@ -65,7 +65,7 @@ def switch_phase(
     per_mb: float,
     rng: np.random.Generator,
 ) -> None:
-    """Exchange the two haplotypes of people from some points on.
+    """Exchange the two haplotypes of samples from some points on.
 
     haplotypes  (H, S) changed in place
     position    (S,) rising
@@ -73,12 +73,12 @@ def switch_phase(
     if per_mb <= 0 or not position.size:
         return
     length = float(position[-1] - position[0]) / 1e6
-    for person in range(len(haplotypes) // 2):
+    for sample in range(len(haplotypes) // 2):
         rate = per_mb * float(rng.gamma(2.0, 0.5))
         count = int(rng.poisson(rate * length))
         points = np.sort(rng.uniform(position[0], position[-1], size=count))
         swapped = np.searchsorted(points, position) % 2 == 1
-        pair = haplotypes[2 * person : 2 * person + 2]
+        pair = haplotypes[2 * sample : 2 * sample + 2]
         pair[:, swapped] = pair[::-1, swapped]
 
 

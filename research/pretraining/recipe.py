@@ -1,6 +1,6 @@
-"""The recipe of the shipped network: simulated panels, people who are not in them, one network.
+"""The recipe of the shipped network: simulated panels, samples who are not in them, one network.
 
-S sites, R references, Q query haplotypes of a simulated panel, n people among them.
+S sites, R references, Q query haplotypes of a simulated panel, n samples among them.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class PretrainOptions:
     first_seed: int = 1_000
     panels: int = 125
     designs: int = 4
-    people: int = 11
+    samples: int = 11
     rows_per_design: int = 30_000
     scale: float = 1.0
-    """Shrinks people and lengths of the panels, for tests."""
+    """Shrinks samples and lengths of the panels, for tests."""
 
     processes: int = 2
     """Panels at a time; the data are the same for any number."""
@@ -63,7 +63,7 @@ class PretrainSummary:
     seconds: float
 
     def lines(self) -> list[str]:
-        """Return sentences for a person."""
+        """Return sentences for a sample."""
         return [
             f"Trained on {self.rows:,} undecided sites in {self.seconds:.0f} s.",
             f"Loss on other panels: heads {self.heads_loss:.5f}, network {self.loss:.5f}.",
@@ -102,7 +102,7 @@ def pretrain(path: Path, options: PretrainOptions, *, progress: Progress) -> Pre
         "made_by": "just pretrain",
         "panels": [options.first_seed, options.panels],
         "designs": options.designs,
-        "people": options.people,
+        "samples": options.samples,
         "rows_per_design": options.rows_per_design,
         "units": options.network.units,
         "steps": options.network.steps,
@@ -130,7 +130,7 @@ def collect(seed: int, options: PretrainOptions) -> list[OpenData]:
     drawn = varied_panels.draw(seed, scale=options.scale)
     rng = np.random.default_rng(seed)
     num_references = len(drawn.references)
-    chosen = rng.permutation(len(drawn.queries) // 2)[: options.people].astype(np.int64)
+    chosen = rng.permutation(len(drawn.queries) // 2)[: options.samples].astype(np.int64)
     taken = training_data.take_out(
         _stretch(drawn), np.arange(num_references), chosen + num_references // 2
     )

@@ -1,12 +1,12 @@
 """Simulated panels that differ in all that real panels differ in, to train general checkpoints on.
 
-`draw(seed)` draws everything anew: the demography (see `demographies`), the number of people, the
+`draw(seed)` draws everything anew: the demography (see `demographies`), the number of samples, the
 length, the recombination landscape and the map that is told of it (see `landscapes`), mutation,
 gene conversion, relatives, errors of calling and phasing (see `defects`), which sites the panel
 keeps, and who is held out. Ranges:
 
     haplotypes      1,000 to 5,000 (85 %), else 300 to 1,000: users have the 1000 Genomes' 5,008 or
-                    more, and some have national panels of a few hundred people
+                    more, and some have national panels of a few hundred samples
     length          1 to 3 Mb, cut after MAX_SITES sites; at least 2 Mb where little recombines
     recombination   0.1 to 5 cM per Mb (log-uniform, 70 %), 2 to 6 (22 %), 0.005 to 0.1 (8 %): the
                     human mean is 1.2, the ends of chromosomes have 3 and more (the first 2.2 Mb of
@@ -15,12 +15,12 @@ keeps, and who is held out. Ranges:
                     heterozygosity is 0.4 to 1.3 a kb: chr20 has 1.28 in its first 2.2 Mb;
                     doubled until there are MIN_SITES sites
     gene conversion one draw in five, 1 to 3 a crossover at 1 cM per Mb, tracts of 300 bases
-    relatives       one draw in ten, 1 to 5 % of people are children of two others
+    relatives       one draw in ten, 1 to 5 % of samples are children of two others
     discovery       three draws in five miss rare sites: one of k copies is found with the chance
                     1 - (1 - d)^k, d from 0.15 to 0.5, as by low coverage
     minimum count   1, 2, 3 or 5 copies of ALT, in the references or in everyone
     thinning        a third of the draws keep 40 to 95 % of sites
-    held out        100 to 200 people, of all populations; one draw in seven mostly of a population
+    held out        100 to 200 samples, of all populations; one draw in seven mostly of a population
                     that the panel lacks
 """
 
@@ -48,12 +48,12 @@ MIN_COUNTS = {1: 0.3, 2: 0.25, 3: 0.25, 5: 0.2}
 
 @dataclass(frozen=True)
 class VariedPanel:
-    """A panel and people who are not in it; rows 2n and 2n + 1 of haplotypes belong to person n.
+    """A panel and samples who are not in it; rows 2n and 2n + 1 of haplotypes belong to sample n.
 
     position                 (S,) 1-based, rising
     cm                       (S,) genetic positions as the imputer is told, never falling
     references               (R, S) 0 REF, 1 ALT, with errors of calls and phase
-    queries                  (Q, S) the same for held-out people
+    queries                  (Q, S) the same for held-out samples
     truth                    (Q, S) without wrong alleles, in the queries' phase except at very rare
                              sites whose phase the queries have by chance
     population_of_reference  (R // 2,) index into description["populations"]
@@ -99,18 +99,18 @@ class _Plan:
 def draw(seed: int, *, scale: float = 1.0) -> VariedPanel:
     """A panel of its own kind; the same seed and scale give the same arrays.
 
-    scale  below 1, fewer people and a shorter sequence, for tests
+    scale  below 1, fewer samples and a shorter sequence, for tests
     """
     rng = np.random.default_rng(seed)
     plan = _plan(rng, scale)
-    people = _people(plan, rng)
-    ancestry = _ancestry(plan, np.bincount(people, minlength=len(plan.history.groups)))
+    samples = _samples(plan, rng)
+    ancestry = _ancestry(plan, np.bincount(samples, minlength=len(plan.history.groups)))
     trees, mutation = _mutated(ancestry, plan, rng)
     plan = replace(plan, mutation=mutation)
     position, haplotypes = _alleles(trees)
-    order = np.argsort(people, kind="stable")  # trees hold the people population by population
-    row = np.empty(len(people), dtype=np.int64)
-    row[order] = np.arange(len(people))
+    order = np.argsort(samples, kind="stable")  # trees hold the samples population by population
+    row = np.empty(len(samples), dtype=np.int64)
+    row[order] = np.arange(len(samples))
     if plan.relatives > 0:
         _make_children(haplotypes, plan.landscape.cm(position), plan.relatives, rng)
     references = haplotypes[sites.haplotypes_of(row[: plan.num_references])]
@@ -125,8 +125,8 @@ def draw(seed: int, *, scale: float = 1.0) -> VariedPanel:
         references=np.ascontiguousarray(references[:, kept]),
         queries=np.ascontiguousarray(queries[:, kept]),
         truth=np.ascontiguousarray(truth[:, kept]),
-        population_of_reference=people[: plan.num_references].astype(np.int16),
-        population_of_query=people[plan.num_references :].astype(np.int16),
+        population_of_reference=samples[: plan.num_references].astype(np.int16),
+        population_of_query=samples[plan.num_references :].astype(np.int16),
         description=_description(plan, seed, scale, len(position)),
     )
 
@@ -174,8 +174,8 @@ def _cm_per_mb(rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _people(plan: _Plan, rng: np.random.Generator) -> NDArray[np.int64]:
-    """The population of each person, references first."""
+def _samples(plan: _Plan, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The population of each sample, references first."""
     names = list(plan.history.groups)
     shares = np.array([plan.history.shares[name] for name in names])
     of_query = shares.copy()
@@ -188,11 +188,11 @@ def _people(plan: _Plan, rng: np.random.Generator) -> NDArray[np.int64]:
     return np.concatenate([references, queries]).astype(np.int64)
 
 
-def _ancestry(plan: _Plan, num_people: NDArray[np.integer]) -> tskit.TreeSequence:
-    """Trees of all people, population by population."""
+def _ancestry(plan: _Plan, num_samples: NDArray[np.integer]) -> tskit.TreeSequence:
+    """Trees of all samples, population by population."""
     names = list(plan.history.groups)
     return msprime.sim_ancestry(
-        samples={name: int(n) for name, n in zip(names, num_people, strict=True) if n},
+        samples={name: int(n) for name, n in zip(names, num_samples, strict=True) if n},
         demography=plan.history.demography,
         recombination_rate=msprime.RateMap(
             position=plan.landscape.position, rate=plan.landscape.rate
@@ -224,7 +224,7 @@ def _mutated(
 def _is_wanted(
     trees: tskit.TreeSequence, plan: _Plan, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Sites hit once that enough people carry and that are discovered and kept."""
+    """Sites hit once that enough samples carry and that are discovered and kept."""
     count = trees.sample_count_stat(
         [trees.samples()],
         lambda copies: copies,
@@ -257,10 +257,10 @@ def _make_children(
     share: float,
     rng: np.random.Generator,
 ) -> None:
-    """Replace some people by children of two others, each haplotype one meiosis away."""
-    num_people = len(haplotypes) // 2
-    count = min(max(int(share * num_people), 1), num_people // 3)
-    chosen = rng.permutation(num_people)[: 3 * count].reshape(count, 3)
+    """Replace some samples by children of two others, each haplotype one meiosis away."""
+    num_samples = len(haplotypes) // 2
+    count = min(max(int(share * num_samples), 1), num_samples // 3)
+    chosen = rng.permutation(num_samples)[: 3 * count].reshape(count, 3)
     for child, *parents in chosen.tolist():
         for side, parent in enumerate(parents):
             points = rng.uniform(cm[0], cm[-1], size=rng.poisson((cm[-1] - cm[0]) / 100))

@@ -31,7 +31,7 @@ def latin(text: str) -> bytes:
 
 
 def latin_name(text: str) -> bytes:
-    """Names of people in Latin-1."""
+    """Names of samples in Latin-1."""
     return text.replace("\ts1\t", "\tM\xfcller\t").replace("\tt1", "\tM\xfcller").encode("latin-1")
 
 
@@ -100,11 +100,11 @@ CASES = [
     case("header in Latin-1", target_text(latin), IMPUTE, 0, '"typed_sites": 27'),
     case("header in Latin-1, region", zipped(latin),
          "impute t.vcf.gz -o out.vcf.gz --heads-only --region 20:1-9000", 0, '"region"'),
-    case("name of a person in Latin-1", panel_text(latin_name), PREPARE, 1, "p.vcf",
+    case("name of a sample in Latin-1", panel_text(latin_name), PREPARE, 1, "p.vcf",
          "no UTF-8", "bcftools reheader -s"),
-    case("name of a person in Latin-1", target_text(latin_name), IMPUTE, 1, "t.vcf",
+    case("name of a sample in Latin-1", target_text(latin_name), IMPUTE, 1, "t.vcf",
          "no UTF-8", "bcftools reheader -s"),
-    case("name of a person in UTF-8", target(names=["Müller", "Øre"]), IMPUTE, 0, '"target": 2'),
+    case("name of a sample in UTF-8", target(names=["Müller", "Øre"]), IMPUTE, 0, '"target": 2'),
     case("identifier in Latin-1", panel_text(latin_info), PREPARE, 0, "sites kept 41"),
     case("identifier in Latin-1", target_text(latin_info), IMPUTE, 0, '"typed_sites": 27'),
     case("ALT in Latin-1", panel_text(latin_alt), PREPARE, 1,
@@ -115,7 +115,7 @@ CASES = [
     case("UTF-16", panel_text(lambda t: t.encode("utf-16")), PREPARE, 1, "p.vcf is no VCF or BCF"),
     case("byte order mark", panel_text(lambda t: BOM + t.encode()), PREPARE, 1,
          "p.vcf begins with a byte order mark", "sed"),
-    case("CRLF", panel_text(crlf), PREPARE, 0, "sites kept 41", "people kept 20"),
+    case("CRLF", panel_text(crlf), PREPARE, 0, "sites kept 41", "samples kept 20"),
     case("CRLF", target_text(crlf), IMPUTE, 0, '"typed_sites": 27'),
     case("CRLF, compressed", zipped(crlf), "impute t.vcf.gz -o out.vcf.gz --heads-only", 0,
          '"typed_sites": 27'),
@@ -128,7 +128,7 @@ CASES = [
          PREPARE, 1, "p.vcf"),
     case("sample table with byte order mark and CRLF",
          beside("s.tsv", BOM + crlf(samples_text()).encode()), f"{PREPARE} --samples s.tsv", 0,
-         "people kept 20"),
+         "samples kept 20"),
     case("sample table in Latin-1", beside("s.tsv", "sample\ns1\xe9\n".encode("latin-1")),
          f"{PREPARE} --samples s.tsv", 1, "s.tsv is no text file", "UTF-8"),
     case("sample table in UTF-16", beside("s.tsv", samples_text().encode("utf-16")),

@@ -27,7 +27,7 @@ from tests.bad_input.room import (
 )
 
 END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-PEOPLE = [f"s{n}" for n in range(100)]
+SAMPLES = [f"s{n}" for n in range(100)]
 TRUNCATED = (
     "truncated or damaged at byte",
     "last BGZF block is missing",
@@ -46,7 +46,7 @@ IMPUTE_REGION = f"{IMPUTE} --region 20:1000-70000"
 def big() -> tuple[bytes, bytes]:
     """A file of several blocks, and its index."""
     with TemporaryDirectory() as folder:
-        path = panels.write_vcf(Path(folder) / "big.vcf.gz", noise(600, 100), PEOPLE)
+        path = panels.write_vcf(Path(folder) / "big.vcf.gz", noise(600, 100), SAMPLES)
         return path.read_bytes(), Path(f"{path}.tbi").read_bytes()
 
 
@@ -66,7 +66,7 @@ def blocks() -> list[int]:
 def shorter() -> tuple[bytes, bytes]:
     """The first records of `big` as a file of its own, and its index."""
     with TemporaryDirectory() as folder:
-        path = panels.write_vcf(Path(folder) / "a.vcf.gz", noise(600, 100)[:200], PEOPLE)
+        path = panels.write_vcf(Path(folder) / "a.vcf.gz", noise(600, 100)[:200], SAMPLES)
         return path.read_bytes(), Path(f"{path}.tbi").read_bytes()
 
 
@@ -96,7 +96,7 @@ def bcf(change: Callable[[bytes], bytes], *, index: bool = False) -> Make:
 
     def make(room: Room) -> None:
         path = room.folder / "p.bcf"
-        plain = room.vcf(noise(600, 100), PEOPLE, "p.vcf")
+        plain = room.vcf(noise(600, 100), SAMPLES, "p.vcf")
         with (
             pysam.VariantFile(str(plain)) as source,
             pysam.VariantFile(str(path), "wb", header=source.header) as sink,

@@ -11,12 +11,12 @@ EIGHTEEN = ["0|0"] * 18
 
 
 def in_panel(*calls: str, number: int = 9) -> Make:
-    """The first people of one record of the panel, the others homozygous."""
+    """The first samples of one record of the panel, the others homozygous."""
     return panel(with_record(number, calls=[*calls, *(["0|1"] * 20)[len(calls) :]]))
 
 
 def in_target(*calls: str) -> Make:
-    """The two people of one record of the target."""
+    """The two samples of one record of the target."""
     return target(with_record(9, calls=list(calls)))
 
 
@@ -42,9 +42,9 @@ CASES = [
          PREPARE, 1, "p.vcf, 20:7000", "no genotypes (GT)"),
     case("GT is not declared in the header", panel_text(NO_LINE), PREPARE, 0, "sites kept 41"),
     case("GT is not declared in the header", target_text(NO_LINE), IMPUTE, 0, '"typed": 27'),
-    case("a person's column is missing", panel_text(SHORT), PREPARE, 1,
-         "p.vcf: the first record has 28 columns", "names 29, of 20 people", "bcftools reheader"),
-    case("a person's column is missing from one record",
+    case("a sample's column is missing", panel_text(SHORT), PREPARE, 1,
+         "p.vcf: the first record has 28 columns", "names 29, of 20 samples", "bcftools reheader"),
+    case("a sample's column is missing from one record",
          panel_text(lambda t: t[: t.rfind("\t")] + "\n"), PREPARE, 1,
          "p.vcf is damaged after record 39", "bcftools view p.vcf > /dev/null",
          "Copy or download it again"),
@@ -61,7 +61,7 @@ CASES = [
          '"unphased heterozygotes": 1', "sites kept 40"),
     case("unphased homozygote", in_panel("1/1", "0/0"), PREPARE, 0, "sites kept 41"),
     case("unphased heterozygote", in_target("0|0", "1/0"), IMPUTE, 1,
-         "t.vcf: 1 heterozygous genotypes of 1 people", "20:17000, sample t1",
+         "t.vcf: 1 heterozygous genotypes of 1 samples", "20:17000, sample t1",
          "--unphased missing", "--unphased as-written"),
     case("unphased heterozygote, missing", in_target("0|0", "1/0"),
          f"{IMPUTE} --unphased missing", 0, '"unphased_heterozygous": 1', "without phase"),
@@ -82,11 +82,11 @@ CASES = [
     case("half missing without phase", in_target("./1", "0|0"), IMPUTE, 0, '"half_missing": 1'),
     case("a point alone", in_target(".", "0|0"), IMPUTE, 1, "t.vcf, 20:17000, sample t0",
          "no pair of alleles", "bcftools +fixploidy"),
-    case("haploid person", in_panel("0", "1"), PREPARE, 0, '"not diploid": 1', "sites kept 40"),
+    case("haploid sample", in_panel("0", "1"), PREPARE, 0, '"not diploid": 1', "sites kept 40"),
     case("all haploid", panel(lambda records: [(*r[:4], ["0", "1"] * 10) for r in records]),
          PREPARE, 1, "p.vcf: none of 40 sites is kept (40 not diploid"),
-    case("triploid person", in_panel("0|1|1"), PREPARE, 0, '"not diploid": 1'),
-    case("haploid person", in_target("0", "0|1"), IMPUTE, 1, "t.vcf, 20:17000, sample t0",
+    case("triploid sample", in_panel("0|1|1"), PREPARE, 0, '"not diploid": 1'),
+    case("haploid sample", in_target("0", "0|1"), IMPUTE, 1, "t.vcf, 20:17000, sample t0",
          "no pair of alleles", "bcftools +fixploidy t.vcf"),
     case("all haploid", target(lambda records: [(*r[:4], ["0", "1"]) for r in records]), IMPUTE, 1,
          "t.vcf, 20:1000, sample t0", "bcftools +fixploidy"),

@@ -1,4 +1,4 @@
-"""Weights, embeddings and masks that hold nonsense, and more neighbours than there are people."""
+"""Weights, embeddings and masks that hold nonsense, and more neighbours than there are samples."""
 
 from __future__ import annotations
 
@@ -272,10 +272,10 @@ CASES = [
          "No site of", "is hidden by mask-v0001", "Choose other masks"),
     case("a dense index under a mask that hides everything", blind, f"{TRAIN} {STILL}", 1,
          "batch collation", "nothing is visible"),
-    case("an index of people who are tested",
+    case("an index of samples who are tested",
          index_rows(lambda r: r["reference_haplotypes"].__setitem__(0, 14)), EVAL, 1,
-         "holds 1 of the people to be imputed, such as s7", "vcfbert build-index --force"),
-    case("an index of people who are tested",
+         "holds 1 of the samples to be imputed, such as s7", "vcfbert build-index --force"),
+    case("an index of samples who are tested",
          index_rows(lambda r: r["reference_haplotypes"].__setitem__(0, 14)), STRICT, 1,
          "FAISS retrieval", "vcfbert build-index --force"),
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """The folder of a case, and what is easily put into it.
 
-A small panel (20 people, 41 sites of contig 20) and a good target of it (2 people) are the ground
+A small panel (20 samples, 41 sites of contig 20) and a good target of it (2 samples) are the ground
 that cases depart from. S sites.
 """
 
@@ -19,9 +19,9 @@ from tests import panels
 from tests.panels import Record
 from vcfbert.storage.zarr.workspace import Workspace
 
-NUM_SITES, PANEL_PEOPLE = 40, 20
+NUM_SITES, PANEL_SAMPLES = 40, 20
 NAMES = ["t0", "t1"]
-PANEL_NAMES = [f"s{n}" for n in range(PANEL_PEOPLE)]
+PANEL_NAMES = [f"s{n}" for n in range(PANEL_SAMPLES)]
 
 AMBIGUOUS, AMBIGUOUS_TOO, DELETION, TWO_ALTS = 5_000, 6_000, 9_000, 12_000
 """Positions of the panel where the alleles are A/T, C/G, AT/A and A/C beside A/G."""
@@ -35,7 +35,7 @@ Change = Callable[[list[Record]], list[Record]]
 def panel_records() -> list[Record]:
     """Sites 1000, 2000, ... of contig 20, A>G but for the odd ones; 41 sites in 40 records."""
     records = []
-    alleles = panels.mosaic_alleles(NUM_SITES, 2 * PANEL_PEOPLE)
+    alleles = panels.mosaic_alleles(NUM_SITES, 2 * PANEL_SAMPLES)
     for contig, place, ref, alt, calls in panels.records_of(alleles, step=1000):
         ref, alt = _ODD.get(place, (ref, alt))
         if place == AMBIGUOUS:
@@ -47,7 +47,7 @@ def panel_records() -> list[Record]:
 
 
 def target_records() -> list[Record]:
-    """A good target: 27 records at sites of the panel with A>G, in two people."""
+    """A good target: 27 records at sites of the panel with A>G, in two samples."""
     return [
         (contig, place, ref, alt, list(calls[5:7]))
         for contig, place, ref, alt, calls in panel_records()
@@ -177,7 +177,7 @@ def flipped(content: bytes, place: int) -> bytes:
     return content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
 
 
-def noise(num_records: int, num_people: int) -> list[Record]:
+def noise(num_records: int, num_samples: int) -> list[Record]:
     """Random genotypes at 100, 200, ... of contig 20, which fill several BGZF blocks."""
     rng = np.random.default_rng(1)
-    return panels.records_of(rng.integers(0, 2, (num_records, 2 * num_people), dtype=np.uint8))
+    return panels.records_of(rng.integers(0, 2, (num_records, 2 * num_samples), dtype=np.uint8))

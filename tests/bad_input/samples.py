@@ -1,4 +1,4 @@
-"""People who are there twice, not at all, alone, or in the panel already."""
+"""Samples who are there twice, not at all, alone, or in the panel already."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ IMPUTE = "impute t.vcf -o out.vcf.gz --heads-only"
 FEW = "--set model.width=16 --set model.num_layers=1 --set retrieval.num_neighbours=6"
 
 
-def people(count: int) -> Make:
-    """A panel of the first people."""
+def samples(count: int) -> Make:
+    """A panel of the first samples."""
     return panel(lambda records: [(*r[:4], r[4][:count]) for r in records], PANEL_NAMES[:count])
 
 
@@ -36,7 +36,7 @@ def sites_only(text: str) -> str:
     return "".join("\t".join(x[:8] if len(x) > 8 else x) + "\n" for x in lines)
 
 
-def one_person(records: list[Record]) -> list[Record]:
+def one_sample(records: list[Record]) -> list[Record]:
     return [(*record[:4], record[4][:1]) for record in records]
 
 
@@ -50,7 +50,7 @@ def split_without(code: str, name: str = "work") -> Make:
         try:
             panels.write_small_panel(
                 room.folder / name / "panel.zarr",
-                num_people=20,
+                num_samples=20,
                 num_sites=41,
                 length=16,
                 overwrite=True,
@@ -65,8 +65,8 @@ _CODES = {"validation": 1, "test": 2}
 
 
 def only_oneself(room: Room) -> None:
-    """A panel of the one person who is to be imputed."""
-    panels.write_small_panel(room.folder / "work" / "panel.zarr", num_people=1, num_sites=41)
+    """A panel of the one sample who is to be imputed."""
+    panels.write_small_panel(room.folder / "work" / "panel.zarr", num_samples=1, num_sites=41)
     records = [("20", 1000 * n, "A", "G", ["0|1"]) for n in range(1, 30)]
     room.vcf(records, ["s0"], "t.vcf")
 
@@ -83,28 +83,28 @@ CASES = [
     case("an empty name", panel_text(lambda t: t.replace("\ts1\t", "\t\t")), PREPARE, 1, "p.vcf",
          "without a name", "bcftools reheader -s"),
     case("nobody", panel_text(sites_only), PREPARE, 1, "p.vcf has no samples",
-         "genotypes (GT) of people are needed"),
+         "genotypes (GT) of samples are needed"),
     case("nobody", target_text(sites_only), IMPUTE, 1, "t.vcf has no samples",
-         "genotypes (GT) of people are needed"),
-    case("one person", target(one_person, ["t0"]), IMPUTE, 0, '"target": 1', '"typed_sites": 27'),
-    case("one person", people(1), PREPARE, 0, "people kept 1", "train 1"),
-    case("three people", people(3), PREPARE, 0, "people kept 3"),
-    case("a target of people in the panel", target(names=["s5", "s6"]), IMPUTE, 0,
+         "genotypes (GT) of samples are needed"),
+    case("one sample", target(one_sample, ["t0"]), IMPUTE, 0, '"target": 1', '"typed_sites": 27'),
+    case("one sample", samples(1), PREPARE, 0, "samples kept 1", "train 1"),
+    case("three samples", samples(3), PREPARE, 0, "samples kept 3"),
+    case("a target of samples in the panel", target(names=["s5", "s6"]), IMPUTE, 0,
          '"in_panel": [ "s5", "s6" ]', "are in the panel, too, and are not imputed from"),
     case("a panel of oneself", only_oneself, IMPUTE, 1, "has nobody but s0",
-         "Prepare a panel of other people"),
-    case("a table of other people", with_table("sample\nx1\nx2\n"), TABLE, 1,
-         "s.tsv names none of the 20 people of p.vcf", "Give the table of this panel"),
-    case("a table of some people",
+         "Prepare a panel of other samples"),
+    case("a table of other samples", with_table("sample\nx1\nx2\n"), TABLE, 1,
+         "s.tsv names none of the 20 samples of p.vcf", "Give the table of this panel"),
+    case("a table of some samples",
          with_table(samples_text().replace("s19\t", "x\t")), TABLE, 0,
-         "people not in the table 1", "1 people of the table are not in the panel"),
+         "samples not in the table 1", "1 samples of the table are not in the panel"),
     case("nobody trains", with_table(samples_text().replace("train", "test")), TABLE, 1,
          "Nobody of p.vcf is left to train on", "sample table"),
     case("nobody validates", split_without("validation"),
-         f"train --preset tiny {FEW} --force --run x", 1, "no validation people",
+         f"train --preset tiny {FEW} --force --run x", 1, "no validation samples",
          "--validation-fraction above 0"),
     case("nobody is tested", split_without("test", "other"),
-         "eval --run tiny --panel other", 1, "has no test people",
+         "eval --run tiny --panel other", 1, "has no test samples",
          "--test-fraction above 0"),
     case("an odd number of references", lambda room: room.work() and None,
          "build-index --max-references 7 --force", 1, "even number of haplotypes", "got 7"),

@@ -30,14 +30,14 @@ def also(place: int, ref: str, alt: str, *, exchanged: bool = False) -> Make:
 
 
 def many(room: Room) -> None:
-    """Enough people that a frequency says something; everyone carries what one in ten should."""
-    people = 60
+    """Enough samples that a frequency says something; everyone carries what one in ten should."""
+    samples = 60
 
     def change(records: list[Record]) -> list[Record]:
-        wide = [(*record[:4], ["0|1"] * people) for record in records]
-        return added(("20", AMBIGUOUS, "A", "T", ["1|1"] * people))(wide)
+        wide = [(*record[:4], ["0|1"] * samples) for record in records]
+        return added(("20", AMBIGUOUS, "A", "T", ["1|1"] * samples))(wide)
 
-    target(change, [f"t{n}" for n in range(people)])(room)
+    target(change, [f"t{n}" for n in range(samples)])(room)
 
 
 def case(name: str, make: Make, exit_code: int, *message: str) -> Case:

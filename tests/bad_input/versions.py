@@ -52,10 +52,10 @@ def attribute(pattern: str, name: str, value: object) -> Make:
 
 
 def other_panel(room: Room) -> None:
-    """All stores stand, but the panel was prepared anew from other people."""
+    """All stores stand, but the panel was prepared anew from other samples."""
     workspace = room.work()
     panels.write_small_panel(
-        workspace.panel, num_people=20, num_sites=41, length=16, seed=8, overwrite=True
+        workspace.panel, num_samples=20, num_sites=41, length=16, seed=8, overwrite=True
     )
 
 

@@ -26,7 +26,7 @@ def fx_home(tmp_path_factory):
 @pytest.fixture(scope="module")
 def fx_records():
     """A good target's records."""
-    alleles = imputations.people_alleles(2)
+    alleles = imputations.samples_alleles(2)
     return [
         ("20", 1000 * (site + 1), "A", "G", [f"{a}|{b}" for a, b in row.reshape(-1, 2)])
         for site, row in zip(TYPED.tolist(), alleles[TYPED], strict=True)

@@ -81,8 +81,8 @@ def make(
         typed = np.sort(generator.choice(num_sites, typed, replace=False))
     frequency = generator.beta(0.4, 1.2, num_sites)
     founders = (generator.random((_FOUNDERS, num_sites)) < frequency).astype(np.uint8)
-    people = mosaics(generator, founders, num_references + num_queries, 6 / num_sites)
-    alleles, queries = people[:num_references], people[num_references:]
+    samples = mosaics(generator, founders, num_references + num_queries, 6 / num_sites)
+    alleles, queries = samples[:num_references], samples[num_references:]
     steps = generator.exponential(1.0, num_sites) * (generator.random(num_sites) > 0.1)
     cm = np.cumsum(steps)
     cm = (cm - cm[0]) * length_cm / max(cm[-1] - cm[0], 1e-9)

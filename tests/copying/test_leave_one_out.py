@@ -62,7 +62,7 @@ def test_carriers_of_one_ancestor_foresee_each_other():
     alleles = case.alleles.copy()
     untyped = np.setdiff1d(np.arange(400), case.chunk.typed)
     shared, scattered = untyped[100], untyped[101]
-    alleles[[10, 21, 33, 47]] = alleles[5]  # one haplotype in five people
+    alleles[[10, 21, 33, 47]] = alleles[5]  # one haplotype in five samples
     alleles[:, [shared, scattered]] = 0
     alleles[[5, 10, 21, 33, 47], shared] = 1
     alleles[generator.choice(60, 5, replace=False), scattered] = 1
@@ -75,7 +75,7 @@ def test_carriers_of_one_ancestor_foresee_each_other():
     assert others[shared] < frequency[shared] / 2
 
 
-def test_a_person_is_not_foreseen_from_their_other_haplotype():
+def test_a_sample_is_not_foreseen_from_their_other_haplotype():
     case = chunks.make(3, num_sites=100, typed=40, num_references=20)
     alleles = case.alleles.copy()
     alleles[7] = alleles[6]
@@ -98,7 +98,7 @@ def test_many_typed_sites_are_thinned(monkeypatch):
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_panel_of_one_person_says_its_frequencies(count):
+def test_a_panel_of_one_sample_says_its_frequencies(count):
     case = chunks.make(5, num_sites=50, typed=10, num_references=count)
     frequency = case.alleles.mean(axis=0)
     found = predictions(case.chunk.bits, case.chunk.typed, case.chunk.cm, frequency, 3.0)

@@ -35,8 +35,8 @@ DEVICES = [
 TOLERANCE = 1e-4
 
 
-def people(case, seed, *, sizes=(30, 11, 40, 1), missing=()):
-    """Queries of two people and their candidates, of several sizes."""
+def samples(case, seed, *, sizes=(30, 11, 40, 1), missing=()):
+    """Queries of two samples and their candidates, of several sizes."""
     queries = np.stack([case.typed_alleles(n, missing if n % 2 else ()) for n in range(4)])
     rows = [chunks.some_rows(seed + n, case, size) for n, size in enumerate(sizes)]
     return queries, rows
@@ -53,11 +53,11 @@ def both(case, queries, rows, device, low=engine.LOW):
     found[imputed.query.cpu(), imputed.site.cpu()] = imputed.rows.cpu()
     expected = np.full_like(found, np.nan)
     probabilities, left_out = np.empty((*shape, inputs.HEADS)), np.empty(queries.shape)
-    for person in range(len(queries) // 2):
-        pair = slice(2 * person, 2 * person + 2)
+    for sample in range(len(queries) // 2):
+        pair = slice(2 * sample, 2 * sample + 2)
         haplotypes = engine.open_sites(prepared, queries[pair], rows[pair], low=low)
         for side, haplotype in enumerate(haplotypes):
-            number = 2 * person + side
+            number = 2 * sample + side
             probabilities[number], left_out[number] = haplotype.probabilities, haplotype.left_out
             expected[number, haplotype.open.sites] = haplotype.open.rows
     return imputed, found, (probabilities, left_out, expected)
@@ -70,7 +70,7 @@ def test_all_numbers_are_those_of_the_compiled_path(layout, cluster_cm, device):
     num_sites, typed = LAYOUTS[layout]
     case = chunks.make(30, num_sites=num_sites, typed=typed, cluster_cm=cluster_cm)
     missing = (0,) if len(case.chunk.typed) < 10 else (0, 3, 5, len(case.chunk.typed) - 1)
-    queries, rows = people(case, 5, missing=missing)
+    queries, rows = samples(case, 5, missing=missing)
     imputed, found, (probabilities, left_out, expected) = both(case, queries, rows, device, low=-1)
     npt.assert_allclose(imputed.probabilities.cpu(), probabilities, atol=TOLERANCE)
     npt.assert_allclose(imputed.left_out.cpu(), left_out, atol=TOLERANCE)
@@ -86,7 +86,7 @@ def test_all_numbers_are_those_of_the_compiled_path(layout, cluster_cm, device):
 @pytest.mark.parametrize("low", [1e-3, 0.1])
 def test_the_same_sites_are_open(low, device):
     case = chunks.make(31, num_sites=600, typed=90)
-    imputed, found, (_, _, expected) = both(case, *people(case, 6), device, low=low)
+    imputed, found, (_, _, expected) = both(case, *samples(case, 6), device, low=low)
     is_open, should_be = ~np.isnan(found[..., 0]), ~np.isnan(expected[..., 0])
     assert 0 < should_be.mean() < 0.9
     margin = np.abs(
@@ -100,7 +100,7 @@ def test_the_same_sites_are_open(low, device):
 @pytest.mark.parametrize("cluster_cm", [chunks.SINGLE, 0.05])
 def test_weights_are_those_of_the_compiled_path(cluster_cm, device):
     case = chunks.make(32, num_sites=300, typed=140, cluster_cm=cluster_cm)
-    queries, rows = people(case, 7, missing=(2, 70))
+    queries, rows = samples(case, 7, missing=(2, 70))
     chunk = torch_chunk.to_device(Prepared(case.chunk, case.group_frequency), torch.device(device))
     batch = torch_chunk.to_batch(queries, rows, chunk.device)
     stops = torch.from_numpy(case.chunk.stops).to(chunk.device)
@@ -118,7 +118,7 @@ def test_weights_are_those_of_the_compiled_path(cluster_cm, device):
 
 def test_queries_of_a_batch_do_not_meet_but_for_siblings():
     case = chunks.make(33, num_sites=300, typed=70)
-    queries, rows = people(case, 8)
+    queries, rows = samples(case, 8)
     chunk = torch_chunk.to_device(Prepared(case.chunk, case.group_frequency), torch.device("cpu"))
     together = torch_mosaic.impute(chunk, torch_chunk.to_batch(queries, rows, chunk.device))
     alone = torch_mosaic.impute(chunk, torch_chunk.to_batch(queries[2:], rows[2:], chunk.device))
@@ -128,7 +128,7 @@ def test_queries_of_a_batch_do_not_meet_but_for_siblings():
 
 def test_dense_inputs_hold_the_log_odds_of_the_heads_everywhere():
     case = chunks.make(34, num_sites=200, typed=40)
-    queries, rows = people(case, 9)
+    queries, rows = samples(case, 9)
     imputed, found, _ = both(case, queries, rows, "cpu")
     dense = imputed.dense()
     is_open = ~np.isnan(found[..., 0])
@@ -142,7 +142,7 @@ def test_dense_inputs_hold_the_log_odds_of_the_heads_everywhere():
 
 def test_no_open_site_gives_no_rows():
     case = chunks.make(35, num_sites=50, typed=np.arange(50))
-    queries, rows = people(case, 10)
+    queries, rows = samples(case, 10)
     imputed, _, _ = both(case, queries, rows, "cpu")
     assert imputed.rows.shape == (0, inputs.NUM_INPUTS)
     assert imputed.query.shape == imputed.site.shape == (0,)

@@ -1,19 +1,19 @@
-"""Scores from sums over people, and their intervals, against slow ways to the same."""
+"""Scores from sums over samples, and their intervals, against slow ways to the same."""
 
 import numpy as np
 import numpy.testing as npt
 import pytest
 
 from vcfbert.domain import bootstrap, metrics
-from vcfbert.domain.bootstrap import difference, draw_people, f1, r2, sums_of_people
+from vcfbert.domain.bootstrap import difference, draw_samples, f1, r2, sums_of_samples
 
-SITES, PEOPLE = 40, 30
+SITES, SAMPLES = 40, 30
 GROUPS = np.stack([np.arange(SITES) < 12, np.arange(SITES) >= 12, np.ones(SITES, dtype=bool)])
 
 
 def guesses(noise, seed):
     """Truth, calls and dosages of a system that is wrong now and then."""
-    truth = (np.random.default_rng(1).random((SITES, PEOPLE, 2)) < 0.3).astype(np.uint8)
+    truth = (np.random.default_rng(1).random((SITES, SAMPLES, 2)) < 0.3).astype(np.uint8)
     rng = np.random.default_rng(seed)
     alt = np.abs(truth - noise * rng.random(truth.shape))
     alt = np.where(rng.random(truth.shape) < noise / 3, 1 - alt, alt)
@@ -21,12 +21,12 @@ def guesses(noise, seed):
 
 
 def sums(noise, seed=2):
-    return sums_of_people(*guesses(noise, seed), GROUPS)
+    return sums_of_samples(*guesses(noise, seed), GROUPS)
 
 
-def test_the_sums_of_all_people_give_the_scores_of_metrics():
+def test_the_sums_of_all_samples_give_the_scores_of_metrics():
     truth, calls, dosage = guesses(0.6, 2)
-    probability = np.full((SITES, PEOPLE, 3), 1 / 3)
+    probability = np.full((SITES, SAMPLES, 3), 1 / 3)
     scored = metrics.scores(metrics.tally(truth, calls, dosage, probability, GROUPS))
     total = sums(0.6).sum(axis=0)
     npt.assert_allclose(f1(total), [group.f1 for group in scored])
@@ -34,18 +34,20 @@ def test_the_sums_of_all_people_give_the_scores_of_metrics():
 
 
 @pytest.mark.parametrize("quantity", [f1, r2])
-def test_a_draw_is_the_score_of_the_people_drawn(quantity):
+def test_a_draw_is_the_score_of_the_samples_drawn(quantity):
     truth, calls, dosage = guesses(0.6, 2)
-    (times,) = draw_people(PEOPLE, 1, seed=5)
-    chosen = np.repeat(np.arange(PEOPLE), times.astype(int))
-    slow = sums_of_people(truth[:, chosen], calls[:, chosen], dosage[:, chosen], GROUPS).sum(axis=0)
+    (times,) = draw_samples(SAMPLES, 1, seed=5)
+    chosen = np.repeat(np.arange(SAMPLES), times.astype(int))
+    slow = sums_of_samples(truth[:, chosen], calls[:, chosen], dosage[:, chosen], GROUPS).sum(
+        axis=0
+    )
     fast = bootstrap._drawn(sums(0.6), times[None])[0]
     npt.assert_allclose(quantity(fast), quantity(slow))
 
 
 def test_a_clear_difference_has_an_interval_without_zero():
     good, bad = sums(0.2), sums(0.9)
-    times = draw_people(PEOPLE, 500, seed=3)
+    times = draw_samples(SAMPLES, 500, seed=3)
     found = difference(bad, good, f1, times)
     assert (found.low > 0).all()
     assert ((found.low < found.value) & (found.value < found.high)).all()
@@ -56,25 +58,25 @@ def test_a_clear_difference_has_an_interval_without_zero():
 def test_draws_are_paired():
     """A system against itself differs by nothing in every draw; unpaired, it would."""
     one = sums(0.6)
-    found = difference(one, one, r2, draw_people(PEOPLE, 100, seed=3))
+    found = difference(one, one, r2, draw_samples(SAMPLES, 100, seed=3))
     npt.assert_array_equal(found.low, 0)
     npt.assert_array_equal(found.high, 0)
 
 
 def test_intervals_of_the_same_seed_are_the_same():
-    times = [draw_people(PEOPLE, 50, seed=seed) for seed in (3, 3, 4)]
+    times = [draw_samples(SAMPLES, 50, seed=seed) for seed in (3, 3, 4)]
     npt.assert_array_equal(times[0], times[1])
     assert (times[0] != times[2]).any()
-    npt.assert_array_equal(times[0].sum(axis=1), PEOPLE)
+    npt.assert_array_equal(times[0].sum(axis=1), SAMPLES)
 
 
 def test_what_is_undefined_is_nan():
-    nobody = np.zeros((PEOPLE, 1, bootstrap.NUM_SUMS))
-    found = difference(nobody, nobody, r2, draw_people(PEOPLE, 10, seed=1))
+    nobody = np.zeros((SAMPLES, 1, bootstrap.NUM_SUMS))
+    found = difference(nobody, nobody, r2, draw_samples(SAMPLES, 10, seed=1))
     assert np.isnan([found.value, found.low, found.high]).all()
 
 
-def test_the_interval_covers_the_spread_of_new_people():
+def test_the_interval_covers_the_spread_of_new_samples():
     """Of 200 comparisons of two equally good systems about 95 % hold the true difference, 0."""
     rng = np.random.default_rng(8)
     held = 0
@@ -84,7 +86,7 @@ def test_the_interval_covers_the_spread_of_new_people():
         for _ in range(2):
             alt = np.where(rng.random(truth.shape) < 0.2, 1 - truth, truth)
             members = np.ones((1, 10), dtype=bool)
-            pair.append(sums_of_people(truth, alt.astype(np.uint8), alt.sum(axis=2), members))
-        found = difference(*pair, f1, draw_people(60, 200, seed=1))
+            pair.append(sums_of_samples(truth, alt.astype(np.uint8), alt.sum(axis=2), members))
+        found = difference(*pair, f1, draw_samples(60, 200, seed=1))
         held += bool(found.low[0] <= 0 <= found.high[0])
     assert 175 <= held <= 199

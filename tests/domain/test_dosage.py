@@ -42,7 +42,7 @@ def test_certain_alleles_are_certain():
 
 
 def test_the_frequency_calls_the_commoner_allele_of_everyone():
-    imputed = dosage.from_frequency(np.array([0.25, 0.75]), num_people=3)
+    imputed = dosage.from_frequency(np.array([0.25, 0.75]), num_samples=3)
     npt.assert_array_equal(imputed.dosage, [[0.5] * 3, [1.5] * 3])
     npt.assert_array_equal(imputed.calls[:, 0], [[0, 0], [1, 1]])
     npt.assert_allclose(imputed.genotype_probability[0, 0], [0.5625, 0.375, 0.0625])

@@ -90,7 +90,7 @@ def test_nobody_is_compared_with_nobody():
     assert len(kinship.close_pairs(nobody, np.zeros((5, 3), np.uint8), None)) == 0
 
 
-def test_people_without_heterozygous_sites_have_no_kinship():
+def test_samples_without_heterozygous_sites_have_no_kinship():
     pairs = kinship.close_pairs(np.zeros((200, 2), np.uint8), None, None)
     assert pairs.is_same.all()
     assert np.isnan(pairs.kinship).all()

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vcfbert.domain import mask_policies, masks, tokens, windows
-from vcfbert.domain.mask_policies import Drawing, Listed, PersonalDrawing, Random, Thinned
+from vcfbert.domain.mask_policies import Drawing, DrawingBySample, Listed, Random, Thinned
 
 RATES = st.floats(0.05, 0.95)
 KEYS = st.tuples(st.integers(0, 2**31), st.integers(0, 10_000))  # seed, version
@@ -23,10 +23,10 @@ def cut(num_sites: int = SITES, length: int = 150, flank: int = 5) -> windows.Wi
     return windows.cut(np.zeros(num_sites, dtype=np.int32), length, flank)
 
 
-def people_of(seed: int, num_people: int, missing: float = 0.0) -> np.ndarray:
-    """Tokens (2 num_people, SITES), a share of them missing."""
+def samples_of(seed: int, num_samples: int, missing: float = 0.0) -> np.ndarray:
+    """Tokens (2 num_samples, SITES), a share of them missing."""
     rng = np.random.default_rng(seed)
-    alleles = (rng.random((2 * num_people, SITES)) < 0.3).astype(np.uint8)
+    alleles = (rng.random((2 * num_samples, SITES)) < 0.3).astype(np.uint8)
     return np.where(rng.random(alleles.shape) < missing, np.uint8(tokens.MISSING), alleles)
 
 
@@ -38,11 +38,11 @@ def policies() -> list[mask_policies.Policy]:
     return [Random(), mask_policies.SmartBalanced(0.7), Thinned(common()), Listed(common())]
 
 
-def of(drawing: Drawing, window: int, labels: np.ndarray, people: list[int]) -> np.ndarray:
-    """Masks of some people, (2 N, L) whatever the scope."""
+def of(drawing: Drawing, window: int, labels: np.ndarray, samples: list[int]) -> np.ndarray:
+    """Masks of some samples, (2 N, L) whatever the scope."""
     where = drawing.windows.sites(window)
     padded = tokens.pad(labels[:, where], drawing.windows.length)
-    made = drawing.of(window, np.array(people), padded)
+    made = drawing.of(window, np.array(samples), padded)
     return np.broadcast_to(made, padded.shape)
 
 
@@ -98,14 +98,14 @@ def test_a_list_hides_all_sites_outside_it_in_every_version():
 
 @pytest.mark.parametrize("policy", policies(), ids=lambda policy: type(policy).__name__)
 @settings(max_examples=15, deadline=None)
-@given(rate=RATES, key=KEYS, more=st.integers(1, 200), person=st.integers(0, 3000))
-def test_padding_is_never_hidden_and_changes_no_mask(policy, rate, key, more, person):
+@given(rate=RATES, key=KEYS, more=st.integers(1, 200), sample=st.integers(0, 3000))
+def test_padding_is_never_hidden_and_changes_no_mask(policy, rate, key, more, sample):
     """The same sites in a longer window: the same mask, and False behind it."""
-    labels = people_of(5, 1)
+    labels = samples_of(5, 1)
     short = windows.cut(np.zeros(SITES, dtype=np.int32), SITES, 0)
     padded = windows.cut(np.zeros(SITES, dtype=np.int32), SITES + more, 0)
     made = [
-        of(PersonalDrawing(policy, each, key[0], "train", key[1], rate), 0, labels, [person])
+        of(DrawingBySample(policy, each, key[0], "train", key[1], rate), 0, labels, [sample])
         for each in (short, padded)
     ]
     npt.assert_array_equal(made[1][:, :SITES], made[0])
@@ -116,8 +116,8 @@ def test_padding_is_never_hidden_and_changes_no_mask(policy, rate, key, more, pe
 @settings(max_examples=15, deadline=None)
 @given(rate=RATES, key=KEYS, missing=st.floats(0.0, 1.0))
 def test_a_missing_allele_is_never_hidden_as_if_it_were_known(policy, rate, key, missing):
-    labels = people_of(3, 4, missing)
-    drawing = PersonalDrawing(policy, cut(), key[0], "train", key[1], rate)
+    labels = samples_of(3, 4, missing)
+    drawing = DrawingBySample(policy, cut(), key[0], "train", key[1], rate)
     for window in range(len(drawing.windows)):
         made = of(drawing, window, labels, [0, 1, 2, 3])
         padded = tokens.pad(labels[:, drawing.windows.sites(window)], drawing.windows.length)
@@ -130,7 +130,7 @@ def test_a_missing_allele_is_never_hidden_as_if_it_were_known(policy, rate, key,
 @given(rate=RATES, seed=st.integers(0, 2**31), missing=st.floats(0.0, 1.0))
 def test_what_nobody_observed_draws_nothing(rate, seed, missing):
     """A site without an observed allele is not even part of a content-aware mask."""
-    labels = people_of(seed, 1, missing)
+    labels = samples_of(seed, 1, missing)
     made = masks.smart_balanced_mask(np.random.default_rng(seed), labels, rate, 0.7)
     observed = tokens.is_observed(labels).any(axis=0)
     assert not made[~observed].any()
@@ -143,8 +143,8 @@ def test_what_nobody_observed_draws_nothing(rate, seed, missing):
 @settings(max_examples=15, deadline=None)
 @given(rate=RATES, key=KEYS)
 def test_a_mask_does_not_depend_on_company_or_order(policy, rate, key):
-    labels = people_of(8, 3)
-    drawing = PersonalDrawing(policy, cut(), key[0], "train", key[1], rate)
+    labels = samples_of(8, 3)
+    drawing = DrawingBySample(policy, cut(), key[0], "train", key[1], rate)
     together = of(drawing, 1, labels, [4, 9, 2])
     alone = of(drawing, 1, labels[2:4], [9])
     npt.assert_array_equal(together[2:4], alone)
@@ -162,17 +162,17 @@ def test_validation_masks_are_never_those_of_training(policy, seed, versions, ra
     npt.assert_array_equal(fixed, Drawing(policy, cut(), seed, "validation", 0, rate).whole())
 
 
-def test_people_versions_windows_and_seeds_have_masks_of_their_own():
-    labels = people_of(1, 2)
+def test_samples_versions_windows_and_seeds_have_masks_of_their_own():
+    labels = samples_of(1, 2)
 
     def draw(**changes):
         key = {"seed": 1, "version": 0} | changes
-        return PersonalDrawing(Random(), cut(), key["seed"], "train", key["version"], 0.5)
+        return DrawingBySample(Random(), cut(), key["seed"], "train", key["version"], 0.5)
 
     made = of(draw(), 0, labels, [0, 1])
     assert (made[0] != made[2]).any()
     window_mask = Drawing(Random(), cut(), 1, "train", 0, 0.5).of_window(0)
-    assert (made[0] != window_mask).any()  # person 0 is not the window
+    assert (made[0] != window_mask).any()  # sample 0 is not the window
     for other in (draw(seed=2), draw(version=1)):
         assert (of(other, 0, labels, [0, 1]) != made).any()
 
@@ -184,13 +184,13 @@ def test_the_drawing_of_a_window_is_the_mask_version_of_the_store():
 
 CODE = """
 import hashlib, numpy as np
-from tests.domain.test_mask_policies import cut, of, people_of, policies
-from vcfbert.domain.mask_policies import PersonalDrawing
+from tests.domain.test_mask_policies import cut, of, samples_of, policies
+from vcfbert.domain.mask_policies import DrawingBySample
 digest = hashlib.sha256()
 for policy in policies():
-    drawing = PersonalDrawing(policy, cut(), 11, "train", 4, 0.45)
+    drawing = DrawingBySample(policy, cut(), 11, "train", 4, 0.45)
     for window in range(len(drawing.windows)):
-        digest.update(of(drawing, window, people_of(2, 3), [5, 6, 7]).tobytes())
+        digest.update(of(drawing, window, samples_of(2, 3), [5, 6, 7]).tobytes())
         if not policy.reads_alleles:
             digest.update(drawing.of_window(window).tobytes())
 print(digest.hexdigest())

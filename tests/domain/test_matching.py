@@ -135,11 +135,11 @@ def test_a_contig_the_panel_lacks_has_no_sites():
     assert (finder.contig("21"), finder.contig("chr20")) == (None, "20")
 
 
-def test_people_of_both_files_are_found_by_their_names():
-    shared = matching.shared_people(["cem", "dan", "ann"], ["ann", "bob", "cem"])
+def test_samples_of_both_files_are_found_by_their_names():
+    shared = matching.shared_samples(["cem", "dan", "ann"], ["ann", "bob", "cem"])
     npt.assert_array_equal(shared, [2, -1, 0])
     assert shared.dtype == np.int64
-    assert len(matching.shared_people([], ["ann"])) == 0
+    assert len(matching.shared_samples([], ["ann"])) == 0
 
 
 def test_a_list_is_cut_and_the_count_goes_on(monkeypatch):

@@ -17,11 +17,11 @@ EVERY = metrics.Groups(edges=(0.0, 0.5))
 
 @st.composite
 def cases(draw):
-    """Truth (S, N, 2), an imputation of it and frequencies (S,), of a few sites and people."""
+    """Truth (S, N, 2), an imputation of it and frequencies (S,), of a few sites and samples."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    num_sites, num_people = draw(st.integers(1, 7)), draw(st.integers(1, 6))
+    num_sites, num_samples = draw(st.integers(1, 7)), draw(st.integers(1, 6))
     frequency = rng.choice([0.0, 0.0003, 0.0006, 0.01, 0.04, 0.05, 0.3, 0.5, 0.97], num_sites)
-    truth = (rng.random((num_sites, num_people, 2)) < frequency[:, None, None]).astype(np.uint8)
+    truth = (rng.random((num_sites, num_samples, 2)) < frequency[:, None, None]).astype(np.uint8)
     noise = draw(st.sampled_from([0.0, 0.3, 0.8]))
     alt = np.where(rng.random(truth.shape) < noise, rng.random(truth.shape), truth)
     return truth, dosage.from_haplotypes(alt.astype(np.float32)), frequency
@@ -43,12 +43,12 @@ def f1_of(hits, misses):
 
 
 def obvious(truth, imputed):
-    """All metrics of one group, person by person."""
-    sites, people = truth.shape[:2]
+    """All metrics of one group, sample by sample."""
+    sites, samples = truth.shape[:2]
     tp = fp = fn = right = wrong = 0
     table = np.zeros((3, 3))
     for s in range(sites):
-        for n in range(people):
+        for n in range(samples):
             for h in range(2):
                 pair = (truth[s, n, h], imputed.calls[s, n, h])
                 tp, fp, fn = tp + (pair == (1, 1)), fp + (pair == (0, 1)), fn + (pair == (1, 0))
@@ -65,7 +65,7 @@ def obvious(truth, imputed):
     for s in range(sites):
         copies = truth[s].sum(axis=1)
         probability = imputed.genotype_probability[s].astype(float)
-        observed = np.mean([probability[n, copies[n]] for n in range(people)])
+        observed = np.mean([probability[n, copies[n]] for n in range(samples)])
         chance = sum((copies == c).mean() * probability[:, c].mean() for c in range(3))
         if chance < 1 - 1e-9:
             quality.append((observed - chance) / (1 - chance))
@@ -142,7 +142,7 @@ def test_a_constant_dosage_explains_nothing_of_a_site_that_varies():
 
 def test_the_same_dosage_for_all_has_no_pooled_r2():
     truth = np.array([[[0, 1], [1, 1]]] * 50, dtype=np.uint8)
-    found = score_all(truth, dosage.from_frequency(np.full(50, 0.3), num_people=2))
+    found = score_all(truth, dosage.from_frequency(np.full(50, 0.3), num_samples=2))
     assert np.isnan(found.r2)
     assert found.mean_site_r2 == 0.0
 

@@ -78,7 +78,7 @@ def test_the_spelled_out_alt_beside_a_star_is_kept():
     assert result.dropped == {records.SYMBOLIC: 1}
 
 
-def test_more_than_two_alleles_a_person_are_dropped_as_a_record():
+def test_more_than_two_alleles_a_sample_are_dropped_as_a_record():
     rows = block((5, "A", "G", PLAIN))
     odd = RecordBlock(rows.records, rows.calls, np.array([False]))
     result = SiteSplitter("p.vcf", NAMES, Policy()).split(odd)

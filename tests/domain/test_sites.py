@@ -35,7 +35,7 @@ def test_a_region_takes_the_name_its_contig_has_in_the_file():
         Region("7").among(["19", "20"], source="f")
 
 
-def people(split: list[int], superpopulation: list[str]) -> Samples:
+def panel_samples(split: list[int], superpopulation: list[str]) -> Samples:
     return Samples(
         names=[f"s{n}" for n in range(len(split))],
         population=["."] * len(split),
@@ -46,13 +46,13 @@ def people(split: list[int], superpopulation: list[str]) -> Samples:
 
 
 def test_haplotypes_of_a_split_stand_beside_each_other():
-    samples = people([TRAIN, TEST, VALIDATION, TEST], ["A"] * 4)
+    samples = panel_samples([TRAIN, TEST, VALIDATION, TEST], ["A"] * 4)
     npt.assert_array_equal(samples.haplotypes(TEST), [2, 3, 6, 7])
-    npt.assert_array_equal(samples.people(TRAIN, VALIDATION), [0, 2])
+    npt.assert_array_equal(samples.in_splits(TRAIN, VALIDATION), [0, 2])
 
 
 def test_population_sizes_count_train_haplotypes_only():
-    samples = people([TRAIN, TEST, TRAIN, TRAIN], ["A", "A", "B", "B"])
+    samples = panel_samples([TRAIN, TEST, TRAIN, TRAIN], ["A", "A", "B", "B"])
     npt.assert_array_equal(samples.population_sizes(), [2, 4])
 
 

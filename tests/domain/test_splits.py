@@ -31,14 +31,14 @@ def test_the_draw_follows_the_seed():
     assert (complete(UNKNOWN) != complete(UNKNOWN, seed=2)).any()
 
 
-def test_validation_people_are_drawn_from_train_people_only():
+def test_validation_samples_are_drawn_from_train_samples_only():
     given = np.where(np.arange(100) % 5 == 0, TEST, TRAIN).astype(np.int8)
     split = complete(given)
     npt.assert_array_equal(split == TEST, given == TEST)
     assert (split == VALIDATION).sum() == 8
 
 
-def test_given_validation_people_stay_the_only_ones():
+def test_given_validation_samples_stay_the_only_ones():
     given = np.full(100, TRAIN, dtype=np.int8)
     given[3] = VALIDATION
     npt.assert_array_equal(complete(given), given)

@@ -370,7 +370,7 @@ def remade(panel: Path, name: str, values: np.ndarray) -> None:
 
 COLUMNS = {
     "a site less": ("sites/position", np.arange(5, dtype=np.int32)),
-    "people": ("samples/split", np.zeros(3, dtype=np.int8)),
+    "samples": ("samples/split", np.zeros(3, dtype=np.int8)),
     "window outside": ("windows/stop", np.array([16, 30, 40, 1 << 40])),
     "window before": ("windows/start", np.array([-5, 0, 0, 0])),
 }

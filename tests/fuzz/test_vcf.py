@@ -176,7 +176,7 @@ def test_what_is_read_twice_is_the_same(fx_seeds):
     oracle.same(whole, plain)
     oracle.same(whole, binary)
     oracle.compare(gzip.decompress((fx_seeds.folder / "panel.vcf.gz").read_bytes()), whole,
-                   people=12)  # fmt: skip
+                   samples=12)  # fmt: skip
 
 
 def test_a_contig_of_bytes_in_the_header_is_refused(tmp_path):

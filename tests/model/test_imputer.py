@@ -65,7 +65,7 @@ def test_genotype_probabilities_start_as_those_of_two_independent_haplotypes():
     assert_close(logits.genotype.softmax(-1), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_swapping_a_persons_haplotypes_swaps_haplotypes_and_keeps_genotypes():
+def test_swapping_a_samples_haplotypes_swaps_haplotypes_and_keeps_genotypes():
     model = perturbed_network()
     features = site_features()
     query, neighbours = query_and_neighbours()

@@ -23,7 +23,7 @@ from vcfbert.training.systems.predict import WindowPrediction
 
 def noisy(
     panel: PanelReader,
-    people: NDArray[np.int64],
+    samples: NDArray[np.int64],
     is_masked: NDArray[np.bool_],
     *,
     noise: float = 0.3,
@@ -32,12 +32,12 @@ def noisy(
 ) -> Iterator[WindowPrediction]:
     """Predictions near the truth; the nearest haplotype is everyone's own, but for a few sites.
 
-    part  people in a part of a window
+    part  samples in a part of a window
     """
     rng = np.random.default_rng(seed)
     for window in range(len(is_masked)):
-        for first in range(0, len(people), part):
-            chosen = people[first : first + part]
+        for first in range(0, len(samples), part):
+            chosen = samples[first : first + part]
             shape = (len(chosen), 2, panel.length)
             haplotypes = site_tables.haplotypes_of(chosen)
             labels = panel.tokens(window, haplotypes).reshape(shape)
@@ -48,7 +48,7 @@ def noisy(
             flipped = np.where((labels <= 1) & (rng.random(shape) < 0.05), 1 - labels, labels)
             yield WindowPrediction(
                 window=window,
-                people=chosen,
+                samples=chosen,
                 labels=labels,
                 is_hidden=np.broadcast_to(is_masked[window], shape),
                 alt_probability=alt,

@@ -17,28 +17,28 @@ from vcfbert.progress import Silent
 from vcfbert.storage.zarr.workspace import Workspace
 
 NUM_SITES = 300
-PANEL_PEOPLE = 230  # enough haplotypes that not all of them are candidates
+PANEL_SAMPLES = 230  # enough haplotypes that not all of them are candidates
 TYPED = np.arange(2, NUM_SITES, 4)
 
 
 def workspace(root: Path) -> Workspace:
-    """230 people, 300 sites 1 kb apart on contig 20."""
+    """230 samples, 300 sites 1 kb apart on contig 20."""
     made = Workspace(root)
-    panels.write_small_panel(made.panel, num_people=PANEL_PEOPLE, num_sites=NUM_SITES)
+    panels.write_small_panel(made.panel, num_samples=PANEL_SAMPLES, num_sites=NUM_SITES)
     return made
 
 
 def panel_alleles() -> NDArray[np.uint8]:
     """(S, H) of the panel."""
-    return panels.mosaic_alleles(NUM_SITES, 2 * PANEL_PEOPLE)
+    return panels.mosaic_alleles(NUM_SITES, 2 * PANEL_SAMPLES)
 
 
-def people_alleles(num_people: int, *, seed: int = 3) -> NDArray[np.uint8]:
+def samples_alleles(num_samples: int, *, seed: int = 3) -> NDArray[np.uint8]:
     """(S, 2 N) other mosaics of the panel's own haplotypes."""
     rng = np.random.default_rng(seed)
     alleles = panel_alleles()
-    out = np.empty((NUM_SITES, 2 * num_people), np.uint8)
-    for haplotype in range(2 * num_people):
+    out = np.empty((NUM_SITES, 2 * num_samples), np.uint8)
+    for haplotype in range(2 * num_samples):
         for first in range(0, NUM_SITES, 50):
             out[first : first + 50, haplotype] = alleles[
                 first : first + 50, rng.integers(alleles.shape[1])

@@ -65,7 +65,7 @@ def test_a_run_names_versions_machine_seed_and_parents(fx_own):
 
 def test_an_imputation_names_network_panel_versions_and_is_the_same_again(tmp_path):
     home = imputations.workspace(tmp_path / "home")
-    target = imputations.write_target(tmp_path / "t.vcf", imputations.people_alleles(2))
+    target = imputations.write_target(tmp_path / "t.vcf", imputations.samples_alleles(2))
     outputs = [tmp_path / name for name in ("a.vcf.gz", "b.vcf.gz")]
     summaries = [
         imputations.run(home, target, out, threads=threads, heads_only=False)

@@ -43,7 +43,7 @@ def test_a_table_without_splits_says_so(fx_file):
         ("", "line 1.*'sample'"),
         ("name\tsplit\na\ttrain\n", "line 1.*'sample'"),
         ("sample,split\na,train\n", "line 1.*tab-separated"),
-        ("sample\tsplit\n", "no people"),
+        ("sample\tsplit\n", "no samples"),
         ("sample\tsplit\na\ttrain\nb\n", "line 3: 1 columns.*header has 2"),
         ("sample\tsplit\na\ttrain\na\ttest\n", "line 3.*sample a is there twice"),
         ("sample\tsplit\na\ttraining\n", "line 2.*'training'.*train, validation or test"),

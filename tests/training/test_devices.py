@@ -29,7 +29,7 @@ def test_a_cpu_computes_in_float32_and_refuses_fp16():
 )
 def test_memory_that_is_not_there_is_explained(error):
     with (
-        pytest.raises(DeviceError, match=r"batch of 7 people.*training\.batch_size"),
+        pytest.raises(DeviceError, match=r"batch of 7 samples.*training\.batch_size"),
         devices.explaining_memory(7),
     ):
         raise error

@@ -82,7 +82,7 @@ def v18_medium() -> Config:
 
 
 def v18_large() -> Config:
-    """The one people ask for by name."""
+    """The one samples ask for by name."""
     return _v18("v18-large", width=256, num_layers=12, num_heads=8, batch=32, accumulation=2)
 
 

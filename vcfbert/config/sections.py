@@ -102,11 +102,11 @@ class MaskConfig:
 
     policy: Literal["random", "smart_balanced", "array"] = "random"
     """Training masks. `random`: each site is hidden with the current rate. `smart_balanced`: by
-    what a person carries, ALT with `alt_rate`, REF with the current rate, both haplotypes drawn
+    what a sample carries, ALT with `alt_rate`, REF with the current rate, both haplotypes drawn
     for themselves and united. `array`: all sites but those of an array."""
 
-    scope: Literal["window", "person"] = "window"
-    """Training masks are a window's, the same for everybody until the next version, or a person's,
+    scope: Literal["window", "sample"] = "window"
+    """Training masks are a window's, the same for everybody until the next version, or a sample's,
     fresh in each item."""
 
     alt_rate: float = 0.7
@@ -157,8 +157,8 @@ class MaskConfig:
         """Refuse settings that contradict one another or would do nothing."""
         if self.policy == "smart_balanced" and self.scope == "window":
             raise ConfigError(
-                "masks.policy = 'smart_balanced' hides by what a person carries, but with "
-                "masks.scope = 'window' one mask serves everybody. Set masks.scope=person."
+                "masks.policy = 'smart_balanced' hides by what a sample carries, but with "
+                "masks.scope = 'window' one mask serves everybody. Set masks.scope=sample."
             )
         if not self.sites:
             return
@@ -168,11 +168,11 @@ class MaskConfig:
                 f"{self.policy!r} and masks.validation_policy = {self.validation_policy!r} read "
                 "none. Set one of them to array, or leave masks.sites out."
             )
-        if self.policy == "array" and self.scope == "person":
+        if self.policy == "array" and self.scope == "sample":
             raise ConfigError(
                 f"The list masks.sites = {self.sites!r} is the same for everybody, so "
-                "masks.scope = 'person' would do nothing. Set masks.scope=window, or leave "
-                "masks.sites out to thin common sites for each person."
+                "masks.scope = 'sample' would do nothing. Set masks.scope=window, or leave "
+                "masks.sites out to thin common sites for each sample."
             )
         if not self.align:
             raise ConfigError(
@@ -218,7 +218,7 @@ class TrainingConfig:
     """The schedule."""
 
     batch_size: int = 32
-    """People in a batch; each brings two haplotypes of one window."""
+    """Samples in a batch; each brings two haplotypes of one window."""
 
     accumulation: int = 2
     """Batches whose gradients make one optimizer step."""
@@ -242,7 +242,7 @@ class TrainingConfig:
     """Epochs at most."""
 
     batches_per_epoch: int = 0
-    """Batches drawn in an epoch; 0 is every person in every window once."""
+    """Batches drawn in an epoch; 0 is every sample in every window once."""
 
     max_minutes: float = 0.0
     """Stop after the batch that passes this many minutes of training; 0 is no limit. The epoch
@@ -331,11 +331,11 @@ class MosaicConfig:
     do."""
 
     folds: int = 6
-    """Times that other people are taken out of the panel and imputed from the rest; more where
+    """Times that other samples are taken out of the panel and imputed from the rest; more where
     the command line names fewer lists of typed sites than would be drawn."""
 
     held_out: int = 200
-    """People taken out in a fold; never more than a fifth of the panel."""
+    """Samples taken out in a fold; never more than a fifth of the panel."""
 
     designs: int = 2
     """Sets of typed sites in a fold, drawn anew where the command line names none."""

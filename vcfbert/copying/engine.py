@@ -1,6 +1,6 @@
-"""All people of a target over one chunk: heads, inputs and network, one person a thread.
+"""All samples of a target over one chunk: heads, inputs and network, one sample a thread.
 
-S sites of the chunk, T typed sites in C clusters, R reference haplotypes, N people, G groups of
+S sites of the chunk, T typed sites in C clusters, R reference haplotypes, N samples, G groups of
 references.
 """
 
@@ -168,7 +168,7 @@ def open_sites(
     *,
     low: float = LOW,
 ) -> tuple[Haplotype, Haplotype]:
-    """Run the heads over both haplotypes of a person.
+    """Run the heads over both haplotypes of a sample.
 
     query       (2, T) 0 REF, 1 ALT, more where nothing was observed
     candidates  rows of the references for either haplotype
@@ -196,7 +196,7 @@ def open_sites(
     return haplotypes[0], haplotypes[1]
 
 
-def impute_people(
+def impute_samples(
     prepared: Prepared,
     answer: Answer,
     queries: NDArray[np.uint8],
@@ -210,35 +210,35 @@ def impute_people(
     queries     (N, 2, T) 0 REF, 1 ALT, more where nothing was observed
     candidates  2 N arrays, rows of the references
     """
-    num_sites, num_people = len(prepared.chunk.cm), len(queries)
-    alt = np.empty((num_people, 2, num_sites), np.float32)
-    left_out = np.empty((num_people, 2, len(prepared.chunk.typed)), np.float32)
-    num_open = np.zeros(num_people, np.int64)
-    strangers = np.zeros(num_people, np.int64)
+    num_sites, num_samples = len(prepared.chunk.cm), len(queries)
+    alt = np.empty((num_samples, 2, num_sites), np.float32)
+    left_out = np.empty((num_samples, 2, len(prepared.chunk.typed)), np.float32)
+    num_open = np.zeros(num_samples, np.int64)
+    strangers = np.zeros(num_samples, np.int64)
     place = places(prepared)
 
-    def impute(person: int) -> None:
+    def impute(sample: int) -> None:
         pair = open_sites(
-            prepared, queries[person], candidates[2 * person : 2 * person + 2], low=low
+            prepared, queries[sample], candidates[2 * sample : 2 * sample + 2], low=low
         )
         for side, haplotype in enumerate(pair):
-            target = alt[person, side]
+            target = alt[sample, side]
             _mix_heads(haplotype.probabilities, target)
             sites = haplotype.open.sites
             values, outside = answer.probabilities(haplotype.open.rows, sites, place[sites])
             target[sites] = values
-            left_out[person, side] = haplotype.left_out
-            num_open[person] += len(values)
-            strangers[person] += outside
+            left_out[sample, side] = haplotype.left_out
+            num_open[sample] += len(values)
+            strangers[sample] += outside
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        for _ in pool.map(impute, range(num_people)):
+        for _ in pool.map(impute, range(num_samples)):
             pass
     total = int(num_open.sum())
     return ImputedChunk(
         alt=alt.transpose(2, 0, 1),
         left_out=left_out.transpose(2, 0, 1),
-        open_share=total / max(2 * num_people * num_sites, 1),
+        open_share=total / max(2 * num_samples * num_sites, 1),
         out_of_range=int(strangers.sum()) / max(total, 1),
     )
 
@@ -256,13 +256,13 @@ def fit_rates(
     seed: int,
     threads: int = 2,
 ) -> Prepared:
-    """Scale the heads' switch rates so that hidden typed sites of left-out people are likeliest.
+    """Scale the heads' switch rates so that hidden typed sites of left-out samples are likeliest.
 
     Half of the typed sites are hidden and imputed. This corrects a map that is absent or of another
     unit, and a panel whose haplotypes are shared over other lengths than 4 Ne / H has it.
 
     queries     (n, 2, T) typed alleles of some of the references
-    candidates  2 n arrays of rows, none of them of the query's own person
+    candidates  2 n arrays of rows, none of them of the query's own sample
     """
     num_typed = queries.shape[2]
     if num_typed < FEWEST_TO_FIT or len(queries) == 0:
@@ -273,7 +273,7 @@ def fit_rates(
     visible[:, :, hidden] = tokens.MISSING
 
     def likelihood(factor: float) -> float:
-        found = impute_people(
+        found = impute_samples(
             scaled(prepared, factor),
             network.heads_only(),
             visible,

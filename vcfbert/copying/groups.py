@@ -1,10 +1,10 @@
-"""Groups of people in a panel, found from its genotypes: stand-ins for populations.
+"""Groups of samples in a panel, found from its genotypes: stand-ins for populations.
 
 Always found, never read from a sample table, so that the inputs made from them mean the same on
 every panel. On chr20, 16 groups gave the network as much as the 26 populations of the 1000 Genomes
 but for .001 of r2 (docs/decisions/mosaic.md).
 
-N people, R = 2 N haplotypes, S sites, G groups.
+N samples, R = 2 N haplotypes, S sites, G groups.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _ROUNDS = 30
 
 
 def of_references(alleles: NDArray[np.uint8], *, seed: int = 1) -> NDArray[np.int64]:
-    """Group of each haplotype, (R,) from 0; both haplotypes of a person are in one.
+    """Group of each haplotype, (R,) from 0; both haplotypes of a sample are in one.
 
-    Principal components of the people's standardised genotypes, then k-means. A panel of few people
-    has fewer groups, one for every eight people at most.
+    Principal components of the samples' standardised genotypes, then k-means. A panel of few
+    samples     has fewer groups, one for every eight samples at most.
 
-    alleles  (R, S) 0 REF, 1 ALT, at sites picked by `sites_for`; rows 2n, 2n + 1 are one person
+    alleles  (R, S) 0 REF, 1 ALT, at sites picked by `sites_for`; rows 2n, 2n + 1 are one sample
     """
     rng = np.random.default_rng(seed)
-    num_people = len(alleles) // 2
-    num_groups = max(1, min(NUM_GROUPS, num_people // 8))
+    num_samples = len(alleles) // 2
+    num_groups = max(1, min(NUM_GROUPS, num_samples // 8))
     frequency = alleles.mean(axis=0, dtype=np.float64)
     varies = (frequency > 0) & (frequency < 1)
     if num_groups == 1 or varies.sum() < _COMPONENTS:

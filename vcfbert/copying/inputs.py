@@ -46,7 +46,7 @@ NAMES = (
     "panel others",
 )
 """F inputs. `carrier` is the best candidate with the ALT allele, `other` the best without it;
-`states` the effective number of candidates in use; `sibling` the person's other haplotype; `panel`
+`states` the effective number of candidates in use; `sibling` the sample's other haplotype; `panel`
 what the references say of the site among themselves (`leave_one_out`)."""
 
 NUM_INPUTS = len(NAMES)
@@ -83,7 +83,7 @@ def log_length(length: float) -> float:
 
 @kernel()
 def complete(rows, sites, places, shares, regional, group_frequency, sibling):
-    """Fill in the inputs that need the whole chunk or the person's other haplotype.
+    """Fill in the inputs that need the whole chunk or the sample's other haplotype.
 
     rows             (n, F) written
     sites            (n,) chunk index of each row's site

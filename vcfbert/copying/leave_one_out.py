@@ -34,7 +34,7 @@ def predictions(
 
     A neighbour counts for x / (1 + x) where the shared match is x switches long.
 
-    bits       (R, ceil(S / 64)) both haplotypes of a person side by side
+    bits       (R, ceil(S / 64)) both haplotypes of a sample side by side
     typed      (T,) indexes among the S
     cm         (S,)
     frequency  (S,) of ALT

@@ -124,14 +124,14 @@ def complete(
     shares: Tensor,
     probabilities: Tensor,
 ) -> None:
-    """Fill in the inputs that need the whole chunk or the person's other haplotype.
+    """Fill in the inputs that need the whole chunk or the sample's other haplotype.
 
     rows           (n, F) written
     query, site    (n,)
     shares         (B, C, G) weight of each group of references at each cluster
     probabilities  (B, S, A)
     """
-    both = shares.unflatten(0, (-1, 2)).sum(dim=1)  # of the person's two haplotypes
+    both = shares.unflatten(0, (-1, 2)).sum(dim=1)  # of the sample's two haplotypes
     around = torch.einsum("pcg,c->pg", both, chunk.width)
     around = around / around.sum(dim=1, keepdim=True)
     interval = chunk.interval[site]

@@ -1,6 +1,6 @@
 """Many haplotypes as mosaics of candidates, in PyTorch for a GPU: what `mosaic` does on the CPU.
 
-B query haplotypes, two of each person side by side; K candidates; S sites of the chunk; T typed
+B query haplotypes, two of each sample side by side; K candidates; S sites of the chunk; T typed
 sites in C clusters, n and c of them in a block; I intervals of a block (see `torch_chunk`); m sites
 of a tile; A heads; G groups of references; F inputs (`inputs.NAMES`).
 
@@ -61,7 +61,7 @@ class Imputed:
 def impute(
     chunk: DeviceChunk, batch: Batch, *, low: float = LOW, active: float = float(ACTIVE)
 ) -> Imputed:
-    """Impute every query; queries 2 i and 2 i + 1 are one person.
+    """Impute every query; queries 2 i and 2 i + 1 are one sample.
 
     low     sites whose probabilities are all below `low` or above 1 - low are not open; negative:
             every untyped site is

@@ -1,9 +1,9 @@
-"""How far scores move with the people they were measured on: sums that add over people.
+"""How far scores move with the samples they were measured on: sums that add over samples.
 
-F1 and aggregate r2 are functions of nine sums over people and sites. So a draw of people with
+F1 and aggregate r2 are functions of nine sums over samples and sites. So a draw of samples with
 replacement is a weighted sum of theirs, and a thousand draws need no second look at a site.
 
-S sites, N people, G frequency groups.
+S sites, N samples, G frequency groups.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Quantity = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Difference:
-    """What one system has more than another, and the interval of 95 % of the draws of people.
+    """What one system has more than another, and the interval of 95 % of the draws of samples.
 
     Each (G,), NaN where the quantity is undefined.
     """
@@ -36,13 +36,13 @@ class Difference:
     high: NDArray[np.float64]
 
 
-def sums_of_people(
+def sums_of_samples(
     truth: NDArray[np.uint8],
     calls: NDArray[np.uint8],
     dosage: NDArray[np.floating],
     members: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
-    """Each person's sums over some sites, every one of which was hidden from the system.
+    """Each sample's sums over some sites, every one of which was hidden from the system.
 
     truth    (S, N, 2) true alleles, 0 REF or 1 ALT
     calls    (S, N, 2) called alleles
@@ -80,11 +80,11 @@ def r2(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     return metrics.pooled_r2(moments.reshape(-1, moments.shape[-1])).reshape(sums.shape[:-1])
 
 
-def draw_people(num_people: int, num_draws: int, seed: int) -> NDArray[np.float64]:
-    """How often each person is in each draw of as many people; (num_draws, num_people)."""
+def draw_samples(num_samples: int, num_draws: int, seed: int) -> NDArray[np.float64]:
+    """How often each sample is in each draw of as many samples; (num_draws, num_samples)."""
     rng = np.random.default_rng(seed)
-    share = np.full(num_people, 1 / num_people)
-    return rng.multinomial(num_people, share, size=num_draws).astype(np.float64)
+    share = np.full(num_samples, 1 / num_samples)
+    return rng.multinomial(num_samples, share, size=num_draws).astype(np.float64)
 
 
 def difference(
@@ -93,10 +93,10 @@ def difference(
     quantity: Quantity,
     times: NDArray[np.float64],
 ) -> Difference:
-    """What `other` has more than `first`; both are given the same people in every draw.
+    """What `other` has more than `first`; both are given the same samples in every draw.
 
-    first, other  (N, G, 9) of the same people and sites
-    times         (draws, N) from `draw_people`
+    first, other  (N, G, 9) of the same samples and sites
+    times         (draws, N) from `draw_samples`
     """
     value = quantity(other.sum(axis=0)) - quantity(first.sum(axis=0))
     drawn = quantity(_drawn(other, times)) - quantity(_drawn(first, times))  # (draws, G)

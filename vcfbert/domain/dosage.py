@@ -1,6 +1,6 @@
 """ALT probabilities to dosages, genotype probabilities and best-guess calls.
 
-S sites, N people. A person's two haplotypes are phased: the first is left of the `|` in a VCF.
+S sites, N samples. A sample's two haplotypes are phased: the first is left of the `|` in a VCF.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CALL_ABOVE = 0.5  # a haplotype carries ALT where that is the likelier allele; t
 
 @dataclass(frozen=True)
 class Imputed:
-    """What one system says about some sites of some people.
+    """What one system says about some sites of some samples.
 
     alt_probability       (S, N, 2) probability that each haplotype carries ALT
     calls                 (S, N, 2) best guess of each haplotype, 0 REF or 1 ALT
@@ -45,7 +45,7 @@ class Imputed:
 
 
 def from_haplotypes(alt_probability: NDArray[np.floating]) -> Imputed:
-    """Take the two haplotypes of a person as independent.
+    """Take the two haplotypes of a sample as independent.
 
     alt_probability  (S, N, 2)
 
@@ -88,12 +88,12 @@ def from_alleles(alleles: NDArray[np.uint8]) -> Imputed:
     return from_haplotypes(alleles.astype(np.float32))
 
 
-def from_frequency(frequency: NDArray[np.floating], num_people: int) -> Imputed:
+def from_frequency(frequency: NDArray[np.floating], num_samples: int) -> Imputed:
     """Everyone gets the site's frequency: dosage 2 f and the most frequent allele.
 
     frequency  (S,) ALT frequency
     """
-    shape = (len(frequency), num_people, 2)
+    shape = (len(frequency), num_samples, 2)
     return from_haplotypes(np.broadcast_to(frequency[:, None, None], shape))
 
 
@@ -117,7 +117,7 @@ def estimated_r2(alt_probability: NDArray[np.float32]) -> NDArray[np.float64]:
     """What the squared correlation with the true alleles is if the probabilities are right.
 
     Their variance over haplotypes, divided by that of the alleles they expect, f (1 - f): the
-    Rsq of Minimac (Das et al. 2016, Nature Genetics 48:1284) and, but for a person's haplotypes
+    Rsq of Minimac (Das et al. 2016, Nature Genetics 48:1284) and, but for a sample's haplotypes
     being taken together, the DR2 of Beagle (Browning and Browning 2009, AJHG 84:210).
 
     alt_probability  (S, N, 2)

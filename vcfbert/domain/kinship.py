@@ -5,19 +5,19 @@ Kinship is the between-family estimator of KING-robust (Manichaikul et al. 2010,
 
     kinship(i, j) = 1/2 - sum over sites of (x_i - x_j)^2 / (4 min(h_i, h_j))
 
-with x the ALT copies of a person and h the number of sites where that person is heterozygous. It is
-1/2 for one person twice, 1/4 for parents, children and siblings, 0 for strangers of one population.
+with x the ALT copies of a sample and h the number of sites where that sample is heterozygous. It is
+1/2 for one sample twice, 1/4 for parents, children and siblings, 0 for strangers of one population.
 
-What a region can tell depends on its genetic length, not on its number of sites. Two people share a
-haplotype for megabases without being of one family, and a family's sharing is all or nothing over a
-few centimorgans: a pair of siblings agrees entirely in a quarter of such regions, and in a quarter
-of them nowhere. So over one short region only this is certain: whose genotypes are the same from
-end to end (the same person, a twin, or a sibling who got the same there, which leaks as much). On
-7.7 cM of the 1000 Genomes, 1 pair of 3.1 million is, and hundreds of pairs pass the threshold of
-first degree who cannot all be of one family (benchmarks/kinship.py). Hence MIN_CM for pairs that
-are the same and RELATIVES_CM for relatives.
+What a region can tell depends on its genetic length, not on its number of sites. Unrelated samples
+share haplotypes of megabases, and close relatives share all or nothing over a few centimorgans: two
+siblings agree entirely in a quarter of such regions and nowhere in another quarter. In one short
+region only identical genotypes from end to end are conclusive (the same sample, a twin, or a
+sibling with the same haplotypes, which leaks as much). On 7.7 cM of the 1000 Genomes, 1 pair of
+3.1 million is identical, and hundreds of pairs pass the threshold for first-degree relatives, far
+too many to be real (benchmarks/kinship.py). Hence MIN_CM for duplicates and RELATIVES_CM for close
+relatives.
 
-N people, M sites, n pairs.
+N samples, M sites, n pairs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MIN_SITES, MIN_CM = 100, 2.0
 sites of an array over 1 cM are the same in up to 11 pairs, 200 over 2 cM in the one that is."""
 
 MAX_DIFFERENT = 0.01
-"""Of one person typed twice, at most this share of the sites differs."""
+"""Of one sample typed twice, at most this share of the sites differs."""
 
 FIRST_DEGREE = 0.177
 """Kinship from here on is that of parents, children and siblings (2 ** -2.5)."""
@@ -50,11 +50,11 @@ _CELLS = 1 << 23  # of distances at a time
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of people; `first` and `second` count in the two lists that were compared.
+    """Pairs of samples; `first` and `second` count in the two lists that were compared.
 
     different  (n,) share of the sites where they differ
     kinship    (n,) NaN where either is nowhere heterozygous
-    is_same    (n,) True where the genotypes are of one person, up to MAX_DIFFERENT
+    is_same    (n,) True where the genotypes are of one sample, up to MAX_DIFFERENT
     """
 
     first: NDArray[np.int64]
@@ -77,7 +77,7 @@ class Pairs:
         )
 
     def renamed(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Pairs:
-        """The same pairs, numbered as `first` and `second` number the people of either list."""
+        """The same pairs, numbered as `first` and `second` number the samples of either list."""
         return replace(self, first=first[self.first], second=second[self.second])
 
 
@@ -118,7 +118,7 @@ def length_cm(contig: NDArray[np.integer], cm: NDArray[np.floating]) -> float:
 
 
 def can_tell_same(num_sites: int, length: float) -> bool:
-    """True where people whose genotypes agree are the same, and not strangers by chance."""
+    """True where samples whose genotypes agree are the same, and not strangers by chance."""
     return num_sites >= MIN_SITES and length >= MIN_CM
 
 

@@ -1,6 +1,6 @@
 """What decides which sites are hidden, and the masks of one version drawn by it.
 
-W windows, L sites in a window, S sites in the panel, N people.
+W windows, L sites in a window, S sites in the panel, N samples.
 
 A policy sees the real sites of a window alone. Padding is put behind afterwards and is never
 hidden, so it changes neither the draw nor the rate.
@@ -24,7 +24,7 @@ class Policy(Protocol):
 
     @property
     def reads_alleles(self) -> bool:
-        """Whether the choice depends on what a person carries; such masks have no window's."""
+        """Whether the choice depends on what a sample carries; such masks have no window's."""
 
     def draw(
         self,
@@ -37,7 +37,7 @@ class Policy(Protocol):
 
         where    sites of the panel, n of them
         rate     current rate
-        alleles  (2, n) tokens of the person; None where the mask is a window's
+        alleles  (2, n) tokens of the sample; None where the mask is a window's
         """
 
 
@@ -73,7 +73,7 @@ class SmartBalanced:
         alleles: NDArray[np.uint8] | None,
     ) -> NDArray[np.bool_]:
         """See `masks.smart_balanced_mask`."""
-        assert alleles is not None, "a mask by content is drawn for a person"
+        assert alleles is not None, "a mask by content is drawn for a sample"
         return masks.smart_balanced_mask(rng, alleles, rate, self.alt_rate)
 
 
@@ -123,11 +123,11 @@ class MaskSource(Protocol):
     """Where the masks of a pass over batches come from."""
 
     def of(
-        self, window: int, people: NDArray[np.int64], labels: NDArray[np.uint8]
+        self, window: int, samples: NDArray[np.int64], labels: NDArray[np.uint8]
     ) -> NDArray[np.bool_]:
-        """(L,) for all people alike or (2 N, L), True where hidden.
+        """(L,) for all samples alike or (2 N, L), True where hidden.
 
-        people  (N,)
+        samples  (N,)
         labels  (2 N, L) true tokens of their haplotypes
         """
 
@@ -157,25 +157,25 @@ class Drawing:
         return np.stack([self.of_window(window) for window in range(len(self.windows))])
 
     def of(
-        self, window: int, people: NDArray[np.int64], labels: NDArray[np.uint8]
+        self, window: int, samples: NDArray[np.int64], labels: NDArray[np.uint8]
     ) -> NDArray[np.bool_]:
         """(L,) the window's mask, whoever asks."""
         return self.of_window(window)
 
 
 @dataclass(frozen=True)
-class PersonalDrawing(Drawing):
-    """The same with a mask for each person in each window."""
+class DrawingBySample(Drawing):
+    """The same with a mask for each sample in each window."""
 
     def of(
-        self, window: int, people: NDArray[np.int64], labels: NDArray[np.uint8]
+        self, window: int, samples: NDArray[np.int64], labels: NDArray[np.uint8]
     ) -> NDArray[np.bool_]:
-        """(2 N, L) both haplotypes of a person alike."""
+        """(2 N, L) both haplotypes of a sample alike."""
         where = self.windows.sites(window)
         num_sites = self.windows.num_sites(window)
-        is_masked = np.zeros((len(people), self.windows.length), dtype=np.bool_)
-        for line, person in enumerate(people.tolist()):
-            rng = masks.generator(self.seed, self.role, self.version, window, person)
+        is_masked = np.zeros((len(samples), self.windows.length), dtype=np.bool_)
+        for line, sample in enumerate(samples.tolist()):
+            rng = masks.generator(self.seed, self.role, self.version, window, sample)
             alleles = labels[2 * line : 2 * line + 2, :num_sites]
             is_masked[line, :num_sites] = self.policy.draw(rng, where, self.rate, alleles)
         return np.repeat(is_masked, 2, axis=0)
@@ -191,7 +191,7 @@ class Fixed:
     is_masked: NDArray[np.bool_]
 
     def of(
-        self, window: int, people: NDArray[np.int64], labels: NDArray[np.uint8]
+        self, window: int, samples: NDArray[np.int64], labels: NDArray[np.uint8]
     ) -> NDArray[np.bool_]:
         """(L,) the window's mask."""
         return np.asarray(self.is_masked[window])

@@ -1,7 +1,7 @@
 """Which sites are hidden, and how that gets harder during training.
 
 W windows, L sites in a window. A mask is a pure function of (seed, role, version, window), and of
-the person where each has one of its own: any process draws the same one.
+the sample where each has one of its own: any process draws the same one.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _STREAM_NUMBER: dict[Stream, int] = {"train": 0, "validation": 1, "test": 2, "re
 
 
 def generator(
-    seed: int, role: Stream, version: int, window: int, person: int | None = None
+    seed: int, role: Stream, version: int, window: int, sample: int | None = None
 ) -> np.random.Generator:
-    """The random stream of one mask, of a window or of a person in it. Roles never share one."""
+    """The random stream of one mask, of a window or of a sample in it. Roles never share one."""
     key = [seed, _STREAM_NUMBER[role], version, window]
-    return np.random.default_rng(key if person is None else [*key, person])
+    return np.random.default_rng(key if sample is None else [*key, sample])
 
 
 def random_mask(rng: np.random.Generator, num_sites: int, rate: float) -> NDArray[np.bool_]:
@@ -41,10 +41,10 @@ def random_mask(rng: np.random.Generator, num_sites: int, rate: float) -> NDArra
 def smart_balanced_mask(
     rng: np.random.Generator, alleles: NDArray[np.uint8], rate: float, alt_rate: float
 ) -> NDArray[np.bool_]:
-    """Hide the sites of a person by what its haplotypes carry there.
+    """Hide the sites of a sample by what its haplotypes carry there.
 
     Each haplotype draws for itself, with `alt_rate` where it carries ALT and with `rate` where it
-    carries REF, and the person is hidden what either of them drew. An allele that was never
+    carries REF, and the sample is hidden what either of them drew. An allele that was never
     observed draws nothing, so a site without an observed allele is not hidden.
 
     alleles   (2, n) tokens of real sites

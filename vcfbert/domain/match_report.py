@@ -56,7 +56,7 @@ class MatchReport:
     passed_over      panel sites that the caller did not want
     dropped_counts   records at a position of the panel that were not used, by reason
     contigs          the panel's name of each contig of the target that it has
-    genotypes        of the typed sites: records used x people
+    genotypes        of the typed sites: records used x samples
     missing          of these without any allele
     half_missing     of these with one allele
     other_alleles    of these with an allele the panel does not have here

@@ -1,6 +1,6 @@
 """Which panel site a record of a target VCF stands for, by position and alleles.
 
-S sites in the panel, N people of the target. Genotypes are turned into alleles in `typed.py`.
+S sites in the panel, N samples of the target. Genotypes are turned into alleles in `typed.py`.
 """
 
 from __future__ import annotations
@@ -163,13 +163,13 @@ def is_ambiguous(ref: str, alt: str) -> bool:
     return _COMPLEMENT.get(ref) == alt
 
 
-def shared_people(target_names: Sequence[str], panel_names: Sequence[str]) -> NDArray[np.int64]:
-    """(N,) index of the panel's person of the same name, -1 where there is none.
+def shared_samples(target_names: Sequence[str], panel_names: Sequence[str]) -> NDArray[np.int64]:
+    """(N,) index of the panel's sample of the same name, -1 where there is none.
 
-    >>> shared_people(["ann", "bob"], ["bob", "cem"])
+    >>> shared_samples(["ann", "bob"], ["bob", "cem"])
     array([-1,  0])
     """
-    index = {name: person for person, name in enumerate(panel_names)}
+    index = {name: sample for sample, name in enumerate(panel_names)}
     return np.array([index.get(name, -1) for name in target_names], dtype=np.int64)
 
 

@@ -1,6 +1,6 @@
 """How good imputed genotypes are, by allele frequency, from sums that add up over windows.
 
-S sites, N people, G frequency groups. Every metric is a function of a `Tally`: sums over the
+S sites, N samples, G frequency groups. Every metric is a function of a `Tally`: sums over the
 hidden sites of each group. Tallies of different sites add, so that memory holds one window.
 """
 
@@ -68,7 +68,7 @@ class Tally:
     true_positive      (G,) haplotypes called ALT that carry it; so the next two
     false_positive     (G,)
     false_negative     (G,)
-    genotypes          (G, 3, 3) people and sites by true and called ALT copies
+    genotypes          (G, 3, 3) samples and sites by true and called ALT copies
     moments            (G, 6) sums of 1, x, y, x x, y y, x y; x true and y imputed dosage
     site_r2, iqs       (G, 2) sum over the sites where the quantity is defined, and their number
     """
@@ -212,7 +212,7 @@ def site_iqs(
 
 
 def pooled_r2(moments: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Squared correlation over all people and sites of a group at once: aggregate r2.
+    """Squared correlation over all samples and sites of a group at once: aggregate r2.
 
     moments  (G, 6) as in `Tally`
     returns  (G,) NaN where either side does not vary
@@ -252,13 +252,13 @@ def concordance(genotypes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _genotype_table(truth: NDArray[np.integer], called: NDArray[np.integer]) -> NDArray[np.int64]:
-    """(S, 3, 3) people by true and called ALT copies."""
+    """(S, 3, 3) samples by true and called ALT copies."""
     cell = 3 * truth + called
     return np.stack([(cell == code).sum(axis=1) for code in range(9)], axis=1).reshape(-1, 3, 3)
 
 
 def _moments(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(S, 6) sums over people."""
+    """(S, 6) sums over samples."""
     terms = (np.ones_like(x), x, y, x * x, y * y, x * y)
     return np.stack([term.sum(axis=1) for term in terms], axis=1)
 

@@ -1,6 +1,6 @@
 """From VCF records to biallelic sites, by the policy written in docs/policy.md.
 
-N people, H = 2 N haplotypes; a block holds consecutive records.
+N samples, H = 2 N haplotypes; a block holds consecutive records.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vcfbert.errors import InputError
 
 MISSING_CALL, NO_CALL = -1, -2
-"""In `RecordBlock.calls`: an allele that was not observed; a place beyond the person's ploidy."""
+"""In `RecordBlock.calls`: an allele that was not observed; a place beyond the sample's ploidy."""
 
 PLOIDY = "not diploid"
 MISSING = "missing genotypes"
@@ -95,7 +95,7 @@ class SiteSplitter:
     """
 
     def __init__(self, source: str, names: list[str], policy: Policy) -> None:
-        """`source` and `names` (one a person) are named in errors."""
+        """`source` and `names` (one a sample) are named in errors."""
         self._source = source
         self._names = names
         self._policy = policy
@@ -105,7 +105,7 @@ class SiteSplitter:
     def split(self, block: RecordBlock) -> SiteBlock:
         """The sites of the next block. Raises InputError where the policy says so."""
         calls = block.calls
-        count, people = calls.shape[:2]
+        count, samples = calls.shape[:2]
         # Allele numbers are 0 and 1 in all but a few records, and no other number has only the
         # lowest bit: one pass over the block finds the records that need a closer look.
         is_plain = np.bitwise_or.reduce(calls.reshape(count, -1), axis=1) >> 1 == 0
@@ -137,14 +137,14 @@ class SiteSplitter:
                     odd_rows[len(records)] = _biallelic(pairs, number)
                     records.append(record)
                     alts.append(record.alts[number - 1])
-        alleles = np.empty((len(records), people, 2), dtype=np.uint8)
+        alleles = np.empty((len(records), samples, 2), dtype=np.uint8)
         if odd_rows or len(plain_rows) < count:
             alleles[plain_places] = calls[plain_rows, :, :2]
         else:
             alleles[:] = calls[:, :, :2]
         for place, row_alleles in odd_rows.items():
             alleles[place] = row_alleles
-        return SiteBlock(records, alts, alleles.reshape(-1, 2 * people), dropped, filled)
+        return SiteBlock(records, alts, alleles.reshape(-1, 2 * samples), dropped, filled)
 
     def _usable_alts(self, record: Record, dropped: Counter[str]) -> list[int]:
         """Numbers of the ALT alleles that are spelled out."""
@@ -184,10 +184,10 @@ class SiteSplitter:
             return True
         highest = highest_alleles(calls)
         if highest.max() > len(record.alts):
-            person = int(np.argmax(highest))
+            sample = int(np.argmax(highest))
             raise InputError(
-                f"{self._source}, {record.place()}, sample {self._names[person]}: the genotype "
-                f"names allele {highest[person]}, but the record has {len(record.alts)} "
+                f"{self._source}, {record.place()}, sample {self._names[sample]}: the genotype "
+                f"names allele {highest[sample]}, but the record has {len(record.alts)} "
                 "ALT. Correct the record or leave it out: bcftools view -e."
             )
         is_missing = (first == MISSING_CALL) | (second == MISSING_CALL)
@@ -214,7 +214,7 @@ class SiteSplitter:
 
 
 def highest_alleles(calls: NDArray[np.int16]) -> NDArray[np.int64]:
-    """(N,) each person's highest allele number; one of 2^15 or more has wrapped and counts as 2^15.
+    """(N,) each sample's highest allele number; one of 2^15 or more has wrapped and counts as 2^15.
 
     calls  (N, 3) as in a RecordBlock
 

@@ -1,6 +1,6 @@
-"""The sites and people of a panel as columns.
+"""The sites and samples of a panel as columns.
 
-S sites, N people, H = 2 N haplotypes, P populations.
+S sites, N samples, H = 2 N haplotypes, P populations.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Sites:
     position              (S,) 1-based
     site_type             (S,) 0 SNV, 1 insertion, 2 deletion, 3 other
     cm                    (S,) centimorgans
-    alt_count             (S, 3) ALT copies among train, validation and test people
-    population_alt_count  (S, P) ALT copies among the train people of each population
+    alt_count             (S, 3) ALT copies among train, validation and test samples
+    population_alt_count  (S, P) ALT copies among the train samples of each population
     """
 
     contigs: tuple[str, ...]
@@ -95,11 +95,11 @@ class Sites:
 
 @dataclass(frozen=True)
 class Samples:
-    """The people of a panel, in VCF order; person n has haplotypes 2 n and 2 n + 1.
+    """The samples of a panel, in VCF order; sample n has haplotypes 2 n and 2 n + 1.
 
     split        (N,) TRAIN, VALIDATION or TEST
     populations  the names behind the columns of `Sites.population_alt_count`
-    relatives    (n, 2) pairs of people who never find each other, by a list of the user's
+    relatives    (n, 2) pairs of samples who never find each other, by a list of the user's
     """
 
     names: list[str]
@@ -112,24 +112,24 @@ class Samples:
     def __len__(self) -> int:
         return len(self.names)
 
-    def people(self, *splits: int) -> NDArray[np.int64]:
-        """Indexes of the people in these splits, rising."""
+    def in_splits(self, *splits: int) -> NDArray[np.int64]:
+        """Indexes of the samples in these splits, rising."""
         return np.flatnonzero(np.isin(self.split, splits)).astype(np.int64)
 
     def haplotypes(self, *splits: int) -> NDArray[np.int64]:
-        """Indexes of the haplotypes of these splits' people, rising."""
-        return haplotypes_of(self.people(*splits))
+        """Indexes of the haplotypes of these splits' samples, rising."""
+        return haplotypes_of(self.in_splits(*splits))
 
-    def relatives_of(self, people: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Everyone who is listed as a relative of any of these people, rising."""
+    def relatives_of(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Everyone who is listed as a relative of any of these samples, rising."""
         both_ways = np.concatenate([self.relatives, self.relatives[:, ::-1]])
-        found: NDArray[np.int64] = np.unique(both_ways[np.isin(both_ways[:, 0], people), 1])
+        found: NDArray[np.int64] = np.unique(both_ways[np.isin(both_ways[:, 0], samples), 1])
         return found
 
     def population_sizes(self) -> NDArray[np.int64]:
-        """(P,) haplotypes of train people in each population."""
+        """(P,) haplotypes of train samples in each population."""
         label = self.superpopulation if has_labels(self.superpopulation) else self.population
-        train = set(self.people(TRAIN).tolist())
+        train = set(self.in_splits(TRAIN).tolist())
         counts = [
             2 * sum(1 for n, name in enumerate(label) if name == population and n in train)
             for population in self.populations
@@ -137,16 +137,16 @@ class Samples:
         return np.array(counts, dtype=np.int64)
 
 
-def haplotypes_of(people: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Both haplotypes of each person, person by person.
+def haplotypes_of(samples: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Both haplotypes of each sample, sample by sample.
 
-    people   (n,)
+    samples   (n,)
     returns  (2 n,)
 
     >>> haplotypes_of(np.array([3, 0]))
     array([6, 7, 0, 1])
     """
-    return (2 * people[:, None] + np.arange(2)).ravel()
+    return (2 * samples[:, None] + np.arange(2)).ravel()
 
 
 def find_contig(name: str, contigs: Sequence[str]) -> str | None:
@@ -180,14 +180,14 @@ def has_labels(column: list[str]) -> bool:
 
 def reference_frequency(sites: Sites, samples: Samples) -> NDArray[np.float64]:
     """(S,) ALT frequency among the train haplotypes: the one the network may know."""
-    return sites.alt_count[:, TRAIN].astype(np.float64) / max(2 * len(samples.people(TRAIN)), 1)
+    return sites.alt_count[:, TRAIN].astype(np.float64) / max(2 * len(samples.in_splits(TRAIN)), 1)
 
 
 def panel_frequency(sites: Sites, samples: Samples) -> NDArray[np.float64]:
-    """(S,) ALT frequency among everyone but the test people: the one that sorts into bins."""
-    people = len(samples.people(TRAIN, VALIDATION))
+    """(S,) ALT frequency among everyone but the test samples: the one that sorts into bins."""
+    sample_index = len(samples.in_splits(TRAIN, VALIDATION))
     copies: NDArray[np.float64] = sites.alt_count[:, [TRAIN, VALIDATION]].sum(axis=1, dtype=float)
-    return np.asarray(copies / max(2 * people, 1), dtype=np.float64)
+    return np.asarray(copies / max(2 * sample_index, 1), dtype=np.float64)
 
 
 def minor(frequency: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Who trains, who validates and who is tested.
 
-N people.
+N samples.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
 
 UNKNOWN = -1
-"""A person whose split nobody has said."""
+"""A sample whose split nobody has said."""
 
 
 def complete(
@@ -24,10 +24,10 @@ def complete(
     test_fraction: float,
     seed: int,
 ) -> NDArray[np.int8]:
-    """The split of each person: what is given, and the rest drawn.
+    """The split of each sample: what is given, and the rest drawn.
 
-    Test people are drawn only where nobody's split is given. Validation people are drawn, from
-    the train people, wherever none are given. Each stratum gives in proportion to its size.
+    Test samples are drawn only where nobody's split is given. Validation samples are drawn, from
+    the train samples, wherever none are given. Each stratum gives in proportion to its size.
 
     given    (N,) TRAIN, VALIDATION, TEST, or all UNKNOWN
     strata   N labels, such as superpopulations
@@ -45,10 +45,10 @@ def complete(
 
 
 def leaking(split: NDArray[np.int8], relatives: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """True for train people with a relative among those held out.
+    """True for train samples with a relative among those held out.
 
     split      (N,)
-    relatives  (n, 2) pairs of people
+    relatives  (n, 2) pairs of samples
 
     >>> leaking(np.array([TRAIN, TEST, TRAIN], np.int8), np.array([[1, 0]]))
     array([ True, False, False])
@@ -61,14 +61,14 @@ def leaking(split: NDArray[np.int8], relatives: NDArray[np.int64]) -> NDArray[np
 
 
 def _draw(
-    rng: np.random.Generator, people: NDArray[np.int64], strata: Sequence[str], fraction: float
+    rng: np.random.Generator, samples: NDArray[np.int64], strata: Sequence[str], fraction: float
 ) -> NDArray[np.int64]:
-    """A share of the people, at least one where the share is not 0 and there are two."""
-    count = round(fraction * len(people))
-    if fraction > 0 and len(people) > 1:
+    """A share of the samples, at least one where the share is not 0 and there are two."""
+    count = round(fraction * len(samples))
+    if fraction > 0 and len(samples) > 1:
         count = max(count, 1)
-    labels = np.array([strata[person] for person in people])
-    # Sorted by stratum, random inside; then every (n / count)-th person.
-    order = np.lexsort((rng.random(len(people)), labels)) if len(people) else people
-    ranks = ((np.arange(count) + 0.5) * len(people) / max(count, 1)).astype(np.int64)
-    return people[order[ranks]]
+    labels = np.array([strata[sample] for sample in samples])
+    # Sorted by stratum, random inside; then every (n / count)-th sample.
+    order = np.lexsort((rng.random(len(samples)), labels)) if len(samples) else samples
+    ranks = ((np.arange(count) + 0.5) * len(samples) / max(count, 1)).astype(np.int64)
+    return samples[order[ranks]]

@@ -1,6 +1,6 @@
 """The records of a target, taken one block after another to the sites of a panel.
 
-S sites in the panel, T typed ones, N people of the target; a block holds n consecutive records.
+S sites in the panel, T typed ones, N samples of the target; a block holds n consecutive records.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class TargetCollector:
         region: Region | None = None,
         wanted: NDArray[np.bool_] | None = None,
     ) -> None:
-        """`source` and `names` (one a person) are named in errors.
+        """`source` and `names` (one a sample) are named in errors.
 
         region  records outside are passed over
         wanted  (S,) False where a site shall not be typed, None for all

@@ -1,6 +1,6 @@
 """Genotypes of a target's records as alleles at the sites they type.
 
-N people of the target; a block holds n consecutive records.
+N samples of the target; a block holds n consecutive records.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class CallReader:
     def __init__(
         self, source: str, names: list[str], policy: TargetPolicy, report: MatchReport
     ) -> None:
-        """`source` and `names` (one a person) are named in errors."""
+        """`source` and `names` (one a sample) are named in errors."""
         self._source = source
         self._names = names
         self._policy = policy
@@ -61,7 +61,7 @@ class CallReader:
         if self._report.unphased and self._policy.unphased == "error":
             raise InputError(
                 f"{self._source}: {self._report.unphased:,} heterozygous genotypes of "
-                f"{int(self._is_unphased.sum()):,} people are not phased, the first at "
+                f"{int(self._is_unphased.sum()):,} samples are not phased, the first at "
                 f"{self._first_unphased}. Phase the file first (Beagle, SHAPEIT), or pass "
                 "--unphased missing to impute them, or --unphased as-written if their order in "
                 "the file is right."
@@ -95,8 +95,8 @@ class CallReader:
             self._report.unphased += int(is_unphased[is_first].sum())
             self._is_unphased |= is_unphased.any(axis=0)
             if not self._first_unphased:
-                row, person = np.argwhere(is_unphased)[0].tolist()
-                self._first_unphased = self._place(block, rows[row], person)
+                row, sample = np.argwhere(is_unphased)[0].tolist()
+                self._first_unphased = self._place(block, rows[row], sample)
         if self._policy.unphased != "as-written":
             alleles[is_loose] = tokens.MISSING  # also of ./1: on which haplotype it lies is unknown
 
@@ -109,10 +109,10 @@ class CallReader:
     ) -> None:
         odd = np.flatnonzero(lowest <= NO_CALL)
         if len(odd):
-            person = int(np.argmax((calls[odd[0], :, :2] == NO_CALL).any(axis=1)))
+            sample = int(np.argmax((calls[odd[0], :, :2] == NO_CALL).any(axis=1)))
             raise InputError(
-                f"{self._source}, {self._place(block, rows[odd[0]], person)}: the genotype is no "
-                "pair of alleles. Each person needs two at each site; make pairs of haploid "
+                f"{self._source}, {self._place(block, rows[odd[0]], sample)}: the genotype is no "
+                "pair of alleles. Each sample needs two at each site; make pairs of haploid "
                 f"genotypes with: bcftools +fixploidy {self._source} -Oz -o diploid.vcf.gz -- -f 2"
             )
 
@@ -128,16 +128,16 @@ class CallReader:
         is_beyond = (highest > num_alts) | (lowest < NO_CALL)
         for row in np.flatnonzero(is_beyond).tolist():  # all phased, where there is no ALT
             most = records.highest_alleles(calls[row])
-            person = int(np.argmax(most))
-            if most[person] > num_alts[row]:
+            sample = int(np.argmax(most))
+            if most[sample] > num_alts[row]:
                 raise InputError(
-                    f"{self._source}, {self._place(block, rows[row], person)}: the genotype names "
-                    f"allele {most[person]}, but the record has {num_alts[row]} ALT. Correct the "
+                    f"{self._source}, {self._place(block, rows[row], sample)}: the genotype names "
+                    f"allele {most[sample]}, but the record has {num_alts[row]} ALT. Correct the "
                     "record or leave it out: bcftools view -e."
                 )
 
-    def _place(self, block: RecordBlock, row: int, person: int) -> str:
-        return f"{block.records[row].place()}, sample {self._names[person]}"
+    def _place(self, block: RecordBlock, row: int, sample: int) -> str:
+        return f"{block.records[row].place()}, sample {self._names[sample]}"
 
 
 def _renumbered(

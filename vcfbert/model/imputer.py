@@ -11,7 +11,7 @@ query's and are fused behind the transformer; with "none" there are no neighbour
                                                         +-> rag_fusion -> heads -> logits
     neighbours -> encoder -> emb_fusion -> transformer -+
 
-B query haplotypes (two of each person, side by side), K neighbours, L sites in a window,
+B query haplotypes (two of each sample, side by side), K neighbours, L sites in a window,
 D embedding width, V vocabulary.
 """
 
@@ -37,18 +37,18 @@ class Logits:
     """Unnormalised log probabilities.
 
     haplotype  REF or ALT of each query haplotype
-    genotype   0, 1 or 2 ALT copies of each person
+    genotype   0, 1 or 2 ALT copies of each sample
     """
 
     haplotype: Float[Tensor, "B L 2"]
-    genotype: Float[Tensor, "people L 3"]
+    genotype: Float[Tensor, "samples L 3"]
 
 
 class Imputer(nn.Module):
     """Retrieval-augmented BERT over the sites of one window.
 
-    Each haplotype is a sequence of its own and finds its own neighbours; the two of a person meet
-    in the genotype head. Which of a person's haplotypes comes first in a VCF means nothing, so the
+    Each haplotype is a sequence of its own and finds its own neighbours; the two of a sample meet
+    in the genotype head. Which of a sample's haplotypes comes first in a VCF means nothing, so the
     heads of haplotypes 1 and 2 share their weights and the genotype head is symmetric.
     """
 
@@ -106,7 +106,7 @@ class Imputer(nn.Module):
     ) -> Logits:
         """Predict every site of one window.
 
-        query_tokens      under the mask; rows 2 i and 2 i + 1 are one person
+        query_tokens      under the mask; rows 2 i and 2 i + 1 are one sample
         neighbour_tokens  complete tokens of each row's neighbours; K is 0 without retrieval
         retrieved         raw complete embeddings of the neighbours, or the codebook of the
                           window that they are gathered from; read with `retrieved = "before"` alone
@@ -173,7 +173,7 @@ class Imputer(nn.Module):
         log_odds = mean * torch.exp(gate[..., NUM_GROUPS])
         return torch.stack([-log_odds / 2, log_odds / 2], dim=-1)
 
-    def _genotype(self, states: Tensor, haplotype: Tensor) -> Float[Tensor, "people L 3"]:
+    def _genotype(self, states: Tensor, haplotype: Tensor) -> Float[Tensor, "samples L 3"]:
         """Two independent haplotypes' genotype, corrected by both states."""
         first, second = states[0::2], states[1::2]
         both = torch.cat([first + second, (first - second).abs()], dim=-1)

@@ -3,7 +3,7 @@
 Each place is searched at two scales. At either, a mismatch near the place counts NEARBY times as
 much as one in the stretch around it, four times as long: of the many references that are equal
 nearby, those that go on matching come first. On real haplotypes this takes a third fewer
-candidates for the same accuracy than the plain distance does, and the order of the panel's people,
+candidates for the same accuracy than the plain distance does, and the order of the panel's samples,
 who come by population, hardly matters (docs/decisions/mosaic.md).
 
 T typed sites, R reference haplotypes, Q query haplotypes, K candidates. Search in the main process

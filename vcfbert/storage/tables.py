@@ -47,7 +47,7 @@ def read_samples(path: Path) -> dict[str, SampleRow]:
     are, other columns are not.
 
     Raises InputError naming the line of a repeated sample, an unknown split, a line of another
-    width, or a split that only some people have.
+    width, or a split that only some samples have.
     """
     rows: dict[str, SampleRow] = {}
     lines = _lines(path)
@@ -87,17 +87,17 @@ def read_samples(path: Path) -> dict[str, SampleRow]:
             next(iter(rows.values())).split == splits.UNKNOWN
         ):
             raise InputError(
-                f"{path}, line {number}: some people have a split and some have none. Fill in all, "
+                f"{path}, line {number}: some samples have a split and some do not. Fill in all, "
                 "or leave the column out."
             )
         rows[name] = SampleRow(row.get("population", "."), row.get("superpopulation", "."), split)
     if not rows:
-        raise InputError(f"{path} has no people below its header line. Add a line for each.")
+        raise InputError(f"{path} has no samples below its header line. Add a line for each.")
     return rows
 
 
 def read_relatives(path: Path) -> list[tuple[str, str]]:
-    """Read pairs of people: the first two columns, tab-separated; lines with # are not read.
+    """Read pairs of samples: the first two columns, tab-separated; lines with # are not read.
 
     Raises InputError naming the line that has no two names, or one name twice.
     """
@@ -108,7 +108,7 @@ def read_relatives(path: Path) -> list[tuple[str, str]]:
         names = [field.strip() for field in line.split("\t")[:2]]
         if len(names) < 2 or not all(names) or names[0] == names[1]:
             raise InputError(
-                f"{path}, line {number}: {line[:60]!r} names no two people. Give a pair a line, "
+                f"{path}, line {number}: {line[:60]!r} names no two samples. Give a pair a line, "
                 "separated by a tab."
             )
         pairs.append((names[0], names[1]))

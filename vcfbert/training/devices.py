@@ -69,14 +69,14 @@ def choose_device(name: str) -> torch.device:
 def explaining_memory(batch_size: int) -> Iterator[None]:
     """Turn a device that is out of memory into a DeviceError with the remedy.
 
-    batch_size  people in the batch that did not fit
+    batch_size  samples in the batch that did not fit
     """
     try:
         yield
     except RuntimeError as error:  # the base of torch.OutOfMemoryError; on a CPU it is all there is
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise DeviceError(
-                f"A batch of {batch_size} people does not fit into memory. Take a smaller "
+                f"A batch of {batch_size} samples does not fit into memory. Take a smaller "
                 "training.batch_size (and more training.accumulation); vcfbert audit-dims shows "
                 "what a system needs."
             ) from error

@@ -17,7 +17,7 @@ from vcfbert.pipelines.systems import store_checks
 from vcfbert.storage.zarr.workspace import Workspace
 
 SIZE = PanelSize(
-    sites=100, people=12, references=20, windows=3, length=40, source="made up for a test"
+    sites=100, samples=12, references=20, windows=3, length=40, source="made up for a test"
 )
 
 

@@ -105,7 +105,7 @@ def test_figures_are_those_of_a_slow_look_at_the_same_batches(fx_built, fx_space
     assert fx_space.true_distance == pytest.approx(np.mean(distances), rel=1e-4)
     assert fx_space.found_distance == pytest.approx(fx_space.true_distance, rel=1e-4)
     assert fx_space.nearest_right > fx_space.random_right
-    assert fx_space.queries == 8 * 4  # four people, four windows
+    assert fx_space.queries == 8 * 4  # four samples, four windows
 
 
 def test_query_and_reference_differ_more_where_the_query_is_masked(fx_space):

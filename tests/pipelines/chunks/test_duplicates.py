@@ -1,4 +1,4 @@
-"""People of a target who are in the panel under another name: named, and no stranger with them."""
+"""Samples of a target who are in the panel under another name: named, and no stranger with them."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ TYPED = np.flatnonzero(np.arange(300) % 4)
 @pytest.fixture(scope="module")
 def fx_home(tmp_path_factory):
     home = Workspace(tmp_path_factory.mktemp("home"))
-    panels.write_small_panel(home.panel, num_people=230, num_sites=300)
+    panels.write_small_panel(home.panel, num_samples=230, num_sites=300)
     return home
 
 
@@ -33,7 +33,7 @@ def fx_map(tmp_path):
 def target(tmp_path):
     """Two strangers, s10 by that name, s20 and s30 by others, s30 with errors and gaps."""
     alleles = np.concatenate(
-        [imputations.people_alleles(2), imputations.panel_alleles()[:, [20, 21, 40, 41, 60, 61]]],
+        [imputations.samples_alleles(2), imputations.panel_alleles()[:, [20, 21, 40, 41, 60, 61]]],
         axis=1,
     )
     alleles[TYPED[40], 8] ^= 1
@@ -47,9 +47,9 @@ def test_they_are_named_in_warning_and_summary(fx_home, fx_map, tmp_path, caplog
         summary = imputations.run(
             fx_home, target(tmp_path), tmp_path / "o.vcf.gz", genetic_map=fx_map
         )
-    assert "2 of the target's people have the genotypes of a person of the panel" in caplog.text
+    assert "2 of the target's samples have the genotypes of a sample of the panel" in caplog.text
     assert "anon1 as s20, anon2 as s30" in caplog.text
-    found = json.loads((summary.qc / "summary.json").read_text())["people"]["under_another_name"]
+    found = json.loads((summary.qc / "summary.json").read_text())["samples"]["under_another_name"]
     assert found["can_tell"] is True
     assert [(pair["target"], pair["panel"]) for pair in found["pairs"]] == [
         ("anon1", "s20"), ("anon2", "s30"),
@@ -68,7 +68,7 @@ def test_many_chunks_find_the_same(fx_home, fx_map, tmp_path, monkeypatch):
     some = imputations.run(fx_home, path, tmp_path / "p.vcf.gz", genetic_map=fx_map)
     assert some.report["chunks"] > 5
     key = "under_another_name"
-    assert some.report["people"][key] == whole.report["people"][key]
+    assert some.report["samples"][key] == whole.report["samples"][key]
 
 
 @pytest.mark.parametrize("reason", ["short", "few"])
@@ -79,17 +79,17 @@ def test_where_strangers_may_agree_nobody_is_named(fx_home, fx_map, tmp_path, ca
     path = imputations.write_target(tmp_path / "t.vcf", alleles, typed=typed)
     with caplog.at_level(logging.WARNING):
         summary = imputations.run(fx_home, path, tmp_path / "o.vcf.gz", **chosen)
-    found = summary.report["people"]["under_another_name"]
+    found = summary.report["samples"]["under_another_name"]
     assert (found["can_tell"], found["pairs"]) == (False, [])
     assert "another name" not in caplog.text
 
 
-def test_more_errors_than_typing_makes_are_another_person(fx_home, fx_map, tmp_path):
+def test_more_errors_than_typing_makes_are_another_sample(fx_home, fx_map, tmp_path):
     alleles = imputations.panel_alleles()[:, 40:42].copy()
     alleles[TYPED[::30], 0] ^= 1  # 3 % of the sites
     path = imputations.write_target(tmp_path / "t.vcf", alleles, typed=TYPED)
     summary = imputations.run(fx_home, path, tmp_path / "o.vcf.gz", genetic_map=fx_map)
-    assert summary.report["people"]["under_another_name"]["pairs"] == []
+    assert summary.report["samples"]["under_another_name"]["pairs"] == []
 
 
 def test_dense_targets_are_looked_at_in_a_few_sites(monkeypatch, fx_home, fx_map, tmp_path):
@@ -97,6 +97,6 @@ def test_dense_targets_are_looked_at_in_a_few_sites(monkeypatch, fx_home, fx_map
     alleles = imputations.panel_alleles()[:, 40:42]
     path = imputations.write_target(tmp_path / "t.vcf", alleles, typed=np.arange(300))
     summary = imputations.run(fx_home, path, tmp_path / "o.vcf.gz", genetic_map=fx_map)
-    found = summary.report["people"]["under_another_name"]
+    found = summary.report["samples"]["under_another_name"]
     assert found["compared_sites"] == 110
     assert [pair["panel"] for pair in found["pairs"]] == ["s20"]

@@ -77,7 +77,7 @@ def test_all_runs_are_asked_the_same_whatever_their_own_settings_say(fx_found):
     records = [
         json.loads((out / name / "test-rate-0.5-seed-1.json").read_text()) for name in OPTIONS.runs
     ]
-    for fact in ("people", "sites", "hidden_sites", "masks_from", "rare_maf", "edges"):
+    for fact in ("samples", "sites", "hidden_sites", "masks_from", "rare_maf", "edges"):
         assert records[0][fact] == records[1][fact] == found.facts.get(fact, records[0][fact])
     assert [record["seed"] for record in records] == [1, 9]
 

@@ -1,4 +1,4 @@
-"""`eval` of a run of mosaic: from train people alone, beside the heads and the frequency."""
+"""`eval` of a run of mosaic: from train samples alone, beside the heads and the frequency."""
 
 import dataclasses
 import json
@@ -48,34 +48,34 @@ def test_the_model_stands_beside_the_heads_and_the_frequency(fx_ready, tmp_path)
     assert r2["model"] > r2["most frequent allele"] + 0.2
     assert r2["model"] != r2["heads"]
     record = json.loads(summary.json_path.read_text())
-    assert (record["people"], record["sites"], record["chunks"]) == (6, 120, 1)
+    assert (record["samples"], record["sites"], record["chunks"]) == (6, 120, 1)
     assert record["hidden_sites"] == record["systems"]["model"]["all"]["sites"]
     assert 0 < record["undecided"] < 1
     assert 0 <= record["out_of_range"] <= 1
     assert record["settings"]["system"] == "mosaic"
     assert summary.json_path.name == "test-rate-0.5.json"
-    assert summary.lines()[0].startswith("mosaic on 6 test people: ")
+    assert summary.lines()[0].startswith("mosaic on 6 test samples: ")
 
 
-def test_only_train_people_are_references(fx_ready, tmp_path, monkeypatch):
+def test_only_train_samples_are_references(fx_ready, tmp_path, monkeypatch):
     seen = []
     real = training_data.take_out
 
-    def spy(stretch, references, people):
-        seen.append((references, people))
-        return real(stretch, references, people)
+    def spy(stretch, references, samples):
+        seen.append((references, samples))
+        return real(stretch, references, samples)
 
     monkeypatch.setattr(training_data, "take_out", spy)
     summary = evaluate(fx_ready, tmp_path, split="validation")
     with open_panel(fx_ready.panel) as panel:
-        [(references, people)] = seen
+        [(references, samples)] = seen
         npt.assert_array_equal(references, panel.samples.haplotypes(TRAIN))
-        assert (panel.samples.split[people] == 1).all()
+        assert (panel.samples.split[samples] == 1).all()
     assert summary.facts["reference_haplotypes"] == len(references)
 
 
 def test_hidden_genotypes_do_not_matter(fx_ready, tmp_path, monkeypatch):
-    """The answers are the same whatever the people carry where they are not typed."""
+    """The answers are the same whatever the samples carry where they are not typed."""
     answers = []
 
     def keep(*arguments, **keywords):
@@ -114,10 +114,10 @@ def test_predictions_are_written_with_typed_sites_as_given(fx_ready, tmp_path):
     with open_panel(fx_ready.panel) as panel:
         is_hidden = np.arange(120) % 3 != 0
         path = typed_list(tmp_path / "third.tsv", panel, is_hidden)
-        people = panel.samples.people(2)
+        samples = panel.samples.in_splits(2)
         stretch = training_data.read_stretch(panel, np.arange(120), slice(0, 120))
         truth = stretch.alleles(panel.samples.haplotypes(2)).T.reshape(120, -1, 2)
-        names = [panel.samples.names[n] for n in people]
+        names = [panel.samples.names[n] for n in samples]
     evaluate(fx_ready, tmp_path, typed=path, vcf=vcf)
     reader = cyvcf2.VCF(str(vcf))
     assert reader.samples == names
@@ -156,17 +156,17 @@ def test_a_run_of_another_panel_needs_that_to_be_said(fx_ready, tmp_path):
     with pytest.raises(StoreError, match="trained on another panel"):
         evaluate(other, tmp_path)
     summary = evaluate(fx_ready, tmp_path, panel=other.root)
-    assert summary.facts["people"] == 6
+    assert summary.facts["samples"] == 6
     assert summary.json_path.name == "test-rate-0.5-on-other.json"
 
 
 def test_the_answers_are_those_of_impute(fx_ready, tmp_path):
-    """A panel of the train people alone imputes the same test people to the same dosages."""
+    """A panel of the train samples alone imputes the same test samples to the same dosages."""
     is_hidden = np.arange(120) % 3 != 0
     alone = Workspace(tmp_path / "alone")
     with open_panel(fx_ready.panel) as panel:
         path = typed_list(tmp_path / "third.tsv", panel, is_hidden)
-        train, rows = panel.samples.people(TRAIN), panel.samples.haplotypes(TRAIN)
+        train, rows = panel.samples.in_splits(TRAIN), panel.samples.haplotypes(TRAIN)
         samples = dataclasses.replace(
             panel.samples,
             names=[panel.samples.names[n] for n in train],

@@ -59,14 +59,14 @@ def test_the_report_says_what_was_done(fx_ready, tmp_path):
     record = json.loads(summary.json_path.read_text())
     assert summary.json_path.name == "test-rate-0.3.json"
     assert record["masks_from"] == {"rate": 0.3, "seed": 1, "role": "test"}
-    assert (record["people"], record["sites"], record["genotypes"]) == (6, 120, "haplotypes")
+    assert (record["samples"], record["sites"], record["genotypes"]) == (6, 120, "haplotypes")
     assert record["hidden_sites"] == record["systems"]["model"]["all"]["sites"]
     assert record["settings"]["preset"] == "tiny"
     assert set(record["fingerprints"]) == {"panel", "run_panel", "run_index", "run_encoder"}
     with summary.csv_path.open() as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 3 * len(summary.scores["model"])
-    assert summary.lines()[0].startswith("tiny on 6 test people: ")
+    assert summary.lines()[0].startswith("tiny on 6 test samples: ")
 
 
 def test_without_a_folder_the_report_lies_in_the_run(fx_ready, tmp_path):
@@ -74,7 +74,7 @@ def test_without_a_folder_the_report_lies_in_the_run(fx_ready, tmp_path):
     summary = evaluate(workspace, split="validation")
     expected = workspace.run("tiny") / "eval" / "validation-rate-0.5.json"
     assert summary.json_path == expected
-    assert summary.facts["people"] == 6
+    assert summary.facts["samples"] == 6
 
 
 def test_the_same_evaluation_gives_the_same_scores(fx_ready, tmp_path):
@@ -110,7 +110,7 @@ def test_a_finished_report_is_not_replaced_unasked(fx_ready, tmp_path):
     evaluate(fx_ready, tmp_path, overwrite=True)
 
 
-def test_predictions_are_written_for_the_people_of_the_split(fx_ready, tmp_path):
+def test_predictions_are_written_for_the_samples_of_the_split(fx_ready, tmp_path):
     path = tmp_path / "imputed.bcf"
     summary = evaluate(fx_ready, tmp_path, vcf=path, mask_version=0)
     found = list(cyvcf2.VCF(str(path)))
@@ -129,7 +129,7 @@ def test_a_typed_list_decides_what_is_hidden(fx_ready, tmp_path):
 
 
 def test_hidden_alleles_do_not_reach_the_predictions(fx_ready, tmp_path):
-    """The same people with other alleles at every hidden site are imputed alike."""
+    """The same samples with other alleles at every hidden site are imputed alike."""
     with panel.open_panel(fx_ready.panel) as reader:
         is_hidden = np.arange(len(reader.sites)) % 2 == 0
         test = reader.samples.haplotypes(TEST)
@@ -160,19 +160,19 @@ def flip_alleles(workspace, haplotypes, where):
             root["alleles"][window] = block
 
 
-def test_people_of_the_split_in_the_index_are_refused(fx_ready, tmp_path):
+def test_samples_of_the_split_in_the_index_are_refused(fx_ready, tmp_path):
     workspace = copied(fx_ready, tmp_path)
     with panel.open_panel(workspace.panel) as reader:
         someone = reader.samples.haplotypes(TRAIN, TEST)
     evaluations.add_index(workspace, someone)
-    with pytest.raises(StoreError, match="holds 6 of the people to be imputed, such as s7"):
+    with pytest.raises(StoreError, match="holds 6 of the samples to be imputed, such as s7"):
         evaluate(workspace, tmp_path)
-    assert evaluate(workspace, tmp_path, split="validation").facts["people"] == 6
+    assert evaluate(workspace, tmp_path, split="validation").facts["samples"] == 6
 
 
 def test_another_panel_is_imputed_from_its_own_references(fx_ready, tmp_path):
     other = Workspace(tmp_path / "elsewhere")
-    panels.write_small_panel(other.panel, num_people=40, num_sites=75, length=24, seed=11)
+    panels.write_small_panel(other.panel, num_samples=40, num_sites=75, length=24, seed=11)
     evaluations.add_index(other)
     summary = evaluate(fx_ready, tmp_path, panel=other.root)
     assert summary.facts["sites"] == 75
@@ -182,21 +182,21 @@ def test_another_panel_is_imputed_from_its_own_references(fx_ready, tmp_path):
     assert f1["model"] > f1["most frequent allele"]
 
 
-def test_people_who_trained_the_run_are_noted_on_another_panel(fx_ready, tmp_path):
+def test_samples_who_trained_the_run_are_noted_on_another_panel(fx_ready, tmp_path):
     other = Workspace(tmp_path / "elsewhere")
-    panels.write_small_panel(other.panel, num_people=30, seed=11)
-    rename_first_test_person(other, "s0")
+    panels.write_small_panel(other.panel, num_samples=30, seed=11)
+    rename_first_test_sample(other, "s0")
     evaluations.add_index(other)
     summary = evaluate(fx_ready, tmp_path, panel=other.root)
-    assert summary.facts["notes"] == ["1 of the people have trained the run on its own panel."]
+    assert summary.facts["notes"] == ["1 of the samples have trained the run on its own panel."]
 
 
-def rename_first_test_person(workspace, name):
+def rename_first_test_sample(workspace, name):
     """Write the panel anew with one name changed."""
     with panel.open_panel(workspace.panel) as reader:
         names = list(reader.samples.names)
-        person = int(reader.samples.people(TEST)[0])
-        names[names.index(name)], names[person] = names[person], name
+        sample = int(reader.samples.in_splits(TEST)[0])
+        names[names.index(name)], names[sample] = names[sample], name
         samples = dataclasses.replace(reader.samples, names=names)
         blocks = [reader.packed(window) for window in range(len(reader.windows))]
         parts = (reader.sites, samples, reader.windows, blocks.__getitem__)
@@ -237,12 +237,12 @@ def test_a_workspace_without_an_index_names_the_command(fx_ready, tmp_path):
         evaluate(workspace, tmp_path)
 
 
-def test_a_split_without_people_is_named(fx_ready, tmp_path):
+def test_a_split_without_samples_is_named(fx_ready, tmp_path):
     workspace = Workspace(tmp_path)
-    panels.write_small_panel(workspace.panel, num_people=7)
+    panels.write_small_panel(workspace.panel, num_samples=7)
     evaluations.add_index(workspace)
     evaluations.add_run(workspace, "tiny")
-    with pytest.raises(InputError, match="has no test people"):
+    with pytest.raises(InputError, match="has no test samples"):
         evaluate(workspace)
 
 

@@ -19,7 +19,7 @@ def fx_summary():
     facts = {
         "run": "r",
         "split": "test",
-        "people": 6,
+        "samples": 6,
         "sites": 2400,
         "hidden_sites": 1200,
         "masks": "rate-0.5",
@@ -43,14 +43,14 @@ def test_the_table_has_a_row_a_system_and_group(fx_summary):
 
 def test_the_lines_say_what_was_scored_and_where_it_is(fx_summary):
     text = "\n".join(fx_summary.lines())
-    assert "r on 6 test people: 1,200 of 2,400 sites hidden (rate-0.5), 1.5 s." in text
+    assert "r on 6 test samples: 1,200 of 2,400 sites hidden (rate-0.5), 1.5 s." in text
     assert "Note: Something to know." in text
     assert "Written: a.csv" in text
 
 
 def test_json_has_null_for_what_is_undefined(fx_summary):
     record = json.loads(fx_summary.to_json())
-    assert record["people"] == 6
+    assert record["samples"] == 6
     assert record["systems"]["model"]["all"]["r2"] == 0.95
     assert record["systems"]["most frequent allele"]["all"]["r2"] is None
 

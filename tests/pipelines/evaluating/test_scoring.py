@@ -53,9 +53,9 @@ def score(reader, is_hidden, predictions, *, genotypes="haplotypes", groups=GROU
 
 
 def made_up(reader, is_hidden, **options):
-    people = reader.samples.people(TEST)
+    samples = reader.samples.in_splits(TEST)
     is_masked = hidden_sites.over_windows(is_hidden, reader.windows)
-    return evaluations.noisy(reader, people, is_masked, **options)
+    return evaluations.noisy(reader, samples, is_masked, **options)
 
 
 def values(scores):
@@ -110,11 +110,11 @@ def test_flanks_padding_and_typed_sites_do_not_count(fx_panel, fx_hidden):
     npt.assert_equal(values(spoiled), values(plain))
 
 
-def test_the_frequency_baseline_is_worked_out_from_train_people(fx_panel, fx_hidden):
+def test_the_frequency_baseline_is_worked_out_from_train_samples(fx_panel, fx_hidden):
     found = score(fx_panel, fx_hidden, made_up(fx_panel, fx_hidden))[scoring.MAJOR]["all"]
     frequency = site_tables.reference_frequency(fx_panel.sites, fx_panel.samples)[fx_hidden]
     copies = fx_panel.sites.alt_count[fx_hidden, TEST]
-    num_haplotypes = 2 * len(fx_panel.samples.people(TEST))
+    num_haplotypes = 2 * len(fx_panel.samples.in_splits(TEST))
     right = copies[frequency > 0.5].sum()
     called = num_haplotypes * (frequency > 0.5).sum()
     assert found.recall == pytest.approx(right / copies.sum())
@@ -142,13 +142,13 @@ def test_a_prediction_that_is_no_number_is_an_error(fx_panel, fx_hidden):
 
 def test_typed_sites_are_written_as_given(fx_panel, fx_hidden, tmp_path):
     path = tmp_path / "p.vcf.gz"
-    people = fx_panel.samples.people(TEST)
-    names = [fx_panel.samples.names[n] for n in people]
+    samples = fx_panel.samples.in_splits(TEST)
+    names = [fx_panel.samples.names[n] for n in samples]
     with prediction_writer.create_predictions(path, fx_panel.sites, names) as writer:
         score(fx_panel, fx_hidden, made_up(fx_panel, fx_hidden), writer=writer)
     found = list(cyvcf2.VCF(str(path)))
     assert [v.POS for v in found] == fx_panel.sites.position.tolist()
-    alleles = panel_alleles(fx_panel, people)
+    alleles = panel_alleles(fx_panel, samples)
     for site in np.flatnonzero(~fx_hidden):
         npt.assert_array_equal(found[site].genotype.array()[:, :2], alleles[site])
         npt.assert_array_equal(found[site].format("DS")[:, 0], alleles[site].sum(axis=1))
@@ -156,9 +156,9 @@ def test_typed_sites_are_written_as_given(fx_panel, fx_hidden, tmp_path):
     assert [v.INFO.get("IMP") is not None for v in found] == fx_hidden.tolist()
 
 
-def panel_alleles(reader, people):
-    """(S, n, 2) alleles of some people."""
-    haplotypes = site_tables.haplotypes_of(people)
+def panel_alleles(reader, samples):
+    """(S, n, 2) alleles of some samples."""
+    haplotypes = site_tables.haplotypes_of(samples)
     alleles = [
         reader.tokens(window, haplotypes)[:, reader.windows.is_core(window)]
         for window in range(len(reader.windows))
@@ -166,14 +166,14 @@ def panel_alleles(reader, people):
     return np.concatenate(alleles, axis=1).T.reshape(len(reader.sites), -1, 2)
 
 
-def write_task(folder, reader, people, is_hidden):
+def write_task(folder, reader, samples, is_hidden):
     """The three files that the scorer takes."""
     folder.mkdir()
-    train = reader.samples.people(TRAIN, VALIDATION)
+    train = reader.samples.in_splits(TRAIN, VALIDATION)
     for name, who, where in (
         ("ref", train, np.ones_like(is_hidden)),
-        ("target", people, ~is_hidden),
-        ("truth", people, np.ones_like(is_hidden)),
+        ("target", samples, ~is_hidden),
+        ("truth", samples, np.ones_like(is_hidden)),
     ):
         sites, gt = reader.sites, np.array(["0|0", "0|1", "1|0", "1|1"])
         alleles = panel_alleles(reader, who)
@@ -193,7 +193,7 @@ def write_task(folder, reader, people, is_hidden):
 
 @pytest.fixture(scope="module")
 def fx_chr20(tmp_path_factory):
-    """A few hundred sites of every frequency, 2,504 people."""
+    """A few hundred sites of every frequency, 2,504 samples."""
     workspace = Workspace(tmp_path_factory.mktemp("chr20"))
     options = PrepareOptions(
         samples=SHARED_CHR20 / "samples.tsv", region="20:60479-110000", window_size=128, flank=16
@@ -212,16 +212,16 @@ def test_the_independent_scorer_agrees_in_every_bin(fx_chr20, tmp_path, genotype
     scorer = SHARED_CHR20.parents[1] / "peers" / "score.py"
     path = tmp_path / f"imputed{suffix}"
     with panel.open_panel(fx_chr20.panel) as reader:
-        people = reader.samples.people(TEST)[::4][:60]
+        samples = reader.samples.in_splits(TEST)[::4][:60]
         is_hidden = np.random.default_rng(5).random(len(reader.sites)) < 0.7
         is_masked = hidden_sites.over_windows(is_hidden, reader.windows)
-        predictions = evaluations.noisy(reader, people, is_masked, noise=0.1, part=25)
-        names = [reader.samples.names[n] for n in people]
+        predictions = evaluations.noisy(reader, samples, is_masked, noise=0.1, part=25)
+        names = [reader.samples.names[n] for n in samples]
         with prediction_writer.create_predictions(path, reader.sites, names) as writer:
             ours = score(
                 reader, is_hidden, predictions, genotypes=genotypes, groups=Groups(), writer=writer
             )["model"]
-        write_task(tmp_path / "task", reader, people, is_hidden)
+        write_task(tmp_path / "task", reader, samples, is_hidden)
     result = tmp_path / "scores.json"
     command = [sys.executable, scorer, tmp_path / "task", path, "--json", result]
     subprocess.run(command, check=True, capture_output=True)

@@ -36,9 +36,9 @@ def fx_home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fx_done(fx_home, tmp_path_factory):
-    """Six people, imputed: truth (S, 12), target, output and summary."""
+    """Six samples, imputed: truth (S, 12), target, output and summary."""
     folder = tmp_path_factory.mktemp("imputed")
-    truth = imputations.people_alleles(6)
+    truth = imputations.samples_alleles(6)
     target = write_target(folder / "target.vcf.gz", truth)
     out = folder / "out.vcf.gz"
     return truth, target, out, run(fx_home, target, out, er2=True)
@@ -103,18 +103,18 @@ def test_qc_files_lie_beside_the_output(fx_done):
     assert str(out) in text
 
 
-def test_the_same_for_any_number_of_threads_and_people(fx_done, fx_home, tmp_path, monkeypatch):
+def test_the_same_for_any_number_of_threads_and_samples(fx_done, fx_home, tmp_path, monkeypatch):
     truth, target, out, _ = fx_done
     run(fx_home, target, tmp_path / "one.vcf.gz", er2=True, threads=1)
     assert (tmp_path / "one.vcf.gz").read_bytes() == out.read_bytes()
-    monkeypatch.setattr(chunk_imputation, "PEOPLE_AT_ONCE", 4)
+    monkeypatch.setattr(chunk_imputation, "SAMPLES_AT_ONCE", 4)
     run(fx_home, target, tmp_path / "blocks.vcf.gz", er2=True)
     assert (tmp_path / "blocks.vcf.gz").read_bytes() == out.read_bytes()
     alone = []
-    for person in range(6):
-        single = write_target(tmp_path / "single.vcf", truth[:, 2 * person : 2 * person + 2])
-        run(fx_home, single, tmp_path / f"{person}.vcf.gz")
-        alone.append(cells(tmp_path / f"{person}.vcf.gz"))
+    for sample in range(6):
+        single = write_target(tmp_path / "single.vcf", truth[:, 2 * sample : 2 * sample + 2])
+        run(fx_home, single, tmp_path / f"{sample}.vcf.gz")
+        alone.append(cells(tmp_path / f"{sample}.vcf.gz"))
     together = cells(out)
     for site, cell in enumerate(together):
         assert cell[1:] == [rows[site][1] for rows in alone]
@@ -155,7 +155,7 @@ def test_memory_bounds_a_chunk(fx_done, fx_home, tmp_path, monkeypatch):
     assert len(lines(tmp_path / "small.vcf.gz")) == NUM_SITES
 
 
-def test_a_person_of_the_panel_is_never_imputed_from_themselves(
+def test_a_sample_of_the_panel_is_never_imputed_from_themselves(
     fx_home, tmp_path, monkeypatch, caplog
 ):
     seen = []
@@ -167,21 +167,21 @@ def test_a_person_of_the_panel_is_never_imputed_from_themselves(
         return found
 
     monkeypatch.setattr(along, "candidates", spy)
-    alleles = imputations.panel_alleles()[:, 20:26]  # people 10, 11 and 12
+    alleles = imputations.panel_alleles()[:, 20:26]  # samples 10, 11 and 12
     names = ["s10", "stranger", "s12"]
     target = write_target(tmp_path / "t.vcf", alleles, names=names)
     with caplog.at_level(logging.WARNING):
         summary = run(fx_home, target, tmp_path / "o.vcf.gz")
-    assert "2 of the target's people are in the panel" in caplog.text
+    assert "2 of the target's samples are in the panel" in caplog.text
     assert "s10, s12" in caplog.text
-    assert summary.report["people"]["in_panel"] == ["s10", "s12"]
+    assert summary.report["samples"]["in_panel"] == ["s10", "s12"]
     fitted, imputed = seen
     for haplotype, rows in enumerate(imputed[1]):
         own = {20 + (haplotype & ~1), 21 + (haplotype & ~1)}
         assert own.isdisjoint(rows.tolist()) is (haplotype not in (2, 3))
     for haplotype, rows in enumerate(fitted[1]):  # the fit is honest, too
-        person = np.unique(np.linspace(0, 229, 8).astype(int))[haplotype // 2]
-        assert {2 * person, 2 * person + 1}.isdisjoint(rows.tolist())
+        sample = np.unique(np.linspace(0, 229, 8).astype(int))[haplotype // 2]
+        assert {2 * sample, 2 * sample + 1}.isdisjoint(rows.tolist())
 
 
 def test_genotypes_at_sites_the_panel_lacks_change_nothing(fx_done, fx_home, tmp_path):
@@ -280,7 +280,7 @@ def test_a_network_is_used_where_the_heads_leave_a_site_open(fx_done, fx_home, t
 
 @pytest.fixture(scope="module")
 def fx_two_contigs(tmp_path_factory):
-    """Ten people on contigs 1 and 2, forty sites each."""
+    """Ten samples on contigs 1 and 2, forty sites each."""
     folder = tmp_path_factory.mktemp("two")
     alleles = panels.mosaic_alleles(40, 20)
     records = panels.records_of(alleles, contig="1") + panels.records_of(alleles, contig="2")
@@ -308,7 +308,7 @@ def test_contigs_without_typed_sites_are_left_out(fx_two_contigs, tmp_path, capl
 
 
 def test_a_chunk_without_typed_sites_looks_further(fx_home, tmp_path):
-    truth = imputations.people_alleles(2)
+    truth = imputations.samples_alleles(2)
     typed = np.concatenate([np.arange(0, 40, 2), np.arange(260, 300, 2)])
     target = write_target(tmp_path / "gap.vcf", truth, typed=typed)
     summary = run(fx_home, target, tmp_path / "gap.vcf.gz", chunk_cm=0.05, overlap_cm=0.0)
@@ -318,12 +318,12 @@ def test_a_chunk_without_typed_sites_looks_further(fx_home, tmp_path):
     assert min(int(row.split("\t")[column]) for row in table[1:]) == ImputeOptions().min_typed
 
 
-@pytest.mark.parametrize("num_people", [1, 2, 5])
+@pytest.mark.parametrize("num_samples", [1, 2, 5])
 @pytest.mark.parametrize("num_sites", [1, 2, 70])
-def test_tiny_panels_and_single_typed_sites_are_imputed(tmp_path, num_people, num_sites):
-    alleles = panels.mosaic_alleles(num_sites, 2 * num_people)
+def test_tiny_panels_and_single_typed_sites_are_imputed(tmp_path, num_samples, num_sites):
+    alleles = panels.mosaic_alleles(num_sites, 2 * num_samples)
     panels.write_small_panel(
-        tmp_path / "panel.zarr", num_people=num_people, num_sites=num_sites, length=8, flank=1
+        tmp_path / "panel.zarr", num_samples=num_samples, num_sites=num_sites, length=8, flank=1
     )
     for typed in (1, num_sites):
         target = panels.write_vcf(
@@ -343,7 +343,7 @@ def test_tiny_panels_and_single_typed_sites_are_imputed(tmp_path, num_people, nu
 
 
 def test_a_panel_of_nobody_else_is_explained(tmp_path):
-    panels.write_small_panel(tmp_path / "panel.zarr", num_people=1, num_sites=20)
+    panels.write_small_panel(tmp_path / "panel.zarr", num_samples=1, num_sites=20)
     records = [("20", 1000 * (site + 1), "A", "G", ["0|1"]) for site in range(9)]
     target = panels.write_vcf(tmp_path / "t.vcf", records, ["s0"])
     with pytest.raises(InputError, match="has nobody but s0"):

@@ -86,7 +86,7 @@ def test_a_run_folder_is_whole(fx_own):
     assert run.record["undecided_sites"] == summary.rows > 100
     assert run.record["designs"] == summary.designs
     assert sum(summary.designs.values()) == 4
-    assert run.record["people"] == 12
+    assert run.record["samples"] == 12
     assert set(summary.scores) == {"heads", "trained"}
     assert summary.losses["trained"] <= summary.losses["heads"] + 1e-6
     assert any(line.startswith("Validation loss") for line in summary.lines())
@@ -103,7 +103,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(fx_own):
     assert (tensors(fx_own, "other")["mean"] != first["mean"]).any()
 
 
-def test_test_people_change_nothing(fx_own, tmp_path):
+def test_test_samples_change_nothing(fx_own, tmp_path):
     """Their alleles are others; sites, splits and counts are the same."""
     other = Workspace(tmp_path)
     with open_panel(fx_own.panel) as panel:

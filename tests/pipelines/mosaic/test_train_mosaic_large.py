@@ -57,7 +57,7 @@ def weights_file(workspace, name="large"):
 
 @pytest.fixture(scope="module")
 def fx_own(tmp_path_factory):
-    """A workspace of 230 people with the finished run `large`; tests add runs of other names."""
+    """A workspace of 230 samples with the finished run `large`; tests add runs of other names."""
     workspace = imputations.workspace(tmp_path_factory.mktemp("large"))
     return workspace, train(workspace)
 
@@ -124,7 +124,7 @@ def test_what_is_no_better_is_not_kept(fx_own, monkeypatch):
 
 def test_impute_uses_the_run_and_threads_do_not_matter(fx_own, fx_network, tmp_path):
     workspace, _ = fx_own
-    alleles = imputations.people_alleles(5)
+    alleles = imputations.samples_alleles(5)
     target = imputations.write_target(tmp_path / "t.vcf", alleles)
     small = imputations.run(workspace, target, tmp_path / "small.vcf.gz", heads_only=False)
     made = {}
@@ -142,7 +142,7 @@ def test_impute_uses_the_run_and_threads_do_not_matter(fx_own, fx_network, tmp_p
 
 def test_a_sites_answer_does_not_depend_on_which_others_are_written(fx_own, tmp_path):
     workspace, _ = fx_own
-    target = imputations.write_target(tmp_path / "t.vcf", imputations.people_alleles(3))
+    target = imputations.write_target(tmp_path / "t.vcf", imputations.samples_alleles(3))
     common = {"run": "large", "heads_only": False}
     imputations.run(workspace, target, tmp_path / "all.vcf.gz", **common)
     imputations.run(workspace, target, tmp_path / "some.vcf.gz", region="20:90000-140000", **common)
@@ -153,7 +153,7 @@ def test_a_sites_answer_does_not_depend_on_which_others_are_written(fx_own, tmp_
         assert line == everything[line[1]]
 
 
-def test_every_open_site_of_a_person_is_answered_for(fx_own, fx_network):
+def test_every_open_site_of_a_sample_is_answered_for(fx_own, fx_network):
     """In any order, and as by the small network where the transformer is silent."""
     workspace, _ = fx_own
     with open_panel(workspace.panel) as panel:
@@ -187,12 +187,12 @@ def test_every_open_site_of_a_person_is_answered_for(fx_own, fx_network):
     )
 
 
-def test_people_are_taken_whole_until_there_are_enough_rows(fx_own):
+def test_samples_are_taken_whole_until_there_are_enough_rows(fx_own):
     workspace, _ = fx_own
     with open_panel(workspace.panel) as panel:
         stretch = training_data.read_stretch(panel, np.arange(300), slice(20, 280))
-    people = np.arange(40)
-    taken = training_data.take_out(stretch, np.arange(80, 460), people)
+    samples = np.arange(40)
+    taken = training_data.take_out(stretch, np.arange(80, 460), samples)
     ready = training_data.make_ready(taken, imputations.TYPED, seed=1, threads=1)
     whole = training_data.open_sequences(ready, taken, 10**6, np.random.default_rng(1), 2)
     few = training_data.open_sequences(ready, taken, 500, np.random.default_rng(1), 2)

@@ -1,4 +1,4 @@
-"""People taken out of a panel: nothing of theirs but typed alleles reaches what is said of them."""
+"""Held-out samples of a panel: only their typed alleles reach their training rows."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ from vcfbert.pipelines.mosaic.training_data import Stretch
 from vcfbert.storage.zarr.panel import open_panel
 
 TYPED = np.arange(2, 120, 5)
-PEOPLE = np.array([4, 9, 25])
+SAMPLES = np.array([4, 9, 25])
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +27,11 @@ def fx_stretch(fx_workspace):
 
 @pytest.fixture(scope="module")
 def fx_taken(fx_stretch):
-    return training_data.take_out(fx_stretch, rest_of(PEOPLE), PEOPLE)
+    return training_data.take_out(fx_stretch, rest_of(SAMPLES), SAMPLES)
 
 
-def rest_of(people, num_people=60):
-    return site_tables.haplotypes_of(np.setdiff1d(np.arange(num_people), people))
+def rest_of(samples, num_samples=60):
+    return site_tables.haplotypes_of(np.setdiff1d(np.arange(num_samples), samples))
 
 
 def with_alleles(stretch: Stretch, rows, sites, seed=5) -> Stretch:
@@ -43,7 +43,7 @@ def with_alleles(stretch: Stretch, rows, sites, seed=5) -> Stretch:
 
 
 def prepared_of(stretch):
-    taken = training_data.take_out(stretch, rest_of(PEOPLE), PEOPLE)
+    taken = training_data.take_out(stretch, rest_of(SAMPLES), SAMPLES)
     return taken, training_data.make_ready(taken, TYPED, seed=1, threads=1)
 
 
@@ -64,26 +64,26 @@ def test_a_stretch_holds_what_the_windows_hold(fx_workspace):
         npt.assert_array_equal(copies, panel.sites.alt_count.sum(axis=1))
 
 
-def test_a_person_among_the_own_references_is_refused(fx_stretch):
+def test_a_sample_among_the_own_references_is_refused(fx_stretch):
     with pytest.raises(AssertionError, match="copied from themselves"):
-        training_data.take_out(fx_stretch, rest_of(PEOPLE[:2]), PEOPLE)
+        training_data.take_out(fx_stretch, rest_of(SAMPLES[:2]), SAMPLES)
 
 
-def test_nothing_that_is_made_of_the_references_knows_the_people_taken_out(fx_stretch):
-    own = site_tables.haplotypes_of(PEOPLE)
+def test_nothing_that_is_made_of_the_references_knows_the_samples_taken_out(fx_stretch):
+    own = site_tables.haplotypes_of(SAMPLES)
     other = with_alleles(fx_stretch, own, np.arange(120))
     (taken, ready), (taken_too, ready_too) = prepared_of(fx_stretch), prepared_of(other)
     npt.assert_array_equal(taken.group, taken_too.group)
     for one, another in zip(ready.prepared.chunk, ready_too.prepared.chunk, strict=True):
         npt.assert_array_equal(one, another)
     npt.assert_array_equal(ready.prepared.group_frequency, ready_too.prepared.group_frequency)
-    count = fx_stretch.alleles(rest_of(PEOPLE)).sum(axis=0)
-    odds = np.log(count / (len(rest_of(PEOPLE)) - count))[ready.sites]
+    count = fx_stretch.alleles(rest_of(SAMPLES)).sum(axis=0)
+    odds = np.log(count / (len(rest_of(SAMPLES)) - count))[ready.sites]
     npt.assert_allclose(ready.prepared.chunk.frequency, odds, rtol=1e-5)
 
 
 def test_hidden_genotypes_never_reach_the_rows(fx_stretch):
-    own = site_tables.haplotypes_of(PEOPLE)
+    own = site_tables.haplotypes_of(SAMPLES)
     hidden = np.setdiff1d(np.arange(120), TYPED)
     other = with_alleles(fx_stretch, own, hidden)
     one, another = (data_of(*prepared_of(stretch)) for stretch in (fx_stretch, other))
@@ -92,7 +92,7 @@ def test_hidden_genotypes_never_reach_the_rows(fx_stretch):
 
 
 def test_typed_genotypes_do_reach_the_rows(fx_stretch):
-    other = with_alleles(fx_stretch, site_tables.haplotypes_of(PEOPLE), TYPED)
+    other = with_alleles(fx_stretch, site_tables.haplotypes_of(SAMPLES), TYPED)
     one, another = (data_of(*prepared_of(stretch)) for stretch in (fx_stretch, other))
     assert one.rows.shape != another.rows.shape or (one.rows != another.rows).any()
 
@@ -100,42 +100,42 @@ def test_typed_genotypes_do_reach_the_rows(fx_stretch):
 def test_rows_are_of_the_core_and_as_many_as_asked_for(fx_taken):
     ready = training_data.make_ready(fx_taken, TYPED, seed=1, threads=1)
     data = data_of(fx_taken, ready)
-    in_core = 2 * len(PEOPLE) * (100 - np.isin(np.arange(10, 110), TYPED).sum())
+    in_core = 2 * len(SAMPLES) * (100 - np.isin(np.arange(10, 110), TYPED).sum())
     assert 0 < len(data.rows) <= in_core
     few = data_of(fx_taken, ready, most=7)
     assert few.rows.shape == (7, data.rows.shape[1])
     assert (data.rows == few.rows[0]).all(axis=1).any()
 
 
-def test_folds_take_out_train_people_who_are_not_among_their_references(fx_workspace):
+def test_folds_take_out_train_samples_who_are_not_among_their_references(fx_workspace):
     settings = MosaicConfig(folds=4, held_out=80)
     with open_panel(fx_workspace.panel) as panel:
         samples = panel.samples
     plan = fold_plan.draw(samples, settings, seed=1)
-    train = set(samples.people(site_tables.TRAIN).tolist())
+    train = set(samples.in_splits(site_tables.TRAIN).tolist())
     seen = set()
     for fold in plan.folds:
-        people, references = set(fold.people.tolist()), set((fold.references // 2).tolist())
-        assert len(people) == len(train) // fold_plan.LARGEST_SHARE
-        assert people | references == train
-        assert not people & references
-        assert not people & seen  # other people in each fold, while there are any
-        seen |= people
+        sample_index, references = set(fold.samples.tolist()), set((fold.references // 2).tolist())
+        assert len(sample_index) == len(train) // fold_plan.LARGEST_SHARE
+        assert sample_index | references == train
+        assert not sample_index & references
+        assert not sample_index & seen  # other samples in each fold, while there are any
+        seen |= sample_index
     validating = np.sort(np.concatenate(plan.validation))
-    npt.assert_array_equal(validating, samples.people(site_tables.VALIDATION))
+    npt.assert_array_equal(validating, samples.in_splits(site_tables.VALIDATION))
 
 
-def test_without_validation_people_some_train_people_stand_for_them(fx_workspace):
+def test_without_validation_samples_some_train_samples_stand_for_them(fx_workspace):
     with open_panel(fx_workspace.panel) as panel:
         split = np.where(panel.samples.split == site_tables.VALIDATION, 0, panel.samples.split)
         samples = dataclasses.replace(panel.samples, split=split.astype(np.int8))
     plan = fold_plan.draw(samples, MosaicConfig(), seed=1)
     validating = np.concatenate(plan.validation)
-    assert len(validating) == len(samples.people(site_tables.TRAIN)) // 5
-    assert not np.isin(validating, np.concatenate([fold.people for fold in plan.folds])).any()
-    for fold, people in zip(plan.folds, plan.validation, strict=False):
-        alike = fold.typed_alike(people, samples, {})
-        assert not np.isin(alike.references // 2, people).any()
+    assert len(validating) == len(samples.in_splits(site_tables.TRAIN)) // 5
+    assert not np.isin(validating, np.concatenate([fold.samples for fold in plan.folds])).any()
+    for fold, sample_index in zip(plan.folds, plan.validation, strict=False):
+        alike = fold.typed_alike(sample_index, samples, {})
+        assert not np.isin(alike.references // 2, sample_index).any()
 
 
 def test_a_list_of_typed_sites_is_worth_more_folds_than_drawn_designs(fx_workspace):
@@ -144,16 +144,16 @@ def test_a_list_of_typed_sites_is_worth_more_folds_than_drawn_designs(fx_workspa
     settings = MosaicConfig(folds=2, designs=2, held_out=6)
     counts = [len(fold_plan.draw(samples, settings, 1, lists).folds) for lists in range(4)]
     assert counts == [2, 4, 2, 2]
-    few = MosaicConfig(folds=2, designs=9, held_out=6)  # 48 people are eight times 6
+    few = MosaicConfig(folds=2, designs=9, held_out=6)  # 48 samples are eight times 6
     assert len(fold_plan.draw(samples, few, 1, 1).folds) == 8
 
 
-def test_too_few_people_are_refused(fx_workspace):
+def test_too_few_samples_are_refused(fx_workspace):
     with open_panel(fx_workspace.panel) as panel:
         split = np.full(len(panel.samples), site_tables.TEST, dtype=np.int8)
         split[:9] = site_tables.TRAIN
         samples = dataclasses.replace(panel.samples, split=split)
-    with pytest.raises(InputError, match="9 train people, but 10"):
+    with pytest.raises(InputError, match="9 train samples, but 10"):
         fold_plan.draw(samples, MosaicConfig(), seed=1)
 
 

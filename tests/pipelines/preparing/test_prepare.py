@@ -49,7 +49,7 @@ def fx_alleles() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def fx_vcf(tmp_path_factory, fx_alleles) -> Path:
-    """20 people s0 ... s19, sites 100, 200, ..., 6000 of contig 20."""
+    """20 samples s0 ... s19, sites 100, 200, ..., 6000 of contig 20."""
     path = tmp_path_factory.mktemp("vcf") / "panel.vcf.gz"
     return panels.write_vcf(path, panels.records_of(fx_alleles))
 
@@ -67,7 +67,7 @@ def sample_table(path: Path, split: list[str], names: list[str] | None = None) -
 def test_the_panel_holds_the_alleles_of_the_vcf(fx_vcf, fx_alleles, tmp_path):
     report = prepare(fx_vcf, tmp_path, min_mac=0)
     npt.assert_array_equal(alleles_in(tmp_path), fx_alleles)
-    assert report["read"] == {"records": 60, "sites": 60, "people": 20}
+    assert report["read"] == {"records": 60, "sites": 60, "samples": 20}
     assert report["kept"]["sites"] == 60
 
 
@@ -77,7 +77,7 @@ ALTS = ["G", "G,T", "*,T", "<DEL>", "."]
 
 @st.composite
 def small_vcfs(draw: st.DrawFn) -> list[panels.Record]:
-    """Records of two people with whatever a panel may hold but unphased heterozygotes."""
+    """Records of two samples with whatever a panel may hold but unphased heterozygotes."""
     positions = sorted(draw(st.lists(st.integers(1, 30), min_size=10, max_size=40)))
     result: list[panels.Record] = [("20", 1, "C", "A", ["0|1", "0|0"])]
     for position in positions:
@@ -140,37 +140,37 @@ def test_counts_are_those_of_each_split_and_population(fx_vcf, fx_alleles, tmp_p
                 reader.sites.population_alt_count[:, column],
                 fx_alleles[:, (codes == TRAIN) & (label == name)].sum(axis=1),
             )
-    assert report["people"]["splits"] == {"train": 10, "validation": 5, "test": 5}
+    assert report["samples"]["splits"] == {"train": 10, "validation": 5, "test": 5}
 
 
 def test_without_a_table_splits_are_drawn_and_there_are_no_populations(fx_vcf, tmp_path):
     report = prepare(fx_vcf, tmp_path, validation_fraction=0.1, test_fraction=0.2)
-    assert report["people"]["splits"] == {"train": 14, "validation": 2, "test": 4}
+    assert report["samples"]["splits"] == {"train": 14, "validation": 2, "test": 4}
     with panel.open_panel(tmp_path / "panel.zarr") as reader:
         assert reader.samples.populations == ()
         assert reader.sites.population_alt_count.shape == (len(reader.sites), 0)
 
 
-def test_validation_people_are_drawn_where_the_table_has_train_and_test_only(fx_vcf, tmp_path):
+def test_validation_samples_are_drawn_where_the_table_has_train_and_test_only(fx_vcf, tmp_path):
     table = sample_table(tmp_path / "s.tsv", ["train", "train", "train", "test"] * 5)
     report = prepare(fx_vcf, tmp_path, samples=table, validation_fraction=0.2)
-    assert report["people"]["splits"] == {"train": 12, "validation": 3, "test": 5}
+    assert report["samples"]["splits"] == {"train": 12, "validation": 3, "test": 5}
 
 
-def test_people_absent_from_the_table_are_left_out_and_counted(fx_vcf, fx_alleles, tmp_path):
+def test_samples_absent_from_the_table_are_left_out_and_counted(fx_vcf, fx_alleles, tmp_path):
     names = [*(f"s{n}" for n in range(4, 16)), "stranger"]
     table = sample_table(tmp_path / "s.tsv", ["train"] * 13, names)
     report = prepare(fx_vcf, tmp_path, samples=table, min_mac=0)
-    assert report["people"]["not_in_table"] == 8
-    assert report["people"]["not_in_panel"] == 1
+    assert report["samples"]["not_in_table"] == 8
+    assert report["samples"]["not_in_panel"] == 1
     npt.assert_array_equal(alleles_in(tmp_path), fx_alleles[:, 8:32])
 
 
-def test_filters_count_train_and_validation_people_only(tmp_path):
+def test_filters_count_train_and_validation_samples_only(tmp_path):
     genotypes = {
         100: ["0|1", "0|0", "0|0", "0|0"],
-        200: ["0|0", "0|0", "0|0", "1|1"],  # seen in the test person only
-        300: ["1|1", "1|1", "1|1", "0|0"],  # REF in the test person only
+        200: ["0|0", "0|0", "0|0", "1|1"],  # seen in the test sample only
+        300: ["1|1", "1|1", "1|1", "0|0"],  # REF in the test sample only
         400: ["1|1", "0|1", "0|0", "0|0"],
     }
     path = panels.write_vcf(
@@ -261,7 +261,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[dict, str]]:
     strangers = sample_table(folder / "x.tsv", ["train"], ["stranger"])
     tested = sample_table(folder / "t.tsv", ["test"] * 20)
     return {
-        "strangers": ({"samples": strangers}, r"x\.tsv names none of the 20 people"),
+        "strangers": ({"samples": strangers}, r"x\.tsv names none of the 20 samples"),
         "nobody trains": ({"samples": tested}, "left to train on"),
         "empty region": ({"region": "20:7000-8000"}, "no records in 20:7000-8000"),
         "zero sites": ({"min_mac": 999}, r"none of 60 sites is kept \(60 below.*Lower"),
@@ -333,7 +333,7 @@ def test_the_real_panel_is_a_quarter_of_its_vcf_at_most(tmp_path):
         ),
         progress=Silent(),
     ).report
-    assert report["people"]["splits"] == {"train": 2164, "validation": 90, "test": 250}
+    assert report["samples"]["splits"] == {"train": 2164, "validation": 90, "test": 250}
     share = report["read"]["records"] / 25_000
     assert report["bytes"]["panel"] < 0.25 * share * report["bytes"]["input"]
 

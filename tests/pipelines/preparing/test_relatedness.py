@@ -1,4 +1,4 @@
-"""People who are in a panel twice, and relatives: found, said, and kept apart by a list."""
+"""Samples who are in a panel twice, and relatives: found, said, and kept apart by a list."""
 
 import json
 import logging
@@ -26,22 +26,22 @@ from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.systems.batches import BatchMaker
 from vcfbert.training.systems.indexing import IndexedOnDemand
 
-PEOPLE, SITES = 40, 240
+SAMPLES, SITES = 40, 240
 TWINS = {12: 0, 5: 1}  # 12 is tested and 0 trains; 5 and 1 train
 SETTINGS = workspaces.changed(retrieval={"num_neighbours": 4}, training={"batch_size": 4})
 
 
 @pytest.fixture(scope="module")
 def fx_inputs(tmp_path_factory):
-    """A panel whose people 12 and 5 are 0 and 1 again, its sample table, and a map of 6 cM."""
+    """A panel whose samples 12 and 5 are 0 and 1 again, its sample table, and a map of 6 cM."""
     folder = tmp_path_factory.mktemp("related")
-    alleles = panels.mosaic_alleles(SITES, 2 * PEOPLE, founders=16)
+    alleles = panels.mosaic_alleles(SITES, 2 * SAMPLES, founders=16)
     for copy, original in TWINS.items():
         alleles[:, 2 * copy : 2 * copy + 2] = alleles[:, 2 * original : 2 * original + 2]
     alleles[7, 24] ^= 1  # one error
     panels.write_vcf(folder / "panel.vcf.gz", panels.records_of(alleles))
     split = ["test" if n in (12, 13) else "validation" if n in (20, 21) else "train"
-             for n in range(PEOPLE)]  # fmt: skip
+             for n in range(SAMPLES)]  # fmt: skip
     rows = [f"s{n}\tP{n % 2}\t{name}" for n, name in enumerate(split)]
     (folder / "samples.tsv").write_text("sample\tpopulation\tsplit\n" + "\n".join(rows) + "\n")
     (folder / "long.map").write_text(f"20 . 0 1\n20 . 6 {100 * SITES}\n")
@@ -76,9 +76,9 @@ def fx_apart(fx_inputs, fx_found, tmp_path_factory):
 def test_prepare_finds_and_names_who_is_there_twice(fx_inputs, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         workspace, summary = prepare(fx_inputs, tmp_path)
-    assert "1 pair of a train and a held-out person who have the same genotypes" in caplog.text
+    assert "1 pair of a train and a held-out sample who have the same genotypes" in caplog.text
     assert "s0 (train) and s12 (test)" in caplog.text
-    assert "1 pair of train people with the same genotypes: s1 (train) and s5" in caplog.text
+    assert "1 pair of train samples with the same genotypes: s1 (train) and s5" in caplog.text
     assert f"--relatives {workspace.relatives}" in caplog.text
     record = json.loads(workspace.qc.read_text())["relatedness"]
     assert (record["duplicates"], record["duplicates_across_splits"]) == (2, 1)
@@ -102,7 +102,7 @@ def test_a_region_too_short_says_so_and_names_nobody(fx_inputs, tmp_path, caplog
     assert any("not told: " in line for line in summary.lines())
 
 
-def test_the_strict_checks_fail_where_a_train_person_is_tested(fx_found):
+def test_the_strict_checks_fail_where_a_train_sample_is_tested(fx_found):
     failed = {
         one.name: one.figures for one in stored_preflight.check(SETTINGS, fx_found[0], None).failed
     }
@@ -110,15 +110,15 @@ def test_the_strict_checks_fail_where_a_train_person_is_tested(fx_found):
     assert "--relatives" in failed["dataset"]
 
 
-def test_a_list_leaves_train_people_with_held_out_relatives_out(fx_apart):
+def test_a_list_leaves_train_samples_with_held_out_relatives_out(fx_apart):
     workspace, summary = fx_apart
-    assert summary.report["people"]["relatives_left_out"] == 1
+    assert summary.report["samples"]["relatives_left_out"] == 1
     assert summary.report["relatedness"]["duplicates_across_splits"] == 0
     with open_panel(workspace.panel) as panel:
         names = panel.samples.names
         assert "s0" not in names
-        assert len(names) == PEOPLE - 1
-        assert "s12" in [names[n] for n in panel.samples.people(TEST)]
+        assert len(names) == SAMPLES - 1
+        assert "s12" in [names[n] for n in panel.samples.in_splits(TEST)]
         pairs = [[names[n] for n in pair] for pair in panel.samples.relatives.tolist()]
         counted = panel.sites.alt_count.sum(axis=1)
         whole = np.arange(2 * len(names))
@@ -131,7 +131,7 @@ def test_the_strict_checks_pass_with_the_list(fx_apart):
     workspaces.build(fx_apart[0], SETTINGS)
     done = stored_preflight.check(SETTINGS, fx_apart[0], None)
     assert done.failed == []
-    assert "no train person is a held-out one" in done.outcomes[0].figures
+    assert "no train sample is a held-out one" in done.outcomes[0].figures
     with open_panel(fx_apart[0].panel) as panel:
         index = open_index(fx_apart[0].newest("indexes"), panel_fingerprint=panel.fingerprint)
         npt.assert_array_equal(index.reference_haplotypes, panel.samples.haplotypes(TRAIN))
@@ -140,10 +140,10 @@ def test_the_strict_checks_pass_with_the_list(fx_apart):
 def make_batch(workspace, names):
     with open_panel(workspace.panel) as panel:
         maker = BatchMaker(panel, IndexedOnDemand(panel), None, SETTINGS_OF_TOKENS)
-        people = np.array([panel.samples.names.index(name) for name in names])
+        samples = np.array([panel.samples.names.index(name) for name in names])
         drawn = masks.draw_masks(panel.windows, seed=1, role="train", version=0, rate=0.3)
-        batch = maker.make(1, people, drawn[1])
-        return [panel.samples.names[n] for n in batch.neighbours[:, 0] // 2], batch, people
+        batch = maker.make(1, samples, drawn[1])
+        return [panel.samples.names[n] for n in batch.neighbours[:, 0] // 2], batch, samples
 
 
 SETTINGS_OF_TOKENS = workspaces.changed(retrieval={"space": "token", "num_neighbours": 4}).retrieval
@@ -152,24 +152,24 @@ SETTINGS_OF_TOKENS = workspaces.changed(retrieval={"space": "token", "num_neighb
 def test_listed_relatives_never_find_each_other(fx_found, fx_apart):
     nearest, _, _ = make_batch(fx_found[0], ["s1", "s5", "s9"])
     assert nearest[:4] == ["s5", "s5", "s1", "s1"]  # without a list they do
-    nearest, batch, people = make_batch(fx_apart[0], ["s1", "s5", "s9"])
-    assert not np.isin(batch.neighbours[:4] // 2, people[:2]).any()
+    nearest, batch, samples = make_batch(fx_apart[0], ["s1", "s5", "s9"])
+    assert not np.isin(batch.neighbours[:4] // 2, samples[:2]).any()
     alone = make_batch(fx_apart[0], ["s9"])[1]
     npt.assert_array_equal(batch.neighbours[4:], alone.neighbours)
 
 
 def test_the_strict_checks_see_a_relative_that_is_found(fx_apart, monkeypatch):
     real = BatchMaker._excluded
-    monkeypatch.setattr(BatchMaker, "_excluded", lambda self, people: real(self, people)[:, :2])
+    monkeypatch.setattr(BatchMaker, "_excluded", lambda self, samples: real(self, samples)[:, :2])
     with open_panel(fx_apart[0].panel) as panel:
-        people = panel.samples.relatives[0]
-    monkeypatch.setattr(stored_preflight.StoredBench, "people", people)
+        samples = panel.samples.relatives[0]
+    monkeypatch.setattr(stored_preflight.StoredBench, "samples", samples)
     failed = {one.name for one in stored_preflight.check(SETTINGS, fx_apart[0], None).failed}
     assert "FAISS retrieval" in failed
     assert "batch collation" in failed
 
 
-def test_mosaic_takes_relatives_out_with_the_people(fx_apart):
+def test_mosaic_takes_relatives_out_with_the_samples(fx_apart):
     with open_panel(fx_apart[0].panel) as panel:
         samples = panel.samples
     first, second = samples.relatives[0].tolist()
@@ -177,7 +177,7 @@ def test_mosaic_takes_relatives_out_with_the_people(fx_apart):
     hit = 0
     for fold in plan.folds:
         for one, other in ((first, second), (second, first)):
-            if one in fold.people:
+            if one in fold.samples:
                 assert other not in fold.references // 2
                 hit += 1
     assert hit >= 2
@@ -194,7 +194,7 @@ def test_a_target_who_is_in_the_panel_is_not_imputed_from_listed_relatives(
         return search(typed_bits, queries, excluded, threads=threads)
 
     monkeypatch.setattr(along, "candidates", spy)
-    alleles = panels.mosaic_alleles(SITES, 2 * PEOPLE, founders=16)[:, :4]
+    alleles = panels.mosaic_alleles(SITES, 2 * SAMPLES, founders=16)[:, :4]
     lines = panels.records_of(alleles)[::2]
     target = panels.write_vcf(tmp_path / "t.vcf", lines, ["s1", "stranger"])
     imputations.run(fx_apart[0], target, tmp_path / "o.vcf.gz")
@@ -208,9 +208,9 @@ def test_a_target_who_is_in_the_panel_is_not_imputed_from_listed_relatives(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("s1\n", r"line 1: 's1' names no two people"),
-        ("#a\tb\ns1\ts1\n", r"line 2: .* names no two people"),
-        ("x\ty\n", r"names none of the 40 people"),
+        ("s1\n", r"line 1: 's1' names no two samples"),
+        ("#a\tb\ns1\ts1\n", r"line 2: .* names no two samples"),
+        ("x\ty\n", r"names none of the 40 samples"),
     ],
 )
 def test_a_list_that_is_of_no_use_is_refused(fx_inputs, tmp_path, text, message):
@@ -221,7 +221,7 @@ def test_a_list_that_is_of_no_use_is_refused(fx_inputs, tmp_path, text, message)
     assert not (tmp_path / "w" / "panel.zarr").exists()
 
 
-def test_an_empty_list_and_people_who_are_not_there_change_nothing(fx_inputs, fx_found, tmp_path):
+def test_an_empty_list_and_samples_who_are_not_there_change_nothing(fx_inputs, fx_found, tmp_path):
     path = tmp_path / "pairs.tsv"
     path.write_text("#sample1\tsample2\ns3\tsomebody\n")
     _, summary = prepare(fx_inputs, tmp_path / "w", relatives=path)
@@ -229,7 +229,7 @@ def test_an_empty_list_and_people_who_are_not_there_change_nothing(fx_inputs, fx
 
 
 def test_a_long_panel_tells_relatives_too(tmp_path):
-    """A child of two train people is tested: 360 cM are enough to see it."""
+    """A child of two train samples is tested: 360 cM are enough to see it."""
     rng = np.random.default_rng(2)
     frequency = rng.uniform(0.1, 0.5, 1500)
     alleles = (rng.random((1500, 60)) < frequency[:, None]).astype(np.uint8)

@@ -1,6 +1,6 @@
 """The permanent tests of DESIGN section 5 for every system that is trained on windows.
 
-No query finds itself or its sibling, no hidden genotype reaches the network, no held-out person is
+No query finds itself or its sibling, no hidden genotype reaches the network, no held-out sample is
 in an index, and a run on shuffled labels scores like chance. Those of mosaic are in
 test_mosaic_data, test_assess_mosaic, test_fit_mosaic, test_fit_mosaic_large and test_impute.
 """
@@ -59,8 +59,8 @@ def answers(bench, batch):
 
 def test_hidden_genotypes_change_neither_inputs_nor_logits(fx_bench):
     maker = fx_bench.maker()
-    for window, person in zip((0, 1), fx_bench.people, strict=False):
-        batch = fx_bench.training_masks.batch(maker, Work(window, np.array([person])))
+    for window, sample in zip((0, 1), fx_bench.samples, strict=False):
+        batch = fx_bench.training_masks.batch(maker, Work(window, np.array([sample])))
         other = leakage.flipped(maker, batch)
         assert (batch.labels != other.labels)[batch.is_hidden].all()
         assert leakage.first_leak(batch, other) is None
@@ -70,11 +70,11 @@ def test_hidden_genotypes_change_neither_inputs_nor_logits(fx_bench):
 def test_visible_genotypes_do_change_the_logits(fx_bench):
     """Or the test above would pass for a network that reads nothing."""
     maker = fx_bench.maker()
-    batch = fx_bench.training_masks.batch(maker, Work(0, fx_bench.people[:1]))
+    batch = fx_bench.training_masks.batch(maker, Work(0, fx_bench.samples[:1]))
     seen = dataclasses.replace(batch, is_hidden=~batch.is_hidden & (batch.labels <= 1))
     panel = leakage.FlippedPanel(maker.panel, seen)
     again = BatchMaker(panel, maker.index, maker.embeddings, maker.settings)
-    other = again.make(0, batch.people, batch.is_hidden)
+    other = again.make(0, batch.samples, batch.is_hidden)
     assert leakage.first_leak(batch, other) == "query tokens"
     assert not torch.equal(answers(fx_bench, batch), answers(fx_bench, other))
 
@@ -83,9 +83,9 @@ def test_nobody_finds_themselves_or_anyone_held_out(fx_bench):
     samples, maker = fx_bench.panel.samples, fx_bench.maker()
     train = samples.haplotypes(TRAIN)
     for split in (TRAIN, VALIDATION, TEST):
-        people = samples.people(split)
-        batch = fx_bench.training_masks.batch(maker, Work(1, people))
-        own = np.repeat(people, 2)[:, None]
+        sample_index = samples.in_splits(split)
+        batch = fx_bench.training_masks.batch(maker, Work(1, sample_index))
+        own = np.repeat(sample_index, 2)[:, None]
         assert not (batch.neighbours // 2 == own).any()
         assert np.isin(batch.neighbours, train).all()
     npt.assert_array_equal(fx_bench.index.reference_haplotypes, train)
@@ -94,16 +94,16 @@ def test_nobody_finds_themselves_or_anyone_held_out(fx_bench):
 def test_the_strict_checks_see_hidden_alleles_that_are_read(fx_built, monkeypatch):
     real = BatchMaker._assemble
 
-    def leaky(self, window, people, labels, query_tokens, rows, distances):
-        batch = real(self, window, people, labels, query_tokens, rows, distances)
+    def leaky(self, window, samples, labels, query_tokens, rows, distances):
+        batch = real(self, window, samples, labels, query_tokens, rows, distances)
         return dataclasses.replace(batch, distances=batch.distances + labels[0].sum())
 
     monkeypatch.setattr(BatchMaker, "_assemble", leaky)
     assert "Hidden alleles reach the network" in failures(fx_built)["batch collation"]
 
 
-def test_frequencies_are_of_train_people_alone(fx_built):
-    """What the network is told of a site does not change with the held-out people's alleles."""
+def test_frequencies_are_of_train_samples_alone(fx_built):
+    """What the network is told of a site does not change with the held-out samples' alleles."""
     with open_panel(fx_built.panel) as panel:
         before = features.of_window(panel, 0)
         counts = panel.sites.alt_count.copy()
@@ -123,7 +123,7 @@ def test_frequencies_are_of_train_people_alone(fx_built):
 
 @pytest.fixture(scope="module")
 def fx_shuffled(tmp_path_factory):
-    """A panel whose alleles were shuffled over people at every site: frequencies are all it has."""
+    """A panel whose alleles were shuffled over samples, site by site: only frequencies remain."""
     real = panels.mosaic_alleles
 
     def shuffled(*arguments, **keywords):
@@ -143,10 +143,10 @@ def correlation(workspace, settings, name):
         if settings.reads_embeddings:
             bench.embeddings = EncodedOnDemand(model.encoder, bench.panel)
         bench.index = IndexedOnDemand(bench.panel)
-        people = bench.panel.samples.people(TRAIN, VALIDATION, TEST)
+        samples = bench.panel.samples.in_splits(TRAIN, VALIDATION, TEST)
         is_masked = bench.validation_masks.queries.whole()
         found = predict.predict(
-            model, bench.maker(), people, is_masked,
+            model, bench.maker(), samples, is_masked,
             batch_size=60, device=bench.device, focal_gamma=settings.loss.focal_gamma,
         )  # fmt: skip
         sides = [[], []]
@@ -166,14 +166,14 @@ def brief(name):
 
 @pytest.mark.parametrize("name", ["v13", "v17", "v18-current"])
 def test_a_run_on_shuffled_labels_answers_like_chance(fx_shuffled, name):
-    """For people it was trained on as for others: 60 people, 4,000 haplotypes and hidden sites."""
+    """For training samples as for others: 60 samples, 4,000 haplotypes and hidden sites."""
     assert abs(correlation(fx_shuffled, brief(name), name)) < 0.06
 
 
 def test_a_run_that_finds_itself_does_not(fx_shuffled, monkeypatch):
     """Or the test above could not fail."""
     everyone = np.full((120, 2), -1)
-    monkeypatch.setattr(BatchMaker, "_excluded", lambda _, people: everyone[: 2 * len(people)])
+    monkeypatch.setattr(BatchMaker, "_excluded", lambda _, samples: everyone[: 2 * len(samples)])
     monkeypatch.setattr(
         train_systems.preflight, "before_training", lambda *_: None
     )  # which would refuse

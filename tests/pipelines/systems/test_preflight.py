@@ -168,9 +168,9 @@ def test_retrieval_fails_where_a_dense_index_is_of_another_encoding(tmp_path):
     assert "another embeddings version" in failures(workspace, other)["FAISS retrieval"]
 
 
-def test_retrieval_fails_where_a_held_out_person_is_in_the_index(fx_own):
+def test_retrieval_fails_where_a_held_out_sample_is_in_the_index(fx_own):
     def replace(record):
-        record["reference_haplotypes"][0] = 2 * 7  # person 7 is a test person
+        record["reference_haplotypes"][0] = 2 * 7  # sample 7 is a test sample
 
     rewrite_manifest(fx_own, replace)
     assert "haplotypes of validation and test" in failures(fx_own)["FAISS retrieval"]
@@ -227,7 +227,7 @@ def test_the_step_fails_where_weights_have_diverged(fx_own):
 def test_memory_fails_where_a_batch_is_too_large(fx_built):
     found = failures(fx_built, changed(training={"batch_size": 50_000_000}))
     assert list(found) == ["memory"]
-    assert "people fit: lower training.batch_size" in found["memory"]
+    assert "samples fit: lower training.batch_size" in found["memory"]
     assert "GB free on" in found["memory"]
 
 

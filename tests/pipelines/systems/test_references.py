@@ -52,7 +52,7 @@ def refresh(workspace: Workspace, settings=SETTINGS, **options):
     return references.refresh(workspace, settings, RefreshOptions(**options), progress=Silent())
 
 
-def test_an_index_holds_train_people_only_and_their_very_alleles(fx_own):
+def test_an_index_holds_train_samples_only_and_their_very_alleles(fx_own):
     summary = index(fx_own)
     with open_panel(fx_own.panel) as panel:
         reader = open_index(summary.path, panel_fingerprint=panel.fingerprint)
@@ -67,7 +67,7 @@ def test_an_index_holds_train_people_only_and_their_very_alleles(fx_own):
             )
 
 
-def test_max_references_draws_whole_train_people_by_the_seed(fx_own):
+def test_max_references_draws_whole_train_samples_by_the_seed(fx_own):
     rows = [
         manifest.read(index(fx_own, max_references=12, seed=seed, overwrite=True).path)
         for seed in (1, 1, 2)

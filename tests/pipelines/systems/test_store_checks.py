@@ -104,13 +104,13 @@ def test_a_panel_of_another_size_is_seen_in_every_store(fx_own):
     } <= (set(failed(fx_own)))
 
 
-def test_a_held_out_person_in_the_index_is_found(fx_own):
+def test_a_held_out_sample_in_the_index_is_found(fx_own):
     path = fx_own.newest("indexes") / "manifest.json"
-    held_out = 2 * 7  # person 7 is a test person
+    held_out = 2 * 7  # sample 7 is a test sample
     tampering.edit_json(
         path, lambda record: record["reference_haplotypes"].__setitem__(0, held_out)
     )
-    check = failed(fx_own)["index rows of held-out people"]
+    check = failed(fx_own)["index rows of held-out samples"]
     assert (check.found, check.needed) == ("1", "0")
 
 
@@ -139,7 +139,7 @@ def test_a_run_that_was_named_must_be_there(fx_built):
 def test_the_report_has_the_panels_numbers_and_fails_on_a_mismatch(fx_built, monkeypatch):
     monkeypatch.setattr(audit, "_largest_width", lambda *_: 0)
     good = audit.audit(TINY, fx_built, audit.AuditOptions())
-    assert (good.size.sites, good.size.people, good.size.length) == (120, 60, 32)
+    assert (good.size.sites, good.size.samples, good.size.length) == (120, 60, 32)
     assert any(line.startswith("  ok ") for line in good.lines())
     good.raise_mismatch()
     bad = audit.audit(dataclasses.replace(TINY, seed=9), fx_built, audit.AuditOptions())

@@ -30,10 +30,10 @@ from vcfbert.training.systems import masking
 __all__ = ["fx_copy"]
 
 POLICIES = {
-    "random-person": {"scope": "person"},
-    "smart": {"policy": "smart_balanced", "scope": "person"},
+    "random-sample": {"scope": "sample"},
+    "smart": {"policy": "smart_balanced", "scope": "sample"},
     "thinned": {"policy": "array", "common_maf": 0.1},
-    "thinned-person": {"policy": "array", "common_maf": 0.1, "scope": "person"},
+    "thinned-sample": {"policy": "array", "common_maf": 0.1, "scope": "sample"},
     "misaligned": {"align": False},
 }
 
@@ -74,17 +74,17 @@ def test_policies_differ_in_what_they_train_and_not_in_what_they_validate(fx_cop
             name: masking.policies(MaskConfig(**changes), 1, panel)
             for name, changes in {"plain": {}, **POLICIES}.items()
         }
-        people = panel.samples.people(TRAIN)[:2]
-        labels = panel.tokens(1, np.repeat(2 * people, 2) + np.array([0, 1, 0, 1]))
+        samples = panel.samples.in_splits(TRAIN)[:2]
+        labels = panel.tokens(1, np.repeat(2 * samples, 2) + np.array([0, 1, 0, 1]))
         trained = {
-            name: policy.of_training(0, 0.4).queries.of(1, people, labels)
+            name: policy.of_training(0, 0.4).queries.of(1, samples, labels)
             for name, policy in made.items()
         }
         shown = {name: np.broadcast_to(m, labels.shape).tobytes() for name, m in trained.items()}
         assert shown.pop("misaligned") == shown["plain"]  # queries are as ever
         assert len(set(shown.values())) == len(shown)
         validated = {
-            policy.of_validation().queries.of(1, people, labels).tobytes()
+            policy.of_validation().queries.of(1, samples, labels).tobytes()
             for policy in made.values()
         }
         assert len(validated) == 1
@@ -147,16 +147,16 @@ def test_another_list_of_the_same_name_does_not_go_on(fx_copy, tmp_path):
 
 def test_another_policy_does_not_go_on(fx_copy):
     train(fx_copy, small_settings(max_epochs=1))
-    with pytest.raises(ConfigError, match=r"masks\.scope = 'window'.*'person'"):
-        train(fx_copy, with_masks({"scope": "person"}, max_epochs=2), resume=True)
+    with pytest.raises(ConfigError, match=r"masks\.scope = 'window'.*'sample'"):
+        train(fx_copy, with_masks({"scope": "sample"}, max_epochs=2), resume=True)
 
 
 @pytest.mark.parametrize(
     ("masks", "said"),
     [
-        ({"policy": "smart_balanced"}, r"masks\.scope=person"),
+        ({"policy": "smart_balanced"}, r"masks\.scope=sample"),
         ({"sites": "array.tsv"}, "read none"),
-        ({"policy": "array", "sites": "array.tsv", "scope": "person"}, "same for everybody"),
+        ({"policy": "array", "sites": "array.tsv", "scope": "sample"}, "same for everybody"),
         ({"policy": "array", "sites": "array.tsv", "align": False}, "all masks of the list"),
     ],
 )
@@ -165,7 +165,7 @@ def test_settings_of_masks_that_contradict_one_another_are_refused(masks, said):
         MaskConfig(**masks)
 
 
-def test_a_version_of_an_array_is_stored_and_one_of_people_refused(fx_copy):
+def test_a_version_of_an_array_is_stored_and_one_of_samples_refused(fx_copy):
     thinned = with_masks({"policy": "array", "common_maf": 0.1})
     made = references.refresh(fx_copy, thinned, RefreshOptions(masks=True), progress=Silent())
     stored = read_masks(made.mask_path)
@@ -175,7 +175,7 @@ def test_a_version_of_an_array_is_stored_and_one_of_people_refused(fx_copy):
         drawing = Drawing(policy, panel.windows, thinned.seed, "train", stored.version, 0.3)
         npt.assert_array_equal(stored.is_masked, drawing.whole())
     smart = with_masks(POLICIES["smart"])
-    with pytest.raises(ConfigError, match="each person"):
+    with pytest.raises(ConfigError, match="each sample"):
         references.refresh(fx_copy, smart, RefreshOptions(masks=True), progress=Silent())
 
 

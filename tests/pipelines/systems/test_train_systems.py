@@ -200,9 +200,9 @@ def test_more_neighbours_than_references_are_refused_before_anything_is_written(
     assert not fx_copy.run("run").exists()
 
 
-def test_a_panel_without_validation_people_is_refused(fx_copy, monkeypatch):
+def test_a_panel_without_validation_samples_is_refused(fx_copy, monkeypatch):
     monkeypatch.setattr(
-        panels, "split_of", lambda people: np.where(np.arange(people) % 9, 0, 2).astype(np.int8)
+        panels, "split_of", lambda samples: np.where(np.arange(samples) % 9, 0, 2).astype(np.int8)
     )
     panels.write_small_panel(fx_copy.panel, overwrite=True)
     with pytest.raises(InputError, match="--validation-fraction"):
@@ -311,7 +311,7 @@ def test_a_run_without_a_finished_epoch_is_summed_up_all_the_same(fx_copy):
     assert any("no best checkpoint" in line for line in summary.lines())
 
 
-def test_people_in_the_index_are_not_trained_on_their_own_haplotypes(fx_copy):
+def test_samples_in_the_index_are_not_trained_on_their_own_haplotypes(fx_copy):
     other = {"retrieval": {"exclude_same_sample": False}}
     with pytest.raises(ConfigError, match="exclude_same_sample"):
         train(fx_copy, config.merge(small_settings(), other, source="test"))

@@ -181,7 +181,7 @@ def test_what_no_checksum_tells_is_found_in_the_panel(fx_own, name, change, sent
 
 def test_alleles_that_trade_places_keep_the_counts_but_not_the_fingerprint(fx_own):
     def exchange(values):
-        values[:, [0, 1]] = values[:, [1, 0]]  # one person's haplotypes
+        values[:, [0, 1]] = values[:, [1, 0]]  # one sample's haplotypes
 
     rewritten(fx_own.panel, "alleles", exchange)
     assert "its fingerprint is not that of its content" in failed(fx_own)[PANEL]
@@ -320,7 +320,7 @@ def test_the_source_finds_one_changed_genotype(fx_whole, fx_records, tmp_path):
     assert f"s17 at 20:{position} A>G has {before}, but {fields[9 + 17]} in the file" in found
 
 
-def test_the_source_finds_lost_added_and_renamed_sites_and_people(fx_whole, fx_records, tmp_path):
+def test_the_source_finds_lost_added_and_renamed_sites_and_samples(fx_whole, fx_records, tmp_path):
     head, body = fx_records[:5], fx_records[5:]
     with panel_store.open_panel(fx_whole[0].panel) as panel:
         kept = set(panel.sites.position.tolist())
@@ -335,7 +335,7 @@ def test_the_source_finds_lost_added_and_renamed_sites_and_people(fx_whole, fx_r
         line.replace("\trs", "\trx") if n == known[0] else line for n, line in enumerate(body)
     ]
     assert "1 sites have another ID" in compared(fx_whole, head + renamed, tmp_path)
-    people = [*head[:-1], head[-1].replace("\ts3\t", "\tt3\t")]
-    assert "does not have 1 of the panel's people (s3, ...)" in compared(
-        fx_whole, people + body, tmp_path
+    samples = [*head[:-1], head[-1].replace("\ts3\t", "\tt3\t")]
+    assert "does not have 1 of the panel's samples (s3, ...)" in compared(
+        fx_whole, samples + body, tmp_path
     )

@@ -10,7 +10,7 @@ from vcfbert.training.mosaic import weight_files
 SMALL = PretrainOptions(
     panels=2,
     designs=1,
-    people=2,
+    samples=2,
     rows_per_design=500,
     scale=0.05,
     network=MosaicConfig(units=4, steps=5, batch_rows=64, check_every=5),

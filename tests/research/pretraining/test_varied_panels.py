@@ -139,9 +139,9 @@ def test_every_history_can_be_simulated(family):
         assert sum(history.shares.values()) == pytest.approx(1.0)
 
 
-def some_haplotypes(people=200, sites=500, frequency=0.3, seed=0):
+def some_haplotypes(samples=200, sites=500, frequency=0.3, seed=0):
     rng = np.random.default_rng(seed)
-    return (rng.random((2 * people, sites)) < frequency).astype(np.uint8)
+    return (rng.random((2 * samples, sites)) < frequency).astype(np.uint8)
 
 
 def test_switches_keep_genotypes_and_come_at_the_rate():
@@ -152,8 +152,8 @@ def test_switches_keep_genotypes_and_come_at_the_rate():
     np.testing.assert_array_equal(haplotypes[::2] + haplotypes[1::2], before[::2] + before[1::2])
     is_heterozygous = before[::2] != before[1::2]
     switches = 0
-    for person in range(200):
-        swapped = (haplotypes[2 * person] != before[2 * person])[is_heterozygous[person]]
+    for sample in range(200):
+        swapped = (haplotypes[2 * sample] != before[2 * sample])[is_heterozygous[sample]]
         switches += int((np.diff(swapped.astype(int)) != 0).sum())
     assert switches / 200 == pytest.approx(3.0, rel=0.2)
 
@@ -161,7 +161,7 @@ def test_switches_keep_genotypes_and_come_at_the_rate():
 def test_rare_phase_is_forgotten_and_common_phase_is_not():
     haplotypes = np.zeros((1_000, 400), dtype=np.uint8)
     haplotypes[np.arange(400), np.arange(400)] = 1  # singletons
-    common = some_haplotypes(people=500, sites=10, seed=3)
+    common = some_haplotypes(samples=500, sites=10, seed=3)
     everything = np.hstack([haplotypes, common])
     before = everything.copy()
     count = everything.sum(axis=0, dtype=np.int64)
@@ -173,7 +173,7 @@ def test_rare_phase_is_forgotten_and_common_phase_is_not():
 
 
 def test_wrong_alleles_come_at_the_rate_and_rare_heterozygotes_are_missed():
-    haplotypes = some_haplotypes(people=1_000, frequency=0.5)
+    haplotypes = some_haplotypes(samples=1_000, frequency=0.5)
     before = haplotypes.copy()
     frequency = np.full(500, 0.5)
     none = np.zeros(500, dtype=bool)

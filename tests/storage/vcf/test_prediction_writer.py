@@ -136,15 +136,15 @@ def made_up_sites(ref, alt):
     )
 
 
-def random_imputed(sites, num_people, seed=0):
+def random_imputed(sites, num_samples, seed=0):
     """Half of all haplotypes are certain."""
     rng = np.random.default_rng(seed)
-    alt = rng.random((len(sites), num_people, 2)).astype(np.float32)
+    alt = rng.random((len(sites), num_samples, 2)).astype(np.float32)
     return dosage.from_haplotypes(np.where(rng.random(alt.shape) < 0.5, alt.round(), alt))
 
 
 def write_all(path, sites, imputed, *, quality=None, **options):
-    names = [f"person{n}" for n in range(imputed.dosage.shape[1])]
+    names = [f"sample{n}" for n in range(imputed.dosage.shape[1])]
     with prediction_writer.create_predictions(path, sites, names, **options) as writer:
         writer.write(0, imputed, np.ones(len(sites), dtype=bool), **(quality or {}))
 
@@ -223,10 +223,10 @@ def test_threads_and_pieces_leave_no_trace(tmp_path, fx_sites, monkeypatch, suff
     assert files[1:] == files[:1] * 3
 
 
-@pytest.mark.parametrize("num_people", [1, 40_000])
-def test_one_person_and_many(tmp_path, num_people):
+@pytest.mark.parametrize("num_samples", [1, 40_000])
+def test_one_sample_and_many(tmp_path, num_samples):
     sites = made_up_sites("ACGT", "CGTA")
-    imputed = random_imputed(sites, num_people)
+    imputed = random_imputed(sites, num_samples)
     path = tmp_path / "p.vcf.gz"
     write_all(path, sites, imputed, fields=("GT", "DS"), decimals=2)
     found = list(cyvcf2.VCF(str(path)))

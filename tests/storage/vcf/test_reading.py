@@ -17,10 +17,10 @@ from vcfbert.storage.vcf import reading
 NUM_RECORDS = 400
 
 
-def read_all(path: Path, *, region: str | None = None, people: list[int] | None = None):
+def read_all(path: Path, *, region: str | None = None, samples: list[int] | None = None):
     """Positions and calls of the whole file."""
     reader = reading.VcfReader(path, region=region)
-    columns = np.arange(len(reader.samples)) if people is None else np.array(people)
+    columns = np.arange(len(reader.samples)) if samples is None else np.array(samples)
     blocks = list(reader.blocks(columns))
     position = [record.position for block in blocks for record in block.records]
     return position, np.concatenate([block.calls for block in blocks])
@@ -28,7 +28,7 @@ def read_all(path: Path, *, region: str | None = None, people: list[int] | None 
 
 @pytest.fixture(scope="session")
 def fx_vcf(tmp_path_factory) -> Path:
-    """400 records of 30 people, compressed and indexed; large enough for several BGZF blocks."""
+    """400 records of 30 samples, compressed and indexed; large enough for several BGZF blocks."""
     rng = np.random.default_rng(1)
     alleles = rng.integers(0, 2, (NUM_RECORDS, 200), dtype=np.uint8)
     path = tmp_path_factory.mktemp("vcf") / "panel.vcf.gz"
@@ -44,10 +44,10 @@ def damaged(path: Path, content: bytes, *, index: Path | None = None) -> Path:
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 999), num_sites=st.integers(1, 40), num_people=st.integers(1, 5))
-def test_calls_are_those_of_the_text(tmp_path_factory, seed, num_sites, num_people):
+@given(seed=st.integers(0, 999), num_sites=st.integers(1, 40), num_samples=st.integers(1, 5))
+def test_calls_are_those_of_the_text(tmp_path_factory, seed, num_sites, num_samples):
     rng = np.random.default_rng(seed)
-    alleles = rng.integers(0, 2, (num_sites, 2 * num_people), dtype=np.uint8)
+    alleles = rng.integers(0, 2, (num_sites, 2 * num_samples), dtype=np.uint8)
     path = tmp_path_factory.mktemp("vcf") / "a.vcf"
     panels.write_vcf(path, panels.records_of(alleles))
     position, calls = read_all(path)
@@ -75,8 +75,8 @@ def test_blocks_join_without_a_seam(fx_vcf, monkeypatch):
     npt.assert_array_equal(read_all(fx_vcf)[1], whole[1])
 
 
-def test_some_people_are_read_in_the_order_of_the_file(fx_vcf):
-    npt.assert_array_equal(read_all(fx_vcf, people=[3, 8])[1], read_all(fx_vcf)[1][:, [3, 8]])
+def test_some_samples_are_read_in_the_order_of_the_file(fx_vcf):
+    npt.assert_array_equal(read_all(fx_vcf, samples=[3, 8])[1], read_all(fx_vcf)[1][:, [3, 8]])
 
 
 def test_a_region_holds_both_its_ends(fx_vcf):
@@ -99,9 +99,9 @@ def test_a_haploid_record_is_marked(tmp_path):
 
 def test_someone_left_out_does_not_make_a_record_polyploid(tmp_path):
     path = panels.write_vcf(tmp_path / "a.vcf", [("20", 5, "A", "G", ["0|1|1", "0|1"])])
-    (all_people,) = reading.VcfReader(path).blocks(np.arange(2))
+    (all_samples,) = reading.VcfReader(path).blocks(np.arange(2))
     (second,) = reading.VcfReader(path).blocks(np.array([1]))
-    assert all_people.is_diploid.tolist() == [False]
+    assert all_samples.is_diploid.tolist() == [False]
     assert second.is_diploid.tolist() == [True]
 
 

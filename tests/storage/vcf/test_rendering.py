@@ -44,9 +44,9 @@ def cell(imputed, row, n, layout):
 
 
 def slowly(heads, imputed, layout):
-    people = range(imputed.dosage.shape[1])
+    samples = range(imputed.dosage.shape[1])
     return b"".join(
-        head + "\t".join(cell(imputed, row, n, layout) for n in people).encode() + b"\n"
+        head + "\t".join(cell(imputed, row, n, layout) for n in samples).encode() + b"\n"
         for row, head in enumerate(heads)
     )
 

@@ -30,7 +30,7 @@ PANEL = targets.sites_of(
     ]
 )
 Row = tuple[int, str, str, str]
-"""Position, REF, ALT and the genotypes of all people, separated by spaces."""
+"""Position, REF, ALT and the genotypes of all samples, separated by spaces."""
 
 
 def read(tmp_path: Path, *rows: Row, policy: str = "error", contig: str = "20", **options):
@@ -57,9 +57,9 @@ def expected_alleles(call: str, *, is_swapped: bool) -> list[int]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(data=st.data(), num_people=st.integers(1, 4), block_bytes=st.sampled_from([1, 10**6]))
+@given(data=st.data(), num_samples=st.integers(1, 4), block_bytes=st.sampled_from([1, 10**6]))
 def test_alleles_are_those_of_the_text_in_the_panels_orientation(
-    tmp_path_factory, data, num_people, block_bytes
+    tmp_path_factory, data, num_samples, block_bytes
 ):
     rows = [("20", 10 * n, *data.draw(st.sampled_from(["AG", "TC", "CA", "GT"])))
             for n in range(1, data.draw(st.integers(1, 60)) + 1)]  # fmt: skip
@@ -68,7 +68,7 @@ def test_alleles_are_those_of_the_text_in_the_panels_orientation(
     for site, (contig, position, ref, alt) in enumerate(rows):
         kind = data.draw(st.sampled_from(["as written", "swapped", "absent", "elsewhere"]))
         calls = data.draw(
-            st.lists(st.sampled_from(CALLS), min_size=num_people, max_size=num_people)
+            st.lists(st.sampled_from(CALLS), min_size=num_samples, max_size=num_samples)
         )
         if kind == "elsewhere":
             records.append((contig, position + 1, ref, alt, calls))
@@ -95,7 +95,7 @@ def test_names_and_contigs_with_and_without_chr(tmp_path):
     assert typed(found) == {0: [[0, 1], [1, 1]]}
 
 
-def test_one_typed_site_of_one_person_is_enough(tmp_path):
+def test_one_typed_site_of_one_sample_is_enough(tmp_path):
     found = read(tmp_path, (500, "G", "T", "1|0"))
     assert (found.site_index.tolist(), found.alleles.tolist()) == ([5], [[[1, 0]]])
     assert found.report.typed_sites == 1
@@ -313,7 +313,8 @@ GOOD = (100, "A", "G", "0|1 0|0")
 BAD_ROWS = {
     "unphased": (
         [GOOD, (200, "C", "T", "0/1 0|0"), (300, "A", "G", "1/0 0/1")],
-        r"t\.vcf: 3 heterozygous genotypes of 2 people are not phased, the first at 20:200, sample "
+        r"t\.vcf: 3 heterozygous genotypes of 2 samples are not phased, the first at 20:200, "
+        r"sample "
         r"s0\. Phase the file first \(Beagle, SHAPEIT\), or pass --unphased missing",
     ),
     "haploid": (
@@ -403,7 +404,7 @@ BAD_TEXT = {
                        + LINE.format(5).replace("20", "7", 1) + LINE.format(500),
                        "20:500: the records are not sorted; contig 20 comes back after 7"),
     "repeated_sample": (ONE.replace("bob", "ann"), "names the sample ann twice.*bcftools reheader"),
-    "no_people": ("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n",
+    "no_samples": ("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n",
                   "has no samples. Phased genotypes"),
     "no_records": ("".join(s for s in ONE.splitlines(True) if s[0] == "#"), "no records at all"),
     "empty": ("", "is empty"),

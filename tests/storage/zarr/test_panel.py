@@ -14,7 +14,7 @@ from vcfbert.storage.zarr import panel
 
 
 def test_a_window_reads_back_the_alleles_it_was_written_from(tmp_path):
-    alleles = panels.write_small_panel(tmp_path / "panel.zarr", num_people=10, num_sites=70)
+    alleles = panels.write_small_panel(tmp_path / "panel.zarr", num_samples=10, num_sites=70)
     with panel.open_panel(tmp_path / "panel.zarr") as reader:
         everyone = np.arange(20)
         for window in range(len(reader.windows)):
@@ -47,7 +47,7 @@ def test_the_fingerprint_follows_the_content(tmp_path):
 
 
 def test_a_panel_without_populations_reads_back_a_table_without_columns(tmp_path):
-    panels.write_small_panel(tmp_path / "a.zarr", num_people=4, num_sites=10)
+    panels.write_small_panel(tmp_path / "a.zarr", num_samples=4, num_sites=10)
     with panel.open_panel(tmp_path / "a.zarr") as reader:
         sites = dataclasses.replace(
             reader.sites, population_alt_count=np.zeros((10, 0), dtype=np.int32)

@@ -54,7 +54,7 @@ NETWORKS = [network.heads_only(), a_network(), a_large_network()]
 
 @pytest.fixture(scope="module")
 def fx_case():
-    """A chunk, four people (T with holes) and their candidates."""
+    """A chunk, four samples (T with holes) and their candidates."""
     case = chunks.make(3, num_sites=500, typed=70, num_references=60, num_queries=8)
     queries = np.stack([case.typed_alleles(n, (3, 40) if n % 3 == 0 else ()) for n in range(8)])
     rows = [chunks.some_rows(n, case, 20 + n) for n in range(8)]
@@ -65,8 +65,10 @@ def fx_case():
 @pytest.mark.parametrize("answer", NETWORKS, ids=["heads", "network", "large"])
 def test_the_numbers_are_those_of_the_compiled_engine(fx_case, device, answer):
     prepared, queries, rows = fx_case
-    expected = engine.impute_people(prepared, answer, queries, rows)
-    found = torch_engine.impute_people(prepared, answer, queries, rows, device=torch.device(device))
+    expected = engine.impute_samples(prepared, answer, queries, rows)
+    found = torch_engine.impute_samples(
+        prepared, answer, queries, rows, device=torch.device(device)
+    )
     difference = np.abs(found.alt - expected.alt)
     assert np.quantile(difference, 0.999) < 1e-4  # at the limit one of them may ask the network
     assert difference.max() < 0.05
@@ -80,16 +82,16 @@ def test_the_numbers_are_those_of_the_compiled_engine(fx_case, device, answer):
 @pytest.mark.parametrize("device", DEVICES)
 def test_typed_genotypes_are_kept_exactly(fx_case, device):
     prepared, queries, rows = fx_case
-    found = torch_engine.impute_people(
+    found = torch_engine.impute_samples(
         prepared, a_network(), queries, rows, device=torch.device(device)
     )
     typed = found.alt[prepared.chunk.typed].transpose(1, 2, 0)
     npt.assert_array_equal(typed[queries <= 1], queries[queries <= 1])
 
 
-def test_people_are_halved_until_they_fit(fx_case, monkeypatch):
+def test_samples_are_halved_until_they_fit(fx_case, monkeypatch):
     prepared, queries, rows = fx_case
-    whole = torch_engine.impute_people(
+    whole = torch_engine.impute_samples(
         prepared, a_network(), queries, rows, device=torch.device("cpu")
     )
     run = torch_engine._impute
@@ -100,7 +102,7 @@ def test_people_are_halved_until_they_fit(fx_case, monkeypatch):
         return run(prepared, answer, queries, *rest)
 
     monkeypatch.setattr(torch_engine, "_impute", small)
-    parts = torch_engine.impute_people(
+    parts = torch_engine.impute_samples(
         prepared, a_network(), queries, rows, device=torch.device("cpu")
     )
     npt.assert_allclose(parts.alt, whole.alt, atol=1e-4)
@@ -109,14 +111,16 @@ def test_people_are_halved_until_they_fit(fx_case, monkeypatch):
     assert parts.out_of_range == pytest.approx(whole.out_of_range)
 
 
-def test_one_person_who_does_not_fit_is_explained(fx_case, monkeypatch):
+def test_one_sample_who_does_not_fit_is_explained(fx_case, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("full")
 
     monkeypatch.setattr(torch_engine, "_impute", full)
     prepared, queries, rows = fx_case
     with pytest.raises(DeviceError, match="smaller --chunk-cm"):
-        torch_engine.impute_people(prepared, a_network(), queries, rows, device=torch.device("cpu"))
+        torch_engine.impute_samples(
+            prepared, a_network(), queries, rows, device=torch.device("cpu")
+        )
 
 
 def test_the_cpu_is_left_to_the_compiled_engine():

@@ -31,11 +31,11 @@ def mask_of(maker, rate=0.5):
 
 
 class Flipped:
-    """A panel in which some people carry the other allele at every masked site."""
+    """A panel in which some samples carry the other allele at every masked site."""
 
-    def __init__(self, panel, people, is_masked):
+    def __init__(self, panel, samples, is_masked):
         self._panel = panel
-        self._haplotypes = {2 * n + k for n in people.tolist() for k in (0, 1)}
+        self._haplotypes = {2 * n + k for n in samples.tolist() for k in (0, 1)}
         self._is_masked = is_masked
 
     def __getattr__(self, name):
@@ -51,52 +51,52 @@ class Flipped:
 
 
 def test_no_query_finds_itself_or_its_sibling(fx_maker):
-    people = fx_maker.panel.samples.people(TRAIN)
-    batch = fx_maker.make(WINDOW, people, mask_of(fx_maker))
-    own = np.repeat(people, 2)
+    samples = fx_maker.panel.samples.in_splits(TRAIN)
+    batch = fx_maker.make(WINDOW, samples, mask_of(fx_maker))
+    own = np.repeat(samples, 2)
     assert not (batch.neighbours // 2 == own[:, None]).any()
 
 
 def test_without_the_exclusion_a_training_query_does_find_itself(fx_maker):
     settings = dataclasses.replace(fx_maker.settings, exclude_same_sample=False)
     maker = BatchMaker(fx_maker.panel, fx_maker.index, fx_maker.embeddings, settings)
-    people = fx_maker.panel.samples.people(TRAIN)
-    batch = maker.make(WINDOW, people, mask_of(fx_maker))
-    assert (batch.neighbours // 2 == np.repeat(people, 2)[:, None]).any()
+    samples = fx_maker.panel.samples.in_splits(TRAIN)
+    batch = maker.make(WINDOW, samples, mask_of(fx_maker))
+    assert (batch.neighbours // 2 == np.repeat(samples, 2)[:, None]).any()
 
 
 @pytest.mark.parametrize("split", [TRAIN, VALIDATION, TEST])
-def test_no_held_out_person_is_ever_a_neighbour(fx_maker, split):
-    people = fx_maker.panel.samples.people(split)
-    batch = fx_maker.make(WINDOW, people, mask_of(fx_maker))
+def test_no_held_out_sample_is_ever_a_neighbour(fx_maker, split):
+    samples = fx_maker.panel.samples.in_splits(split)
+    batch = fx_maker.make(WINDOW, samples, mask_of(fx_maker))
     allowed = set(fx_maker.panel.samples.haplotypes(TRAIN).tolist())
     assert set(batch.neighbours.ravel().tolist()) <= allowed
 
 
 def test_hidden_alleles_of_the_query_change_nothing_the_network_reads(fx_maker):
-    people = fx_maker.panel.samples.people(VALIDATION)
+    samples = fx_maker.panel.samples.in_splits(VALIDATION)
     is_masked = mask_of(fx_maker)
-    honest = fx_maker.make(WINDOW, people, is_masked)
-    flipped_panel = Flipped(fx_maker.panel, people, is_masked)
+    honest = fx_maker.make(WINDOW, samples, is_masked)
+    flipped_panel = Flipped(fx_maker.panel, samples, is_masked)
     maker = BatchMaker(flipped_panel, fx_maker.index, fx_maker.embeddings, fx_maker.settings)
-    flipped = maker.make(WINDOW, people, is_masked)
+    flipped = maker.make(WINDOW, samples, is_masked)
     assert (honest.labels != flipped.labels).any()
     for name in ("query_tokens", "neighbours", "neighbour_tokens", "distances", "codebook"):
         npt.assert_array_equal(getattr(honest, name), getattr(flipped, name), err_msg=name)
 
 
 def test_only_masked_observed_sites_are_scored(fx_maker):
-    people = fx_maker.panel.samples.people(TRAIN)[:3]
+    samples = fx_maker.panel.samples.in_splits(TRAIN)[:3]
     is_masked = mask_of(fx_maker)
-    batch = fx_maker.make(WINDOW, people, is_masked)
+    batch = fx_maker.make(WINDOW, samples, is_masked)
     npt.assert_array_equal(batch.is_hidden, is_masked & (batch.labels <= tokens.ALT))
     npt.assert_array_equal(batch.query_tokens[batch.is_hidden], tokens.MASK)
     npt.assert_array_equal(batch.query_tokens[~batch.is_hidden], batch.labels[~batch.is_hidden])
 
 
 def test_the_gathered_embeddings_are_those_of_the_neighbours_tokens(fx_maker):
-    people = fx_maker.panel.samples.people(TRAIN)[:2]
-    batch = fx_maker.make(WINDOW, people, mask_of(fx_maker))
+    samples = fx_maker.panel.samples.in_splits(TRAIN)[:2]
+    batch = fx_maker.make(WINDOW, samples, mask_of(fx_maker))
     gathered = batch.gathered()
     query, neighbour, site = 1, 2, 5
     token = batch.neighbour_tokens[query, neighbour, site]
@@ -104,8 +104,8 @@ def test_the_gathered_embeddings_are_those_of_the_neighbours_tokens(fx_maker):
 
 
 def test_distances_rise_and_are_those_between_masked_embeddings(fx_maker):
-    people = fx_maker.panel.samples.people(TRAIN)[:4]
-    batch = fx_maker.make(WINDOW, people, mask_of(fx_maker))
+    samples = fx_maker.panel.samples.in_splits(TRAIN)[:4]
+    batch = fx_maker.make(WINDOW, samples, mask_of(fx_maker))
     site = np.arange(fx_maker.panel.length)
     masked = np.where(
         (batch.query_tokens == tokens.MASK)[:, None], tokens.MASK, batch.neighbour_tokens
@@ -130,13 +130,13 @@ class Unsearchable:
 def test_without_retrieval_nothing_is_searched_and_no_embedding_read(fx_maker):
     settings = RetrievalConfig(space="none", num_neighbours=0)
     maker = BatchMaker(fx_maker.panel, Unsearchable(fx_maker.index), None, settings)
-    people = fx_maker.panel.samples.people(TRAIN)[:3]
-    batch = maker.make(WINDOW, people, mask_of(fx_maker))
+    samples = fx_maker.panel.samples.in_splits(TRAIN)[:3]
+    batch = maker.make(WINDOW, samples, mask_of(fx_maker))
     assert batch.neighbours.shape == batch.distances.shape == (6, 0)
     assert batch.neighbour_tokens.shape == (6, 0, fx_maker.panel.length)
     assert batch.codebook is None
     assert batch.retrieved is None
-    with_neighbours = fx_maker.make(WINDOW, people, mask_of(fx_maker))
+    with_neighbours = fx_maker.make(WINDOW, samples, mask_of(fx_maker))
     npt.assert_array_equal(batch.query_tokens, with_neighbours.query_tokens)
 
 
@@ -147,8 +147,8 @@ def test_token_space_finds_what_flat_l2_over_masked_token_ids_finds(fx_maker, ve
     is_masked = masks.draw_masks(
         maker.panel.windows, seed=1, role="train", version=version, rate=0.5
     )[WINDOW]
-    people = fx_maker.panel.samples.people(VALIDATION)  # who are no rows, so nobody is excluded
-    batch = maker.make(WINDOW, people, is_masked)
+    samples = fx_maker.panel.samples.in_splits(VALIDATION)  # who are no rows, so nobody is excluded
+    batch = maker.make(WINDOW, samples, is_masked)
 
     def masked_ids(haplotypes):
         found = tokens.hide(maker.panel.tokens(WINDOW, haplotypes), is_masked)
@@ -157,7 +157,7 @@ def test_token_space_finds_what_flat_l2_over_masked_token_ids_finds(fx_maker, ve
     references = maker.index.reference_haplotypes
     brute_force = faiss.IndexFlatL2(maker.panel.length)
     brute_force.add(masked_ids(references))
-    queries = masked_ids(site_tables.haplotypes_of(people))
+    queries = masked_ids(site_tables.haplotypes_of(samples))
     distances, rows = brute_force.search(queries, len(references))
     order = np.lexsort((rows, distances))[:, :5]  # ties by row, as everywhere
     npt.assert_array_equal(batch.distances, np.take_along_axis(distances, order, axis=1))
@@ -167,12 +167,12 @@ def test_token_space_finds_what_flat_l2_over_masked_token_ids_finds(fx_maker, ve
 def test_the_space_of_the_search_has_an_effect(fx_maker):
     """A codebook in which one site outweighs all others decides in embedding space alone."""
     embeddings = Lopsided(fx_maker.embeddings)
-    people = fx_maker.panel.samples.people(TRAIN)
+    samples = fx_maker.panel.samples.in_splits(TRAIN)
     found = {
         space: BatchMaker(
             fx_maker.panel, fx_maker.index, embeddings,
             RetrievalConfig(space=space, num_neighbours=1, num_segments=1),
-        ).make(WINDOW, people, np.zeros(fx_maker.panel.length, dtype=bool))
+        ).make(WINDOW, samples, np.zeros(fx_maker.panel.length, dtype=bool))
         for space in ("token", "embedding")
     }  # fmt: skip
     agrees = {
@@ -200,18 +200,18 @@ class Lopsided:
 
 def test_an_index_made_on_demand_answers_as_a_stored_one_does(fx_maker):
     made = IndexedOnDemand(fx_maker.panel)
-    people = fx_maker.panel.samples.people(TRAIN)[:4]
+    samples = fx_maker.panel.samples.in_splits(TRAIN)[:4]
     npt.assert_array_equal(made.reference_haplotypes, fx_maker.index.reference_haplotypes)
     maker = BatchMaker(fx_maker.panel, made, fx_maker.embeddings, fx_maker.settings)
     for window in (0, WINDOW, 0):
         is_masked = np.arange(fx_maker.panel.length) % 2 == 0
-        one, other = (m.make(window, people, is_masked) for m in (maker, fx_maker))
+        one, other = (m.make(window, samples, is_masked) for m in (maker, fx_maker))
         npt.assert_array_equal(one.neighbours, other.neighbours)
 
 
 @pytest.fixture(scope="module")
 def fx_layouts(tmp_path_factory):
-    """Batches of the same people and mask, from a codebook store and from a dense one."""
+    """Batches of the same samples and mask, from a codebook store and from a dense one."""
     workspace = panels.small_workspace(tmp_path_factory.mktemp("layouts"))
     settings = small_settings()
     references.refresh(workspace, settings, RefreshOptions(masks=True), progress=Silent())
@@ -219,7 +219,7 @@ def fx_layouts(tmp_path_factory):
     batches = {}
     with open_panel(workspace.panel) as panel:
         index = open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
-        people = panel.samples.people(TRAIN)[:5]
+        samples = panel.samples.in_splits(TRAIN)[:5]
         is_masked = read_masks(workspace.newest("masks")).is_masked
         for layout in ("codebook", "dense"):
             options = EncodeOptions(layout=layout)
@@ -227,7 +227,7 @@ def fx_layouts(tmp_path_factory):
             with open_embeddings(workspace.newest("embeddings")) as reader:
                 maker = BatchMaker(panel, index, reader, settings.retrieval)
                 batches[layout] = [
-                    maker.make(window, people, is_masked[window])
+                    maker.make(window, samples, is_masked[window])
                     for window in range(len(panel.windows))
                 ]
     return batches

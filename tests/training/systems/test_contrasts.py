@@ -18,8 +18,8 @@ LOSS = LossConfig(contrastive_weight=1.0)
 def batch_of(maker, **changes):
     loss = dataclasses.replace(LOSS, **changes)
     training = BatchMaker(maker.panel, maker.index, maker.embeddings, maker.settings, loss)
-    people = maker.panel.samples.people(TRAIN)[:8]
-    return training.make(WINDOW, people, mask_of(maker))
+    samples = maker.panel.samples.in_splits(TRAIN)[:8]
+    return training.make(WINDOW, samples, mask_of(maker))
 
 
 def errors(batch, references, where):
@@ -31,7 +31,7 @@ def test_positives_are_those_that_err_least_at_hidden_sites(fx_maker):
     panel, index = fx_maker.panel, fx_maker.index
     everybody = panel.tokens(WINDOW, index.reference_haplotypes)
     for row in range(len(batch.labels)):
-        own = index.reference_haplotypes // 2 == batch.people[row // 2]
+        own = index.reference_haplotypes // 2 == batch.samples[row // 2]
         others = everybody[~own]
         wrong = ((others != batch.labels[row]) & batch.is_hidden[row]).sum(axis=1)
         found = errors(batch, batch.contrast.positives, batch.is_hidden)[row]
@@ -55,7 +55,7 @@ def test_hard_negatives_are_near_where_visible_and_count_only_where_wrong(fx_mak
 @pytest.mark.parametrize("hard", [True, False])
 def test_nobody_is_set_against_itself(fx_maker, hard):
     maker = fx_maker
-    people = maker.panel.samples.people(TRAIN)
+    samples = maker.panel.samples.in_splits(TRAIN)
     chosen = []
     honest = contrasts.choose
 
@@ -67,15 +67,15 @@ def test_nobody_is_set_against_itself(fx_maker, hard):
         patch.setattr(contrasts, "choose", keep)
         loss = dataclasses.replace(LOSS, hard_negatives=hard)
         training = BatchMaker(maker.panel, maker.index, maker.embeddings, maker.settings, loss)
-        training.make(WINDOW, people, mask_of(maker))
-    own = np.repeat(people, 2)[:, None]
+        training.make(WINDOW, samples, mask_of(maker))
+    own = np.repeat(samples, 2)[:, None]
     for rows in (chosen[0].positives, chosen[0].negatives):
         assert not (maker.index.reference_haplotypes[rows] // 2 == own).any()
 
 
 def test_the_network_reads_the_same_with_and_without(fx_maker):
-    people = fx_maker.panel.samples.people(TRAIN)[:8]
-    plain, taught = fx_maker.make(WINDOW, people, mask_of(fx_maker)), batch_of(fx_maker)
+    samples = fx_maker.panel.samples.in_splits(TRAIN)[:8]
+    plain, taught = fx_maker.make(WINDOW, samples, mask_of(fx_maker)), batch_of(fx_maker)
     assert plain.contrast is None
     npt.assert_array_equal(plain.query_tokens, taught.query_tokens)
     npt.assert_array_equal(plain.neighbours, taught.neighbours)

@@ -97,7 +97,7 @@ def test_tensors_are_written_down_under_the_module_that_made_them(small):
 
 def test_activations_grow_linearly_with_the_batch(small):
     two, four, eight = (
-        memory.measure_step(small, LENGTH, people, half=True).activations for people in (2, 4, 8)
+        memory.measure_step(small, LENGTH, samples, half=True).activations for samples in (2, 4, 8)
     )
     assert eight - four == 2 * (four - two)
 

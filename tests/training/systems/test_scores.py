@@ -44,11 +44,11 @@ def test_the_counts_of_two_batches_give_the_metrics_of_all_their_hidden_sites():
         for row, site in is_hidden.nonzero().tolist():
             cells.append((is_rare[site].item(), labels[row, site] == 1, called[row, site] == 1))
             copied.append((labels[row, site] == 1, neighbours[row, 0, site] == 1))
-        for person, site in is_hidden[0::2].nonzero().tolist():
-            copies = int(labels[2 * person, site] + labels[2 * person + 1, site])
-            alt = logits.haplotype.softmax(-1)[2 * person : 2 * person + 2, site, 1]
+        for sample, site in is_hidden[0::2].nonzero().tolist():
+            copies = int(labels[2 * sample, site] + labels[2 * sample + 1, site])
+            alt = logits.haplotype.softmax(-1)[2 * sample : 2 * sample + 2, site, 1]
             dosages.append((copies, alt.sum().item()))
-            genotypes[copies, int(logits.genotype[person, site].argmax())] += 1
+            genotypes[copies, int(logits.genotype[sample, site].argmax())] += 1
     made = scores.summarise(counts)
     assert made.f1 == pytest.approx(f1([(t, c) for _, t, c in cells]))
     assert made.rare_f1 == pytest.approx(f1([(t, c) for rare, t, c in cells if rare]))

@@ -1,6 +1,6 @@
 """`audit-dims`: shapes, parameters, memory and disk of a system, and the stores against them.
 
-Letters as in docs/glossary.md: S sites, N people, W windows, L sites in a window, R reference
+Letters as in docs/glossary.md: S sites, N samples, W windows, L sites in a window, R reference
 haplotypes, B query haplotypes, K neighbours, D width, V vocabulary.
 """
 
@@ -89,7 +89,7 @@ def audit(
     if settings.system == "retrieval":
         return of_retrieval(settings, workspace, options)
     size = panel_size(workspace, options)
-    counts = {"S": size.sites, "N": size.people, "R": size.references}
+    counts = {"S": size.sites, "N": size.samples, "R": size.references}
     return audit_mosaic.report(settings, workspace, options.run, size=counts, source=size.source)
 
 
@@ -133,7 +133,7 @@ def panel_size(workspace: Workspace | None, options: AuditOptions) -> PanelSize:
         with open_panel(workspace.panel) as panel:
             known = PanelSize(
                 sites=len(panel.sites),
-                people=len(panel.samples),
+                samples=len(panel.samples),
                 references=len(panel.samples.haplotypes(site_tables.TRAIN)),
                 windows=len(panel.windows),
                 length=panel.length,
@@ -141,7 +141,7 @@ def panel_size(workspace: Workspace | None, options: AuditOptions) -> PanelSize:
             )
     else:
         known = PanelSize(
-            sites=25_000, people=2_504, references=4_508, windows=26, length=1030,
+            sites=25_000, samples=2_504, references=4_508, windows=26, length=1030,
             source="the size of the chr20 example",
         )  # fmt: skip
     flags = {
@@ -161,8 +161,8 @@ def shapes(settings: Config, size: PanelSize) -> list[Shape]:
     rows, neighbours = 2 * settings.training.batch_size, settings.retrieval.num_neighbours
     packed = -(-length // 8)
     out = [
-        Shape("genotypes in the VCF", "S N 2", (size.sites, size.people, 2), "GT"),
-        Shape("panel alleles", "W H L/8", (size.windows, 2 * size.people, packed), "uint8"),
+        Shape("genotypes in the VCF", "S N 2", (size.sites, size.samples, 2), "GT"),
+        Shape("panel alleles", "W H L/8", (size.windows, 2 * size.samples, packed), "uint8"),
         Shape("masks", "W L", (size.windows, length), "bool"),
     ]
     if settings.reads_embeddings:
@@ -252,7 +252,7 @@ def _step(settings: Config, length: int, batch_size: int) -> StepMemory:
 def _largest_batch(settings: Config, length: int, usable: int) -> int:
     """Activations grow linearly with the batch, from a constant part."""
     batch = settings.training.batch_size
-    once, twice = (_step(settings, length, people) for people in (batch, 2 * batch))
+    once, twice = (_step(settings, length, samples) for samples in (batch, 2 * batch))
     each = (twice.activations - once.activations) / batch
     return max(0, batch + math.floor((usable - once.total) / each))
 

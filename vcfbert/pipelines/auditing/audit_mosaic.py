@@ -1,6 +1,6 @@
 """`audit-dims` for `mosaic` and `mosaic-large`: inputs, heads, parameters, memory of copying.
 
-Letters as in docs/glossary.md: S sites, N people, R reference haplotypes, T typed sites, K
+Letters as in docs/glossary.md: S sites, N samples, R reference haplotypes, T typed sites, K
 candidates, A heads, F inputs, U units; of the transformer L open sites of a stretch, D its width.
 """
 
@@ -70,9 +70,9 @@ class MosaicReport:
             "",
             "heads",
             *(
-                f"  head {head}: Ne = {people:,.0f}, {0.04 * people / size['R']:.3g} switches a "
+                f"  head {head}: Ne = {samples:,.0f}, {0.04 * samples / size['R']:.3g} switches a "
                 f"cM, error {error:g}"
-                for head, (people, error) in enumerate(SIZES_AND_ERRORS)
+                for head, (samples, error) in enumerate(SIZES_AND_ERRORS)
             ),
             "",
             "inputs of an undecided site",
@@ -154,7 +154,7 @@ def parameters(settings: Config) -> dict[str, int]:
 
 
 def _shapes(size: dict[str, int]) -> list[Part]:
-    """What a query needs, whatever the number of people."""
+    """What a query needs, whatever the number of samples."""
     words = -(-size["S"] // 64)
     heads = inputs.HEADS
     return [

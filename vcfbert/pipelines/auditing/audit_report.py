@@ -1,6 +1,6 @@
 """What `audit-dims` says of a system of retrieval, as text and JSON.
 
-Letters as in docs/glossary.md: S sites, N people, W windows, L sites in a window, R reference
+Letters as in docs/glossary.md: S sites, N samples, W windows, L sites in a window, R reference
 haplotypes, B query haplotypes, K neighbours, D width, V vocabulary.
 """
 
@@ -41,7 +41,7 @@ class PanelSize:
     """
 
     sites: int
-    people: int
+    samples: int
     references: int
     windows: int
     length: int
@@ -62,7 +62,7 @@ class Shape:
 class MemoryReport:
     """A training step on a GPU.
 
-    largest_batch   people in a batch of this system that fit; 0 where not even one does
+    largest_batch   samples in a batch of this system that fit; 0 where not even one does
     largest_preset  the preset with most parameters that fits at its own batch; None where none does
     largest_width   widest network of `DEEP` layers that fits at this batch; 0 where none does
     """
@@ -146,9 +146,9 @@ def _title_lines(report: AuditReport) -> list[str]:
     return [
         f"{report.settings.preset}: D = {model.width}, {model.num_layers} layers, "
         f"{model.num_heads} heads, K = {report.settings.retrieval.num_neighbours}, "
-        f"{report.settings.training.batch_size} people x {report.settings.training.accumulation} "
+        f"{report.settings.training.batch_size} samples x {report.settings.training.accumulation} "
         "batches a step",
-        f"panel: S = {size.sites:,}, N = {size.people:,}, R = {size.references:,}, "
+        f"panel: S = {size.sites:,}, N = {size.samples:,}, R = {size.references:,}, "
         f"W = {size.windows:,}, L = {size.length:,} ({size.source})",
     ]
 
@@ -189,11 +189,11 @@ def _memory_lines(report: MemoryReport) -> list[str]:
     }
     return [
         "",
-        f"memory of a training step, {report.batch_size} people, {report.precision}",
+        f"memory of a training step, {report.batch_size} samples, {report.precision}",
         *(f"  {name:26}{_size(count):>14}" for name, count in rows.items()),
         f"  on a GPU of {report.gpu_memory_gb:g} GB, of which {USABLE_SHARE:.0%} can be used: "
         f"{verdict}",
-        f"  {'largest batch':26}{report.largest_batch:>14,}  people",
+        f"  {'largest batch':26}{report.largest_batch:>14,}  samples",
         f"  {'largest preset':26}{report.largest_preset or 'none':>14}  at its own batch",
         f"  {'largest width':26}{report.largest_width:>14,}  with {DEEP} layers at this batch",
     ]
@@ -239,7 +239,7 @@ def _feature_lines(found: FeatureSpace | None, unmeasured: str) -> list[str]:
     }
     return [
         "",
-        f"feature space, {found.queries:,.0f} queries of validation people",
+        f"feature space, {found.queries:,.0f} queries of validation samples",
         f"  {'a site of':30}{'query':>12}{'retrieved':>12}",
         *(f"  {name:30}{one:>12.4f}{two:>12.4f}" for name, (one, two) in rows.items()),
         f"  {'query to nearest':30}{'visible':>12}{'hidden':>12}",

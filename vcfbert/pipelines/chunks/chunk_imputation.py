@@ -1,6 +1,6 @@
 """One chunk of an imputation: references from the panel, candidates, rates, the engine.
 
-S sites that the heads pass, T typed ones, n sites to write, N people, R reference haplotypes.
+S sites that the heads pass, T typed ones, n sites to write, N samples, R reference haplotypes.
 PyTorch is imported for a GPU only.
 """
 
@@ -29,22 +29,22 @@ from vcfbert.storage.zarr.panel import PanelReader
 if TYPE_CHECKING:
     from vcfbert.training.devices import Device
 
-PEOPLE_OF_FIT = 8
-"""People of the panel that the switch rates are fitted on."""
+SAMPLES_OF_FIT = 8
+"""Samples of the panel that the switch rates are fitted on."""
 
-PEOPLE_AT_ONCE = 256
-"""People between two steps of progress; their candidates are in memory together."""
+SAMPLES_AT_ONCE = 256
+"""Samples between two steps of progress; their candidates are in memory together."""
 
 _SITES_AT_ONCE = 256  # of a transposition that stays in the processor's cache
 
 
 @dataclass(frozen=True)
-class People:
-    """The people to impute.
+class TargetSamples:
+    """The samples to impute.
 
     typed    (T,) panel sites with genotypes, rising
     alleles  (T, N, 2) REF, ALT or MISSING of `tokens`
-    own      2 N arrays: rows of the panel that are of the same person
+    own      2 N arrays: rows of the panel that are of the same sample
     """
 
     names: list[str]
@@ -68,7 +68,7 @@ class Source:
 
     panel: PanelReader
     sites: Sites
-    people: People
+    samples: TargetSamples
     network: Answer
     seed: int
     threads: int
@@ -106,31 +106,31 @@ def impute(
 ) -> ImputedCore:
     """Impute everyone over one chunk.
 
-    advance     called with a number of people who are done
+    advance     called with a number of samples who are done
     lookalikes  is shown the alleles of the chunk
     """
-    people = source.people
+    samples = source.samples
     sites = chunk.all_sites if source.network.reads_neighbours else chunk.sites
     typed = np.searchsorted(sites, chunk.typed)
     prepared = _prepare(source, chunk, sites, typed)
-    queries = people.queries(chunk.typed)
+    queries = samples.queries(chunk.typed)
     if lookalikes is not None:
         lookalikes.add(chunk.typed, chunk.core, prepared.chunk.typed_bits, queries)
     written = np.searchsorted(sites, chunk.written)
-    alt = np.empty((len(written), len(people.names), 2), np.float32)
-    left_out = np.empty((len(typed), len(people.names), 2), np.float32)
+    alt = np.empty((len(written), len(samples.names), 2), np.float32)
+    left_out = np.empty((len(typed), len(samples.names), 2), np.float32)
     counts, num_open, num_strangers = [], 0.0, 0.0
-    for first in range(0, len(people.names), PEOPLE_AT_ONCE):
-        block = slice(first, min(first + PEOPLE_AT_ONCE, len(people.names)))
-        asked, own = queries[block], people.own[2 * block.start : 2 * block.stop]
+    for first in range(0, len(samples.names), SAMPLES_AT_ONCE):
+        block = slice(first, min(first + SAMPLES_AT_ONCE, len(samples.names)))
+        asked, own = queries[block], samples.own[2 * block.start : 2 * block.stop]
         found = along.candidates(
             prepared.chunk.typed_bits, asked.reshape(-1, len(typed)), own, threads=source.threads
         )
-        imputed = _impute_people(source, prepared, asked, found)
+        imputed = _impute_samples(source, prepared, asked, found)
         _copy_rows(imputed.alt, written, alt[:, block])
         left_out[:, block] = imputed.left_out
         counts += [len(rows) for rows in found]
-        share = len(asked) / len(people.names)
+        share = len(asked) / len(samples.names)
         num_open += imputed.open_share * share
         num_strangers += imputed.out_of_range * imputed.open_share * share
         advance(len(asked))
@@ -138,7 +138,7 @@ def impute(
     er2 = np.full(len(written), np.nan)
     rows = np.searchsorted(chunk.typed, chunk.written[is_typed])
     er2[is_typed] = dosage.empirical_r2(
-        people.alleles[np.searchsorted(people.typed, chunk.written[is_typed])], left_out[rows]
+        samples.alleles[np.searchsorted(samples.typed, chunk.written[is_typed])], left_out[rows]
     )
     return ImputedCore(
         alt=alt,
@@ -154,7 +154,7 @@ def impute(
     )
 
 
-def _impute_people(
+def _impute_samples(
     source: Source,
     prepared: Prepared,
     queries: NDArray[np.uint8],
@@ -164,12 +164,12 @@ def _impute_people(
     answer, device = source.network, source.device
     low = 1.0 if answer.is_heads else engine.LOW
     if device is None:
-        return engine.impute_people(
+        return engine.impute_samples(
             prepared, answer, queries, found, threads=source.threads, low=low
         )
     from vcfbert.training.mosaic import torch_engine
 
-    return torch_engine.impute_people(prepared, answer, queries, found, device=device, low=low)
+    return torch_engine.impute_samples(prepared, answer, queries, found, device=device, low=low)
 
 
 def _prepare(
@@ -206,20 +206,20 @@ def groups_of(
 def fitted_rates(
     typed_bits: NDArray[np.uint64], cm: NDArray[np.floating], *, seed: int, threads: int
 ) -> Heads:
-    """Switch rates that suit some of the references, imputed without their own person.
+    """Switch rates that suit some of the references, imputed without their own sample.
 
     The fit looks at typed sites alone, so it passes no other, and needs no groups.
 
     typed_bits  (R, ceil(T / 64))
     cm          (T,)
     """
-    num_typed, num_people = len(cm), len(typed_bits) // 2
+    num_typed, num_samples = len(cm), len(typed_bits) // 2
     first = heads.initial(len(typed_bits))
-    if num_people < 2:
+    if num_samples < 2:
         return first
     nobody = np.zeros(len(typed_bits), np.int64)
     prepared = engine.prepare(typed_bits, np.arange(num_typed), cm, nobody, first, typed_bits)
-    chosen = np.unique(np.linspace(0, num_people - 1, PEOPLE_OF_FIT).astype(np.int64))
+    chosen = np.unique(np.linspace(0, num_samples - 1, SAMPLES_OF_FIT).astype(np.int64))
     rows = haplotypes_of(chosen)
     known = tokens.unpack(typed_bits[rows].view(np.uint8), num_typed)
     own = list(np.repeat(rows.reshape(-1, 2), 2, axis=0))

@@ -19,7 +19,7 @@ from vcfbert.errors import InputError
 from vcfbert.storage import site_lists, tables
 
 CORE_BYTES = 1_000_000_000
-"""Memory that the alleles of a core's references and the answers of its people may take."""
+"""Memory that the alleles of a core's references and the answers of its samples may take."""
 
 MOST_CORE_SITES = 100_000
 FEWEST_CORE_SITES = 1_000
@@ -123,9 +123,9 @@ def wanted_sites(
     return is_listed
 
 
-def most_core_sites(num_haplotypes: int, num_people: int) -> int:
-    """Sites of a core that memory has room for: a bit a reference, two probabilities a person."""
-    each = num_haplotypes / 8 + 8 * num_people + 200
+def most_core_sites(num_haplotypes: int, num_samples: int) -> int:
+    """Sites of a core that memory has room for: a bit a reference, two probabilities a sample."""
+    each = num_haplotypes / 8 + 8 * num_samples + 200
     return int(np.clip(CORE_BYTES / each, FEWEST_CORE_SITES, MOST_CORE_SITES))
 
 

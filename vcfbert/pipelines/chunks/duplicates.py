@@ -1,9 +1,9 @@
-"""People of a target who are in the panel under another name, by their genotypes at typed sites.
+"""Samples of a target who are in the panel under another name, by their genotypes at typed sites.
 
-What is imputed for them says nothing of new people: the panel holds their answers. The comparison
+What is imputed for them says nothing of new samples: the panel holds their answers. The comparison
 goes along with the chunks, whose alleles are in memory anyway, on a few common typed sites of each.
 
-M typed sites that are looked at, N people of the target, P of the panel, n pairs, R = 2 P.
+M typed sites that are looked at, N samples of the target, P of the panel, n pairs, R = 2 P.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Found:
-    """A person of the target and one of the panel with the same genotypes.
+    """A sample of the target and one of the panel with the same genotypes.
 
     different  share of the compared sites where they differ
     """
@@ -45,7 +45,7 @@ class Lookalikes:
     """
 
     def __init__(self, sites: Sites, num_panel: int, own: list[NDArray[np.int64]]) -> None:
-        """`own` has, for each target haplotype, those of the panel known to be of that person."""
+        """`own` has, for each target haplotype, those of the panel known to be of that sample."""
         frequency = sites.alt_count.sum(axis=1) / (2 * num_panel)
         self._is_common = np.minimum(frequency, 1 - frequency) >= kinship.COMMON_MAF
         self._sites = sites
@@ -167,7 +167,7 @@ def warnings(found: list[Found]) -> list[str]:
     shown = ", ".join(f"{one.target} as {one.panel}" for one in found[:_NAMED])
     more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
     return [
-        f"{len({one.target for one in found}):,} of the target's people have the genotypes of a "
-        f"person of the panel under another name, and are imputed from those haplotypes: "
-        f"{shown}{more}. Their accuracy is not that of new people."
+        f"{len({one.target for one in found}):,} of the target's samples have the genotypes of a "
+        f"sample of the panel under another name, and are imputed from those haplotypes: "
+        f"{shown}{more}. Their accuracy is not that of new samples."
     ]

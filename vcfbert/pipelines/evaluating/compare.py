@@ -1,6 +1,6 @@
-"""`vcfbert compare`: runs in, scored on the same people and hidden sites; one table out.
+"""`vcfbert compare`: runs in, scored on the same samples and hidden sites; one table out.
 
-N people, G frequency groups, n sites in a window's core.
+N samples, G frequency groups, n sites in a window's core.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class CompareOptions:
     """Names; the others are compared with the first."""
 
     split: Split = "test"
-    """People to impute."""
+    """Samples to impute."""
 
     rate: float | None = None
     """Hide this share of the sites; the default way, with the first run's validation rate."""
 
     seed: int | None = None
-    """Seed of the draws of sites and of people; None is the first run's."""
+    """Seed of the draws of sites and of samples; None is the first run's."""
 
     mask_version: int | None = None
     """Hide the sites of a mask version."""
@@ -57,7 +57,7 @@ class CompareOptions:
     """Sites below this minor allele frequency are rare; None is the first run's."""
 
     draws: int = 1000
-    """Draws of people behind the intervals."""
+    """Draws of samples behind the intervals."""
 
     out: Path | None = None
     """Folder of table, figure and reports; None is compare/RUN-vs-RUN in the workspace."""
@@ -76,10 +76,10 @@ class CompareOptions:
 
 
 @dataclass
-class PeopleSums:
+class SamplesSums:
     """Collects what the differences between runs are computed from.
 
-    sums    (N, G, 9) of `bootstrap.sums_of_people`; empty before the first core
+    sums    (N, G, 9) of `bootstrap.sums_of_samples`; empty before the first core
     hidden  panel indexes of the hidden sites seen so far
     """
 
@@ -90,7 +90,7 @@ class PeopleSums:
         """Count a core in."""
         answer = core.answers[MODEL].at(core.is_hidden)
         truth = core.truth[core.is_hidden]
-        here = bootstrap.sums_of_people(truth, answer.calls, answer.dosage, members)
+        here = bootstrap.sums_of_samples(truth, answer.calls, answer.dosage, members)
         self.sums = here if not self.hidden and not self.sums.size else self.sums + here
         self.hidden += (np.flatnonzero(core.is_hidden) + core.first).tolist()
 
@@ -98,7 +98,7 @@ class PeopleSums:
 def compare(
     workspace: Workspace, options: CompareOptions, *, progress: Progress, overwrite: bool = False
 ) -> Comparison:
-    """Evaluate each run as `eval` does, on the same people and sites, and write table and figure.
+    """Evaluate each run as `eval` does, on the same samples and sites, and write table and figure.
 
     Raises StoreError where runs are of different panels, and what `evaluate_systems.evaluate`
     raises.
@@ -115,10 +115,10 @@ def compare(
         if path.exists() and not overwrite:
             raise StoreError.exists(path)
     summaries: list[EvalSummary] = []
-    collected: list[PeopleSums] = []
+    collected: list[SamplesSums] = []
     for run in facts:
         progress.note(f"evaluating {run.name}")
-        collected.append(PeopleSums())
+        collected.append(SamplesSums())
         summaries.append(
             evaluate_systems.evaluate(
                 workspace,
@@ -141,20 +141,20 @@ def _facts(workspace: Workspace, name: str) -> RunFacts:
 
 
 def _check_panels(facts: Sequence[RunFacts]) -> None:
-    """Refuse runs that may have been trained on one another's test people."""
+    """Refuse runs that may have been trained on one another's test samples."""
     first = facts[0]
     for other in facts[1:]:
         if other.panel != first.panel:
             raise StoreError(
                 f"The run {first.name} was trained on the panel {first.panel[:12]} and "
-                f"{other.name} on {other.panel[:12]}: their people, splits or sites differ, so "
+                f"{other.name} on {other.panel[:12]}: their samples, splits or sites differ, so "
                 "there is nothing to compare. Train one of them again on the other's panel: "
                 f"vcfbert train --run {other.name} --force"
             )
 
 
 def _eval_options(options: CompareOptions, first: RunFacts, name: str, folder: Path) -> EvalOptions:
-    """The same people, sites and groups for every run, whatever its own settings say."""
+    """The same samples, sites and groups for every run, whatever its own settings say."""
     is_drawn = options.typed is None and options.mask_version is None
     settings = first.settings
     rate = settings.masks.validation_rate if options.rate is None else options.rate
@@ -184,7 +184,7 @@ def _comparison(
     options: CompareOptions,
     facts: Sequence[RunFacts],
     summaries: Sequence[EvalSummary],
-    collected: Sequence[PeopleSums],
+    collected: Sequence[SamplesSums],
     paths: tuple[Path, Path, Path],
 ) -> Comparison:
     """Scores of every run and differences to the first."""
@@ -192,7 +192,7 @@ def _comparison(
     assert all(other.hidden == collected[0].hidden for other in collected)
     groups = Groups(options.edges, _rare_maf(options, facts[0]))
     seed = _seed(options, facts[0])
-    times = bootstrap.draw_people(shown["people"], options.draws, seed)
+    times = bootstrap.draw_samples(shown["samples"], options.draws, seed)
     *_, rare, common, everything = groups.names
     lines = [
         *_lines("F1", bootstrap.f1, (everything, rare, common), groups, collected, times),
@@ -209,7 +209,7 @@ def _comparison(
             "panel": shown["panel"],
             "panel_fingerprint": facts[0].panel,
             "split": options.split,
-            "people": shown["people"],
+            "samples": shown["samples"],
             "sites": shown["sites"],
             "hidden_sites": shown["hidden_sites"],
             "masks": shown["masks"],
@@ -231,7 +231,7 @@ def _lines(
     quantity: Quantity,
     names: Sequence[str],
     groups: Groups,
-    collected: Sequence[PeopleSums],
+    collected: Sequence[SamplesSums],
     times: NDArray[np.float64],
 ) -> list[Line]:
     """One quantity in some groups."""
@@ -239,7 +239,7 @@ def _lines(
     values = [quantity(total) for total in totals]
     first = collected[0].sums
     others = [bootstrap.difference(first, one.sums, quantity, times) for one in collected[1:]]
-    num_people = max(len(first), 1)
+    num_samples = max(len(first), 1)
     out = []
     for name in names:
         place = groups.names.index(name)
@@ -247,6 +247,6 @@ def _lines(
             (float(one.value[place]), float(one.low[place]), float(one.high[place]))
             for one in others
         ]
-        sites = int(totals[0][place, 3]) // num_people  # the sum of 1 over people and sites
+        sites = int(totals[0][place, 3]) // num_samples  # the sum of 1 over samples and sites
         out.append(Line(title, name, sites, [float(v[place]) for v in values], differences))
     return out

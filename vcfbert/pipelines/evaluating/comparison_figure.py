@@ -23,7 +23,7 @@ def png(found: Comparison) -> bytes:
     _draw_differences(right, [line for line in found.scores if line not in bins], found)
     facts = found.facts
     figure.suptitle(
-        f"{facts['people']:,} {facts['split']} people, {facts['hidden_sites']:,} hidden sites "
+        f"{facts['samples']:,} {facts['split']} samples, {facts['hidden_sites']:,} hidden sites "
         f"({facts['masks']})",
         fontsize=10,
     )
@@ -60,7 +60,7 @@ def _draw_differences(axis: Axes, lines: list[Line], found: Comparison) -> None:
     names = [f"{line.quantity} {line.group}" for line in lines]
     axis.set_yticks(range(len(lines)), names, fontsize=8)
     axis.invert_yaxis()
-    axis.set(xlabel=f"difference to {found.runs[0].name}, with 95 % of the draws of people")
+    axis.set(xlabel=f"difference to {found.runs[0].name}, with 95 % of the draws of samples")
     axis.grid(alpha=0.3, axis="x")
     axis.legend(fontsize=8)
 

@@ -22,7 +22,7 @@ _COSTS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("best validation F1", "best_f1", lambda value: f"{value:.4f}"),
     ("nearest neighbour right", "agreement", lambda value: f"{value:.4f}"),
     ("parameters", "parameters", lambda value: f"{value:,}"),
-    ("people a batch x accumulation", "batch", str),
+    ("samples a batch x accumulation", "batch", str),
     ("epochs", "epochs", str),
     ("seconds in all", "seconds", lambda value: f"{value:.1f}"),
     ("seconds an epoch", "epoch_seconds", lambda value: f"{value:.1f}"),
@@ -55,7 +55,7 @@ class Comparison:
     """Runs side by side.
 
     scores  in the order of the table
-    facts  people, sites, masks, seeds and versions, of JSON types
+    facts  samples, sites, masks, seeds and versions, of JSON types
     """
 
     runs: list[RunFacts]
@@ -69,10 +69,10 @@ class Comparison:
         """What was compared, the table, and where it was written."""
         facts = self.facts
         return [
-            f"{len(self.runs)} runs on the same {facts['people']:,} {facts['split']} people: "
+            f"{len(self.runs)} runs on the same {facts['samples']:,} {facts['split']} samples: "
             f"{facts['hidden_sites']:,} of {facts['sites']:,} sites hidden ({facts['masks']}).",
             f"Differences to {self.runs[0].name}, with the interval of 95 % of {facts['draws']:,} "
-            f"draws of people (seed {facts['seed']}).",
+            f"draws of samples (seed {facts['seed']}).",
             *(f"Note: {note}" for note in self.notes()),
             *_columns(*self.table()),
             *(f"Written: {path}" for path in (self.csv_path, self.json_path, self.png_path)),

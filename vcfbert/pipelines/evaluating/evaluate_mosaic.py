@@ -1,6 +1,6 @@
-"""`vcfbert eval` for a run of `mosaic`: the split's people imputed from the train people alone.
+"""`vcfbert eval` for a run of `mosaic`: the split's samples imputed from the train samples alone.
 
-S sites in the panel, n sites in a chunk's core, N people to be imputed.
+S sites in the panel, n sites in a chunk's core, N samples to be imputed.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def evaluate(
     overwrite: bool,
     on_core: OnCore | None = None,
 ) -> EvalSummary:
-    """Impute people the run has not seen, score them beside two baselines, write the report.
+    """Impute samples the run has not seen, score them beside two baselines, write the report.
 
     Raises what `assess.evaluate` does.
     """
@@ -92,7 +92,7 @@ def evaluate(
         panel = case.panel
         references = panel.samples.haplotypes(TRAIN)
         if len(references) == 0:
-            raise InputError(f"{panel.path} has no train people to impute from.")
+            raise InputError(f"{panel.path} has no train samples to impute from.")
         writer = None
         if options.vcf is not None:
             writer = stack.enter_context(
@@ -150,11 +150,11 @@ def _cores(
     panel, is_hidden = case.panel, case.target.is_hidden
     frequency = site_tables.reference_frequency(panel.sites, panel.samples)
     next_site = 0
-    for chunk in _chunks(panel, ~is_hidden, len(case.people)):
+    for chunk in _chunks(panel, ~is_hidden, len(case.samples)):
         yield from _unreached(case, frequency, next_site, chunk.core.start)
         stretch_sites = np.union1d(np.arange(chunk.around.start, chunk.around.stop), chunk.typed)
         stretch = training_data.read_stretch(panel, stretch_sites, chunk.core)
-        taken = training_data.take_out(stretch, references, case.people)
+        taken = training_data.take_out(stretch, references, case.samples)
         threads = os.cpu_count() or 1
         typed = np.searchsorted(stretch_sites, chunk.typed)
         ready = training_data.make_ready(taken, typed, seed=ImputeOptions().seed, threads=threads)
@@ -177,11 +177,11 @@ def _cores(
     yield from _unreached(case, frequency, next_site, len(panel.sites))
 
 
-def _chunks(panel: PanelReader, is_typed: NDArray[np.bool_], people: int) -> list[ChunkPlan]:
+def _chunks(panel: PanelReader, is_typed: NDArray[np.bool_], samples: int) -> list[ChunkPlan]:
     """The chunks that `impute` would work on with its usual options."""
     usual = ImputeOptions()
     everywhere = np.ones(len(panel.sites), dtype=np.bool_)
-    most = chunk_plan.most_core_sites(2 * len(panel.samples), people)
+    most = chunk_plan.most_core_sites(2 * len(panel.samples), samples)
     cores = chunk_plan.cut(panel.sites, everywhere, usual.chunk_cm, usual.overlap_cm, most)
     typed = np.flatnonzero(is_typed)
     return chunk_plan.plan(panel.sites, cores, everywhere, typed, usual.min_typed)
@@ -192,7 +192,7 @@ def _unreached(case: Case, frequency: NDArray[np.float64], start: int, stop: int
     for first in range(start, stop, _SITES_AT_ONCE):
         here = slice(first, min(first + _SITES_AT_ONCE, stop))
         stretch = training_data.read_stretch(case.panel, np.arange(here.start, here.stop), here)
-        truth = stretch.alleles(site_tables.haplotypes_of(case.people))
+        truth = stretch.alleles(site_tables.haplotypes_of(case.samples))
         truth = truth.T.reshape(here.stop - here.start, -1, 2)
         is_hidden = case.target.is_hidden[here]
         alt = np.where(is_hidden[:, None, None], frequency[here, None, None], truth)
@@ -207,7 +207,7 @@ def _core(
     answers: dict[str, Imputed],
     frequency: NDArray[np.float64],
 ) -> Core:
-    major = dosage.from_frequency(frequency[here], len(case.people))
+    major = dosage.from_frequency(frequency[here], len(case.samples))
     return Core(here.start, truth, case.target.is_hidden[here], answers | {MAJOR: major})
 
 

@@ -1,6 +1,6 @@
 """`vcfbert eval`: a panel and a run in; metrics, and predictions as VCF, out.
 
-S sites in the panel, W windows, L sites in a window, N people to be imputed.
+S sites in the panel, W windows, L sites in a window, N samples to be imputed.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def evaluate(
     overwrite: bool = False,
     on_core: OnCore | None = None,
 ) -> EvalSummary:
-    """Impute people the run has not seen, score them beside baselines, write the report.
+    """Impute samples the run has not seen, score them beside baselines, write the report.
 
     on_core  sees what was predicted, a core at a time
 
@@ -84,16 +84,16 @@ def evaluate_retrieval(
         case = evaluation.begin(
             stack, workspace, options, settings, trained_on, overwrite=overwrite
         )
-        panel, people, target = case.panel, case.people, case.target
+        panel, samples, target = case.panel, case.samples, case.target
         if not settings.masks.align:
             case.notes.append(
-                "masks.align is off: references were searched under other masks than the people."
+                "masks.align is off: references were searched under other masks than the samples."
             )
         home = workspace if options.panel is None else Workspace(options.panel)
         index = _open_index(home, settings, panel)
         if isinstance(index, IndexReader):
-            refuse_indexed(index, panel, people)
-        predictions = _predictions(run, panel, index, people, target, options)
+            refuse_indexed(index, panel, samples)
+        predictions = _predictions(run, panel, index, samples, target, options)
         writer = None
         if options.vcf is not None:
             writer = stack.enter_context(
@@ -119,13 +119,13 @@ def evaluate_retrieval(
     return evaluation.finish(case, options, scores, facts)
 
 
-def refuse_indexed(index: IndexReader, panel: PanelReader, people: NDArray[np.int64]) -> None:
-    """Raise StoreError where a person to be imputed is among the references of the index."""
-    is_inside = (index.rows_of(site_tables.haplotypes_of(people)) >= 0).reshape(-1, 2).any(axis=1)
+def refuse_indexed(index: IndexReader, panel: PanelReader, samples: NDArray[np.int64]) -> None:
+    """Raise StoreError where a sample to be imputed is among the references of the index."""
+    is_inside = (index.rows_of(site_tables.haplotypes_of(samples)) >= 0).reshape(-1, 2).any(axis=1)
     if is_inside.any():
-        name = panel.samples.names[people[np.argmax(is_inside)]]
+        name = panel.samples.names[samples[np.argmax(is_inside)]]
         raise StoreError(
-            f"{index.path} holds {int(is_inside.sum())} of the people to be imputed, such as "
+            f"{index.path} holds {int(is_inside.sum())} of the samples to be imputed, such as "
             f"{name}, who would be copied from themselves. Make it again with: vcfbert "
             "build-index --force"
         )
@@ -135,7 +135,7 @@ def _predictions(
     run: Path,
     panel: PanelReader,
     index: References,
-    people: NDArray[np.int64],
+    samples: NDArray[np.int64],
     target: Target,
     options: EvalOptions,
 ) -> Iterator[WindowPrediction]:
@@ -147,7 +147,7 @@ def _predictions(
     return predict(
         model,
         BatchMaker(panel, index, embeddings, settings.retrieval),
-        people,
+        samples,
         hidden_sites.over_windows(target.is_hidden, panel.windows),
         batch_size=settings.training.batch_size,
         device=device,

@@ -37,7 +37,7 @@ class EvalOptions:
     """Name of the run; its best checkpoint is used."""
 
     split: Split = "test"
-    """People to impute."""
+    """Samples to impute."""
 
     rate: float | None = None
     """Hide this share of the sites; the default way, with the run's validation rate."""
@@ -52,7 +52,7 @@ class EvalOptions:
     """Hide all but the sites of this list."""
 
     panel: Path | None = None
-    """Another prepared workspace, whose people are imputed from its own references."""
+    """Another prepared workspace, whose samples are imputed from its own references."""
 
     vcf: Path | None = None
     """Also write the predictions here, .vcf.gz or .bcf."""
@@ -77,13 +77,13 @@ class EvalOptions:
 class Case:
     """An evaluation that is about to begin.
 
-    people  (N,) to be imputed
+    samples  (N,) to be imputed
     notes   what is doubtful about it
     stem    path of the report without its ending
     """
 
     panel: PanelReader
-    people: NDArray[np.int64]
+    samples: NDArray[np.int64]
     target: Target
     groups: Groups
     notes: list[str]
@@ -91,8 +91,8 @@ class Case:
 
     @property
     def names(self) -> list[str]:
-        """Names of the people."""
-        return [self.panel.samples.names[person] for person in self.people]
+        """Names of the samples."""
+        return [self.panel.samples.names[sample] for sample in self.samples]
 
 
 def begin(
@@ -104,7 +104,7 @@ def begin(
     *,
     overwrite: bool,
 ) -> Case:
-    """Open the panel, choose people and sites, and refuse what cannot end well.
+    """Open the panel, choose samples and sites, and refuse what cannot end well.
 
     trained_on  fingerprint of the panel that the run was trained on
     """
@@ -116,7 +116,7 @@ def begin(
     groups = Groups(options.edges, rare_maf)
     panel = stack.enter_context(open_panel(home.panel))
     notes = check_strangers(workspace, options, trained_on, panel)
-    people = people_of(panel, options.split)
+    samples = samples_of(panel, options.split)
     target = hidden_sites.choose(
         home,
         panel,
@@ -128,7 +128,7 @@ def begin(
     )
     stem = report_stem(run, home, options, target)
     refuse_existing(stem, options.vcf, overwrite=overwrite)
-    return Case(panel, people, target, groups, notes, stem)
+    return Case(panel, samples, target, groups, notes, stem)
 
 
 def finish(
@@ -146,7 +146,7 @@ def finish(
         "run": options.run,
         "split": options.split,
         "panel": str(panel.path),
-        "people": len(case.people),
+        "samples": len(case.samples),
         "sites": len(panel.sites),
         "hidden_sites": int(case.target.is_hidden.sum()),
         "masks": case.target.description,
@@ -189,7 +189,7 @@ def check_strangers(
     if options.panel is None:
         raise StoreError(
             f"The run {options.run} was trained on another panel than the one in {workspace.root}, "
-            "maybe on its test people. Train again with: "
+            "maybe on its test samples. Train again with: "
             f"vcfbert train --run {options.run} --force"
         )
     unknown = "It is not known who trained the run: its own panel is gone."
@@ -197,23 +197,25 @@ def check_strangers(
         with open_panel(workspace.panel) as own:
             if own.fingerprint != trained_on:
                 return [unknown]
-            seen = {own.samples.names[n] for n in own.samples.people(site_tables.TRAIN)}
+            seen = {own.samples.names[n] for n in own.samples.in_splits(site_tables.TRAIN)}
     except StoreError:
         return [unknown]
-    people = panel.samples.people(_SPLIT_CODES[options.split])
-    shared = seen & {panel.samples.names[person] for person in people}
-    return [f"{len(shared)} of the people have trained the run on its own panel."] if shared else []
+    samples = panel.samples.in_splits(_SPLIT_CODES[options.split])
+    shared = seen & {panel.samples.names[sample] for sample in samples}
+    return (
+        [f"{len(shared)} of the samples have trained the run on its own panel."] if shared else []
+    )
 
 
-def people_of(panel: PanelReader, split: Split) -> NDArray[np.int64]:
+def samples_of(panel: PanelReader, split: Split) -> NDArray[np.int64]:
     """Whom to impute; InputError where the panel has nobody of the split."""
-    people = panel.samples.people(_SPLIT_CODES[split])
-    if len(people) == 0:
+    samples = panel.samples.in_splits(_SPLIT_CODES[split])
+    if len(samples) == 0:
         raise InputError(
-            f"{panel.path} has no {split} people. Prepare it again with a sample table that names "
+            f"{panel.path} has no {split} samples. Prepare it again with a sample table that names "
             f"some, or with --{split}-fraction above 0."
         )
-    return people
+    return samples
 
 
 def report_stem(run: Path, home: Workspace, options: EvalOptions, target: Target) -> Path:

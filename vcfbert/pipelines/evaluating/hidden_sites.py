@@ -23,7 +23,7 @@ from vcfbert.storage.zarr.workspace import Workspace
 
 @dataclass(frozen=True)
 class Target:
-    """What the people to be imputed are typed at.
+    """What the samples to be imputed are typed at.
 
     is_hidden    (S,) True where nobody's genotype reaches the model
     description  short, fit for a file name

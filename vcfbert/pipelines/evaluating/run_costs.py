@@ -26,7 +26,7 @@ class Costs:
 
     best_f1          validation F1 of the best checkpoint, under the run's own validation masks
     agreement        share of its hidden alleles there that the nearest neighbour has, too
-    batch            people in a batch, times batches in a step
+    batch            samples in a batch, times batches in a step
     epoch_seconds    mean of the epochs, refresh and validation included
     batch_ms         mean of training batches, waiting and optimizer steps included
     refreshes        versions of masks and of encodings that training made, the first ones counted

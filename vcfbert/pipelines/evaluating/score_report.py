@@ -55,7 +55,7 @@ class EvalSummary:
         facts = self.facts
         written = [self.json_path, self.csv_path, *([self.vcf_path] if self.vcf_path else [])]
         return [
-            f"{facts['run']} on {facts['people']:,} {facts['split']} people: "
+            f"{facts['run']} on {facts['samples']:,} {facts['split']} samples: "
             f"{facts['hidden_sites']:,} of {facts['sites']:,} sites hidden ({facts['masks']}), "
             f"{facts['predict_seconds']:.1f} s.",
             *(f"Note: {note}" for note in facts["notes"]),

@@ -1,6 +1,6 @@
 """Scoring predictions as they come, window by window, beside two baselines.
 
-S sites in the panel, n sites in a window's core, N people to be imputed, L sites in a window.
+S sites in the panel, n sites in a window's core, N samples to be imputed, L sites in a window.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def score(
     """Scores of each system in each frequency group that has hidden sites.
 
     is_hidden    (S,) the sites that count; flanks and padding never do
-    predictions  all windows in order, each in one or more parts with different people
+    predictions  all windows in order, each in one or more parts with different samples
     genotypes    whether dosages come from the haplotypes or from the genotype head
     writer       gets every site, hidden and typed, as the model has it
     on_core      sees each core and which frequency groups its hidden sites are in, (G, n)
@@ -111,12 +111,12 @@ def score_cores(
 
 
 def whole_windows(predictions: Iterable[WindowPrediction]) -> Iterator[WindowPrediction]:
-    """Join the parts of each window, because quality per site needs all people at once."""
+    """Join the parts of each window, because quality per site needs all samples at once."""
     for window, group in itertools.groupby(predictions, key=lambda part: part.window):
         parts = list(group)
         yield WindowPrediction(
             window=window,
-            people=np.concatenate([part.people for part in parts]),
+            samples=np.concatenate([part.samples for part in parts]),
             labels=np.concatenate([part.labels for part in parts]),
             is_hidden=np.concatenate([part.is_hidden for part in parts]),
             alt_probability=np.concatenate([part.alt_probability for part in parts]),
@@ -153,7 +153,7 @@ def core_of(
     else:
         model = dosage.from_haplotypes(alt)
     frequency = site_tables.reference_frequency(panel.sites, panel.samples)[cut]
-    major = dosage.from_frequency(frequency, len(prediction.people))
+    major = dosage.from_frequency(frequency, len(prediction.samples))
     nearest = dosage.from_alleles(_by_site(prediction.nearest, is_core))
     answers = {MODEL: model, NEAREST: nearest, MAJOR: major}
     return Core(first=cut.start, truth=truth, is_hidden=hidden, answers=answers)

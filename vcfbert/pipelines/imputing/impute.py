@@ -1,8 +1,8 @@
 """`vcfbert impute`: a target VCF and a prepared panel in; imputed VCF or BCF and QC files out.
 
-S sites in the panel, T typed ones, N people of the target. Chunks are imputed and written one after
-another, so memory does not grow with the panel. PyTorch is imported for a GPU, and for a run of
-`mosaic-large`, only.
+S sites in the panel, T typed ones, N samples of the target. Chunks are imputed and written one
+after another, so memory does not grow with the panel. PyTorch is imported for a GPU, and for a
+run of `mosaic-large`, only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vcfbert.domain.sites import Sites, haplotypes_of
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.files import locks
 from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan, duplicates
-from vcfbert.pipelines.chunks.chunk_imputation import People, Source
+from vcfbert.pipelines.chunks.chunk_imputation import Source, TargetSamples
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.duplicates import Lookalikes
 from vcfbert.pipelines.imputing import qc_files
@@ -141,7 +141,7 @@ def impute(
     progress: Progress,
     overwrite: bool = False,
 ) -> ImputeSummary:
-    """Impute the people of a VCF or BCF; the output and the QC files appear together at the end.
+    """Impute the samples of a VCF or BCF; the output and the QC files appear together at the end.
 
     target  phased genotypes, .vcf, .vcf.gz or .bcf
     out     .vcf.gz or .bcf
@@ -169,7 +169,7 @@ def impute(
             prediction_writer.create_predictions(
                 out,
                 written,
-                job.source.people.names,
+                job.source.samples.names,
                 header=_header(panel, answer, options),
                 fields=options.fields,
                 decimals=DECIMALS,
@@ -244,14 +244,14 @@ def _plan(
             f"{options.min_typed:,} are needed to impute from. Give a target with more sites of "
             "the panel, or take what there is with --min-typed."
         )
-    people = _people(panel, read, typed, alleles)
+    samples = _samples(panel, read, typed, alleles)
     warnings = read.report.notes()
-    warnings += qc_files.shared_people(people.names, panel.samples.names)
+    warnings += qc_files.shared_samples(samples.names, panel.samples.names)
     warnings += qc_files.few_typed(sites, planned, is_wanted)
     for message in warnings:
         logger.warning("%s", message)
     threads = options.threads or len(os.sched_getaffinity(0))
-    source = Source(panel, sites, people, answer, options.seed, threads, device)
+    source = Source(panel, sites, samples, answer, options.seed, threads, device)
     return _Job(source, planned, read, int(is_wanted.sum()), warnings)
 
 
@@ -271,11 +271,11 @@ def _read(
     path: Path,
     options: ImputeOptions,
 ) -> tuple[chunk_plan.Cores, Target]:
-    """The target, and the cores: how long they may be depends on the number of people."""
+    """The target, and the cores: how long they may be depends on the number of samples."""
     from vcfbert.storage.vcf import checks
 
-    num_people = len(checks.read_header(path).samples)
-    most = chunk_plan.most_core_sites(2 * len(panel.samples), num_people)
+    num_samples = len(checks.read_header(path).samples)
+    most = chunk_plan.most_core_sites(2 * len(panel.samples), num_samples)
     cores = chunk_plan.cut(sites, is_wanted, options.chunk_cm, options.overlap_cm, most)
     frequency = sites.alt_count.sum(axis=1) / (2 * len(panel.samples))
     read = read_target(
@@ -288,15 +288,15 @@ def _read(
     return cores, read
 
 
-def _people(
+def _samples(
     panel: PanelReader, read: Target, typed: NDArray[np.int64], alleles: NDArray[np.uint8]
-) -> People:
-    """The target's people, and which haplotypes of the panel are their own."""
-    shared = matching.shared_people(read.names, panel.samples.names)
+) -> TargetSamples:
+    """The target's samples, and which haplotypes of the panel are their own."""
+    shared = matching.shared_samples(read.names, panel.samples.names)
     if len(panel.samples) == 1 and (shared == 0).any():
         raise InputError(
             f"{panel.path} has nobody but {panel.samples.names[0]}, who is to be imputed. Prepare "
-            "a panel of other people."
+            "a panel of other samples."
         )
     nobody = np.empty(0, dtype=np.int64)
     related = panel.samples.relatives_of
@@ -304,7 +304,7 @@ def _people(
         haplotypes_of(np.append(number, related(np.array([number])))) if number >= 0 else nobody
         for number in np.repeat(shared, 2).tolist()
     ]
-    return People(read.names, typed, alleles, own)
+    return TargetSamples(read.names, typed, alleles, own)
 
 
 def _write(
@@ -315,11 +315,11 @@ def _write(
 ) -> tuple[Tally, Lookalikes]:
     """Impute and write one chunk after another."""
     source = job.source
-    seen = Lookalikes(source.sites, len(source.panel.samples), source.people.own)
+    seen = Lookalikes(source.sites, len(source.panel.samples), source.samples.own)
     tally, first = Tally.empty(), 0
     if not _is_compiled():
         progress.note("Compiling for this machine, once; it takes about half a minute ...")
-    progress.start("imputing", len(job.chunks) * len(source.people.names))
+    progress.start("imputing", len(job.chunks) * len(source.samples.names))
     for chunk in job.chunks:
         begun = time.perf_counter()
         core = chunk_imputation.impute(source, chunk, progress.advance, seen)
@@ -355,17 +355,17 @@ def _header(panel: PanelReader, answer: Answer, options: ImputeOptions) -> Heade
 
 def _report(job: _Job, tally: Tally, seen: Lookalikes, options: ImputeOptions) -> dict[str, Any]:
     """What was read, imputed and written, as JSON types."""
-    panel, people, answer = job.source.panel, job.source.people, job.source.network
+    panel, samples, answer = job.source.panel, job.source.samples, job.source.network
     sums = tally.report()
     warnings = job.warnings + qc_files.much_out_of_range(sums["out_of_range"])
     names = set(panel.samples.names)
-    same = seen.found(people.names, panel.samples.names)
+    same = seen.found(samples.names, panel.samples.names)
     warnings += duplicates.warnings(same)
     return {
-        "people": {
-            "target": len(people.names),
+        "samples": {
+            "target": len(samples.names),
             "panel": len(panel.samples),
-            "in_panel": [name for name in people.names if name in names],
+            "in_panel": [name for name in samples.names if name in names],
             "under_another_name": duplicates.record(seen, same),
         },
         "references": 2 * len(panel.samples),
@@ -375,7 +375,7 @@ def _report(job: _Job, tally: Tally, seen: Lookalikes, options: ImputeOptions) -
             "typed": tally.typed,
             "imputed": tally.imputed,
             "left_out": job.num_wanted - tally.typed - tally.imputed,
-            "missing_genotypes": int((people.alleles > tokens.ALT).any(axis=2).sum()),
+            "missing_genotypes": int((samples.alleles > tokens.ALT).any(axis=2).sum()),
         },
         "chunks": sums["chunks"],
         "candidates": sums["candidates"],

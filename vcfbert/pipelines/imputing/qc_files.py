@@ -25,7 +25,7 @@ FEW_TYPED = 50
 MUCH_OUT_OF_RANGE = 0.05
 """Above this share of undecided sites with inputs out of range, the network is a stranger here."""
 
-_NAMED = 5  # people or contigs in a warning
+_NAMED = 5  # samples or contigs in a warning
 
 FILES = frozenset({SUMMARY, CHUNKS, "only_in_target.tsv", "dropped.tsv", "noted.tsv"})
 """The files of a QC folder."""
@@ -45,9 +45,9 @@ class ImputeSummary:
         target, sites, network = report["target"], report["sites"], report["network"]
         heads, seconds = report["candidates"], report["seconds"]
         rows: list[tuple[str, object]] = [
-            ("people", report["people"]["target"]),
-            ("  also in the panel", len(report["people"]["in_panel"])),
-            ("  there under another name", len(report["people"]["under_another_name"]["pairs"])),
+            ("samples", report["samples"]["target"]),
+            ("  also in the panel", len(report["samples"]["in_panel"])),
+            ("  there under another name", len(report["samples"]["under_another_name"]["pairs"])),
             ("records read", target["records"]),
             ("  only in the target", target["only_in_target"]),
             *((f"  dropped: {reason}", count) for reason, count in target["dropped"].items()),
@@ -137,14 +137,14 @@ class Tally:
         }
 
 
-def shared_people(names: Sequence[str], of_panel: Sequence[str]) -> list[str]:
-    """A warning that people of the target are in the panel."""
+def shared_samples(names: Sequence[str], of_panel: Sequence[str]) -> list[str]:
+    """A warning that samples of the target are in the panel."""
     known = set(of_panel)
     found = [name for name in names if name in known]
     if not found:
         return []
     return [
-        f"{len(found):,} of the target's people are in the panel, too, and are not imputed from "
+        f"{len(found):,} of the target's samples are in the panel, too, and are not imputed from "
         f"their own haplotypes there: {_some(found)}."
     ]
 

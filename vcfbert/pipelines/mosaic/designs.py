@@ -1,6 +1,6 @@
 """Which sites of a panel are typed: designs like those of arrays, and shares of the sites.
 
-Frequencies are those of the references, as the makers of arrays see other people than are typed.
+Frequencies are those of the references, as the makers of arrays see other samples than are typed.
 Families, and how often each is drawn:
 
     array      45 %  50 to 1,500 sites a Mb, nearly all with MAF >= 5 % in one population or in
@@ -50,7 +50,7 @@ class References(Protocol):
 
     @property
     def population_of_reference(self) -> NDArray[np.int16]:
-        """Number of each person's population."""
+        """Number of each sample's population."""
 
 
 @dataclass(frozen=True)
@@ -157,10 +157,10 @@ def _local_minor(
     panel: References, minor: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """MAF in one population of the references in half of the cases, else in all."""
-    populations, people = np.unique(panel.population_of_reference, return_counts=True)
+    populations, samples = np.unique(panel.population_of_reference, return_counts=True)
     if rng.random() < 0.5 or len(populations) == 1:
         return minor
-    chosen = rng.choice(populations, p=people / people.sum())
+    chosen = rng.choice(populations, p=samples / samples.sum())
     rows = sites.haplotypes_of(np.flatnonzero(panel.population_of_reference == chosen))
     return sites.minor(panel.references[rows].mean(axis=0, dtype=np.float64))
 

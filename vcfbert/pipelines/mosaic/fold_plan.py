@@ -1,8 +1,8 @@
 """Who is taken out of a panel to train `mosaic`, where, and typed at which sites.
 
-Train people are taken out in folds and imputed from the train people who remain. Validation people
-are imputed from all train people, typed as the folds were; where the panel has none, some more
-train people stand for them. Test people are neither imputed nor references.
+Train samples are taken out in folds and imputed from the train samples who remain. Validation
+samples are imputed from all train samples, typed as the folds were; where the panel has none, some
+more train samples stand for them. Test samples are neither imputed nor references.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ from vcfbert.pipelines.mosaic.training_data import Ready, TakenOut
 from vcfbert.storage import site_lists
 from vcfbert.storage.zarr.panel import PanelReader
 
-FEWEST_PEOPLE = 10
+FEWEST_SAMPLES = 10
 LARGEST_SHARE = 5
-"""People taken out at once are at most one in so many of the train people."""
+"""Samples taken out at once are at most one in so many of the train samples."""
 
 VALIDATING_FOLDS = 3
-"""Folds whose chunks and designs the validation people are typed at."""
+"""Folds whose chunks and designs the validation samples are typed at."""
 
 _FOLDS, _UNITS = 11, 12  # random streams of a run's seed
 
 
 @dataclass(frozen=True)
 class Fold:
-    """People who are imputed, and the haplotypes they are imputed from.
+    """Samples who are imputed, and the haplotypes they are imputed from.
 
     number   decides the fold's random draws
     designs  by chunk; None draws chunks and designs
     """
 
     number: int
-    people: NDArray[np.int64]
+    samples: NDArray[np.int64]
     references: NDArray[np.int64]
     designs: Mapping[int, list[TypedDesign]] | None = None
 
     def typed_alike(
         self,
-        people: NDArray[np.int64],
+        sample_index: NDArray[np.int64],
         samples: Samples,
         designs: Mapping[int, list[TypedDesign]],
     ) -> Fold:
-        """Other people, taken out of the train people and typed as this fold was."""
-        return replace(_fold(self.number, people, samples), designs=designs)
+        """Other samples, taken out of the train samples and typed as this fold was."""
+        return replace(_fold(self.number, sample_index, samples), designs=designs)
 
     def first_designs(self) -> Fold:
-        """The same people under one design of each chunk."""
+        """The same samples under one design of each chunk."""
         assert self.designs is not None
         return replace(self, designs={chunk: few[:1] for chunk, few in self.designs.items()})
 
@@ -113,7 +113,7 @@ class Source:
             sites = np.arange(self.cores.low[chunk], self.cores.high[chunk])
             core = slice(int(self.cores.start[chunk]), int(self.cores.stop[chunk]))
             stretch = training_data.read_stretch(self.panel, sites, core)
-            taken = training_data.take_out(stretch, fold.references, fold.people)
+            taken = training_data.take_out(stretch, fold.references, fold.samples)
             if fold.designs is not None:
                 designed = fold.designs[chunk]
             elif self.typed:
@@ -141,8 +141,8 @@ class Source:
 class Plan:
     """Who is taken out.
 
-    folds       of some of the train people
-    validation  people who are never trained on; each group is typed as the fold of its place
+    folds       of some of the train samples
+    validation  samples who are never trained on; each group is typed as the fold of its place
     """
 
     folds: list[Fold]
@@ -150,24 +150,24 @@ class Plan:
 
 
 def draw(samples: Samples, settings: MosaicConfig, seed: int, num_lists: int = 0) -> Plan:
-    """Draw the people of each fold.
+    """Draw the samples of each fold.
 
     num_lists  of typed sites; where there are fewer than a fold would draw, there are more folds,
-               so that the network sees as many people and sites
+               so that the network sees as many samples and sites
 
-    Raises InputError where there are too few train people.
+    Raises InputError where there are too few train samples.
     """
-    train = samples.people(TRAIN)
-    if len(train) < FEWEST_PEOPLE:
+    train = samples.in_splits(TRAIN)
+    if len(train) < FEWEST_SAMPLES:
         raise InputError(
-            f"The panel has {len(train)} train people, but {FEWEST_PEOPLE} at least are needed "
+            f"The panel has {len(train)} train samples, but {FEWEST_SAMPLES} at least are needed "
             "to take some out and impute them from the rest. Use the shipped network: impute "
             "without --run."
         )
     rng = np.random.default_rng([seed, _FOLDS])
     size = min(settings.held_out, len(train) // LARGEST_SHARE)
     order = rng.permutation(train)
-    validation = rng.permutation(samples.people(VALIDATION))[: settings.held_out]
+    validation = rng.permutation(samples.in_splits(VALIDATION))[: settings.held_out]
     if len(validation) == 0:
         validation, order = order[:size], order[size:]
     num_folds = settings.folds
@@ -197,13 +197,13 @@ def read_designs(paths: Sequence[Path], panel: PanelReader) -> list[TypedDesign]
 
 
 def population_codes(samples: Samples) -> NDArray[np.int16]:
-    """(N,) number of each person's population in the sample table; all 0 where it names none."""
+    """(N,) number of each sample's population in the sample table; all 0 where it names none."""
     return np.unique(np.array(samples.population), return_inverse=True)[1].astype(np.int16)
 
 
-def _fold(number: int, people: NDArray[np.int64], samples: Samples) -> Fold:
-    """People taken out; nobody of them, and no relative of theirs, is a reference."""
-    people = np.sort(people)
-    rest = np.setdiff1d(samples.people(TRAIN), people)
-    rest = np.setdiff1d(rest, samples.relatives_of(people))
-    return Fold(number, people, site_tables.haplotypes_of(rest))
+def _fold(number: int, sample_index: NDArray[np.int64], samples: Samples) -> Fold:
+    """Samples taken out; nobody of them, and no relative of theirs, is a reference."""
+    sample_index = np.sort(sample_index)
+    rest = np.setdiff1d(samples.in_splits(TRAIN), sample_index)
+    rest = np.setdiff1d(rest, samples.relatives_of(sample_index))
+    return Fold(number, sample_index, site_tables.haplotypes_of(rest))

@@ -1,6 +1,6 @@
 """`vcfbert train --preset mosaic`, or `mosaic-large`: a panel in, a run folder out.
 
-People are taken out of the panel, in folds, and imputed from the rest as `impute` does it, under
+Samples are taken out of the panel, in folds, and imputed from the rest as `impute` does it, under
 several designs of typed sites. The small network learns from the sites that the heads leave
 undecided, in minutes on a CPU; the large one begins where the small one ends.
 """
@@ -29,7 +29,7 @@ from vcfbert.domain.metrics import Groups, Scores, Tally
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.files import locks
 from vcfbert.pipelines.chunks import chunk_plan
-from vcfbert.pipelines.chunks.chunk_imputation import PEOPLE_AT_ONCE
+from vcfbert.pipelines.chunks.chunk_imputation import SAMPLES_AT_ONCE
 from vcfbert.pipelines.chunks.chunk_plan import Cores
 from vcfbert.pipelines.evaluating.score_report import aligned
 from vcfbert.pipelines.imputing.impute import ImputeOptions
@@ -48,7 +48,7 @@ from vcfbert.training.mosaic.mosaic_large import LargeNetwork, OpenSequences
 HEADS, SHIPPED, SMALL, TRAINED = "heads", "shipped", "small", "trained"
 
 KEPT_SMALL = (
-    "The transformer is no better than the small network on the validation people, so the run "
+    "The transformer is no better than the small network on the validation samples, so the run "
     "holds the small network."
 )
 
@@ -82,13 +82,13 @@ class MosaicSummary:
 
     network  what the run holds: the small network, or the large
     designs  how often each was used
-    losses   by system, in nats an undecided site of the validation people
-    scores   by system, then by frequency group, of the same people
+    losses   by system, in nats an undecided site of the validation samples
+    scores   by system, then by frequency group, of the same samples
     """
 
     run: Path
     network: str
-    people: int
+    samples: int
     references: int
     rows: int
     designs: Mapping[str, int]
@@ -98,16 +98,16 @@ class MosaicSummary:
     seconds: float
 
     def lines(self) -> list[str]:
-        """Return sentences for a person."""
+        """Return sentences for a sample."""
         losses = ", ".join(f"{name} {loss:.5f}" for name, loss in self.losses.items())
         return [
-            f"Trained on {self.rows:,} undecided sites of {self.people:,} people, each imputed "
+            f"Trained on {self.rows:,} undecided sites of {self.samples:,} samples, each imputed "
             f"from {self.references:,} haplotypes; {self.seconds:.0f} s.",
             f"Typed as {', '.join(self.designs)}.",
             f"Validation loss, nats an undecided site: {losses} (step {self.best_step:,}).",
             *([KEPT_SMALL] if SMALL in self.losses and self.network == "small" else []),
             "",
-            "r2 of the validation people",
+            "r2 of the validation samples",
             *aligned(*self._table()),
             "",
             f"Run folder: {self.run}",
@@ -133,7 +133,7 @@ def train(
     """Train a run.
 
     Raises StoreError where the panel or the shipped weights are missing or the run is there,
-    InputError where the panel has too few people or a list of typed sites is of no use.
+    InputError where the panel has too few samples or a list of typed sites is of no use.
     """
     run = workspace.run(options.name)
     with locks.hold(run):
@@ -168,19 +168,19 @@ def _train_run(
             threads=threads,
         )
         num_folds = len(plan.folds) + len(plan.validation)
-        progress.start("imputing people taken out", source.num_units * num_folds)
+        progress.start("imputing samples taken out", source.num_units * num_folds)
         training, used = _collect(source, plan.folds, progress)
         held_out = [
-            fold.typed_alike(people, panel.samples, used[fold.number])
-            for fold, people in zip(plan.folds, plan.validation, strict=False)
-            if len(people)
+            fold.typed_alike(samples, panel.samples, used[fold.number])
+            for fold, samples in zip(plan.folds, plan.validation, strict=False)
+            if len(samples)
         ]
         validation, _ = _collect(source, held_out, progress)
         trained = _train(settings, shipped, training, validation, device, progress)
         summary = MosaicSummary(
             run=run,
             network=trained.kind,
-            people=len(np.unique(np.concatenate([fold.people for fold in plan.folds]))),
+            samples=len(np.unique(np.concatenate([fold.samples for fold in plan.folds]))),
             references=len(plan.folds[0].references),
             rows=len(rows_of(training).rows),
             designs=_names(used),
@@ -200,7 +200,7 @@ def _train_run(
 def cut(panel: PanelReader) -> Cores:
     """The chunks that `impute` cuts a panel into."""
     usual = ImputeOptions()
-    most = chunk_plan.most_core_sites(2 * len(panel.samples), PEOPLE_AT_ONCE)
+    most = chunk_plan.most_core_sites(2 * len(panel.samples), SAMPLES_AT_ONCE)
     everywhere = np.ones(len(panel.sites), dtype=np.bool_)
     return chunk_plan.cut(panel.sites, everywhere, usual.chunk_cm, usual.overlap_cm, most)
 
@@ -244,7 +244,7 @@ def _shipped(settings: Config) -> Network | None:
 def _collect(
     source: Source, folds: list[Fold], progress: Progress
 ) -> tuple[OpenData | OpenSequences, dict[int, Designs]]:
-    """Undecided sites of people of some folds, and how each fold was typed.
+    """Undecided sites of samples of some folds, and how each fold was typed.
 
     Of whole haplotypes where the network reads them so.
     """
@@ -265,7 +265,7 @@ def _collect(
     data = mosaic_large.joined(sequences) if sequences else fitting.joined(rows)
     if len(rows_of(data).rows) == 0:
         raise InputError(
-            f"No site of {source.panel.path} is left undecided in people taken out, so there is "
+            f"No site of {source.panel.path} is left undecided in samples taken out, so there is "
             "nothing to train on. Give other lists with --typed, or use the shipped network: "
             "impute without --run."
         )
@@ -284,7 +284,7 @@ class _Trained:
 
     kind      of the network that is kept
     networks  by system, the last of them kept
-    losses    of the same, on the validation people
+    losses    of the same, on the validation samples
     history   checks by the kind of the network
     """
 
@@ -350,7 +350,7 @@ def _fit(
     validation: OpenData,
     progress: Progress,
 ) -> tuple[Fitted, Network]:
-    """Train, and take the shipped network where that is better on the validation people."""
+    """Train, and take the shipped network where that is better on the validation samples."""
     chosen, seed = settings.mosaic, settings.seed
     if shipped is None or shipped.weights is None:
         begin = fitting.new_network(training, chosen, seed)
@@ -361,7 +361,7 @@ def _fit(
     arrays = fitting.weights_of(fitted.network)
     answer = network.from_arrays(arrays, name=TRAINED, fingerprint="", source="the trained network")
     if shipped is not None and loss(shipped, validation) < loss(answer, validation):
-        progress.note("The shipped network is better on the validation people, so it is kept.")
+        progress.note("The shipped network is better on the validation samples, so it is kept.")
         return fitted, shipped
     return fitted, answer
 
@@ -373,7 +373,7 @@ def _scores(
     device: Device,
     progress: Progress,
 ) -> dict[str, dict[str, Scores]]:
-    """Scores of the folds' people by network and frequency group, one design a chunk."""
+    """Scores of the folds' samples by network and frequency group, one design a chunk."""
     panel, groups = source.panel, Groups(metrics.EDGES, metrics.RARE_MAF)
     maf = site_tables.minor(site_tables.panel_frequency(panel.sites, panel.samples))
     tallies = dict.fromkeys(networks, Tally.empty(len(groups.names)))
@@ -415,7 +415,7 @@ def _record(
         "start": settings.mosaic.start if shipped is None else shipped.fingerprint,
         "network": summary.network,
         "settings": config.to_dict(settings)["mosaic"],
-        "people": summary.people,
+        "samples": summary.samples,
         "reference_haplotypes": summary.references,
         "undecided_sites": summary.rows,
         "designs": dict(summary.designs),

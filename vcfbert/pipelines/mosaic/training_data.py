@@ -1,9 +1,9 @@
-"""People taken out of a panel, and what the rest of it says of them.
+"""Samples taken out of a panel, and what the rest of it says of them.
 
-Everything that is said of a person - frequencies, groups, switch rates, candidates - is made from
-the references alone, and of the person's own alleles only the typed ones are looked at.
+Everything that is said of a sample - frequencies, groups, switch rates, candidates - is made from
+the references alone, and of the sample's own alleles only the typed ones are looked at.
 
-H haplotypes of the panel, S sites of a chunk, R references among H, n people to be imputed,
+H haplotypes of the panel, S sites of a chunk, R references among H, n samples to be imputed,
 T typed sites, F inputs.
 """
 
@@ -30,11 +30,11 @@ from vcfbert.training.mosaic import fitting, mosaic_large, torch_engine
 from vcfbert.training.mosaic.fitting import OpenData
 from vcfbert.training.mosaic.mosaic_large import OpenSequences
 
-PEOPLE_OF_DESIGN = 1_000
-"""References that designs look at; makers of arrays see other people than are typed."""
+SAMPLES_OF_DESIGN = 1_000
+"""References that designs look at; makers of arrays see other samples than are typed."""
 
 _ROWS_AT_ONCE = 1_024
-_PEOPLE_AT_ONCE = 16  # whose open sites are found before it is seen whether they are enough
+_SAMPLES_AT_ONCE = 16  # whose open sites are found before it is seen whether they are enough
 
 
 @dataclass(frozen=True)
@@ -65,28 +65,28 @@ class Stretch:
 
 @dataclass(frozen=True)
 class TakenOut:
-    """People who are not among the references, over one stretch.
+    """Samples who are not among the references, over one stretch.
 
-    references  (R,) haplotypes; both of each person, side by side
+    references  (R,) haplotypes; both of each sample, side by side
     bits        (R, ceil(S / 64)) their alleles
     group       (R,)
-    people      (n,)
+    samples      (n,)
     """
 
     stretch: Stretch
     references: NDArray[np.int64]
     bits: NDArray[np.uint64]
     group: NDArray[np.int64]
-    people: NDArray[np.int64]
+    samples: NDArray[np.int64]
 
     def truth(self) -> NDArray[np.uint8]:
-        """(2 n, S) all alleles of the people, for scores and labels alone."""
-        return self.stretch.alleles(site_tables.haplotypes_of(self.people))
+        """(2 n, S) all alleles of the samples, for scores and labels alone."""
+        return self.stretch.alleles(site_tables.haplotypes_of(self.samples))
 
 
 @dataclass(frozen=True)
 class Ready:
-    """People taken out who are typed at some sites, ready for the engine.
+    """Samples taken out who are typed at some sites, ready for the engine.
 
     sites       (S',) of the stretch that the engine passes: its core, and the typed around it
     queries     (n, 2, T) alleles at the typed sites
@@ -106,8 +106,8 @@ class Ready:
         low = 1.0 if answer.is_heads else engine.LOW
         given = (self.prepared, answer, self.queries, self.candidates)
         if device is None:
-            return engine.impute_people(*given, threads=threads, low=low)
-        return torch_engine.impute_people(*given, device=device, low=low)
+            return engine.impute_samples(*given, threads=threads, low=low)
+        return torch_engine.impute_samples(*given, device=device, low=low)
 
 
 @dataclass(frozen=True)
@@ -135,19 +135,19 @@ def read_stretch(panel: PanelReader, sites: NDArray[np.int64], core: slice) -> S
 
 
 def take_out(
-    stretch: Stretch, references: NDArray[np.int64], people: NDArray[np.int64]
+    stretch: Stretch, references: NDArray[np.int64], samples: NDArray[np.int64]
 ) -> TakenOut:
-    """Group the references; `people` must not be among them."""
-    own = site_tables.haplotypes_of(people)
-    assert not np.isin(own, references).any(), "a person would be copied from themselves"
+    """Group the references; `samples` must not be among them."""
+    own = site_tables.haplotypes_of(samples)
+    assert not np.isin(own, references).any(), "a sample would be copied from themselves"
     frequency = _frequency(stretch, references)
     chosen = groups.sites_for(frequency)
     group = groups.of_references(stretch.alleles(references, chosen))
-    return TakenOut(stretch, references, stretch.bits[references], group, people)
+    return TakenOut(stretch, references, stretch.bits[references], group, samples)
 
 
 def make_ready(taken: TakenOut, typed: NDArray[np.int64], *, seed: int, threads: int) -> Ready:
-    """Prepare the references for people who are typed at these sites of the stretch.
+    """Prepare the references for samples who are typed at these sites of the stretch.
 
     typed  (T,) rising, at least one
     """
@@ -158,11 +158,11 @@ def make_ready(taken: TakenOut, typed: NDArray[np.int64], *, seed: int, threads:
     rates = fitted_rates(typed_bits, stretch.cm[typed], seed=seed, threads=threads)
     places = np.searchsorted(sites, typed)
     prepared = engine.prepare(bits, places, stretch.cm[sites], taken.group, rates, typed_bits)
-    asked = stretch.alleles(site_tables.haplotypes_of(taken.people), typed)
+    asked = stretch.alleles(site_tables.haplotypes_of(taken.samples), typed)
     return Ready(
         prepared,
         sites,
-        asked.reshape(len(taken.people), 2, len(typed)),
+        asked.reshape(len(taken.samples), 2, len(typed)),
         along.candidates(typed_bits, asked, threads=threads),
     )
 
@@ -200,13 +200,13 @@ def open_sequences(
 ) -> OpenSequences:
     """Undecided sites of the stretch's core in the order of the genome, with their true alleles.
 
-    most  people are taken at random until they have so many; both haplotypes of each are whole
+    most  samples are taken at random until they have so many; both haplotypes of each are whole
     """
     truth, is_core = taken.truth(), taken.stretch.is_core
     place = engine.places(ready.prepared)
-    people = rng.permutation(len(ready.queries))
+    samples = rng.permutation(len(ready.queries))
     parts, total = [], 0
-    for number, found in _open_sites(ready, people, threads):
+    for number, found in _open_sites(ready, samples, threads):
         if number % 2 == 0 and total >= most:
             break
         order = np.argsort(found.sites)
@@ -223,35 +223,35 @@ def design_panel(
 ) -> DesignPanel:
     """Some of the references, whom designs of typed sites are made for.
 
-    population  (N,) number of each person's population in the whole panel
+    population  (N,) number of each sample's population in the whole panel
     """
-    people = taken.references[0::2] // 2
-    if len(people) > PEOPLE_OF_DESIGN:
-        people = np.sort(rng.permutation(people)[:PEOPLE_OF_DESIGN])
+    samples = taken.references[0::2] // 2
+    if len(samples) > SAMPLES_OF_DESIGN:
+        samples = np.sort(rng.permutation(samples)[:SAMPLES_OF_DESIGN])
     return DesignPanel(
         position=taken.stretch.position,
-        references=taken.stretch.alleles(site_tables.haplotypes_of(people)),
-        population_of_reference=population[people].astype(np.int16),
+        references=taken.stretch.alleles(site_tables.haplotypes_of(samples)),
+        population_of_reference=population[samples].astype(np.int16),
     )
 
 
 def _open_sites(
-    ready: Ready, people: NDArray[np.int64], threads: int
+    ready: Ready, samples: NDArray[np.int64], threads: int
 ) -> Iterator[tuple[int, OpenSites]]:
-    """Number of each query haplotype of some people, and its open sites; in their order."""
+    """Number of each query haplotype of some samples, and its open sites; in their order."""
 
-    def run(person: int) -> list[OpenSites]:
+    def run(sample: int) -> list[OpenSites]:
         pair = engine.open_sites(
-            ready.prepared, ready.queries[person], ready.candidates[2 * person : 2 * person + 2]
+            ready.prepared, ready.queries[sample], ready.candidates[2 * sample : 2 * sample + 2]
         )
         # A copy, because what is returned is a view into room for every site.
         return [OpenSites(side.open.rows.copy(), side.open.sites.copy()) for side in pair]
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        for few in np.array_split(people, -(-len(people) // _PEOPLE_AT_ONCE)):
-            for person, sides in zip(few.tolist(), pool.map(run, few.tolist()), strict=True):
+        for few in np.array_split(samples, -(-len(samples) // _SAMPLES_AT_ONCE)):
+            for sample, sides in zip(few.tolist(), pool.map(run, few.tolist()), strict=True):
                 for side, found in enumerate(sides):
-                    yield 2 * person + side, found
+                    yield 2 * sample + side, found
 
 
 def _frequency(stretch: Stretch, rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """`prepare`: a phased VCF to a panel store, mask version 0 and a QC report.
 
-S sites, W windows, L sites in a window, N people, P populations. The file is read once, in blocks:
+S sites, W windows, L sites in a window, N samples, P populations. The file is read once, in blocks:
 the main thread reads while another turns the block before into sites. What grows with the panel is
 one bit an allele on disk and the table of sites in memory.
 """
@@ -53,8 +53,8 @@ class PrepareOptions:
     """Sample table; without it everyone is read and splits are drawn."""
 
     relatives: Path | None = None
-    """Pairs of people who never find each other; of a train and a held-out person the first is left
-    out."""
+    """Pairs of samples who never find each other; of a train and a held-out sample the first is
+    left     out."""
 
     genetic_map: Path | None = None
     """PLINK map; without it 1 cM per Mb."""
@@ -63,11 +63,11 @@ class PrepareOptions:
     """`contig:start-end`; needs an index."""
 
     min_maf: float = 0.0
-    """Least minor allele frequency among train and validation people."""
+    """Least minor allele frequency among train and validation samples."""
 
     min_mac: int = 0
-    """Least minor allele count among train and validation people; 0 keeps every site, 1 those where
-    both alleles occur."""
+    """Least minor allele count among train and validation samples; 0 keeps every site, 1 those
+    where     both alleles occur."""
 
     window_size: int = 1030
     """L, sites in a window, flanks included."""
@@ -79,10 +79,10 @@ class PrepareOptions:
     """CSV of window cores made elsewhere; sites outside all of them are dropped."""
 
     validation_fraction: float = 0.04
-    """Share of train people to validate on, where the table names nobody."""
+    """Share of train samples to validate on, where the table names nobody."""
 
     test_fraction: float = 0.1
-    """Share of people to test on, where the table has no split."""
+    """Share of samples to test on, where the table has no split."""
 
     missing: records.MissingPolicy = "drop"
     """What becomes of missing genotypes."""
@@ -121,7 +121,7 @@ class PrepareSummary:
     def lines(self) -> list[str]:
         """The report as a table."""
         report = self.report
-        read, kept, people = report["read"], report["kept"], report["people"]
+        read, kept, samples = report["read"], report["kept"], report["samples"]
         rows: list[tuple[str, object]] = [
             ("records read", read["records"]),
             ("sites read", read["sites"]),
@@ -129,10 +129,10 @@ class PrepareSummary:
             ("sites kept", kept["sites"]),
             *((f"  {kind}", count) for kind, count in kept["types"].items()),
             ("genotypes filled in", report["filled_genotypes"]),
-            ("people kept", people["kept"]),
-            *((f"  {split}", count) for split, count in people["splits"].items()),
-            ("people not in the table", people["not_in_table"]),
-            ("people left out, relatives held out", people["relatives_left_out"]),
+            ("samples kept", samples["kept"]),
+            *((f"  {split}", count) for split, count in samples["splits"].items()),
+            ("samples not in the table", samples["not_in_table"]),
+            ("samples left out, relatives held out", samples["relatives_left_out"]),
             *self.related.rows(),
             ("windows", f"{kept['windows']} of {report['options']['window_size']} sites"),
             ("genetic map", report["genetic_map"]),
@@ -187,12 +187,12 @@ def _make(
 ) -> tuple[str, dict[str, Any], Relatedness]:
     """Write the panel and its masks; returns its fingerprint, the QC report and who is related."""
     reader = reading.VcfReader(panel_vcf, region=options.region)
-    people, samples, unknown = _people(reader, options, progress)
+    sample_index, samples, unknown = _samples(reader, options, progress)
     maps = None if options.genetic_map is None else tables.read_genetic_map(options.genetic_map)
     segments = None if options.windows is None else tables.read_segments(options.windows)
     with transposing.open_spool(staged.root, 2 * len(samples)) as alleles:
         collector = _Collector(reader, samples, options, segments, alleles)
-        _read(reader, people, collector, progress)
+        _read(reader, sample_index, collector, progress)
         table = collector.table(maps)
         cut = _cut(table, segments, options)
         fingerprint = _write(staged, table, samples, cut, alleles, options, progress)
@@ -216,13 +216,13 @@ def _make(
 
 
 def _read(
-    reader: reading.VcfReader, people: NDArray[np.int64], collector: _Collector, progress: Progress
+    reader: reading.VcfReader, samples: NDArray[np.int64], collector: _Collector, progress: Progress
 ) -> None:
     """Read every block; parsing lets go of the interpreter, so the checks run beside it."""
     progress.start("reading records", reader.num_records)
     pending: Future[int] | None = None
     with ThreadPoolExecutor(max_workers=1) as beside:
-        for block in reader.blocks(people):
+        for block in reader.blocks(samples):
             if pending is not None:
                 progress.advance(pending.result())
             pending = beside.submit(collector.add, block)
@@ -254,7 +254,7 @@ class _Collector:
         self._segments = segments
         self._spool = alleles
         self._groups, self._num_splits = _groups(samples)
-        self._num_reference = 2 * len(samples.people(TRAIN, VALIDATION))
+        self._num_reference = 2 * len(samples.in_splits(TRAIN, VALIDATION))
         self.contigs: dict[str, int] = {}
         self._text: tuple[list[str], list[str], list[str]] = ([], [], [])
         self._contig: list[NDArray[np.int32]] = []
@@ -346,10 +346,10 @@ class _Collector:
         )
 
 
-def _people(
+def _samples(
     reader: reading.VcfReader, options: PrepareOptions, progress: Progress
 ) -> tuple[NDArray[np.int64], Samples, dict[str, int]]:
-    """Columns of the people to keep, their table, and how many either side lacks."""
+    """Columns of the samples to keep, their table, and how many either side lacks."""
     names = reader.samples
     if options.samples is None:
         rows = dict.fromkeys(names, tables.SampleRow(".", ".", splits.UNKNOWN))
@@ -358,7 +358,7 @@ def _people(
     columns = np.array([n for n, name in enumerate(names) if name in rows], dtype=np.int64)
     if len(columns) == 0:
         raise InputError(
-            f"{options.samples} names none of the {len(names)} people of {reader.path} "
+            f"{options.samples} names none of the {len(names)} samples of {reader.path} "
             f"({names[0]}, ...). Give the table of this panel."
         )
     unknown = {
@@ -367,8 +367,8 @@ def _people(
     }
     if any(unknown.values()):
         progress.note(
-            f"{unknown['not_in_table']} people of the panel are not in the sample table and are "
-            f"left out; {unknown['not_in_panel']} people of the table are not in the panel."
+            f"{unknown['not_in_table']} samples of the panel are not in the sample table and are "
+            f"left out; {unknown['not_in_panel']} samples of the table are not in the panel."
         )
     columns, split, pairs = split_assignment.draw(names, columns, rows, options, unknown, progress)
     kept = [rows[names[column]] for column in columns.tolist()]
@@ -378,7 +378,7 @@ def _people(
     if not (split == TRAIN).any():
         raise InputError(
             f"Nobody of {reader.path} is left to train on. Lower --validation-fraction and "
-            "--test-fraction, or give more train people in the sample table."
+            "--test-fraction, or give more train samples in the sample table."
         )
     train_labels = {label[n] for n in np.flatnonzero(split == TRAIN).tolist()} - {"."}
     samples = Samples(
@@ -393,7 +393,7 @@ def _people(
 
 
 def _groups(samples: Samples) -> tuple[NDArray[np.uint8], int]:
-    """Packed haplotypes of each split, then of each population's train people; and how many splits.
+    """Packed haplotypes of each split, then of each population; and how many splits.
 
     returns  (3 + P, ceil(H / 8))
     """
@@ -402,9 +402,9 @@ def _groups(samples: Samples) -> tuple[NDArray[np.uint8], int]:
         samples.superpopulation if sites.has_labels(samples.superpopulation) else samples.population
     )
     is_train = samples.split == TRAIN
-    people = [samples.split == code for code in codes]
-    people += [is_train & (label == population) for population in samples.populations]
-    return tokens.pack(np.repeat(np.stack(people), 2, axis=1).astype(np.uint8)), len(codes)
+    sample_index = [samples.split == code for code in codes]
+    sample_index += [is_train & (label == population) for population in samples.populations]
+    return tokens.pack(np.repeat(np.stack(sample_index), 2, axis=1).astype(np.uint8)), len(codes)
 
 
 def _of_contig(segments: list[Segment], contig: str) -> list[Segment]:
@@ -471,7 +471,7 @@ def _report(
         "read": {
             "records": collector.num_records,
             "sites": collector.num_sites,
-            "people": len(reader.samples),
+            "samples": len(reader.samples),
         },
         "kept": {
             "sites": len(table),
@@ -481,7 +481,7 @@ def _report(
         },
         "dropped": {reason: collector.dropped[reason] for reason in REASONS},
         "filled_genotypes": collector.filled_genotypes,
-        "people": {
+        "samples": {
             "kept": len(samples),
             "splits": {
                 name: int((samples.split == code).sum()) for code, name in enumerate(schema.SPLITS)

@@ -1,6 +1,6 @@
 """Who is in a panel twice, and who is a close relative of whom across splits.
 
-S sites in the panel, M of them that are looked at, N people, H = 2 N haplotypes.
+S sites in the panel, M of them that are looked at, N samples, H = 2 N haplotypes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from vcfbert.storage.zarr import haplotypes
 from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.storage.zarr.schema import SPLITS
 
-MOST_PEOPLE = 20_000
-"""Up to so many people all pairs are compared; of more, held-out people with train people."""
+MOST_SAMPLES = 20_000
+"""Up to so many samples all pairs are compared; of more, held-out samples with train samples."""
 
 _LISTED = 1_000  # pairs in the QC report
 _NAMED = 3  # pairs in a sentence
@@ -36,8 +36,8 @@ class Relatedness:
 
     sites      M
     cm         genetic length of what was looked at
-    all_pairs  False where only held-out people were compared, with train people
-    pairs      indexes of people; with relatives among them where `knows_relatives`
+    all_pairs  False where only held-out samples were compared, with train samples
+    pairs      indexes of samples; with relatives among them where `knows_relatives`
     """
 
     samples: Samples
@@ -58,7 +58,7 @@ class Relatedness:
 
     @property
     def is_across(self) -> NDArray[np.bool_]:
-        """(n,) True where one of the two is a train person and the other is not."""
+        """(n,) True where one of the two is a train sample and the other is not."""
         split = self.samples.split
         across: NDArray[np.bool_] = (split[self.pairs.first] == TRAIN) != (
             split[self.pairs.second] == TRAIN
@@ -71,7 +71,7 @@ class Relatedness:
         return {
             "sites": self.sites,
             "cm": round(self.cm, 4),
-            "compared": "all pairs" if self.all_pairs else "held-out with train people",
+            "compared": "all pairs" if self.all_pairs else "held-out with train samples",
             "duplicates": int(same.sum()) if self.can_tell else None,
             "duplicates_across_splits": int((same & across).sum()) if self.can_tell else None,
             "relatives": int((~same).sum()) if self.knows_relatives else None,
@@ -90,12 +90,12 @@ class Relatedness:
         across, same = self.is_across, self.pairs.is_same
         out: list[tuple[str, object]] = [
             ("pairs with the same genotypes", int(same.sum())),
-            ("  of train and held-out people", int((same & across).sum())),
+            ("  of train and held-out samples", int((same & across).sum())),
         ]
         if self.knows_relatives:
             out += [
                 ("pairs of close relatives", int((~same).sum())),
-                ("  of train and held-out people ", int((~same & across).sum())),
+                ("  of train and held-out samples ", int((~same & across).sum())),
             ]
         return out
 
@@ -121,8 +121,8 @@ class Relatedness:
             leaks = np.flatnonzero(chosen & self.is_across)
             if len(leaks):
                 found.append(
-                    f"{_pairs(len(leaks))} of a train and a held-out person who {kind}: "
-                    f"{self.named(leaks)}. What is scored on such people is not what new people "
+                    f"{_pairs(len(leaks))} of a train and a held-out sample who {kind}: "
+                    f"{self.named(leaks)}. What is scored on such samples is not what new samples "
                     f"get. {remedy}"
                 )
         inside = np.flatnonzero(
@@ -130,7 +130,7 @@ class Relatedness:
         )
         if len(inside):
             found.append(
-                f"{_pairs(len(inside))} of train people with the same genotypes: "
+                f"{_pairs(len(inside))} of train samples with the same genotypes: "
                 f"{self.named(inside)}. In training either finds its answer in the other. {remedy}"
             )
         return found
@@ -180,7 +180,7 @@ class Relatedness:
             return f"Strangers may agree everywhere in so short a region: {self._short()}."
         if not self.knows_relatives:
             return (
-                "Pairs that agree from end to end only: one person twice, twins, or siblings who "
+                "Pairs that agree from end to end only: one sample twice, twins, or siblings who "
                 f"inherited the same here. Relatives take {kinship.RELATIVES_CM:g} cM to tell "
                 f"from strangers, and this panel has {self.cm:.1f}."
             )
@@ -198,7 +198,7 @@ def listed(names: Sequence[str], path: Path | None) -> NDArray[np.int64]:
     pairs = tables.read_relatives(path)
     if pairs and not any(name in index for pair in pairs for name in pair):
         raise InputError(
-            f"{path} names none of the {len(names)} people who are read ({names[0]}, ...). Give "
+            f"{path} names none of the {len(names)} samples who are read ({names[0]}, ...). Give "
             "the list of this panel."
         )
     known = sorted({(index[a], index[b]) for a, b in pairs if a in index and b in index})
@@ -208,7 +208,7 @@ def listed(names: Sequence[str], path: Path | None) -> NDArray[np.int64]:
 def of_panel(panel: PanelReader, *, held_out_only: bool = False) -> Relatedness:
     """Look into a panel store.
 
-    held_out_only  compare held-out people with train people and nobody else
+    held_out_only  compare held-out samples with train samples and nobody else
     """
 
     def read(chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -225,21 +225,21 @@ def measure(
     *,
     held_out_only: bool = False,
 ) -> Relatedness:
-    """Compare people at some of the sites.
+    """Compare samples at some of the sites.
 
     read  sites, (M,) rising, to alleles (M, H)
     """
     frequency = sites.alt_count.sum(axis=1) / (2 * len(samples))
     chosen = kinship.thinned(frequency, sites.contig, sites.cm)
     length = kinship.length_cm(sites.contig[chosen], sites.cm[chosen])
-    held_out_only = held_out_only or len(samples) > MOST_PEOPLE
+    held_out_only = held_out_only or len(samples) > MOST_SAMPLES
     pairs = kinship.nobody()
     if kinship.can_tell_same(len(chosen), length):
         alleles = read(chosen)
         genotypes = alleles[:, 0::2] + alleles[:, 1::2]
         least = kinship.FIRST_DEGREE if length >= kinship.RELATIVES_CM else None
         if held_out_only:
-            train, others = samples.people(TRAIN), samples.people(VALIDATION, TEST)
+            train, others = samples.in_splits(TRAIN), samples.in_splits(VALIDATION, TEST)
             found = kinship.close_pairs(genotypes[:, train], genotypes[:, others], least)
             pairs = found.renamed(train, others)
         else:

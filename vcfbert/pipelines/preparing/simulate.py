@@ -1,4 +1,4 @@
-"""`simulate`: a phased panel of people who never lived, to try the other commands on."""
+"""`simulate`: a phased panel of samples who never lived, to try the other commands on."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ FILES = (
 class SimulateOptions:
     """The size of the panel."""
 
-    people: int = 500
-    """People, shared evenly among the populations."""
+    samples: int = 500
+    """Samples, shared evenly among the populations."""
 
     length: int = 2_000_000
     """Bases."""
@@ -58,8 +58,8 @@ class SimulateOptions:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if self.people < 2 * len(POPULATIONS):
-            raise ConfigError(f"--people must be at least {2 * len(POPULATIONS)}.")
+        if self.samples < 2 * len(POPULATIONS):
+            raise ConfigError(f"--samples must be at least {2 * len(POPULATIONS)}.")
         if self.length < 1000:
             raise ConfigError(f"--length must be at least 1000 bases, got {self.length}.")
         if not 1 <= self.seed < 2**31:
@@ -71,7 +71,7 @@ class SimulateSummary:
     """What was written."""
 
     folder: Path
-    num_people: int
+    num_samples: int
     num_records: int
     num_typed: int
     seconds: float
@@ -79,7 +79,7 @@ class SimulateSummary:
     def lines(self) -> list[str]:
         """The summary as a table."""
         return [
-            f"people   {self.num_people:,}, {2 * self.num_people:,} haplotypes",
+            f"samples   {self.num_samples:,}, {2 * self.num_samples:,} haplotypes",
             f"records  {self.num_records:,}",
             f"typed    {self.num_typed:,} sites in typed.tsv",
             f"seconds  {self.seconds:.1f}",
@@ -92,7 +92,7 @@ def simulate(
 ) -> SimulateSummary:
     """Write a panel, its sample table and map, and a target to impute into `folder`.
 
-    FILES names them; typed.tsv lists the sites that the target's people, the test people, have.
+    FILES names them; typed.tsv lists the sites that the target's samples, the test samples, have.
 
     Raises StoreError where one of them is there and `overwrite` is off. Other files of the folder
     stay as they are.
@@ -114,7 +114,7 @@ def simulate(
         except OSError as error:
             raise StoreError(f"Cannot write into {folder}: {error.strerror or error}.") from error
     seconds = time.perf_counter() - started
-    return SimulateSummary(folder, options.people, len(records), num_typed, seconds)
+    return SimulateSummary(folder, options.samples, len(records), num_typed, seconds)
 
 
 def out_of_africa() -> msprime.Demography:
@@ -146,9 +146,9 @@ def out_of_africa() -> msprime.Demography:
     return demography
 
 
-def _populations(num_people: int) -> list[str]:
-    """The population of each person, in the order of the panel."""
-    share, spare = divmod(num_people, len(POPULATIONS))
+def _populations(num_samples: int) -> list[str]:
+    """The population of each sample, in the order of the panel."""
+    share, spare = divmod(num_samples, len(POPULATIONS))
     return [
         name
         for number, name in enumerate(POPULATIONS)
@@ -158,7 +158,7 @@ def _populations(num_people: int) -> list[str]:
 
 def _records(options: SimulateOptions) -> Iterator[PhasedRecord]:
     """Simulated sites with nucleotide alleles; a site hit twice may have several ALT."""
-    populations = _populations(options.people)
+    populations = _populations(options.samples)
     trees = msprime.sim_ancestry(
         samples={name: populations.count(name) for name in POPULATIONS},
         demography=out_of_africa(),
@@ -179,10 +179,10 @@ def _records(options: SimulateOptions) -> Iterator[PhasedRecord]:
 
 def _write(folder: Path, records: list[PhasedRecord], options: SimulateOptions) -> int:
     """Write all files; returns the number of typed sites."""
-    populations = _populations(options.people)
-    names = [f"person{number:04d}" for number in range(1, options.people + 1)]
+    populations = _populations(options.samples)
+    names = [f"sample{number:04d}" for number in range(1, options.samples + 1)]
     split = splits.complete(
-        np.full(options.people, splits.UNKNOWN, dtype=np.int8),
+        np.full(options.samples, splits.UNKNOWN, dtype=np.int8),
         populations,
         validation_fraction=0.0,
         test_fraction=TEST_FRACTION,
@@ -211,25 +211,25 @@ def _write_target(
     path: Path,
     records: list[PhasedRecord],
     typed: list[int],
-    people: NDArray[np.int64],
+    samples: NDArray[np.int64],
     names: list[str],
     length: int,
 ) -> None:
-    """Write the test people as an array would have typed them, to try `impute` on."""
-    kept, rows = set(typed), sites.haplotypes_of(people)
+    """Write the test samples as an array would have typed them, to try `impute` on."""
+    kept, rows = set(typed), sites.haplotypes_of(samples)
     of_target = [
         dataclasses.replace(record, genotypes=record.genotypes[rows])
         for record in records
         if record.position in kept
     ]
-    chosen = [names[person] for person in people]
+    chosen = [names[sample] for sample in samples]
     panel_writer.write_panel_vcf(path, CONTIG, length, chosen, of_target)
 
 
 def _typed(
     records: list[PhasedRecord], train: NDArray[np.int64], rng: np.random.Generator
 ) -> list[int]:
-    """Positions of a random half of the biallelic sites that are common among train people."""
+    """Positions of a random half of the biallelic sites that are common among train samples."""
     common = []
     for record in records:
         frequency = np.array([record.genotypes[train].mean()])

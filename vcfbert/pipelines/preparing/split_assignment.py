@@ -24,10 +24,10 @@ def draw(
     unknown: dict[str, int],
     progress: Progress,
 ) -> tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64]]:
-    """Columns of the people who stay, their splits, and pairs of them who are relatives.
+    """Columns of the samples who stay, their splits, and pairs of them who are relatives.
 
-    columns  of the people to keep
-    unknown  gets the number of train people who are left out because a relative is held out
+    columns  of the samples to keep
+    unknown  gets the number of train samples who are left out because a relative is held out
     """
     kept = [rows[names[column]] for column in columns.tolist()]
     superpopulation = [row.superpopulation for row in kept]
@@ -45,7 +45,7 @@ def draw(
     if not stays.all():
         left = [names[column] for column in columns[~stays].tolist()]
         progress.note(
-            f"{len(left)} train people are left out, as {options.relatives} lists relatives of "
+            f"{len(left)} train samples are left out, as {options.relatives} lists relatives of "
             f"theirs who are held out: {', '.join(left[:5])}{' ...' if len(left) > 5 else ''}."
         )
     number = np.cumsum(stays) - 1

@@ -59,7 +59,7 @@ def _run_epoch(session: Session, state: TrainState) -> None:
     """Train the rest of one epoch, renew what is due, validate, write everything down."""
     settings = session.settings
     plan = schedule.plan_epoch(
-        session.train_people,
+        session.train_samples,
         len(session.panel.windows),
         settings.training,
         seed=settings.seed,
@@ -144,7 +144,7 @@ def _after_step(
 def _validate(session: Session, state: TrainState) -> scores.Scores:
     training = session.settings.training
     plan = schedule.plan_validation(
-        session.validation_people,
+        session.validation_samples,
         len(session.panel.windows),
         training,
         seed=session.settings.seed,

@@ -34,8 +34,8 @@ from vcfbert.training.systems.schedule import Work
 WINDOWS = 4
 """Windows that are looked into, spread evenly; a check takes seconds whatever the panel."""
 
-PEOPLE = 4
-"""People whose haplotypes are looked up, where every number of them is computed twice."""
+SAMPLES = 4
+"""Samples whose haplotypes are looked up, where every number of them is computed twice."""
 
 _STRANGERS_STREAM = 77
 
@@ -123,11 +123,11 @@ class Bench(ABC):
         return sorted({int(place) for place in places})
 
     @cached_property
-    def people(self) -> NDArray[np.int64]:
-        """A few train people, spread evenly."""
-        people = self.panel.samples.people(site_tables.TRAIN)
-        places = np.linspace(0, len(people) - 1, min(PEOPLE, len(people))).astype(int)
-        chosen: NDArray[np.int64] = people[np.unique(places)]
+    def samples(self) -> NDArray[np.int64]:
+        """A few train samples, spread evenly."""
+        samples = self.panel.samples.in_splits(site_tables.TRAIN)
+        places = np.linspace(0, len(samples) - 1, min(SAMPLES, len(samples))).astype(int)
+        chosen: NDArray[np.int64] = samples[np.unique(places)]
         return chosen
 
     def maker(self, settings: Config | None = None) -> BatchMaker:
@@ -144,7 +144,7 @@ class Bench(ABC):
     def training_batches(self) -> list[Batch]:
         """The first batches of the first epoch, as the loop makes them."""
         plan = schedule.plan_epoch(
-            self.panel.samples.people(site_tables.TRAIN),
+            self.panel.samples.in_splits(site_tables.TRAIN),
             len(self.panel.windows),
             self.settings.training,
             seed=self.settings.seed,
@@ -154,19 +154,19 @@ class Bench(ABC):
         return [self.training_masks.batch(maker, work) for work in plan[:2]]
 
     def small_batch(self) -> Batch:
-        """One person in the first window: of a large network on a CPU even that takes seconds."""
-        return self.training_masks.batch(self.maker(), Work(0, self.people[:1]))
+        """One sample in the first window: of a large network on a CPU even that takes seconds."""
+        return self.training_masks.batch(self.maker(), Work(0, self.samples[:1]))
 
     def beside(self) -> list[Beside]:
-        """Validation people in a few windows, with what their neighbours are judged by."""
+        """Validation samples in a few windows, with what their neighbours are judged by."""
         maker = self.maker()
-        people = self.panel.samples.people(site_tables.VALIDATION)[:PEOPLE]
-        return [self._beside(maker, Work(window, people)) for window in self.windows]
+        samples = self.panel.samples.in_splits(site_tables.VALIDATION)[:SAMPLES]
+        return [self._beside(maker, Work(window, samples)) for window in self.windows]
 
     def _beside(self, maker: BatchMaker, work: Work) -> Beside:
         rng = np.random.default_rng([self.settings.seed, _STRANGERS_STREAM, work.window])
         references = self.index.reference_haplotypes
-        drawn = references[rng.integers(len(references), size=2 * len(work.people))]
+        drawn = references[rng.integers(len(references), size=2 * len(work.samples))]
         reads = self.settings.retrieval.space == "embedding"
         return Beside(
             batch=self.validation_masks.batch(maker, work),

@@ -48,7 +48,7 @@ def collation(bench: Bench) -> str:
     sites = sum(int((batch.labels != tokens.PAD).sum()) for batch in batches)
     rows, length = batches[0].labels.shape
     return (
-        f"{len(batches)} batches of {rows // 2} people: {rows} x {length:,} tokens, "
+        f"{len(batches)} batches of {rows // 2} samples: {rows} x {length:,} tokens, "
         f"{batches[0].neighbours.shape[1]} neighbours each, {hidden / sites:.1%} hidden, nobody "
         f"beside himself, nothing read of hidden alleles; {1000 * seconds:.0f} ms a batch"
     )
@@ -56,7 +56,7 @@ def collation(bench: Bench) -> str:
 
 def _check_tokens(bench: Bench, batch: Batch) -> None:
     """Labels and neighbours are the panel's; the query shows them but where it is masked."""
-    own = site_tables.haplotypes_of(batch.people)
+    own = site_tables.haplotypes_of(batch.samples)
     is_masked = batch.query_tokens == tokens.MASK
     flat = bench.panel.tokens(batch.window, batch.neighbours.ravel())
     faults = {
@@ -77,17 +77,17 @@ def _check_tokens(bench: Bench, batch: Batch) -> None:
 
 
 def _check_company(bench: Bench, batch: Batch) -> None:
-    """Neighbours are train people, not the query's own, in order of distance."""
+    """Neighbours are train samples, not the query's own, in order of distance."""
     train = bench.panel.samples.haplotypes(TRAIN)
-    own = np.repeat(batch.people, 2)[:, None]
-    relatives = [bench.panel.samples.relatives_of(person) for person in batch.people[:, None]]
-    pairs = batch.neighbours.reshape(len(batch.people), -1) // 2
+    own = np.repeat(batch.samples, 2)[:, None]
+    relatives = [bench.panel.samples.relatives_of(sample) for sample in batch.samples[:, None]]
+    pairs = batch.neighbours.reshape(len(batch.samples), -1) // 2
     faults = {
         "a query is its own neighbour, or its sibling is": (batch.neighbours // 2 == own).any(),
         "a listed relative of a query is its neighbour": any(
             np.isin(found, some).any() for found, some in zip(pairs, relatives, strict=True)
         ),
-        "a neighbour is not a train person": not np.isin(batch.neighbours, train).all(),
+        "a neighbour is not a train sample": not np.isin(batch.neighbours, train).all(),
         "a distance is not finite": not np.isfinite(batch.distances).all(),
         "neighbours are not in order of distance": (np.diff(batch.distances, axis=1) < 0).any(),
     }
@@ -95,15 +95,15 @@ def _check_company(bench: Bench, batch: Batch) -> None:
 
 
 def _check_hidden(bench: Bench) -> None:
-    """What is read of a person stays the same when every hidden allele of theirs is another."""
+    """What is read of a sample stays the same when every hidden allele of theirs is another."""
     maker = bench.maker()
     masks = dataclasses.replace(bench.training_masks, references=None)  # one mask on both sides
-    for window, person in itertools.product(bench.windows[:2], bench.people[:2]):
-        batch = masks.batch(maker, Work(window, np.array([person])))
+    for window, sample in itertools.product(bench.windows[:2], bench.samples[:2]):
+        batch = masks.batch(maker, Work(window, np.array([sample])))
         leak = hidden_alleles.first_leak(batch, hidden_alleles.flipped(maker, batch))
         if leak is not None:
             raise StoreError(
-                f"Hidden alleles reach the network: in window {window} the {leak} of a person "
+                f"Hidden alleles reach the network: in window {window} the {leak} of a sample "
                 "change when those alleles do. Check that retrieval.exclude_same_sample is on and "
                 "that nobody is in the index under another name."
             )
@@ -120,25 +120,25 @@ def _raise_first(batch: Batch, faults: dict[str, bool | np.bool_]) -> None:
 
 
 def step(bench: Bench) -> str:
-    """A step of one person has a finite loss, and gradients in every tensor."""
+    """A step of one sample has a finite loss, and gradients in every tensor."""
     begun = time.perf_counter()
     done = trial_step.step(bench.state, bench.settings, bench.maker(), bench.small_batch())
     seconds = time.perf_counter() - begun
     if not (math.isfinite(done.loss) and math.isfinite(done.gradient_norm)):
         raise StoreError(
-            f"A step of one person has the loss {done.loss:g} and a gradient of norm "
+            f"A step of one sample has the loss {done.loss:g} and a gradient of norm "
             f"{done.gradient_norm:g}: the weights or the embeddings have diverged. Use an earlier "
             "checkpoint, or encode again and train a new run."
         )
     if not done.gradient_norm > 0:
         raise ConfigError(
-            "A step of one person has no gradient, so there is nothing to learn. Check the "
+            "A step of one sample has no gradient, so there is nothing to learn. Check the "
             "section [loss] and the masks."
         )
     return (
         f"loss {done.loss:.4f}, gradient norm {done.gradient_norm:.3g}, "
         f"{done.reached} of {done.tensors} tensors have gradients, "
-        f"{done.parameters:,} parameters; {seconds:.1f} s for 1 person on "
+        f"{done.parameters:,} parameters; {seconds:.1f} s for 1 sample on "
         f"{machine.describe(bench.device)}"
     )
 
@@ -146,9 +146,9 @@ def step(bench: Bench) -> str:
 def memory(bench: Bench) -> str:
     """A step of a whole batch fits into what the device has left."""
     settings, state = bench.settings, bench.state
-    people = settings.training.batch_size
+    samples = settings.training.batch_size
     need = step_memory.measure_step(
-        settings, bench.panel.length, people, half=state.precision.is_mixed
+        settings, bench.panel.length, samples, half=state.precision.is_mixed
     )
     # The network stands there already, so what it takes is not to be found again.
     wanted, free = need.total - need.weights, machine.free_bytes(bench.device)
@@ -156,15 +156,15 @@ def memory(bench: Bench) -> str:
     on_cpu = bench.device.type == "cpu"
     gaps = f", up to {_HEAP_GAPS * wanted / 1e9:.2f} with gaps of the heap" if on_cpu else ""
     figures = (
-        f"a step of {people} people takes {wanted / 1e9:.2f} GB (activations "
+        f"a step of {samples} samples takes {wanted / 1e9:.2f} GB (activations "
         f"{need.activations / 1e9:.2f}, gradients {need.gradients / 1e9:.2f}, AdamW "
         f"{need.optimizer / 1e9:.2f}){gaps}; {free / 1e9:.2f} GB free on "
         f"{machine.describe(bench.device)}"
     )
     if wanted > free:
-        fitting = max(0, math.floor(people * (1 - (wanted - free) / need.activations)))
+        fitting = max(0, math.floor(samples * (1 - (wanted - free) / need.activations)))
         raise DeviceError(
-            f"{figures}. About {fitting} people fit: lower training.batch_size and raise "
+            f"{figures}. About {fitting} samples fit: lower training.batch_size and raise "
             "training.accumulation, or take a smaller preset."
         )
     return figures

@@ -30,23 +30,24 @@ _ROWS = 4_096  # references that are compared with a query at a time
 
 
 def dataset(bench: Bench) -> str:
-    """Shapes of the panel, its windows, its people, and alleles that add up to the site table."""
+    """Shapes of the panel, its windows, its samples, and alleles that add up to the site table."""
     panel = bench.panel
     wrong = [c for c in store_checks.of_panel(bench.settings, bench.workspace) if not c.holds]
     if wrong:
         raise StoreError(wrong[0].sentence())
     _check_windows(panel)
-    sizes = {code: len(panel.samples.people(code)) for code in (TRAIN, VALIDATION, TEST)}
+    sizes = {code: len(panel.samples.in_splits(code)) for code in (TRAIN, VALIDATION, TEST)}
     for code, name in ((TRAIN, "train"), (VALIDATION, "validation")):
         if not sizes[code]:
             raise StoreError(
-                f"{panel.path} has no {name} people. Prepare it again with a sample table that "
+                f"{panel.path} has no {name} samples. Prepare it again with a sample table that "
                 "names some, or with --validation-fraction above 0."
             )
     counted = sum(_check_counts(panel, window) for window in bench.windows)
     related = _check_relatives(panel)
     return (
-        f"{len(panel.samples):,} people ({sizes[TRAIN]:,} train, {sizes[VALIDATION]:,} validation, "
+        f"{len(panel.samples):,} samples ({sizes[TRAIN]:,} train, "
+        f"{sizes[VALIDATION]:,} validation, "
         f"{sizes[TEST]:,} test), {len(panel.sites):,} sites in {len(panel.windows):,} windows of "
         f"{panel.length:,}; ALT counts of {counted:,} sites in {len(bench.windows)} windows are "
         f"those of the site table; {related}"
@@ -54,26 +55,26 @@ def dataset(bench: Bench) -> str:
 
 
 def _check_relatives(panel: PanelReader) -> str:
-    """Raise StoreError where a train and a held-out person are the same; says what else is."""
+    """Raise StoreError where a train and a held-out sample are the same; says what else is."""
     found = relatedness.of_panel(panel, held_out_only=True)
     same = np.flatnonzero(found.pairs.is_same)
     if len(same):
         raise StoreError(
-            f"{panel.path}: a train and a held-out person have the same genotypes in {len(same):,} "
+            f"{panel.path}: a train and a held-out sample have the same genotypes in {len(same):,} "
             f"pairs: {found.named(same)}, so what is scored was trained on. Prepare it again with "
             "--relatives and a file of these pairs, which prepare writes as panel.relatives.tsv."
         )
     if not found.can_tell:
         return (
             f"{found.cm:.2f} cM and {found.sites:,} common sites are too few to tell whether train "
-            "and held-out people are the same"
+            "and held-out samples are the same"
         )
     close = (
         f"{len(found.pairs):,} pairs of them are close relatives"
         if found.knows_relatives
         else f"{found.cm:.1f} cM are too few to tell relatives"
     )
-    return f"no train person is a held-out one by {found.sites:,} common sites; {close}"
+    return f"no train sample is a held-out one by {found.sites:,} common sites; {close}"
 
 
 def _check_windows(panel: PanelReader) -> None:
@@ -105,7 +106,7 @@ def _check_counts(panel: PanelReader, window: int) -> int:
         if (counts != written).any():
             site = int(np.argmax(counts != written))
             raise StoreError(
-                f"{panel.path}: at site {where.start + site} of window {window} the {name} people "
+                f"{panel.path}: at site {where.start + site} of window {window} the {name} samples "
                 f"carry {int(counts[site])} ALT alleles, but {int(written[site])} by the site "
                 "table. Make it again with: vcfbert prepare PANEL --force"
             )
@@ -146,7 +147,7 @@ def _check_origin(bench: Bench, found: EmbeddingsReader, own: str) -> None:
     strangers = np.setdiff1d(found.reference_haplotypes, train)
     if len(strangers):
         raise StoreError(
-            f"{found.path} holds {len(strangers)} haplotypes of people who are not trained on. "
+            f"{found.path} holds {len(strangers)} haplotypes of samples who are not trained on. "
             f"{_again(bench)}"
         )
 
@@ -154,7 +155,7 @@ def _check_origin(bench: Bench, found: EmbeddingsReader, own: str) -> None:
 def _distance_in(bench: Bench, found: EmbeddingsReader, window: int) -> float:
     """Largest distance of stored and new embeddings of a window, in parts of their norm."""
     new = encoding.window_codebook(bench.state.model.encoder, bench.panel, window)
-    rows = np.linspace(0, len(found.reference_haplotypes) - 1, 2 * len(bench.people)).astype(int)
+    rows = np.linspace(0, len(found.reference_haplotypes) - 1, 2 * len(bench.samples)).astype(int)
     complete = bench.panel.tokens(window, found.reference_haplotypes[rows])
     pairs = [
         (found.codebook(window), new),
@@ -181,7 +182,7 @@ def retrieval(bench: Bench) -> str:
     if (held_out >= 0).any():
         raise StoreError(
             f"The index holds {int((held_out >= 0).sum())} haplotypes of validation and test "
-            "people. Make it again with: vcfbert build-index --force"
+            "samples. Make it again with: vcfbert build-index --force"
         )
     whole = dataclasses.replace(bench.settings.retrieval, num_segments=1)
     maker = bench.maker(dataclasses.replace(bench.settings, retrieval=whole))
@@ -189,10 +190,10 @@ def retrieval(bench: Bench) -> str:
     for window in bench.windows:
         begun = time.perf_counter()
         masks = dataclasses.replace(bench.training_masks, references=None)
-        batch = masks.batch(maker, Work(window, bench.people))
+        batch = masks.batch(maker, Work(window, bench.samples))
         seconds += time.perf_counter() - begun
         largest = max(largest, _check_neighbours(bench, batch))
-    queries = 2 * len(bench.people) * len(bench.windows)
+    queries = 2 * len(bench.samples) * len(bench.windows)
     return (
         f"{index.kind}, {len(index.reference_haplotypes):,} references, none held out; "
         f"{batch.neighbours.shape[1]} neighbours of {queries} queries are those of a search "
@@ -222,7 +223,7 @@ def _check_neighbours(bench: Bench, batch: Batch) -> float:
 
 
 def _all_distances(bench: Bench, batch: Batch) -> NDArray[np.float64]:
-    """(B, R) to every reference, site by site; inf for a query's own person and relatives."""
+    """(B, R) to every reference, site by site; inf for a query's own sample and relatives."""
     if bench.settings.retrieval.space == "embedding":
         weights = similarity.site_weights(bench.embeddings.codebook(batch.window))
     else:
@@ -237,9 +238,9 @@ def _all_distances(bench: Bench, batch: Batch) -> NDArray[np.float64]:
             seen = is_visible[row]
             out[row, block] = (carried[:, seen] != query[seen]) @ weights[seen].astype(np.float64)
     if bench.settings.retrieval.exclude_same_sample:
-        own = np.repeat(batch.people, 2)
+        own = np.repeat(batch.samples, 2)
         out[np.equal.outer(own, references // 2)] = np.inf
-        for row, person in enumerate(own):
-            related = bench.panel.samples.relatives_of(np.array([person]))
+        for row, sample in enumerate(own):
+            related = bench.panel.samples.relatives_of(np.array([sample]))
             out[row, np.isin(references // 2, related)] = np.inf
     return out

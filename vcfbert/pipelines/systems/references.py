@@ -59,7 +59,7 @@ class EncodeSummary:
     seconds: float
 
     def lines(self) -> list[str]:
-        """Sentences for a person."""
+        """Sentences for a sample."""
         return [
             f"Encoded {self.num_references:,} reference haplotypes in {self.num_windows:,} windows "
             f"at width {self.width}, layout {self.layout}, with {self.encoder}: "
@@ -76,7 +76,7 @@ class IndexOptions:
     """`exact` searches one bit an allele, `dense` flat L2 over masked embeddings."""
 
     max_references: int | None = None
-    """How many train haplotypes, whole people drawn by the seed; None is all."""
+    """How many train haplotypes, whole samples drawn by the seed; None is all."""
 
     seed: int = 1
     """Seeds that draw."""
@@ -94,7 +94,7 @@ class IndexSummary:
     seconds: float
 
     def lines(self) -> list[str]:
-        """Sentences for a person."""
+        """Sentences for a sample."""
         return [
             f"Indexed {self.num_references:,} reference haplotypes in {self.num_windows:,} windows,"
             f" kind {self.kind}: {self.bytes_on_disk:,} bytes, {self.seconds:.2f} s.",
@@ -134,7 +134,7 @@ class RefreshSummary:
     seconds: float
 
     def lines(self) -> list[str]:
-        """Sentences for a person."""
+        """Sentences for a sample."""
         out = []
         if self.mask is not None:
             hidden = int(self.mask.is_masked.sum())
@@ -339,24 +339,24 @@ def _train_haplotypes(panel: PanelReader) -> NDArray[np.int64]:
     haplotypes = panel.samples.haplotypes(site_tables.TRAIN)
     if len(haplotypes) == 0:
         raise InputError(
-            f"{panel.path} has no train people, so there is nobody to retrieve. "
+            f"{panel.path} has no train samples, so there is nobody to retrieve. "
             "Prepare it again with a sample table whose split column names some."
         )
     return haplotypes
 
 
 def _references(panel: PanelReader, options: IndexOptions) -> NDArray[np.int64]:
-    """Panel haplotypes of the index rows, rising; of train people only."""
+    """Panel haplotypes of the index rows, rising; of train samples only."""
     everyone, wanted = _train_haplotypes(panel), options.max_references
     if wanted is None:
         return everyone
     if wanted < 2 or wanted % 2 or wanted > len(everyone):
         raise ConfigError(
             f"--max-references is an even number of haplotypes, 2 to {len(everyone)}, because "
-            f"people are taken whole; got {wanted}."
+            f"samples are taken whole; got {wanted}."
         )
-    people = panel.samples.people(site_tables.TRAIN)
-    drawn = np.random.default_rng(options.seed).choice(people, wanted // 2, replace=False)
+    samples = panel.samples.in_splits(site_tables.TRAIN)
+    drawn = np.random.default_rng(options.seed).choice(samples, wanted // 2, replace=False)
     return site_tables.haplotypes_of(np.sort(drawn))
 
 
@@ -373,10 +373,10 @@ def _draw(
     workspace: Workspace, panel: PanelReader, settings: Config, rate: float | None
 ) -> MaskVersion:
     policies = masking.policies(settings.masks, settings.seed, panel)
-    if policies.training.reads_alleles or settings.masks.scope == "person":
+    if policies.training.reads_alleles or settings.masks.scope == "sample":
         raise ConfigError(
             f"masks.policy = {settings.masks.policy!r} with masks.scope = {settings.masks.scope!r} "
-            "draws a mask for each person while training, so there is no version to store. Set "
+            "draws a mask for each sample while training, so there is no version to store. Set "
             "masks.scope=window and a policy that suits it, or leave --masks out."
         )
     version = workspace.next_version("masks")

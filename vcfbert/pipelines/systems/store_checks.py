@@ -188,7 +188,7 @@ def _of_index(
     train = set(panel.samples.haplotypes(site_tables.TRAIN).tolist())
     strangers = len(set(content.reference_haplotypes) - train)
     out.append(
-        _compare("index rows of held-out people", path, str(strangers), "retrieval", "0", remedy)
+        _compare("index rows of held-out samples", path, str(strangers), "retrieval", "0", remedy)
     )
     if not all(check.holds for check in out):
         return out  # its files cannot be read as this panel's

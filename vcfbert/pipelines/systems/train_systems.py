@@ -80,7 +80,7 @@ class TrainSummary:
     wait_share: float
 
     def lines(self) -> list[str]:
-        """Return sentences for a person."""
+        """Return sentences for a sample."""
         return [
             f"Trained {self.parameters:,} parameters for {self.epochs} epochs, {self.steps:,} "
             f"steps, {self.seconds:.0f} s; stopped by {self.stopped_by}.",
@@ -162,8 +162,8 @@ def train_retrieval(
             panel=inputs.panel,
             index=inputs.index,
             parents=inputs.parents,
-            train_people=inputs.panel.samples.people(site_tables.TRAIN),
-            validation_people=_validation_people(inputs.panel),
+            train_samples=inputs.panel.samples.in_splits(site_tables.TRAIN),
+            validation_samples=_validation_samples(inputs.panel),
             masks=inputs.masks,
             fixed_masks=inputs.fixed_masks,
             first_embeddings=first,
@@ -225,7 +225,7 @@ def _open_inputs(
 ) -> _Inputs:
     """Open the stores and refuse settings that do not fit them."""
     panel = stack.enter_context(open_panel(workspace.panel))
-    _validation_people(panel)
+    _validation_samples(panel)
     index = _open_index(workspace, settings, panel, progress)
     fixed = fixed_masks.of_index(workspace, settings, index)
     hidden = masking.policies(settings.masks, settings.seed, panel)
@@ -276,14 +276,14 @@ def _bench(
     )
 
 
-def _validation_people(panel: PanelReader) -> NDArray[np.int64]:
-    people = panel.samples.people(site_tables.VALIDATION)
-    if len(people) == 0:
+def _validation_samples(panel: PanelReader) -> NDArray[np.int64]:
+    samples = panel.samples.in_splits(site_tables.VALIDATION)
+    if len(samples) == 0:
         raise InputError(
-            f"{panel.path} has no validation people, so training cannot tell when to stop. "
+            f"{panel.path} has no validation samples, so training cannot tell when to stop. "
             "Prepare it again with --validation-fraction above 0."
         )
-    return people
+    return samples
 
 
 def check_neighbours(settings: Config, index: IndexReader) -> None:
@@ -298,13 +298,13 @@ def check_neighbours(settings: Config, index: IndexReader) -> None:
 
 
 def _check_exclusion(settings: Config, index: IndexReader, panel: PanelReader) -> None:
-    """Refuse to let train people who stand in the index be copied from themselves."""
+    """Refuse to let train samples who stand in the index be copied from themselves."""
     if settings.retrieval.exclude_same_sample:
         return
     rows = index.rows_of(panel.samples.haplotypes(site_tables.TRAIN))
     if (rows >= 0).any():
         raise ConfigError(
-            f"retrieval.exclude_same_sample is off, but {index.path} holds the people to be "
+            f"retrieval.exclude_same_sample is off, but {index.path} holds the samples to be "
             "trained on, who would be copied from themselves. Leave it on."
         )
 

@@ -37,8 +37,8 @@ class Session:
     panel: PanelReader
     index: References
     parents: dict[str, str]
-    train_people: NDArray[np.int64]
-    validation_people: NDArray[np.int64]
+    train_samples: NDArray[np.int64]
+    validation_samples: NDArray[np.int64]
     masks: MaskPolicies
     fixed_masks: MaskVersion | None
     first_embeddings: Path | None

@@ -1,6 +1,6 @@
 """What is in a panel store, against itself.
 
-S sites, W windows, L sites in a window, N people, H = 2 N haplotypes, P populations.
+S sites, W windows, L sites in a window, N samples, H = 2 N haplotypes, P populations.
 """
 
 from __future__ import annotations
@@ -106,9 +106,9 @@ def _is_repeated(sites: Sites) -> NDArray[np.bool_]:
 
 
 def of_samples(samples: Samples) -> Iterator[str]:
-    """Names are different, splits known, populations those of the train people."""
+    """Names are different, splits known, populations those of the train samples."""
     if len(set(samples.names)) != len(samples.names) or not all(samples.names):
-        yield "two people of samples/name have one name, or one has none"
+        yield "two samples of samples/name have one name, or one has none"
     if ((samples.split < 0) | (samples.split >= len(schema.SPLITS))).any():
         yield "samples/split holds other codes than 0, 1 and 2"
         return
@@ -116,12 +116,12 @@ def of_samples(samples: Samples) -> Iterator[str]:
     label = samples.superpopulation if is_labelled else samples.population
     trained = {label[n] for n in np.flatnonzero(samples.split == TRAIN).tolist()} - {"."}
     if tuple(sorted(trained)) != samples.populations:
-        yield "the attribute populations is not that of the train people"
+        yield "the attribute populations is not that of the train samples"
 
 
 def of_counts(sites: Sites, samples: Samples) -> Iterator[str]:
     """No more ALT copies than haplotypes, none below 0."""
-    most = [2 * len(samples.people(code)) for code in range(len(schema.SPLITS))]
+    most = [2 * len(samples.in_splits(code)) for code in range(len(schema.SPLITS))]
     for name, counts, sizes in (
         ("sites/alt_count", sites.alt_count, np.array(most)),
         ("sites/population_alt_count", sites.population_alt_count, samples.population_sizes()),
@@ -131,12 +131,12 @@ def of_counts(sites: Sites, samples: Samples) -> Iterator[str]:
 
 
 def groups_of(samples: Samples) -> NDArray[np.float32]:
-    """(3 + P, H) 1 where a haplotype is of a split, or of a population's train people."""
+    """(3 + P, H) 1 where a haplotype is of a split, or of a population's train samples."""
     is_labelled = site_tables.has_labels(samples.superpopulation)
     label = np.array(samples.superpopulation if is_labelled else samples.population)
-    people = [samples.split == code for code in range(len(schema.SPLITS))]
-    people += [(samples.split == TRAIN) & (label == name) for name in samples.populations]
-    return np.repeat(np.stack(people), 2, axis=1).astype(np.float32)
+    sample_index = [samples.split == code for code in range(len(schema.SPLITS))]
+    sample_index += [(samples.split == TRAIN) & (label == name) for name in samples.populations]
+    return np.repeat(np.stack(sample_index), 2, axis=1).astype(np.float32)
 
 
 def _check_alleles(panel: PanelReader, findings: Findings, is_sealed: bool) -> None:

@@ -189,10 +189,10 @@ def check_qc(workspace: Workspace, known: Known, findings: Findings) -> None:
     try:
         report = digests.read_json(path)
         kept = report["kept"]
-        people, fingerprint = report["people"]["kept"], report["fingerprint"]
-        found = (kept["sites"], kept["windows"], people)
+        samples, fingerprint = report["samples"]["kept"], report["fingerprint"]
+        found = (kept["sites"], kept["windows"], samples)
         pairs_sha256 = report["relatedness"]["table_sha256"]
-        findings.content = f"{kept['sites']:,} sites, {people:,} people"
+        findings.content = f"{kept['sites']:,} sites, {samples:,} samples"
     except FileNotFoundError:
         findings.faults.append(f"{path} is missing. {again}")
         return
@@ -210,4 +210,4 @@ def check_qc(workspace: Workspace, known: Known, findings: Findings) -> None:
     if fingerprint != panel.fingerprint:
         findings.faults.append(f"{path} tells of another panel than {panel.path}. {again}")
     elif found != (len(panel.sites), len(panel.windows), len(panel.samples)):
-        findings.faults.append(f"{path} counts other sites or people than the panel has. {again}")
+        findings.faults.append(f"{path} counts other sites or samples than the panel has. {again}")

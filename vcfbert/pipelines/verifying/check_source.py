@@ -50,19 +50,19 @@ def check(source: Path, panel: PanelReader, findings: Findings, progress: Progre
 
 
 def _columns(reader: reading.VcfReader, panel: PanelReader) -> NDArray[np.int64]:
-    """Columns of the panel's people; InputError where they are not those of the file."""
+    """Columns of the panel's samples; InputError where they are not those of the file."""
     place = {name: column for column, name in enumerate(reader.samples)}
     lost = [name for name in panel.samples.names if name not in place]
     if lost:
         raise InputError(
-            f"{reader.path} does not have {len(lost)} of the panel's people ({lost[0]}, ...). "
+            f"{reader.path} does not have {len(lost)} of the panel's samples ({lost[0]}, ...). "
             f"{AGAIN}"
         )
     columns = np.array([place[name] for name in panel.samples.names], dtype=np.int64)
     is_everyone = panel.settings.get("samples") is not None or len(columns) == len(place)
     if (np.diff(columns) <= 0).any() or not is_everyone:
         raise InputError(
-            f"{reader.path} has other people, or in another order, than {panel.path}. {AGAIN}"
+            f"{reader.path} has other samples, or in another order, than {panel.path}. {AGAIN}"
         )
     return columns
 
@@ -109,12 +109,12 @@ class _Comparison:
             self._note(name, stored, alleles)
 
     def _note(self, name: str, stored: NDArray[np.uint8], alleles: NDArray[np.uint8]) -> None:
-        people = np.unique(np.flatnonzero(stored != alleles) // 2)
-        self._num_differing += len(people)
-        for person in people[: max(0, _SHOWN - len(self._differing))].tolist():
-            pair = slice(2 * person, 2 * person + 2)
+        samples = np.unique(np.flatnonzero(stored != alleles) // 2)
+        self._num_differing += len(samples)
+        for one_sample in samples[: max(0, _SHOWN - len(self._differing))].tolist():
+            pair = slice(2 * one_sample, 2 * one_sample + 2)
             here, there = ("|".join(map(str, side[pair].tolist())) for side in (stored, alleles))
-            sample = self._panel.samples.names[person]
+            sample = self._panel.samples.names[one_sample]
             self._differing.append(f"{sample} at {name} has {here}, but {there} in the file")
 
     def faults(self) -> list[str]:

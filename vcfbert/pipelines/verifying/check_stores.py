@@ -264,7 +264,7 @@ def _check_rows(
     held_out = np.setdiff1d(rows, panel.samples.haplotypes(TRAIN))
     if len(held_out):
         findings.faults.append(
-            f"{path} holds {len(held_out)} haplotypes of people who are held out, or of nobody. "
+            f"{path} holds {len(held_out)} haplotypes of samples who are held out, or of nobody. "
             f"{again}"
         )
     elif len(rows) == 0 or (np.diff(rows) <= 0).any():

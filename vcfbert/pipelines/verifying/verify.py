@@ -101,7 +101,7 @@ def _check_panel(
         with findings.explained(besides_seal=is_sealed):
             panel = stack.enter_context(open_panel(path))
             findings.content = (
-                f"{len(panel.samples):,} people, {len(panel.sites):,} sites in "
+                f"{len(panel.samples):,} samples, {len(panel.sites):,} sites in "
                 f"{len(panel.windows):,} windows"
             )
             check_panel.check(panel, findings, is_sealed=is_sealed)

@@ -1,7 +1,7 @@
 """Whether the records of a BCF can be handed to htslib.
 
 htslib ends the process where genotypes are of no type that it can count, and reads beyond them
-where a record is of other people than the header. So each record's fields are looked at before.
+where a record is of other samples than the header. So each record's fields are looked at before.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _NAMED = re.compile(rb"^##(?:FILTER|INFO|FORMAT)=<ID=([^,>\n]+)([^\n]*)", re.MUL
 _NUMBER = re.compile(rb"IDX=(\d+)")
 
 
-def check_bcf(path: Path, num_people: int) -> None:
-    """InputError at the first record whose fields of people are not as the header says."""
+def check_bcf(path: Path, num_samples: int) -> None:
+    """InputError at the first record whose fields of samples are not as the header says."""
     number = 0
     try:
         with gzip.open(path, "rb") as stream:
@@ -32,7 +32,7 @@ def check_bcf(path: Path, num_people: int) -> None:
                 number += 1
                 shared = _read_exactly(stream, int.from_bytes(head[:4], "little"))
                 individual = _read_exactly(stream, int.from_bytes(head[4:], "little"))
-                _check_fields(shared, individual, num_people, genotypes)
+                _check_fields(shared, individual, num_samples, genotypes)
     except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
         raise InputError(
             f"{path} is damaged at record {number} ({error}). Copy or download it again."
@@ -50,12 +50,12 @@ def _key_of_genotypes(header: bytes) -> int:
     return places.get(b"GT", -1)
 
 
-def _check_fields(shared: bytes, individual: bytes, num_people: int, genotypes: int) -> None:
-    """ValueError where a record's fields have no type, leave it, or are of other people."""
+def _check_fields(shared: bytes, individual: bytes, num_samples: int, genotypes: int) -> None:
+    """ValueError where a record's fields have no type, leave it, or are of other samples."""
     count = int.from_bytes(shared[20:24], "little")
-    people, num_fields = count & 0xFFFFFF, count >> 24
-    if people != num_people:
-        raise ValueError(f"it is of {people} people, and the header names {num_people}")
+    samples, num_fields = count & 0xFFFFFF, count >> 24
+    if samples != num_samples:
+        raise ValueError(f"it is of {samples} samples, and the header names {num_samples}")
     place = 0
     for _ in range(num_fields):
         key, place = _typed_integer(individual, place)
@@ -64,10 +64,10 @@ def _check_fields(shared: bytes, individual: bytes, num_people: int, genotypes: 
         if width == 15:
             width, place = _typed_integer(individual, place)
         if kind not in _SIZES or (key == genotypes and not (kind in _INTEGERS and width)):
-            raise ValueError(f"field {key} of the people is {width} values of the type {kind}")
-        place += width * people * _SIZES[kind]
+            raise ValueError(f"field {key} of the samples is {width} values of the type {kind}")
+        place += width * samples * _SIZES[kind]
     if place > len(individual):
-        raise ValueError("the fields of the people are longer than the record")
+        raise ValueError("the fields of the samples are longer than the record")
 
 
 def _typed_integer(content: bytes, place: int) -> tuple[int, int]:

@@ -23,7 +23,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _BGZF_HEADER = 18
 _BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 MAX_HEADER_BYTES = 1 << 28
-"""A million people and a million contigs have less."""
+"""A million samples and a million contigs have less."""
 
 _BCF_MAGIC = b"BCF\x02"
 
@@ -32,7 +32,7 @@ _BCF_MAGIC = b"BCF\x02"
 class Header:
     """What the first lines say.
 
-    samples        names of the people, in order
+    samples        names of the samples, in order
     is_compressed  True for BGZF
     is_bcf         True for BCF
     """
@@ -43,7 +43,7 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Read and check the header. InputError where the file is no VCF with people in it."""
+    """Read and check the header. InputError where the file is no VCF with samples in it."""
     is_compressed = _is_compressed(path)
     try:
         with gzip.open(path, "rb") if is_compressed else path.open("rb") as stream:
@@ -61,16 +61,16 @@ def read_header(path: Path) -> Header:
     if width != len(columns):
         raise InputError(
             f"{path}: the first record has {width} columns, but the #CHROM line "
-            f"names {len(columns)}, of {len(samples)} people. Put the right header on it with: "
+            f"names {len(columns)}, of {len(samples)} samples. Put the right header on it with: "
             "bcftools reheader"
         )
     return Header(samples, is_compressed, is_bcf)
 
 
 def _names(columns: list[bytes], path: Path) -> list[str]:
-    """The people's names; InputError where one cannot be written again or told from another."""
+    """The samples' names; InputError where one cannot be written again or told from another."""
     if not columns:
-        raise InputError(f"{path} has no samples. Phased genotypes (GT) of people are needed.")
+        raise InputError(f"{path} has no samples. Phased genotypes (GT) of samples are needed.")
     try:
         samples = [column.decode("utf-8") for column in columns]
     except UnicodeDecodeError as error:

@@ -12,7 +12,7 @@ from vcfbert.errors import ConfigError
 FIELDS = ("GT", "DS", "HDS", "GP")
 MAX_DECIMALS = 7  # float32 has no more
 
-# At a site with one carrier among 250 people, an error of 1e-4 in everyone's probabilities moves
+# At a site with one carrier among 250 samples, an error of 1e-4 in everyone's probabilities moves
 # the quality score by 1 %; six decimals keep scores of the file equal to scores of the arrays.
 DECIMALS = 6
 
@@ -97,7 +97,7 @@ def header_text(
 ) -> str:
     """Everything above the records; the same facts give the same text on any day.
 
-    names   of the people
+    names   of the samples
     info    keys that the records may have
     fields  FORMAT fields that all of them have
     """

@@ -24,7 +24,7 @@ class PhasedRecord:
     """A record to write.
 
     alleles    REF, then the ALT alleles; ten at most
-    genotypes  (H,) allele numbers, the two of a person beside each other
+    genotypes  (H,) allele numbers, the two of a sample beside each other
     """
 
     position: int
@@ -39,9 +39,9 @@ def write_panel_vcf(
     """Write the records of one contig, in order, and a tabix index beside the file.
 
     length  of the contig in bases
-    names   of the people
+    names   of the samples
     """
-    # One person is four bytes, such as 0|1 and a tab; the last tab becomes the line's end.
+    # One sample is four bytes, such as 0|1 and a tab; the last tab becomes the line's end.
     line = np.full((len(names), 4), ord("|"), dtype=np.uint8)
     line[:, 3] = ord("\t")
     line[-1, 3] = ord("\n")

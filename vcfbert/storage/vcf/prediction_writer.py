@@ -1,6 +1,6 @@
 """Writing predictions as VCF.gz or BCF with an index, in site order, a stretch at a time.
 
-n consecutive sites, N people.
+n consecutive sites, N samples.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def create_predictions(
     """Yield a writer whose file and index appear at `path` only if the block completes.
 
     path      ends in .vcf.gz (indexed as .tbi; as .csi where a contig is too long) or .bcf (.csi)
-    names     of the N people
+    names     of the N samples
     fields    one or more of FIELDS
     decimals  digits behind the point; trailing zeros are left out
     threads   that render and compress; the file is the same for any number

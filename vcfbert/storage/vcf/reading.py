@@ -1,6 +1,6 @@
 """Reading the records of a VCF or BCF in blocks.
 
-N people; a block holds n consecutive records.
+N samples; a block holds n consecutive records.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class VcfReader:
 
     @property
     def samples(self) -> list[str]:
-        """Names of the people, in order."""
+        """Names of the samples, in order."""
         return self.header.samples
 
     def _count(self) -> int | None:
@@ -68,19 +68,19 @@ class VcfReader:
         return count
 
     def blocks(
-        self, people: NDArray[np.int64], *, wants: Callable[[Record], bool] | None = None
+        self, samples: NDArray[np.int64], *, wants: Callable[[Record], bool] | None = None
     ) -> Iterator[RecordBlock]:
         """Read all records.
 
-        people  (N,) columns to keep, rising
+        samples  (N,) columns to keep, rising
         wants   False for a record to leave out, whose genotypes are then not looked at
 
         Raises InputError where positions fall, a contig returns, a record has no GT, or fewer
         records could be read than there are.
         """
-        everyone = len(people) == len(self.samples)
-        size = max(16, min(4096, BLOCK_BYTES // (6 * len(people))))
-        block = _Block(size, len(people))
+        everyone = len(samples) == len(self.samples)
+        size = max(16, min(4096, BLOCK_BYTES // (6 * len(samples))))
+        block = _Block(size, len(samples))
         order = _Order(self.path)
         count = 0
         for variant in self._variants():
@@ -92,10 +92,10 @@ class VcfReader:
             if wants is not None and not wants(record):
                 continue
             calls = self._calls(variant, record)
-            block.add(record, calls if everyone else calls[people])
+            block.add(record, calls if everyone else calls[samples])
             if block.is_full:
                 yield block.finished()
-                block = _Block(size, len(people))
+                block = _Block(size, len(samples))
         self._check_count(count)
         if block.records:
             yield block.finished()
@@ -111,7 +111,7 @@ class VcfReader:
                 raise
             raise InputError(
                 f"{self.path} is damaged after record {count}: what follows it is no whole line of "
-                f"{len(self.samples)} people. Copy or download it again; if it is as it was made, "
+                f"{len(self.samples)} samples. Copy or download it again; if it is as it was made, "
                 f"this names the fault in the line: bcftools view {self.path} > /dev/null"
             ) from error
 
@@ -158,7 +158,7 @@ class VcfReader:
             raise self._no_genotypes(record) from error
         if len(calls) != len(self.samples):
             raise InputError(
-                f"{self.path}, {record.place()}: the record has genotypes of {len(calls)} people, "
+                f"{self.path}, {record.place()}: the record has genotypes of {len(calls)} samples, "
                 f"but the header names {len(self.samples)}. Copy or download the file again."
             )
         return calls
@@ -190,9 +190,9 @@ class VcfReader:
 class _Block:
     """A RecordBlock that is being filled."""
 
-    def __init__(self, size: int, num_people: int) -> None:
+    def __init__(self, size: int, num_samples: int) -> None:
         self.records: list[Record] = []
-        self._calls = np.empty((size, num_people, 3), dtype=np.int16)
+        self._calls = np.empty((size, num_samples, 3), dtype=np.int16)
         self._is_diploid = np.ones(size, dtype=np.bool_)
 
     @property

@@ -1,6 +1,6 @@
 """The text of VCF records, rendered by a compiled kernel.
 
-n sites, N people. Nearly all cells are certain, such as `0|0:0:0,0:1,0,0`, and are copied whole.
+n sites, N samples. Nearly all cells are certain, such as `0|0:0:0,0:1,0,0`, and are copied whole.
 
 Importing this module loads numba and compiles the kernel: under a second the first time, a tenth
 of one from the cache beside the module afterwards.

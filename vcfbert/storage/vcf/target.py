@@ -1,6 +1,6 @@
-"""Reading a target: people's typed genotypes at the sites of a panel.
+"""Reading a target: samples' typed genotypes at the sites of a panel.
 
-S sites in the panel, T typed ones, N people of the target.
+S sites in the panel, T typed ones, N samples of the target.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vcfbert.storage.vcf.reading import VcfReader
 
 @dataclass(frozen=True)
 class Target:
-    """The people to impute, as far as the panel's sites are concerned.
+    """The samples to impute, as far as the panel's sites are concerned.
 
     names       N, in the order of the file
     site_index  (T,) indexes into the panel's sites, rising; one at least

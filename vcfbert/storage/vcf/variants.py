@@ -91,7 +91,7 @@ class Lines:
 def scan(path: Path, header: Header) -> Lines:
     """The lines of a VCF without an index; InputError where they cannot be what was written.
 
-    htslib passes over what stands behind the last person, so that of two lines that ran together
+    htslib passes over what stands behind the last sample, so that of two lines that ran together
     the second is lost, and a byte of zero shifts the genotypes behind it.
     """
     contigs: dict[bytes, int] = {}
@@ -124,7 +124,7 @@ def scan(path: Path, header: Header) -> Lines:
     if tabs > newlines * (columns - 1):
         raise InputError(
             f"{path} has lines of more than the {columns} columns of its header: two have run "
-            f"together, or it names too few people. Copy or download it again; which lines: "
+            f"together, or it names too few samples. Copy or download it again; which lines: "
             f"awk -F '\\t' 'NF > {columns}'"
         )
     return Lines(newlines, contigs)

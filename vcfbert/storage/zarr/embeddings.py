@@ -158,7 +158,7 @@ def write_codebook(
     """Write a store of the layout `codebook`; it serves every mask.
 
     codebooks             (V, L, D) of each window, in order; taken one at a time
-    reference_haplotypes  (R,) panel haplotypes of the train people
+    reference_haplotypes  (R,) panel haplotypes of the train samples
     """
     parents = {"panel": panel_fingerprint, "encoder": encoder_fingerprint}
     with stores.create_store(path, "embeddings", overwrite=overwrite) as root:

@@ -1,6 +1,6 @@
 """Writing and reading the panel store.
 
-S sites, W windows, L sites in a window, N people, H = 2 N haplotypes.
+S sites, W windows, L sites in a window, N samples, H = 2 N haplotypes.
 """
 
 from __future__ import annotations
@@ -93,10 +93,10 @@ def _check_sizes(reader: PanelReader) -> None:
     sites, samples, windows = reader.sites, reader.samples, reader.windows
     columns = (sites.contig, sites.identifier, sites.ref, sites.alt, sites.site_type, sites.cm,
                sites.alt_count, sites.population_alt_count)  # fmt: skip
-    people = samples.population, samples.superpopulation, samples.split
+    sample_index = samples.population, samples.superpopulation, samples.split
     bounds = windows.stop, windows.core_start, windows.core_stop
     lengths = [(len(column), len(sites)) for column in columns]
-    lengths += [(len(column), len(samples)) for column in people]
+    lengths += [(len(column), len(samples)) for column in sample_index]
     lengths += [(len(column), len(windows)) for column in bounds]
     if any(found != needed for found, needed in lengths):
         raise ValueError("columns of one table differ in length")

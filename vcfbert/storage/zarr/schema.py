@@ -1,7 +1,7 @@
 """Every stored array once: name, dtype, dimensions, meaning, and each kind's format version.
 
-Letters as in the glossary: S sites, W windows, L sites in a window, N people, H = 2 N haplotypes
-of the panel (person n has haplotypes 2 n and 2 n + 1), R reference haplotypes, D embedding width,
+Letters as in the glossary: S sites, W windows, L sites in a window, N samples, H = 2 N haplotypes
+of the panel (sample n has haplotypes 2 n and 2 n + 1), R reference haplotypes, D embedding width,
 V vocabulary, P populations.
 """
 
@@ -64,9 +64,9 @@ ARRAYS = (
     ArraySpec("panel", "sites/type", "int8", "S", "0 SNV, 1 insertion, 2 deletion, 3 other."),
     ArraySpec("panel", "sites/cm", "float64", "S", "Genetic position in centimorgans."),
     ArraySpec("panel", "sites/alt_count", "int32", "S 3",
-              "ALT copies among the train, validation and test people."),
+              "ALT copies among the train, validation and test samples."),
     ArraySpec("panel", "sites/population_alt_count", "int32", "S P",
-              "ALT copies among the train people of each superpopulation (of each population "
+              "ALT copies among the train samples of each superpopulation (of each population "
               "where the sample table has no superpopulations); attribute `populations`."),
     ArraySpec("panel", "samples/name", "text", "N", "Sample names, in VCF order."),
     ArraySpec("panel", "samples/population", "text", "N", "Population; `.` where unknown."),
@@ -79,7 +79,7 @@ ARRAYS = (
               "embeddings of any haplotype are gathers from it. The layout `dense` has it too, to "
               "embed queries, who are not all references."),
     ArraySpec("embeddings", "reference_haplotypes", "int64", "R",
-              "Panel haplotype of each row: those of the train people."),
+              "Panel haplotype of each row: those of the train samples."),
     ArraySpec("embeddings", "complete", "float32", "W R L D",
               "Layout `dense`: embeddings of the unmasked tokens; one uncompressed chunk a "
               "window, memory-mapped."),

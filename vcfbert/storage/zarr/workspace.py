@@ -48,7 +48,7 @@ class Workspace:
 
     @property
     def relatives(self) -> Path:
-        """The pairs that `prepare` found to be one person, or close relatives."""
+        """The pairs that `prepare` found to be one sample, or close relatives."""
         return self.root / "panel.relatives.tsv"
 
     def run(self, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Fitting the small network of `mosaic` to open sites of people who are not in the panel.
+"""Fitting the small network of `mosaic` to open sites of samples who are not in the panel.
 
 n open sites, F inputs, U hidden units.
 """

@@ -113,7 +113,7 @@ class LargeNetwork:
         sites: NDArray[np.int64],
         place: NDArray[np.float32],
     ) -> tuple[NDArray[np.float32], int]:
-        """See `copying.network.Answer`; one thread, so that the engine can run one person a thread.
+        """See `copying.network.Answer`; one thread, so that the engine can run one sample a thread.
 
         The numbers then do not depend on how many threads there are.
         """
@@ -326,7 +326,7 @@ def _logits(
 
 
 def _batches(data: OpenSequences, settings: Config) -> Iterator[Stretches]:
-    """Stretches of two haplotypes for each person of a batch, without end."""
+    """Stretches of two haplotypes for each sample of a batch, without end."""
     rng = np.random.default_rng([settings.seed, _STREAM])
     size = 2 * settings.training.batch_size
     while True:

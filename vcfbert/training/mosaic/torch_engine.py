@@ -1,9 +1,9 @@
-"""What `copying.engine.impute_people` does, in PyTorch on a device: everyone at once.
+"""What `copying.engine.impute_samples` does, in PyTorch on a device: everyone at once.
 
 The numbers are those of the compiled path to about 1e-4; a site where the heads are just at the
 limit may be left to the network by one of them only.
 
-S sites of the chunk, T typed sites, N people, B = 2 N queries, A heads, n open sites.
+S sites of the chunk, T typed sites, N samples, B = 2 N queries, A heads, n open sites.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def choose(name: str) -> torch.device | None:
     return None if device.type == "cpu" else device
 
 
-def impute_people(
+def impute_samples(
     prepared: Prepared,
     answer: Answer,
     queries: NDArray[np.uint8],
@@ -46,28 +46,28 @@ def impute_people(
 ) -> ImputedChunk:
     """Impute everyone, in as many parts as the device's memory asks for.
 
-    Arguments as in `copying.engine`. Raises DeviceError where not even one person fits.
+    Arguments as in `copying.engine`. Raises DeviceError where not even one sample fits.
     """
     try:
         return _impute(prepared, answer, queries, candidates, device, low)
     except torch.OutOfMemoryError as error:
         if len(queries) == 1:
             raise DeviceError(
-                f"One person and {len(prepared.chunk.cm):,} sites do not fit into the memory of "
+                f"One sample and {len(prepared.chunk.cm):,} sites do not fit into the memory of "
                 f"{device}. Take a smaller --chunk-cm, or --device cpu."
             ) from error
     torch.cuda.empty_cache()
     half = len(queries) // 2
     parts = [
-        impute_people(
+        impute_samples(
             prepared,
             answer,
-            queries[people],
-            candidates[2 * people.start : 2 * people.stop],
+            queries[samples],
+            candidates[2 * samples.start : 2 * samples.stop],
             device=device,
             low=low,
         )
-        for people in (slice(0, half), slice(half, len(queries)))
+        for samples in (slice(0, half), slice(half, len(queries)))
     ]
     return _joined(parts, [half, len(queries) - half])
 
@@ -94,7 +94,7 @@ def _impute(
     device: torch.device,
     low: float,
 ) -> ImputedChunk:
-    num_people, _, num_typed = queries.shape
+    num_samples, _, num_typed = queries.shape
     chunk = torch_chunk.to_device(prepared, device)
     batch = torch_chunk.to_batch(queries.reshape(-1, num_typed), candidates, device)
     found = torch_mosaic.impute(chunk, batch, low=low)
@@ -110,8 +110,8 @@ def _impute(
             alt[found.query[part], found.site[part]] = torch.sigmoid(network(rows))
             outside += mosaic_large.count_outside(network, rows)
     return ImputedChunk(
-        alt=_by_site(alt, num_people),
-        left_out=_by_site(found.left_out, num_people),
+        alt=_by_site(alt, num_samples),
+        left_out=_by_site(found.left_out, num_samples),
         open_share=len(found.rows) / max(alt.numel(), 1),
         out_of_range=outside / max(len(found.rows), 1),
     )
@@ -149,7 +149,7 @@ def _mixed(probabilities: Tensor) -> Tensor:
     return first + (probabilities - first[:, :, None]) @ weights
 
 
-def _by_site(values: Tensor, num_people: int) -> NDArray[np.float32]:
+def _by_site(values: Tensor, num_samples: int) -> NDArray[np.float32]:
     """(2 N, S) on a device to (S, N, 2) here."""
-    array: NDArray[np.float32] = values.cpu().numpy().reshape(num_people, 2, -1)
+    array: NDArray[np.float32] = values.cpu().numpy().reshape(num_samples, 2, -1)
     return array.transpose(2, 0, 1)

@@ -61,9 +61,9 @@ class References(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """Some people's haplotypes in one window, and what was retrieved for them.
+    """Some samples' haplotypes in one window, and what was retrieved for them.
 
-    people            (B / 2,) panel indexes; rows 2 i and 2 i + 1 are the haplotypes of people[i]
+    samples            (B / 2,) panel indexes; rows 2 i and 2 i + 1 are the haplotypes of samples[i]
     labels            (B, L) true tokens
     query_tokens      (B, L) what the model may see of them
     is_hidden         (B, L) True where we hid an observed allele: the sites that are scored
@@ -77,7 +77,7 @@ class Batch:
     """
 
     window: int
-    people: NDArray[np.int64]
+    samples: NDArray[np.int64]
     labels: NDArray[np.uint8]
     query_tokens: NDArray[np.uint8]
     is_hidden: NDArray[np.bool_]
@@ -97,7 +97,7 @@ class Batch:
 
 
 class BatchMaker:
-    """Turns (window, people, mask) into a Batch; holds open stores and no genotypes."""
+    """Turns (window, samples, mask) into a Batch; holds open stores and no genotypes."""
 
     def __init__(
         self,
@@ -118,27 +118,27 @@ class BatchMaker:
         self.settings = settings
         self.contrast = contrast
 
-    def labels(self, window: int, people: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """(B, L) true tokens of both haplotypes of each person."""
-        return self.panel.tokens(window, site_tables.haplotypes_of(people))
+    def labels(self, window: int, samples: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """(B, L) true tokens of both haplotypes of each sample."""
+        return self.panel.tokens(window, site_tables.haplotypes_of(samples))
 
     def make(
         self,
         window: int,
-        people: NDArray[np.int64],
+        samples: NDArray[np.int64],
         is_masked: NDArray[np.bool_],
         reference_mask: NDArray[np.bool_] | None = None,
     ) -> Batch:
-        """Retrieve for both haplotypes of each person.
+        """Retrieve for both haplotypes of each sample.
 
         is_masked       (L,) or (B, L) True where hidden
         reference_mask  (L,) of the references during the search; None is the query's, as it should
                         be. What the network reads of them is complete in any case
         """
-        labels = self.labels(window, people)
+        labels = self.labels(window, samples)
         query_tokens = tokens.hide(labels, is_masked)
-        hits = self._retrieve(window, people, query_tokens, reference_mask)
-        batch = self._assemble(window, people, labels, query_tokens, hits.rows, hits.distances)
+        hits = self._retrieve(window, samples, query_tokens, reference_mask)
+        batch = self._assemble(window, samples, labels, query_tokens, hits.rows, hits.distances)
         if self.contrast is None:
             return batch
         return replace(batch, contrast=self._contrast(batch, self.contrast.hard_negatives))
@@ -149,9 +149,9 @@ class BatchMaker:
             self.index.window(batch.window),
             self._query(batch.window, batch.query_tokens, None),
             batch.labels,
-            self._excluded(batch.people),
+            self._excluded(batch.samples),
             hard=hard,
-            seed=[batch.window, *batch.people.tolist()],
+            seed=[batch.window, *batch.samples.tolist()],
         )
         return contrasts.read(
             self._tokens_of(batch.window, chosen.positives),
@@ -168,7 +168,7 @@ class BatchMaker:
     def _retrieve(
         self,
         window: int,
-        people: NDArray[np.int64],
+        samples: NDArray[np.int64],
         query_tokens: NDArray[np.uint8],
         reference_mask: NDArray[np.bool_] | None,
     ) -> Hits:
@@ -181,15 +181,15 @@ class BatchMaker:
             self._query(window, query_tokens, reference_mask),
             self.settings.num_neighbours,
             self.settings.num_segments,
-            self._excluded(people),
+            self._excluded(samples),
         )
 
     def nearest_by_hamming(
-        self, window: int, people: NDArray[np.int64], query_tokens: NDArray[np.uint8]
+        self, window: int, samples: NDArray[np.int64], query_tokens: NDArray[np.uint8]
     ) -> NDArray[np.uint8]:
         """(B, L) complete tokens of the haplotype that differs at the fewest visible sites."""
         query = Query(query_tokens, similarity.token_weights(self.panel.length))
-        hits = nearest(self.index.window(window), query, 1, self._excluded(people))
+        hits = nearest(self.index.window(window), query, 1, self._excluded(samples))
         return self.panel.tokens(window, self.index.reference_haplotypes[hits.rows[:, 0]])
 
     def _query(
@@ -211,14 +211,16 @@ class BatchMaker:
             masked = codebook[query_tokens, np.arange(self.panel.length)]
         return Query(query_tokens, similarity.site_weights(codebook), masked, other)
 
-    def _excluded(self, people: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _excluded(self, sample_index: NDArray[np.int64]) -> NDArray[np.int64]:
         """(B, E) index rows a query must not find: own, sibling's, relatives'; -1 for none."""
         if not self.settings.exclude_same_sample:
-            return np.full((2 * len(people), 2), -1, dtype=np.int64)
+            return np.full((2 * len(sample_index), 2), -1, dtype=np.int64)
         samples = self.panel.samples
-        banned = [np.append(person, samples.relatives_of(person)) for person in people[:, None]]
+        banned = [
+            np.append(sample, samples.relatives_of(sample)) for sample in sample_index[:, None]
+        ]
         rows = [self.index.rows_of(site_tables.haplotypes_of(some)) for some in banned]
-        excluded = np.full((len(people), max(map(len, rows), default=2)), -1, dtype=np.int64)
+        excluded = np.full((len(sample_index), max(map(len, rows), default=2)), -1, dtype=np.int64)
         for line, some in zip(excluded, rows, strict=True):
             line[: len(some)] = some
         return np.repeat(excluded, 2, axis=0)
@@ -226,7 +228,7 @@ class BatchMaker:
     def _assemble(
         self,
         window: int,
-        people: NDArray[np.int64],
+        samples: NDArray[np.int64],
         labels: NDArray[np.uint8],
         query_tokens: NDArray[np.uint8],
         rows: NDArray[np.int64],
@@ -242,7 +244,7 @@ class BatchMaker:
             codebook = self.embeddings.codebook(window)
         return Batch(
             window=window,
-            people=people,
+            samples=samples,
             labels=labels,
             query_tokens=query_tokens,
             is_hidden=(query_tokens == tokens.MASK),

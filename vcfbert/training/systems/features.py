@@ -17,13 +17,13 @@ from vcfbert.storage.zarr.panel import PanelReader
 def of_window(panel: PanelReader, window: int) -> SiteFeatures:
     """Features of one window, on the CPU.
 
-    Frequencies are those of the reference haplotypes alone: nothing of a held-out person is in
+    Frequencies are those of the reference haplotypes alone: nothing of a held-out sample is in
     them. The padding repeats the last centimorgan and is 0 elsewhere.
     """
     where = panel.windows.sites(window)
     num_sites = panel.windows.num_sites(window)
-    people = len(panel.samples.people(site_tables.TRAIN))
-    frequency = panel.sites.alt_count[where, site_tables.TRAIN] / max(2 * people, 1)
+    samples = len(panel.samples.in_splits(site_tables.TRAIN))
+    frequency = panel.sites.alt_count[where, site_tables.TRAIN] / max(2 * samples, 1)
     cm = panel.sites.cm[where]
     return SiteFeatures(
         frequency=_padded(frequency, panel.length),

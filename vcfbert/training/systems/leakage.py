@@ -18,14 +18,14 @@ READ = ("query_tokens", "neighbours", "neighbour_tokens", "distances", "codebook
 
 
 class FlippedPanel(PanelReader):
-    """A panel in which a batch's people carry the other allele wherever that is hidden."""
+    """A panel in which a batch's samples carry the other allele wherever that is hidden."""
 
     def __init__(self, panel: PanelReader, batch: Batch) -> None:
         """Share everything with the open panel; nothing is written."""
         vars(self).update(vars(panel))
         self._honest = panel
         self._window = batch.window
-        self._rows = site_tables.haplotypes_of(batch.people)
+        self._rows = site_tables.haplotypes_of(batch.samples)
         self._flips = tokens.pack(batch.is_hidden.view(np.uint8))  # (B, ceil(L / 8))
 
     def packed(self, window: int) -> NDArray[np.uint8]:
@@ -39,14 +39,14 @@ class FlippedPanel(PanelReader):
 
 
 def flipped(maker: BatchMaker, batch: Batch) -> Batch:
-    """The batch again, under the same mask, of people whose hidden alleles are all others.
+    """The batch again, under the same mask, of samples whose hidden alleles are all others.
 
-    The people must not be each other's neighbours: take one at a time.
+    The samples must not be each other's neighbours: take one at a time.
     """
     again = BatchMaker(
         FlippedPanel(maker.panel, batch), maker.index, maker.embeddings, maker.settings
     )
-    return again.make(batch.window, batch.people, batch.is_hidden)
+    return again.make(batch.window, batch.samples, batch.is_hidden)
 
 
 def first_leak(batch: Batch, other: Batch) -> str | None:

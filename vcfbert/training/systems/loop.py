@@ -249,7 +249,7 @@ def train_epoch(
     for loaded in loading.prefetch(remaining, lambda work: masks.batch(maker, work)):
         group_size = min(group, len(plan) - state.batch // group * group)
         torch.manual_seed(_dropout_seed(settings.seed, state.epoch, state.batch))
-        with devices.explaining_memory(len(loaded.batch.people)):
+        with devices.explaining_memory(len(loaded.batch.samples)):
             loss, counts = forward(state, loaded.batch, tables, settings.loss)
             state.scaler.scale(loss / group_size).backward()
         state.counts += counts
@@ -275,7 +275,7 @@ def validate(
     plan: Sequence[Work],
     on_batch: Callable[[], None],
 ) -> scores.Scores:
-    """Score the network on held-out people.
+    """Score the network on held-out samples.
 
     masks  of the validation, the same in every epoch
     """
@@ -284,7 +284,7 @@ def validate(
     total = empty_counts(state.device)
     with torch.no_grad():
         for loaded in loading.prefetch(plan, lambda work: masks.batch(maker, work)):
-            with devices.explaining_memory(len(loaded.batch.people)):
+            with devices.explaining_memory(len(loaded.batch.samples)):
                 total += forward(state, loaded.batch, tables, settings.loss)[1]
             on_batch()
     return scores.summarise(total)

@@ -15,10 +15,10 @@ from vcfbert.config import Config, MaskConfig
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain.mask_policies import (
     Drawing,
+    DrawingBySample,
     Fixed,
     Listed,
     MaskSource,
-    PersonalDrawing,
     Policy,
     Random,
     SmartBalanced,
@@ -40,7 +40,7 @@ _EVALUATION = 2**31  # version of the references' masks, far from those of train
 class Masks:
     """What a pass over batches hides.
 
-    queries     from the people of a batch
+    queries     from the samples of a batch
     references  from the references while they are searched; None searches them under the query's
                 mask, as it should be
     """
@@ -50,10 +50,10 @@ class Masks:
 
     def batch(self, maker: BatchMaker, work: Work) -> Batch:
         """Make a batch under these masks."""
-        labels = maker.labels(work.window, work.people)
-        is_masked = self.queries.of(work.window, work.people, labels)
+        labels = maker.labels(work.window, work.samples)
+        is_masked = self.queries.of(work.window, work.samples, labels)
         other = None if self.references is None else self.references.of_window(work.window)
-        return maker.make(work.window, work.people, is_masked, other)
+        return maker.make(work.window, work.samples, is_masked, other)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class MaskPolicies:
 
     def of_training(self, version: int, rate: float) -> Masks:
         """Masks of a training version."""
-        kind = PersonalDrawing if self.settings.scope == "person" else Drawing
+        kind = DrawingBySample if self.settings.scope == "sample" else Drawing
         drawing = kind(self.training, self.panel.windows, self.seed, "train", version, rate)
         queries: MaskSource = drawing
         if self.settings.scope == "window":
@@ -95,10 +95,10 @@ class MaskPolicies:
 
     def of_validation(self) -> Masks:
         """Masks of the validation: of another stream than those of training, ever the same."""
-        return self.of_people("validation")
+        return self.of_samples("validation")
 
-    def of_people(self, role: Role) -> Masks:
-        """Masks of people who are not trained on, one a window."""
+    def of_samples(self, role: Role) -> Masks:
+        """Masks of samples who are not trained on, one a window."""
         rate = self.settings.validation_rate
         drawing = Drawing(self.validation, self.panel.windows, self.seed, role, 0, rate)
         return Masks(drawing, self._of_references(self.validation, 0, rate))
@@ -130,7 +130,7 @@ def policies(settings: MaskConfig, seed: int, panel: PanelReader) -> MaskPolicie
 
 
 def of_evaluation(settings: Config, windows: Windows) -> Drawing | None:
-    """The references' own masks while people are evaluated; None where `masks.align` is on."""
+    """The references' own masks while samples are evaluated; None where `masks.align` is on."""
     if settings.masks.align:
         return None
     rate = settings.masks.validation_rate

@@ -4,7 +4,7 @@ The network runs forward and backward on fake tensors, which have shapes and lif
 content, so that a laptop can say what an 80 GB GPU would hold. Kernels' own scratch space and the
 allocator's gaps are not seen.
 
-B query haplotypes (two a person), K neighbours, L sites in a window, D embedding width,
+B query haplotypes (two a sample), K neighbours, L sites in a window, D embedding width,
 V vocabulary.
 """
 
@@ -85,7 +85,7 @@ def count_parameters(settings: ModelConfig) -> dict[str, int]:
 
 
 def measure_step(settings: Config, length: int, batch_size: int, *, half: bool) -> StepMemory:
-    """Run one step of `batch_size` people on fake tensors and take the peak of live bytes.
+    """Run one step of `batch_size` samples on fake tensors and take the peak of live bytes.
 
     length  L
     half    matrix products in bf16, as autocast does on a GPU

@@ -1,4 +1,4 @@
-"""A trained network over windows and people.
+"""A trained network over windows and samples.
 
 B query haplotypes, L sites in a window, W windows.
 """
@@ -24,9 +24,9 @@ from vcfbert.training.systems.schedule import Work
 
 @dataclass(frozen=True)
 class WindowPrediction:
-    """What the network says of some people in one window.
+    """What the network says of some samples in one window.
 
-    people                (n,) panel indexes
+    samples                (n,) panel indexes
     labels                (n, 2, L) true tokens
     is_hidden             (n, 2, L) True where the model did not see an observed allele
     alt_probability       (n, 2, L) probability of ALT on each haplotype
@@ -35,7 +35,7 @@ class WindowPrediction:
     """
 
     window: int
-    people: NDArray[np.int64]
+    samples: NDArray[np.int64]
     labels: NDArray[np.uint8]
     is_hidden: NDArray[np.bool_]
     alt_probability: NDArray[np.float32]
@@ -47,7 +47,7 @@ class WindowPrediction:
 def predict(
     model: Imputer,
     maker: BatchMaker,
-    people: NDArray[np.int64],
+    samples: NDArray[np.int64],
     is_masked: NDArray[np.bool_],
     *,
     batch_size: int,
@@ -55,7 +55,7 @@ def predict(
     focal_gamma: float,
     reference_masks: Drawing | None = None,
 ) -> Iterator[WindowPrediction]:
-    """Impute `people` window by window, in batches of people, in float32 on every device.
+    """Impute `samples` window by window, in batches of samples, in float32 on every device.
 
     is_masked    (W, L) True where hidden
     focal_gamma  of the loss the network was trained with; probabilities are corrected for it
@@ -63,16 +63,16 @@ def predict(
     """
     model.eval().to(device)
     plan = [
-        Work(window, people[first : first + batch_size])
+        Work(window, samples[first : first + batch_size])
         for window in range(len(is_masked))
-        for first in range(0, len(people), batch_size)
+        for first in range(0, len(samples), batch_size)
     ]
 
     hidden = Masks(Fixed(is_masked), reference_masks)
 
     def make(work: Work) -> tuple[Batch, NDArray[np.uint8]]:
         batch = hidden.batch(maker, work)
-        return batch, maker.nearest_by_hamming(work.window, work.people, batch.query_tokens)
+        return batch, maker.nearest_by_hamming(work.window, work.samples, batch.query_tokens)
 
     site_features, window = features.of_window(maker.panel, 0).to(device), 0
     for loaded in loading.prefetch(plan, make):
@@ -81,12 +81,12 @@ def predict(
             window = batch.window
             site_features = features.of_window(maker.panel, window).to(device)
         inputs = tensors.to_device(batch, device)
-        with devices.explaining_memory(len(batch.people)):
+        with devices.explaining_memory(len(batch.samples)):
             logits = model(inputs.query, site_features, inputs.neighbours, inputs.retrieved)
-        pairs = (len(batch.people), 2, -1)
+        pairs = (len(batch.samples), 2, -1)
         yield WindowPrediction(
             window=batch.window,
-            people=batch.people,
+            samples=batch.samples,
             labels=batch.labels.reshape(pairs),
             is_hidden=batch.is_hidden.reshape(pairs),
             alt_probability=_array(losses.posterior(logits.haplotype, focal_gamma)[..., 1]).reshape(

@@ -20,28 +20,28 @@ _COSINE_FLOOR = 0.1
 
 @dataclass(frozen=True)
 class Work:
-    """People whose haplotypes of one window make a batch."""
+    """Samples whose haplotypes of one window make a batch."""
 
     window: int
-    people: NDArray[np.int64]
+    samples: NDArray[np.int64]
 
 
 def plan_epoch(
-    people: NDArray[np.int64],
+    samples: NDArray[np.int64],
     num_windows: int,
     settings: TrainingConfig,
     *,
     seed: int,
     epoch: int,
 ) -> list[Work]:
-    """Every person in every window once, shuffled, cut to `batches_per_epoch` where that is set.
+    """Every sample in every window once, shuffled, cut to `batches_per_epoch` where that is set.
 
     A batch holds one window, so that its codebook and its index are read once.
     """
     rng = np.random.default_rng([seed, _ORDER_STREAM, epoch])
     plan = []
     for window in range(num_windows):
-        order = rng.permutation(people)
+        order = rng.permutation(samples)
         plan += [
             Work(window, order[first : first + settings.batch_size])
             for first in range(0, len(order), settings.batch_size)
@@ -51,14 +51,14 @@ def plan_epoch(
 
 
 def plan_validation(
-    people: NDArray[np.int64], num_windows: int, settings: TrainingConfig, *, seed: int
+    samples: NDArray[np.int64], num_windows: int, settings: TrainingConfig, *, seed: int
 ) -> list[Work]:
-    """The same batches in every epoch: some people through all windows, then the next.
+    """The same batches in every epoch: some samples through all windows, then the next.
 
-    People are shuffled, because a panel lists them by population and a part of them is to stand
+    Samples are shuffled, because a panel lists them by population and a part of them is to stand
     for all.
     """
-    order = np.random.default_rng([seed, _VALIDATION_STREAM]).permutation(people)
+    order = np.random.default_rng([seed, _VALIDATION_STREAM]).permutation(samples)
     plan = [
         Work(window, order[first : first + settings.batch_size])
         for first in range(0, len(order), settings.batch_size)

@@ -26,7 +26,7 @@ SIZE = 29
 class Scores:
     """What an epoch of training or validation came to, over hidden sites.
 
-    r2                   of dosages from the haplotype head, over all people and sites at once;
+    r2                   of dosages from the haplotype head, over all samples and sites at once;
                          NaN where they do not vary
     retrieval_agreement  share of hidden alleles that the nearest neighbour has, too; NaN where
                          nothing was retrieved

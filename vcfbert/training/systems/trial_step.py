@@ -35,7 +35,7 @@ def step(state: TrainState, settings: Config, maker: BatchMaker, batch: Batch) -
     was_training = state.model.training
     state.model.eval()  # without dropout, so that the figures are the same every time
     tables = loop.WindowTables(maker, settings.training.rare_maf, state.device)
-    with devices.explaining_memory(len(batch.people)):
+    with devices.explaining_memory(len(batch.samples)):
         loss, _ = loop.forward(state, batch, tables, settings.loss)
         loss.backward()
     parameters = list(state.model.parameters())

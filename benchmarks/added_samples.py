@@ -1,9 +1,9 @@
-"""Seconds and memory of `vcfbert impute` and its peers for 1, 50 and 250 target people.
+"""Seconds and memory of `vcfbert impute` and its peers for 1, 50 and 250 target samples.
 
-    python benchmarks/people.py FOLDER [--tasks array random50] [--people 1 50 250]
+    python benchmarks/samples.py FOLDER [--tasks array random50] [--samples 1 50 250]
 
 FOLDER holds the tasks of benchmarks/peers.py, made where they are absent. The targets are the
-first people of each task's target. Prints the seconds an added person costs each tool: the slope
+first samples of each task's target. Prints the seconds an added sample costs each tool: the slope
 between the last two counts.
 """
 
@@ -20,7 +20,7 @@ from comparison.tools import Programs
 def main() -> None:
     parser = options.parser(__doc__)
     parser.add_argument("--tasks", nargs="+", default=("array", "random50"))
-    parser.add_argument("--people", type=int, nargs="+", default=(1, 50, 250))
+    parser.add_argument("--samples", type=int, nargs="+", default=(1, 50, 250))
     arguments = parser.parse_args()
     programs = options.programs(arguments)
     print(options.machine(arguments))
@@ -29,22 +29,22 @@ def main() -> None:
         found = measure_task(task, programs, arguments, is_first=not rows)
         print(f"\n{growth.text(task.name, found)}", flush=True)
         rows += found
-    tables.write_csv(arguments.results / "people.csv", rows)
+    tables.write_csv(arguments.results / "samples.csv", rows)
     print(f"\nThe table is in {arguments.results}")
 
 
 def measure_task(
     task: Task, programs: Programs, arguments: argparse.Namespace, *, is_first: bool
 ) -> list[Row]:
-    """A row for each tool and number of people."""
+    """A row for each tool and number of samples."""
     wanted = options.chosen(arguments, programs, task)
     tools.prepare(task, programs, wanted)
     if is_first:
         tools.first_run(task, wanted, arguments.threads)
-    names = tasks.people_of(task.target)
+    names = tasks.samples_of(task.target)
     rows = []
-    for count in sorted({min(number, len(names)) for number in arguments.people}):
-        folder = task.folder / f"people{count}"
+    for count in sorted({min(number, len(names)) for number in arguments.samples}):
+        folder = task.folder / f"samples{count}"
         target = tasks.cut(task.target, folder / "target.vcf.gz", names[:count])
         times = tools.time_all(
             task,
@@ -55,7 +55,7 @@ def measure_task(
             repeats=arguments.repeats,
         )
         for name, measured in times.items():
-            row: Row = {"task": task.name, "tool": name, "people": count}
+            row: Row = {"task": task.name, "tool": name, "samples": count}
             rows.append(row | report.time_cells(measured))
     return growth.with_slopes(rows)
 
