@@ -275,7 +275,7 @@ def test_impute_is_called_on_the_panel_of_the_task(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("name", ["peers", "samples", "panel_growth", "calibration"])
+@pytest.mark.parametrize("name", ["peers", "added_samples", "panel_growth", "calibration"])
 def test_each_script_says_what_it_does(name):
     pytest.importorskip("matplotlib")
     done = subprocess.run(

@@ -54,7 +54,7 @@ CASES = [
     case("an unknown split", "sample\tsplit\ns1\ttraining\n", SAMPLES, 1, "x, line 2",
          "'training' must be train, validation or test"),
     case("a split for some", "sample\tsplit\ns1\ttrain\ns2\t.\n", SAMPLES, 1, "x, line 3",
-         "some have none"),
+         "some do not"),
     case("no such file", None, MAP, 1, "There is no file x"),
     case("empty", "", MAP, 1, "x has fewer than two points"),
     case("one point", "20 . 0 1\n", MAP, 1, "x has fewer than two points on contig 20"),

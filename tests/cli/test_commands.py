@@ -16,17 +16,17 @@ from vcfbert_cli import comparing, imputing, panels, references, settings, syste
 from vcfbert_cli.main import app
 
 OPTIONS = [
-    (panels.prepare, "prepare", "PrepareOptions"),
-    (panels.simulate, "simulate", "SimulateOptions"),
-    (references.encode_refs, "references", "EncodeOptions"),
-    (references.build_index, "references", "IndexOptions"),
-    (references.refresh, "references", "RefreshOptions"),
-    (systems.train, "fit", "TrainOptions"),
-    (systems.evaluate, "assess", "EvalOptions"),
-    (comparing.compare, "compare", "CompareOptions"),
-    (systems.audit_dims, "audit", "AuditOptions"),
-    (imputing.impute, "impute", "ImputeOptions"),
-    (verifying.verify, "verify", "VerifyOptions"),
+    (panels.prepare, "preparing.prepare", "PrepareOptions"),
+    (panels.simulate, "preparing.simulate", "SimulateOptions"),
+    (references.encode_refs, "systems.references", "EncodeOptions"),
+    (references.build_index, "systems.references", "IndexOptions"),
+    (references.refresh, "systems.references", "RefreshOptions"),
+    (systems.train, "systems.train_systems", "TrainOptions"),
+    (systems.evaluate, "evaluating.evaluate_systems", "EvalOptions"),
+    (comparing.compare, "evaluating.compare", "CompareOptions"),
+    (systems.audit_dims, "auditing.audit", "AuditOptions"),
+    (imputing.impute, "imputing.impute", "ImputeOptions"),
+    (verifying.verify, "verifying.verify", "VerifyOptions"),
 ]
 RENAMED = {"name": "run", "gpu_memory_gb": "gpu_memory", "fields": "format_"}
 
@@ -91,7 +91,7 @@ def test_defaults_are_those_of_the_options(command, module, name):
 
 
 def test_prepare_hands_over_what_was_typed(fx_calls, tmp_path):
-    calls = fx_calls("prepare", "prepare")
+    calls = fx_calls("preparing.prepare", "prepare")
     done = run(
         "prepare", "panel.vcf.gz", "--min-maf", "0.01", "--map", "a.map", "-w", str(tmp_path),
         "--missing", "major", "--force",
@@ -106,7 +106,7 @@ def test_prepare_hands_over_what_was_typed(fx_calls, tmp_path):
 
 
 def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
-    calls = fx_calls("impute", "impute")
+    calls = fx_calls("imputing.impute", "impute")
     done = run(
         "impute", "t.vcf.gz", "-o", "o.bcf", "-w", str(tmp_path), "--format", "GT, DS",
         "--unphased", "as-written", "--map", "a.map", "--region", "20:1-9", "--er2", "--force",
@@ -126,19 +126,19 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
 
 
 def test_typed_lists_of_training_can_be_repeated(fx_calls):
-    calls = fx_calls("fit", "train")
+    calls = fx_calls("systems.train_systems", "train")
     assert run("train", "--preset", "mosaic", "--typed", "a", "--typed", "b").exit_code == 0
     assert calls[0][0][2].typed == (Path("a"), Path("b"))
 
 
 def test_the_workspace_can_come_from_the_environment(fx_calls, tmp_path):
-    calls = fx_calls("references", "build_index")
+    calls = fx_calls("systems.references", "build_index")
     assert run("build-index", env={"VCFBERT_WORKSPACE": str(tmp_path)}).exit_code == 0
     assert calls[0][0][0] == Workspace(tmp_path)
 
 
 def test_a_run_is_named_after_its_preset_unless_told(fx_calls):
-    calls = fx_calls("fit", "train")
+    calls = fx_calls("systems.train_systems", "train")
     run("train", "--preset", "v18-large", "--retrieve-k", "7", "--seed", "3")
     run("train", "--run", "mine")
     (_, chosen, options), _ = calls[0]
@@ -149,7 +149,7 @@ def test_a_run_is_named_after_its_preset_unless_told(fx_calls):
 
 
 def test_a_resumed_run_keeps_its_settings_but_for_what_is_named(fx_calls, monkeypatch):
-    calls = fx_calls("fit", "train")
+    calls = fx_calls("systems.train_systems", "train")
     saved = config.merge(presets.tiny(), {"seed": 5}, source="test")
     monkeypatch.setattr(
         "vcfbert.pipelines.systems.train_systems.saved_settings", lambda workspace, name: saved
@@ -163,7 +163,10 @@ def test_a_resumed_run_keeps_its_settings_but_for_what_is_named(fx_calls, monkey
 
 
 def test_eval_and_audit_hand_over_what_was_typed(fx_calls, tmp_path):
-    evaluated, audited = fx_calls("assess", "evaluate"), fx_calls("audit", "audit")
+    evaluated, audited = (
+        fx_calls("evaluating.evaluate_systems", "evaluate"),
+        fx_calls("auditing.audit", "audit"),
+    )
     assert run("eval", "--run", "a", "--split", "validation", "--rate", "0.5").exit_code == 0
     assert run("audit-dims", "--preset", "tiny", "--gpu-memory", "24", "--json").stdout == "{}\n"
     options = evaluated[0][0][1]
@@ -172,7 +175,7 @@ def test_eval_and_audit_hand_over_what_was_typed(fx_calls, tmp_path):
 
 
 def test_verify_takes_the_workspace_as_typed_and_ends_with_1_where_anything_failed(fx_calls):
-    calls = fx_calls("verify", "verify")
+    calls = fx_calls("verifying.verify", "verify")
     done = run("verify", "mine", "--source", "p.vcf.gz", "--quiet")
     assert (done.exit_code, done.stdout) == (1, "done\n")  # the report, then the error
     assert done.stderr == "error: 1 of 9 stores failed\n"
@@ -184,13 +187,13 @@ def test_verify_takes_the_workspace_as_typed_and_ends_with_1_where_anything_fail
 
 
 def test_a_mistake_is_one_line_on_stderr_and_exit_code_1(fx_calls):
-    fx_calls("references", "build_index", StoreError("No store at x."))
+    fx_calls("systems.references", "build_index", StoreError("No store at x."))
     done = run("build-index", "--quiet")
     assert (done.exit_code, done.stdout, done.stderr) == (1, "", "error: No store at x.\n")
 
 
 def test_an_interruption_is_exit_code_130(fx_calls):
-    fx_calls("fit", "train", KeyboardInterrupt())
+    fx_calls("systems.train_systems", "train", KeyboardInterrupt())
     assert run("train", "--preset", "tiny").exit_code == 130
 
 

@@ -28,7 +28,7 @@ from vcfbert.storage.zarr.workspace import Workspace
 HOLDER = """
 import sys, time
 from pathlib import Path
-from vcfbert.storage import locks
+from vcfbert.files import locks
 sys.argv = ["/usr/bin/vcfbert", "prepare", "panel.vcf.gz"]
 with locks.hold(Path({place!r})):
     Path({place!r} + ".77.partial").mkdir()

@@ -47,7 +47,7 @@ def test_a_table_without_splits_says_so(fx_file):
         ("sample\tsplit\na\ttrain\nb\n", "line 3: 1 columns.*header has 2"),
         ("sample\tsplit\na\ttrain\na\ttest\n", "line 3.*sample a is there twice"),
         ("sample\tsplit\na\ttraining\n", "line 2.*'training'.*train, validation or test"),
-        ("sample\tsplit\na\ttrain\nb\t.\n", "line 3.*some have none"),
+        ("sample\tsplit\na\ttrain\nb\t.\n", "line 3.*some do not"),
     ],
 )
 def test_a_bad_sample_table_is_refused_with_its_line(fx_file, text, message):

@@ -309,8 +309,9 @@ def test_the_small_network_asks_for_no_gpu(fx_own):
 
 def test_reading_a_small_network_leaves_torch_alone():
     code = (
-        "import sys; from vcfbert.pipelines import impute; from vcfbert.training import "
-        "mosaic_weights; mosaic_weights.shipped(); print('torch' in sys.modules)"
+        "import sys; from vcfbert.pipelines.imputing import impute; from "
+        "vcfbert.training.mosaic import weight_files; weight_files.shipped(); "
+        "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -316,7 +316,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_what_was_there(tmp_path, suffix
     path = tmp_path / f"p{suffix}"
     path.write_bytes(b"mine")
     code = (
-        "import pathlib; from tests.storage import test_vcf_writer as t; "
+        "import pathlib; from tests.storage.vcf import test_prediction_writer as t; "
         f"t.write_on_a_small_disk(pathlib.Path({str(tmp_path)!r}), {suffix!r})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
