@@ -1,4 +1,4 @@
-"""Who is in a panel twice and who is related: planted samples found, strangers taken for them.
+"""Duplicates and close relatives in a panel: planted pairs found, unrelated pairs reported.
 
 Writes benchmarks/results/kinship.csv. Planted are children of random couples of a panel, two of
 each (crossovers along the map), and samples once more with a share of their genotypes wrong. The
@@ -24,8 +24,8 @@ from vcfbert.storage.zarr.panel import open_panel
 COUPLES, TWICE, ERRORS = 100, 100, 0.005
 CONTIG_CM, SAMPLES = 30.0, 600
 FIELDS = (
-    "panel", "cm", "samples", "sites", "seconds", "pairs", "strangers_first_degree",
-    "strangers_same", "parents_found", "parents", "siblings_found", "siblings", "twice_same",
+    "panel", "cm", "samples", "sites", "seconds", "pairs", "unrelated_first_degree",
+    "unrelated_same", "parents_found", "parents", "siblings_found", "siblings", "twice_same",
     "twice", "children_same",
 )  # fmt: skip
 
@@ -63,11 +63,11 @@ def planted(name, alleles, contig, cm, seed=1):
     }
     siblings = {(count + 2 * n, count + 2 * n + 1) for n in range(COUPLES)}
     copies = {(int(p), count + 2 * COUPLES + n) for n, p in enumerate(twice)}
-    strangers = {pair for pair in found if pair[1] < count}
+    unrelated = {pair for pair in found if pair[1] < count}
     length = kinship.length_cm(contig, cm)
     values = (
         name, round(length, 1), count, len(cm), round(seconds, 3), count * (count - 1) // 2,
-        len(strangers), len(strangers & same), len(found & parents), len(parents),
+        len(unrelated), len(unrelated & same), len(found & parents), len(parents),
         len(found & siblings), len(siblings), len(same & copies), len(copies),
         len(same & (parents | siblings)),
     )  # fmt: skip
