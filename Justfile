@@ -1,4 +1,4 @@
-# Everything a developer or a curious reader runs. `just` lists; needs only Python 3.11 or newer.
+# Recipes for users and developers; `just` lists them. Needs Python 3.11 or newer.
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 set positional-arguments
@@ -14,7 +14,7 @@ chr20_peers := justfile_directory() / "../shared/peers/results"
 default:
     @just --list --unsorted
 
-# Make .venv with vcfbert and its tools in it; does nothing where that is done
+# Install vcfbert and its tools into .venv, unless that is done
 setup:
     #!/usr/bin/env bash
     set -euo pipefail
@@ -28,34 +28,49 @@ setup:
     {{quote(python)}} -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
     printf '%s' "$wanted" >"$stamp"
 
-# Simulated panel, all stages with the preset tiny, then mosaic and impute, with scores
+# Impute a simulated target within a minute, then run the research chain
 demo folder="demo-work": setup
     #!/usr/bin/env bash
     set -euo pipefail
     export VCFBERT_WORKSPACE={{quote(folder)}}/work
     panel={{quote(folder)}}/panel
+    out={{quote(folder / "imputed.vcf.gz")}}
+    say() { printf '\n== %s\n' "$*"; }
     step() { printf '\n$ vcfbert %s\n' "$*"; {{quote(vcfbert)}} "$@"; }
+    trap 'say "Stopped after $SECONDS s. Finished files are kept in" {{quote(folder)}}; exit 130' INT
+
+    say "1/3 Impute: simulate a panel and a target, prepare the panel, impute (about a minute)"
     step simulate "$panel" --force
     step prepare "$panel/panel.vcf.gz" --samples "$panel/samples.tsv" --map "$panel/genetic.map" --force
+    step impute "$panel/target.vcf.gz" --out "$out" --force
+    say "The first imputed records:"
+    {{quote(python)}} -c 'import itertools, sys, pysam
+    for record in itertools.islice(pysam.VariantFile(sys.argv[1]), 3):
+        print(*str(record).split("\t")[:11], "...", sep="\t")' "$out"
+    say "Accuracy on the held-out samples, next to two baselines:"
+    step eval --typed "$panel/typed.tsv" --force
+    say "After $SECONDS s: the imputed file is $out. You can stop here with Ctrl-C."
+
+    say "2/3 Train the network of mosaic on this panel (about 30 s); Ctrl-C stops"
+    step train --preset mosaic --typed "$panel/typed.tsv" --set mosaic.steps=1000 --force
+    step eval --run mosaic --typed "$panel/typed.tsv" --force
+
+    say "3/3 Research chain: train a small BERT that retrieves (about 90 s); Ctrl-C stops, train can resume"
     step encode-refs --preset tiny --force
     step build-index --force
     step audit-dims --preset tiny
-    step train --preset tiny --force
+    step train --preset tiny --set training.max_epochs=1 --force
     step refresh --masks --embeddings --run tiny --preset tiny
     step eval --run tiny --typed "$panel/typed.tsv" --force
-    step train --preset mosaic --typed "$panel/typed.tsv" --set mosaic.steps=1000 --force
-    step eval --run mosaic --typed "$panel/typed.tsv" --force
-    step impute "$panel/target.vcf.gz" --out {{quote(folder / "imputed.vcf.gz")}} --force
-    printf '\nThe demo took %d s. Its panel is in %s, its stores and the run in %s.\n' \
-        "$SECONDS" "$panel" "$VCFBERT_WORKSPACE"
+    say "The demo took $SECONDS s. Panel: $panel. Imputed file: $out. Stores and runs: $VCFBERT_WORKSPACE."
 
-# Real panel (1000 Genomes, part of chr20), trained on the CPU for at most 40 minutes
+# Train on real haplotypes (1000 Genomes, part of chr20) for at most 40 minutes of CPU
 chr20 folder="chr20-work": setup
     #!/usr/bin/env bash
     set -euo pipefail
     data={{quote(chr20_data)}}
     if [ ! -f "$data/panel.vcf.gz" ]; then
-        echo "error: no panel at $data/panel.vcf.gz: this recipe needs the chr20 data folder beside the repository; 'just demo' needs nothing." >&2
+        echo "error: no panel at $data/panel.vcf.gz. This recipe needs the chr20 data next to the repository; 'just demo' needs nothing." >&2
         exit 1
     fi
     export VCFBERT_WORKSPACE={{quote(folder)}}
@@ -68,18 +83,18 @@ chr20 folder="chr20-work": setup
     step eval --run chr20-cpu --typed "$data/typed.random50.tsv" --force
     {{quote(python)}} benchmarks/beside_peers.py "$VCFBERT_WORKSPACE/runs/chr20-cpu" {{quote(chr20_peers)}} random50
 
-# Tests, a file at a time on each core; arguments go to pytest: just test -k r2, just test -n 0 --pdb
+# Run the tests; arguments go to pytest: just test -k r2, just test -n 0 --pdb
 test *args: setup
     OMP_NUM_THREADS=1 {{quote(python)}} -m pytest -n auto --maxprocesses 8 --dist loadfile "$@"
 
-# All that CI runs: format, lint, types, then layers, tests, doctests, docs
+# Run what CI runs: format, lint, types, tests, documents
 check: setup
     {{quote(venv / "bin/ruff")}} format --check
     {{quote(venv / "bin/ruff")}} check
     {{quote(venv / "bin/mypy")}}
     {{quote(just_executable())}} test
 
-# A benchmark, ratios measured in one run: just bench presets; without a name lists them
+# Run a benchmark: just bench presets; without a name, list them
 bench name="" *args: setup
     #!/usr/bin/env bash
     set -euo pipefail
@@ -92,25 +107,25 @@ bench name="" *args: setup
     shift
     {{quote(python)}} benchmarks/{{quote(name)}}.py "$@"
 
-# Make the network that comes with vcfbert again, from simulated panels: 15 minutes on 2 cores
+# Rebuild the shipped network from simulated panels (15 minutes on 2 cores)
 pretrain out="vcfbert/weights/mosaic.safetensors" *args: setup
     #!/usr/bin/env bash
     set -euo pipefail
     shift
     {{quote(python)}} -m research.pretraining {{quote(out)}} "$@"
 
-# Accuracy, time and memory beside Beagle and Minimac4, which it installs where it can
+# Compare accuracy, time and memory with Beagle and Minimac4; installs them if it can
 peers folder="peers-work" *args: setup
     #!/usr/bin/env bash
     set -euo pipefail
     shift
     {{quote(python)}} benchmarks/peers.py {{quote(folder)}} "$@"
 
-# Write the generated pages in docs/ again
+# Regenerate docs/cli.md and docs/stores.md
 docs: setup
     {{quote(python)}} docs/generate.py
 
-# Cut a phased panel into windows and store it
+# Convert a phased reference panel to a panel store
 prepare *args: setup
     {{quote(vcfbert)}} prepare "$@"
 
@@ -126,19 +141,19 @@ build-index *args: setup
 train *args: setup
     {{quote(vcfbert)}} train "$@"
 
-# Renew masks or encodings, beside the old versions
+# Add a new version of masks or embeddings
 refresh *args: setup
     {{quote(vcfbert)}} refresh "$@"
 
-# Score a run on samples it has not seen
+# Score a run on held-out samples
 eval *args: setup
     {{quote(vcfbert)}} eval "$@"
 
-# Set runs side by side on the same samples
+# Compare runs on the same samples
 compare *args: setup
     {{quote(vcfbert)}} compare "$@"
 
-# Impute samples of a VCF
+# Impute the samples of a VCF
 impute *args: setup
     {{quote(vcfbert)}} impute "$@"
 
@@ -146,14 +161,14 @@ impute *args: setup
 audit-dims *args: setup
     {{quote(vcfbert)}} audit-dims "$@"
 
-# Check everything in a workspace again
+# Check every byte of a workspace
 verify *args: setup
     {{quote(vcfbert)}} verify "$@"
 
-# Simulate a phased panel
+# Simulate a phased panel and a target
 simulate *args: setup
     {{quote(vcfbert)}} simulate "$@"
 
-# Show what is installed; --json for programs
+# Show installed versions
 version *args: setup
     {{quote(vcfbert)}} version "$@"

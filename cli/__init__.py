@@ -1,1 +1,1 @@
-"""The command line of vcfbert: thin functions over `vcfbert.pipelines`."""
+"""The command line of vcfbert: thin functions that call `vcfbert.pipelines`."""

@@ -1,4 +1,4 @@
-"""The command that says what is installed."""
+"""The command `version`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def version(
 ) -> None:
     """Show versions of vcfbert, its dependencies, its file formats and this machine.
 
-    Reads and writes nothing but the installation. Send the output with a report of a fault.
+    Include the output in bug reports.
 
     Example: vcfbert version --json
     """

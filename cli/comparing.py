@@ -1,4 +1,4 @@
-"""The command that sets runs side by side: compare."""
+"""The command `compare`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .reporting import print_lines, reporting_errors
 def compare(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN...", help="Runs; the others are compared with the first."),
+        typer.Argument(metavar="RUN...", help="Runs to compare; the first is the baseline."),
     ],
     split: Annotated[
         options.Split, typer.Option(help="Samples to evaluate on.")
@@ -28,7 +28,7 @@ def compare(
             min=0.01,
             max=0.99,
             show_default="masks.validation_rate of the first run",
-            help="Hide this share of the sites.",
+            help="Hide this share of the sites at random.",
         ),
     ] = None,
     mask_version: Annotated[
@@ -36,23 +36,25 @@ def compare(
     ] = None,
     typed: Annotated[
         Path | None,
-        typer.Option(metavar="TSV", help="Hide all but these sites: chromosome and position."),
+        typer.Option(
+            metavar="TSV", help="Hide all sites except these. Columns: chromosome, position."
+        ),
     ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             min=0,
-            show_default="that of the first run",
-            help="Seed of the draws of samples, and of sites by --rate.",
+            show_default="seed of the first run",
+            help="Seed for --draws and --rate.",
         ),
     ] = None,
     draws: Annotated[
-        int, typer.Option(metavar="N", min=20, help="Draws of samples behind the intervals.")
+        int, typer.Option(metavar="N", min=20, help="Bootstrap draws of samples for the intervals.")
     ] = 1000,
     edges: Annotated[
         str,
-        typer.Option(metavar="F,F,...", help="Bounds of the bins of minor allele frequency."),
+        typer.Option(metavar="F,F,...", help="Bin edges of minor allele frequency."),
     ] = options.EDGES,
     rare_maf: Annotated[
         float | None,
@@ -69,7 +71,7 @@ def compare(
             "--out",
             metavar="DIR",
             show_default="compare/RUN-vs-RUN in the workspace",
-            help="Folder of CSV, PNG, JSON and each run's report.",
+            help="Output folder for CSV, PNG, JSON and the report of each run.",
         ),
     ] = None,
     device: options.DeviceOption = options.Device.AUTO,
@@ -78,10 +80,10 @@ def compare(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Set runs side by side on the same samples, with intervals for the differences.
+    """Compare runs on the same samples and hidden sites.
 
-    Evaluates each run as eval does, under one choice of hidden sites. Prints and writes F1, r2 by
-    frequency, parameters, seconds, ms a batch and peak memory.
+    Evaluates each run as eval does. Prints and writes F1, r2 by frequency with intervals of the
+    differences, parameters, seconds, milliseconds per batch and peak memory.
 
     Example: vcfbert compare v17 v18-current --typed array.sites.tsv
     """

@@ -1,6 +1,6 @@
-"""The command that imputes samples.
+"""The command `impute`.
 
-The pipeline is imported inside the command, so that `--help` does not wait for it.
+The pipeline is imported inside the command, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from .reporting import print_lines, reporting_errors
 def impute(
     target: Annotated[
         Path,
-        typer.Argument(metavar="TARGET", help="Phased genotypes: .vcf, .vcf.gz or .bcf."),
+        typer.Argument(metavar="TARGET", help="Phased target genotypes: .vcf, .vcf.gz or .bcf."),
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", metavar="FILE", help="File to write, .vcf.gz or .bcf."),
+        typer.Option("--out", "-o", metavar="FILE", help="Output file, .vcf.gz or .bcf."),
     ],
     run: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            show_default="the network that comes with vcfbert",
-            help="Impute with this run of mosaic, trained on the panel.",
+            show_default="the network shipped with vcfbert",
+            help="Use the network of this run of mosaic.",
         ),
     ] = None,
     heads_only: Annotated[
@@ -42,7 +42,7 @@ def impute(
         str | None,
         typer.Option(
             metavar="CHROM:FROM-TO",
-            help="Write the sites of this region, both ends in, as imputing everything would.",
+            help="Write only this region (1-based, inclusive).",
         ),
     ] = None,
     genetic_map: Annotated[
@@ -58,7 +58,7 @@ def impute(
         Path | None,
         typer.Option(
             metavar="TSV",
-            help="Write only these sites of the panel: chromosome, position, or REF and ALT too.",
+            help="Write only these panel sites. Columns: chromosome, position, [REF, ALT].",
         ),
     ] = None,
     format_: Annotated[
@@ -68,30 +68,32 @@ def impute(
     er2: Annotated[
         bool,
         typer.Option(
-            "--er2", help="Write INFO/ER2: r2 of typed sites imputed as if they were not typed."
+            "--er2",
+            help="Write INFO/ER2: the r2 of each typed site when it is left out and imputed.",
         ),
     ] = False,
     unphased: Annotated[
         options.TargetUnphased,
         typer.Option(
-            help="Heterozygotes without phase: stop, take as missing, or as phased as written."
+            help="Unphased heterozygotes: stop, set missing, or take the order as the phase."
         ),
     ] = options.TargetUnphased.ERROR,
     min_typed: Annotated[
         int,
-        typer.Option(min=1, help="Fewest typed sites of a contig that is imputed."),
+        typer.Option(min=1, help="Skip contigs with fewer typed sites than this."),
     ] = 5,
     chunk_cm: Annotated[
-        float, typer.Option(min=0.001, help="Longest stretch that is imputed at a time, in cM.")
+        float,
+        typer.Option(min=0.001, help="Length of a chunk in cM. Chunks are imputed one at a time."),
     ] = 10.0,
     overlap_cm: Annotated[
-        float, typer.Option(min=0.0, help="How far beyond a chunk genotypes are read, in cM.")
+        float, typer.Option(min=0.0, help="Context read on either side of a chunk, in cM.")
     ] = 2.0,
     qc: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", show_default="OUT.qc", help="Folder of the QC files."),
+        typer.Option(metavar="DIR", show_default="OUT.qc", help="Folder for the QC files."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the fit of switch rates.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for fitting the switch rates.")] = 1,
     device: options.DeviceOption = options.Device.CPU,
     threads: options.Threads = None,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,
@@ -101,15 +103,14 @@ def impute(
 ) -> None:
     """Impute the samples of a VCF from a prepared panel.
 
-    Reads the panel of the workspace; no training, embeddings or index is needed. Writes FILE with
-    its index, and a folder of QC files; neither is left half-written. The output is the same for
-    any number of threads.
+    Needs only the panel of the workspace: no training, embeddings or index. Writes FILE, its index
+    and a folder of QC files, all or none of them. The output does not depend on --threads.
 
     Example: vcfbert impute target.vcf.gz --out imputed.vcf.gz
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
-            # NumPy's own threads know nothing of --threads; here they only get in each other's way.
+            # NumPy's own threads ignore --threads and only slow the engine's down.
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
             from vcfbert.pipelines.imputing import impute as pipeline
 

@@ -1,4 +1,4 @@
-"""The application: which commands there are, and what is said before any of them runs."""
+"""The Typer application and its commands."""
 
 from __future__ import annotations
 
@@ -35,12 +35,13 @@ def describe(
         ),
     ] = False,
 ) -> None:
-    """Impute genotypes from the most similar reference haplotypes.
+    """Impute untyped genotypes from a phased reference panel.
 
-    To impute: prepare, then impute; train --preset mosaic between them fits the network to the
-    panel. The systems that read embeddings run as prepare, encode-refs, build-index, train, eval.
-    All meet in one workspace folder. Results go to stdout, progress to stderr. Exit codes: 0 done,
-    1 a mistake that is explained, 2 wrong usage, 130 interrupted, 143 terminated.
+    To impute, run prepare, then impute. Optionally run train --preset mosaic in between, which fits
+    the network to your panel. The BERT systems run as prepare, encode-refs, build-index, train,
+    eval. All commands share one workspace folder. Results go to stdout, progress to stderr.
+    Exit codes: 0 success, 1 error with an explanation, 2 wrong usage, 130 interrupted, 143
+    terminated.
 
     Example: vcfbert prepare panel.vcf.gz && vcfbert impute target.vcf.gz --out imputed.vcf.gz
     """

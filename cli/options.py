@@ -17,29 +17,29 @@ FORMAT = "GT,DS,HDS,GP"
 
 
 class Device(StrEnum):
-    """Where tensors live."""
+    """Values of --device."""
 
     AUTO = "auto"
     CPU = "cpu"
     CUDA = "cuda"
 
 
-class Layout(StrEnum):
-    """Layouts of the embeddings store."""
+class EmbeddingsLayout(StrEnum):
+    """Values of `encode-refs --layout`."""
 
     CODEBOOK = "codebook"
     DENSE = "dense"
 
 
 class IndexKind(StrEnum):
-    """Kinds of index."""
+    """Values of `build-index --kind`."""
 
     EXACT = "exact"
     DENSE = "dense"
 
 
 class Missing(StrEnum):
-    """What becomes of missing genotypes."""
+    """Values of `prepare --missing`."""
 
     DROP = "drop"
     ERROR = "error"
@@ -47,14 +47,14 @@ class Missing(StrEnum):
 
 
 class Unphased(StrEnum):
-    """What becomes of heterozygotes without phase."""
+    """Values of `prepare --unphased`."""
 
     ERROR = "error"
     DROP = "drop"
 
 
 class TargetUnphased(StrEnum):
-    """What becomes of a target's heterozygotes without phase."""
+    """Values of `impute --unphased`."""
 
     ERROR = "error"
     MISSING = "missing"
@@ -62,14 +62,14 @@ class TargetUnphased(StrEnum):
 
 
 class Genotypes(StrEnum):
-    """Where dosages come from."""
+    """Values of `eval --genotypes`."""
 
     HAPLOTYPES = "haplotypes"
     HEAD = "head"
 
 
 class Split(StrEnum):
-    """Samples that can be evaluated on."""
+    """Values of --split."""
 
     TEST = "test"
     VALIDATION = "validation"
@@ -82,36 +82,38 @@ Workspace = Annotated[
         "-w",
         envvar="VCFBERT_WORKSPACE",
         metavar="DIR",
-        help="Folder that holds the panel, masks, embeddings, indexes and runs.",
+        help="Folder of the panel, masks, embeddings, indexes and runs.",
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace what this command has made before.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
 Preset = Annotated[
     str | None,
     typer.Option(
         "--preset",
         metavar="NAME",
-        show_default=f"the one --config names, else {DEFAULT_PRESET}",
-        help=f"System to start from: {', '.join(presets.PRESETS)}.",
+        show_default=f"preset of --config, or {DEFAULT_PRESET}",
+        help=f"Preset to start from: {', '.join(presets.PRESETS)}.",
     ),
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="TOML file of settings, laid over the preset."),
+    typer.Option(
+        "--config", metavar="FILE", help="TOML file of settings that override the preset."
+    ),
 ]
 Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="SECTION.KEY=VALUE",
-        help="One setting, laid over preset and file; repeat for more (training.batch_size=8).",
+        help="Override one setting, such as training.batch_size=8. Can be repeated.",
     ),
 ]
 SettingsSeed = Annotated[
     int | None,
     typer.Option(
         "--seed", metavar="N", min=0, show_default="from the settings",
-        help="Seed of weights, masks and batch order; short for --set seed=N.",
+        help="Seed for weights, masks and batch order; short for --set seed=N.",
     ),
 ]  # fmt: skip
 EncoderRun = Annotated[
@@ -119,21 +121,23 @@ EncoderRun = Annotated[
     typer.Option(
         "--run",
         metavar="NAME",
-        show_default="fresh weights from the seed",
-        help="Encode with the best checkpoint of this run.",
+        show_default="initial weights",
+        help="Use the best checkpoint of this run.",
     ),
 ]
 DeviceOption = Annotated[
     Device,
-    typer.Option("--device", help="Where to compute; auto takes the GPU if there is one."),
+    typer.Option("--device", help="Device to compute on; auto uses the GPU if there is one."),
 ]
 Threads = Annotated[
     int | None,
     typer.Option(
-        "--threads", metavar="N", min=1, show_default="all cores", help="CPU threads to use."
+        "--threads", metavar="N", min=1, show_default="all cores", help="Number of CPU threads."
     ),
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress on stderr, only warnings and errors.")
+    bool, typer.Option("--quiet", "-q", help="Show no progress, only warnings and errors.")
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Debugging lines on stderr.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Log one line per stage, with counts and seconds.")
+]

@@ -1,7 +1,6 @@
-"""Commands that make panels: prepare, simulate.
+"""The commands `prepare` and `simulate`.
 
-Pipelines are imported inside the commands and after the settings are checked, so that `--help`
-and a mistyped setting do not wait for the libraries that read VCFs.
+Pipelines are imported inside the commands, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ def prepare(
         Path | None,
         typer.Option(
             metavar="TSV",
-            help="Pairs of related samples: they never find each other, and a train sample with a "
-            "held-out relative is left out.",
+            help="Pairs of close relatives. They never retrieve each other, and a training sample "
+            "with a held-out relative is dropped.",
         ),
     ] = None,
     genetic_map: Annotated[
@@ -50,18 +49,19 @@ def prepare(
     region: Annotated[
         str | None,
         typer.Option(
-            metavar="CHROM:FROM-TO", help="Read this region only, both ends in; needs an index."
+            metavar="CHROM:FROM-TO",
+            help="Read only this region (1-based, inclusive). Needs an index.",
         ),
     ] = None,
     min_maf: Annotated[
         float,
-        typer.Option(min=0.0, max=0.5, help="Keep sites with at least this minor frequency."),
+        typer.Option(min=0.0, max=0.5, help="Drop sites with a lower minor allele frequency."),
     ] = 0.0,
     min_mac: Annotated[
-        int, typer.Option(min=0, help="Keep sites with at least this many minor copies.")
+        int, typer.Option(min=0, help="Drop sites with fewer copies of the minor allele.")
     ] = 0,
     window_size: Annotated[
-        int, typer.Option(min=2, help="Sites in a window, flanks included (L).")
+        int, typer.Option(min=2, help="Sites per window, flanks included (L).")
     ] = 1030,
     flank: Annotated[
         int, typer.Option(min=0, help="Sites of context on either side of a window's core.")
@@ -70,12 +70,12 @@ def prepare(
         Path | None,
         typer.Option(
             metavar="CSV",
-            help="Window cores made elsewhere: contig,start,end; sites outside are dropped.",
+            help="Use these window cores: contig,start,end. Drops all sites outside them.",
         ),
     ] = None,
     validation_fraction: Annotated[
         float,
-        typer.Option(min=0.0, max=0.9, help="Share of train samples to validate on."),
+        typer.Option(min=0.0, max=0.9, help="Share of training samples to validate on."),
     ] = 0.04,
     test_fraction: Annotated[
         float,
@@ -89,19 +89,18 @@ def prepare(
     ] = options.Missing.DROP,
     unphased: Annotated[
         options.Unphased,
-        typer.Option(help="Heterozygotes without phase: stop, or drop the record."),
+        typer.Option(help="Unphased heterozygotes: stop, or drop the record."),
     ] = options.Unphased.ERROR,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of mask version 0.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for the split and mask version 0.")] = 1,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,
     force: options.Force = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Cut a phased panel into windows and store it.
+    """Convert a phased reference panel to a panel store.
 
-    Reads the VCF once, in chunks. Writes panel.zarr, mask version 0 and the QC report
-    panel.qc.json into the workspace, and panel.relatives.tsv: pairs of samples with the same
-    genotypes and, in a panel of 300 cM or more, close relatives.
+    Writes panel.zarr, mask version 0, the QC report panel.qc.json and panel.relatives.tsv into the
+    workspace. The last lists pairs of duplicates and, in panels of 300 cM or more, close relatives.
 
     Example: vcfbert prepare panel.vcf.gz --samples samples.tsv --map genetic.map --min-maf 0.01
     """
@@ -133,16 +132,17 @@ def prepare(
 
 def simulate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write into.")],
-    samples: Annotated[int, typer.Option(min=6, help="Samples; each has two haplotypes.")] = 500,
+    samples: Annotated[int, typer.Option(min=6, help="Number of diploid samples.")] = 500,
     length: Annotated[int, typer.Option(min=1000, help="Length in base pairs.")] = 2_000_000,
     seed: Annotated[int, typer.Option(min=1, help="Seed of the simulation.")] = 1,
     force: options.Force = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Simulate a phased panel to try the other commands on.
+    """Simulate a phased panel and a target.
 
-    Writes panel.vcf.gz with its index, samples.tsv, genetic.map and typed.tsv into DIR.
+    Writes panel.vcf.gz and target.vcf.gz with their indexes, samples.tsv, genetic.map and typed.tsv
+    (the sites of the target) into DIR.
 
     Example: vcfbert simulate demo --samples 500
     """

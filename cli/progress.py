@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, plain lines elsewhere, nothing with --quiet."""
+"""Progress on stderr: a bar on a terminal, plain lines otherwise, nothing with --quiet."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ SECONDS_BETWEEN_LINES = 10.0  # a log of a long run stays readable
 
 
 class Bar:
-    """Draws the running stage on a terminal; finished stages stay on screen."""
+    """Progress bars on a terminal; finished stages stay on screen."""
 
     def __init__(self, drawing: RichProgress) -> None:
-        """Draw into a started rich display."""
+        """Draw into a running rich display."""
         self._drawing = drawing
         self._task: TaskID | None = None
 
@@ -49,8 +49,8 @@ class Bar:
         self._drawing.console.print(message, markup=False, highlight=False)
 
 
-class Lines:
-    """Writes a line when a stage begins, now and then while it runs, and when it ends."""
+class ProgressLines:
+    """Progress as lines: one when a stage begins, some while it runs, one when it ends."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         """Write to `stream`; `clock` gives seconds."""
@@ -62,14 +62,14 @@ class Lines:
         self._began = self._wrote = 0.0
 
     def start(self, stage: str, total: int | None) -> None:
-        """End the stage before and begin this one."""
+        """End the previous stage and begin this one."""
         self.finish()
         self._stage, self._total, self._done = stage, total, 0
         self._began = self._wrote = self._clock()
         self.note(f"{stage} ..." if total is None else f"{stage}: {total:,} steps ...")
 
     def advance(self, steps: int = 1) -> None:
-        """Count, and write at most every SECONDS_BETWEEN_LINES."""
+        """Count steps; write at most one line in SECONDS_BETWEEN_LINES."""
         self._done += steps
         now = self._clock()
         if self._stage is None or now - self._wrote < SECONDS_BETWEEN_LINES:
@@ -79,11 +79,11 @@ class Lines:
         self.note(f"{self._stage}: {self._done:,}{of_total}, {now - self._began:.0f} s")
 
     def note(self, message: str) -> None:
-        """Write one line now, so that a pipe shows it while the stage runs."""
+        """Write one line at once, also into a pipe."""
         print(message, file=self._stream, flush=True)
 
     def finish(self) -> None:
-        """Say that the running stage ended."""
+        """Report the end of the running stage."""
         if self._stage is not None:
             self.note(f"{self._stage}: done, {self._clock() - self._began:.1f} s")
         self._stage = None
@@ -91,15 +91,15 @@ class Lines:
 
 @contextmanager
 def on_stderr(*, quiet: bool, verbose: bool) -> Iterator[Progress]:
-    """A Progress for one command, and logging to stderr at the level asked for."""
-    level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
+    """Progress and logging on stderr for one command."""
+    level = logging.INFO if verbose else logging.WARNING
     if quiet:
         with _logging_to(logging.StreamHandler(sys.stderr), level):
             yield Silent()
     elif sys.stderr.isatty():
         yield from _with_bar(level)
     else:
-        lines = Lines(sys.stderr)
+        lines = ProgressLines(sys.stderr)
         with _logging_to(logging.StreamHandler(sys.stderr), level):
             yield lines
             lines.finish()
@@ -121,7 +121,7 @@ def _with_bar(level: int) -> Iterator[Progress]:
 
 @contextmanager
 def _logging_to(handler: logging.Handler, level: int) -> Iterator[None]:
-    """Send the library's log lines, and nobody else's, to a handler."""
+    """Send the log lines of vcfbert, and of no other library, to a handler."""
     logger = logging.getLogger("vcfbert")
     before = logger.level, logger.propagate
     logger.addHandler(handler)

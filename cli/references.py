@@ -1,7 +1,7 @@
-"""Commands on the references of a panel: encode-refs, build-index, refresh.
+"""The commands `encode-refs`, `build-index` and `refresh`.
 
-Pipelines are imported inside the commands and after the settings are checked, so that `--help`
-and a mistyped setting do not wait for PyTorch.
+Pipelines are imported inside the commands and after the settings are checked, so that `--help` and
+mistyped settings do not wait for PyTorch.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from .reporting import print_lines, reporting_errors
 
 def encode_refs(
     layout: Annotated[
-        options.Layout,
-        typer.Option(help="codebook stores each token once a site; dense stores every haplotype."),
-    ] = options.Layout.CODEBOOK,
+        options.EmbeddingsLayout,
+        typer.Option(help="codebook stores one table per window; dense stores every haplotype."),
+    ] = options.EmbeddingsLayout.CODEBOOK,
     run: options.EncoderRun = None,
     mask_version: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=0, show_default="newest", help="Mask version to encode under."
+            metavar="N",
+            min=0,
+            show_default="newest",
+            help="Mask version for the masked embeddings.",
         ),
     ] = None,
     preset: options.Preset = None,
@@ -40,7 +43,8 @@ def encode_refs(
 ) -> None:
     """Encode the reference haplotypes.
 
-    Reads the panel (dense: a mask version too). Writes embeddings/; --force replaces the newest.
+    Reads the panel and, for the dense layout, a mask version. Writes a new version into
+    embeddings/; --force replaces the newest.
 
     Example: vcfbert encode-refs --preset v18-large
     """
@@ -62,7 +66,7 @@ def encode_refs(
 def build_index(
     kind: Annotated[
         options.IndexKind,
-        typer.Option(help="exact searches one bit an allele; dense is flat L2 over embeddings."),
+        typer.Option(help="exact stores one bit per allele; dense is flat L2 over embeddings."),
     ] = options.IndexKind.EXACT,
     max_references: Annotated[
         int | None,
@@ -70,7 +74,7 @@ def build_index(
             metavar="N",
             min=1,
             show_default="all",
-            help="Index this many train haplotypes, drawn by the seed.",
+            help="Index a random subset of this many haplotypes.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw of --max-references.")] = 1,
@@ -81,8 +85,8 @@ def build_index(
 ) -> None:
     """Index the reference haplotypes for search.
 
-    Reads the panel and, for the dense kind, the newest embeddings. Writes indexes/ with a manifest
-    of SHA-256 sums; --force replaces the newest version.
+    Reads the panel and, for the dense kind, the newest embeddings. Writes a new version into
+    indexes/; --force replaces the newest.
 
     Example: vcfbert build-index --kind exact
     """
@@ -108,7 +112,10 @@ def refresh(
     rate: Annotated[
         float | None,
         typer.Option(
-            min=0.01, max=0.99, show_default="masks.start_rate", help="Rate of the new masks."
+            min=0.01,
+            max=0.99,
+            show_default="masks.start_rate",
+            help="Share of sites that the new masks hide.",
         ),
     ] = None,
     prune: Annotated[
@@ -117,7 +124,7 @@ def refresh(
             metavar="N",
             min=1,
             show_default="keep all",
-            help="Afterwards keep only the newest N versions of masks, embeddings and indexes.",
+            help="Then delete all but the newest N versions of masks, embeddings and indexes.",
         ),
     ] = None,
     preset: options.Preset = None,
@@ -128,10 +135,9 @@ def refresh(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Renew masks or encodings, beside the old versions.
+    """Add a new version of masks or embeddings.
 
-    Reads the panel and, with --run, a checkpoint. Writes new versions of masks/ and embeddings/ in
-    the workspace; old ones stay until --prune.
+    Reads the panel and, with --run, a checkpoint. Old versions stay until you pass --prune.
 
     Example: vcfbert refresh --masks --embeddings --run v18-large
     """

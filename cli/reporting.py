@@ -1,4 +1,4 @@
-"""Mistakes as one line on stderr and an exit code: 1 explained, 2 usage, 130 or 143 stopped."""
+"""Errors as one line on stderr and an exit code: 1 explained, 2 usage, 130 or 143 stopped."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ TERMINATED = 143  # 128 + SIGTERM, with which schedulers and `timeout` stop a co
 
 
 class _TerminationError(KeyboardInterrupt):
-    """SIGTERM, on the way out as Ctrl-C is: unfinished files are removed."""
+    """SIGTERM, handled like Ctrl-C: unfinished files are removed."""
 
 
 @contextmanager
 def reporting_errors() -> Iterator[None]:
-    """Turn what the user can put right into a message and an exit code."""
+    """Turn errors that the user can fix into a message and an exit code."""
     try:
         with _raising_on_termination():
             yield
@@ -33,26 +33,26 @@ def reporting_errors() -> Iterator[None]:
     except VcfbertError as error:
         raise _fail(str(error)) from error
     except BrokenPipeError as error:
-        # The reader has seen enough. Python flushes stdout once more at exit: give it a sink.
+        # The reader closed the pipe. Python flushes stdout again at exit: give it a sink.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(EXPLAINED) from error
     except OSError as error:
         raise _fail(_of_system(error)) from error
     except MemoryError as error:
         raise _fail(
-            "Not enough memory. vcfbert audit-dims says which batch and preset fit."
+            "Not enough memory. vcfbert audit-dims shows which batch and preset fit."
         ) from error
     except KeyboardInterrupt as error:
-        typer.echo("interrupted: nothing unfinished was kept under a final name", err=True)
+        typer.echo("interrupted: no unfinished file was kept under its final name", err=True)
         was_terminated = isinstance(error, _TerminationError)
         raise typer.Exit(TERMINATED if was_terminated else INTERRUPTED) from error
 
 
 @contextmanager
 def _raising_on_termination() -> Iterator[None]:
-    """Let SIGTERM unwind the command instead of ending the process where it stands."""
+    """Let SIGTERM unwind the command instead of ending the process at once."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
+        yield  # only the main thread may set signal handlers
         return
 
     def unwind(number: int, frame: FrameType | None) -> None:
@@ -71,7 +71,7 @@ def _fail(message: str) -> typer.Exit:
 
 
 def _of_system(error: OSError) -> str:
-    """What the operating system refused, and where."""
+    """The error of the operating system, with the path."""
     reason = error.strerror or str(error)
     if error.filename is None:
         return f"{reason}."
@@ -79,6 +79,6 @@ def _of_system(error: OSError) -> str:
 
 
 def print_lines(lines: list[str]) -> None:
-    """Results, and nothing else, on stdout."""
+    """Print results on stdout."""
     for line in lines:
         typer.echo(line)

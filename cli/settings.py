@@ -1,4 +1,4 @@
-"""The settings of a command: a preset, a file over it, `--set` over both, short flags last."""
+"""Settings of a command: preset, then TOML file, then `--set`, then short flags."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ def resolve(
     retrieve_k: int | None = None,
     base: Config | None = None,
 ) -> Config:
-    """The complete settings; ConfigError naming the place of the first bad one.
+    """The complete settings.
 
-    base  what the rest is laid over where neither a preset nor a file is named
+    base  settings to start from if neither a preset nor a file is given
+
+    Raises ConfigError that names the source of the first bad setting.
     """
     in_file = config.load(config_path) if config_path is not None else {}
     if base is None or preset is not None or in_file:
@@ -32,7 +34,7 @@ def resolve(
     settings = config.merge(base, in_file, source=str(config_path or "preset"))
     typed = config.assignments(texts or [])
     if "preset" in typed:
-        raise ConfigError("A preset is chosen with --preset NAME, not with --set preset=NAME.")
+        raise ConfigError("Choose a preset with --preset NAME, not with --set preset=NAME.")
     settings = config.merge(settings, typed, source="--set")
     if seed is not None:
         settings = config.merge(settings, {"seed": seed}, source="--seed")
@@ -43,17 +45,17 @@ def resolve(
 
 
 def _base(preset: str | None, in_file: Mapping[str, Any], config_path: Path | None) -> Config:
-    """The preset that a file's settings are laid over."""
+    """The preset that the settings of a file override."""
     named = in_file.get("preset")
     if named is None:
         return presets.get(preset or DEFAULT_PRESET)
     if preset is not None and preset != named:
         raise ConfigError(
-            f"--preset {preset} and {config_path} (preset = {named!r}) disagree. Give one of them."
+            f"--preset {preset} and {config_path} (preset = {named!r}) disagree. Give only one."
         )
     if not isinstance(named, str):
         raise ConfigError(f"{config_path}: preset takes a name in quotes, got {named!r}.")
-    # A file may also describe a system of its own under a name that is no preset.
+    # A file may also describe a system of its own, under a name that is not a preset.
     return presets.get(named) if named in presets.PRESETS else Config()
 
 
@@ -66,9 +68,7 @@ def numbers(flag: str, text: str) -> tuple[float, ...]:
     try:
         return tuple(float(word) for word in text.split(","))
     except ValueError as error:
-        raise ConfigError(
-            f"{flag} takes numbers with commas between them, got {text!r}."
-        ) from error
+        raise ConfigError(f"{flag} takes comma-separated numbers, got {text!r}.") from error
 
 
 def words(text: str) -> tuple[str, ...]:

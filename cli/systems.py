@@ -1,7 +1,7 @@
-"""Commands on systems and their runs: train, eval, audit-dims.
+"""The commands `train`, `eval` and `audit-dims`.
 
-Pipelines are imported inside the commands and after the settings are checked, so that `--help`
-and a mistyped setting do not wait for PyTorch.
+Pipelines are imported inside the commands and after the settings are checked, so that `--help` and
+mistyped settings do not wait for PyTorch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def train(
         typer.Option(metavar="NAME", show_default="the preset's name", help="Name of the run."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the run's last checkpoint, exactly.")
+        bool, typer.Option("--resume", help="Continue from the last checkpoint of the run.")
     ] = False,
     retrieve_k: Annotated[
         int | None,
@@ -33,15 +33,15 @@ def train(
             metavar="K",
             min=1,
             show_default="from the settings",
-            help="Neighbours of each haplotype; short for --set retrieval.num_neighbours=K.",
+            help="Neighbours per haplotype; short for --set retrieval.num_neighbours=K.",
         ),
     ] = None,
     typed: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="TSV",
-            show_default="designs are drawn",
-            help="Train mosaic for samples typed at these sites; repeat for more lists.",
+            show_default="drawn at random",
+            help="Train mosaic for targets typed at these sites. Can be repeated.",
         ),
     ] = None,
     preset: options.Preset = None,
@@ -55,10 +55,11 @@ def train(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Train a model on the panel's train samples.
+    """Train a model on the training samples of the panel.
 
-    Reads the panel and, but for mosaic, masks, embeddings and indexes. Writes runs/NAME in the
-    workspace: config.toml, metrics.csv, and the network or checkpoints and TensorBoard events.
+    Reads the panel and, except for mosaic, the newest index and embeddings; it draws its own masks.
+    Writes runs/NAME in the workspace: config.toml, metrics.csv, the weights and, except for mosaic,
+    TensorBoard events.
 
     Example: vcfbert train --preset v18-large --retrieve-k 32 --set training.batch_size=16
     """
@@ -84,7 +85,9 @@ def train(
 
 
 def evaluate(
-    run: Annotated[str, typer.Option(metavar="NAME", help="Run to evaluate, its best checkpoint.")],
+    run: Annotated[
+        str, typer.Option(metavar="NAME", help="Run to evaluate; its best checkpoint is used.")
+    ],
     split: Annotated[
         options.Split, typer.Option(help="Samples to evaluate on.")
     ] = options.Split.TEST,
@@ -94,21 +97,21 @@ def evaluate(
             min=0.01,
             max=0.99,
             show_default="masks.validation_rate of the run",
-            help="Hide this share of the sites.",
+            help="Hide this share of the sites at random.",
         ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", min=0, show_default="that of the run", help="Seed of the draw by --rate."
-        ),
+        typer.Option(metavar="N", min=0, show_default="seed of the run", help="Seed for --rate."),
     ] = None,
     mask_version: Annotated[
         int | None, typer.Option(metavar="N", min=0, help="Hide the sites of this mask version.")
     ] = None,
     typed: Annotated[
         Path | None,
-        typer.Option(metavar="TSV", help="Hide all but these sites: chromosome and position."),
+        typer.Option(
+            metavar="TSV", help="Hide all sites except these. Columns: chromosome, position."
+        ),
     ] = None,
     panel: Annotated[
         Path | None,
@@ -116,11 +119,11 @@ def evaluate(
     ] = None,
     genotypes: Annotated[
         options.Genotypes,
-        typer.Option(help="Dosages from two independent haplotypes, or from the genotype head."),
+        typer.Option(help="Compute dosages from the two haplotypes, or from the genotype head."),
     ] = options.Genotypes.HAPLOTYPES,
     edges: Annotated[
         str,
-        typer.Option(metavar="F,F,...", help="Bounds of the bins of minor allele frequency."),
+        typer.Option(metavar="F,F,...", help="Bin edges of minor allele frequency."),
     ] = options.EDGES,
     rare_maf: Annotated[
         float | None,
@@ -133,12 +136,12 @@ def evaluate(
     ] = None,
     vcf: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also write the predictions, .vcf.gz or .bcf."),
+        typer.Option(metavar="FILE", help="Also write the predictions to this .vcf.gz or .bcf."),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", show_default="runs/NAME/eval", help="Folder of the JSON and CSV."
+            metavar="DIR", show_default="runs/NAME/eval", help="Folder for the JSON and CSV."
         ),
     ] = None,
     device: options.DeviceOption = options.Device.AUTO,
@@ -147,10 +150,10 @@ def evaluate(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Score a run on samples it has not seen, beside two baselines.
+    """Score a run on held-out samples, next to two baselines.
 
-    Hides sites by one of --rate, --mask-version and --typed. Reads the panel, masks, indexes and
-    the run. Prints and writes F1, r2, IQS and concordance, overall and by frequency.
+    Hides sites by one of --rate, --mask-version and --typed and imputes them. Prints and writes F1,
+    r2, IQS and concordance, overall and by frequency.
 
     Example: vcfbert eval --run v18-large --typed array.sites.tsv
     """
@@ -185,7 +188,7 @@ def audit_dims(
     set_: options.Set = None,
     run: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Check this run of the workspace against the settings."),
+        typer.Option(metavar="NAME", help="Also check this run of the workspace."),
     ] = None,
     gpu_memory: Annotated[
         float, typer.Option(metavar="GB", min=0.1, help="Memory of the GPU, in 10^9 bytes.")
@@ -196,7 +199,7 @@ def audit_dims(
             metavar="H",
             min=1,
             show_default="the panel's, else 4508",
-            help="Reference haplotypes to size the disk for.",
+            help="Reference haplotypes, for disk sizes.",
         ),
     ] = None,
     windows: Annotated[
@@ -205,20 +208,18 @@ def audit_dims(
             metavar="W",
             min=1,
             show_default="the panel's, else 26",
-            help="Windows to size the disk for.",
+            help="Windows, for disk sizes.",
         ),
     ] = None,
     window_size: Annotated[
         int | None,
         typer.Option(
-            metavar="L", min=2, show_default="the panel's, else 1030", help="Sites in a window."
+            metavar="L", min=2, show_default="the panel's, else 1030", help="Sites per window."
         ),
     ] = None,
     strict: Annotated[
         bool,
-        typer.Option(
-            "--strict", help="Run the eight checks that train runs first, and nothing else."
-        ),
+        typer.Option("--strict", help="Run only the eight checks that train starts with."),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,
@@ -227,9 +228,8 @@ def audit_dims(
 ) -> None:
     """Show shapes, parameters, memory and disk of a system.
 
-    Needs no store. Where the workspace has stores, their real shapes, parents and embeddings are
-    checked, and a mismatch ends with exit code 1. With --strict the stores are put through what
-    train checks before it begins, on this machine. Writes nothing.
+    Works without a workspace. If there is one, checks the shapes, parents and embeddings of its
+    stores and exits with 1 on a mismatch. Writes nothing.
 
     Example: vcfbert audit-dims --preset v18-large --gpu-memory 80
     """

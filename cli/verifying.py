@@ -1,4 +1,4 @@
-"""The command that checks a workspace again: verify."""
+"""The command `verify`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def verify(
         Path | None,
         typer.Option(
             metavar="VCF",
-            help="Compare every genotype with the file that the panel was prepared from.",
+            help="Compare every genotype with this file, from which the panel was prepared.",
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -33,11 +33,11 @@ def verify(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Check everything in a workspace again.
+    """Check every byte of a workspace.
 
-    Reads every byte of the panel, masks, embeddings, indexes and runs: checksums, shapes, ranges,
-    parents, and contents against one another. Prints a line a store and every fault with its
-    remedy; ends with exit code 1 if there is one. Writes nothing.
+    Checks checksums, shapes, ranges and parents of the panel, masks, embeddings, indexes and runs,
+    and their contents against one another. Prints a line per store and every fault with its remedy.
+    Exits with 1 if there is a fault. Writes nothing.
 
     Example: vcfbert verify work --source panel.vcf.gz
     """

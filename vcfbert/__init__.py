@@ -1,3 +1,12 @@
-"""vcfbert: genotype imputation by a retrieval-augmented BERT on phased haplotype windows."""
+"""Genotype imputation from a phased reference panel, by local copying and by a retrieving BERT.
+
+>>> import vcfbert
+>>> vcfbert.prepare("panel.vcf.gz", workspace="work")                        # doctest: +SKIP
+>>> vcfbert.impute("target.vcf.gz", "imputed.vcf.gz", workspace="work")      # doctest: +SKIP
+"""
+
+from vcfbert.api import evaluate, impute, prepare, simulate, train
+from vcfbert.errors import VcfbertError
 
 __version__ = "0.1.0"
+__all__ = ["VcfbertError", "__version__", "evaluate", "impute", "prepare", "simulate", "train"]

@@ -78,7 +78,7 @@ CASES = [
     case("--set of a preset", None, "train --set preset=tiny", 1, "--preset NAME"),
     case("no neighbours", None, "train --retrieve-k 0", 2, "--retrieve-k"),
     case("bounds that are no numbers", None, "eval --run tiny --edges 0;1", 1,
-         "--edges takes numbers with commas between them"),
+         "--edges takes comma-separated numbers"),
     case("bounds that fall", None, "compare tiny mosaic --edges 0.5,0.1", 1, "edges"),
     case("name of a run that leads elsewhere", None, "eval --run ../x", 1,
          "got '../x'", "without slashes"),

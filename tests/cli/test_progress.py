@@ -21,7 +21,7 @@ class Clock:
 
 def test_lines_say_when_a_stage_begins_and_ends():
     stream, clock = io.StringIO(), Clock()
-    lines = progress.Lines(stream, clock)
+    lines = progress.ProgressLines(stream, clock)
     lines.start("Reading", 1200)
     clock.now = 2.0
     lines.advance(1200)
@@ -37,7 +37,7 @@ def test_lines_say_when_a_stage_begins_and_ends():
 
 def test_lines_between_come_every_ten_seconds_at_most():
     stream, clock = io.StringIO(), Clock()
-    lines = progress.Lines(stream, clock)
+    lines = progress.ProgressLines(stream, clock)
     lines.start("Reading", 100)
     for second in range(1, 26):
         clock.now = float(second)

@@ -1,0 +1,224 @@
+"""The public functions of vcfbert; `import vcfbert` makes them available as `vcfbert.NAME`.
+
+Each runs one stage, as the command of the same name does: the same defaults, the same files. Paths
+are strings or `Path`s. A function returns a summary, whose `lines()` are what the command prints,
+and raises `VcfbertError` with the message that the command would print. Nothing is shown while it
+runs unless `progress` is given. Heavy libraries are imported by the call, not by `import vcfbert`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from vcfbert.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from vcfbert.pipelines.evaluating.score_report import EvalSummary
+    from vcfbert.pipelines.imputing.qc_files import ImputeSummary
+    from vcfbert.pipelines.mosaic.train_mosaic import MosaicSummary
+    from vcfbert.pipelines.preparing.prepare import PrepareSummary
+    from vcfbert.pipelines.preparing.simulate import SimulateSummary
+    from vcfbert.pipelines.systems.train_systems import TrainSummary
+    from vcfbert.storage.zarr.workspace import Workspace
+
+StrPath = str | Path
+_SILENT = Silent()
+
+
+def simulate(
+    folder: StrPath,
+    *,
+    num_samples: int = 500,
+    length: int = 2_000_000,
+    seed: int = 1,
+    overwrite: bool = False,
+    progress: Progress = _SILENT,
+) -> SimulateSummary:
+    """Simulate a phased panel of `length` bases and a target into a folder."""
+    from vcfbert.pipelines.preparing import simulate as stage
+
+    options = stage.SimulateOptions(num_samples=num_samples, length=length, seed=seed)
+    return stage.simulate(Path(folder), options, progress=progress, overwrite=overwrite)
+
+
+def prepare(
+    panel: StrPath,
+    *,
+    workspace: StrPath = "work",
+    samples: StrPath | None = None,
+    relatives: StrPath | None = None,
+    genetic_map: StrPath | None = None,
+    region: str | None = None,
+    min_maf: float = 0.0,
+    min_mac: int = 0,
+    window_size: int = 1030,
+    flank: int = 32,
+    windows: StrPath | None = None,
+    validation_fraction: float = 0.04,
+    test_fraction: float = 0.1,
+    missing: Literal["drop", "error", "major"] = "drop",
+    unphased: Literal["error", "drop"] = "error",
+    seed: int = 1,
+    overwrite: bool = False,
+    progress: Progress = _SILENT,
+) -> PrepareSummary:
+    """Convert a phased panel (.vcf, .vcf.gz, .bcf) to the panel store of a workspace."""
+    from vcfbert.pipelines.preparing import prepare as stage
+
+    options = stage.PrepareOptions(
+        samples=_path(samples),
+        relatives=_path(relatives),
+        genetic_map=_path(genetic_map),
+        region=region,
+        min_maf=min_maf,
+        min_mac=min_mac,
+        window_size=window_size,
+        flank=flank,
+        windows=_path(windows),
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        missing=missing,
+        unphased=unphased,
+        seed=seed,
+    )
+    return stage.prepare(
+        Path(panel), _workspace(workspace), options, progress=progress, overwrite=overwrite
+    )
+
+
+def impute(
+    target: StrPath,
+    out: StrPath,
+    *,
+    workspace: StrPath = "work",
+    run: str | None = None,
+    no_network: bool = False,
+    genetic_map: StrPath | None = None,
+    region: str | None = None,
+    sites: StrPath | None = None,
+    fields: Sequence[str] = ("GT", "DS", "HDS", "GP"),
+    er2: bool = False,
+    unphased: Literal["error", "missing", "as-written"] = "error",
+    min_typed: int = 5,
+    chunk_cm: float = 10.0,
+    overlap_cm: float = 2.0,
+    qc: StrPath | None = None,
+    seed: int = 1,
+    device: str = "cpu",
+    threads: int | None = None,
+    overwrite: bool = False,
+    progress: Progress = _SILENT,
+) -> ImputeSummary:
+    """Impute the samples of a VCF or BCF from the panel of a workspace; writes `out` and QC files.
+
+    no_network  use the copying model alone
+    threads     None uses all cores; the output does not depend on it
+    """
+    from vcfbert.pipelines.imputing import impute as stage
+
+    options = stage.ImputeOptions(
+        run=run,
+        no_network=no_network,
+        genetic_map=_path(genetic_map),
+        region=region,
+        threads=threads,
+        seed=seed,
+        chunk_cm=chunk_cm,
+        overlap_cm=overlap_cm,
+        min_typed=min_typed,
+        fields=tuple(fields),
+        sites=_path(sites),
+        unphased=unphased,
+        er2=er2,
+        qc=_path(qc),
+        device=device,
+    )
+    return stage.impute(
+        _workspace(workspace),
+        Path(target),
+        Path(out),
+        options,
+        progress=progress,
+        overwrite=overwrite,
+    )
+
+
+def train(
+    preset: str = "v18-large",
+    *,
+    workspace: StrPath = "work",
+    run: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    typed: Sequence[StrPath] = (),
+    device: str = "auto",
+    threads: int | None = None,
+    overwrite: bool = False,
+    progress: Progress = _SILENT,
+) -> TrainSummary | MosaicSummary:
+    """Train a model on the training samples of a workspace's panel.
+
+    run       name of the run; the preset's if None
+    settings  nested settings that override the preset: {"training": {"max_epochs": 2}}
+    typed     lists of typed sites to train `mosaic` for
+    """
+    from vcfbert import config
+    from vcfbert.config import presets
+    from vcfbert.pipelines import train as stage
+
+    chosen = config.merge(presets.get(preset), settings or {}, source="settings")
+    options = stage.TrainOptions(
+        run or chosen.preset, resume, device, threads, tuple(Path(path) for path in typed)
+    )
+    return stage.train(
+        _workspace(workspace), chosen, options, progress=progress, overwrite=overwrite
+    )
+
+
+def evaluate(
+    run: str | None = None,
+    *,
+    workspace: StrPath = "work",
+    split: Literal["test", "validation"] = "test",
+    rate: float | None = None,
+    typed: StrPath | None = None,
+    mask_version: int | None = None,
+    seed: int | None = None,
+    panel: StrPath | None = None,
+    vcf: StrPath | None = None,
+    output: StrPath | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+    progress: Progress = _SILENT,
+) -> EvalSummary:
+    """Score a run, or the shipped network if `run` is None, on held-out samples of the panel.
+
+    Hides sites by one of `rate`, `typed` (all but a list of sites) and `mask_version`.
+    """
+    from vcfbert.pipelines.evaluating import evaluate as stage
+
+    options = stage.EvalOptions(
+        run=run,
+        split=split,
+        rate=rate,
+        seed=seed,
+        mask_version=mask_version,
+        typed=_path(typed),
+        panel=_path(panel),
+        vcf=_path(vcf),
+        output=_path(output),
+        device=device,
+    )
+    return stage.evaluate(_workspace(workspace), options, progress=progress, overwrite=overwrite)
+
+
+def _path(path: StrPath | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _workspace(folder: StrPath) -> Workspace:
+    from vcfbert.storage.zarr.workspace import Workspace
+
+    return Workspace(Path(folder))
