@@ -125,7 +125,7 @@ def test_costs_come_from_the_runs_own_files(fx_runs, fx_found):
 def test_table_csv_and_figure_say_the_same(fx_found):
     found, out = fx_found
     text = "\n".join(found.lines())
-    for word in ("best validation F1", "F1 rare <0.05", "r2 (0.05,0.5]", "ms a batch", "95 %"):
+    for word in ("best validation F1", "F1 rare <0.05", "r2 (0.05,0.5]", "ms per batch", "95 %"):
         assert word in text
     with (out / "comparison.csv").open() as stream:
         rows = {(r["quantity"], r["group"], r["run"]): r for r in csv.DictReader(stream)}
@@ -168,7 +168,7 @@ def test_mosaic_and_a_run_without_retrieval_stand_beside_the_others(fx_runs, tmp
     assert costs.parameters > 100
     assert costs.peak_bytes > 50e6
     assert found.runs[2].costs.agreement is None  # nothing was retrieved
-    shown = next(text for text in found.lines() if text.startswith("ms a batch"))
+    shown = next(text for text in found.lines() if text.startswith("ms per batch"))
     assert " - " in f"{shown} "
 
 
@@ -207,7 +207,7 @@ def test_figures_that_were_not_written_down_are_a_dash_and_a_note(fx_runs, fx_fo
         writer.writerows(rows)
     found = compare.compare(workspace, OPTIONS, progress=Silent())
     assert found.runs[1].costs.batch_ms is None
-    assert any("poor was trained before" in note for note in found.notes())
+    assert any("were recorded: poor" in note for note in found.notes())
     assert found.csv_path.parent == workspace.root / "compare" / "good-vs-poor"
 
 

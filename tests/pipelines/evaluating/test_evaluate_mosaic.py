@@ -15,8 +15,8 @@ from tests.pipelines.evaluations import typed_list
 from tests.pipelines.mosaic.test_train_mosaic import train
 from vcfbert.domain.sites import TEST, TRAIN
 from vcfbert.errors import ConfigError, StoreError
-from vcfbert.pipelines.evaluating import evaluate_systems
-from vcfbert.pipelines.evaluating.evaluate_systems import EvalOptions
+from vcfbert.pipelines.evaluating import evaluate as evaluating
+from vcfbert.pipelines.evaluating.evaluate import EvalOptions
 from vcfbert.pipelines.mosaic import training_data
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr import panel as panel_store
@@ -37,7 +37,7 @@ def fx_ready(tmp_path_factory):
 def evaluate(workspace, tmp_path, *, overwrite=False, **changes):
     changes.setdefault("output", tmp_path / "eval")
     options = dataclasses.replace(OPTIONS, **changes)
-    return evaluate_systems.evaluate(workspace, options, progress=Silent(), overwrite=overwrite)
+    return evaluating.evaluate(workspace, options, progress=Silent(), overwrite=overwrite)
 
 
 def test_the_model_stands_beside_the_heads_and_the_frequency(fx_ready, tmp_path):

@@ -13,8 +13,8 @@ from tests import panels
 from tests.pipelines import evaluations
 from vcfbert.domain.sites import TEST, TRAIN
 from vcfbert.errors import ConfigError, InputError, StoreError
-from vcfbert.pipelines.evaluating import evaluate_systems
-from vcfbert.pipelines.evaluating.evaluate_systems import EvalOptions
+from vcfbert.pipelines.evaluating import evaluate as evaluating
+from vcfbert.pipelines.evaluating.evaluate import EvalOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr import panel
 from vcfbert.storage.zarr.workspace import Workspace
@@ -36,7 +36,7 @@ def evaluate(workspace, tmp_path=None, *, overwrite=False, **changes):
     if tmp_path is not None:
         changes.setdefault("output", tmp_path / "eval")
     options = dataclasses.replace(OPTIONS, **changes)
-    return evaluate_systems.evaluate(workspace, options, progress=Silent(), overwrite=overwrite)
+    return evaluating.evaluate(workspace, options, progress=Silent(), overwrite=overwrite)
 
 
 def copied(workspace, tmp_path):
@@ -88,14 +88,14 @@ def test_a_seed_draws_other_sites_and_nothing_else(fx_ready, tmp_path):
     assert own.to_csv() != other.to_csv()
     assert other.json_path.name == "test-rate-0.5-seed-2.json"
     assert other.facts["seed"] == 1
-    with pytest.raises(ConfigError, match="--seed draws with --rate"):
+    with pytest.raises(ConfigError, match="--seed sets the draw of --rate"):
         evaluate(fx_ready, tmp_path, seed=2, mask_version=0)
 
 
 def test_every_core_is_shown_to_who_asks(fx_ready, tmp_path):
     seen = []
     options = dataclasses.replace(OPTIONS, output=tmp_path)
-    summary = evaluate_systems.evaluate(
+    summary = evaluating.evaluate(
         fx_ready, options, progress=Silent(), on_core=lambda *shown: seen.append(shown)
     )
     assert sum(len(core.is_hidden) for core, _ in seen) == 120
@@ -165,7 +165,7 @@ def test_samples_of_the_split_in_the_index_are_refused(fx_ready, tmp_path):
     with panel.open_panel(workspace.panel) as reader:
         someone = reader.samples.haplotypes(TRAIN, TEST)
     evaluations.add_index(workspace, someone)
-    with pytest.raises(StoreError, match="holds 6 of the samples to be imputed, such as s7"):
+    with pytest.raises(StoreError, match="contains 6 of the samples to impute, such as s7"):
         evaluate(workspace, tmp_path)
     assert evaluate(workspace, tmp_path, split="validation").facts["samples"] == 6
 
@@ -188,7 +188,9 @@ def test_samples_who_trained_the_run_are_noted_on_another_panel(fx_ready, tmp_pa
     rename_first_test_sample(other, "s0")
     evaluations.add_index(other)
     summary = evaluate(fx_ready, tmp_path, panel=other.root)
-    assert summary.facts["notes"] == ["1 of the samples have trained the run on its own panel."]
+    assert summary.facts["notes"] == [
+        "1 of the evaluated samples were training samples of the run."
+    ]
 
 
 def rename_first_test_sample(workspace, name):
@@ -261,7 +263,7 @@ def test_a_failure_leaves_no_report_and_no_vcf(fx_ready, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise StoreError("window 0 is damaged")
 
-    monkeypatch.setattr(evaluate_systems.scoring, "score", fail)
+    monkeypatch.setattr(evaluating.scoring, "score", fail)
     with pytest.raises(StoreError, match="damaged"):
         evaluate(fx_ready, tmp_path, vcf=tmp_path / "imputed.vcf.gz")
     assert list(tmp_path.iterdir()) == []
