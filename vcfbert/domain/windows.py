@@ -6,7 +6,7 @@ S sites in the panel, W windows, L sites in a window. Ranges are half-open.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -172,6 +172,31 @@ def with_flanks(
         core_stop=core_stop.astype(np.int64),
         length=length,
     )
+
+
+def faults(windows: Windows, num_sites: int) -> Iterator[str]:
+    """What is wrong with windows that were read from a file; nothing if they fit the sites.
+
+    Cores must contain every site once, in order, and lie inside their windows.
+    """
+    first = np.concatenate([[0], windows.core_stop[:-1]])
+    is_right = (
+        (windows.core_start == first)
+        & (windows.core_start < windows.core_stop)
+        & (windows.start >= 0)
+        & (windows.start <= windows.core_start)
+        & (windows.core_stop <= windows.stop)
+        & (windows.stop <= num_sites)
+        & (windows.stop - windows.start <= windows.length)
+    )
+    for window in np.flatnonzero(~is_right).tolist():
+        yield (
+            f"window {window} (sites {windows.start[window]} to {windows.stop[window]}, core "
+            f"{windows.core_start[window]} to {windows.core_stop[window]}) does not continue the "
+            f"window before it, or does not fit into {windows.length} sites"
+        )
+    if len(windows) == 0 or windows.core_stop[-1] != num_sites:
+        yield f"the cores of the windows do not end at the last of {num_sites} sites"
 
 
 def _contig_bounds(contig_of_site: NDArray[np.integer]) -> list[tuple[int, int]]:
