@@ -55,7 +55,7 @@ def made_up(reader, is_hidden, **options):
 
 def values(scores):
     return {
-        (system, group): scored.rounded(9)
+        (system, group): np.round(dataclasses.astuple(scored), 9)
         for system, by_group in scores.items()
         for group, scored in by_group.items()
     }
