@@ -274,7 +274,7 @@ CASES = [
          "batch collation", "nothing is visible"),
     case("an index of samples who are tested",
          index_rows(lambda r: r["reference_haplotypes"].__setitem__(0, 14)), EVAL, 1,
-         "holds 1 of the samples to be imputed, such as s7", "vcfbert build-index --force"),
+         "contains 1 of the samples to impute, such as s7", "vcfbert build-index --force"),
     case("an index of samples who are tested",
          index_rows(lambda r: r["reference_haplotypes"].__setitem__(0, 14)), STRICT, 1,
          "FAISS retrieval", "vcfbert build-index --force"),
