@@ -138,7 +138,7 @@ class AuditReport:
         failed = [check for check in self.checks if not check.holds]
         if failed:
             others = ", ".join(check.what for check in failed[1:])
-            raise StoreError(failed[0].sentence() + (f" Also failed: {others}." if others else ""))
+            raise StoreError(failed[0].sentence() + (f"; also failed: {others}" if others else ""))
 
 
 def _title_lines(report: AuditReport) -> list[str]:
