@@ -120,7 +120,7 @@ def test_hidden_alleles_do_not_influence_the_search(kind):
     npt.assert_array_equal(hits[0].distances, hits[1].distances)
 
 
-def test_a_query_gets_the_same_neighbours_in_any_company():
+def test_neighbours_of_a_query_do_not_depend_on_the_batch():
     window = windows.random_window(6, references=200, length=64)
     index = exact_index(window)
     queries = tokens.hide(window.alleles[:30], np.arange(64) % 2 == 0)

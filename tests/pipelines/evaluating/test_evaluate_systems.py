@@ -45,7 +45,7 @@ def copied(workspace, tmp_path):
     return Workspace(tmp_path / "copy")
 
 
-def test_the_model_stands_beside_two_baselines(fx_ready, tmp_path):
+def test_the_model_is_scored_with_two_baselines(fx_ready, tmp_path):
     summary = evaluate(fx_ready, tmp_path)
     assert list(summary.scores) == ["model", "nearest haplotype", "most frequent allele"]
     f1 = {system: by_group["all"].f1 for system, by_group in summary.scores.items()}
@@ -92,7 +92,7 @@ def test_a_seed_draws_other_sites_and_nothing_else(fx_ready, tmp_path):
         evaluate(fx_ready, tmp_path, seed=2, mask_version=0)
 
 
-def test_every_core_is_shown_to_who_asks(fx_ready, tmp_path):
+def test_on_core_is_called_with_every_core(fx_ready, tmp_path):
     seen = []
     options = dataclasses.replace(OPTIONS, output=tmp_path)
     summary = evaluating.evaluate(
@@ -103,7 +103,7 @@ def test_every_core_is_shown_to_who_asks(fx_ready, tmp_path):
     assert sum(everyone) == summary.facts["hidden_sites"]
 
 
-def test_a_finished_report_is_not_replaced_unasked(fx_ready, tmp_path):
+def test_a_finished_report_is_not_replaced(fx_ready, tmp_path):
     evaluate(fx_ready, tmp_path)
     with pytest.raises(StoreError, match=r"test-rate-0\.5\.json already exists"):
         evaluate(fx_ready, tmp_path)
@@ -145,7 +145,7 @@ def test_hidden_alleles_do_not_reach_the_predictions(fx_ready, tmp_path):
 
 
 def flip_alleles(workspace, haplotypes, where):
-    """Turn alleles of some haplotypes over, in place, behind the fingerprint's back."""
+    """Flip alleles of some haplotypes in place, without updating the fingerprint."""
     import zarr
 
     from vcfbert.domain import tokens
@@ -182,7 +182,7 @@ def test_another_panel_is_imputed_from_its_own_references(fx_ready, tmp_path):
     assert f1["model"] > f1["most frequent allele"]
 
 
-def test_samples_who_trained_the_run_are_noted_on_another_panel(fx_ready, tmp_path):
+def test_training_samples_on_another_panel_are_noted(fx_ready, tmp_path):
     other = Workspace(tmp_path / "elsewhere")
     panels.write_small_panel(other.panel, num_samples=30, seed=11)
     rename_first_test_sample(other, "s0")
@@ -194,7 +194,7 @@ def test_samples_who_trained_the_run_are_noted_on_another_panel(fx_ready, tmp_pa
 
 
 def rename_first_test_sample(workspace, name):
-    """Write the panel anew with one name changed."""
+    """Rewrite the panel with one name changed."""
     with panel.open_panel(workspace.panel) as reader:
         names = list(reader.samples.names)
         sample = int(reader.samples.in_splits(TEST)[0])
@@ -248,7 +248,7 @@ def test_a_split_without_samples_is_named(fx_ready, tmp_path):
         evaluate(workspace)
 
 
-def test_two_ways_of_hiding_are_refused(fx_ready, tmp_path):
+def test_two_choices_of_hidden_sites_are_refused(fx_ready, tmp_path):
     with pytest.raises(ConfigError, match="--rate and --mask-version both choose"):
         evaluate(fx_ready, tmp_path, rate=0.5, mask_version=0)
 
