@@ -164,7 +164,7 @@ def flipped(index, bits):
         (
             "windows/core_stop",
             put(0, 20),
-            "window 0 .* does not continue|window 1 .* does not continue",
+            "window 0 .* does not follow|window 1 .* does not follow",
         ),
         ("sites/position", put(3, 1), "the position decreases at site 3"),
         ("sites/cm", put(-1, 0.0), "the centimorgans decrease at site"),

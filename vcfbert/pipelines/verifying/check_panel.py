@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import sites as site_tables
-from vcfbert.domain import windows as site_windows
+from vcfbert.domain import windows as site_ranges
 from vcfbert.domain.sites import TRAIN, Samples, Sites
 from vcfbert.domain.windows import Windows
 from vcfbert.errors import StoreError
@@ -38,7 +38,7 @@ def check(panel: PanelReader, report: StoreReport, *, is_sealed: bool) -> None:
     if any(not check.holds for check in shapes):
         return  # the following checks need arrays of the declared lengths
     wrong = [
-        *site_windows.faults(panel.windows, len(panel.sites)),
+        *site_ranges.faults(panel.windows, len(panel.sites)),
         *of_sites(panel.sites),
         *of_samples(panel.samples),
     ]
