@@ -81,7 +81,7 @@ chr20 folder="chr20-work": setup
     step build-index --force
     step train --config configs/chr20-cpu.toml --run chr20-cpu --force
     step eval --run chr20-cpu --typed "$data/typed.random50.tsv" --force
-    {{quote(python)}} benchmarks/beside_peers.py "$VCFBERT_WORKSPACE/runs/chr20-cpu" {{quote(chr20_peers)}} random50
+    {{quote(python)}} benchmarks/eval_and_peers.py "$VCFBERT_WORKSPACE/runs/chr20-cpu" {{quote(chr20_peers)}} random50
 
 # Run the tests; arguments go to pytest: just test -k r2, just test -n 0 --pdb
 test *args: setup

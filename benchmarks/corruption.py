@@ -36,7 +36,7 @@ from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions, Re
 from vcfbert.pipelines.systems.train_systems import TrainOptions
 from vcfbert.pipelines.verifying import check_runs, verify
 from vcfbert.pipelines.verifying.check_stores import Known
-from vcfbert.pipelines.verifying.verification import Findings
+from vcfbert.pipelines.verifying.store_report import StoreReport
 from vcfbert.pipelines.verifying.verify import VerifyOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval import manifest
@@ -198,7 +198,7 @@ def damage(
 
 def is_told(workspace: Workspace, store: Store) -> bool:
     """True where there is a fault of the store."""
-    step = Findings(store.place)
+    step = StoreReport(store.place)
     path = workspace.root / store.place
     if store.kind == "QC":
         check_runs.check_qc(workspace, Known(), step)

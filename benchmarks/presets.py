@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from vcfbert.config import presets
-from vcfbert.pipelines.auditing import audit
+from vcfbert.pipelines.auditing import audit, estimates
 from vcfbert.pipelines.auditing.audit_report import PUBLISHED_PARAMETERS, USABLE_SHARE
 
 
@@ -29,7 +29,7 @@ def main() -> None:
         print(
             f"{name:13}{sum(report.parameters.values()):12,}"
             f"{PUBLISHED_PARAMETERS.get(name, '-'):>11}{2 * report.block_parameters:15,}"
-            f"{memory.batch_size:7}{memory.step.total / audit.GB:10.2f}"
+            f"{memory.batch_size:7}{memory.step.total / estimates.GB:10.2f}"
             f"{'yes' if memory.fits else 'no':>6}{memory.largest_batch:15,}"
         )
 

@@ -1,16 +1,16 @@
-"""Exact retrieval over allele bits beside FAISS IndexFlatL2 over dense masked embeddings.
+"""Compare exact retrieval over allele bits with FAISS IndexFlatL2 over masked embeddings.
 
     python benchmarks/retrieval.py WORKSPACE [--windows 3] [--queries 64] [--k 32]
 
-WORKSPACE holds a prepared panel. Two parts, on its real windows:
+WORKSPACE contains a prepared panel. Two parts, on its windows:
 
-agreement  D = 64, a random encoder (every token at every site has a vector of its own, and sites
-           differ in scale) and three masks, each with another encoder; one exact index serves all
-           of them, the dense index is built again for each
-cost       D = 256, one window, all in one run; the dense index takes 4 R L D bytes of memory, and
+agreement  D = 64, three masks, each with another random encoder (every token at every site has its
+           own vector, and sites differ in scale). One exact index serves all of them; the dense
+           index is rebuilt for each
+cost       D = 256, one window, in one process; the dense index takes 4 R L D bytes of memory, and
            twice that while it is built
 
-Queries are haplotypes of test samples, who are in no index.
+Queries are haplotypes of test and validation samples, which are not in the indexes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 @dataclass
 class Agreement:
-    """Over all queries: how the two neighbour sets compare."""
+    """Comparison of the two neighbour sets, over all queries."""
 
     queries: int = 0
     identical: int = 0
@@ -55,7 +55,7 @@ class Agreement:
 
 
 def random_codebook(rng: np.random.Generator, length: int, width: int) -> NDArray[np.float32]:
-    """(V, L, D) with sites that differ in scale, so that their weights do."""
+    """(V, L, D) with a different scale at each site, so that their weights differ."""
     codebook = rng.standard_normal((tokens.VOCABULARY_SIZE, length, width), dtype=np.float32)
     scale = rng.lognormal(0.0, 0.5, (length, 1)).astype(np.float32)
     return codebook * scale / np.float32(width**0.5)
@@ -72,7 +72,7 @@ def embed(codebook: NDArray[np.float32], window_tokens: NDArray[np.uint8]) -> ND
 
 
 def timed(work: Callable[[], T], repeats: int = 1) -> tuple[T, float]:
-    """The result and the best seconds."""
+    """The result and the shortest time in seconds."""
     best = float("inf")
     for _ in range(repeats):
         begun = time.perf_counter()
@@ -82,7 +82,7 @@ def timed(work: Callable[[], T], repeats: int = 1) -> tuple[T, float]:
 
 
 def compare(panel: PanelReader, window: int, num_queries: int, k: int, total: Agreement) -> None:
-    """Three masks and encoders against one exact index of a window, D = 64."""
+    """Compare three masks and encoders with one exact index of a window, D = 64."""
     references, queries = haplotypes(panel, num_queries)
     index = exact.ExactIndex(exact.build(panel.packed(window)[references]), panel.length)
     for number, rate in enumerate(RATES):
@@ -119,9 +119,9 @@ def measure(
     hits: Hits,
     flat: NDArray[np.float32],
 ) -> None:
-    """Distances of the exact kind and of IndexFlatL2 against differences taken in float64.
+    """Errors of both distances, measured against differences in float64.
 
-    Pairs whose true distance is 0 have no relative error and are counted apart.
+    Pairs with a true distance of 0 have no relative error and are counted separately.
     """
     truth = np.array(
         [
@@ -146,14 +146,14 @@ def measure(
 
 
 def haplotypes(panel: PanelReader, num_queries: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """References, and queries that are none."""
+    """Haplotypes of references, and of queries that are not references."""
     queries = panel.samples.haplotypes(sites.TEST, sites.VALIDATION)
     chosen = np.random.default_rng(0).choice(queries, min(num_queries, len(queries)), replace=False)
     return panel.samples.haplotypes(sites.TRAIN), np.sort(chosen)
 
 
 def cost(panel: PanelReader, window: int, num_queries: int, k: int) -> None:
-    """Build, search and bytes of the kinds, D = 256, one window."""
+    """Build time, search time and bytes of each kind of index, D = 256, one window."""
     references, queries = haplotypes(panel, num_queries)
     bits = panel.packed(window)[references]
     rng = np.random.default_rng(0)
@@ -216,8 +216,8 @@ def main() -> None:
     with open_panel(chosen.workspace / "panel.zarr") as panel:
         total = Agreement()
         # For many queries IndexFlatL2 computes |q|^2 + |r|^2 - 2 <q, r>, whose rounding, up to 2e-6
-        # of the norms, swamps small distances (largest relative error seen: 2e-2). Above this
-        # threshold it sums squared differences instead, which is the distance that is meant.
+        # of the norms, dominates small distances (largest relative error seen: 2e-2). For batches
+        # below this threshold it sums squared differences, so the threshold is raised.
         by_products = faiss.cvar.distance_compute_blas_threshold
         faiss.cvar.distance_compute_blas_threshold = 1 << 30
         windows = np.linspace(0, len(panel.windows) - 1, chosen.windows).astype(int).tolist()

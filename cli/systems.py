@@ -159,9 +159,9 @@ def evaluate(
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
-            from vcfbert.pipelines.evaluating import evaluate_systems
+            from vcfbert.pipelines.evaluating import evaluate as evaluating
 
-            chosen = evaluate_systems.EvalOptions(
+            chosen = evaluating.EvalOptions(
                 run=run,
                 split=split.value,
                 rate=rate,
@@ -176,7 +176,7 @@ def evaluate(
                 edges=settings.numbers("--edges", edges),
                 rare_maf=rare_maf,
             )
-            summary = evaluate_systems.evaluate(
+            summary = evaluating.evaluate(
                 Workspace(workspace), chosen, progress=progress, overwrite=force
             )
         print_lines(summary.lines())

@@ -40,16 +40,18 @@ ROOMS = {
     "training.mosaic": {"training.devices", "training.systems"},
     "training.systems": {"training.devices", "training.runs"},
     "pipelines.about": set(),
+    "pipelines.text_table": set(),
     "pipelines.preparing": set(),
     "pipelines.chunks": set(),
     "pipelines.imputing": {"pipelines.chunks"},
-    "pipelines.mosaic": {"pipelines.chunks", "pipelines.imputing", "pipelines.evaluating"},
+    "pipelines.mosaic": {"pipelines.chunks", "pipelines.imputing", "pipelines.text_table"},
     "pipelines.systems": {"pipelines.preparing", "pipelines.mosaic"},
+    # imputes as `impute` does, by the chunks that training of mosaic also reads
     "pipelines.evaluating": {
-        "pipelines.chunks", "pipelines.imputing", "pipelines.mosaic", "pipelines.auditing",
+        "pipelines.chunks", "pipelines.imputing", "pipelines.mosaic", "pipelines.text_table",
     },
-    "pipelines.auditing": {"pipelines.systems", "pipelines.evaluating"},
-    "pipelines.verifying": {"pipelines.systems"},
+    "pipelines.auditing": {"pipelines.systems"},  # its pre-flight checks are those of `train`
+    "pipelines.verifying": {"pipelines.systems"},  # shapes are checked by its `store_checks`
 }  # fmt: skip
 """What each room of a layer may import of the other rooms of that layer."""
 

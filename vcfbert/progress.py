@@ -1,4 +1,4 @@
-"""What long stages report to, so that a library call draws nothing and a command draws a bar."""
+"""Progress of long stages: the library reports it, a command may draw a bar."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Receives the advance of one stage after another."""
+    """Receives the progress of one stage after another."""
 
     def start(self, stage: str, total: int | None) -> None:
-        """A stage begins; `total` is its number of steps, None where nobody knows."""
+        """A stage begins; `total` is its number of steps, None if unknown."""
 
     def advance(self, steps: int = 1) -> None:
-        """That many more steps of the running stage are done."""
+        """That many more steps of the current stage are done."""
 
     def note(self, message: str) -> None:
-        """One line worth reading, such as the metrics of an epoch."""
+        """Show a line, such as the metrics of an epoch."""
 
 
 class Silent:

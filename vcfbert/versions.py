@@ -1,6 +1,6 @@
-"""What is installed: vcfbert, Python, every dependency, and how the heavy ones were built.
+"""Versions of vcfbert, Python and the dependencies, and facts about the machine.
 
-Names and numbers come from the metadata of the installation, so nothing heavy is imported for them.
+Versions are read from package metadata, so that no heavy library is imported.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DEPENDENCIES = (
     "numba", "numcodecs", "numpy", "pysam", "rich", "safetensors", "tensorboard", "tomli-w",
     "torch", "typer", "zarr",
 )  # fmt: skip
-"""What pyproject.toml names, and what compiles the kernels; what is not installed is left out."""
+"""Dependencies in pyproject.toml, and llvmlite, which compiles the kernels."""
 
 
 def packages() -> dict[str, str]:
@@ -27,12 +27,12 @@ def packages() -> dict[str, str]:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            continue  # faiss comes as one of two packages
+            continue  # only one of faiss-cpu and faiss-gpu is installed
     return found
 
 
 def machine() -> dict[str, str | int]:
-    """The platform, the processor and how many of its cores this process may use."""
+    """Platform, processor and the number of cores this process may use."""
     return {
         "platform": platform.platform(),
         "byte_order": sys.byteorder,
@@ -44,16 +44,16 @@ def machine() -> dict[str, str | int]:
 def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1  # another system than Linux
+    return os.cpu_count() or 1  # not on Linux
 
 
 def _processor() -> str:
-    """The model's name where Linux tells it, else the architecture."""
+    """Model name of the processor on Linux, else the architecture."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as stream:
             for line in stream:
                 if line.startswith("model name"):
                     return line.partition(":")[2].strip()
     except OSError:
-        pass  # another system: the architecture is what it says
+        pass  # not on Linux
     return platform.machine()

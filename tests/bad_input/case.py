@@ -23,7 +23,7 @@ from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from tests.bad_input.room import Room
-from vcfbert.pipelines.auditing import audit
+from vcfbert.pipelines.auditing import estimates
 from vcfbert_cli.main import app
 
 COMMAND = get_command(app)
@@ -74,8 +74,8 @@ def complaints(case: Case, folder: Path, home: Path) -> list[str]:
         warnings.catch_warnings(),
         patch.object(testing, "_get_command", lambda _: COMMAND),
         patch.object(os, "fsync", bool),  # no case is about a crash, and disks are slow
-        patch.object(audit, "_largest_width", lambda *_: 0),  # seconds of memory arithmetic
-        patch.object(audit, "_largest_preset", lambda *_: None),
+        patch.object(estimates, "_largest_width", lambda *_: 0),  # seconds of memory arithmetic
+        patch.object(estimates, "_largest_preset", lambda *_: None),
     ):
         warnings.simplefilter("error")
         done = CliRunner().invoke(app, shlex.split(case.command), env={"VCFBERT_WORKSPACE": None})

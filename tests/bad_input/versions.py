@@ -178,7 +178,7 @@ CASES = [
          "has the layout 'codebook', but 'dense' is needed",
          "vcfbert encode-refs --layout dense --force"),
     case("stores of another panel", other_panel, AUDIT, 1, "masks parent panel",
-         "vcfbert refresh --masks; likewise: index parent panel, embeddings parent panel"),
+         "vcfbert refresh --masks; also failed: index parent panel, embeddings parent panel"),
     case("embeddings of another panel", other_panel, STRICT, 1, "another panel"),
     case("embeddings in another format",
          attribute("embeddings/v0000.zarr/zarr.json", VERSION, 99), STRICT, 1,

@@ -22,7 +22,7 @@ OPTIONS = [
     (references.build_index, "systems.references", "IndexOptions"),
     (references.refresh, "systems.references", "RefreshOptions"),
     (systems.train, "systems.train_systems", "TrainOptions"),
-    (systems.evaluate, "evaluating.evaluate_systems", "EvalOptions"),
+    (systems.evaluate, "evaluating.evaluate", "EvalOptions"),
     (comparing.compare, "evaluating.compare", "CompareOptions"),
     (systems.audit_dims, "auditing.audit", "AuditOptions"),
     (imputing.impute, "imputing.impute", "ImputeOptions"),
@@ -164,7 +164,7 @@ def test_a_resumed_run_keeps_its_settings_but_for_what_is_named(fx_calls, monkey
 
 def test_eval_and_audit_hand_over_what_was_typed(fx_calls, tmp_path):
     evaluated, audited = (
-        fx_calls("evaluating.evaluate_systems", "evaluate"),
+        fx_calls("evaluating.evaluate", "evaluate"),
         fx_calls("auditing.audit", "audit"),
     )
     assert run("eval", "--run", "a", "--split", "validation", "--rate", "0.5").exit_code == 0

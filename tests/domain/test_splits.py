@@ -44,5 +44,5 @@ def test_given_validation_samples_stay_the_only_ones():
     npt.assert_array_equal(complete(given), given)
 
 
-def test_fractions_of_zero_leave_everyone_to_train():
+def test_with_fractions_of_zero_all_samples_are_train_samples():
     assert (complete(UNKNOWN, validation=0, test=0) == TRAIN).all()

@@ -215,7 +215,7 @@ def test_a_faiss_file_of_other_sizes_is_refused(fx_index, change):
         if change is FAISS["centroids"]:
             pytest.skip("a dense index has none")
     refit(fx_index, change((fx_index / "w00000.faiss").read_bytes()))
-    with little_memory(), pytest.raises(StoreError, match="no index as vcfbert writes them"):
+    with little_memory(), pytest.raises(StoreError, match="not an index written by vcfbert"):
         readers.read_index(fx_index)
 
 

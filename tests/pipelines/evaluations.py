@@ -30,7 +30,7 @@ def noisy(
     part: int = 4,
     seed: int = 3,
 ) -> Iterator[WindowPrediction]:
-    """Predictions near the truth; the nearest haplotype is everyone's own, but for a few sites.
+    """Predictions near the truth; the nearest haplotype is the true one, except at a few sites.
 
     part  samples in a part of a window
     """
@@ -114,7 +114,7 @@ def add_run(workspace: Workspace, name: str) -> Config:
 
 
 def typed_list(path: Path, panel: PanelReader, is_hidden: NDArray[np.bool_]) -> Path:
-    """The list that leaves exactly these sites hidden."""
+    """Write the list that leaves exactly these sites hidden."""
     positions = panel.sites.position[~is_hidden]
     path.write_text("".join(f"chr20\t{position}\n" for position in positions), encoding="utf-8")
     return path

@@ -41,7 +41,7 @@ def build(
     layout: Layout = "codebook",
     kind: Kind = "exact",
 ) -> Workspace:
-    """Masks, embeddings and index beside a panel."""
+    """Add masks, embeddings and an index to a workspace with a panel."""
     quiet = Silent()
     references.refresh(workspace, settings, RefreshOptions(masks=True), progress=quiet)
     references.encode_refs(workspace, settings, EncodeOptions(layout=layout), progress=quiet)
@@ -72,7 +72,7 @@ def whole(folder: Path) -> tuple[Workspace, Path]:
 
 
 def write_mosaic_run(workspace: Workspace) -> None:
-    """The shipped network as a run; training one would compile the copying model."""
+    """Write the shipped network as a run; training one would compile the copying model."""
     with open_panel(workspace.panel) as panel:
         record = {"seed": 1, "parents": {"panel": panel.fingerprint}}
     mosaic_runs.write(

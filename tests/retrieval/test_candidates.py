@@ -120,7 +120,7 @@ def test_hidden_alleles_do_not_influence_the_search(kind):
     npt.assert_array_equal(hits[0].distances, hits[1].distances)
 
 
-def test_a_query_gets_the_same_neighbours_in_any_company():
+def test_neighbours_of_a_query_do_not_depend_on_the_batch():
     window = windows.random_window(6, references=200, length=64)
     index = exact_index(window)
     queries = tokens.hide(window.alleles[:30], np.arange(64) % 2 == 0)
@@ -153,7 +153,7 @@ def test_asking_for_more_than_is_allowed_names_both_numbers():
     window = windows.random_window(8, references=10)
     query = window.query(window.alleles[:2])
     assert nearest(exact_index(window), query, 8, np.array([[0, 1], [2, 2]])).rows.shape == (2, 8)
-    with pytest.raises(ConfigError, match="9 neighbours were asked for, but only 8 of 10"):
+    with pytest.raises(ConfigError, match="num_neighbours is 9, but a query may only use 8 of 10"):
         nearest(exact_index(window), query, 9, np.array([[0, 1], [2, 2]]))
 
 
@@ -161,7 +161,7 @@ def test_weights_that_are_no_numbers_are_refused():
     window = windows.random_window(8)
     weights = window.weights.copy()
     weights[3] = np.nan
-    with pytest.raises(ConfigError, match="nan at site 3"):
+    with pytest.raises(ConfigError, match="site 3 of the window is nan"):
         nearest(exact_index(window), Query(window.alleles[:2], weights), 2)
 
 

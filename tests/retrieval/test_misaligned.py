@@ -1,4 +1,4 @@
-"""Search under two masks against flat L2 over embeddings that are masked on either side apart."""
+"""Search under two masks against flat L2 between embeddings with different masks."""
 
 import numpy as np
 import numpy.testing as npt
@@ -65,7 +65,7 @@ def test_distances_are_those_of_the_embeddings_under_their_own_masks(
 
 @pytest.mark.parametrize("seed", range(5))
 def test_few_neighbours_of_many_are_the_right_ones(seed):
-    """The candidates of the index alone must be enough, and asked again where they are not."""
+    """The candidates of the index must suffice, or be searched again if they do not."""
     codebook, queries, references, other = window(seed, num_references=600)
     expected = brute_force(codebook, queries, references, other)
     hits = nearest(index_of(references), query_of(codebook, queries, other), 3)
@@ -83,7 +83,7 @@ def test_token_ids_are_compared_likewise():
 
 
 def test_the_flat_index_finds_the_same():
-    """Its embeddings hold the references' mask; the query is masked by another."""
+    """Its embeddings contain the references' mask; the query has another mask."""
     codebook, queries, references, other = window(9)
     site = np.arange(LENGTH)
     flat = dense.build(codebook[tokens.hide(references, other), site])

@@ -71,7 +71,7 @@ def test_hidden_alleles_do_not_influence_the_search_of_segments():
 
 def test_more_than_is_allowed_is_refused():
     window = windows.random_window(4, references=10)
-    with pytest.raises(ConfigError, match="11 neighbours"):
+    with pytest.raises(ConfigError, match="num_neighbours is 11"):
         segments.nearest_in_segments(
             indexed(window.alleles), window.query(window.alleles[:2]), 11, 3
         )

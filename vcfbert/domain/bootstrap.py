@@ -1,7 +1,7 @@
-"""How far scores move with the samples they were measured on: sums that add over samples.
+"""Bootstrap over samples: intervals of F1 and r2, from sums that add up over samples.
 
-F1 and aggregate r2 are functions of nine sums over samples and sites. So a draw of samples with
-replacement is a weighted sum of theirs, and a thousand draws need no second look at a site.
+F1 and aggregate r2 are functions of nine sums over samples and sites. A draw of samples with
+replacement is a weighted sum of these, so a thousand draws need no second pass over the sites.
 
 S sites, N samples, G frequency groups.
 """
@@ -21,14 +21,14 @@ _MOMENTS = slice(3, NUM_SUMS)
 _LOW, _HIGH = 0.025, 0.975
 
 Quantity = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""Sums in the last axis to one number: `f1` or `r2`."""
+"""Function of the nine sums in the last axis: `f1` or `r2`."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What one system has more than another, and the interval of 95 % of the draws of samples.
+    """Difference between two systems, with its 95 % bootstrap interval.
 
-    Each (G,), NaN where the quantity is undefined.
+    Each (G,), NaN if the quantity is undefined.
     """
 
     value: NDArray[np.float64]
@@ -42,14 +42,14 @@ def sums_of_samples(
     dosage: NDArray[np.floating],
     members: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
-    """Each sample's sums over some sites, every one of which was hidden from the system.
+    """Sums of each sample over some sites, all of them hidden from the system.
 
     truth    (S, N, 2) true alleles, 0 REF or 1 ALT
     calls    (S, N, 2) called alleles
     dosage   (S, N) expected ALT copies, 0 to 2
-    members  (G, S) which sites each group holds
+    members  (G, S) sites of each group
     returns  (N, G, 9) true positive, false positive and false negative haplotypes, then sums of
-             1, x, y, x x, y y, x y; x true and y imputed dosage
+             1, x, y, x x, y y, x y, for true dosage x and imputed y
     """
     is_alt, is_called = truth == 1, calls == 1
     x, y = truth.sum(axis=2, dtype=np.float64), dosage.astype(np.float64)
@@ -64,7 +64,7 @@ def sums_of_samples(
 
 
 def f1(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """F1 of the ALT allele; 0 where there is nothing to find.
+    """F1 of the ALT allele; 0 if neither truth nor calls have it.
 
     >>> f1(np.array([2.0, 1.0, 1.0, 0, 0, 0, 0, 0, 0])).item()
     0.6666666666666666
@@ -75,13 +75,13 @@ def f1(sums: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def r2(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Aggregate dosage r2; NaN where either side does not vary."""
+    """Aggregate dosage r2; NaN if either side does not vary."""
     moments = sums[..., _MOMENTS]
     return metrics.pooled_r2(moments.reshape(-1, moments.shape[-1])).reshape(sums.shape[:-1])
 
 
 def draw_samples(num_samples: int, num_draws: int, seed: int) -> NDArray[np.float64]:
-    """How often each sample is in each draw of as many samples; (num_draws, num_samples)."""
+    """(num_draws, num_samples) how often each sample is in each draw with replacement."""
     rng = np.random.default_rng(seed)
     share = np.full(num_samples, 1 / num_samples)
     return rng.multinomial(num_samples, share, size=num_draws).astype(np.float64)
@@ -93,7 +93,7 @@ def difference(
     quantity: Quantity,
     times: NDArray[np.float64],
 ) -> Difference:
-    """What `other` has more than `first`; both are given the same samples in every draw.
+    """`other` minus `first`; both have the same samples in every draw.
 
     first, other  (N, G, 9) of the same samples and sites
     times         (draws, N) from `draw_samples`
@@ -107,5 +107,5 @@ def difference(
 
 
 def _drawn(sums: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(draws, G, 9) the sums of each draw."""
+    """(draws, G, 9) sums of each draw."""
     return np.tensordot(times, sums, axes=1)

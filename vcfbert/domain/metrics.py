@@ -1,13 +1,14 @@
-"""How good imputed genotypes are, by allele frequency, from sums that add up over windows.
+"""Accuracy of imputed genotypes by allele frequency, from sums that add up over sites.
 
 S sites, N samples, G frequency groups. Every metric is a function of a `Tally`: sums over the
-hidden sites of each group. Tallies of different sites add, so that memory holds one window.
+hidden sites of each group. Tallies of different sites add up, so only one window is in memory
+at a time.
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
@@ -16,16 +17,16 @@ from numpy.typing import NDArray
 from vcfbert.errors import ConfigError
 
 EDGES = (0.0, 0.0006, 0.002, 0.005, 0.01, 0.05, 0.5)
-"""Bins of minor allele frequency, each without its lower and with its upper edge."""
+"""Bins of minor allele frequency; each includes its upper edge and not its lower one."""
 
 RARE_MAF = 0.05
-MIN_VARIANCE = 1e-12  # below this a dosage does not vary and r2 means nothing
-MIN_DISAGREEMENT = 1e-9  # where chance alone agrees to within this, IQS means nothing
+MIN_VARIANCE = 1e-12  # below this a dosage does not vary and r2 is undefined
+MIN_DISAGREEMENT = 1e-9  # if chance agreement is closer to 1, IQS is undefined
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Frequency groups that sites are sorted into; a site is in several.
+    """Frequency groups of sites; each site is in several.
 
     edges     rising bounds of the bins, as minor allele frequencies
     rare_maf  below it a site is rare, else common
@@ -39,18 +40,18 @@ class Groups:
         steps = itertools.pairwise(self.edges)
         if len(self.edges) < 2 or not all(low < high for low, high in steps):
             raise ConfigError(
-                f"The edges of frequency bins must rise, and be two at least; "
-                f"got {list(self.edges)}."
+                "The edges of frequency bins must be at least two rising numbers, got "
+                f"{list(self.edges)}."
             )
 
     @property
     def names(self) -> tuple[str, ...]:
-        """One name a group: the bins, then rare, common, all."""
+        """Names of the groups: the bins, then rare, common, all."""
         bins = [f"({low:g},{high:g}]" for low, high in itertools.pairwise(self.edges)]
         return (*bins, f"rare <{self.rare_maf:g}", f"common >={self.rare_maf:g}", "all")
 
     def members(self, maf: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Which sites each group holds.
+        """The sites of each group.
 
         maf      (S,) minor allele frequency
         returns  (G, S)
@@ -65,12 +66,12 @@ class Tally:
     """Sums over the scored sites of each group.
 
     sites              (G,) sites
-    true_positive      (G,) haplotypes called ALT that carry it; so the next two
-    false_positive     (G,)
-    false_negative     (G,)
+    true_positive      (G,) haplotypes called ALT that carry it
+    false_positive     (G,) haplotypes called ALT that do not carry it
+    false_negative     (G,) haplotypes called REF that carry ALT
     genotypes          (G, 3, 3) samples and sites by true and called ALT copies
-    moments            (G, 6) sums of 1, x, y, x x, y y, x y; x true and y imputed dosage
-    site_r2, iqs       (G, 2) sum over the sites where the quantity is defined, and their number
+    moments            (G, 6) sums of 1, x, y, x x, y y, x y, for true dosage x and imputed y
+    site_r2, iqs       (G, 2) sum over the sites where the metric is defined, and their number
     """
 
     sites: NDArray[np.float64]
@@ -96,7 +97,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Scores:
-    """The metrics of one group. NaN where a quantity is undefined; docs/metrics.md defines each."""
+    """Metrics of one group, defined in docs/metrics.md; NaN if undefined."""
 
     sites: int
     precision: float
@@ -108,11 +109,6 @@ class Scores:
     iqs: float
     nrc: float
 
-    def rounded(self, digits: int) -> list[int | float]:
-        """The metrics in order of declaration."""
-        sites, *rest = astuple(self)
-        return [sites, *(round(value, digits) for value in rest)]
-
 
 def tally(
     truth: NDArray[np.uint8],
@@ -121,13 +117,13 @@ def tally(
     genotype_probability: NDArray[np.floating],
     members: NDArray[np.bool_],
 ) -> Tally:
-    """Sum up some sites, every one of which was hidden from the system.
+    """Sums over some sites, all of them hidden from the system.
 
     truth                 (S, N, 2) true alleles, 0 REF or 1 ALT
     calls                 (S, N, 2) called alleles
     dosage                (S, N) expected ALT copies, 0 to 2
     genotype_probability  (S, N, 3) probabilities of 0, 1 and 2 ALT copies
-    members               (G, S) which sites each group holds
+    members               (G, S) sites of each group
     """
     is_alt, is_called = truth == 1, calls == 1
     copies, called_copies = truth.sum(axis=2), calls.sum(axis=2)
@@ -170,12 +166,12 @@ def scores(tallied: Tally) -> list[Scores]:
 def site_r2(truth: NDArray[np.integer], dosage: NDArray[np.floating]) -> NDArray[np.float64]:
     """Squared correlation of true and imputed ALT dosage, site by site.
 
-    A dosage that is the same for all explains nothing: 0, so that every system is averaged over
-    the same sites.
+    An imputed dosage that does not vary counts 0, so that every system is averaged over the same
+    sites.
 
     truth    (S, N) ALT copies, 0 to 2
     dosage   (S, N) expected ALT copies, 0 to 2
-    returns  (S,) 0 to 1; NaN where the truth does not vary
+    returns  (S,) 0 to 1; NaN if the truth does not vary
 
     >>> site_r2(np.array([[0, 1, 2], [0, 0, 0]]), np.array([[0.1, 1.0, 1.9], [0.0, 0.1, 0.2]]))
     array([ 1., nan])
@@ -192,11 +188,11 @@ def site_r2(truth: NDArray[np.integer], dosage: NDArray[np.floating]) -> NDArray
 def site_iqs(
     truth: NDArray[np.integer], genotype_probability: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Imputation quality score: concordance beyond chance over that possible, site by site.
+    """Imputation quality score, site by site: concordance corrected for chance.
 
     truth                 (S, N) ALT copies
     genotype_probability  (S, N, 3)
-    returns               (S,) at most 1; NaN where chance alone agrees everywhere
+    returns               (S,) at most 1; NaN if chance agreement is 1
 
     >>> site_iqs(np.array([[0, 1]]), np.array([[[1.0, 0, 0], [0, 1.0, 0]]]))
     array([1.])
@@ -212,10 +208,10 @@ def site_iqs(
 
 
 def pooled_r2(moments: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Squared correlation over all samples and sites of a group at once: aggregate r2.
+    """Aggregate r2: squared correlation over all samples and sites of a group at once.
 
     moments  (G, 6) as in `Tally`
-    returns  (G,) NaN where either side does not vary
+    returns  (G,) NaN if either side does not vary
     """
     count = np.maximum(moments[:, 0], 1)
     x, y, xx, yy, xy = (moments[:, 1:] / count[:, None]).T
@@ -227,10 +223,10 @@ def pooled_r2(moments: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def genotype_f1(genotypes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean F1 over those of the classes 0, 1 and 2 ALT copies that occur, in truth or in calls.
+    """Mean F1 over the classes 0, 1 and 2 ALT copies that occur in truth or calls.
 
     genotypes  (G, 3, 3) as in `Tally`
-    returns    (G,) NaN where nothing was counted
+    returns    (G,) NaN if nothing was counted
     """
     right = np.diagonal(genotypes, axis1=1, axis2=2)
     both = genotypes.sum(axis=2) + genotypes.sum(axis=1)
@@ -241,10 +237,10 @@ def genotype_f1(genotypes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def concordance(genotypes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Non-reference concordance: right calls with ALT over these and all wrong calls.
+    """Non-reference concordance: correct calls with ALT over these plus all wrong calls.
 
     genotypes  (G, 3, 3) as in `Tally`
-    returns    (G,) 1 where nothing could go wrong and nothing did
+    returns    (G,) 1 if there are no wrong calls
     """
     right = np.diagonal(genotypes, axis1=1, axis2=2)
     wrong = genotypes.sum(axis=(1, 2)) - right.sum(axis=1)
@@ -264,13 +260,13 @@ def _moments(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float
 
 
 def _sum_and_count(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(S, 2) value and 1 where defined, 0 and 0 where NaN."""
+    """(S, 2) value and 1 if defined, 0 and 0 if NaN."""
     is_defined = ~np.isnan(values)
     return np.stack([np.where(is_defined, values, 0.0), is_defined], axis=1)
 
 
 def _mean(sum_and_count: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(G,) NaN where nothing was counted."""
+    """(G,) NaN if nothing was counted."""
     total, count = sum_and_count.T
     mean = np.full(len(total), np.nan)
     np.divide(total, count, out=mean, where=count > 0)
@@ -278,5 +274,5 @@ def _mean(sum_and_count: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Element by element; 0 where the whole is 0, since nothing was found."""
+    """Element by element; 0 if the whole is 0."""
     return part / np.maximum(whole, 1)

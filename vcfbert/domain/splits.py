@@ -1,4 +1,4 @@
-"""Who trains, who validates and who is tested.
+"""Splits of samples into train, validation and test.
 
 N samples.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
 
 UNKNOWN = -1
-"""A sample whose split nobody has said."""
+"""Split of a sample that is not assigned yet."""
 
 
 def complete(
@@ -24,10 +24,10 @@ def complete(
     test_fraction: float,
     seed: int,
 ) -> NDArray[np.int8]:
-    """The split of each sample: what is given, and the rest drawn.
+    """The split of each sample: given splits, with missing ones drawn.
 
-    Test samples are drawn only where nobody's split is given. Validation samples are drawn, from
-    the train samples, wherever none are given. Each stratum gives in proportion to its size.
+    Test samples are drawn only if no splits are given. Validation samples are drawn from the train
+    samples if none are given. Draws are proportional to the sizes of the strata.
 
     given    (N,) TRAIN, VALIDATION, TEST, or all UNKNOWN
     strata   N labels, such as superpopulations
@@ -45,7 +45,7 @@ def complete(
 
 
 def leaking(split: NDArray[np.int8], relatives: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """True for train samples with a relative among those held out.
+    """True for train samples with a relative among the held-out samples.
 
     split      (N,)
     relatives  (n, 2) pairs of samples
@@ -63,12 +63,12 @@ def leaking(split: NDArray[np.int8], relatives: NDArray[np.int64]) -> NDArray[np
 def _draw(
     rng: np.random.Generator, samples: NDArray[np.int64], strata: Sequence[str], fraction: float
 ) -> NDArray[np.int64]:
-    """A share of the samples, at least one where the share is not 0 and there are two."""
+    """A share of the samples; at least one if the share is above 0 and there are two samples."""
     count = round(fraction * len(samples))
     if fraction > 0 and len(samples) > 1:
         count = max(count, 1)
     labels = np.array([strata[sample] for sample in samples])
-    # Sorted by stratum, random inside; then every (n / count)-th sample.
+    # Sort by stratum, in random order within; then take every (n / count)-th sample.
     order = np.lexsort((rng.random(len(samples)), labels)) if len(samples) else samples
     ranks = ((np.arange(count) + 0.5) * len(samples) / max(count, 1)).astype(np.int64)
     return samples[order[ranks]]

@@ -1,4 +1,4 @@
-"""`vcfbert version`: what a report of a fault, or another's result, is to be read with."""
+"""`vcfbert version`: versions, builds and machine, for bug reports and for comparing results."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from vcfbert.training.mosaic import weight_files
 
 @dataclass(frozen=True)
 class About:
-    """What is installed; `record` is what --json prints."""
+    """What is installed; --json prints `record`."""
 
     record: dict[str, Any]
 
     def lines(self) -> list[str]:
         """As a table."""
-        rows = [(f"{name}", str(value)) for name, value in self.record["packages"].items()]
+        rows = [(name, str(value)) for name, value in self.record["packages"].items()]
         for section in ("builds", "machine", "formats"):
             rows += [
                 (name.replace("_", " "), str(value)) for name, value in self.record[section].items()
@@ -36,14 +36,14 @@ class About:
         return [f"{name:<{width}}  {value}" for name, value in rows]
 
     def to_json(self) -> str:
-        """For programs."""
+        """As JSON."""
         return json.dumps(self.record, indent=1)
 
 
 def about() -> About:
-    """Look at the installation; PyTorch, which takes seconds to load, is asked for its name only.
+    """Collect the facts, without importing PyTorch, which takes seconds.
 
-    Raises OSError where the shipped network cannot be read.
+    Raises OSError if the shipped network cannot be read.
     """
     packages = versions.packages()
     return About(
@@ -74,7 +74,7 @@ def _blas() -> str:
 
 
 def _torch_build(version: str) -> str:
-    """For a GPU or not, by the name of the build and the libraries that came with it."""
+    """Whether PyTorch is built with CUDA, judged by its version and installed libraries."""
     if version.endswith("+cpu"):
         return "for the CPU"
     names = {str(one.metadata["Name"]).lower() for one in metadata.distributions()}

@@ -1,1 +1,1 @@
-"""Exact nearest reference haplotypes, one FAISS index a window."""
+"""Exact nearest reference haplotypes, one FAISS index per window."""

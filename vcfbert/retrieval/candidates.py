@@ -1,4 +1,4 @@
-"""The rules on hits: who may not be found, how ties are broken, how many there must be.
+"""Nearest neighbours of queries: exclusion of references, ties, and the number of candidates.
 
 R reference haplotypes, B query haplotypes, K neighbours, E excluded rows, C candidates.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vcfbert.errors import ConfigError
 from vcfbert.retrieval.query import Query, Search, WindowIndex
 
-# Haplotypes often tie, and asking again costs more than asking for more (benchmarks/retrieval.py).
+# Haplotypes often tie, and a second search costs more than extra candidates (benchmarks/retrieval).
 _SPARE = 32
 _WIDEN = 8
 
@@ -35,14 +35,14 @@ def nearest(
 ) -> Hits:
     """The k nearest references of each query that are not excluded; the same in every run.
 
-    FAISS proposes candidates; their distances are computed again in float64 and rounded to
-    float32, where equal means tied. A query whose last neighbour may tie with a row that was not
-    proposed is asked again with more candidates, in the end with all rows.
+    FAISS proposes candidates. Their distances are recomputed in float64 and rounded to float32;
+    equal float32 distances are ties. A query whose last neighbour may tie with a row that FAISS
+    did not propose is searched again with more candidates, in the end with all rows.
 
     excluded_rows  (B, E) rows each query must not find, -1 for none; None excludes nothing
 
-    Raises ConfigError where fewer than k references are allowed or the query holds NaN, StoreError
-    where a dense index is asked under another mask than its own.
+    Raises ConfigError if fewer than k references are allowed or the query contains NaN, StoreError
+    if a dense index is searched under a mask other than its own.
     """
     search = index.search(query)
     num_queries, num_references = len(query.tokens), index.num_references
@@ -65,9 +65,9 @@ def _check_count(k: int, num_references: int, excluded_rows: NDArray[np.int64]) 
     allowed = num_references - most_excluded
     if k > allowed:
         raise ConfigError(
-            f"{k} neighbours were asked for, but only {allowed} of {num_references} references "
-            "are allowed for a query. Index more references, or train a run with fewer "
-            "retrieval.num_neighbours."
+            f"retrieval.num_neighbours is {k}, but a query may only use {allowed} of "
+            f"{num_references} references. Index more references, or train a run with fewer "
+            "neighbours."
         )
 
 
@@ -78,7 +78,7 @@ def _nearest_of(
     excluded_rows: NDArray[np.int64],
     queries: NDArray[np.int64] | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]:
-    """The k nearest among `count` candidates, (n, k) twice, and whether that is certain, (n,)."""
+    """The k nearest among `count` candidates, (n, k) twice, and (n,) whether they are final."""
     candidates, floor = search.candidates(count, queries)
     distances = search.distances(candidates, queries).astype(np.float32)
     for column in excluded_rows.T:
@@ -86,6 +86,6 @@ def _nearest_of(
     order = np.lexsort((candidates, distances))[:, :k]
     rows = np.take_along_axis(candidates, order, axis=1)
     distances = np.take_along_axis(distances, order, axis=1)
-    # Not <=: a row at the floor itself could tie, and win by its number.
+    # Not <=: a row exactly at the floor could tie and win by its lower number.
     is_final = (distances[:, -1] < floor.astype(np.float32)) | np.isinf(floor)
     return rows, distances, is_final

@@ -1,9 +1,9 @@
-"""The dense kind: flattened masked embeddings in a FAISS IndexFlatL2.
+"""Dense index of a window: flattened masked embeddings in a FAISS IndexFlatL2.
 
 R reference haplotypes, B query haplotypes, C candidates, L sites in a window, D embedding width.
 
-The reference implementation of retrieval in embedding space, for encoders with context and to
-check the exact kind against. It is bound to one mask: reference embeddings hold the mask.
+The reference implementation of retrieval in embedding space, for encoders with context and for
+testing the exact index. It is bound to one mask, because the references are embedded under it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SIGMAS = 8.0
 def build(masked: NDArray[np.float32]) -> faiss.IndexFlatL2:
     """An index of all rows.
 
-    masked  (R, L, D) masked embeddings; a memory-mapped array is read once, straight into the index
+    masked  (R, L, D) masked embeddings; a memory-mapped array is read once, directly into the index
     """
     flat = masked.reshape(len(masked), -1)
     index = faiss.IndexFlatL2(flat.shape[1])
@@ -42,35 +42,35 @@ class DenseIndex:
         self.is_masked = is_masked
         self.mask_version = mask_version
         self._index = index
-        # A view, so that a mapped index stays on disk; it lives as long as self._index does.
+        # A view, so that a mapped index stays on disk; valid as long as self._index exists.
         codes = faiss.rev_swig_ptr(index.codes.data(), index.codes.size())
         self.embeddings: NDArray[np.float32] = codes.view(np.float32).reshape(-1, index.d)
 
     def search(self, query: Query) -> DenseSearch:
-        """Check that the query comes embedded, in this width and under this mask."""
+        """Check that the query is embedded, in this width and under this mask."""
         if query.other_mask is not None:
             raise ConfigError(
-                "A dense index holds references under one mask and cannot be searched under "
-                "others, which masks.align = false asks for. Use an index of the exact kind: "
+                "A dense index contains references under one mask and cannot be searched under "
+                "others, which masks.align = false requires. Use an exact index: "
                 "vcfbert build-index --kind exact --force"
             )
         embeddings = query.masked_embeddings
         if embeddings is None:
             raise ConfigError(
-                "A dense index is searched with masked embeddings, and the query has none. "
-                "Use an index of the exact kind: vcfbert build-index --kind exact"
+                "A dense index is searched with masked embeddings, but the query has none. "
+                "Use an exact index: vcfbert build-index --kind exact"
             )
         self._check_mask(query.tokens)
         vectors = np.ascontiguousarray(embeddings.reshape(len(embeddings), -1), dtype=np.float32)
         if vectors.shape[1] != self._index.d:
             raise ConfigError(
                 f"The query is embedded as {embeddings.shape[1]} sites x {embeddings.shape[2]}, "
-                f"but the index holds {self._index.d} numbers a haplotype. Encode query and "
-                "references with one encoder."
+                f"but the index has {self._index.d} numbers per haplotype. Encode query and "
+                "references with the same encoder."
             )
         if not np.isfinite(vectors).all():
             raise ConfigError(
-                "The query's embeddings hold NaN or infinite values: the encoder has diverged. "
+                "The query's embeddings contain NaN or infinity: the encoder has diverged. "
                 "Use an earlier checkpoint, or train again with a lower training.learning_rate."
             )
         return DenseSearch(self, self._index, vectors)
@@ -78,27 +78,28 @@ class DenseIndex:
     def _check_mask(self, query_tokens: NDArray[np.uint8]) -> None:
         if query_tokens.shape[1] != len(self.is_masked):
             raise ConfigError(
-                f"The query has {query_tokens.shape[1]} sites, but the index holds windows of "
-                f"{len(self.is_masked)} sites. Query and index must be of one panel."
+                f"The query has {query_tokens.shape[1]} sites, but the index has windows of "
+                f"{len(self.is_masked)} sites. Query and index must be of the same panel."
             )
         is_other = (query_tokens == tokens.MASK) != self.is_masked
         is_other |= query_tokens == tokens.MISSING  # no reference has this token to cancel it
         differing = int(is_other.any(axis=0).sum())
         if differing:
             raise StoreError(
-                f"The dense index holds references under mask version {self.mask_version}, which "
-                f"differs from the query's mask at {differing} sites. Use that mask, encode and "
-                "index again, or use an index for every mask: vcfbert build-index --kind exact"
+                f"The dense index contains references under mask version {self.mask_version}, "
+                f"which differs from the query's mask at {differing} sites. Use that mask, or "
+                "encode and index again, or use an exact index, which fits every mask: vcfbert "
+                "build-index --kind exact"
             )
 
 
 class DenseSearch:
-    """One query batch: candidates by FAISS, distances again by direct differences."""
+    """One query batch: candidates from FAISS, distances recomputed from differences."""
 
     def __init__(
         self, window: DenseIndex, index: faiss.IndexFlatL2, vectors: NDArray[np.float32]
     ) -> None:
-        """Take the flattened query, (B, L D); `DenseIndex.search` is the way in."""
+        """Take the flattened query, (B, L D); made by `DenseIndex.search`."""
         self._window = window
         self._index = index
         self._vectors = vectors
@@ -106,7 +107,7 @@ class DenseSearch:
     def candidates(
         self, count: int, queries: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The `count` nearest by FAISS; others are no nearer but for rounding.
+        """The `count` nearest by FAISS; others are not nearer, except for rounding.
 
         FAISS computes |q|^2 + |r|^2 - 2 <q, r>, whose rounding errors grow like a random walk over
         the terms and scale with the norms, not with the distance.

@@ -1,10 +1,9 @@
-"""The exact kind: allele bits in a FAISS IndexPQ, mask and weights in the query vector.
+"""Exact index of a window: allele bits in a FAISS IndexPQ, mask and weights in the query vector.
 
 R reference haplotypes, B query haplotypes, L sites in a window, M = ceil(L / 8).
 
-A sub-quantizer holds eight sites, and its 256 centroids are set to the 256 bit patterns instead of
-being trained. So the codes are the packed alleles themselves, one bit an allele, and nothing is
-quantized away.
+Each sub-quantizer covers eight sites, and its 256 centroids are set to the 256 bit patterns instead
+of being trained. So the codes are the packed alleles, one bit per allele, and nothing is lost.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from vcfbert.retrieval import similarity
 from vcfbert.retrieval.query import Query
 
 _ROUNDING = 2.0**-23  # twice the unit roundoff of float32: room for sums in any order
-_ROWS_PER_BLOCK = 1_024  # of candidates, whose look-up places take 8 bytes for 8 alleles
+_ROWS_PER_BLOCK = 1_024  # candidates; their look-up indexes take 8 bytes per 8 alleles
 
 
 def build(reference_bits: NDArray[np.uint8]) -> faiss.IndexPQ:
@@ -46,7 +45,7 @@ class ExactIndex:
         self.length = length
         self.num_references = int(index.ntotal)
         self._index = index
-        # A view, so that a mapped index stays on disk; it lives as long as self._index does.
+        # A view, so that a mapped index stays on disk; valid as long as self._index exists.
         codes = faiss.rev_swig_ptr(index.codes.data(), index.codes.size())
         self.reference_bits: NDArray[np.uint8] = codes.reshape(self.num_references, -1)
 
@@ -55,21 +54,21 @@ class ExactIndex:
         if query.tokens.shape[1] != self.length or len(query.weights) != self.length:
             raise ConfigError(
                 f"The query has {query.tokens.shape[1]} sites and {len(query.weights)} weights, "
-                f"but the index holds windows of {self.length} sites. Query and index must be of "
-                "one panel."
+                f"but the index has windows of {self.length} sites. Query and index must be of the "
+                "same panel."
             )
         similarity.check_weights(query.weights)
         return ExactSearch(self, self._index, query)
 
 
 class ExactSearch:
-    """One query batch: inner products by FAISS, exact distances by table."""
+    """One query batch: inner products from FAISS, exact distances from a table."""
 
     def __init__(self, window: ExactIndex, index: faiss.IndexPQ, query: Query) -> None:
-        """Work out the search vectors; `ExactIndex.search` is the way in."""
+        """Compute the search vectors; made by `ExactIndex.search`."""
         self._window = window
         self._index = index
-        visible = query.tokens  # both sides are, under one mask
+        visible = query.tokens  # at these sites query and references are visible
         if query.other_mask is not None:
             visible = tokens.hide(query.tokens, query.other_mask.is_masked)
         self._vectors = similarity.search_vectors(visible, query.weights)
@@ -82,7 +81,7 @@ class ExactSearch:
         self._mass = np.abs(self._vectors).sum(axis=1, dtype=np.float64)
 
     def _misaligned(self, query: Query) -> _Pulled | None:
-        """Add what two masks add to the search vectors; None under one mask."""
+        """Add the terms of a second mask to the search vectors; None under one mask."""
         if query.other_mask is None:
             return None
         added = similarity.Misalignment(query, query.other_mask)
@@ -94,7 +93,7 @@ class ExactSearch:
     def candidates(
         self, count: int, queries: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The `count` largest inner products; others are no larger but for rounding."""
+        """The `count` largest inner products; others are not larger, except for rounding."""
         chosen = slice(None) if queries is None else queries
         scores, rows = self._index.search(self._vectors[chosen], count)
         if count == self._window.num_references:
@@ -105,7 +104,7 @@ class ExactSearch:
     def distances(
         self, rows: NDArray[np.int64], queries: NDArray[np.int64] | None = None
     ) -> NDArray[np.float64]:
-        """Float64 sums over packed bits; equal rows are equally far, to the last bit."""
+        """Float64 sums over packed bits; equal rows have exactly equal distances."""
         chosen = slice(None) if queries is None else queries
         query_bits, visible_bits = self._query_bits[chosen], self._visible_bits[chosen]
         distances = np.empty(rows.shape)
@@ -122,10 +121,10 @@ class ExactSearch:
 
 @dataclass(frozen=True)
 class _Pulled:
-    """The part of the distance that two masks add.
+    """The part of the distance that a second mask adds.
 
     table     (M, 256) of `Misalignment.pull`
-    bits      (B, M) packed, 1 where the query alone is masked
+    bits      (B, M) packed, 1 if only the query is masked
     constant  (B,)
     """
 

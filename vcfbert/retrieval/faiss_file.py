@@ -1,7 +1,7 @@
-"""What a FAISS file may look like, looked at before FAISS takes memory for it.
+"""Check of the header of a FAISS file, before FAISS allocates memory for it.
 
-FAISS makes whatever kind of index a file names, as large as it says. We write two kinds, whose
-every size follows from the window: so the head of a file is known before it is read.
+FAISS builds whatever kind of index a file names, in the size it names. We write two kinds, whose
+sizes all follow from the window, so the header is known before it is read.
 
 L sites in a window, R reference haplotypes, M = ceil(L / 8).
 """
@@ -13,11 +13,9 @@ from pathlib import Path
 
 from vcfbert.files import bounded
 
-_HEAD = struct.Struct(
-    "<4siqqq?i"
-)  # kind, numbers a row, rows, two that are unused, trained, metric
+_HEAD = struct.Struct("<4siqqq?i")  # kind, numbers per row, rows, two unused, trained, metric
 _SIZE = struct.Struct("<Q")
-_QUANTIZER = struct.Struct("<QQQ")  # numbers a row, sub-quantizers, bits
+_QUANTIZER = struct.Struct("<QQQ")  # numbers per row, sub-quantizers, bits
 _TAIL = struct.Struct("<i?i")  # kind of search, encoded signs, threshold
 _UNUSED = 1 << 20
 _INNER_PRODUCT, _L2 = 0, 1
@@ -25,7 +23,7 @@ _FLOAT_BYTES = 4
 
 
 def check(path: Path, kind: str, length: int, num_rows: int) -> None:
-    """ValueError where a file is not an index of our kinds with these sizes, to the last byte.
+    """ValueError unless a file is an index of our kinds with exactly these sizes.
 
     kind      exact or dense
     length    L
@@ -47,7 +45,7 @@ def check(path: Path, kind: str, length: int, num_rows: int) -> None:
 
 
 def _check_exact(head: bytes, size: int, width: int, num_rows: int) -> None:
-    """M sub-quantizers of eight bits, 256 centroids of eight numbers each, and M bytes a row."""
+    """M sub-quantizers of eight bits, 256 centroids of eight numbers each, and M bytes per row."""
     _check_head(head, b"IxPq", num_rows, _INNER_PRODUCT, 8 * width)
     quantizer = _QUANTIZER.unpack_from(head, _HEAD.size)
     _require("quantizer", quantizer, (8 * width, width, 8))
@@ -58,12 +56,12 @@ def _check_exact(head: bytes, size: int, width: int, num_rows: int) -> None:
 
 
 def _check_dense(head: bytes, size: int, length: int, num_rows: int) -> None:
-    """L D numbers a row."""
+    """L D numbers per row."""
     if len(head) < _HEAD.size + _SIZE.size:
-        raise ValueError("it ends within its head")
+        raise ValueError("it ends within its header")
     width = _HEAD.unpack_from(head)[1]
     if width < 1 or width % length:
-        raise ValueError(f"it holds {width} numbers a row for {length} sites")
+        raise ValueError(f"it has {width} numbers per row for {length} sites")
     _check_head(head, b"IxF2", num_rows, _L2, width)
     _require("numbers", _SIZE.unpack_from(head, _HEAD.size)[0], width * num_rows)
     _require("bytes", size, _HEAD.size + _SIZE.size + _FLOAT_BYTES * width * num_rows)
@@ -71,11 +69,11 @@ def _check_dense(head: bytes, size: int, length: int, num_rows: int) -> None:
 
 def _check_head(head: bytes, mark: bytes, num_rows: int, metric: int, width: int) -> None:
     if len(head) < _HEAD.size + _QUANTIZER.size:
-        raise ValueError("it ends within its head")
+        raise ValueError("it ends within its header")
     found = _HEAD.unpack_from(head)
     needed = (mark, width, num_rows, _UNUSED, _UNUSED, True, metric)
     for what, one, other in zip(
-        ("kind", "numbers a row", "rows", "unused", "unused", "trained", "metric"), found, needed,
+        ("kind", "numbers per row", "rows", "unused", "unused", "trained", "metric"), found, needed,
         strict=True,
     ):  # fmt: skip
         _require(what, one, other)
@@ -83,4 +81,4 @@ def _check_head(head: bytes, mark: bytes, num_rows: int, metric: int, width: int
 
 def _require(what: str, found: object, needed: object) -> None:
     if found != needed:
-        raise ValueError(f"its {what}: {found!r}, where {needed!r} is needed")
+        raise ValueError(f"its {what} is {found!r}, expected {needed!r}")

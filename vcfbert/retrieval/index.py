@@ -1,4 +1,4 @@
-"""An index folder: one FAISS file a window, memory-mapped when first asked for.
+"""Reader and writer of an index folder: one FAISS file per window, mapped at first use.
 
 L sites in a window, R reference haplotypes, D embedding width.
 
@@ -23,27 +23,16 @@ from vcfbert.retrieval import faiss_file, manifest
 from vcfbert.retrieval.dense import DenseIndex
 from vcfbert.retrieval.exact import ExactIndex
 from vcfbert.retrieval.manifest import FileEntry, Kind, Manifest
-from vcfbert.retrieval.query import Query, WindowIndex
-
-__all__ = [
-    "FaissIndex",
-    "IndexReader",
-    "Query",
-    "WindowIndex",
-    "open_index",
-    "rows_among",
-    "search_in_one_thread",
-    "write_windows",
-]
+from vcfbert.retrieval.query import WindowIndex
 
 FaissIndex = faiss.Index
 """What `exact.build` and `dense.build` return."""
 
-_OPEN_WINDOWS = 4  # mapped at a time, so that resident memory does not grow with the windows
+_OPEN_WINDOWS = 4  # mapped at a time, so that memory does not grow with the number of windows
 
 
 def write_windows(folder: Path, indexes: Iterable[FaissIndex]) -> list[FileEntry]:
-    """Write one file a window into an existing folder, one window in memory at a time."""
+    """Write one file per window into an existing folder, one window in memory at a time."""
     entries = []
     for window, index in enumerate(indexes):
         path = folder / f"w{window:05d}.faiss"
@@ -51,8 +40,8 @@ def write_windows(folder: Path, indexes: Iterable[FaissIndex]) -> list[FileEntry
             faiss.write_index(index, str(path))
         except RuntimeError as error:
             raise StoreError(
-                f"FAISS cannot write {path}. Free disk space or mend the permissions, then "
-                f"run again: vcfbert {manifest.MADE_BY}"
+                f"FAISS cannot write {path}. Free disk space or fix the permissions, then run "
+                f"again: vcfbert {manifest.MADE_BY}"
             ) from error
         entries.append(FileEntry.of(path))
     return entries
@@ -62,7 +51,7 @@ class IndexReader:
     """An open index folder."""
 
     def __init__(self, path: Path, content: Manifest) -> None:
-        """Take a manifest that was read from `path`; `open_index` is the way in."""
+        """Take a manifest that was read from `path`; use `open_index` instead."""
         self.path = path
         self.manifest = content
         self.kind: Kind = content.kind
@@ -78,8 +67,8 @@ class IndexReader:
     def window(self, window: int) -> WindowIndex:
         """The index of one window.
 
-        Raises StoreError where its file is gone or is not the one that was written; that is
-        checked when a window is first opened.
+        Raises StoreError if its file is missing or was changed; this is checked when a window is
+        first opened.
         """
         with self._lock:
             if window not in self._open:
@@ -90,13 +79,13 @@ class IndexReader:
             return self._open[window]
 
     def rows_of(self, haplotypes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Index row of each panel haplotype; -1 where it is no reference, or is itself -1."""
+        """Index row of each panel haplotype; -1 if it is not a reference, or is itself -1."""
         return rows_among(self.reference_haplotypes, haplotypes)
 
     def require_parent(self, kind: str, fingerprint: str) -> None:
-        """Raise StoreError where the index was made from another store of this kind.
+        """Raise StoreError if the index was made from another store of this kind.
 
-        An exact index has no parents but the panel: it fits all masks and embeddings.
+        An exact index depends on the panel alone: it fits all masks and embeddings.
         """
         if self.parents.get(kind, fingerprint) != fingerprint:
             made_by = f"{manifest.MADE_BY} --kind {self.kind} --force"
@@ -106,7 +95,7 @@ class IndexReader:
         if window >= len(self.manifest.files):
             raise StoreError(
                 f"{self.path} has {len(self.manifest.files)} windows, so there is no window "
-                f"{window}. Make it again with: vcfbert {manifest.MADE_BY} --force"
+                f"{window}. Rebuild it with: vcfbert {manifest.MADE_BY} --force"
             )
         entry = self.manifest.files[window]
         path = self.path / entry.name
@@ -114,7 +103,7 @@ class IndexReader:
             _verify(path, entry)
             self._verified.add(window)
         self._check(path)
-        # IO_FLAG_MMAP is accepted for these kinds but reads into memory; this one maps the codes.
+        # IO_FLAG_MMAP also works but reads all codes into memory; IO_FLAG_MMAP_IFC maps them.
         try:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         except RuntimeError as error:
@@ -129,7 +118,7 @@ class IndexReader:
         )
 
     def _check(self, path: Path) -> None:
-        """Look at the head of a file before FAISS does."""
+        """Check the header of a file before FAISS reads it."""
         rows = len(self.reference_haplotypes)
         try:
             faiss_file.check(path, self.kind, self.manifest.length, rows)
@@ -140,7 +129,7 @@ class IndexReader:
 def rows_among(
     reference_haplotypes: NDArray[np.int64], haplotypes: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Place of each haplotype among the references; -1 where it is none of them.
+    """Row of each haplotype among the references; -1 if it is not one of them.
 
     reference_haplotypes  (R,) all different, at least one
     haplotypes            any shape, as the result
@@ -155,23 +144,23 @@ def rows_among(
 
 
 def search_in_one_thread() -> None:
-    """Search without helpers in the calling thread from now on; other threads are not touched.
+    """Make FAISS search with one thread when called from the calling thread.
 
-    Beside a network, so that a run keeps to the threads it was given and this one; measured on two
-    cores a step takes as long with helpers.
+    For searches that run while a network trains, so that training keeps to its number of threads.
+    On two cores a training step takes equally long with more search threads.
     """
     faiss.omp_set_num_threads(1)
 
 
 def build_options() -> str:
-    """What FAISS was compiled for, and the instructions it found here."""
+    """Compile options of FAISS, with the instruction set it uses."""
     return str(faiss.get_compile_options()).strip()
 
 
 def open_index(path: Path, *, panel_fingerprint: str) -> IndexReader:
     """Open an index folder that was made from this panel.
 
-    Raises StoreError where there is none, or where it was made from another panel.
+    Raises StoreError if it is missing or was made from another panel.
     """
     content = manifest.read(path)
     if content.parents.get("panel") != panel_fingerprint:
@@ -181,7 +170,7 @@ def open_index(path: Path, *, panel_fingerprint: str) -> IndexReader:
 
 def _damaged(path: Path, error: Exception) -> StoreError:
     return StoreError(
-        f"{path} is no index as vcfbert writes them ({error}). Make the index again with: vcfbert "
+        f"{path} is not an index written by vcfbert ({error}). Rebuild it with: vcfbert "
         f"{manifest.MADE_BY} --force"
     )
 
@@ -191,11 +180,11 @@ def _verify(path: Path, entry: FileEntry) -> None:
         is_intact = digests.of_file(path) == entry.sha256
     except OSError as error:
         raise StoreError(
-            f"Cannot read {path}: {error.strerror}. Make the index again with: "
-            f"vcfbert {manifest.MADE_BY} --force"
+            f"Cannot read {path}: {error.strerror}. Rebuild the index with: vcfbert "
+            f"{manifest.MADE_BY} --force"
         ) from error
     if not is_intact:
         raise StoreError(
-            f"{path} is damaged: its SHA-256 is not the one in {manifest.NAME}. Make the index "
-            f"again with: vcfbert {manifest.MADE_BY} --force"
+            f"{path} is damaged: its SHA-256 is not the one in {manifest.NAME}. Rebuild the index "
+            f"with: vcfbert {manifest.MADE_BY} --force"
         )

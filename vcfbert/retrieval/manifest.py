@@ -1,9 +1,9 @@
-"""The manifest of an index folder: what it holds, of whom, and made from what.
+"""Manifest of an index folder: its files, its reference haplotypes and the stores it is made from.
 
 W windows, L sites in a window, R reference haplotypes.
 
-FAISS has no payload checksum, a flipped byte loads cleanly; so each file's SHA-256 stands here, and
-the manifest carries its own.
+FAISS files have no checksum, so a flipped byte would load without an error. The manifest therefore
+contains the SHA-256 of each file and its own.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ MADE_BY = "build-index"
 Kind = Literal["exact", "dense"]
 
 MAX_LENGTH = 1 << 24
-"""Sites in a window."""
+"""Largest number of sites in a window."""
 
 MAX_ROWS = 1 << 40
-"""Haplotypes of a panel."""
+"""Largest number of haplotypes in a panel."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything about an index but the vectors.
+    """Everything about an index except the vectors.
 
     length                L
-    parents               fingerprints of the stores it was made from, by kind; a dense index has
-                          masks and embeddings too
+    parents               fingerprints of the stores it was made from, by kind: the panel, and for a
+                          dense index masks and embeddings
     reference_haplotypes  (R,) panel haplotype of each row
-    max_references, seed  how those were drawn; None is all train haplotypes
-    files                 one a window
-    mask_version          of a dense index; None for the exact kind
+    max_references, seed  how those were drawn; None means all train haplotypes
+    files                 one per window
+    mask_version          of a dense index; None for an exact one
     masks                 of a dense index: packed mask of each window, as hex
     """
 
@@ -81,12 +81,12 @@ class Manifest:
 
 
 def masks_as_hex(is_masked: NDArray[np.bool_]) -> list[str]:
-    """Masks, (W, L), as the manifest keeps them."""
+    """Masks, (W, L), as the manifest stores them."""
     return [row.tobytes().hex() for row in tokens.pack(is_masked.view(np.uint8))]
 
 
 def write(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest into a folder that holds the finished files."""
+    """Write the manifest into a folder with the finished files."""
     record = {
         "vcfbert_kind": "index",
         "format_version": FORMAT_VERSION,
@@ -96,7 +96,7 @@ def write(folder: Path, manifest: Manifest) -> None:
 
 
 def read(folder: Path) -> Manifest:
-    """Read and check a manifest; StoreError where there is none or it is of another format."""
+    """Read and check a manifest; StoreError if it is missing, damaged or of another format."""
     path = folder / NAME
     try:
         content = bounded.read(path, bounded.MAX_JSON)
@@ -130,7 +130,7 @@ def read(folder: Path) -> Manifest:
 
 
 def _check_types(found: Manifest) -> None:
-    """Raise TypeError where a field is not what it is declared to be, or out of range."""
+    """Raise TypeError if a field has the wrong type or is out of range."""
     rows = found.reference_haplotypes
     is_right = {
         "length": type(found.length) is int and 0 < found.length <= MAX_LENGTH,
@@ -147,7 +147,7 @@ def _check_types(found: Manifest) -> None:
         if not holds:
             raise TypeError(f"{name} is of the wrong type or out of range")
     if (found.kind == "dense") != (found.masks is not None and found.mask_version is not None):
-        raise TypeError("a dense index has masks, and an exact one has none")
+        raise TypeError("a dense index has masks and an exact one does not")
     if found.masks is not None:
         _check_masks(found.masks, len(found.files), found.length)
 
@@ -155,10 +155,10 @@ def _check_types(found: Manifest) -> None:
 def _check_masks(masks: object, num_windows: int, length: int) -> None:
     width = 2 * (-(-length // 8))
     if not isinstance(masks, list) or len(masks) != num_windows:
-        raise TypeError("there is not one mask a window")
+        raise TypeError("there is not one mask per window")
     for mask in masks:
         if not isinstance(mask, str) or not re.fullmatch(rf"[0-9a-f]{{{width}}}", mask):
-            raise TypeError(f"a mask is not of {width} hexadecimal digits")
+            raise TypeError(f"a mask does not have {width} hexadecimal digits")
 
 
 def _is_texts(value: object) -> bool:
@@ -166,7 +166,7 @@ def _is_texts(value: object) -> bool:
 
 
 def _is_file(entry: FileEntry) -> bool:
-    """True where an entry names a file of the folder itself, as this module names them."""
+    """True if an entry has a file name as `write_windows` gives it, not a path elsewhere."""
     return (
         isinstance(entry.name, str)
         and re.fullmatch(r"w\d{5,9}\.faiss", entry.name) is not None
@@ -176,11 +176,11 @@ def _is_file(entry: FileEntry) -> bool:
 
 
 def fingerprint(manifest: Manifest) -> str:
-    """SHA-256 of what the index answers from: its files and whose haplotypes they hold."""
+    """SHA-256 of the digests of the files and the reference haplotypes of the rows."""
     content = [entry.sha256 for entry in manifest.files], manifest.reference_haplotypes
     return hashlib.sha256(json.dumps([manifest.kind, *content]).encode()).hexdigest()
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:
-    return StoreError(f"{path} cannot be read ({error}). Make the index again with: "
+    return StoreError(f"{path} cannot be read ({error}). Rebuild the index with: "
                       f"vcfbert {MADE_BY} --force")  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is asked of a window's index, and what an index of any kind can answer.
+"""Queries to the index of a window, and the interface that both kinds of index implement.
 
 B query haplotypes, C candidates, L sites in a window, D embedding width.
 """
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class OtherMask:
-    """A mask that the references are under in place of the query's own.
+    """A mask of the references that differs from the query's own.
 
-    is_masked  (L,) True where references are masked
+    is_masked  (L,) True if references are masked
     costs      (2, L) squared distance of MASK to REF and to ALT
     """
 
@@ -26,12 +26,12 @@ class OtherMask:
 
 @dataclass(frozen=True)
 class Query:
-    """Haplotypes that look for neighbours in one window.
+    """Haplotypes whose neighbours in one window are searched.
 
     tokens             (B, L) under the mask; each query may have its own
     weights            (L,) from `similarity.site_weights`, or `similarity.token_weights`
-    masked_embeddings  (B, L, D) of the same tokens; a dense index needs them, an exact one does not
-    other_mask         what references are searched under; None is each query's own mask
+    masked_embeddings  (B, L, D) of the same tokens; needed by a dense index only
+    other_mask         mask of the references; None is each query's own mask
     """
 
     tokens: NDArray[np.uint8]
@@ -41,33 +41,33 @@ class Query:
 
 
 class Search(Protocol):
-    """One query batch against one index. `queries` picks some of the batch, (n,); None is all."""
+    """One query batch and one index. `queries` selects n of the batch; None is all."""
 
     def candidates(
         self, count: int, queries: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Rows that are probably the nearest, and what is certain about all others.
+        """Rows that are probably the nearest, and a lower bound for all others.
 
-        returns  (n, count) rows, each once, in no order that matters;
-                 (n,) a distance that no other row falls below, inf where there is no other row
+        returns  (n, count) different rows, in any order;
+                 (n,) lower bound of the distance of all other rows, inf if there are none
         """
 
     def distances(
         self, rows: NDArray[np.int64], queries: NDArray[np.int64] | None = None
     ) -> NDArray[np.float64]:
-        """Squared L2 distances that depend on the query and the row alone, not on the company.
+        """Squared L2 distances; each depends on its query and row alone, not on the batch.
 
-        rows     (n, C) a line for each query
+        rows     (n, C) candidates of each query
         returns  (n, C)
         """
 
 
 class WindowIndex(Protocol):
-    """The reference haplotypes of one window, ready to be searched; never added to."""
+    """The reference haplotypes of one window, ready to be searched; read-only."""
 
     @property
     def num_references(self) -> int:
-        """R."""
+        """R, the number of reference haplotypes."""
 
     def search(self, query: Query) -> Search:
-        """Check the query and begin; ConfigError or StoreError where it cannot be asked here."""
+        """Check the query and prepare the search; ConfigError or StoreError if it does not fit."""

@@ -1,8 +1,8 @@
-"""Neighbours of stretches of a window, so that a query that recombined finds all its sources.
+"""Neighbours of segments of a window, so that a recombinant query finds all its sources.
 
-One haplotype of the panel seldom matches a query over a whole window; several match a part of it.
-A stretch is searched with the weights outside it turned down, which an exact index allows for
-nothing.
+A haplotype of the panel seldom matches a query over a whole window; several match a part of it.
+A segment is searched by lowering the weights outside it, which an exact index needs no rebuilding
+for.
 
 B query haplotypes, K neighbours, L sites in a window, E excluded rows.
 """
@@ -16,7 +16,7 @@ from vcfbert.domain import tokens
 from vcfbert.retrieval.candidates import Hits, nearest
 from vcfbert.retrieval.query import OtherMask, Query, WindowIndex
 
-_OUTSIDE = 1e-3  # of two haplotypes equal within the stretch the one that matches beyond it wins
+_OUTSIDE = 1e-3  # of two haplotypes equal within the segment, the better match outside it wins
 
 
 def nearest_in_segments(
@@ -29,7 +29,7 @@ def nearest_in_segments(
     """K different references of each query: the nearest of each segment, then of the window.
 
     num_segments   segments that overlap by half; 1 searches the window alone. At most k are
-                   used, so that none goes without a neighbour
+                   used, so that each has a neighbour
     excluded_rows  (B, E) as in `candidates.nearest`
     returns        rows by their distance over the whole window, ties by row
 
@@ -40,12 +40,12 @@ def nearest_in_segments(
     if num_segments == 1:
         return whole
     share = -(-k // num_segments)
-    num_sites = int((query.tokens != tokens.PAD).any(axis=0).sum())  # padding is behind the sites
+    num_sites = int((query.tokens != tokens.PAD).any(axis=0).sum())  # padding comes after the sites
     found = [
         nearest(index, _within(query, segment), share, excluded_rows).rows
         for segment in overlapping(num_sites, num_segments)
     ]
-    by_rank = np.stack(found, axis=2).reshape(len(whole.rows), -1)  # every segment's best first
+    by_rank = np.stack(found, axis=2).reshape(len(whole.rows), -1)  # best of every segment first
     rows = first_distinct(np.concatenate([by_rank, whole.rows], axis=1), k)
     distances = index.search(query).distances(rows).astype(np.float32)
     order = np.lexsort((rows, distances))
@@ -56,7 +56,7 @@ def nearest_in_segments(
 
 
 def overlapping(length: int, num_segments: int) -> list[slice]:
-    """Equal stretches that cover a window, each half of the next.
+    """Equal segments that cover a window and overlap by half.
 
     >>> overlapping(12, 3)
     [slice(0, 6, None), slice(3, 9, None), slice(6, 12, None)]

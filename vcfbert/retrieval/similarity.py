@@ -1,7 +1,7 @@
-"""The exact form of L2 between masked embeddings: site weights, search vectors, distances.
+"""Squared L2 distance between masked embeddings as a function of alleles, and its parts.
 
-With a context-free encoder, two haplotypes under one mask differ at a visible site by nothing or
-by w_l = ||E(ALT, l) - E(REF, l)||^2, and at a hidden site by nothing. So
+With a context-free encoder, two haplotypes under one mask differ at a visible site by 0 or by
+w_l = ||E(ALT, l) - E(REF, l)||^2, and at a masked site by 0. So
 
     d2(q, r) = sum over visible l of w_l [q_l != r_l] = sum_l w_l visible_l q_l - <v, r>
     v_l      = w_l visible_l (2 q_l - 1)
@@ -9,13 +9,13 @@ by w_l = ||E(ALT, l) - E(REF, l)||^2, and at a hidden site by nothing. So
 and the nearest references are those of largest inner product of v with their 0/1 alleles, for
 every mask and every state of the encoder.
 
-Under two masks (see `Misalignment`) a site that one side alone hides does not cancel. Where the
-query hides it, a reference pays w_l0 or w_l1, the squared distance of MASK to its allele: that
-draws all queries alike to the references whose alleles lie near MASK. Where the reference hides
-it, all references pay the same. So the search stays one inner product, of another vector.
+Under two masks (see `Misalignment`) a site that is masked on one side only adds to the distance. If
+it is the query, a reference adds w_l0 or w_l1, the squared distance of MASK to its allele, which
+favours references whose alleles lie near MASK for every query. If it is the references, they all
+add the same. So the search is still one inner product, with another vector.
 
-In token space a haplotype is its token ids. REF is 0 and ALT is 1, a masked site holds the same id
-on both sides, so the same holds with w_l = 1: the Hamming distance over visible sites.
+In token space a haplotype is its token ids. REF is 0 and ALT is 1, and a masked site has one id on
+both sides, so the formula applies with w_l = 1: the Hamming distance over visible sites.
 
 B query haplotypes, C candidates, L sites in a window, M = ceil(L / 8) bytes of packed alleles,
 D embedding width, V vocabulary.
@@ -31,7 +31,7 @@ from vcfbert.errors import ConfigError
 from vcfbert.retrieval.query import OtherMask, Query
 
 BITS = tokens.unpack(np.arange(256, dtype=np.uint8)[:, None], 8)
-"""(256, 8) the alleles each byte stands for."""
+"""(256, 8) alleles that each byte encodes."""
 
 
 def site_weights(codebook: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -57,20 +57,20 @@ def check_weights(weights: NDArray[np.float32]) -> None:
     if not is_usable.all():
         site = int(np.argmin(is_usable))
         raise ConfigError(
-            f"The site weights of the search hold {weights[site]} at site {site} of the window, "
-            "where a finite number of at least 0 is needed: the encoder has diverged. Use an "
-            "earlier checkpoint, or train again with a lower training.learning_rate."
+            f"The site weight of the search at site {site} of the window is {weights[site]}, but "
+            "must be finite and at least 0: the encoder has diverged. Use an earlier checkpoint, "
+            "or train again with a lower training.learning_rate."
         )
 
 
 def search_vectors(
     query_tokens: NDArray[np.uint8], weights: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """The v above, one a query; 0 where the query's token is no visible allele.
+    """The v above, one per query; 0 where the query shows no allele.
 
     query_tokens  (B, L) under the mask
     weights       (L,)
-    returns       (B, 8 M), 0 behind L
+    returns       (B, 8 M), 0 after L
 
     >>> search_vectors(np.array([[1, 0, 2]], dtype=np.uint8), np.array([2, 3, 4], dtype=np.float32))
     array([[ 2., -3.,  0.,  0.,  0.,  0.,  0.,  0.]], dtype=float32)
@@ -100,15 +100,15 @@ def token_mask_costs(length: int) -> NDArray[np.float32]:
 
 
 class Misalignment:
-    """What a query under its own mask and references under another add to the distance.
+    """Terms of the distance that come from a mask of the references other than the query's.
 
-    pull      (L,) what a reference pays more for ALT than for REF where the query alone is masked
-    is_alone  (B, L) True where the query is masked and references are not
-    constant  (B,) paid by all references alike
+    pull      (L,) by how much ALT adds more than REF at sites where only the query is masked
+    is_alone  (B, L) True if the query is masked and references are not
+    constant  (B,) added by all references alike
     """
 
     def __init__(self, query: Query, other: OtherMask) -> None:
-        """Work out the terms of a batch."""
+        """Compute the terms of a batch."""
         reference_mask, costs = other.is_masked, other.costs
         self.pull = costs[1] - costs[0]
         self.is_alone = (query.tokens == tokens.MASK) & ~reference_mask
@@ -119,7 +119,7 @@ class Misalignment:
         self.constant = at_query + np.where(is_seen, paid, 0).sum(axis=1, dtype=np.float64)
 
     def vectors(self) -> NDArray[np.float32]:
-        """(B, 8 M) what is added to the search vectors."""
+        """(B, 8 M) to add to the search vectors."""
         num_queries, length = self.is_alone.shape
         vectors = np.zeros((num_queries, 8 * num_bytes(length)), dtype=np.float32)
         vectors[:, :length] = np.where(self.is_alone, -self.pull, 0)
@@ -127,14 +127,14 @@ class Misalignment:
 
 
 def num_bytes(length: int) -> int:
-    """M, the bytes that hold `length` packed alleles."""
+    """M, the bytes of `length` packed alleles."""
     return -(-length // 8)
 
 
 def byte_weights(weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Summed weight of the sites whose bits are set, for every byte and every value it can have.
+    """Summed weight of the sites whose bits are set, for every byte and each of its values.
 
-    Eight sites are then one look-up, which makes exact distances cheap (see benchmarks/retrieval).
+    Eight sites then take one look-up, which makes exact distances cheap (benchmarks/retrieval).
 
     weights  (L,)
     returns  (M, 256)
@@ -154,8 +154,8 @@ def mismatch_distances(
     """The distance d2 from packed alleles, in float64.
 
     table           (M, 256) from `byte_weights`
-    query_bits      (B, M) packed, 1 where the query shows ALT
-    visible_bits    (B, M) packed, 1 where the query shows an allele
+    query_bits      (B, M) packed, 1 if the query shows ALT
+    visible_bits    (B, M) packed, 1 if the query shows an allele
     reference_bits  (B, C, M) packed
     returns         (B, C)
     """

@@ -27,6 +27,7 @@ from vcfbert.config import Config
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.files import digests, locks
 from vcfbert.storage.zarr import stores
+from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.systems import checkpoints
 
 # What may differ between a run and its continuation: how long it goes on, not what it computes.
@@ -37,6 +38,19 @@ _EXTENSIBLE = {
     "training.checkpoint_every",
     "training.log_every",
 }
+
+
+def folder_of(workspace: Workspace, name: str) -> Path:
+    """The folder of an existing run; StoreError listing the runs there are if it is missing."""
+    run = workspace.run(name)
+    if run.is_dir():
+        return run
+    folder = run.parent
+    known = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    raise StoreError(
+        f"No run {name!r} in {workspace.root}; there are: {', '.join(known) or 'none'}. "
+        f"Train one with: vcfbert train --run {name}"
+    )
 
 
 def check_new(run: Path, *, resume: bool, overwrite: bool) -> None:

@@ -1,4 +1,4 @@
-"""audit-dims: the report without a store, and the stores of a workspace against it."""
+"""audit-dims: the report without a store, and checks of the stores of a workspace."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ from vcfbert.config import presets
 from vcfbert.copying import inputs
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.model.mosaic import Mosaic
-from vcfbert.pipelines.auditing import audit, audit_report
+from vcfbert.pipelines.auditing import audit, audit_report, estimates
 from vcfbert.pipelines.auditing.audit import AuditOptions
 from vcfbert.pipelines.auditing.audit_report import PanelSize
 from vcfbert.pipelines.systems import store_checks
@@ -27,7 +27,7 @@ def fx_report():
 
 
 def test_every_stage_from_vcf_to_logits_has_a_shape():
-    found = {shape.stage: shape.numbers for shape in audit.shapes(presets.tiny(), SIZE)}
+    found = {shape.stage: shape.numbers for shape in estimates.shapes(presets.tiny(), SIZE)}
     assert found["genotypes in the VCF"] == (100, 12, 2)
     assert found["panel alleles"] == (3, 24, 5)
     assert found["codebook"] == (3, 5, 40, 32)
@@ -40,51 +40,53 @@ def test_every_stage_from_vcf_to_logits_has_a_shape():
 
 
 def test_disk_follows_from_the_shapes():
-    disk = audit.disk_report(presets.tiny(), SIZE)
+    disk = estimates.disk_report(presets.tiny(), SIZE)
     assert disk.codebook_embeddings == 4 * 3 * 5 * 40 * 32
     assert disk.dense_embeddings == 4 * 3 * (2 * 20 + 5) * 40 * 32
     assert disk.dense_index == 4 * 3 * 20 * 40 * 32
     assert disk.exact_index == 3 * (20 * 5 + 5 * 256 * 8 * 4)
 
 
-def test_flags_stand_over_the_example_panel(fx_report):
+def test_options_replace_sizes_of_the_example_panel(fx_report):
     size = fx_report.size
     assert (size.references, size.windows, size.length) == (20, 3, 40)
-    assert "flags" in size.source
+    assert "options" in size.source
 
 
 def test_the_largest_batch_fits_and_one_more_does_not():
     settings, length, memory_gb = presets.tiny(), 40, 0.02
-    usable = int(audit_report.USABLE_SHARE * memory_gb * audit.GB)
-    largest = audit.memory_report(settings, length, memory_gb).largest_batch
+    usable = int(audit_report.USABLE_SHARE * memory_gb * estimates.GB)
+    largest = estimates.memory_report(settings, length, memory_gb).largest_batch
     assert largest > 8
-    assert audit._step(settings, length, largest).total <= usable
-    assert audit._step(settings, length, largest + 1).total > usable
+    assert estimates._step(settings, length, largest).total <= usable
+    assert estimates._step(settings, length, largest + 1).total > usable
 
 
 def test_the_largest_width_fits_and_a_head_more_does_not():
     settings, length = presets.tiny(), 40
     usable = 50_000_000
-    width = audit._largest_width(settings, length, usable)
-    assert audit._deep_bytes(settings, length, width) <= usable
-    assert audit._deep_bytes(settings, length, width + 32) > usable
+    width = estimates._largest_width(settings, length, usable)
+    assert estimates._deep_bytes(settings, length, width) <= usable
+    assert estimates._deep_bytes(settings, length, width + 32) > usable
 
 
-def test_a_gpu_that_is_too_small_holds_nothing():
-    report = audit.memory_report(presets.tiny(), 40, 1e-6)
+def test_nothing_fits_on_a_gpu_that_is_too_small():
+    report = estimates.memory_report(presets.tiny(), 40, 1e-6)
     assert not report.fits
     assert (report.largest_batch, report.largest_preset, report.largest_width) == (0, None, 0)
 
 
 def test_the_largest_preset_is_the_last_that_fits():
-    sizes = {name: audit._step(presets.get(name), 40, 1).total for name in ("v18-large", "v18-xl")}
+    sizes = {
+        name: estimates._step(presets.get(name), 40, 1).total for name in ("v18-large", "v18-xl")
+    }
     assert sizes["v18-large"] < sizes["v18-xl"]
-    assert audit.memory_report(presets.tiny(), 40, 80.0).largest_preset == "v18-max"
+    assert estimates.memory_report(presets.tiny(), 40, 80.0).largest_preset == "v18-max"
 
 
 @pytest.mark.parametrize("name", presets.of_system("retrieval"))
 def test_every_preset_has_a_report(name, monkeypatch):
-    monkeypatch.setattr(audit, "_largest_width", lambda *_: 0)  # tested by itself, and slow
+    monkeypatch.setattr(estimates, "_largest_width", lambda *_: 0)  # tested by itself, and slow
     lines = audit.audit(presets.get(name), None, AuditOptions(window_size=64)).lines()
     text = "\n".join(lines)
     assert "12 D^2 layers" in text
@@ -107,7 +109,7 @@ def test_mosaic_has_a_report_of_its_own(tmp_path):
     report.raise_mismatch()
 
 
-def test_a_run_of_mosaic_that_is_not_there_is_an_error(tmp_path):
+def test_a_missing_run_of_mosaic_is_an_error(tmp_path):
     with pytest.raises(StoreError, match="There is no network at"):
         audit.audit(presets.mosaic(), Workspace(tmp_path), AuditOptions(run="absent"))
 
@@ -119,7 +121,7 @@ def test_published_counts_are_about_twice_the_blocks():
         assert abs(int(published[:-1]) - twice) < 2
 
 
-def test_json_holds_the_same(fx_report):
+def test_json_contains_the_report(fx_report):
     record = json.loads(fx_report.to_json())
     assert record["settings"]["model"]["width"] == 32
     assert record["memory"]["step"]["total"] == fx_report.memory.step.total
@@ -134,14 +136,14 @@ def test_without_a_panel_there_is_nothing_to_check(fx_report, tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [{"haplotypes": 0}, {"windows": -1}, {"gpu_memory_gb": 0.0}])
-def test_a_size_that_cannot_be_is_refused(wrong):
+def test_an_impossible_size_is_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         AuditOptions(**wrong)
 
 
 @pytest.mark.parametrize("assumed", [{"haplotypes": 9}, {"gpu_memory_gb": 24.0}])
-def test_strict_assumes_nothing(assumed):
-    with pytest.raises(ConfigError, match="--strict looks at"):
+def test_strict_takes_no_sizes(assumed):
+    with pytest.raises(ConfigError, match="--strict checks existing stores"):
         AuditOptions(strict=True, **assumed)
 
 
@@ -161,6 +163,6 @@ def test_a_mismatch_names_both_sides_and_the_remedy(fx_report):
         report.raise_mismatch()
 
 
-def test_a_run_that_cannot_be_checked_for_want_of_a_panel_is_an_error(tmp_path):
+def test_a_run_without_a_panel_is_an_error(tmp_path):
     with pytest.raises(StoreError, match="vcfbert prepare"):
         audit.audit(presets.tiny(), Workspace(tmp_path), AuditOptions(run="tiny"))

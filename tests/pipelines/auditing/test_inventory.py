@@ -13,7 +13,7 @@ import torch
 from tests import panels
 from tests.pipelines.workspaces import DENSE, SMALL, build, changed
 from vcfbert.domain import tokens
-from vcfbert.pipelines.auditing import audit, inventory, stored_preflight
+from vcfbert.pipelines.auditing import audit, estimates, inventory, stored_preflight
 from vcfbert.pipelines.auditing.audit import AuditOptions
 from vcfbert.pipelines.systems import references, train_systems
 from vcfbert.pipelines.systems.references import RefreshOptions
@@ -33,31 +33,31 @@ def test_every_version_is_listed_with_its_masks_and_encoder(fx_own):
     by_place = {item.place: item for item in found.items}
     stores = {f"{kind}/v000{n}.zarr" for kind in ("masks", "embeddings") for n in (0, 1)}
     assert set(by_place) == stores | {"indexes/v0000", "runs/mine", "runs/mine/v0001.zarr"}
-    assert [by_place[f"masks/v000{n}.zarr"].masks for n in (0, 1)] == [0, 1]
+    assert [by_place[f"masks/v000{n}.zarr"].mask_version for n in (0, 1)] == [0, 1]
     assert "rate 0.7" in by_place["masks/v0001.zarr"].content
     origins = [found.encoders[by_place[f"embeddings/v000{n}.zarr"].encoder] for n in (0, 1)]
     assert origins[0] == "seed 1"
     assert origins[1].startswith("mine, ")
-    assert all(item.of_panel for item in found.items)
+    assert all(item.is_of_panel for item in found.items)
     text = "\n".join(found.lines())
     assert "exact, 96 references" in text
     assert found.damaged == {}
 
 
-def test_a_dense_store_and_index_name_their_mask_version(tmp_path):
+def test_a_dense_store_and_index_have_their_mask_version(tmp_path):
     workspace = build(panels.small_workspace(tmp_path), DENSE, layout="dense", kind="dense")
     found = {item.place: item for item in inventory.take(DENSE, workspace).items}
-    assert found["embeddings/v0000.zarr"].masks == 0
-    assert found["indexes/v0000"].masks == 0
+    assert found["embeddings/v0000.zarr"].mask_version == 0
+    assert found["indexes/v0000"].mask_version == 0
 
 
-def test_children_of_another_panel_and_unknown_weights_are_told(fx_own):
+def test_stores_of_another_panel_and_unknown_weights_are_marked(fx_own):
     panels.write_small_panel(fx_own.panel, seed=8, overwrite=True)
     found = inventory.take(dataclasses.replace(SMALL, seed=9), fx_own)
-    assert not any(item.of_panel for item in found.items)
+    assert not any(item.is_of_panel for item in found.items)
     text = "\n".join(found.lines())
     assert "ANOTHER PANEL" in text
-    assert "weights that are not here" in text
+    assert "weights not in this workspace" in text
 
 
 def test_a_damaged_version_is_named_and_the_others_listed(fx_own):
@@ -78,10 +78,10 @@ def fx_space(fx_built):
 
 
 def bench_of(workspace, stack):
-    return stored_preflight.StoredBench(SMALL, workspace, None, stack)
+    return stored_preflight.StoredInputs(SMALL, workspace, None, stack)
 
 
-def test_figures_are_those_of_a_slow_look_at_the_same_batches(fx_built, fx_space):
+def test_figures_equal_a_slow_computation_on_the_same_batches(fx_built, fx_space):
     with ExitStack() as stack:
         bench = bench_of(fx_built, stack)
         besides = bench.beside()
@@ -113,7 +113,7 @@ def test_query_and_reference_differ_more_where_the_query_is_masked(fx_space):
     assert fx_space.fused_hidden_distance > fx_space.fused_visible_distance
 
 
-def test_what_cannot_be_measured_has_a_reason(fx_own):
+def test_a_feature_space_that_cannot_be_measured_has_a_reason(fx_own):
     found, reason = stored_preflight.feature_space(
         changed(retrieval={"space": "none", "num_neighbours": 0},
                 model={"retrieved": "none", "copy_skip": False},
@@ -127,12 +127,12 @@ def test_what_cannot_be_measured_has_a_reason(fx_own):
     assert "vcfbert build-index" in reason
 
 
-def test_the_report_holds_versions_tensors_and_feature_space(fx_built, monkeypatch):
-    monkeypatch.setattr(audit, "_largest_width", lambda *_: 0)
+def test_the_report_contains_versions_tensors_and_feature_space(fx_built, monkeypatch):
+    monkeypatch.setattr(estimates, "_largest_width", lambda *_: 0)
     report = audit.audit(SMALL, fx_built, AuditOptions())
     text = "\n".join(report.lines())
     for word in ("versions", "activations by tensor", "feature space, 32 queries", "emb_fusion",
-                 "nearest neighbour right at 99 %", "  blocks "):  # fmt: skip
+                 "nearest neighbour correct at 99 %", "  blocks "):  # fmt: skip
         assert word in text
     record = json.loads(report.to_json())
     assert record["feature_space"]["nearest_right"] == report.feature_space.nearest_right
@@ -141,7 +141,7 @@ def test_the_report_holds_versions_tensors_and_feature_space(fx_built, monkeypat
     assert kept == record["memory"]["step"]["forward"]
 
 
-def test_the_networks_mode_is_left_as_it_was(fx_built):
+def test_measuring_does_not_change_the_mode_of_the_network(fx_built):
     with ExitStack() as stack:
         bench = bench_of(fx_built, stack)
         bench.state.model.train()

@@ -39,7 +39,7 @@ def train(workspace, name, **changes):
 
 @pytest.fixture(scope="module")
 def fx_runs(tmp_path_factory):
-    """Two runs of unlike quality, seed and masks; tests write elsewhere."""
+    """Two runs that differ in quality, seed and masks; tests write elsewhere."""
     workspace = panels.small_workspace(tmp_path_factory.mktemp("runs"))
     train(workspace, "good")
     only_one = {"num_neighbours": 1, "num_segments": 1, "space": "token"}
@@ -72,7 +72,7 @@ def test_scores_are_those_of_an_evaluation_of_each_run(fx_found):
         assert line_of(found, "F1", "all").values[number] == pytest.approx(every)
 
 
-def test_all_runs_are_asked_the_same_whatever_their_own_settings_say(fx_found):
+def test_all_runs_are_evaluated_alike_regardless_of_their_settings(fx_found):
     found, out = fx_found
     records = [
         json.loads((out / name / "test-rate-0.5-seed-1.json").read_text()) for name in OPTIONS.runs
@@ -89,7 +89,7 @@ def test_a_better_run_differs_by_more_than_its_interval(fx_found):
     assert low <= by <= high < 0
 
 
-def test_the_order_of_runs_turns_the_differences(fx_runs, fx_found, tmp_path):
+def test_swapping_the_runs_negates_the_differences(fx_runs, fx_found, tmp_path):
     options = dataclasses.replace(OPTIONS, runs=("poor", "good"), seed=1, rate=0.5, out=tmp_path)
     turned = line_of(compare.compare(fx_runs, options, progress=Silent()), "F1", "all")
     straight = line_of(fx_found[0], "F1", "all")
@@ -122,10 +122,10 @@ def test_costs_come_from_the_runs_own_files(fx_runs, fx_found):
     assert costs.parameters > found.runs[1].costs.parameters  # which has no gate and no scores
 
 
-def test_table_csv_and_figure_say_the_same(fx_found):
+def test_table_csv_and_figure_agree(fx_found):
     found, out = fx_found
     text = "\n".join(found.lines())
-    for word in ("best validation F1", "F1 rare <0.05", "r2 (0.05,0.5]", "ms a batch", "95 %"):
+    for word in ("best validation F1", "F1 rare <0.05", "r2 (0.05,0.5]", "ms per batch", "95 %"):
         assert word in text
     with (out / "comparison.csv").open() as stream:
         rows = {(r["quantity"], r["group"], r["run"]): r for r in csv.DictReader(stream)}
@@ -142,14 +142,14 @@ def test_table_csv_and_figure_say_the_same(fx_found):
     assert record["settings"]["poor"]["retrieval"]["num_neighbours"] == 1
 
 
-def test_nothing_is_replaced_unasked(fx_runs, fx_found):
+def test_an_existing_comparison_is_not_replaced(fx_runs, fx_found):
     _, out = fx_found
     options = dataclasses.replace(OPTIONS, out=out)
     with pytest.raises(StoreError, match=r"comparison\.csv already exists"):
         compare.compare(fx_runs, options, progress=Silent())
 
 
-def test_mosaic_and_a_run_without_retrieval_stand_beside_the_others(fx_runs, tmp_path):
+def test_mosaic_and_a_run_without_retrieval_can_be_compared(fx_runs, tmp_path):
     shutil.copytree(fx_runs.root, tmp_path / "own")
     workspace = Workspace(tmp_path / "own")
     train_mosaic(workspace, "mosaic", steps=60)
@@ -168,7 +168,7 @@ def test_mosaic_and_a_run_without_retrieval_stand_beside_the_others(fx_runs, tmp
     assert costs.parameters > 100
     assert costs.peak_bytes > 50e6
     assert found.runs[2].costs.agreement is None  # nothing was retrieved
-    shown = next(text for text in found.lines() if text.startswith("ms a batch"))
+    shown = next(text for text in found.lines() if text.startswith("ms per batch"))
     assert " - " in f"{shown} "
 
 
@@ -188,13 +188,13 @@ def test_runs_of_different_panels_are_refused_naming_both(fx_runs, tmp_path):
         compare.compare(workspace, OPTIONS, progress=Silent())
 
 
-def test_a_run_that_is_not_there_is_named(fx_runs):
+def test_a_missing_run_is_named(fx_runs):
     options = dataclasses.replace(OPTIONS, runs=("good", "absent"))
     with pytest.raises(StoreError, match="No run 'absent'"):
         compare.compare(fx_runs, options, progress=Silent())
 
 
-def test_figures_that_were_not_written_down_are_a_dash_and_a_note(fx_runs, fx_found, tmp_path):
+def test_costs_that_were_not_recorded_are_a_dash_and_a_note(fx_runs, fx_found, tmp_path):
     shutil.copytree(fx_runs.root, tmp_path / "own")
     workspace = Workspace(tmp_path / "own")
     path = workspace.run("poor") / "metrics.csv"
@@ -207,7 +207,7 @@ def test_figures_that_were_not_written_down_are_a_dash_and_a_note(fx_runs, fx_fo
         writer.writerows(rows)
     found = compare.compare(workspace, OPTIONS, progress=Silent())
     assert found.runs[1].costs.batch_ms is None
-    assert any("poor was trained before" in note for note in found.notes())
+    assert any("were recorded: poor" in note for note in found.notes())
     assert found.csv_path.parent == workspace.root / "compare" / "good-vs-poor"
 
 

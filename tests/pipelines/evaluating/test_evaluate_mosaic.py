@@ -1,4 +1,4 @@
-"""`eval` of a run of mosaic: from train samples alone, beside the heads and the frequency."""
+"""`eval` of a run of mosaic: references, baselines, leakage and agreement with `impute`."""
 
 import dataclasses
 import json
@@ -15,8 +15,8 @@ from tests.pipelines.evaluations import typed_list
 from tests.pipelines.mosaic.test_train_mosaic import train
 from vcfbert.domain.sites import TEST, TRAIN
 from vcfbert.errors import ConfigError, StoreError
-from vcfbert.pipelines.evaluating import evaluate_systems
-from vcfbert.pipelines.evaluating.evaluate_systems import EvalOptions
+from vcfbert.pipelines.evaluating import evaluate as evaluating
+from vcfbert.pipelines.evaluating.evaluate import EvalOptions
 from vcfbert.pipelines.mosaic import training_data
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr import panel as panel_store
@@ -37,10 +37,10 @@ def fx_ready(tmp_path_factory):
 def evaluate(workspace, tmp_path, *, overwrite=False, **changes):
     changes.setdefault("output", tmp_path / "eval")
     options = dataclasses.replace(OPTIONS, **changes)
-    return evaluate_systems.evaluate(workspace, options, progress=Silent(), overwrite=overwrite)
+    return evaluating.evaluate(workspace, options, progress=Silent(), overwrite=overwrite)
 
 
-def test_the_model_stands_beside_the_heads_and_the_frequency(fx_ready, tmp_path):
+def test_the_model_is_scored_with_two_baselines(fx_ready, tmp_path):
     summary = evaluate(fx_ready, tmp_path)
     assert list(summary.scores) == ["model", "heads", "most frequent allele"]
     r2 = {system: by_group["all"].r2 for system, by_group in summary.scores.items()}
@@ -75,7 +75,7 @@ def test_only_train_samples_are_references(fx_ready, tmp_path, monkeypatch):
 
 
 def test_hidden_genotypes_do_not_matter(fx_ready, tmp_path, monkeypatch):
-    """The answers are the same whatever the samples carry where they are not typed."""
+    """Predictions do not change if the samples have other alleles at hidden sites."""
     answers = []
 
     def keep(*arguments, **keywords):
@@ -126,7 +126,7 @@ def test_predictions_are_written_with_typed_sites_as_given(fx_ready, tmp_path):
     assert (called[is_hidden] == truth[is_hidden]).mean() > 0.8
 
 
-def test_where_nothing_is_typed_everyone_gets_the_frequency(fx_ready, tmp_path):
+def test_without_typed_sites_all_samples_get_the_frequency(fx_ready, tmp_path):
     with open_panel(fx_ready.panel) as panel:
         path = typed_list(tmp_path / "two.tsv", panel, np.arange(120) >= 2)
     summary = evaluate(fx_ready, tmp_path, typed=path)
@@ -148,7 +148,7 @@ def test_options_that_do_not_apply_are_refused(fx_ready, tmp_path, changes, mess
         evaluate(fx_ready, tmp_path, **changes)
 
 
-def test_a_run_of_another_panel_needs_that_to_be_said(fx_ready, tmp_path):
+def test_a_run_of_another_panel_needs_the_option_panel(fx_ready, tmp_path):
     other = Workspace(tmp_path / "other")
     panels.write_small_panel(other.panel, seed=8)
     (other.root / "runs").mkdir()

@@ -13,8 +13,8 @@ from tests import panels
 from tests.pipelines import evaluations
 from vcfbert.domain.sites import TEST, TRAIN
 from vcfbert.errors import ConfigError, InputError, StoreError
-from vcfbert.pipelines.evaluating import evaluate_systems
-from vcfbert.pipelines.evaluating.evaluate_systems import EvalOptions
+from vcfbert.pipelines.evaluating import evaluate as evaluating
+from vcfbert.pipelines.evaluating.evaluate import EvalOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr import panel
 from vcfbert.storage.zarr.workspace import Workspace
@@ -36,7 +36,7 @@ def evaluate(workspace, tmp_path=None, *, overwrite=False, **changes):
     if tmp_path is not None:
         changes.setdefault("output", tmp_path / "eval")
     options = dataclasses.replace(OPTIONS, **changes)
-    return evaluate_systems.evaluate(workspace, options, progress=Silent(), overwrite=overwrite)
+    return evaluating.evaluate(workspace, options, progress=Silent(), overwrite=overwrite)
 
 
 def copied(workspace, tmp_path):
@@ -45,7 +45,7 @@ def copied(workspace, tmp_path):
     return Workspace(tmp_path / "copy")
 
 
-def test_the_model_stands_beside_two_baselines(fx_ready, tmp_path):
+def test_the_model_is_scored_with_two_baselines(fx_ready, tmp_path):
     summary = evaluate(fx_ready, tmp_path)
     assert list(summary.scores) == ["model", "nearest haplotype", "most frequent allele"]
     f1 = {system: by_group["all"].f1 for system, by_group in summary.scores.items()}
@@ -88,14 +88,14 @@ def test_a_seed_draws_other_sites_and_nothing_else(fx_ready, tmp_path):
     assert own.to_csv() != other.to_csv()
     assert other.json_path.name == "test-rate-0.5-seed-2.json"
     assert other.facts["seed"] == 1
-    with pytest.raises(ConfigError, match="--seed draws with --rate"):
+    with pytest.raises(ConfigError, match="--seed sets the draw of --rate"):
         evaluate(fx_ready, tmp_path, seed=2, mask_version=0)
 
 
-def test_every_core_is_shown_to_who_asks(fx_ready, tmp_path):
+def test_on_core_is_called_with_every_core(fx_ready, tmp_path):
     seen = []
     options = dataclasses.replace(OPTIONS, output=tmp_path)
-    summary = evaluate_systems.evaluate(
+    summary = evaluating.evaluate(
         fx_ready, options, progress=Silent(), on_core=lambda *shown: seen.append(shown)
     )
     assert sum(len(core.is_hidden) for core, _ in seen) == 120
@@ -103,7 +103,7 @@ def test_every_core_is_shown_to_who_asks(fx_ready, tmp_path):
     assert sum(everyone) == summary.facts["hidden_sites"]
 
 
-def test_a_finished_report_is_not_replaced_unasked(fx_ready, tmp_path):
+def test_a_finished_report_is_not_replaced(fx_ready, tmp_path):
     evaluate(fx_ready, tmp_path)
     with pytest.raises(StoreError, match=r"test-rate-0\.5\.json already exists"):
         evaluate(fx_ready, tmp_path)
@@ -145,7 +145,7 @@ def test_hidden_alleles_do_not_reach_the_predictions(fx_ready, tmp_path):
 
 
 def flip_alleles(workspace, haplotypes, where):
-    """Turn alleles of some haplotypes over, in place, behind the fingerprint's back."""
+    """Flip alleles of some haplotypes in place, without updating the fingerprint."""
     import zarr
 
     from vcfbert.domain import tokens
@@ -165,7 +165,7 @@ def test_samples_of_the_split_in_the_index_are_refused(fx_ready, tmp_path):
     with panel.open_panel(workspace.panel) as reader:
         someone = reader.samples.haplotypes(TRAIN, TEST)
     evaluations.add_index(workspace, someone)
-    with pytest.raises(StoreError, match="holds 6 of the samples to be imputed, such as s7"):
+    with pytest.raises(StoreError, match="contains 6 of the samples to impute, such as s7"):
         evaluate(workspace, tmp_path)
     assert evaluate(workspace, tmp_path, split="validation").facts["samples"] == 6
 
@@ -182,17 +182,19 @@ def test_another_panel_is_imputed_from_its_own_references(fx_ready, tmp_path):
     assert f1["model"] > f1["most frequent allele"]
 
 
-def test_samples_who_trained_the_run_are_noted_on_another_panel(fx_ready, tmp_path):
+def test_training_samples_on_another_panel_are_noted(fx_ready, tmp_path):
     other = Workspace(tmp_path / "elsewhere")
     panels.write_small_panel(other.panel, num_samples=30, seed=11)
     rename_first_test_sample(other, "s0")
     evaluations.add_index(other)
     summary = evaluate(fx_ready, tmp_path, panel=other.root)
-    assert summary.facts["notes"] == ["1 of the samples have trained the run on its own panel."]
+    assert summary.facts["notes"] == [
+        "1 of the evaluated samples were training samples of the run."
+    ]
 
 
 def rename_first_test_sample(workspace, name):
-    """Write the panel anew with one name changed."""
+    """Rewrite the panel with one name changed."""
     with panel.open_panel(workspace.panel) as reader:
         names = list(reader.samples.names)
         sample = int(reader.samples.in_splits(TEST)[0])
@@ -246,7 +248,7 @@ def test_a_split_without_samples_is_named(fx_ready, tmp_path):
         evaluate(workspace)
 
 
-def test_two_ways_of_hiding_are_refused(fx_ready, tmp_path):
+def test_two_choices_of_hidden_sites_are_refused(fx_ready, tmp_path):
     with pytest.raises(ConfigError, match="--rate and --mask-version both choose"):
         evaluate(fx_ready, tmp_path, rate=0.5, mask_version=0)
 
@@ -261,7 +263,7 @@ def test_a_failure_leaves_no_report_and_no_vcf(fx_ready, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise StoreError("window 0 is damaged")
 
-    monkeypatch.setattr(evaluate_systems.scoring, "score", fail)
+    monkeypatch.setattr(evaluating.scoring, "score", fail)
     with pytest.raises(StoreError, match="damaged"):
         evaluate(fx_ready, tmp_path, vcf=tmp_path / "imputed.vcf.gz")
     assert list(tmp_path.iterdir()) == []

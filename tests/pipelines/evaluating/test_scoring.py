@@ -18,7 +18,7 @@ from vcfbert.domain import sites as site_tables
 from vcfbert.domain.metrics import Groups
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
 from vcfbert.errors import StoreError
-from vcfbert.pipelines.evaluating import hidden_sites, scoring
+from vcfbert.pipelines.evaluating import hidden_sites, scoring, window_cores
 from vcfbert.pipelines.preparing import prepare
 from vcfbert.pipelines.preparing.prepare import PrepareOptions
 from vcfbert.progress import Silent
@@ -41,14 +41,9 @@ def fx_hidden(fx_panel):
 
 
 def score(reader, is_hidden, predictions, *, genotypes="haplotypes", groups=GROUPS, writer=None):
+    cores = window_cores.cores(reader, is_hidden, predictions, genotypes)
     return scoring.score(
-        reader,
-        is_hidden,
-        predictions,
-        genotypes=genotypes,
-        groups=groups,
-        writer=writer,
-        progress=Silent(),
+        reader, cores, window_cores.SYSTEMS, groups=groups, writer=writer, progress=Silent()
     )
 
 
@@ -60,7 +55,7 @@ def made_up(reader, is_hidden, **options):
 
 def values(scores):
     return {
-        (system, group): scored.rounded(9)
+        (system, group): np.round(dataclasses.astuple(scored), 9)
         for system, by_group in scores.items()
         for group, scored in by_group.items()
     }
@@ -72,7 +67,7 @@ def test_every_hidden_site_counts_once(fx_panel, fx_hidden):
 
 
 def test_windows_add_up_to_the_metrics_of_the_whole(fx_panel, fx_hidden):
-    parts = list(scoring.whole_windows(made_up(fx_panel, fx_hidden)))
+    parts = list(window_cores.whole_windows(made_up(fx_panel, fx_hidden)))
     scored = score(fx_panel, fx_hidden, iter(parts))["model"]["all"]
     truth, alt = [], []
     for part in parts:
@@ -88,7 +83,7 @@ def test_windows_add_up_to_the_metrics_of_the_whole(fx_panel, fx_hidden):
 
 
 def test_parts_of_a_window_make_no_difference(fx_panel, fx_hidden):
-    whole = list(scoring.whole_windows(made_up(fx_panel, fx_hidden)))
+    whole = list(window_cores.whole_windows(made_up(fx_panel, fx_hidden)))
     parts = made_up(fx_panel, fx_hidden)
     npt.assert_equal(
         values(score(fx_panel, fx_hidden, parts)), values(score(fx_panel, fx_hidden, iter(whole)))

@@ -21,8 +21,9 @@ from vcfbert.copying.network import Network
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.pipelines.auditing import audit
 from vcfbert.pipelines.auditing.audit import AuditOptions
-from vcfbert.pipelines.evaluating import evaluate_systems, run_costs
-from vcfbert.pipelines.evaluating.evaluate_systems import EvalOptions
+from vcfbert.pipelines.evaluating import evaluate as evaluating
+from vcfbert.pipelines.evaluating import run_costs
+from vcfbert.pipelines.evaluating.evaluate import EvalOptions
 from vcfbert.pipelines.mosaic import training_data
 from vcfbert.pipelines.mosaic.train_mosaic import KEPT_SMALL
 from vcfbert.pipelines.systems import train_systems
@@ -206,7 +207,7 @@ def test_samples_are_taken_whole_until_there_are_enough_rows(fx_own):
 def test_eval_scores_the_run(fx_own, tmp_path):
     workspace, _ = fx_own
     options = EvalOptions(run="large", device="cpu", output=tmp_path / "eval")
-    summary = evaluate_systems.evaluate(workspace, options, progress=Silent())
+    summary = evaluating.evaluate(workspace, options, progress=Silent())
     r2 = {system: by_group["all"].r2 for system, by_group in summary.scores.items()}
     assert r2["model"] > r2["most frequent allele"] + 0.2
     assert r2["model"] != r2["heads"]

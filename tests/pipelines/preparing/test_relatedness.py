@@ -163,7 +163,7 @@ def test_the_strict_checks_see_a_relative_that_is_found(fx_apart, monkeypatch):
     monkeypatch.setattr(BatchMaker, "_excluded", lambda self, samples: real(self, samples)[:, :2])
     with open_panel(fx_apart[0].panel) as panel:
         samples = panel.samples.relatives[0]
-    monkeypatch.setattr(stored_preflight.StoredBench, "samples", samples)
+    monkeypatch.setattr(stored_preflight.StoredInputs, "samples", samples)
     failed = {one.name for one in stored_preflight.check(SETTINGS, fx_apart[0], None).failed}
     assert "FAISS retrieval" in failed
     assert "batch collation" in failed

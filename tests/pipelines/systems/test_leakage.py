@@ -42,7 +42,7 @@ def fx_bench(fx_built, request):
     """An open workspace under the settings of a system."""
     settings = SYSTEMS[request.param]
     with stored_preflight.ExitStack() as stack:
-        bench = stored_preflight.StoredBench(settings, fx_built, None, stack)
+        bench = stored_preflight.StoredInputs(settings, fx_built, None, stack)
         if settings.reads_embeddings:  # that of fx_built is of other weights
             bench.embeddings = EncodedOnDemand(new_encoder(settings), bench.panel)
         yield bench
@@ -138,7 +138,7 @@ def correlation(workspace, settings, name):
     """Of truth and answer at hidden sites, within each site: 0 by chance, 1 where labels leak."""
     train_systems.train(workspace, settings, TrainOptions(name, device="cpu"), progress=Silent())
     with stored_preflight.ExitStack() as stack:
-        bench = stored_preflight.StoredBench(settings, workspace, None, stack)
+        bench = stored_preflight.StoredInputs(settings, workspace, None, stack)
         model = checkpoints.load_model(workspace.run(name), "best")[0].eval()
         if settings.reads_embeddings:
             bench.embeddings = EncodedOnDemand(model.encoder, bench.panel)

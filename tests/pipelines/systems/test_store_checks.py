@@ -8,7 +8,7 @@ import pytest
 from tests import panels, tampering
 from vcfbert.config import presets
 from vcfbert.errors import StoreError
-from vcfbert.pipelines.auditing import audit
+from vcfbert.pipelines.auditing import audit, estimates
 from vcfbert.pipelines.systems import references, store_checks
 from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions, RefreshOptions
 from vcfbert.progress import Silent
@@ -137,7 +137,7 @@ def test_a_run_that_was_named_must_be_there(fx_built):
 
 
 def test_the_report_has_the_panels_numbers_and_fails_on_a_mismatch(fx_built, monkeypatch):
-    monkeypatch.setattr(audit, "_largest_width", lambda *_: 0)
+    monkeypatch.setattr(estimates, "_largest_width", lambda *_: 0)
     good = audit.audit(TINY, fx_built, audit.AuditOptions())
     assert (good.size.sites, good.size.samples, good.size.length) == (120, 60, 32)
     assert any(line.startswith("  ok ") for line in good.lines())

@@ -12,8 +12,8 @@ from vcfbert.config import presets
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.pipelines.auditing import audit
 from vcfbert.pipelines.auditing.audit import AuditOptions
-from vcfbert.pipelines.evaluating import evaluate_systems
-from vcfbert.pipelines.evaluating.evaluate_systems import EvalOptions
+from vcfbert.pipelines.evaluating import evaluate as evaluating
+from vcfbert.pipelines.evaluating.evaluate import EvalOptions
 from vcfbert.pipelines.systems import references
 from vcfbert.pipelines.systems.references import EncodeOptions, RefreshOptions
 from vcfbert.progress import Silent
@@ -50,7 +50,7 @@ def small(name, *texts):
 
 def evaluate(workspace, **changes):
     options = EvalOptions(run="run", device="cpu", **changes)
-    return evaluate_systems.evaluate(workspace, options, progress=Silent())
+    return evaluating.evaluate(workspace, options, progress=Silent())
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

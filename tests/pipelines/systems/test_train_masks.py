@@ -18,8 +18,8 @@ from vcfbert.config import MaskConfig
 from vcfbert.domain.mask_policies import Drawing
 from vcfbert.domain.sites import TRAIN
 from vcfbert.errors import ConfigError, InputError, StoreError
-from vcfbert.pipelines.evaluating import evaluate_systems
-from vcfbert.pipelines.evaluating.evaluation import EvalOptions
+from vcfbert.pipelines.evaluating import evaluate as evaluating
+from vcfbert.pipelines.evaluating.evaluate import EvalOptions
 from vcfbert.pipelines.systems import references
 from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions, RefreshOptions
 from vcfbert.progress import Silent
@@ -209,6 +209,6 @@ def test_an_evaluation_of_a_misaligned_run_is_misaligned_and_says_so(fx_copy):
     for name, align in (("aligned", True), ("misaligned", False)):
         train(fx_copy, with_masks({"align": align}, max_epochs=1), name)
         options = EvalOptions(run=name, device="cpu")
-        reports[name] = evaluate_systems.evaluate(fx_copy, options, progress=Silent())
+        reports[name] = evaluating.evaluate(fx_copy, options, progress=Silent())
     assert reports["aligned"].facts["notes"] == []
     assert any("masks.align" in note for note in reports["misaligned"].facts["notes"])

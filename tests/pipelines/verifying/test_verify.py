@@ -1,4 +1,4 @@
-"""A workspace checked again: what is whole passes, and every damage is found and told."""
+"""verify: an intact workspace passes, and every kind of damage is found and reported."""
 
 import json
 import re
@@ -115,7 +115,7 @@ def test_a_damaged_file_is_found_and_named(fx_own, store, name, damage):
     assert "vcfbert" in found[store]
 
 
-def test_all_faults_are_listed_not_the_first_alone(fx_own):
+def test_all_faults_are_listed(fx_own):
     for name in ("alleles/c/0/0/0", "alleles/c/1/0/0", "sites/cm/c/0"):
         tampering.flip(fx_own.panel / name, 100)
     (fx_own.root / MASKS / "stranger").write_text("x")
@@ -159,21 +159,21 @@ def flipped(index, bits):
 @pytest.mark.parametrize(
     ("name", "change", "sentence"),
     [
-        ("alleles", flipped((1, 0, 0), 1), "the alleles of window 1 are not those that"),
-        ("alleles", flipped((1, 0, -1), 128), "window 1 has alleles behind its last site"),
+        ("alleles", flipped((1, 0, 0), 1), "the alleles of window 1 do not match"),
+        ("alleles", flipped((1, 0, -1), 128), "window 1 has alleles after its last site"),
         (
             "windows/core_stop",
             put(0, 20),
             "window 0 .* does not follow|window 1 .* does not follow",
         ),
-        ("sites/position", put(3, 1), "the position falls at site 3"),
-        ("sites/cm", put(-1, 0.0), "the centimorgans fall at site"),
-        ("sites/type", put(0, 2), "sites/type is not what REF and ALT say"),
-        ("sites/alt_count", put((0, 0), 999), "counts more copies than there are haplotypes"),
-        ("samples/split", put(0, 7), "other codes than 0, 1 and 2"),
+        ("sites/position", put(3, 1), "the position decreases at site 3"),
+        ("sites/cm", put(-1, 0.0), "the centimorgans decrease at site"),
+        ("sites/type", put(0, 2), "sites/type does not match REF and ALT"),
+        ("sites/alt_count", put((0, 0), 999), "counts below 0 or above the number of haplotypes"),
+        ("samples/split", put(0, 7), "codes other than 0, 1 and 2"),
     ],
 )
-def test_what_no_checksum_tells_is_found_in_the_panel(fx_own, name, change, sentence):
+def test_faults_that_no_checksum_shows_are_found_in_the_panel(fx_own, name, change, sentence):
     rewritten(fx_own.panel, name, change)
     found = verify(fx_own).stores[0].faults
     assert any(re.search(sentence, fault) for fault in found), found
@@ -184,15 +184,15 @@ def test_alleles_that_trade_places_keep_the_counts_but_not_the_fingerprint(fx_ow
         values[:, [0, 1]] = values[:, [1, 0]]  # one sample's haplotypes
 
     rewritten(fx_own.panel, "alleles", exchange)
-    assert "its fingerprint is not that of its content" in failed(fx_own)[PANEL]
+    assert "its fingerprint does not match its content" in failed(fx_own)[PANEL]
 
 
-def test_what_no_checksum_tells_is_found_in_the_other_stores(fx_own):
+def test_faults_that_no_checksum_shows_are_found_in_other_stores(fx_own):
     rewritten(fx_own.root / MASKS, "is_masked", flipped((0, 0), True))
     rewritten(fx_own.root / CODEBOOK, "codebook", put((0, 0, 0, 0), np.nan))
     found = failed(fx_own)
     assert "does not hold the masks it was written with" in found[MASKS]
-    assert "the codebook of window 0 holds NaN or infinity" in found[CODEBOOK]
+    assert "the codebook of window 0 contains NaN or infinity" in found[CODEBOOK]
 
 
 def test_dense_embeddings_that_are_not_of_their_haplotypes_are_found(fx_own):
@@ -210,7 +210,7 @@ def test_a_dense_index_that_is_not_of_its_embeddings_is_found(fx_own):
         record["masks"][0], record["masks"][1] = record["masks"][1], record["masks"][0]
 
     tampering.edit_json(folder / "manifest.json", exchange)
-    assert "window 0 does not hold the haplotypes of its rows" in failed(fx_own)[DENSE_INDEX]
+    assert "window 0 does not contain the haplotypes of its rows" in failed(fx_own)[DENSE_INDEX]
 
 
 def test_an_index_whose_files_changed_places_under_its_manifest_is_found(fx_own):
@@ -222,10 +222,10 @@ def test_an_index_whose_files_changed_places_under_its_manifest_is_found(fx_own)
         first["sha256"], second["sha256"] = second["sha256"], first["sha256"]
 
     tampering.edit_json(folder / "manifest.json", exchange)
-    assert "window 0 does not hold the haplotypes of its rows" in failed(fx_own)[EXACT_INDEX]
+    assert "window 0 does not contain the haplotypes of its rows" in failed(fx_own)[EXACT_INDEX]
 
 
-def test_children_of_another_panel_are_stale(fx_own):
+def test_stores_of_another_panel_are_stale(fx_own):
     panels.write_small_panel(fx_own.panel, overwrite=True)
     found = failed(fx_own)
     assert {QC, MASKS, DENSE, CODEBOOK, DENSE_INDEX, EXACT_INDEX, TINY, MOSAIC} <= set(found)
@@ -235,11 +235,11 @@ def test_children_of_another_panel_are_stale(fx_own):
 def test_an_index_that_lost_its_parents_is_stale_and_so_is_its_run(fx_own):
     shutil.rmtree(fx_own.root / DENSE)
     found = failed(fx_own)
-    assert "embeddings that are not in this workspace any more" in found[DENSE_INDEX]
+    assert "embeddings that are no longer in this workspace" in found[DENSE_INDEX]
     shutil.rmtree(fx_own.root / EXACT_INDEX)
     shutil.rmtree(fx_own.root / DENSE_INDEX)
     found = failed(fx_own)
-    assert "made from indexes that are not in this workspace any more" in found[TINY]
+    assert "made from indexes that are no longer in this workspace" in found[TINY]
 
 
 def test_weights_that_are_not_finite_are_found(fx_own):
@@ -270,7 +270,7 @@ def test_a_shipped_network_that_changed_is_found(fx_whole, tmp_path, monkeypatch
     assert "is not the network that comes with this" in failed(fx_whole[0])["shipped network"]
 
 
-def test_what_a_killed_command_leaves_is_a_note(fx_own):
+def test_leftovers_of_a_killed_command_are_notes(fx_own):
     (fx_own.root / "masks" / "v0002.zarr.77.partial").mkdir()
     (fx_own.root / TINY / "checkpoints" / "step-00000099.safetensors").write_bytes(b"")
     path = fx_own.root / TINY / "metrics.csv"
@@ -281,12 +281,16 @@ def test_what_a_killed_command_leaves_is_a_note(fx_own):
     summary = verify(fx_own)
     assert summary.faults == []
     text = "\n".join(summary.notes)
-    for words in ("77.partial is what a stopped", "ahead of the last", "fresh was stopped before"):
+    for words in (
+        "77.partial was left by a stopped",
+        "rows after the last",
+        "fresh was stopped before",
+    ):
         assert words in text
-    assert "step-00000099.safetensors is named by no checkpoint" in text
+    assert "step-00000099.safetensors belongs to no checkpoint" in text
 
 
-def test_a_workspace_without_a_panel_and_no_workspace_are_told(tmp_path):
+def test_a_missing_workspace_and_a_missing_panel_are_reported(tmp_path):
     with pytest.raises(StoreError, match="No workspace at"):
         verify(Workspace(tmp_path / "absent"))
     assert "No store at" in verify(Workspace(tmp_path)).faults[0]

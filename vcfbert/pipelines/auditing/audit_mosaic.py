@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from vcfbert.config import Config, ModelConfig, MosaicConfig, TrainingConfig
+from vcfbert.config import Config
 from vcfbert.copying import inputs
 from vcfbert.copying.heads import SIZES_AND_ERRORS
-from vcfbert.copying.network import Answer, Network
+from vcfbert.copying.network import Answer
 from vcfbert.errors import StoreError
 from vcfbert.storage.zarr.workspace import Workspace
-from vcfbert.training.mosaic import mosaic_large, weight_files
-from vcfbert.training.mosaic.mosaic_large import LargeNetwork
+from vcfbert.training.mosaic import network_sizes, weight_files
 
 BLOCK = 64
 """Typed sites whose copying weights are kept at a time."""
@@ -126,7 +125,7 @@ def report(
     Raises StoreError where `run` is named and has no network of this kind.
     """
     network, path = _network(settings, workspace, run)
-    settings = settings if network is None else of_network(settings, network)
+    settings = settings if network is None else network_sizes.settings_of(settings, network)
     is_large = settings.mosaic.network == "large"
     return MosaicReport(
         settings=settings,
@@ -135,22 +134,9 @@ def report(
         size=size,
         source=source,
         shapes=_shapes(size) + (_of_stretch(settings) if is_large else []),
-        parameters=parameters(settings),
+        parameters=network_sizes.parameters(settings),
         network=None if network is None else f"{path} ({network.fingerprint[:12]})",
     )
-
-
-def parameters(settings: Config) -> dict[str, int]:
-    """Numbers of the network by part; of the small one `Weights` says what each is."""
-    wide, heads, units = inputs.NUM_INPUTS, inputs.HEADS, settings.mosaic.units
-    counts = {
-        "first": units * wide + units,
-        "second": units * units + units,
-        "last": (heads + 1) * units + heads + 1,
-    }
-    if settings.mosaic.network == "large":
-        counts |= mosaic_large.parameters(settings.model)
-    return counts
 
 
 def _shapes(size: dict[str, int]) -> list[Part]:
@@ -192,29 +178,3 @@ def _network(
     if is_large or settings.mosaic.start == "scratch" or not path.exists():
         return None, path
     return weight_files.shipped(), path
-
-
-def of_network(settings: Config, network: Answer) -> Config:
-    """The settings with the sizes of a network."""
-    if isinstance(network, LargeNetwork):
-        chosen = replace(
-            settings.mosaic,
-            network="large",
-            units=len(network.module.small.first_bias),
-            stretch=network.length,
-            overlap=network.overlap,
-        )
-        return replace(settings, mosaic=chosen, model=network.settings)
-    assert isinstance(network, Network)
-    assert network.weights is not None
-    units = len(network.weights.first_bias)
-    usual = MosaicConfig()
-    chosen = replace(
-        settings.mosaic,
-        network="small",
-        units=units,
-        transformer_steps=usual.transformer_steps,
-        stretch=usual.stretch,
-        overlap=usual.overlap,
-    )
-    return replace(settings, mosaic=chosen, model=ModelConfig(), training=TrainingConfig())

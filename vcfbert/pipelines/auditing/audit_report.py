@@ -1,4 +1,4 @@
-"""What `audit-dims` says of a system of retrieval, as text and JSON.
+"""Report of `audit-dims` on a system of retrieval, as text and JSON.
 
 Letters as in docs/glossary.md: S sites, N samples, W windows, L sites in a window, R reference
 haplotypes, B query haplotypes, K neighbours, D width, V vocabulary.
@@ -26,16 +26,16 @@ PUBLISHED_PARAMETERS = {
     "v18-deep": "58M",
     "v18-max": "76M",
 }
-USABLE_SHARE = 0.9  # the rest is for the CUDA context, kernels' scratch space and gaps
+USABLE_SHARE = 0.9  # the rest is for the CUDA context, scratch space of kernels and fragmentation
 DEEP = 12
-"""Layers of the widest network that is looked for."""
+"""Layers of the network whose largest width is searched for."""
 TENSORS = 12
-"""Kinds of tensors that are listed; the others are one line."""
+"""Kinds of tensors that are listed; the others are summed up in one line."""
 
 
 @dataclass(frozen=True)
 class PanelSize:
-    """Counts that shapes and bytes follow from.
+    """Sizes of a panel.
 
     source  where the numbers come from
     """
@@ -50,7 +50,7 @@ class PanelSize:
 
 @dataclass(frozen=True)
 class Shape:
-    """One value on the way from VCF to logits."""
+    """Shape of one array on the way from VCF to logits."""
 
     stage: str
     letters: str
@@ -60,11 +60,11 @@ class Shape:
 
 @dataclass(frozen=True)
 class MemoryReport:
-    """A training step on a GPU.
+    """Memory of a training step on a GPU.
 
-    largest_batch   samples in a batch of this system that fit; 0 where not even one does
-    largest_preset  the preset with most parameters that fits at its own batch; None where none does
-    largest_width   widest network of `DEEP` layers that fits at this batch; 0 where none does
+    largest_batch   samples per batch of this system that fit; 0 if not even one does
+    largest_preset  preset with the most parameters that fits at its own batch size, if any
+    largest_width   widest network of `DEEP` layers that fits at this batch size; 0 if none does
     """
 
     gpu_memory_gb: float
@@ -82,8 +82,8 @@ class MemoryReport:
 class DiskReport:
     """Bytes of the stores of all windows.
 
-    dense_embeddings  complete and masked together, with the codebook that queries need
-    exact_index       one bit an allele, and FAISS's table of the 256 bit patterns a window
+    dense_embeddings  complete and masked ones, with the codebook that queries need
+    exact_index       one bit per allele, and per window FAISS's table of the 256 bit patterns
     """
 
     codebook_embeddings: int
@@ -94,10 +94,10 @@ class DiskReport:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """All that `audit-dims` says.
+    """Report of `audit-dims` on a system of retrieval.
 
-    inventory      versions of what is in the workspace; None without a panel
-    feature_space  queries beside what is retrieved for them; None where `unmeasured` says why
+    inventory      stores of the workspace and their versions; None without a panel
+    feature_space  queries compared with their neighbours; if None, `unmeasured` says why
     """
 
     settings: Config
@@ -134,11 +134,11 @@ class AuditReport:
         return json.dumps(record, indent=1)
 
     def raise_mismatch(self) -> None:
-        """Raise StoreError naming the first check that failed; the report has them all."""
+        """Raise StoreError naming the checks that failed, the first with its remedy."""
         failed = [check for check in self.checks if not check.holds]
         if failed:
             others = ", ".join(check.what for check in failed[1:])
-            raise StoreError(failed[0].sentence() + (f"; likewise: {others}" if others else ""))
+            raise StoreError(failed[0].sentence() + (f"; also failed: {others}" if others else ""))
 
 
 def _title_lines(report: AuditReport) -> list[str]:
@@ -147,7 +147,7 @@ def _title_lines(report: AuditReport) -> list[str]:
         f"{report.settings.preset}: D = {model.width}, {model.num_layers} layers, "
         f"{model.num_heads} heads, K = {report.settings.retrieval.num_neighbours}, "
         f"{report.settings.training.batch_size} samples x {report.settings.training.accumulation} "
-        "batches a step",
+        "batches per step",
         f"panel: S = {size.sites:,}, N = {size.samples:,}, R = {size.references:,}, "
         f"W = {size.windows:,}, L = {size.length:,} ({size.source})",
     ]
@@ -191,19 +191,18 @@ def _memory_lines(report: MemoryReport) -> list[str]:
         "",
         f"memory of a training step, {report.batch_size} samples, {report.precision}",
         *(f"  {name:26}{_size(count):>14}" for name, count in rows.items()),
-        f"  on a GPU of {report.gpu_memory_gb:g} GB, of which {USABLE_SHARE:.0%} can be used: "
-        f"{verdict}",
+        f"  on a GPU of {report.gpu_memory_gb:g} GB, {USABLE_SHARE:.0%} of it usable: {verdict}",
         f"  {'largest batch':26}{report.largest_batch:>14,}  samples",
-        f"  {'largest preset':26}{report.largest_preset or 'none':>14}  at its own batch",
-        f"  {'largest width':26}{report.largest_width:>14,}  with {DEEP} layers at this batch",
+        f"  {'largest preset':26}{report.largest_preset or 'none':>14}  at its own batch size",
+        f"  {'largest width':26}{report.largest_width:>14,}  with {DEEP} layers at this batch size",
     ]
 
 
 def _tensor_lines(step: StepMemory) -> list[str]:
-    """The largest kinds of tensors, when forward is over and at the fullest moment of backward."""
+    """The largest kinds of tensors after the forward pass and at the peak of backward."""
     lines = [
         "",
-        "activations by tensor, when forward is over and at the fullest moment",
+        "activations by tensor, after the forward pass and at the peak",
         f"  {'all':14}{'':34}{_size(step.forward):>12}{_size(step.activations):>12}",
     ]
     shown, others = step.tensors[:TENSORS], step.tensors[TENSORS:]
@@ -231,25 +230,26 @@ def _feature_lines(found: FeatureSpace | None, unmeasured: str) -> list[str]:
         return ["", f"feature space: not measured, {unmeasured}"]
     rows = {
         "norm, raw": (found.query_norm, found.retrieved_norm),
-        "norm, behind emb_fusion": (found.fused_query_norm, found.fused_retrieved_norm),
+        "norm, after emb_fusion": (found.fused_query_norm, found.fused_retrieved_norm),
     }
     apart = {
         "distance, raw": (found.visible_distance, found.hidden_distance),
-        "distance, behind emb_fusion": (found.fused_visible_distance, found.fused_hidden_distance),
+        "distance, after emb_fusion": (found.fused_visible_distance, found.fused_hidden_distance),
     }
     return [
         "",
         f"feature space, {found.queries:,.0f} queries of validation samples",
-        f"  {'a site of':30}{'query':>12}{'retrieved':>12}",
+        f"  {'mean per site':30}{'query':>12}{'retrieved':>12}",
         *(f"  {name:30}{one:>12.4f}{two:>12.4f}" for name, (one, two) in rows.items()),
         f"  {'query to nearest':30}{'visible':>12}{'hidden':>12}",
         *(f"  {name:30}{one:>12.4f}{two:>12.4f}" for name, (one, two) in apart.items()),
-        f"  squared distance under the mask: {found.found_distance:.5g} by the search, "
-        f"{found.true_distance:.5g} by the embeddings, {found.largest_error:.1e} apart at most",
-        f"  nearest neighbour right at {found.nearest_right:.2%} of hidden alleles, a random "
+        f"  squared distance under the mask: {found.found_distance:.5g} from the search, "
+        f"{found.true_distance:.5g} from the embeddings, largest relative difference "
+        f"{found.largest_error:.1e}",
+        f"  nearest neighbour correct at {found.nearest_right:.2%} of hidden alleles, a random "
         f"reference at {found.random_right:.2%}",
-        f"  nearest neighbour right at 99 % of the hidden sites for {found.queries_right:.1%} of "
-        "the queries",
+        f"  nearest neighbour correct at 99 % of hidden sites for {found.queries_right:.1%} of "
+        "queries",
     ]
 
 
@@ -261,12 +261,12 @@ def _disk_lines(report: DiskReport, size: PanelSize) -> list[str]:
         "index, dense": report.dense_index,
     }
     if not any(rows.values()):
-        return ["", "disk: nothing beside the panel"]
+        return ["", "disk: only the panel"]
     return [
         "",
         f"disk for R = {size.references:,} and W = {size.windows:,}, before compression",
         *(
-            f"  {name:26}{_size(count):>14}  {_size(count / size.windows)} a window"
+            f"  {name:26}{_size(count):>14}  {_size(count / size.windows)} per window"
             for name, count in rows.items()
             if count
         ),
@@ -275,7 +275,7 @@ def _disk_lines(report: DiskReport, size: PanelSize) -> list[str]:
 
 def _check_lines(found: Sequence[Check]) -> list[str]:
     if not found:
-        return ["", "no panel in this workspace: no stores to check"]
+        return ["", "no panel in this workspace, so no stores to check"]
     return ["", "stores", *(f"  {check.line()}" for check in found)]
 
 

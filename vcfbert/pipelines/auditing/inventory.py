@@ -1,4 +1,4 @@
-"""Mask and encoder versions of everything in a workspace, and whose children they are."""
+"""Stores and checkpoints of a workspace, with their mask versions, encoders and panels."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ _SHORT = 12
 class Item:
     """A store, or a checkpoint of a run.
 
-    place     below the workspace
-    content   what it is, in words
-    masks     the mask version it holds or was made under; None where it fits every mask
-    encoder   fingerprint of the encoder that made it or is in it; None where there is none
-    of_panel  whether it was made from the panel that stands here
+    place         path within the workspace
+    content       short description
+    mask_version  that it contains or was made under; None if it does not depend on masks
+    encoder       fingerprint of the encoder that made it or is in it, if any
+    is_of_panel   whether it was made from the current panel of the workspace
     """
 
     place: str
     content: str
-    masks: int | None
+    mask_version: int | None
     encoder: str | None
-    of_panel: bool
+    is_of_panel: bool
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """All of them.
+    """Stores and checkpoints of a workspace.
 
-    encoders  where each encoder comes from, by its fingerprint
-    damaged   what could not be read, with the reason
+    encoders  origin of each encoder, by its fingerprint
+    damaged   stores that could not be read, with the reason
     """
 
     items: list[Item]
@@ -53,22 +53,22 @@ class Inventory:
     damaged: dict[str, str]
 
     def lines(self) -> list[str]:
-        """A table."""
+        """One line per store or checkpoint."""
         out = ["", "versions"]
         for item in self.items:
             words = [item.content]
             if item.encoder is not None:
-                origin = self.encoders.get(item.encoder, "weights that are not here")
+                origin = self.encoders.get(item.encoder, "weights not in this workspace")
                 words.append(f"encoder {item.encoder[:_SHORT]} ({origin})")
-            if item.masks is not None:
-                words.append(f"mask version {item.masks}")
-            words.append("this panel" if item.of_panel else "ANOTHER PANEL")
+            if item.mask_version is not None:
+                words.append(f"mask version {item.mask_version}")
+            words.append("this panel" if item.is_of_panel else "ANOTHER PANEL")
             out.append(f"  {item.place:26}{', '.join(words)}")
         return out + [f"  {place:26}CANNOT BE READ: {why}" for place, why in self.damaged.items()]
 
 
 def take(settings: Config, workspace: Workspace) -> Inventory:
-    """Look at every version of every store and at every run; nothing is compared."""
+    """List every version of every store and every run, without comparing them."""
     encoders = {
         encoding.encoder_fingerprint(encoding.new_encoder(settings)): f"seed {settings.seed}"
     }
@@ -86,7 +86,7 @@ def take(settings: Config, workspace: Workspace) -> Inventory:
 def _places(
     workspace: Workspace, panel: str, encoders: dict[str, str]
 ) -> Iterator[tuple[str, Callable[[], list[Item]]]]:
-    """What there is, and how each is read."""
+    """Place of each store and run, and a function that reads it."""
     readers: dict[Versioned, Callable[[str, Path, str], list[Item]]] = {
         "masks": _of_masks,
         "embeddings": _of_embeddings,
@@ -124,7 +124,7 @@ def _of_index(place: str, path: Path, panel: str) -> list[Item]:
 
 
 def _of_run(place: str, path: Path, panel: str, encoders: dict[str, str]) -> list[Item]:
-    """The checkpoints of a run, and the encodings it made for itself."""
+    """The checkpoints of a run, and the embeddings made during its training."""
     if mosaic_runs.system_of(path) == "mosaic":
         run = mosaic_runs.read(path)
         return [Item(place, run.settings.preset, None, None, run.parents["panel"] == panel)]

@@ -1,4 +1,4 @@
-"""`audit-dims --strict`: the pre-flight checks on the stores of a workspace, without a training."""
+"""`audit-dims --strict`: the pre-flight checks of `train`, run on the stores of a workspace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import get_args
 
 from vcfbert.config import Config
 from vcfbert.errors import ConfigError, StoreError, VcfbertError
-from vcfbert.pipelines.evaluating import evaluation
 from vcfbert.pipelines.systems import fixed_masks, preflight, store_checks, train_systems
 from vcfbert.pipelines.systems.preflight import Preflight
 from vcfbert.pipelines.systems.preflight_inputs import Bench
@@ -18,7 +17,7 @@ from vcfbert.storage.zarr.embeddings import EmbeddingsReader
 from vcfbert.storage.zarr.masks import MaskVersion
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Workspace
-from vcfbert.training import devices
+from vcfbert.training import devices, runs
 from vcfbert.training.systems import alignment, checkpoints, encoding, loop, masking
 from vcfbert.training.systems.alignment import FeatureSpace
 from vcfbert.training.systems.batches import References
@@ -29,48 +28,48 @@ from vcfbert.training.systems.masking import MaskPolicies
 
 
 def check(settings: Config, workspace: Workspace, run: str | None) -> Preflight:
-    """Run the eight checks on the newest stores of a workspace; writes nothing that stays.
+    """Run the eight checks on the newest stores of a workspace; leaves no files behind.
 
-    run  whose weights are checked with the stores; None for those that training begins with
+    run  check the weights of this run; None checks initial weights
 
-    Raises ConfigError for a system without windows, StoreError where the run is not there.
+    Raises ConfigError for mosaic, which has no such checks, StoreError if the run is missing.
     """
     if settings.system != "retrieval":
         raise ConfigError(
-            f"--strict checks what is trained on windows of a workspace, and {settings.preset} is "
-            f"of {settings.system}, which checks its inputs as it reads them. Leave it out, or "
-            "name another preset."
+            f"--strict checks the stores of systems trained on windows, but {settings.preset} is "
+            f"of {settings.system}, which checks its inputs when it reads them. Leave out --strict "
+            "or choose another preset."
         )
     if run is not None:
-        evaluation.run_folder(workspace, run)
+        runs.folder_of(workspace, run)
     with ExitStack() as stack:
-        return preflight.run(StoredBench(settings, workspace, run, stack))
+        return preflight.run(StoredInputs(settings, workspace, run, stack))
 
 
 def feature_space(
     settings: Config, workspace: Workspace, run: str | None
 ) -> tuple[FeatureSpace | None, str]:
-    """Queries beside what is retrieved for them; None, and the reason, where nothing can be.
+    """Compare queries with their neighbours; None and the reason if that is not possible.
 
-    run  whose weights embed the queries; None for those that training begins with
+    run  embed with the weights of this run; None uses initial weights
     """
     if settings.retrieval.space == "none":
         return None, "this system retrieves nothing"
     with ExitStack() as stack:
-        bench = StoredBench(settings, workspace, run, stack)
+        bench = StoredInputs(settings, workspace, run, stack)
         try:
             return alignment.measure(bench.state.model, bench.beside(), bench.device), ""
         except VcfbertError as error:
             return None, str(error)
 
 
-class StoredBench(Bench):
-    """The newest stores, opened when they are asked for; nothing missing is made."""
+class StoredInputs(Bench):
+    """The newest stores, each opened at first use; missing ones are not made."""
 
     def __init__(
         self, settings: Config, workspace: Workspace, run: str | None, stack: ExitStack
     ) -> None:
-        """Open nothing yet; `stack` closes what is opened."""
+        """Open nothing yet; `stack` closes the stores."""
         super().__init__(settings, workspace, workspace.run(run or settings.preset))
         self._named = run is not None
         self._stack = stack
@@ -82,13 +81,13 @@ class StoredBench(Bench):
 
     @cached_property
     def index(self) -> References:
-        """The newest index, or one made on demand where nothing is retrieved."""
+        """The newest index, or one made on demand if the system retrieves nothing."""
         found = self._stored_index
         return IndexedOnDemand(self.panel) if found is None else found
 
     @cached_property
     def embeddings(self) -> EmbeddingsReader:
-        """The newest encoding; StoreError where it is of another panel or size."""
+        """The newest embeddings; StoreError if they are of another panel or size."""
         path = self.workspace.newest("embeddings")
         found = self._stack.enter_context(embeddings.open_embeddings(path))
         made_by = f"encode-refs {store_checks.settings_flag(self.settings)} --force"
@@ -98,14 +97,14 @@ class StoredBench(Bench):
         needed = (len(self.panel.windows), self.panel.length, self.settings.model.width)
         if shape != needed:
             raise StoreError(
-                f"{path} holds windows x sites x width = {shape}, but the panel and the settings "
-                f"ask for {needed}. Encode again with: vcfbert {made_by}"
+                f"{path} has windows x sites x width = {shape}, but panel and settings need "
+                f"{needed}. Encode again with: vcfbert {made_by}"
             )
         return found
 
     @cached_property
     def state(self) -> TrainState:
-        """A new network, or the run's: the checkpoint that made the encoding, else the best."""
+        """A new network, or the run's: the checkpoint that made the embeddings, else the best."""
         state = loop.new_state(self.settings, devices.choose_device("auto"))
         if self._named:
             weights = checkpoints.read(self.run, self._checkpoint()).weights_file
@@ -114,12 +113,12 @@ class StoredBench(Bench):
 
     @cached_property
     def policies(self) -> MaskPolicies:
-        """As the settings have them."""
+        """The policies of the settings."""
         return masking.policies(self.settings.masks, self.settings.seed, self.panel)
 
     @cached_property
     def fixed_masks(self) -> MaskVersion | None:
-        """Of a dense index; whether it can follow a refresh is a check of its own."""
+        """Masks of a dense index; a separate check tests whether it can follow a refresh."""
         index = self._stored_index
         if index is None or index.kind != "dense":
             return None

@@ -1,4 +1,4 @@
-"""`vcfbert compare`: runs in, scored on the same samples and hidden sites; one table out.
+"""`vcfbert compare`: score several runs on the same samples and hidden sites.
 
 N samples, G frequency groups, n sites in a window's core.
 """
@@ -16,9 +16,9 @@ from vcfbert.domain import bootstrap, metrics
 from vcfbert.domain.bootstrap import Quantity
 from vcfbert.domain.metrics import Groups
 from vcfbert.errors import ConfigError, StoreError
-from vcfbert.pipelines.evaluating import evaluate_systems, evaluation, run_costs
+from vcfbert.pipelines.evaluating import evaluate, run_costs
+from vcfbert.pipelines.evaluating.cases import EvalOptions, Split
 from vcfbert.pipelines.evaluating.comparison_report import Comparison, Line
-from vcfbert.pipelines.evaluating.evaluation import EvalOptions, Split
 from vcfbert.pipelines.evaluating.run_costs import RunFacts
 from vcfbert.pipelines.evaluating.score_report import EvalSummary
 from vcfbert.pipelines.evaluating.scoring import MODEL, Core
@@ -30,25 +30,25 @@ from vcfbert.training import runs as run_folders
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompareOptions:
-    """Which runs are compared, and on what."""
+    """Options of `compare`."""
 
     runs: tuple[str, ...]
-    """Names; the others are compared with the first."""
+    """Names of the runs; the others are compared with the first."""
 
     split: Split = "test"
     """Samples to impute."""
 
     rate: float | None = None
-    """Hide this share of the sites; the default way, with the first run's validation rate."""
+    """Hide this share of the sites. Default, with the first run's validation rate."""
 
     seed: int | None = None
-    """Seed of the draws of sites and of samples; None is the first run's."""
+    """Seed for drawing hidden sites and bootstrap samples; None is the first run's."""
 
     mask_version: int | None = None
     """Hide the sites of a mask version."""
 
     typed: Path | None = None
-    """Hide all but the sites of this list."""
+    """Hide all sites except those in this list."""
 
     edges: tuple[float, ...] = metrics.EDGES
     """Bounds of the bins of minor allele frequency."""
@@ -57,37 +57,37 @@ class CompareOptions:
     """Sites below this minor allele frequency are rare; None is the first run's."""
 
     draws: int = 1000
-    """Draws of samples behind the intervals."""
+    """Bootstrap draws of samples for the intervals."""
 
     out: Path | None = None
-    """Folder of table, figure and reports; None is compare/RUN-vs-RUN in the workspace."""
+    """Folder for table, figure and reports; None is compare/RUN-vs-RUN in the workspace."""
 
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
 
     def __post_init__(self) -> None:
-        """Check what can be checked without a workspace."""
+        """Check that there are two different runs and enough draws."""
         if len(set(self.runs)) < 2 or len(set(self.runs)) < len(self.runs):
             raise ConfigError(
-                f"compare takes two different runs or more, got: {', '.join(self.runs) or 'none'}."
+                f"compare needs at least two different runs, got: {', '.join(self.runs) or 'none'}."
             )
         if self.draws < 20:
             raise ConfigError(f"draws must be at least 20 for an interval, got {self.draws}")
 
 
 @dataclass
-class SamplesSums:
-    """Collects what the differences between runs are computed from.
+class SampleSums:
+    """Sums of each sample, from which the differences between runs are computed.
 
-    sums    (N, G, 9) of `bootstrap.sums_of_samples`; empty before the first core
-    hidden  panel indexes of the hidden sites seen so far
+    sums    (N, G, 9) from `bootstrap.sums_of_samples`; empty before the first core
+    hidden  panel indexes of the hidden sites added so far
     """
 
     sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0, 0)))
     hidden: list[int] = field(default_factory=list)
 
     def add(self, core: Core, members: NDArray[np.bool_]) -> None:
-        """Count a core in."""
+        """Add a core."""
         answer = core.answers[MODEL].at(core.is_hidden)
         truth = core.truth[core.is_hidden]
         here = bootstrap.sums_of_samples(truth, answer.calls, answer.dosage, members)
@@ -98,16 +98,15 @@ class SamplesSums:
 def compare(
     workspace: Workspace, options: CompareOptions, *, progress: Progress, overwrite: bool = False
 ) -> Comparison:
-    """Evaluate each run as `eval` does, on the same samples and sites, and write table and figure.
+    """Evaluate each run as `eval` does, on the same samples and sites; write table and figure.
 
-    Raises StoreError where runs are of different panels, and what `evaluate_systems.evaluate`
+    Raises StoreError if the runs were trained on different panels, and what `evaluate.evaluate`
     raises.
     """
-    from vcfbert.pipelines.evaluating import (
-        comparison_figure,  # matplotlib, which no other command waits for
-    )
+    # Imported here because it loads matplotlib, which no other command needs.
+    from vcfbert.pipelines.evaluating import comparison_figure
 
-    facts = [_facts(workspace, name) for name in options.runs]
+    facts = [run_costs.of_run(workspace, name) for name in options.runs]
     _check_panels(facts)
     folder = options.out or workspace.root / "compare" / "-vs-".join(options.runs)
     csv_path, json_path, png_path = (folder / f"comparison.{end}" for end in ("csv", "json", "png"))
@@ -115,12 +114,12 @@ def compare(
         if path.exists() and not overwrite:
             raise StoreError.exists(path)
     summaries: list[EvalSummary] = []
-    collected: list[SamplesSums] = []
+    collected: list[SampleSums] = []
     for run in facts:
         progress.note(f"evaluating {run.name}")
-        collected.append(SamplesSums())
+        collected.append(SampleSums())
         summaries.append(
-            evaluate_systems.evaluate(
+            evaluate.evaluate(
                 workspace,
                 _eval_options(options, facts[0], run.name, folder),
                 progress=progress,
@@ -135,26 +134,21 @@ def compare(
     return found
 
 
-def _facts(workspace: Workspace, name: str) -> RunFacts:
-    evaluation.run_folder(workspace, name)
-    return run_costs.of_run(workspace, name)
-
-
 def _check_panels(facts: Sequence[RunFacts]) -> None:
-    """Refuse runs that may have been trained on one another's test samples."""
+    """Refuse runs of different panels: one may have been trained on the other's test samples."""
     first = facts[0]
     for other in facts[1:]:
         if other.panel != first.panel:
             raise StoreError(
                 f"The run {first.name} was trained on the panel {first.panel[:12]} and "
-                f"{other.name} on {other.panel[:12]}: their samples, splits or sites differ, so "
-                "there is nothing to compare. Train one of them again on the other's panel: "
+                f"{other.name} on {other.panel[:12]}. Their samples, splits or sites differ, so "
+                "their scores cannot be compared. Train one of them again on the other's panel: "
                 f"vcfbert train --run {other.name} --force"
             )
 
 
 def _eval_options(options: CompareOptions, first: RunFacts, name: str, folder: Path) -> EvalOptions:
-    """The same samples, sites and groups for every run, whatever its own settings say."""
+    """The same samples, sites and groups for every run, regardless of its own settings."""
     is_drawn = options.typed is None and options.mask_version is None
     settings = first.settings
     rate = settings.masks.validation_rate if options.rate is None else options.rate
@@ -184,10 +178,10 @@ def _comparison(
     options: CompareOptions,
     facts: Sequence[RunFacts],
     summaries: Sequence[EvalSummary],
-    collected: Sequence[SamplesSums],
+    collected: Sequence[SampleSums],
     paths: tuple[Path, Path, Path],
 ) -> Comparison:
-    """Scores of every run and differences to the first."""
+    """Scores of every run and their differences from the first."""
     shown = summaries[0].facts
     assert all(other.hidden == collected[0].hidden for other in collected)
     groups = Groups(options.edges, _rare_maf(options, facts[0]))
@@ -231,10 +225,10 @@ def _lines(
     quantity: Quantity,
     names: Sequence[str],
     groups: Groups,
-    collected: Sequence[SamplesSums],
+    collected: Sequence[SampleSums],
     times: NDArray[np.float64],
 ) -> list[Line]:
-    """One quantity in some groups."""
+    """One metric in the named groups."""
     totals = [one.sums.sum(axis=0) for one in collected]  # (G, 9) each
     values = [quantity(total) for total in totals]
     first = collected[0].sums

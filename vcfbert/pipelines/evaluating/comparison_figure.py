@@ -1,4 +1,4 @@
-"""A comparison of runs as a figure, and the home of matplotlib."""
+"""Figure of a comparison of runs, and the only module that imports matplotlib."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLOURS = [f"tab:{name}" for name in ("blue", "orange", "green", "red", "purple
 
 
 def png(found: Comparison) -> bytes:
-    """r2 by frequency, a line a run; beside it each run's differences to the first."""
+    """Left: r2 by frequency, one line per run. Right: differences from the first run."""
     figure = Figure(figsize=(12, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     bins = [line for line in found.scores if line.quantity == "r2" and line.group.startswith("(")]
@@ -28,7 +28,7 @@ def png(found: Comparison) -> bytes:
         fontsize=10,
     )
     stream = io.BytesIO()
-    # Without a date or a version inside, the same comparison is the same bytes.
+    # No date or version in the file, so that the same comparison gives the same bytes.
     figure.savefig(stream, format="png", dpi=150, metadata={"Software": None})
     return stream.getvalue()
 
@@ -45,7 +45,7 @@ def _draw_bins(axis: Axes, bins: list[Line], found: Comparison) -> None:
 
 
 def _draw_differences(axis: Axes, lines: list[Line], found: Comparison) -> None:
-    """A dot a run and quantity, with its interval; the first run is the line at 0."""
+    """One dot per run and metric, with its interval; the first run is the line at 0."""
     others = found.runs[1:]
     step = 0.6 / max(len(others), 1)
     for number, run in enumerate(others, start=1):
@@ -60,7 +60,9 @@ def _draw_differences(axis: Axes, lines: list[Line], found: Comparison) -> None:
     names = [f"{line.quantity} {line.group}" for line in lines]
     axis.set_yticks(range(len(lines)), names, fontsize=8)
     axis.invert_yaxis()
-    axis.set(xlabel=f"difference to {found.runs[0].name}, with 95 % of the draws of samples")
+    axis.set(
+        xlabel=f"difference from {found.runs[0].name}, with 95 % bootstrap interval over samples"
+    )
     axis.grid(alpha=0.3, axis="x")
     axis.legend(fontsize=8)
 

@@ -6,9 +6,7 @@ S sites in the panel, n sites in a chunk's core, N samples to be imputed.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,19 +23,14 @@ from vcfbert.domain.sites import TRAIN
 from vcfbert.errors import ConfigError, InputError
 from vcfbert.pipelines.chunks import chunk_plan
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
-from vcfbert.pipelines.evaluating import evaluation, scoring
-from vcfbert.pipelines.evaluating.evaluation import Case, EvalOptions
-from vcfbert.pipelines.evaluating.score_report import EvalSummary
-from vcfbert.pipelines.evaluating.scoring import MAJOR, MODEL, Core, OnCore
+from vcfbert.pipelines.evaluating.cases import Case, EvalOptions
+from vcfbert.pipelines.evaluating.scoring import MAJOR, MODEL, Core, Imputation
 from vcfbert.pipelines.imputing.impute import ImputeOptions
 from vcfbert.pipelines.imputing.qc_files import MUCH_OUT_OF_RANGE
 from vcfbert.pipelines.mosaic import training_data
-from vcfbert.progress import Progress
-from vcfbert.storage.vcf import prediction_writer
 from vcfbert.storage.zarr.panel import PanelReader
-from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.devices import Device
-from vcfbert.training.mosaic import mosaic_runs, torch_engine
+from vcfbert.training.mosaic import torch_engine
 from vcfbert.training.mosaic.mosaic_runs import MosaicRun
 
 HEADS = "heads"
@@ -60,6 +53,11 @@ class Shares:
     out_of_range: float = 0.0
     typed: list[int] = field(default_factory=list)
 
+    @property
+    def beyond_training(self) -> float:
+        """Share of the undecided whose inputs are out of range."""
+        return self.out_of_range / max(self.undecided, 1.0)
+
     def add(self, found: engine.ImputedChunk, num_typed: int) -> None:
         """Count a chunk in."""
         here = found.open_share * found.alt.size
@@ -69,53 +67,23 @@ class Shares:
         self.typed.append(num_typed)
 
 
-def evaluate(
-    workspace: Workspace,
-    options: EvalOptions,
-    *,
-    progress: Progress,
-    overwrite: bool,
-    on_core: OnCore | None = None,
-) -> EvalSummary:
-    """Impute samples the run has not seen, score them beside two baselines, write the report.
+def impute(run: MosaicRun, case: Case) -> Imputation:
+    """Impute the samples of a case, chunk by chunk, from the train samples alone.
 
-    Raises what `assess.evaluate` does.
+    Raises ConfigError if an option does not suit mosaic, InputError if the panel has no train
+    samples.
     """
-    begun = time.perf_counter()
-    _check_options(options)
-    run = mosaic_runs.read(workspace.run(options.run))
-    device = _device(options, run.network)
-    with ExitStack() as stack:
-        case = evaluation.begin(
-            stack, workspace, options, run.settings, run.parents["panel"], overwrite=overwrite
-        )
-        panel = case.panel
-        references = panel.samples.haplotypes(TRAIN)
-        if len(references) == 0:
-            raise InputError(f"{panel.path} has no train samples to impute from.")
-        writer = None
-        if options.vcf is not None:
-            writer = stack.enter_context(
-                prediction_writer.create_predictions(
-                    options.vcf, panel.sites, case.names, overwrite=overwrite
-                )
-            )
-        progress.start("imputing", len(panel.sites))
-        predicting = time.perf_counter()
-        shares = Shares()
-        cores = _cores(case, run.network, device, references, shares, progress)
-        scores = scoring.score_cores(
-            panel, cores, SYSTEMS, groups=case.groups, writer=writer, on_core=on_core
-        )
-    now = time.perf_counter()
-    seconds = {"predict_seconds": now - predicting, "seconds": now - begun}
-    facts = _facts(run, panel, references, shares) | seconds
-    if facts["out_of_range"] > MUCH_OUT_OF_RANGE:
-        case.notes.append(
-            f"{facts['out_of_range']:.1%} of the sites that the network decided have inputs beyond "
-            "what it saw in training; it falls back towards the heads there."
-        )
-    return evaluation.finish(case, options, scores, facts)
+    _check_options(case.options)
+    device = _device(case.options, run.network)
+    references = case.panel.samples.haplotypes(TRAIN)
+    if len(references) == 0:
+        raise InputError(f"{case.panel.path} has no train samples to impute from.")
+    shares = Shares()
+    return Imputation(
+        systems=SYSTEMS,
+        cores=_cores(case, run.network, device, references, shares),
+        facts=lambda: _facts(run, case.panel, references, shares),
+    )
 
 
 def _check_options(options: EvalOptions) -> None:
@@ -144,13 +112,12 @@ def _cores(
     device: Device | None,
     references: NDArray[np.int64],
     shares: Shares,
-    progress: Progress,
 ) -> Iterator[Core]:
     """All sites of the panel, in order, some at a time."""
-    panel, is_hidden = case.panel, case.target.is_hidden
+    panel = case.panel
     frequency = site_tables.reference_frequency(panel.sites, panel.samples)
     next_site = 0
-    for chunk in _chunks(panel, ~is_hidden, len(case.samples)):
+    for chunk in _chunks(panel, ~case.is_hidden, len(case.samples)):
         yield from _unreached(case, frequency, next_site, chunk.core.start)
         stretch_sites = np.union1d(np.arange(chunk.around.start, chunk.around.stop), chunk.typed)
         stretch = training_data.read_stretch(panel, stretch_sites, chunk.core)
@@ -172,9 +139,13 @@ def _cores(
                 name: dosage.from_haplotypes(one.alt[core[part]]) for name, one in found.items()
             }
             yield _core(case, here, truth[part], answers, frequency)
-            progress.advance(len(core[part]))
         next_site = chunk.core.stop
     yield from _unreached(case, frequency, next_site, len(panel.sites))
+    if shares.beyond_training > MUCH_OUT_OF_RANGE:
+        case.notes.append(
+            f"{shares.beyond_training:.1%} of the sites that the network decided have inputs "
+            "beyond what it saw in training; it falls back towards the heads there."
+        )
 
 
 def _chunks(panel: PanelReader, is_typed: NDArray[np.bool_], samples: int) -> list[ChunkPlan]:
@@ -194,7 +165,7 @@ def _unreached(case: Case, frequency: NDArray[np.float64], start: int, stop: int
         stretch = training_data.read_stretch(case.panel, np.arange(here.start, here.stop), here)
         truth = stretch.alleles(site_tables.haplotypes_of(case.samples))
         truth = truth.T.reshape(here.stop - here.start, -1, 2)
-        is_hidden = case.target.is_hidden[here]
+        is_hidden = case.is_hidden[here]
         alt = np.where(is_hidden[:, None, None], frequency[here, None, None], truth)
         same = dosage.from_haplotypes(alt)
         yield _core(case, here, truth, {MODEL: same, HEADS: same}, frequency)
@@ -208,7 +179,7 @@ def _core(
     frequency: NDArray[np.float64],
 ) -> Core:
     major = dosage.from_frequency(frequency[here], len(case.samples))
-    return Core(here.start, truth, case.target.is_hidden[here], answers | {MAJOR: major})
+    return Core(here.start, truth, case.is_hidden[here], answers | {MAJOR: major})
 
 
 def _facts(
@@ -220,7 +191,7 @@ def _facts(
         "chunks": len(shares.typed),
         "typed_sites_of_chunks": shares.typed,
         "undecided": shares.undecided / max(shares.pairs, 1.0),
-        "out_of_range": shares.out_of_range / max(shares.undecided, 1.0),
+        "out_of_range": shares.beyond_training,
         "seed": run.settings.seed,
         "network": run.network.fingerprint,
         "fingerprints": {

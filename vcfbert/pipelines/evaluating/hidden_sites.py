@@ -1,4 +1,4 @@
-"""Which sites an evaluation hides: by rate, by mask version or by a list of typed sites.
+"""Sites that an evaluation hides: by rate, by mask version or by a list of typed sites.
 
 S sites in the panel, W windows, L sites in a window.
 """
@@ -22,12 +22,12 @@ from vcfbert.storage.zarr.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Target:
-    """What the samples to be imputed are typed at.
+class HiddenSites:
+    """Sites whose genotypes the model does not see, in any sample.
 
-    is_hidden    (S,) True where nobody's genotype reaches the model
+    is_hidden    (S,)
     description  short, fit for a file name
-    origin       what decided, for the report
+    origin       how they were chosen, for the report
     """
 
     is_hidden: NDArray[np.bool_]
@@ -44,40 +44,40 @@ def choose(
     rate: float | None,
     mask_version: int | None,
     typed: Path | None,
-) -> Target:
-    """Hide sites by the one of the three that is given, or by `default_rate`.
+) -> HiddenSites:
+    """Hide sites by rate, mask version or typed list, whichever is given, or by `default_rate`.
 
-    workspace  the one the panel lies in; its mask versions are meant
+    workspace  contains the panel and its mask versions
     seed       of the draw by rate, which shares no random stream with training
 
-    Raises ConfigError where more than one is given, StoreError where the mask version is absent or
-    of another panel, InputError where a list hides nothing or everything.
+    Raises ConfigError if more than one is given, StoreError if the mask version is missing or of
+    another panel, InputError if no site or every site is hidden.
     """
     given = {"--rate": rate, "--mask-version": mask_version, "--typed": typed}
     named = [name for name, value in given.items() if value is not None]
     if len(named) > 1:
-        raise ConfigError(f"{' and '.join(named)} both choose the hidden sites. Give one of them.")
+        raise ConfigError(f"{' and '.join(named)} both choose the hidden sites. Give only one.")
     if typed is not None:
-        target = _from_list(typed, panel)
+        hidden = _from_list(typed, panel)
     elif mask_version is not None:
-        target = _from_version(workspace, panel, mask_version)
+        hidden = _from_version(workspace, panel, mask_version)
     else:
-        target = _from_rate(panel, default_rate if rate is None else rate, seed)
-    if not target.is_hidden.any():
+        hidden = _from_rate(panel, default_rate if rate is None else rate, seed)
+    if not hidden.is_hidden.any():
         raise InputError(
-            f"No site of {panel.path} is hidden by {target.description}, so there is nothing to "
-            "score. Choose other masks."
+            f"{hidden.description} hides no site of {panel.path}, so there is nothing to score. "
+            "Choose other masks."
         )
-    if target.is_hidden.all():
+    if hidden.is_hidden.all():
         raise InputError(
-            f"{target.description} hides every site of {panel.path}, so there is nothing to impute "
+            f"{hidden.description} hides every site of {panel.path}, so there is nothing to impute "
             "from. Choose other masks, or draw new ones with: vcfbert refresh --masks"
         )
-    return target
+    return hidden
 
 
 def of_cores(is_masked: NDArray[np.bool_], windows: Windows) -> NDArray[np.bool_]:
-    """One answer a site: hidden where the window that answers for it hides it.
+    """Sites that are masked in the window whose core they are in.
 
     is_masked  (W, L)
     returns    (S,)
@@ -91,7 +91,7 @@ def of_cores(is_masked: NDArray[np.bool_], windows: Windows) -> NDArray[np.bool_
 
 
 def over_windows(is_hidden: NDArray[np.bool_], windows: Windows) -> NDArray[np.bool_]:
-    """The same sites hidden from every window that sees them, in its core or in a flank.
+    """The same sites masked in every window that contains them, in its core or in a flank.
 
     is_hidden  (S,)
     returns    (W, L) False in the padding
@@ -102,7 +102,7 @@ def over_windows(is_hidden: NDArray[np.bool_], windows: Windows) -> NDArray[np.b
     return is_masked
 
 
-def _from_list(path: Path, panel: PanelReader) -> Target:
+def _from_list(path: Path, panel: PanelReader) -> HiddenSites:
     typed = site_lists.read_typed(path, panel.sites)
     origin = {
         "typed": str(path),
@@ -111,10 +111,10 @@ def _from_list(path: Path, panel: PanelReader) -> Target:
     }
     name = path.name.removesuffix(".tsv")
     description = name if name.startswith("typed") else f"typed-{name}"
-    return Target(~typed.is_typed, description, origin)
+    return HiddenSites(~typed.is_typed, description, origin)
 
 
-def _from_version(workspace: Workspace, panel: PanelReader, version: int) -> Target:
+def _from_version(workspace: Workspace, panel: PanelReader, version: int) -> HiddenSites:
     path = workspace.version("masks", version)
     versions = workspace.versions("masks")
     if version not in versions:
@@ -127,10 +127,10 @@ def _from_version(workspace: Workspace, panel: PanelReader, version: int) -> Tar
     if mask.panel_fingerprint != panel.fingerprint:
         raise StoreError.stale(path, parent="panel", made_by="refresh --masks")
     origin = {"mask_version": version, "policy": mask.policy, "rate": mask.rate, "seed": mask.seed}
-    return Target(of_cores(mask.is_masked, panel.windows), f"mask-v{version:04d}", origin)
+    return HiddenSites(of_cores(mask.is_masked, panel.windows), f"mask-v{version:04d}", origin)
 
 
-def _from_rate(panel: PanelReader, rate: float, seed: int) -> Target:
+def _from_rate(panel: PanelReader, rate: float, seed: int) -> HiddenSites:
     drawn = masks.draw_masks(panel.windows, seed=seed, role="test", version=0, rate=rate)
     is_hidden = of_cores(drawn, panel.windows)
-    return Target(is_hidden, f"rate-{rate:g}", {"rate": rate, "seed": seed, "role": "test"})
+    return HiddenSites(is_hidden, f"rate-{rate:g}", {"rate": rate, "seed": seed, "role": "test"})

@@ -1,4 +1,4 @@
-"""What a run cost and how it validated, from its own files."""
+"""Costs and validation scores of a run, read from its own files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 from vcfbert.config import Config
 from vcfbert.errors import StoreError
-from vcfbert.pipelines.auditing import audit_mosaic
 from vcfbert.storage.zarr.workspace import Workspace
-from vcfbert.training.mosaic import mosaic_runs
+from vcfbert.training import runs
+from vcfbert.training.mosaic import mosaic_runs, network_sizes
 from vcfbert.training.systems import checkpoints
 
 Row = Mapping[str, str]
@@ -22,17 +22,17 @@ Row = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Costs:
-    """What training took; None where the run's files do not tell.
+    """Costs of a training run; None if the run's files do not record a value.
 
     best_f1          validation F1 of the best checkpoint, under the run's own validation masks
-    agreement        share of its hidden alleles there that the nearest neighbour has, too
-    batch            samples in a batch, times batches in a step
-    epoch_seconds    mean of the epochs, refresh and validation included
-    batch_ms         mean of training batches, waiting and optimizer steps included
-    refreshes        versions of masks and of encodings that training made, the first ones counted
-    refresh_seconds  of all of them together
+    agreement        share of hidden alleles there that equal the nearest neighbour's
+    batch            samples per batch x batches per optimizer step
+    epoch_seconds    mean per epoch, with refresh and validation
+    batch_ms         mean per training batch, with waiting and optimizer steps
+    refreshes        versions of masks and embeddings made in training, including the first
+    refresh_seconds  total for all of them
     peak_bytes       tensors on a GPU, the resident process on a CPU
-    device           what it ran on; times and bytes of different devices do not compare
+    device           times and bytes of different devices cannot be compared
     """
 
     parameters: int
@@ -51,7 +51,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """A run that can be compared with others.
+    """Settings and costs of a run.
 
     panel  fingerprint of the panel it was trained on
     """
@@ -63,8 +63,8 @@ class RunFacts:
 
 
 def of_run(workspace: Workspace, name: str) -> RunFacts:
-    """Read a run of any system; StoreError where something of it is missing or damaged."""
-    run = workspace.run(name)
+    """Read a run of any system; StoreError if any of its files is missing or damaged."""
+    run = runs.folder_of(workspace, name)
     if mosaic_runs.system_of(run) == "retrieval":
         return _of_retrieval(run)
     return _of_mosaic(run)
@@ -98,10 +98,10 @@ def _of_retrieval(run: Path) -> RunFacts:
 
 def _of_mosaic(run: Path) -> RunFacts:
     read = mosaic_runs.read(run)
-    settings = audit_mosaic.of_network(read.settings, read.network)
+    settings = network_sizes.settings_of(read.settings, read.network)
     training, is_large = settings.training, settings.mosaic.network == "large"
     costs = Costs(
-        parameters=sum(audit_mosaic.parameters(settings).values()),
+        parameters=sum(network_sizes.parameters(settings).values()),
         best_f1=None,
         agreement=None,
         batch=f"{training.batch_size} x {training.accumulation}" if is_large else None,
@@ -118,19 +118,19 @@ def _of_mosaic(run: Path) -> RunFacts:
 
 
 def _refreshes(rows: list[Row]) -> str | None:
-    """How many new versions of each kind.
+    """Number of new versions of each kind.
 
     >>> _refreshes([{"kind": "embeddings"}, {"kind": "masks"}, {"kind": "masks"}])
     '2 masks, 1 embeddings'
     """
     if not rows:
-        return None  # a run without masks to renew, or trained before this was written down
+        return None  # a run without refreshes, or one trained before they were recorded
     found = Counter(row.get("kind") for row in rows)
     return f"{found['masks']} masks, {found['embeddings']} embeddings"
 
 
 def _rows(path: Path) -> list[Row]:
-    """The rows of a run's table; at least one, for a table is written with its first row."""
+    """The rows of a run's table; at least one, because a table is written with its first row."""
     again = f"Train the run again: vcfbert train --run {path.parent.name} --force"
     try:
         with path.open(encoding="utf-8", newline="") as stream:
@@ -147,11 +147,11 @@ def _total(rows: list[Row], name: str) -> float | None:
 
 
 def _combined(rows: list[Row], name: str, how: Callable[[list[float]], float]) -> float | None:
-    """One number of some epochs; None where there are none or one does not have it."""
+    """A column of some epochs as one number; None if there are no epochs or a value is missing."""
     try:
         found = how([float(row[name]) for row in rows]) if rows else math.nan
     except (KeyError, TypeError, ValueError):
-        return None  # of a run that was trained before this was written down
+        return None  # a run trained before this was recorded
     return None if math.isnan(found) else found
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation found, as a table, JSON and CSV."""
+"""Report of an evaluation as a table, JSON and CSV."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from vcfbert.domain.metrics import Scores
+from vcfbert.pipelines import text_table
 
 METRICS = tuple(field.name for field in fields(Scores) if field.name != "sites")
 _TITLES = {
@@ -26,7 +27,7 @@ _TITLES = {
 
 @dataclass(frozen=True)
 class EvalSummary:
-    """The scores of each system in each frequency group, and where they were written.
+    """Scores of each system in each frequency group, and the files they were written to.
 
     scores  by system, then by group; all systems have the same groups
     facts   settings, seed, fingerprints, counts and seconds, of JSON types
@@ -39,19 +40,19 @@ class EvalSummary:
     vcf_path: Path | None
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Headers and rows; the systems stand together below each frequency group."""
+        """Headers and rows, grouped by frequency group."""
         headers = ["sites by MAF", "sites", "system"]
         headers += [_TITLES.get(name, name) for name in METRICS]
         rows = []
         for group in next(iter(self.scores.values())):
             for system, by_group in self.scores.items():
                 scored = by_group[group]
-                values = [_cell(getattr(scored, name)) for name in METRICS]
+                values = [cell(getattr(scored, name)) for name in METRICS]
                 rows.append([group, f"{scored.sites:,}", system, *values])
         return headers, rows
 
     def lines(self) -> list[str]:
-        """What was scored, the table, and where it was written."""
+        """Title, notes, table, and the files written."""
         facts = self.facts
         written = [self.json_path, self.csv_path, *([self.vcf_path] if self.vcf_path else [])]
         return [
@@ -59,65 +60,45 @@ class EvalSummary:
             f"{facts['hidden_sites']:,} of {facts['sites']:,} sites hidden ({facts['masks']}), "
             f"{facts['predict_seconds']:.1f} s.",
             *(f"Note: {note}" for note in facts["notes"]),
-            *aligned(*self.table()),
+            *text_table.lines(*self.table()),
             *(f"Written: {path}" for path in written),
         ]
 
     def to_json(self) -> str:
-        """Facts and scores; what is undefined is null."""
+        """Facts and scores; undefined values are null."""
         systems = {
-            system: {group: _plain(asdict(scored)) for group, scored in by_group.items()}
+            system: {group: asdict(scored) for group, scored in by_group.items()}
             for system, by_group in self.scores.items()
         }
-        return json.dumps({**self.facts, "systems": systems}, indent=1, allow_nan=False)
+        record = {**self.facts, "systems": without_nan(systems)}
+        return json.dumps(record, indent=1, allow_nan=False)
 
     def to_csv(self) -> str:
-        """One row a system and group; what is undefined is empty."""
+        """One row per system and group; undefined values are empty."""
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["system", "group", "sites", *METRICS])
         for system, by_group in self.scores.items():
             for group, scored in by_group.items():
-                values = _plain(asdict(scored))
-                writer.writerow(
-                    [system, group, scored.sites, *(_short(values[name]) for name in METRICS)]
-                )
+                values = [csv_cell(getattr(scored, name)) for name in METRICS]
+                writer.writerow([system, group, scored.sites, *values])
         return stream.getvalue()
 
 
-def aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as their longest cell, numbers to the right.
-
-    >>> aligned(["bin", "r2"], [["all", ".98"], ["rare", "1"]])
-    ['bin    r2', 'all   .98', 'rare    1']
-    """
-    table = [list(headers), *(list(row) for row in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(headers))]
-    is_number = [all(_is_number(row[column]) for row in rows) for column in range(len(headers))]
-    return [
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, is_number, strict=True)
-        ).rstrip()
-        for row in table
-    ]
-
-
-def _is_number(cell: str) -> bool:
-    return cell == "-" or cell.replace(",", "").replace(".", "").replace("-", "").isdigit()
-
-
-def _cell(value: float) -> str:
+def cell(value: float) -> str:
+    """A score as the tables show it."""
     return "-" if math.isnan(value) else f"{value:z.4f}"
 
 
-def _plain(scored: dict[str, Any]) -> dict[str, Any]:
-    """NaN is no JSON."""
-    return {
-        name: None if isinstance(value, float) and math.isnan(value) else value
-        for name, value in scored.items()
-    }
+def csv_cell(value: float) -> str:
+    """A score as the CSV files have it."""
+    return "" if math.isnan(value) else f"{value:z.6f}"
 
 
-def _short(value: float | None) -> str:
-    return "" if value is None else f"{value:z.6f}"
+def without_nan(value: Any) -> Any:
+    """NaN as None, because JSON has no NaN; also inside dicts, lists and tuples."""
+    if isinstance(value, dict):
+        return {key: without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -28,10 +28,10 @@ from vcfbert.domain import sites as site_tables
 from vcfbert.domain.metrics import Groups, Scores, Tally
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.files import locks
+from vcfbert.pipelines import text_table
 from vcfbert.pipelines.chunks import chunk_plan
 from vcfbert.pipelines.chunks.chunk_imputation import SAMPLES_AT_ONCE
 from vcfbert.pipelines.chunks.chunk_plan import Cores
-from vcfbert.pipelines.evaluating.score_report import aligned
 from vcfbert.pipelines.imputing.impute import ImputeOptions
 from vcfbert.pipelines.mosaic import fold_plan, training_data
 from vcfbert.pipelines.mosaic.designs import TypedDesign
@@ -108,7 +108,7 @@ class MosaicSummary:
             *([KEPT_SMALL] if SMALL in self.losses and self.network == "small" else []),
             "",
             "r2 of the validation samples",
-            *aligned(*self._table()),
+            *text_table.lines(*self._table()),
             "",
             f"Run folder: {self.run}",
         ]

@@ -1,4 +1,4 @@
-"""What is in a panel store, against itself.
+"""Checks of a panel store: tables, windows, alleles and fingerprint.
 
 S sites, W windows, L sites in a window, N samples, H = 2 N haplotypes, P populations.
 """
@@ -12,93 +12,72 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import sites as site_tables
+from vcfbert.domain import windows as site_ranges
 from vcfbert.domain.sites import TRAIN, Samples, Sites
 from vcfbert.domain.windows import Windows
 from vcfbert.errors import StoreError
 from vcfbert.pipelines.systems import store_checks
-from vcfbert.pipelines.verifying.verification import Findings
+from vcfbert.pipelines.verifying.store_report import StoreReport
 from vcfbert.storage.zarr import panel as panel_store
 from vcfbert.storage.zarr import schema, stores
 from vcfbert.storage.zarr.panel import PanelReader
 
-AGAIN = f"Make it again with: vcfbert {schema.AGAIN['panel']}"
+AGAIN = f"Rebuild it with: vcfbert {schema.AGAIN['panel']}"
 
 
-def check(panel: PanelReader, findings: Findings, *, is_sealed: bool) -> None:
-    """Add what is wrong with an open panel to its findings.
+def check(panel: PanelReader, report: StoreReport, *, is_sealed: bool) -> None:
+    """Add the faults of an open panel to its report.
 
-    is_sealed  False where files are known to be damaged, which then explains what cannot be read
+    is_sealed  False if files are known to be damaged; read errors are then no new faults
     """
-    with findings.explained(besides_seal=is_sealed):
+    with report.catching(is_sealed=is_sealed):
         letters = store_checks.letters_of(panel, width=0)
         made_by = schema.MADE_BY["panel"]
         shapes = store_checks.arrays("panel", panel.path, letters, "its own tables", made_by)
-        findings.faults += [check.sentence() for check in shapes if not check.holds]
+        report.faults += [check.sentence() for check in shapes if not check.holds]
     if any(not check.holds for check in shapes):
-        return  # what follows would compare arrays of other lengths
+        return  # the following checks need arrays of the declared lengths
     wrong = [
-        *of_windows(panel.windows, len(panel.sites)),
+        *site_ranges.faults(panel.windows, len(panel.sites)),
         *of_sites(panel.sites),
         *of_samples(panel.samples),
     ]
     wrong += [] if wrong else list(of_counts(panel.sites, panel.samples))
-    findings.faults += [f"{panel.path}: {what}. {AGAIN}" for what in wrong]
+    report.faults += [f"{panel.path}: {what}. {AGAIN}" for what in wrong]
     if not wrong:
-        _check_alleles(panel, findings, is_sealed)
-
-
-def of_windows(windows: Windows, num_sites: int) -> Iterator[str]:
-    """Cores hold every site once, in order, and lie inside their windows, which lie in L."""
-    first = np.concatenate([[0], windows.core_stop[:-1]])
-    is_right = (
-        (windows.core_start == first)
-        & (windows.core_start < windows.core_stop)
-        & (windows.start >= 0)
-        & (windows.start <= windows.core_start)
-        & (windows.core_stop <= windows.stop)
-        & (windows.stop <= num_sites)
-        & (windows.stop - windows.start <= windows.length)
-    )
-    for window in np.flatnonzero(~is_right).tolist():
-        yield (
-            f"window {window} (sites {windows.start[window]} to {windows.stop[window]}, core "
-            f"{windows.core_start[window]} to {windows.core_stop[window]}) does not follow on the "
-            f"one before inside {windows.length} sites"
-        )
-    if len(windows) == 0 or windows.core_stop[-1] != num_sites:
-        yield f"the cores of the windows end before the last of {num_sites} sites"
+        _check_alleles(panel, report, is_sealed)
 
 
 def of_sites(sites: Sites) -> Iterator[str]:
-    """Contigs are runs, positions rise, cM do not fall, alleles are spelled, types are theirs."""
+    """Faults in the order of sites, and in their positions, centimorgans, alleles and types."""
     if ((sites.contig < 0) | (sites.contig >= len(sites.contigs))).any():
-        yield "sites/contig names contigs that the panel does not have"
+        yield "sites/contig has numbers without a contig name"
         return
     is_new = np.diff(sites.contig) != 0
     if int(is_new.sum()) + 1 != len(np.unique(sites.contig)):
-        yield "a contig comes back after another"
+        yield "the sites of a contig are not consecutive"
     faults = {
-        "the position falls": ~is_new & (np.diff(sites.position) < 0),
-        "the centimorgans fall": ~is_new & ~(np.diff(sites.cm) >= 0),
-        "a site stands twice": ~is_new & _is_repeated(sites),
+        "the position decreases": ~is_new & (np.diff(sites.position) < 0),
+        "the centimorgans decrease": ~is_new & ~(np.diff(sites.cm) >= 0),
+        "a site occurs twice": ~is_new & _is_repeated(sites),
     }
     for what, where in faults.items():
         for site in (np.flatnonzero(where)[:1] + 1).tolist():
             name = sites.contigs[sites.contig[site]]
             yield f"{what} at site {site} ({name}:{sites.position[site]})"
     if (sites.position < 1).any() or not np.isfinite(sites.cm).all():
-        yield "sites/position is not positive or sites/cm not finite everywhere"
+        yield "sites/position has values below 1, or sites/cm has values that are not finite"
     is_spelled = [
         ref.isalpha() and alt.isalpha() for ref, alt in zip(sites.ref, sites.alt, strict=True)
     ]
     if not all(is_spelled):
-        yield f"REF or ALT of site {is_spelled.index(False)} is not spelled out in letters"
+        yield f"REF or ALT of site {is_spelled.index(False)} contains more than letters"
     elif (sites.site_type != site_tables.site_types(sites.ref, sites.alt)).any():
-        yield "sites/type is not what REF and ALT say"
+        yield "sites/type does not match REF and ALT"
 
 
 def _is_repeated(sites: Sites) -> NDArray[np.bool_]:
-    """(S - 1,) True where position, REF and ALT are those of the site before."""
+    """(S - 1,) True if position, REF and ALT equal those of the site before."""
     alleles = list(zip(sites.ref, sites.alt, strict=True))
     is_same = [before == after for before, after in itertools.pairwise(alleles)]
     is_repeated: NDArray[np.bool_] = np.diff(sites.position) == 0
@@ -106,28 +85,28 @@ def _is_repeated(sites: Sites) -> NDArray[np.bool_]:
 
 
 def of_samples(samples: Samples) -> Iterator[str]:
-    """Names are different, splits known, populations those of the train samples."""
+    """Faults in names, splits and populations of samples."""
     if len(set(samples.names)) != len(samples.names) or not all(samples.names):
-        yield "two samples of samples/name have one name, or one has none"
+        yield "samples/name has an empty name, or one name twice"
     if ((samples.split < 0) | (samples.split >= len(schema.SPLITS))).any():
-        yield "samples/split holds other codes than 0, 1 and 2"
+        yield "samples/split has codes other than 0, 1 and 2"
         return
     is_labelled = site_tables.has_labels(samples.superpopulation)
     label = samples.superpopulation if is_labelled else samples.population
     trained = {label[n] for n in np.flatnonzero(samples.split == TRAIN).tolist()} - {"."}
     if tuple(sorted(trained)) != samples.populations:
-        yield "the attribute populations is not that of the train samples"
+        yield "the attribute populations does not match the train samples"
 
 
 def of_counts(sites: Sites, samples: Samples) -> Iterator[str]:
-    """No more ALT copies than haplotypes, none below 0."""
+    """Counts that are negative or exceed the number of haplotypes."""
     most = [2 * len(samples.in_splits(code)) for code in range(len(schema.SPLITS))]
     for name, counts, sizes in (
         ("sites/alt_count", sites.alt_count, np.array(most)),
         ("sites/population_alt_count", sites.population_alt_count, samples.population_sizes()),
     ):
         if ((counts < 0) | (counts > sizes)).any():
-            yield f"{name} counts more copies than there are haplotypes, or fewer than none"
+            yield f"{name} has counts below 0 or above the number of haplotypes"
 
 
 def groups_of(samples: Samples) -> NDArray[np.float32]:
@@ -139,13 +118,13 @@ def groups_of(samples: Samples) -> NDArray[np.float32]:
     return np.repeat(np.stack(sample_index), 2, axis=1).astype(np.float32)
 
 
-def _check_alleles(panel: PanelReader, findings: Findings, is_sealed: bool) -> None:
-    """Decode every window: counts, padding, and the fingerprint of everything."""
+def _check_alleles(panel: PanelReader, report: StoreReport, is_sealed: bool) -> None:
+    """Decode every window; check its counts and padding, and the fingerprint of the panel."""
     groups = groups_of(panel.samples)
     written = np.hstack([panel.sites.alt_count, panel.sites.population_alt_count])
     prints: list[str] = []
     for window in range(len(panel.windows)):
-        with findings.explained(besides_seal=is_sealed):
+        with report.catching(is_sealed=is_sealed):
             packed = panel.packed(window)
             prints.append(stores.fingerprint(packed))
             sentence = _wrong_in(packed, panel.windows, window, groups, written)
@@ -155,9 +134,9 @@ def _check_alleles(panel: PanelReader, findings: Findings, is_sealed: bool) -> N
         return
     tables = panel_store.table_prints(panel.sites, panel.samples, panel.windows)
     if stores.fingerprint(*tables, *prints) != panel.fingerprint:
-        findings.faults.append(
-            f"{panel.path}: its fingerprint is not that of its content, so what was made from it "
-            f"may be of other alleles. {AGAIN}"
+        report.faults.append(
+            f"{panel.path}: its fingerprint does not match its content, so stores made from it may "
+            f"have other alleles. {AGAIN}"
         )
 
 
@@ -168,14 +147,19 @@ def _wrong_in(
     groups: NDArray[np.float32],
     written: NDArray[np.int32],
 ) -> str | None:
-    """What is wrong with a window's alleles, (H, ceil(L / 8)); None where nothing is."""
+    """The fault in the alleles of a window, if any.
+
+    packed   (H, ceil(L / 8))
+    groups   (3 + P, H) 1 if a haplotype belongs to a group
+    written  (S, 3 + P) ALT counts of the site table
+    """
     num_sites, where = windows.num_sites(window), windows.sites(window)
     alleles = np.unpackbits(packed, axis=1, bitorder="little")
     if alleles[:, num_sites:].any():
-        return f"window {window} has alleles behind its last site, in the padding"
+        return f"window {window} has alleles after its last site, in the padding"
     counts = groups @ alleles[:, :num_sites].astype(np.float32)
     differs = (counts.T != written[where]).any(axis=1)
     if differs.any():
         site = where.start + int(np.argmax(differs))
-        return f"the alleles of window {window} are not those that were counted at site {site}"
+        return f"the alleles of window {window} do not match the ALT counts of site {site}"
     return None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vcfbert.domain.records import Policy, Record, SiteSplitter
 from vcfbert.domain.sites import TRAIN, VALIDATION
 from vcfbert.errors import InputError
-from vcfbert.pipelines.verifying.verification import Findings
+from vcfbert.pipelines.verifying.store_report import StoreReport
 from vcfbert.progress import Progress
 from vcfbert.storage.vcf import reading
 from vcfbert.storage.zarr.panel import PanelReader
@@ -27,7 +27,7 @@ AGAIN = "Give the file it was made from, or prepare again with: vcfbert prepare 
 Key = tuple[str, int, str, str]
 
 
-def check(source: Path, panel: PanelReader, findings: Findings, progress: Progress) -> None:
+def check(source: Path, panel: PanelReader, findings: StoreReport, progress: Progress) -> None:
     """Compare every site and genotype; InputError where the file cannot be read."""
     reader = reading.VcfReader(source, region=panel.settings.get("region"))
     columns = _columns(reader, panel)

@@ -1,4 +1,4 @@
-"""What is in mask versions, embeddings and indexes, against the panel and one another.
+"""Checks of masks, embeddings and indexes against the panel and each other.
 
 W windows, L sites in a window, R reference haplotypes, D embedding width, V vocabulary.
 """
@@ -16,7 +16,7 @@ from vcfbert.domain.sites import TRAIN
 from vcfbert.errors import StoreError
 from vcfbert.pipelines.systems import store_checks
 from vcfbert.pipelines.systems.store_checks import ARRAYS_OF
-from vcfbert.pipelines.verifying.verification import Findings
+from vcfbert.pipelines.verifying.store_report import StoreReport
 from vcfbert.retrieval import manifest
 from vcfbert.retrieval.dense import DenseIndex
 from vcfbert.retrieval.exact import ExactIndex
@@ -33,13 +33,13 @@ _ROWS = 256  # reference haplotypes whose dense embeddings are compared at a tim
 
 @dataclass
 class Known:
-    """What stands in the workspace and can be a parent, as far as it could be read.
+    """Stores of the workspace that others may have been made from, as far as they can be read.
 
-    panel       None where it cannot be compared with
+    panel       None if it is damaged
     masks       mask versions by number
     embeddings  paths by fingerprint
     indexes     fingerprints
-    unread      kinds of which one is damaged, so that a missing parent may be that one
+    unread      kinds with a damaged store, which may be the parent that is missing
     """
 
     panel: PanelReader | None = None
@@ -49,52 +49,54 @@ class Known:
     unread: set[str] = field(default_factory=set)
 
     def forget(self, kind: str, path: Path) -> None:
-        """A store is damaged, so nothing is compared with it."""
+        """Take out a damaged store, so that nothing is compared with it."""
         self.unread.add(kind)
         self.embeddings = {own: place for own, place in self.embeddings.items() if place != path}
 
-    def miss(self, path: Path, kind: str, findings: Findings, again: str) -> None:
-        """A parent is not there: a fault, but a note where it may be there and is damaged."""
+    def miss(self, path: Path, kind: str, report: StoreReport, again: str) -> None:
+        """Report a missing parent: a fault, or a note if it may be a damaged store."""
         if kind in self.unread:
-            findings.notes.append(f"{path} was not compared with its {kind}, which are damaged.")
+            report.notes.append(
+                f"{path} was not compared with the {kind} it was made from: some are damaged."
+            )
             return
-        findings.faults.append(
-            f"{path} was made from {kind} that are not in this workspace any more. {again}"
+        report.faults.append(
+            f"{path} was made from {kind} that are no longer in this workspace. {again}"
         )
 
 
-def check_masks(path: Path, number: int, known: Known, findings: Findings) -> None:
-    """A mask version: its settings, shape and padding. StoreError where it cannot be read."""
+def check_masks(path: Path, number: int, known: Known, report: StoreReport) -> None:
+    """Check a mask version: number, shape and padding. StoreError if it cannot be read."""
     mask = read_masks(path)
     known.masks[number] = mask
-    findings.content = (
+    report.content = (
         f"{mask.role} masks, {mask.policy}, rate {mask.rate:g}, seed {mask.seed}, "
-        f"{int(mask.is_masked.sum()):,} hidden sites"
+        f"{int(mask.is_masked.sum()):,} masked sites"
     )
     if mask.version != number:
-        findings.faults.append(
-            f"{path} holds mask version {mask.version}: it was renamed. Give it its name back, or "
-            f"draw new ones with: vcfbert {DRAW}"
+        report.faults.append(
+            f"{path} contains mask version {mask.version}: it was renamed. Restore its name, or "
+            f"draw new masks with: vcfbert {DRAW}"
         )
     if known.panel is None:
         return
-    check_parent(path, mask.panel_fingerprint, known.panel, DRAW, findings)
+    check_parent(path, mask.panel_fingerprint, known.panel, DRAW, report)
     windows, found = known.panel.windows, mask.is_masked.shape
     if found != (len(windows), windows.length):
-        findings.faults.append(
-            f"{path} holds masks of {found[0]} windows of {found[1]} sites, but the panel has "
-            f"{len(windows)} of {windows.length}. Draw new ones with: vcfbert {DRAW}"
+        report.faults.append(
+            f"{path} has {found[0]} windows of {found[1]} sites, but the panel has "
+            f"{len(windows)} of {windows.length}. Draw new masks with: vcfbert {DRAW}"
         )
     elif mask.is_masked[_is_padding(known.panel)].any():
-        findings.faults.append(
-            f"{path} hides sites in the padding of a window. Draw new ones with: vcfbert {DRAW}"
+        report.faults.append(
+            f"{path} masks sites in the padding of a window. Draw new masks with: vcfbert {DRAW}"
         )
 
 
-def check_embeddings(path: Path, known: Known, findings: Findings, *, made_by: str) -> None:
-    """Embeddings of either layout. StoreError where they cannot be read."""
+def check_embeddings(path: Path, known: Known, report: StoreReport, *, made_by: str) -> None:
+    """Check embeddings of either layout. StoreError if they cannot be read."""
     with embeddings.open_embeddings(path) as reader:
-        findings.content = (
+        report.content = (
             f"{reader.layout}, {len(reader.reference_haplotypes):,} references, width "
             f"{reader.width}, encoder {reader.encoder_fingerprint[:12]}"
         )
@@ -103,9 +105,9 @@ def check_embeddings(path: Path, known: Known, findings: Findings, *, made_by: s
         rows = reader.reference_haplotypes
         own = embeddings.fingerprint_of(reader.layout, reader.parents, rows)
         if own != reader.fingerprint:
-            findings.faults.append(f"{path}: its fingerprint is not that of its content. {again}")
+            report.faults.append(f"{path}: its fingerprint does not match its content. {again}")
         if reader.layout == "dense":
-            _check_mask_of(path, reader, known, findings, again)
+            _check_mask_of(path, reader, known, report, again)
         if known.panel is not None:
             letters = store_checks.letters_of(known.panel, reader.width) | {"R": len(rows)}
             names = ARRAYS_OF[reader.layout]
@@ -113,9 +115,9 @@ def check_embeddings(path: Path, known: Known, findings: Findings, *, made_by: s
                 "embeddings", path, letters, f"panel {known.panel.path}", made_by, names
             )
             wrong = [check.sentence() for check in shapes if not check.holds]
-            findings.faults += wrong
-            check_parent(path, reader.panel_fingerprint, known.panel, made_by, findings)
-            _check_rows(path, rows, known.panel, findings, again)
+            report.faults += wrong
+            check_parent(path, reader.panel_fingerprint, known.panel, made_by, report)
+            _check_rows(path, rows, known.panel, report, again)
             if wrong or reader.panel_fingerprint != known.panel.fingerprint:
                 return
         for window in range(reader.num_windows):
@@ -125,11 +127,11 @@ def check_embeddings(path: Path, known: Known, findings: Findings, *, made_by: s
 def _check_vectors(
     reader: EmbeddingsReader, window: int, panel: PanelReader | None, again: str
 ) -> None:
-    """Finite vectors; dense ones are gathers from the codebook, to the last bit."""
+    """Check that vectors are finite, and that dense ones equal those of the codebook exactly."""
     codebook = reader.codebook(window)
     if not np.isfinite(codebook).all():
         raise StoreError(
-            f"{reader.path}: the codebook of window {window} holds NaN or infinity. {again}"
+            f"{reader.path}: the codebook of window {window} contains NaN or infinity. {again}"
         )
     if reader.layout == "codebook" or panel is None:
         return
@@ -145,69 +147,73 @@ def _check_vectors(
         for name, (stored, tokens_of) in sides.items():
             if not np.array_equal(stored, codebook[tokens_of, site]):
                 raise StoreError(
-                    f"{reader.path}: {name} of window {window}, rows {rows[0]} to {rows[-1]}, is "
-                    f"not what the codebook holds for the panel's haplotypes. {again}"
+                    f"{reader.path}: {name} of window {window}, rows {rows[0]} to {rows[-1]}, "
+                    f"differs from the codebook's vectors of the panel's haplotypes. {again}"
                 )
 
 
 def _check_mask_of(
-    path: Path, reader: EmbeddingsReader, known: Known, findings: Findings, again: str
+    path: Path, reader: EmbeddingsReader, known: Known, report: StoreReport, again: str
 ) -> None:
-    """The masks of the dense layout are those of the version it names, where that still stands."""
+    """Check the masks of the dense layout against their mask version, if it still exists."""
     mask = known.masks.get(-1 if reader.mask_version is None else reader.mask_version)
     if mask is None:
-        findings.notes.append(f"mask version {reader.mask_version}, of this encoding, is gone")
+        report.notes.append(
+            f"mask version {reader.mask_version}, which it was made from, is no longer there"
+        )
     elif mask.fingerprint != reader.parents.get("masks"):
-        findings.faults.append(
+        report.faults.append(
             f"{path} was made from another mask version {reader.mask_version} than the one in this "
             f"workspace. {again}"
         )
     elif not np.array_equal(mask.is_masked, reader.is_masked()):
-        findings.faults.append(f"{path} holds other masks than the version it names. {again}")
+        report.faults.append(
+            f"{path} has other masks than mask version {reader.mask_version}. {again}"
+        )
 
 
-def check_index(path: Path, known: Known, findings: Findings) -> None:
-    """An index folder, its manifest and its content. StoreError where it cannot be read."""
+def check_index(path: Path, known: Known, report: StoreReport) -> None:
+    """Check an index folder and its manifest. StoreError if the manifest cannot be read."""
     content = manifest.read(path)
     rows = np.array(content.reference_haplotypes, dtype=np.int64)
-    findings.content = f"{content.kind}, {len(rows):,} references, {len(content.files):,} windows"
+    report.content = f"{content.kind}, {len(rows):,} references, {len(content.files):,} windows"
     known.indexes.add(manifest.fingerprint(content))
-    again = f"Make it again with: vcfbert {INDEX}"
+    again = f"Rebuild it with: vcfbert {INDEX}"
     for entry in content.files:
         file = path / Path(entry.name).name
         if file.is_file() and file.stat().st_size != entry.bytes:
-            findings.faults.append(f"{file} has another size than its manifest says. {again}")
+            report.faults.append(f"{file} does not have the size in its manifest. {again}")
     reader = IndexReader(path, content)
-    source = _source_of(path, content, known, findings)
+    source = _source_of(path, content, known, report)
     panel = known.panel
     if panel is not None:
-        check_parent(path, content.parents.get("panel", "none"), panel, INDEX, findings)
-        _check_rows(path, rows, panel, findings, again)
+        check_parent(path, content.parents.get("panel", "none"), panel, INDEX, report)
+        _check_rows(path, rows, panel, report, again)
         if (len(content.files), content.length) != (len(panel.windows), panel.length):
-            findings.faults.append(
-                f"{path} holds {len(content.files)} windows of {content.length} sites, but the "
+            report.faults.append(
+                f"{path} has {len(content.files)} windows of {content.length} sites, but the "
                 f"panel has {len(panel.windows)} of {panel.length}. {again}"
             )
-        if findings.faults:
+        if report.faults:
             return
     for window in range(len(content.files)):
-        with findings.explained():
+        with report.catching():
             _check_window(reader, window, rows, panel, source, again)
 
 
 def _source_of(
-    path: Path, content: manifest.Manifest, known: Known, findings: Findings
+    path: Path, content: manifest.Manifest, known: Known, report: StoreReport
 ) -> Path | None:
-    """The embeddings of a dense index; a fault where they or its masks are gone."""
+    """The embeddings a dense index was made from; adds a fault if they or the masks are missing."""
     if content.kind == "exact":
         return None
     wanted = {mask.fingerprint for mask in known.masks.values()}
     source = known.embeddings.get(content.parents.get("embeddings", ""))
-    again = "Make it again with: vcfbert build-index --kind dense --force"
+    again = "Rebuild it with: vcfbert build-index --kind dense --force"
     if content.parents.get("masks") not in wanted:
-        known.miss(path, "masks", findings, again)
+        known.miss(path, "masks", report, again)
     if source is None:
-        known.miss(path, "embeddings", findings, again)
+        known.miss(path, "embeddings", report, again)
     return source
 
 
@@ -219,12 +225,12 @@ def _check_window(
     source: Path | None,
     again: str,
 ) -> None:
-    """One file: SHA-256 first, then what it holds."""
+    """Check one file: SHA-256, number of rows and content."""
     found = reader.window(window)
     if found.num_references != len(rows):
         raise StoreError(
             f"{reader.path}: window {window} has {found.num_references} rows, but the manifest "
-            f"{len(rows)}. {again}"
+            f"lists {len(rows)}. {again}"
         )
     if isinstance(found, ExactIndex) and panel is not None:
         is_right = np.array_equal(found.reference_bits, panel.packed(window)[rows])
@@ -234,14 +240,14 @@ def _check_window(
         return
     if not is_right:
         raise StoreError(
-            f"{reader.path}: window {window} does not hold the haplotypes of its rows. {again}"
+            f"{reader.path}: window {window} does not contain the haplotypes of its rows. {again}"
         )
 
 
 def _is_of_embeddings(
     found: DenseIndex, source: Path, window: int, rows: NDArray[np.int64]
 ) -> bool:
-    """True where a dense window is the masked embeddings of its rows."""
+    """True if a dense window contains the masked embeddings of its rows."""
     with embeddings.open_embeddings(source) as encoded:
         places = np.searchsorted(encoded.reference_haplotypes, rows)
         masked = encoded.dense_masked(window)[places]
@@ -250,29 +256,28 @@ def _is_of_embeddings(
 
 
 def check_parent(
-    path: Path, fingerprint: str, panel: PanelReader, made_by: str, findings: Findings
+    path: Path, fingerprint: str, panel: PanelReader, made_by: str, report: StoreReport
 ) -> None:
-    """A fault where something was made from another panel than the one that stands here."""
+    """Add a fault if a store was made from another panel than this one."""
     if fingerprint != panel.fingerprint:
-        findings.faults.append(str(StoreError.stale(path, parent="panel", made_by=made_by)))
+        report.faults.append(str(StoreError.stale(path, parent="panel", made_by=made_by)))
 
 
 def _check_rows(
-    path: Path, rows: NDArray[np.int64], panel: PanelReader, findings: Findings, again: str
+    path: Path, rows: NDArray[np.int64], panel: PanelReader, report: StoreReport, again: str
 ) -> None:
-    """Rows are train haplotypes, each once, rising."""
+    """Check that rows are train haplotypes, each once and in rising order."""
     held_out = np.setdiff1d(rows, panel.samples.haplotypes(TRAIN))
     if len(held_out):
-        findings.faults.append(
-            f"{path} holds {len(held_out)} haplotypes of samples who are held out, or of nobody. "
-            f"{again}"
+        report.faults.append(
+            f"{path} contains {len(held_out)} haplotypes that are not of train samples. {again}"
         )
     elif len(rows) == 0 or (np.diff(rows) <= 0).any():
-        findings.faults.append(f"{path} holds no rows, or rows out of order. {again}")
+        report.faults.append(f"{path} has no rows, or rows out of order. {again}")
 
 
 def _is_padding(panel: PanelReader) -> NDArray[np.bool_]:
-    """(W, L) True behind a window's last site."""
+    """(W, L) True after the last site of a window."""
     num_sites = panel.windows.stop - panel.windows.start
     is_padding: NDArray[np.bool_] = np.arange(panel.length) >= num_sites[:, None]
     return is_padding

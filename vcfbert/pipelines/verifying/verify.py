@@ -1,7 +1,4 @@
-"""`verify`: everything in a workspace, checked again.
-
-It never stops at the first fault: each store is looked at, and all that is wrong is listed.
-"""
+"""`vcfbert verify`: check every store, run and report of a workspace, and list all faults."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from pathlib import Path
 from vcfbert.errors import StoreError
 from vcfbert.pipelines.verifying import check_panel, check_runs, check_source, check_stores
 from vcfbert.pipelines.verifying.check_stores import Known
-from vcfbert.pipelines.verifying.verification import Findings, VerifySummary
+from vcfbert.pipelines.verifying.store_report import StoreReport, VerifySummary
 from vcfbert.progress import Progress
 from vcfbert.storage.zarr import schema
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
@@ -29,37 +26,37 @@ _KINDS: dict[Versioned, str] = {
 
 
 _UNFINISHED = (".partial", ".old", ".scratch", ".replaced", ".lock")
-"""Endings of what a command that was stopped leaves beside a place."""
+"""Suffixes of files that a stopped command leaves behind."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyOptions:
-    """How much is compared."""
+    """Options of `verify`."""
 
     source: Path | None = None
-    """The VCF that the panel was prepared from, to compare every genotype with; None leaves it."""
+    """The VCF the panel was prepared from; if given, every genotype is compared with it."""
 
 
 def verify(workspace: Workspace, options: VerifyOptions, *, progress: Progress) -> VerifySummary:
-    """Check every store, run and report of a workspace; faults are in the summary, none is raised.
+    """Check every store, run and report of a workspace; faults are returned, not raised.
 
-    Raises StoreError where there is no such folder.
+    Raises StoreError if the folder does not exist.
     """
     begun = time.perf_counter()
     if not workspace.root.is_dir():
         raise StoreError(f"No workspace at {workspace.root}. Name one with --workspace DIR.")
-    known, found = Known(), list[Findings]()
+    known, found = Known(), list[StoreReport]()
     with ExitStack() as stack:
         found += _check_panel(workspace, options, known, stack, progress)
         progress.start("verifying", _count(workspace))
-        for findings in (_check_qc(workspace, known), *_check_versions(workspace, known, progress)):
-            found.append(findings)
+        for report in (_check_qc(workspace, known), *_check_versions(workspace, known, progress)):
+            found.append(report)
         for run in _runs(workspace):
-            findings = Findings(f"runs/{run.name}")
-            check_runs.check_run(run, known, findings)
-            found.append(findings)
+            report = StoreReport(f"runs/{run.name}")
+            check_runs.check_run(run, known, report)
+            found.append(report)
             progress.advance()
-    shipped = Findings("shipped network")
+    shipped = StoreReport("shipped network")
     check_runs.check_shipped(shipped)
     found += [shipped, *_leftovers(workspace)]
     files = [path for path in workspace.root.rglob("*") if path.is_file()]
@@ -92,68 +89,68 @@ def _check_panel(
     known: Known,
     stack: ExitStack,
     progress: Progress,
-) -> list[Findings]:
-    """The panel, also against its source; it is known to the others where nothing is wrong."""
+) -> list[StoreReport]:
+    """Check the panel and compare it with its source. An intact panel is added to `known`."""
     path = workspace.panel
-    findings, panel = Findings(path.name), None
+    report, panel = StoreReport(path.name), None
     if path.is_dir():
-        is_sealed = findings.check_seal(path, schema.AGAIN["panel"])
-        with findings.explained(besides_seal=is_sealed):
+        is_sealed = report.check_seal(path, schema.AGAIN["panel"])
+        with report.catching(is_sealed=is_sealed):
             panel = stack.enter_context(open_panel(path))
-            findings.content = (
+            report.content = (
                 f"{len(panel.samples):,} samples, {len(panel.sites):,} sites in "
                 f"{len(panel.windows):,} windows"
             )
-            check_panel.check(panel, findings, is_sealed=is_sealed)
-            known.panel = None if findings.faults else panel
+            check_panel.check(panel, report, is_sealed=is_sealed)
+            known.panel = None if report.faults else panel
     else:
-        findings.faults.append(str(StoreError.missing(path, made_by=schema.MADE_BY["panel"])))
+        report.faults.append(str(StoreError.missing(path, made_by=schema.MADE_BY["panel"])))
     if options.source is None:
-        return [findings]
-    return [findings, _check_source(options.source, panel, progress)]
+        return [report]
+    return [report, _check_source(options.source, panel, progress)]
 
 
-def _check_source(source: Path, panel: PanelReader | None, progress: Progress) -> Findings:
-    """Every genotype against the file."""
-    findings = Findings(f"source {source.name}", "not compared")
+def _check_source(source: Path, panel: PanelReader | None, progress: Progress) -> StoreReport:
+    """Compare every genotype with the VCF."""
+    report = StoreReport(f"source {source.name}", "not compared")
     if panel is None:
-        findings.faults.append(f"{source} was not compared: there is no panel that can be read.")
+        report.faults.append(f"{source} was not compared, because the panel cannot be read.")
     else:
-        with findings.explained():
-            check_source.check(source, panel, findings, progress)
-    return findings
+        with report.catching():
+            check_source.check(source, panel, report, progress)
+    return report
 
 
-def _check_qc(workspace: Workspace, known: Known) -> Findings:
-    findings = Findings(workspace.qc.name)
-    check_runs.check_qc(workspace, known, findings)
-    return findings
+def _check_qc(workspace: Workspace, known: Known) -> StoreReport:
+    report = StoreReport(workspace.qc.name)
+    check_runs.check_qc(workspace, known, report)
+    return report
 
 
-def _check_versions(workspace: Workspace, known: Known, progress: Progress) -> list[Findings]:
-    """Masks, embeddings and indexes, parents first."""
+def _check_versions(workspace: Workspace, known: Known, progress: Progress) -> list[StoreReport]:
+    """Check masks, embeddings and indexes, parents first."""
     out = []
     for kind, made_by in _KINDS.items():
         for number in workspace.versions(kind):
             path = workspace.version(kind, number)
-            findings = Findings(f"{kind}/{path.name}")
-            is_sealed = findings.check_seal(path, made_by)
-            with findings.explained(besides_seal=is_sealed):
+            report = StoreReport(f"{kind}/{path.name}")
+            is_sealed = report.check_seal(path, made_by)
+            with report.catching(is_sealed=is_sealed):
                 if kind == "masks":
-                    check_stores.check_masks(path, number, known, findings)
+                    check_stores.check_masks(path, number, known, report)
                 elif kind == "embeddings":
-                    check_stores.check_embeddings(path, known, findings, made_by=made_by)
+                    check_stores.check_embeddings(path, known, report, made_by=made_by)
                 else:
-                    check_stores.check_index(path, known, findings)
-            if findings.faults:
+                    check_stores.check_index(path, known, report)
+            if report.faults:
                 known.forget(kind, path)
-            out.append(findings)
+            out.append(report)
             progress.advance()
     return out
 
 
-def _leftovers(workspace: Workspace) -> list[Findings]:
-    """What commands that were killed have left, as notes; and what nobody knows."""
+def _leftovers(workspace: Workspace) -> list[StoreReport]:
+    """Notes on files left by stopped commands, and on files that vcfbert did not write."""
     ours = {
         workspace.panel.name,
         workspace.qc.name,
@@ -168,7 +165,9 @@ def _leftovers(workspace: Workspace) -> list[Findings]:
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             is_unfinished = path.suffix in _UNFINISHED
             if is_unfinished:
-                notes.append(f"{path} is what a stopped command left. Delete it when none runs.")
+                notes.append(
+                    f"{path} was left by a stopped command. Delete it when no command is running."
+                )
             elif folder == workspace.root and path.name not in ours:
-                notes.append(f"{path} is nothing that vcfbert knows of and was not checked.")
-    return [Findings("leftovers", "no store", notes=notes)] if notes else []
+                notes.append(f"{path} is not a file of vcfbert and was not checked.")
+    return [StoreReport("leftovers", "not stores", notes=notes)] if notes else []

@@ -1,9 +1,9 @@
-"""Prints a run's scores beside those of other imputation programs on the same hidden sites.
+"""Print the scores of a run and of other imputation programs on the same hidden sites.
 
-    python benchmarks/beside_peers.py RUN_FOLDER PEERS_FOLDER TASK
+    python benchmarks/eval_and_peers.py RUN_FOLDER PEERS_FOLDER TASK
 
-RUN_FOLDER/eval holds the report of `vcfbert eval` whose name contains TASK; PEERS_FOLDER holds one
-TASK.PROGRAM.json a program, as written by an independent scorer.
+RUN_FOLDER/eval contains the report of `vcfbert eval` whose name contains TASK. PEERS_FOLDER
+contains one TASK.PROGRAM.json per program, written by an independent scorer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `verify` finds about a workspace: faults, notes and what was looked at, store by store."""
+"""Report of `verify`: faults and notes, store by store."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _PLACE = 28  # columns
 
 
 @dataclass
-class Findings:
-    """About one store, while it is being looked at and afterwards.
+class StoreReport:
+    """Result of checking one store; the checks add to it.
 
-    place    below the workspace
-    content  what it is, in words
-    faults   a sentence each: what is wrong where, and the remedy
-    notes    worth knowing, and no fault
+    place    path within the workspace
+    content  short description
+    faults   a sentence each: what is wrong, where, and the remedy
+    notes    a sentence each that is worth knowing but not a fault
     """
 
     place: str
@@ -30,19 +30,19 @@ class Findings:
     notes: list[str] = field(default_factory=list)
 
     @contextmanager
-    def explained(self, *, besides_seal: bool = True) -> Iterator[None]:
-        """Take an error of ours that ends the block as a fault.
+    def catching(self, *, is_sealed: bool = True) -> Iterator[None]:
+        """Record a VcfbertError that ends the block as a fault.
 
-        besides_seal  False where broken seals explain it, and are faults already
+        is_sealed  False if damaged files are faults already and explain the error
         """
         try:
             yield
         except VcfbertError as error:
-            if besides_seal:
+            if is_sealed:
                 self.faults.append(str(error))
 
     def check_seal(self, path: Path, made_by: str, *, besides: Iterable[str] = ()) -> bool:
-        """Compare every file with the seal; True where all are as sealed."""
+        """Compare every file with the seal; True if all match."""
         try:
             broken = seals.faults(path, made_by, besides=besides)
         except StoreError as error:
@@ -51,7 +51,7 @@ class Findings:
         return not broken
 
     def lines(self) -> list[str]:
-        """Whether it passed, and below that what is wrong."""
+        """Whether it passed; below that, its faults and notes."""
         state = "FAILED" if self.faults else "passed"
         return [
             f"{state}  {self.place:{_PLACE}}{self.content}".rstrip(),
@@ -62,31 +62,31 @@ class Findings:
 
 @dataclass(frozen=True)
 class VerifySummary:
-    """All of them."""
+    """Results of all stores, and the amount of data read."""
 
     workspace: Path
-    stores: list[Findings]
+    stores: list[StoreReport]
     files: int
     bytes: int
     seconds: float
 
     @property
     def faults(self) -> list[str]:
-        """Of every store."""
+        """Faults of all stores."""
         return [fault for store in self.stores for fault in store.faults]
 
     @property
     def notes(self) -> list[str]:
-        """Of every store."""
+        """Notes of all stores."""
         return [note for store in self.stores for note in store.notes]
 
     @property
     def num_failed(self) -> int:
-        """Stores with a fault."""
+        """Number of stores with a fault."""
         return sum(bool(store.faults) for store in self.stores)
 
     def lines(self) -> list[str]:
-        """One line a store, its faults below it, and the sum."""
+        """One line per store, its faults below it, and a summary."""
         found = [line for store in self.stores for line in store.lines()]
         return [
             *found,
@@ -96,7 +96,7 @@ class VerifySummary:
         ]
 
     def to_json(self) -> str:
-        """The same for machines."""
+        """The report as JSON."""
         stores = [{"passed": not store.faults, **asdict(store)} for store in self.stores]
         record = {
             "workspace": str(self.workspace),
@@ -109,9 +109,9 @@ class VerifySummary:
         return json.dumps(record, indent=1)
 
     def raise_faults(self) -> None:
-        """Raise StoreError where there is any fault."""
+        """Raise StoreError if there is any fault."""
         if self.faults:
             raise StoreError(
                 f"{self.num_failed} of {len(self.stores)} stores of {self.workspace} failed with "
-                f"{len(self.faults)} faults. Each is told above with its remedy; then verify again."
+                f"{len(self.faults)} faults. Fix each as listed above, then verify again."
             )
