@@ -282,7 +282,7 @@ def test_a_network_reads_back_as_it_was_written(fx_own, fx_network, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": {"width": 96}}, "model.width = 96 would change nothing here: .* mosaic-large"),
+        ({"model": {"width": 96}}, "model.width = 96 has no effect here: .* mosaic-large"),
         ({"mosaic": {"stretch": 200}}, "mosaic.stretch = 200 .* mosaic-large"),
         ({"loss": {"focal_gamma": 0.0}}, "loss.focal_gamma = 0.0 .* other systems"),
         ({"mosaic": {"network": "large", "stretch": 100, "overlap": 50}}, "less than half"),
