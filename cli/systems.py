@@ -64,17 +64,17 @@ def train(
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
-            from vcfbert.pipelines.systems import train_systems
+            from vcfbert.pipelines import train
 
             is_saved = resume and preset is None and config_path is None
-            base = train_systems.saved_settings(Workspace(workspace), run) if is_saved else None
+            base = train.saved_settings(Workspace(workspace), run) if is_saved else None
             chosen = settings.resolve(
                 preset, config_path, set_, seed=seed, retrieve_k=retrieve_k, base=base
             )
-            summary = train_systems.train(
+            summary = train.train(
                 Workspace(workspace),
                 chosen,
-                train_systems.TrainOptions(
+                train.TrainOptions(
                     run or chosen.preset, resume, device.value, threads, tuple(typed or ())
                 ),
                 progress=progress,

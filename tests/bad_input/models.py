@@ -21,8 +21,9 @@ from tests.bad_input.room import NAMES, Make, Room, flipped, target_records
 from tests.pipelines.workspaces import SMALL as SETTINGS
 from tests.pipelines.workspaces import changed
 from vcfbert.domain import tokens
-from vcfbert.pipelines.systems import references
-from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions
+from vcfbert.pipelines.systems import build_index, encode
+from vcfbert.pipelines.systems.build_index import IndexOptions
+from vcfbert.pipelines.systems.encode import EncodeOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval import manifest
 from vcfbert.storage.zarr import masks
@@ -168,8 +169,8 @@ def blind(room: Room) -> None:
 def make_dense(workspace: Workspace) -> None:
     """Dense embeddings under the newest mask, and their index."""
     dense, kind = EncodeOptions(layout="dense"), IndexOptions(kind="dense")
-    references.encode_refs(workspace, SETTINGS, dense, progress=Silent(), overwrite=True)
-    references.build_index(workspace, kind, progress=Silent(), overwrite=True)
+    encode.encode_refs(workspace, SETTINGS, dense, progress=Silent(), overwrite=True)
+    build_index.build_index(workspace, kind, progress=Silent(), overwrite=True)
 
 
 def index_rows(change: Callable[[dict], object]) -> Make:  # type: ignore[type-arg]

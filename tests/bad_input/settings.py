@@ -47,7 +47,7 @@ CASES = [
          "got inf"),
     case("a number of a thousand digits", f"seed = {'9' * 1000}\n", TRAIN, 1, "c.toml", "seed"),
     case("levels that fall", "[masks]\nlevels = [0.5, 0.3]\n", TRAIN, 1, "c.toml: masks.levels"),
-    case("no levels", "[masks]\nlevels = []\n", TRAIN, 1, "c.toml: masks.levels must be in increasing order"),
+    case("no levels", "[masks]\nlevels = []\n", TRAIN, 1, "c.toml: masks.levels must be"),
     case("text for a number", '[model]\nwidth = "wide"\n', TRAIN, 1,
          "c.toml: model.width takes int, got 'wide'"),
     case("a yes for a number", "[model]\nwidth = true\n", TRAIN, 1,

@@ -26,8 +26,9 @@ from tests.bad_input.models import (
 )
 from tests.bad_input.room import NAMES, Make, Room, flipped, target_records
 from tests.pipelines.workspaces import SMALL as SETTINGS
-from vcfbert.pipelines.systems import references
-from vcfbert.pipelines.systems.references import EncodeOptions, RefreshOptions
+from vcfbert.pipelines.systems import encode, refresh
+from vcfbert.pipelines.systems.encode import EncodeOptions
+from vcfbert.pipelines.systems.refresh import RefreshOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval import manifest
 from vcfbert.storage.zarr.workspace import Workspace
@@ -79,12 +80,12 @@ def encode_again(workspace: Workspace) -> None:
     """Embeddings of other weights."""
     options = EncodeOptions(layout="dense")
     other = dataclasses.replace(SETTINGS, seed=9)
-    references.encode_refs(workspace, other, options, progress=Silent(), overwrite=True)
+    encode.encode_refs(workspace, other, options, progress=Silent(), overwrite=True)
 
 
 def drop_masks(workspace: Workspace) -> None:
     """Its mask version is gone, another has come."""
-    references.refresh(workspace, SETTINGS, RefreshOptions(masks=True), progress=Silent())
+    refresh.refresh(workspace, SETTINGS, RefreshOptions(masks=True), progress=Silent())
     for version in workspace.versions("masks")[:-1]:
         shutil.rmtree(workspace.version("masks", version))
 

@@ -4,6 +4,7 @@ Settings that change the results are here and are saved with every output. Setti
 (paths, device, threads) are options of the command line.
 """
 
+from vcfbert.config.agreement import reads_embeddings
 from vcfbert.config.config import Config
 from vcfbert.config.sections import (
     LossConfig,
@@ -42,6 +43,7 @@ __all__ = [
     "from_dict",
     "load",
     "merge",
+    "reads_embeddings",
     "to_dict",
     "to_toml",
 ]

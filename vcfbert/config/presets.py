@@ -141,6 +141,11 @@ def get(name: str) -> Config:
     return PRESETS[name]()
 
 
+def flag(name: str) -> str:
+    """The option that chooses the settings of this name on a command line."""
+    return f"--preset {name}" if name in PRESETS else "--config FILE"
+
+
 def of_system(system: str) -> list[str]:
     """Names of the presets of one system."""
     return [name for name, make in PRESETS.items() if make().system == system]

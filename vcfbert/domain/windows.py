@@ -1,4 +1,4 @@
-"""Cutting the sites of a panel into windows with flanks.
+"""Windows of the sites of a panel, each with a core and flanks.
 
 S sites in the panel, W windows, L sites in a window. Ranges are half-open.
 """
@@ -6,7 +6,7 @@ S sites in the panel, W windows, L sites in a window. Ranges are half-open.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +17,10 @@ from vcfbert.errors import ConfigError, InputError
 
 @dataclass(frozen=True)
 class Windows:
-    """Site ranges. Each site is in the core of exactly one window; flanks are context only.
+    """Ranges of sites. Each site is in the core of exactly one window; flanks are context only.
 
-    start, stop            (W,) what the model sees
-    core_start, core_stop  (W,) what the window answers for
+    start, stop            (W,) sites that the model reads
+    core_start, core_stop  (W,) sites that the window predicts
     length                 L, at least the longest stop - start; shorter windows are padded
     """
 
@@ -34,15 +34,15 @@ class Windows:
         return len(self.start)
 
     def sites(self, window: int) -> slice:
-        """The sites the model sees."""
+        """The sites that the model reads."""
         return slice(int(self.start[window]), int(self.stop[window]))
 
     def num_sites(self, window: int) -> int:
-        """How many sites the model sees; L minus the padding."""
+        """Number of sites that the model reads, which is L minus the padding."""
         return int(self.stop[window] - self.start[window])
 
     def is_core(self, window: int) -> NDArray[np.bool_]:
-        """(L,) True where this window answers for the site."""
+        """(L,) True where the site is in the core."""
         index = np.arange(self.length) + self.start[window]
         is_core: NDArray[np.bool_] = (index >= self.core_start[window]) & (
             index < self.core_stop[window]
@@ -52,7 +52,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class Segment:
-    """The core of a window made elsewhere; start and end are 1-based positions, both inside."""
+    """A given core of a window; start and end are 1-based positions, both included."""
 
     contig: str
     start: int
@@ -63,11 +63,11 @@ class Segment:
 
 
 def cut(contig_of_site: NDArray[np.integer], length: int, flank: int) -> Windows:
-    """Windows of at most `length` sites, flanks included, none across a contig's end.
+    """Windows of at most `length` sites including flanks, each within one contig.
 
-    A contig's cores are of nearly equal size, so that no window is a runt with little to match on.
+    The cores of a contig have nearly equal sizes, so that no window is too short to find matches.
 
-    contig_of_site  (S,) contig number of each site, each contig one run
+    contig_of_site  (S,) contig number of each site; sites of a contig are consecutive
     """
     check_size(length, flank)
     core_size = length - 2 * flank
@@ -83,7 +83,7 @@ def cut(contig_of_site: NDArray[np.integer], length: int, flank: int) -> Windows
 
 
 def check_size(length: int, flank: int) -> None:
-    """ConfigError where windows of `length` sites have no room for a core beside their flanks."""
+    """Raise ConfigError if windows of `length` sites have no room for a core between flanks."""
     if length < 1:
         raise ConfigError(f"The window size must be at least 1 site, got {length}.")
     if flank < 0 or 2 * flank >= length:
@@ -93,10 +93,35 @@ def check_size(length: int, flank: int) -> None:
         )
 
 
-def is_inside(segments: Sequence[Segment], position: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """True where a position lies in one of the segments.
+def faults(windows: Windows, num_sites: int) -> Iterator[str]:
+    """What is wrong with windows, if anything.
 
-    segments  of one contig, rising, none overlapping
+    Their cores must have every site once, in order, and lie inside their windows.
+    """
+    first = np.concatenate([[0], windows.core_stop[:-1]])
+    is_right = (
+        (windows.core_start == first)
+        & (windows.core_start < windows.core_stop)
+        & (windows.start >= 0)
+        & (windows.start <= windows.core_start)
+        & (windows.core_stop <= windows.stop)
+        & (windows.stop <= num_sites)
+        & (windows.stop - windows.start <= windows.length)
+    )
+    for window in np.flatnonzero(~is_right).tolist():
+        yield (
+            f"window {window} (sites {windows.start[window]} to {windows.stop[window]}, core "
+            f"{windows.core_start[window]} to {windows.core_stop[window]}) does not follow on the "
+            f"one before inside {windows.length} sites"
+        )
+    if len(windows) == 0 or windows.core_stop[-1] != num_sites:
+        yield f"the cores of the windows end before the last of {num_sites} sites"
+
+
+def is_inside(segments: Sequence[Segment], position: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """True where a position is in one of the segments.
+
+    segments  of one contig, in increasing order, not overlapping
     position  (n,)
 
     >>> is_inside([Segment("1", 5, 9), Segment("1", 20, 20)], np.array([4, 5, 9, 10, 20, 21]))
@@ -115,11 +140,11 @@ def from_segments(
     length: int,
     flank: int,
 ) -> Windows:
-    """Windows whose cores are given; a segment without sites makes no window.
+    """Windows with given cores; a segment without sites makes no window.
 
-    segments        by contig number; those of a contig rise and do not overlap
-    contig_of_site  (S,) contig number of each site, each contig one run
-    position        (S,) 1-based, rising in each contig; each site lies in a segment
+    segments        by contig number, in increasing order, not overlapping
+    contig_of_site  (S,) contig number of each site; sites of a contig are consecutive
+    position        (S,) 1-based, in increasing order in each contig; each is in a segment
     length, flank   as in `cut`
 
     Raises InputError naming a segment with more than length - 2 * flank sites.
@@ -133,8 +158,8 @@ def from_segments(
             stop = first + int(np.searchsorted(inside, segment.end, side="right"))
             if stop - start > length - 2 * flank:
                 raise InputError(
-                    f"The segment {segment} holds {stop - start} sites, but a window of {length} "
-                    f"sites with flanks of {flank} has room for {length - 2 * flank}. Cut the "
+                    f"The segment {segment} has {stop - start} sites, but a window of {length} "
+                    f"sites with flanks of {flank} has room for {length - 2 * flank}. Split the "
                     "segment, or raise --window-size."
                 )
             if stop > start:
@@ -150,12 +175,12 @@ def with_flanks(
     length: int,
     flank: int,
 ) -> Windows:
-    """Add context around given cores until a window is full or its contig is used up.
+    """Add flanks to given cores until a window is full or its contig ends.
 
-    Context is `flank` sites at least where the contig has them, and more where the core leaves
-    room, because a padded site costs as much as a real one.
+    A flank has at least `flank` sites, unless the contig ends, and more if there is room, because
+    a padded site costs as much as a real one.
 
-    core_start, core_stop  (W,) half-open, each inside one contig, none beyond length - 2 * flank
+    core_start, core_stop  (W,) half-open, each in one contig, of at most length - 2 * flank sites
     contig_of_site         (S,)
     """
     bounds = {int(contig_of_site[a]): (a, b) for a, b in _contig_bounds(contig_of_site)}

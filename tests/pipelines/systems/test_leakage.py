@@ -20,7 +20,7 @@ from vcfbert import config
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
 from vcfbert.pipelines.auditing import stored_preflight
 from vcfbert.pipelines.systems import train_systems
-from vcfbert.pipelines.systems.train_systems import TrainOptions
+from vcfbert.pipelines.systems.train_systems import SystemOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr.panel import open_panel
 from vcfbert.training.systems import checkpoints, features, leakage, loop, predict, tensors
@@ -44,7 +44,9 @@ def fx_bench(fx_built, request):
     with stored_preflight.ExitStack() as stack:
         bench = stored_preflight.StoredBench(settings, fx_built, None, stack)
         if settings.reads_embeddings:  # that of fx_built is of other weights
-            bench.embeddings = EncodedOnDemand(new_encoder(settings), bench.panel)
+            bench.embeddings = EncodedOnDemand(
+                new_encoder(settings.model, settings.seed), bench.panel
+            )
         yield bench
 
 
@@ -136,7 +138,7 @@ def fx_shuffled(tmp_path_factory):
 
 def correlation(workspace, settings, name):
     """Of truth and answer at hidden sites, within each site: 0 by chance, 1 where labels leak."""
-    train_systems.train(workspace, settings, TrainOptions(name, device="cpu"), progress=Silent())
+    train_systems.train(workspace, settings, SystemOptions(name, device="cpu"), progress=Silent())
     with stored_preflight.ExitStack() as stack:
         bench = stored_preflight.StoredBench(settings, workspace, None, stack)
         model = checkpoints.load_model(workspace.run(name), "best")[0].eval()

@@ -187,7 +187,9 @@ def _network_shapes(settings: Config, length: int) -> list[Shape]:
     """What the network returned on fake tensors; blocks alike in shape are one line."""
     letters = {"haplotype logits": "B L 2", "genotype logits": "B/2 L 3"}
     out: list[Shape] = []
-    for name, numbers in memory.observe_shapes(settings, length, settings.training.batch_size):
+    for name, numbers in memory.observe_shapes(
+        settings.model, settings.retrieval, length, settings.training.batch_size
+    ):
         stage = "blocks" if name.startswith("block ") else name
         shape = Shape(stage, letters.get(name, "B L D"), numbers, "float")
         if stage == "blocks" and settings.model.retrieved == "through":
@@ -246,7 +248,14 @@ def _precision(settings: Config) -> str:
 
 @lru_cache(maxsize=64)
 def _step(settings: Config, length: int, batch_size: int) -> StepMemory:
-    return memory.measure_step(settings, length, batch_size, half=_precision(settings) != "fp32")
+    return memory.measure_step(
+        settings.model,
+        settings.retrieval,
+        settings.loss,
+        length,
+        batch_size,
+        half=_precision(settings) != "fp32",
+    )
 
 
 def _largest_batch(settings: Config, length: int, usable: int) -> int:

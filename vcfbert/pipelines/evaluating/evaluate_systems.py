@@ -152,7 +152,7 @@ def _predictions(
         batch_size=settings.training.batch_size,
         device=device,
         focal_gamma=settings.loss.focal_gamma,
-        reference_masks=masking.of_evaluation(settings, panel.windows),
+        reference_masks=masking.of_evaluation(settings.masks, settings.seed, panel.windows),
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import sites as site_tables
+from vcfbert.domain import windows as site_ranges
 from vcfbert.domain.sites import TRAIN, Samples, Sites
 from vcfbert.domain.windows import Windows
 from vcfbert.errors import StoreError
@@ -37,7 +38,7 @@ def check(panel: PanelReader, findings: Findings, *, is_sealed: bool) -> None:
     if any(not check.holds for check in shapes):
         return  # what follows would compare arrays of other lengths
     wrong = [
-        *of_windows(panel.windows, len(panel.sites)),
+        *site_ranges.faults(panel.windows, len(panel.sites)),
         *of_sites(panel.sites),
         *of_samples(panel.samples),
     ]
@@ -45,28 +46,6 @@ def check(panel: PanelReader, findings: Findings, *, is_sealed: bool) -> None:
     findings.faults += [f"{panel.path}: {what}. {AGAIN}" for what in wrong]
     if not wrong:
         _check_alleles(panel, findings, is_sealed)
-
-
-def of_windows(windows: Windows, num_sites: int) -> Iterator[str]:
-    """Cores hold every site once, in order, and lie inside their windows, which lie in L."""
-    first = np.concatenate([[0], windows.core_stop[:-1]])
-    is_right = (
-        (windows.core_start == first)
-        & (windows.core_start < windows.core_stop)
-        & (windows.start >= 0)
-        & (windows.start <= windows.core_start)
-        & (windows.core_stop <= windows.stop)
-        & (windows.stop <= num_sites)
-        & (windows.stop - windows.start <= windows.length)
-    )
-    for window in np.flatnonzero(~is_right).tolist():
-        yield (
-            f"window {window} (sites {windows.start[window]} to {windows.stop[window]}, core "
-            f"{windows.core_start[window]} to {windows.core_stop[window]}) does not follow on the "
-            f"one before inside {windows.length} sites"
-        )
-    if len(windows) == 0 or windows.core_stop[-1] != num_sites:
-        yield f"the cores of the windows end before the last of {num_sites} sites"
 
 
 def of_sites(sites: Sites) -> Iterator[str]:
