@@ -24,7 +24,7 @@ def train(
         typer.Option(metavar="NAME", show_default="the preset's name", help="Name of the run."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the run's last checkpoint, exactly.")
+        bool, typer.Option("--resume", help="Resume the run from its last checkpoint.")
     ] = False,
     retrieve_k: Annotated[
         int | None,
@@ -57,7 +57,8 @@ def train(
 ) -> None:
     """Train a model on the panel's train samples.
 
-    Reads the panel and, but for mosaic, masks, embeddings and indexes. Writes runs/NAME in the
+    Reads the panel. Retrieval systems also read the newest index and embeddings, and make those
+    they lack; they draw their own masks, unless the index is dense. Writes runs/NAME in the
     workspace: config.toml, metrics.csv, and the network or checkpoints and TensorBoard events.
 
     Example: vcfbert train --preset v18-large --retrieve-k 32 --set training.batch_size=16

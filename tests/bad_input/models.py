@@ -272,7 +272,7 @@ CASES = [
     case("a mask that hides nothing", mask(False), f"{EVAL} --mask-version 1", 1,
          "No site of", "is hidden by mask-v0001", "Choose other masks"),
     case("a dense index under a mask that hides everything", blind, f"{TRAIN} {STILL}", 1,
-         "batch collation", "nothing is visible"),
+         "batch collation", "no site is visible"),
     case("an index of samples who are tested",
          index_rows(lambda r: r["reference_haplotypes"].__setitem__(0, 14)), EVAL, 1,
          "holds 1 of the samples to be imputed, such as s7", "vcfbert build-index --force"),

@@ -132,7 +132,7 @@ def test_typed_lists_of_training_can_be_repeated(fx_calls):
 
 
 def test_the_workspace_can_come_from_the_environment(fx_calls, tmp_path):
-    calls = fx_calls("systems.references", "build_index")
+    calls = fx_calls("systems.build_index", "build_index")
     assert run("build-index", env={"VCFBERT_WORKSPACE": str(tmp_path)}).exit_code == 0
     assert calls[0][0][0] == Workspace(tmp_path)
 
@@ -185,7 +185,7 @@ def test_verify_takes_the_workspace_as_typed_and_ends_with_1_where_anything_fail
 
 
 def test_a_mistake_is_one_line_on_stderr_and_exit_code_1(fx_calls):
-    fx_calls("systems.references", "build_index", StoreError("No store at x."))
+    fx_calls("systems.build_index", "build_index", StoreError("No store at x."))
     done = run("build-index", "--quiet")
     assert (done.exit_code, done.stdout, done.stderr) == (1, "", "error: No store at x.\n")
 

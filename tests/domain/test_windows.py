@@ -88,7 +88,7 @@ def test_a_segment_without_sites_makes_no_window():
 
 
 def test_a_segment_with_more_sites_than_fit_is_named():
-    with pytest.raises(InputError, match=r"1:31-50 holds 3 sites.*room for 2.*--window-size"):
+    with pytest.raises(InputError, match=r"1:31-50 has 3 sites.*room for 2.*--window-size"):
         windows.from_segments(SEGMENTS, np.zeros(6, dtype=int), POSITION, 4, 1)
 
 

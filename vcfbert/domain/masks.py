@@ -24,7 +24,7 @@ _STREAM_NUMBER: dict[Stream, int] = {"train": 0, "validation": 1, "test": 2, "re
 def generator(
     seed: int, role: Stream, version: int, window: int, sample: int | None = None
 ) -> np.random.Generator:
-    """The random generator of the mask of a window, or of a sample in it; different in each role."""
+    """The random generator of a mask of a window, or of a sample in it; roles never share one."""
     key = [seed, _STREAM_NUMBER[role], version, window]
     return np.random.default_rng(key if sample is None else [*key, sample])
 

@@ -101,7 +101,7 @@ def test_the_strict_checks_see_hidden_alleles_that_are_read(fx_built, monkeypatc
         return dataclasses.replace(batch, distances=batch.distances + labels[0].sum())
 
     monkeypatch.setattr(BatchMaker, "_assemble", leaky)
-    assert "Hidden alleles reach the network" in failures(fx_built)["batch collation"]
+    assert "Masked alleles reach the network" in failures(fx_built)["batch collation"]
 
 
 def test_frequencies_are_of_train_samples_alone(fx_built):

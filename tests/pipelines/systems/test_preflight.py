@@ -101,7 +101,7 @@ def test_without_a_panel_every_check_fails_for_one_reason(tmp_path):
     found = failures(Workspace(tmp_path))
     assert list(found) == NAMES
     assert "vcfbert prepare" in found["dataset"]
-    assert found["memory"] == "not reached, for the reason of the check 'dataset'"
+    assert found["memory"] == "not run, because of what the check 'dataset' found"
 
 
 def test_pre_encoding_fails_where_embeddings_are_of_other_weights(fx_own):
@@ -115,7 +115,7 @@ def test_pre_encoding_fails_where_a_stored_vector_moved(fx_own):
     codebook = root["codebook"][0]
     codebook[tokens.ALT] += 0.05
     root["codebook"][0] = codebook
-    assert "differs from what its encoder makes" in failures(fx_own)["pre-encoding"]
+    assert "differs from a new encoding" in failures(fx_own)["pre-encoding"]
 
 
 def test_pre_encoding_fails_where_nothing_is_encoded(fx_own):
@@ -126,7 +126,7 @@ def test_pre_encoding_fails_where_nothing_is_encoded(fx_own):
 def test_pre_encoding_fails_where_embeddings_are_of_another_width(fx_built):
     found = failures(fx_built, changed(model={"width": 32}))
     assert re.search(r"\(\d, 32, 16\), .* \(\d, 32, 32\)", found["pre-encoding"])
-    assert found["data alignment"].startswith("not reached")
+    assert found["data alignment"].startswith("not run")
 
 
 def rewrite_manifest(workspace, change):
@@ -136,7 +136,7 @@ def rewrite_manifest(workspace, change):
 
 def test_retrieval_fails_where_rows_are_named_after_others(fx_own):
     rewrite_manifest(fx_own, lambda record: record["reference_haplotypes"].reverse())
-    assert "does not hold this panel's haplotypes" in failures(fx_own)["FAISS retrieval"]
+    assert "its rows are not the haplotypes of this panel" in failures(fx_own)["FAISS retrieval"]
 
 
 def test_retrieval_fails_where_a_file_was_damaged(fx_own):
@@ -157,7 +157,7 @@ def test_retrieval_fails_where_codes_were_swapped_behind_the_checksum(fx_own):
     faiss.write_index(index, str(path))
     digest = digests.of_file(path)
     rewrite_manifest(fx_own, lambda record: record["files"][0].update(sha256=digest))
-    assert "does not hold this panel's haplotypes" in failures(fx_own)["FAISS retrieval"]
+    assert "its rows are not the haplotypes of this panel" in failures(fx_own)["FAISS retrieval"]
 
 
 def test_retrieval_fails_where_a_dense_index_is_of_another_encoding(tmp_path):
@@ -179,7 +179,10 @@ def test_retrieval_fails_where_a_held_out_sample_is_in_the_index(fx_own):
 
 def test_collation_fails_where_queries_may_find_themselves(fx_built):
     settings = changed(retrieval={"exclude_same_sample": False})
-    assert "its own neighbour" in failures(fx_built, settings)["batch collation"]
+    assert (
+        "a neighbour of a query is of the same sample"
+        in failures(fx_built, settings)["batch collation"]
+    )
 
 
 def test_collation_fails_where_masks_leave_nothing_to_read(tmp_path):
@@ -192,7 +195,7 @@ def test_collation_fails_where_masks_leave_nothing_to_read(tmp_path):
     dense = EncodeOptions(layout="dense")
     encode.encode_refs(workspace, DENSE, dense, progress=quiet, overwrite=True)
     build_index.build_index(workspace, IndexOptions(kind="dense"), progress=quiet, overwrite=True)
-    assert "nothing is visible" in failures(workspace, DENSE)["batch collation"]
+    assert "no site is visible" in failures(workspace, DENSE)["batch collation"]
 
 
 def save_run(workspace, change):

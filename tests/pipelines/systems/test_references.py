@@ -45,9 +45,7 @@ def encode(workspace: Workspace, *, overwrite=False, **options):
 
 
 def index(workspace: Workspace, *, overwrite=False, **options):
-    return build_index(
-        workspace, IndexOptions(**options), progress=Silent(), overwrite=overwrite
-    )
+    return build_index(workspace, IndexOptions(**options), progress=Silent(), overwrite=overwrite)
 
 
 def refresh(workspace: Workspace, settings=SETTINGS, **options):
@@ -157,6 +155,11 @@ def test_a_dense_index_needs_dense_embeddings_of_this_panel(fx_own):
     with pytest.raises(StoreError, match="another panel"):
         encode(fx_own, layout="dense", overwrite=True)
     assert fx_own.versions("indexes") == []
+
+
+def test_a_seed_without_a_draw_is_refused(fx_own):
+    with pytest.raises(ConfigError, match="--seed is the seed of the draw of --max-references"):
+        index(fx_own, seed=3)
 
 
 def test_a_mask_version_is_for_the_dense_layout(fx_own):

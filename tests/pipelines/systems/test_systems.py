@@ -150,7 +150,7 @@ def test_stores_of_another_system_are_no_mismatch_where_nothing_reads_them(fx_co
 @pytest.mark.parametrize(
     ("started", "asked", "message"),
     [
-        ("v17", small("v18-current"), "preset = 'v17', so it cannot go on with 'v18-current'"),
+        ("v17", small("v18-current"), "preset = 'v17', so it cannot be resumed with 'v18-current'"),
         ("v17", small("v17", "model.copy_skip=false"), "copy_skip = True, so .* with False"),
         ("v13", small("v13", "model.width=32"), r"model\.width = 16, so .* with 32"),
     ],
@@ -183,7 +183,7 @@ def test_weights_of_another_width_are_refused_naming_both(fx_copy):
 def test_a_checkpoint_of_an_older_format_is_refused_naming_both(fx_copy):
     train(fx_copy, small("v17", "training.max_epochs=1"))
     edited(fx_copy, "last", lambda record: record.update(format_version=1))
-    with pytest.raises(StoreError, match=r"format version 1, but this vcfbert reads version 4"):
+    with pytest.raises(StoreError, match=r"format version 1, but this vcfbert reads version 5"):
         train(fx_copy, small("v17"), resume=True)
 
 

@@ -157,8 +157,8 @@ def test_another_policy_does_not_go_on(fx_copy):
     ("masks", "said"),
     [
         ({"policy": "smart_balanced"}, r"masks\.scope=sample"),
-        ({"sites": "array.tsv"}, "read none"),
-        ({"policy": "array", "sites": "array.tsv", "scope": "sample"}, "same for everybody"),
+        ({"sites": "array.tsv"}, "reads it"),
+        ({"policy": "array", "sites": "array.tsv", "scope": "sample"}, "same for all samples"),
         ({"policy": "array", "sites": "array.tsv", "align": False}, "all masks of the list"),
     ],
 )

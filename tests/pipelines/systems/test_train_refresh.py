@@ -172,7 +172,7 @@ def test_validation_masks_stay_while_training_masks_move(fx_copy, monkeypatch):
 
         return watched
 
-    monkeypatch.setattr(loop, "train_epoch", watch("train", loop.train_epoch, 3))
+    monkeypatch.setattr(loop, "train_epoch", watch("train", loop.train_epoch, 4))
     monkeypatch.setattr(loop, "validate", watch("validation", loop.validate, 3))
     train(fx_copy, small_settings())
     assert len(set(used["train"])) == EPOCHS
@@ -187,7 +187,7 @@ def test_the_drawn_version_is_that_of_seed_version_and_rate(fx_copy, monkeypatch
     honest = loop.train_epoch
 
     def watched(*inputs, **named):
-        seen.append(inputs[3].queries.is_masked)
+        seen.append(inputs[4].queries.is_masked)
         return honest(*inputs, **named)
 
     monkeypatch.setattr(loop, "train_epoch", watched)

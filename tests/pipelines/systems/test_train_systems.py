@@ -217,7 +217,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(fx
     honest, made = loop.total_loss, []
 
     def diverging(*inputs):
-        made.append(honest(*inputs))
+        made.append(honest(*inputs, **options))
         return made[-1] * (float("nan") if len(made) > 1 else 1)  # the first is before training
 
     monkeypatch.setattr(loop, "total_loss", diverging)
@@ -375,8 +375,8 @@ def test_patience_counts_gains_above_min_delta_while_any_gain_is_best(fx_copy, m
     f1 = iter([0.5, 0.5004, 0.5008, 0.5009, 0.9])
     honest = loop.validate
 
-    def scripted(*inputs):
-        return dataclasses.replace(honest(*inputs), f1=next(f1))
+    def scripted(*inputs, **options):
+        return dataclasses.replace(honest(*inputs, **options), f1=next(f1))
 
     monkeypatch.setattr(loop, "validate", scripted)
     settings = small_settings(max_epochs=5, patience=3, min_delta=0.001, batches_per_epoch=2)
@@ -410,7 +410,7 @@ def test_the_metric_decides_the_early_stop(fx_copy, monkeypatch, metric, epochs_
     settings = small_settings(val_metric=metric, patience=2, max_epochs=5, batches_per_epoch=2)
     summary = train(fx_copy, settings)
     assert summary.epochs == epochs_run
-    assert summary.stopped_by == f"no better validation {metric} for 2 epochs"
+    assert summary.stopped_by == f"no improvement of the validation {metric} in 2 epochs"
 
 
 def test_the_rare_threshold_decides_which_sites_are_rare(fx_copy):
@@ -446,10 +446,10 @@ def script(monkeypatch, values):
     """Make the validations of a run come to these values, one after another."""
     honest, calls = loop.validate, iter(range(99))
 
-    def scripted(*inputs):
+    def scripted(*inputs, **options):
         epoch = next(calls)
         return dataclasses.replace(
-            honest(*inputs), **{name: series[epoch] for name, series in values.items()}
+            honest(*inputs, **options), **{name: series[epoch] for name, series in values.items()}
         )
 
     monkeypatch.setattr(loop, "validate", scripted)
