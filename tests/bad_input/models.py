@@ -223,7 +223,7 @@ CASES = [
          1, "mosaic.safetensors is damaged", "vcfbert train --preset mosaic"),
     case("mosaic gone", raw_mosaic(None), IMPUTE, 1, "There is no network at", "vcfbert train"),
     case("a pickle in place of weights", file(FILE, lambda c: pickle.dumps({})), EVAL, 1,
-         "is damaged: its SHA-256 is not the one that was written",
+         "is damaged: its SHA-256 differs from the recorded one",
          "vcfbert train --run tiny --force"),
     case("weights with a flipped byte", file(FILE, lambda c: flipped(c, len(c) - 9)), EVAL, 1,
          "is damaged: its SHA-256", "vcfbert train --run tiny --force"),

@@ -83,7 +83,7 @@ def test_max_references_draws_whole_train_samples_by_the_seed(fx_own):
 
 @pytest.mark.parametrize("number", [1, 7, 10_000])
 def test_max_references_that_cannot_be_had_is_refused(fx_own, number):
-    with pytest.raises(ConfigError, match=rf"even number of haplotypes, 2 to 96.*got {number}"):
+    with pytest.raises(ConfigError, match=rf"even number from 2 to 96.*got {number}"):
         index(fx_own, max_references=number)
     assert fx_own.versions("indexes") == []
 
@@ -163,7 +163,7 @@ def test_a_seed_without_a_draw_is_refused(fx_own):
 
 
 def test_a_mask_version_is_for_the_dense_layout(fx_own):
-    with pytest.raises(ConfigError, match="--mask-version is for --layout dense"):
+    with pytest.raises(ConfigError, match="--mask-version needs --layout dense"):
         encode(fx_own, mask_version=0)
     refresh(fx_own, masks=True)
     with embeddings.open_embeddings(encode(fx_own, layout="dense", mask_version=0).path) as reader:
