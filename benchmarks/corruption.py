@@ -31,9 +31,11 @@ from vcfbert.config import presets
 from vcfbert.pipelines.preparing import prepare, simulate
 from vcfbert.pipelines.preparing.prepare import PrepareOptions
 from vcfbert.pipelines.preparing.simulate import SimulateOptions
-from vcfbert.pipelines.systems import references, train_systems
-from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions, RefreshOptions
-from vcfbert.pipelines.systems.train_systems import TrainOptions
+from vcfbert.pipelines.systems import build_index, encode, refresh, train_systems
+from vcfbert.pipelines.systems.build_index import IndexOptions
+from vcfbert.pipelines.systems.encode import EncodeOptions
+from vcfbert.pipelines.systems.refresh import RefreshOptions
+from vcfbert.pipelines.systems.train_systems import SystemOptions
 from vcfbert.pipelines.verifying import check_runs, verify
 from vcfbert.pipelines.verifying.check_stores import Known
 from vcfbert.pipelines.verifying.store_report import StoreReport
@@ -116,17 +118,17 @@ def make(folder: Path, workspace: Workspace) -> None:
     )
     prepare.prepare(panel / "panel.vcf.gz", workspace, options, progress=QUIET)
     settings = config.merge(presets.tiny(), TINY, source="benchmark")
-    references.encode_refs(workspace, settings, EncodeOptions(layout="dense"), progress=QUIET)
-    references.build_index(workspace, IndexOptions(kind="dense"), progress=QUIET)
+    encode.encode_refs(workspace, settings, EncodeOptions(layout="dense"), progress=QUIET)
+    build_index.build_index(workspace, IndexOptions(kind="dense"), progress=QUIET)
     shutil.copytree(workspace.version("indexes", 0), workspace.version("indexes", 1))
-    references.build_index(workspace, IndexOptions(), progress=QUIET, overwrite=True)
+    build_index.build_index(workspace, IndexOptions(), progress=QUIET, overwrite=True)
     renewed = RefreshOptions(masks=True, embeddings=True)
-    references.refresh(workspace, settings, renewed, progress=QUIET)
-    references.encode_refs(workspace, settings, EncodeOptions(), progress=QUIET, overwrite=True)
+    refresh.refresh(workspace, settings, renewed, progress=QUIET)
+    encode.encode_refs(workspace, settings, EncodeOptions(), progress=QUIET, overwrite=True)
     small = config.merge(presets.get("mosaic"), MOSAIC, source="benchmark")
     for name, chosen in {"tiny": settings, "mosaic": small}.items():
         train_systems.train(
-            workspace, chosen, TrainOptions(name, device="cpu", threads=1), progress=QUIET
+            workspace, chosen, SystemOptions(name, device="cpu", threads=1), progress=QUIET
         )
 
 

@@ -57,13 +57,23 @@ def main() -> None:
         print(f"{'fusion':<8}{'K':>4}{'segments':>10}{'F1':>9}{'rare F1':>9}{'seconds':>9}")
         for fusion, neighbours, segments in WAYS:
             settings = settings_of(fusion, neighbours, segments, arguments.seed)
-            state = loop.new_state(settings, devices.choose_device("cpu"))
+            state = loop.new_state(
+                settings.model, settings.training, settings.seed, devices.choose_device("cpu")
+            )
             embeddings = encoding.EncodedOnDemand(state.model.encoder, panel)
             maker = BatchMaker(panel, index, embeddings, settings.retrieval)
             plan = schedule.plan_validation(samples, len(panel.windows), settings.training, seed=1)
             plan.sort(key=lambda work: work.window)
             begun = time.perf_counter()
-            found = loop.validate(state, settings, maker, hidden, plan, lambda: None)
+            found = loop.validate(
+                state,
+                settings.loss,
+                maker,
+                hidden,
+                plan,
+                lambda: None,
+                rare_maf=settings.training.rare_maf,
+            )
             seconds = time.perf_counter() - begun
             print(
                 f"{fusion:<8}{neighbours:>4}{segments:>10}{found.f1:>9.4f}{found.rare_f1:>9.4f}"

@@ -31,9 +31,10 @@ from vcfbert.files import digests, seals
 from vcfbert.pipelines.preparing import prepare, simulate
 from vcfbert.pipelines.preparing.prepare import PrepareOptions
 from vcfbert.pipelines.preparing.simulate import SimulateOptions
-from vcfbert.pipelines.systems import references, train_systems
-from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions
-from vcfbert.pipelines.systems.train_systems import TrainOptions
+from vcfbert.pipelines.systems import build_index, encode, train_systems
+from vcfbert.pipelines.systems.build_index import IndexOptions
+from vcfbert.pipelines.systems.encode import EncodeOptions
+from vcfbert.pipelines.systems.train_systems import SystemOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr import declared_sizes
 from vcfbert.storage.zarr.workspace import Workspace
@@ -90,9 +91,9 @@ def run(folder: Path, name: str, batches: int) -> dict[str, Seconds]:
             lambda: prepare.prepare(panel / "panel.vcf.gz", workspace, options, progress=QUIET)
         )
     }
-    references.encode_refs(workspace, settings, EncodeOptions(), progress=QUIET)
-    references.build_index(workspace, IndexOptions(), progress=QUIET)
-    chosen = TrainOptions("tiny", device="cpu")
+    encode.encode_refs(workspace, settings, EncodeOptions(), progress=QUIET)
+    build_index.build_index(workspace, IndexOptions(), progress=QUIET)
+    chosen = SystemOptions("tiny", device="cpu")
     out["train"] = timed(lambda: train_systems.train(workspace, settings, chosen, progress=QUIET))
     shutil.rmtree(workspace.root)
     return out

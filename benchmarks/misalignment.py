@@ -42,7 +42,7 @@ def main() -> None:
     with open_panel(workspace.panel) as panel:
         index = open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
         if arguments.run is None:
-            encoder = encoding.new_encoder(presets.get("v18-current"))
+            encoder = encoding.new_encoder(presets.get("v18-current").model, seed=1)
         else:
             encoder = checkpoints.load_encoder(workspace.run(arguments.run))
         embeddings = encoding.EncodedOnDemand(encoder, panel)
@@ -75,7 +75,7 @@ def plan_of(panel: PanelReader, samples: int, seed: int) -> list[Work]:
 
 def masks_of(panel: PanelReader, seed: int, rate: float, *, align: bool) -> Masks:
     settings = MaskConfig(validation_rate=rate, align=align)
-    return masking.policies(settings, seed, panel).of_samples("test")
+    return masking.plan(settings, seed, panel).of_samples("test")
 
 
 def score(maker: BatchMaker, hidden: Masks, plan: list[Work]) -> tuple[float, float, float]:

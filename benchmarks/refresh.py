@@ -19,8 +19,9 @@ from pathlib import Path
 
 from vcfbert.config import presets
 from vcfbert.domain import masks
-from vcfbert.pipelines.systems import references
-from vcfbert.pipelines.systems.references import IndexOptions, RefreshOptions
+from vcfbert.pipelines.systems import build_index, refresh
+from vcfbert.pipelines.systems.build_index import IndexOptions
+from vcfbert.pipelines.systems.refresh import RefreshOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr.panel import open_panel
 from vcfbert.storage.zarr.workspace import Workspace
@@ -47,21 +48,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=chosen.workspace.resolve().parent) as name:
         workspace = Workspace(Path(name))
         workspace.panel.symlink_to((chosen.workspace / "panel.zarr").resolve())
-        index = references.build_index(workspace, IndexOptions(), progress=Silent())
+        index = build_index.build_index(workspace, IndexOptions(), progress=Silent())
         renew = RefreshOptions(masks=True, embeddings=True, prune=1)
         command = [Path(sys.executable).with_name("vcfbert"), "refresh", "--quiet", "--masks"]
         command += ["--embeddings", "--prune", "1", "--preset", chosen.preset, "-w", name]
         with open_panel(workspace.panel) as panel:
             windows = range(len(panel.windows))
-            encoder = encoding.new_encoder(settings)
+            encoder = encoding.new_encoder(settings.model, settings.seed)
             rows = {
-                "refresh, masks and encoder": lambda: references.refresh(
+                "refresh, masks and encoder": lambda: refresh.refresh(
                     workspace, settings, renew, progress=Silent()
                 ),
                 "  of it: draw masks": lambda: masks.draw_masks(
                     panel.windows, seed=1, role="train", version=1, rate=0.5
                 ),
-                "  of it: initial weights": lambda: encoding.new_encoder(settings),
+                "  of it: initial weights": lambda: encoding.new_encoder(
+                    settings.model, settings.seed
+                ),
                 "  of it: codebooks": lambda: [
                     encoding.window_codebook(encoder, panel, window) for window in windows
                 ],

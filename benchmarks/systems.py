@@ -88,7 +88,9 @@ def enter(panel: PanelReader, settings: Config, device: torch.device, rounds: in
     """Make the batches of all rounds and one to warm up with; the same samples for each system."""
     embeddings = None
     if settings.reads_embeddings:
-        embeddings = encoding.EncodedOnDemand(encoding.new_encoder(settings), panel)
+        embeddings = encoding.EncodedOnDemand(
+            encoding.new_encoder(settings.model, settings.seed), panel
+        )
     maker = BatchMaker(panel, IndexedOnDemand(panel), embeddings, settings.retrieval)
     is_masked = masks.draw_masks(panel.windows, seed=1, role="train", version=0, rate=0.5)
     samples = panel.samples.in_splits(TRAIN)
@@ -99,7 +101,13 @@ def enter(panel: PanelReader, settings: Config, device: torch.device, rounds: in
         batches.append(maker.make(work.window, work.samples, is_masked[work.window]))
         make_ms.append(1000 * (time.perf_counter() - begun))
     tables = WindowTables(maker, settings.training.rare_maf, device)
-    return Contestant(settings, loop.new_state(settings, device), batches, tables, make_ms)
+    return Contestant(
+        settings,
+        loop.new_state(settings.model, settings.training, settings.seed, device),
+        batches,
+        tables,
+        make_ms,
+    )
 
 
 def one_round(contestant: Contestant, number: int) -> None:
@@ -138,7 +146,14 @@ def report(contestants: list[Contestant], length: int) -> None:
     for one in contestants:
         is_cuda = one.state.device.type == "cuda"
         half = one.state.precision.is_mixed
-        counted = memory.measure_step(one.settings, length, training.batch_size, half=half)
+        counted = memory.measure_step(
+            one.settings.model,
+            one.settings.retrieval,
+            one.settings.loss,
+            length,
+            training.batch_size,
+            half=half,
+        )
         peak = one.peak if is_cuda else counted.activations
         ms = statistics.median(one.step_ms)
         figures.append((ms, peak))

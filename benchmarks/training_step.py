@@ -24,7 +24,7 @@ from vcfbert import config
 from vcfbert.config import Config, presets
 from vcfbert.domain import masks
 from vcfbert.domain.sites import TRAIN
-from vcfbert.pipelines.systems import training_inputs as sessions
+from vcfbert.pipelines.systems import training_run
 from vcfbert.retrieval.index import open_index
 from vcfbert.storage.zarr.embeddings import open_embeddings
 from vcfbert.storage.zarr.panel import open_panel
@@ -48,10 +48,17 @@ def main() -> None:
     workspace = Workspace(arguments.workspace)
     with open_panel(workspace.panel) as panel:
         index = open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
-        state = loop.new_state(settings, devices.choose_device(arguments.device))
+        state = loop.new_state(
+            settings.model,
+            settings.training,
+            settings.seed,
+            devices.choose_device(arguments.device),
+        )
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "embeddings.zarr"
-            sessions.encode(path, encoding.new_encoder(settings), panel, index)
+            training_run.encode(
+                path, encoding.new_encoder(settings.model, settings.seed), panel, index
+            )
             with open_embeddings(path) as embeddings:
                 maker = BatchMaker(panel, index, embeddings, settings.retrieval)
                 report(settings, maker, state, arguments.steps)

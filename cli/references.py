@@ -51,12 +51,12 @@ def encode_refs(
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
             chosen = settings.resolve(preset, config_path, set_, seed=seed)
-            from vcfbert.pipelines.systems import references
+            from vcfbert.pipelines.systems import encode
 
-            summary = references.encode_refs(
+            summary = encode.encode_refs(
                 Workspace(workspace),
                 chosen,
-                references.EncodeOptions(layout=layout.value, run=run, mask_version=mask_version),
+                encode.EncodeOptions(layout=layout.value, run=run, mask_version=mask_version),
                 progress=progress,
                 overwrite=force,
             )
@@ -77,7 +77,12 @@ def build_index(
             help="Index a random subset of this many haplotypes.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw of --max-references.")] = 1,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=0, show_default="1", help="Seed of the draw of --max-references."
+        ),
+    ] = None,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,
     force: options.Force = False,
     quiet: options.Quiet = False,
@@ -92,11 +97,11 @@ def build_index(
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
-            from vcfbert.pipelines.systems import references
+            from vcfbert.pipelines.systems import build_index
 
-            summary = references.build_index(
+            summary = build_index.build_index(
                 Workspace(workspace),
-                references.IndexOptions(kind=kind.value, max_references=max_references, seed=seed),
+                build_index.IndexOptions(kind=kind.value, max_references=max_references, seed=seed),
                 progress=progress,
                 overwrite=force,
             )
@@ -144,12 +149,12 @@ def refresh(
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
             chosen = settings.resolve(preset, config_path, set_, seed=seed)
-            from vcfbert.pipelines.systems import references
+            from vcfbert.pipelines.systems import refresh
 
-            summary = references.refresh(
+            summary = refresh.refresh(
                 Workspace(workspace),
                 chosen,
-                references.RefreshOptions(
+                refresh.RefreshOptions(
                     masks=masks, embeddings=embeddings, run=run, rate=rate, prune=prune
                 ),
                 progress=progress,

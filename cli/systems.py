@@ -24,7 +24,7 @@ def train(
         typer.Option(metavar="NAME", show_default="the preset's name", help="Name of the run."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue from the last checkpoint of the run.")
+        bool, typer.Option("--resume", help="Resume the run from its last checkpoint.")
     ] = False,
     retrieve_k: Annotated[
         int | None,
@@ -57,25 +57,25 @@ def train(
 ) -> None:
     """Train a model on the training samples of the panel.
 
-    Reads the panel and, except for mosaic, the newest index and embeddings; it draws its own masks.
-    Writes runs/NAME in the workspace: config.toml, metrics.csv, the weights and, except for mosaic,
-    TensorBoard events.
+    Reads the panel. The BERT systems also read the newest index and embeddings, and make those that
+    are missing; they draw their own masks, unless the index is dense. Writes runs/NAME in the
+    workspace: config.toml, metrics.csv, the weights and, for the BERT systems, TensorBoard events.
 
     Example: vcfbert train --preset v18-large --retrieve-k 32 --set training.batch_size=16
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
-            from vcfbert.pipelines.systems import train_systems
+            from vcfbert.pipelines import train
 
             is_saved = resume and preset is None and config_path is None
-            base = train_systems.saved_settings(Workspace(workspace), run) if is_saved else None
+            base = train.saved_settings(Workspace(workspace), run) if is_saved else None
             chosen = settings.resolve(
                 preset, config_path, set_, seed=seed, retrieve_k=retrieve_k, base=base
             )
-            summary = train_systems.train(
+            summary = train.train(
                 Workspace(workspace),
                 chosen,
-                train_systems.TrainOptions(
+                train.TrainOptions(
                     run or chosen.preset, resume, device.value, threads, tuple(typed or ())
                 ),
                 progress=progress,

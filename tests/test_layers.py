@@ -40,12 +40,13 @@ ROOMS = {
     "training.mosaic": {"training.devices", "training.systems"},
     "training.systems": {"training.devices", "training.runs"},
     "pipelines.about": set(),
+    "pipelines.train": {"pipelines.mosaic", "pipelines.systems"},
     "pipelines.text_table": set(),
     "pipelines.preparing": set(),
     "pipelines.chunks": set(),
     "pipelines.imputing": {"pipelines.chunks"},
     "pipelines.mosaic": {"pipelines.chunks", "pipelines.imputing", "pipelines.text_table"},
-    "pipelines.systems": {"pipelines.preparing", "pipelines.mosaic"},
+    "pipelines.systems": {"pipelines.preparing"},
     # imputes as `impute` does, by the chunks that training of mosaic also reads
     "pipelines.evaluating": {
         "pipelines.chunks", "pipelines.imputing", "pipelines.mosaic", "pipelines.text_table",
@@ -89,6 +90,15 @@ def imported(path: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno, f"{module}.{alias.name}"
 
 
+def modules_imported(path: Path, names: dict[str, Path]) -> Iterator[str]:
+    """The modules among `names` that a module imports, or imports something of."""
+    for _, name in imported(path):
+        while name and name not in names and f"{name}.__init__" not in names:
+            name = name.rpartition(".")[0]
+        if name:
+            yield name if name in names else f"{name}.__init__"
+
+
 def place_of(path: Path) -> str:
     """Dotted name of a module without `vcfbert`."""
     parts = path.relative_to(ROOT).with_suffix("").parts
@@ -128,6 +138,17 @@ def test_a_module_imports_only_what_is_below_it():
         and not is_allowed(place_of(path), name.removeprefix("vcfbert."))
     ]
     assert bad == []
+
+
+def test_no_modules_import_each_other():
+    """Lazy imports and those under TYPE_CHECKING count, too."""
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in MODULES}
+    graph = {name: set(modules_imported(path, names)) - {name} for name, path in names.items()}
+    while leaves := {name for name, below in graph.items() if not below}:
+        graph = {name: below - leaves for name, below in graph.items() if name not in leaves}
+    while tops := graph.keys() - set().union(*graph.values()):
+        graph = {name: below for name, below in graph.items() if name not in tops}
+    assert graph == {}
 
 
 def test_every_module_of_a_layer_with_rooms_is_in_a_room():

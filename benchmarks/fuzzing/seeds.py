@@ -13,7 +13,7 @@ from vcfbert import config
 from vcfbert.config import Config, presets
 from vcfbert.model import imputer
 from vcfbert.pipelines.preparing import prepare
-from vcfbert.pipelines.systems import references
+from vcfbert.pipelines.systems import build_index, encode
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training import runs
@@ -166,12 +166,12 @@ def _write_stores(seeds: Seeds) -> None:
     )
     prepare.prepare(seeds.folder / "panel.vcf.gz", workspace, options, progress=quiet)
     shutil.copytree(workspace.root, seeds.dense.root)
-    codebook, exact = references.EncodeOptions(), references.IndexOptions()
-    references.encode_refs(workspace, settings, codebook, progress=quiet)
-    references.build_index(workspace, exact, progress=quiet)
-    dense = references.EncodeOptions(layout="dense")
-    references.encode_refs(seeds.dense, settings, dense, progress=quiet)
-    references.build_index(seeds.dense, references.IndexOptions(kind="dense"), progress=quiet)
+    codebook, exact = encode.EncodeOptions(), build_index.IndexOptions()
+    encode.encode_refs(workspace, settings, codebook, progress=quiet)
+    build_index.build_index(workspace, exact, progress=quiet)
+    dense = encode.EncodeOptions(layout="dense")
+    encode.encode_refs(seeds.dense, settings, dense, progress=quiet)
+    build_index.build_index(seeds.dense, build_index.IndexOptions(kind="dense"), progress=quiet)
 
 
 def _write_runs(seeds: Seeds) -> None:

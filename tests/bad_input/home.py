@@ -66,7 +66,7 @@ def save_run(
     settings: Config = SMALL,
 ) -> None:
     """A run of initial weights, changed by `change` before they are saved."""
-    state = loop.new_state(settings, choose_device("cpu"))
+    state = loop.new_state(settings.model, settings.training, settings.seed, choose_device("cpu"))
     index = open_index(workspace.newest("indexes"), panel_fingerprint=panel_fingerprint)
     weights = {name: value.clone() for name, value in state.model.state_dict().items()}
     change(weights)

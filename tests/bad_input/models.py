@@ -21,8 +21,9 @@ from tests.bad_input.room import NAMES, Make, Room, flipped, target_records
 from tests.pipelines.workspaces import SMALL as SETTINGS
 from tests.pipelines.workspaces import changed
 from vcfbert.domain import tokens
-from vcfbert.pipelines.systems import references
-from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions
+from vcfbert.pipelines.systems import build_index, encode
+from vcfbert.pipelines.systems.build_index import IndexOptions
+from vcfbert.pipelines.systems.encode import EncodeOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval import manifest
 from vcfbert.storage.zarr import masks
@@ -168,8 +169,8 @@ def blind(room: Room) -> None:
 def make_dense(workspace: Workspace) -> None:
     """Dense embeddings under the newest mask, and their index."""
     dense, kind = EncodeOptions(layout="dense"), IndexOptions(kind="dense")
-    references.encode_refs(workspace, SETTINGS, dense, progress=Silent(), overwrite=True)
-    references.build_index(workspace, kind, progress=Silent(), overwrite=True)
+    encode.encode_refs(workspace, SETTINGS, dense, progress=Silent(), overwrite=True)
+    build_index.build_index(workspace, kind, progress=Silent(), overwrite=True)
 
 
 def index_rows(change: Callable[[dict], object]) -> Make:  # type: ignore[type-arg]
@@ -222,7 +223,7 @@ CASES = [
          1, "mosaic.safetensors is damaged", "vcfbert train --preset mosaic"),
     case("mosaic gone", raw_mosaic(None), IMPUTE, 1, "There is no network at", "vcfbert train"),
     case("a pickle in place of weights", file(FILE, lambda c: pickle.dumps({})), EVAL, 1,
-         "is damaged: its SHA-256 is not the one that was written",
+         "is damaged: its SHA-256 differs from the recorded one",
          "vcfbert train --run tiny --force"),
     case("weights with a flipped byte", file(FILE, lambda c: flipped(c, len(c) - 9)), EVAL, 1,
          "is damaged: its SHA-256", "vcfbert train --run tiny --force"),
@@ -271,7 +272,7 @@ CASES = [
     case("a mask that hides nothing", mask(False), f"{EVAL} --mask-version 1", 1,
          "mask-v0001 hides no site of", "Choose other masks"),
     case("a dense index under a mask that hides everything", blind, f"{TRAIN} {STILL}", 1,
-         "batch collation", "nothing is visible"),
+         "batch collation", "no site is visible"),
     case("an index of samples who are tested",
          index_rows(lambda r: r["reference_haplotypes"].__setitem__(0, 14)), EVAL, 1,
          "contains 1 of the samples to impute, such as s7", "vcfbert build-index --force"),

@@ -107,8 +107,8 @@ CASES = [
          "eval --run tiny --panel other", 1, "has no test samples",
          "--test-fraction above 0"),
     case("an odd number of references", lambda room: room.work() and None,
-         "build-index --max-references 7 --force", 1, "even number of haplotypes", "got 7"),
+         "build-index --max-references 7 --force", 1, "even number", "got 7"),
     case("more references than there are", lambda room: room.work() and None,
-         "build-index --max-references 800 --force", 1, "even number of haplotypes, 2 to 32",
+         "build-index --max-references 800 --force", 1, "even number from 2 to 32",
          "got 800"),
 ]  # fmt: skip

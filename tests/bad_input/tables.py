@@ -86,7 +86,7 @@ CASES = [
     case("negative", "20,-9,5\n", WINDOWS, 1, "x, line 1", "20,-9,5"),
     case("overlap", "20,1,9000\n20,9000,20000\n", WINDOWS, 1, "x, line 2", "overlaps"),
     case("unsorted", "20,9001,20000\n20,1,9000\n", WINDOWS, 1, "x, line 2", "Sort them"),
-    case("more sites than a window holds", "20,1,40000\n", WINDOWS, 1, "20:1-40000 holds 41 sites",
+    case("more sites than a window holds", "20,1,40000\n", WINDOWS, 1, "20:1-40000 has 41 sites",
          "room for 26"),
     case("of another contig", "7,1,40000\n", WINDOWS, 1, "none of 41 sites is kept",
          "outside the given windows"),

@@ -26,8 +26,9 @@ from tests.bad_input.models import (
 )
 from tests.bad_input.room import NAMES, Make, Room, flipped, target_records
 from tests.pipelines.workspaces import SMALL as SETTINGS
-from vcfbert.pipelines.systems import references
-from vcfbert.pipelines.systems.references import EncodeOptions, RefreshOptions
+from vcfbert.pipelines.systems import encode, refresh
+from vcfbert.pipelines.systems.encode import EncodeOptions
+from vcfbert.pipelines.systems.refresh import RefreshOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval import manifest
 from vcfbert.storage.zarr.workspace import Workspace
@@ -79,12 +80,12 @@ def encode_again(workspace: Workspace) -> None:
     """Embeddings of other weights."""
     options = EncodeOptions(layout="dense")
     other = dataclasses.replace(SETTINGS, seed=9)
-    references.encode_refs(workspace, other, options, progress=Silent(), overwrite=True)
+    encode.encode_refs(workspace, other, options, progress=Silent(), overwrite=True)
 
 
 def drop_masks(workspace: Workspace) -> None:
     """Its mask version is gone, another has come."""
-    references.refresh(workspace, SETTINGS, RefreshOptions(masks=True), progress=Silent())
+    refresh.refresh(workspace, SETTINGS, RefreshOptions(masks=True), progress=Silent())
     for version in workspace.versions("masks")[:-1]:
         shutil.rmtree(workspace.version("masks", version))
 
@@ -161,7 +162,7 @@ CASES = [
          file("indexes/v0000/w00000.faiss", lambda c: flipped(c, len(c) - 9)), EVAL, 1,
          "w00000.faiss is damaged: its SHA-256", "vcfbert build-index --force"),
     case("index with fewer windows", record(MANIFEST, lambda r: r["files"].pop()), AUDIT, 1,
-         "index windows: ", "Make it again with: vcfbert build-index --force"),
+         "index windows: ", "Rebuild it with: vcfbert build-index --force"),
     case("index with fewer windows", record(MANIFEST, lambda r: r["files"].pop()), EVAL, 1,
          "indexes/v0000", "vcfbert build-index --force"),
     case("dense index, the embeddings renewed", dense(encode_again),
@@ -200,7 +201,7 @@ CASES = [
     case("a run that is there", whole, f"train {SMALL} --run tiny", 1, "already exists", "--resume",
          "--force"),
     case("settings of another run", whole, f"{RESUME} --set model.num_layers=2", 1,
-         "model.num_layers = 1", "cannot go on with 2"),
+         "model.num_layers = 1", "cannot be resumed with 2"),
     case("mosaic that goes on", whole, "train --run mosaic --resume", 1, "is not gone on with",
          "--force"),
     case("mosaic in another format", mosaic_format, IMPUTE, 1, "has other format version",

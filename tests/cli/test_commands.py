@@ -18,10 +18,10 @@ from vcfbert_cli.main import app
 OPTIONS = [
     (panels.prepare, "preparing.prepare", "PrepareOptions"),
     (panels.simulate, "preparing.simulate", "SimulateOptions"),
-    (references.encode_refs, "systems.references", "EncodeOptions"),
-    (references.build_index, "systems.references", "IndexOptions"),
-    (references.refresh, "systems.references", "RefreshOptions"),
-    (systems.train, "systems.train_systems", "TrainOptions"),
+    (references.encode_refs, "systems.encode", "EncodeOptions"),
+    (references.build_index, "systems.build_index", "IndexOptions"),
+    (references.refresh, "systems.refresh", "RefreshOptions"),
+    (systems.train, "train", "TrainOptions"),
     (systems.evaluate, "evaluating.evaluate", "EvalOptions"),
     (comparing.compare, "evaluating.compare", "CompareOptions"),
     (systems.audit_dims, "auditing.audit", "AuditOptions"),
@@ -126,19 +126,19 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
 
 
 def test_typed_lists_of_training_can_be_repeated(fx_calls):
-    calls = fx_calls("systems.train_systems", "train")
+    calls = fx_calls("train", "train")
     assert run("train", "--preset", "mosaic", "--typed", "a", "--typed", "b").exit_code == 0
     assert calls[0][0][2].typed == (Path("a"), Path("b"))
 
 
 def test_the_workspace_can_come_from_the_environment(fx_calls, tmp_path):
-    calls = fx_calls("systems.references", "build_index")
+    calls = fx_calls("systems.build_index", "build_index")
     assert run("build-index", env={"VCFBERT_WORKSPACE": str(tmp_path)}).exit_code == 0
     assert calls[0][0][0] == Workspace(tmp_path)
 
 
 def test_a_run_is_named_after_its_preset_unless_told(fx_calls):
-    calls = fx_calls("systems.train_systems", "train")
+    calls = fx_calls("train", "train")
     run("train", "--preset", "v18-large", "--retrieve-k", "7", "--seed", "3")
     run("train", "--run", "mine")
     (_, chosen, options), _ = calls[0]
@@ -149,11 +149,9 @@ def test_a_run_is_named_after_its_preset_unless_told(fx_calls):
 
 
 def test_a_resumed_run_keeps_its_settings_but_for_what_is_named(fx_calls, monkeypatch):
-    calls = fx_calls("systems.train_systems", "train")
+    calls = fx_calls("train", "train")
     saved = config.merge(presets.tiny(), {"seed": 5}, source="test")
-    monkeypatch.setattr(
-        "vcfbert.pipelines.systems.train_systems.saved_settings", lambda workspace, name: saved
-    )
+    monkeypatch.setattr("vcfbert.pipelines.train.saved_settings", lambda workspace, name: saved)
     run("train", "--run", "mine", "--resume")
     run("train", "--run", "mine", "--resume", "--set", "training.max_epochs=9")
     run("train", "--run", "mine", "--resume", "--preset", "tiny")
@@ -187,13 +185,13 @@ def test_verify_takes_the_workspace_as_typed_and_ends_with_1_where_anything_fail
 
 
 def test_a_mistake_is_one_line_on_stderr_and_exit_code_1(fx_calls):
-    fx_calls("systems.references", "build_index", StoreError("No store at x."))
+    fx_calls("systems.build_index", "build_index", StoreError("No store at x."))
     done = run("build-index", "--quiet")
     assert (done.exit_code, done.stdout, done.stderr) == (1, "", "error: No store at x.\n")
 
 
 def test_an_interruption_is_exit_code_130(fx_calls):
-    fx_calls("systems.train_systems", "train", KeyboardInterrupt())
+    fx_calls("train", "train", KeyboardInterrupt())
     assert run("train", "--preset", "tiny").exit_code == 130
 
 

@@ -22,8 +22,8 @@ def changed(preset, *texts):
         ("v13", "model.retrieved=before", r"'before' contradicts retrieval\.space = 'none'"),
         ("v13", "model.copy_skip=true", r"copy_skip = true .*has no neighbours"),
         ("v13", "refresh.embeddings_every=1", r"embeddings_every = 1 .*reads no embeddings"),
-        ("v13", "masks.align=false", r"align = false .*'none' compares nobody"),
-        ("v17", "loss.contrastive_weight=1", r"contrastive_weight = 1 .*'token' does not ask"),
+        ("v13", "masks.align=false", r"align = false .*'none' searches no references"),
+        ("v17", "loss.contrastive_weight=1", r"contrastive_weight = 1 .*'token' does not use"),
         ("v17", "refresh.embeddings_every=2", r"embeddings_every = 2 .*reads no embeddings"),
     ],
 )

@@ -34,7 +34,7 @@ def common() -> np.ndarray:
     return np.arange(SITES) % 3 == 0
 
 
-def policies() -> list[mask_policies.Policy]:
+def policies() -> list[mask_policies.MaskPolicy]:
     return [Random(), mask_policies.SmartBalanced(0.7), Thinned(common()), Listed(common())]
 
 

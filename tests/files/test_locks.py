@@ -18,8 +18,8 @@ from tests import panels
 from tests.pipelines import workspaces
 from vcfbert.errors import StoreError
 from vcfbert.files import locks, publishing, replacing
-from vcfbert.pipelines.systems import references
-from vcfbert.pipelines.systems.references import RefreshOptions
+from vcfbert.pipelines.systems import refresh
+from vcfbert.pipelines.systems.refresh import RefreshOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr import masks, stores
 from vcfbert.storage.zarr.panel import open_panel
@@ -155,7 +155,7 @@ def test_a_replacement_that_is_killed_anywhere_loses_neither(tmp_path, monkeypat
 
 def test_what_a_kill_moved_aside_is_put_back_for_readers(tmp_path):
     workspace = panels.small_workspace(tmp_path / "work")
-    references.refresh(workspace, workspaces.SMALL, RefreshOptions(masks=True), progress=Silent())
+    refresh.refresh(workspace, workspaces.SMALL, RefreshOptions(masks=True), progress=Silent())
     mask = workspace.version("masks", 0)
     for path in (workspace.panel, mask):
         path.rename(path.with_name(f"{path.name}.77.old"))
@@ -220,15 +220,15 @@ def test_an_open_panel_is_never_read_on_as_another(tmp_path):
 def test_a_refresh_leaves_readers_alone_and_prunes_only_what_nobody_reads(tmp_path):
     workspace, quiet = panels.small_workspace(tmp_path / "work"), Silent()
     settings = workspaces.SMALL
-    references.refresh(workspace, settings, RefreshOptions(masks=True), progress=quiet)
+    refresh.refresh(workspace, settings, RefreshOptions(masks=True), progress=quiet)
     first = workspace.version("masks", 0)
     renew = RefreshOptions(masks=True, prune=1)
     with open_panel(workspace.panel) as panel, stores.open_store(first, "masks") as root:
-        references.refresh(workspace, settings, renew, progress=quiet)
+        refresh.refresh(workspace, settings, renew, progress=quiet)
         assert stores.read_column(root, "is_masked").any()
         assert len(panel.packed(0))
     assert workspace.versions("masks") == [0, 1]
-    references.refresh(workspace, settings, renew, progress=quiet)
+    refresh.refresh(workspace, settings, renew, progress=quiet)
     assert workspace.versions("masks") == [2]
 
 
@@ -246,6 +246,6 @@ def test_one_at_a_time_adds_versions(tmp_path):
 def draw(workspace: Workspace, refused: list[str]) -> None:
     options = RefreshOptions(masks=True)
     try:
-        references.refresh(workspace, workspaces.SMALL, options, progress=Silent())
+        refresh.refresh(workspace, workspaces.SMALL, options, progress=Silent())
     except StoreError as error:
         refused.append(str(error))

@@ -11,7 +11,7 @@ from vcfbert import versions
 from vcfbert.pipelines.preparing import prepare as pipeline
 from vcfbert.pipelines.preparing.prepare import PrepareOptions
 from vcfbert.pipelines.systems import train_systems
-from vcfbert.pipelines.systems.train_systems import TrainOptions
+from vcfbert.pipelines.systems.train_systems import SystemOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr.workspace import Workspace
 
@@ -51,7 +51,7 @@ def test_stores_are_the_same_to_the_last_byte(fx_vcf, tmp_path):
 
 
 def test_a_run_names_versions_machine_seed_and_parents(fx_own):
-    train_systems.train(fx_own, QUICK, TrainOptions("mine", device="cpu"), progress=Silent())
+    train_systems.train(fx_own, QUICK, SystemOptions("mine", device="cpu"), progress=Silent())
     record = json.loads((fx_own.run("mine") / "run.json").read_text())
     assert record["seed"] == QUICK.seed
     assert {"panel", "index"} <= set(record["parents"])

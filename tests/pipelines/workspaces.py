@@ -11,9 +11,11 @@ from vcfbert import config
 from vcfbert.config import Config, presets
 from vcfbert.pipelines.preparing import prepare
 from vcfbert.pipelines.preparing.prepare import PrepareOptions
-from vcfbert.pipelines.systems import references, train_systems
-from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions, RefreshOptions
-from vcfbert.pipelines.systems.train_systems import TrainOptions
+from vcfbert.pipelines.systems import build_index, encode, refresh, train_systems
+from vcfbert.pipelines.systems.build_index import IndexOptions
+from vcfbert.pipelines.systems.encode import EncodeOptions
+from vcfbert.pipelines.systems.refresh import RefreshOptions
+from vcfbert.pipelines.systems.train_systems import SystemOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval.manifest import Kind
 from vcfbert.storage.zarr.embeddings import Layout
@@ -43,9 +45,9 @@ def build(
 ) -> Workspace:
     """Add masks, embeddings and an index to a workspace with a panel."""
     quiet = Silent()
-    references.refresh(workspace, settings, RefreshOptions(masks=True), progress=quiet)
-    references.encode_refs(workspace, settings, EncodeOptions(layout=layout), progress=quiet)
-    references.build_index(workspace, IndexOptions(kind=kind), progress=quiet)
+    refresh.refresh(workspace, settings, RefreshOptions(masks=True), progress=quiet)
+    encode.encode_refs(workspace, settings, EncodeOptions(layout=layout), progress=quiet)
+    build_index.build_index(workspace, IndexOptions(kind=kind), progress=quiet)
     return workspace
 
 
@@ -56,16 +58,16 @@ def whole(folder: Path) -> tuple[Workspace, Path]:
     vcf = panels.write_vcf(folder / "panel.vcf.gz", panels.records_of(alleles, step=1000))
     options = PrepareOptions(window_size=31, flank=2, validation_fraction=0.1, min_maf=0.2)
     prepare.prepare(vcf, workspace, options, progress=quiet)
-    references.encode_refs(workspace, SMALL, EncodeOptions(layout="dense"), progress=quiet)
-    references.build_index(workspace, IndexOptions(kind="dense"), progress=quiet)
+    encode.encode_refs(workspace, SMALL, EncodeOptions(layout="dense"), progress=quiet)
+    build_index.build_index(workspace, IndexOptions(kind="dense"), progress=quiet)
     shutil.copytree(workspace.version("indexes", 0), workspace.version("indexes", 1))
-    references.build_index(workspace, IndexOptions(), progress=quiet, overwrite=True)
+    build_index.build_index(workspace, IndexOptions(), progress=quiet, overwrite=True)
     renewed = RefreshOptions(masks=True, embeddings=True)
-    references.refresh(workspace, SMALL, renewed, progress=quiet)
-    references.encode_refs(workspace, SMALL, EncodeOptions(), progress=quiet, overwrite=True)
+    refresh.refresh(workspace, SMALL, renewed, progress=quiet)
+    encode.encode_refs(workspace, SMALL, EncodeOptions(), progress=quiet, overwrite=True)
     quick = changed(training={"max_epochs": 2, "batches_per_epoch": 2})
     train_systems.train(
-        workspace, quick, TrainOptions("tiny", device="cpu", threads=1), progress=quiet
+        workspace, quick, SystemOptions("tiny", device="cpu", threads=1), progress=quiet
     )
     write_mosaic_run(workspace)
     return workspace, vcf

@@ -1,11 +1,12 @@
 """Every setting of a run, as frozen dataclasses that TOML files and `--set` can change.
 
-A bad value fails where it was written. Machine matters (paths, device, threads) are flags of the
-command line and not here; what changes the science is here and saved with every output.
+Settings that change the results are here and are saved with every output. Settings of the machine
+(paths, device, threads) are options of the command line.
 """
 
+from vcfbert.config.agreement import reads_embeddings
+from vcfbert.config.config import Config
 from vcfbert.config.sections import (
-    Config,
     LossConfig,
     MaskConfig,
     ModelConfig,
@@ -42,6 +43,7 @@ __all__ = [
     "from_dict",
     "load",
     "merge",
+    "reads_embeddings",
     "to_dict",
     "to_toml",
 ]

@@ -19,7 +19,7 @@ from vcfbert.errors import ConfigError
 def _v18(
     name: str, *, width: int, num_layers: int, num_heads: int, batch: int, accumulation: int
 ) -> Config:
-    """The embedding-space family at one size."""
+    """The systems that search in the space of embeddings, at one size."""
     return Config(
         preset=name,
         model=ModelConfig(width=width, num_layers=num_layers, num_heads=num_heads),
@@ -29,7 +29,7 @@ def _v18(
 
 
 def tiny() -> Config:
-    """Smoke tests and the demo."""
+    """For tests and the demo."""
     return Config(
         preset="tiny",
         model=ModelConfig(width=32, num_layers=2, num_heads=2),
@@ -49,7 +49,7 @@ def tiny() -> Config:
 
 
 def v13() -> Config:
-    """The baseline: a small network without retrieval."""
+    """Baseline: a small network without retrieval."""
     return Config(
         preset="v13",
         model=ModelConfig(width=128, num_layers=8, num_heads=4, retrieved="none", copy_skip=False),
@@ -60,7 +60,7 @@ def v13() -> Config:
 
 
 def v17() -> Config:
-    """One neighbour in token space, whose tokens go through the whole network in every batch."""
+    """One neighbour, found by its tokens and passed through the whole network in every batch."""
     return Config(
         preset="v17",
         model=ModelConfig(width=192, num_layers=10, num_heads=6, retrieved="through"),
@@ -72,7 +72,7 @@ def v17() -> Config:
 
 
 def v18_current() -> Config:
-    """The published base size."""
+    """The base size of v18."""
     return _v18("v18-current", width=192, num_layers=10, num_heads=6, batch=32, accumulation=2)
 
 
@@ -82,7 +82,7 @@ def v18_medium() -> Config:
 
 
 def v18_large() -> Config:
-    """The one samples ask for by name."""
+    """More layers than v18-medium."""
     return _v18("v18-large", width=256, num_layers=12, num_heads=8, batch=32, accumulation=2)
 
 
@@ -97,12 +97,12 @@ def v18_deep() -> Config:
 
 
 def v18_max() -> Config:
-    """The largest meant for one 80 GB GPU."""
+    """The largest that fits one GPU with 80 GB."""
     return _v18("v18-max", width=512, num_layers=12, num_heads=16, batch=16, accumulation=1)
 
 
 def mosaic() -> Config:
-    """Local copying and a small network, for a CPU: the flagship."""
+    """The copying model and a small network, for a CPU; what `impute` uses."""
     return Config(preset="mosaic", system="mosaic")
 
 
@@ -135,10 +135,15 @@ PRESETS: dict[str, Callable[[], Config]] = {
 
 
 def get(name: str) -> Config:
-    """The config of a preset; ConfigError listing the known ones for any other name."""
+    """The settings of a preset; ConfigError listing the presets if there is none of that name."""
     if name not in PRESETS:
         raise ConfigError(f"Unknown preset {name!r}. Known presets: {', '.join(PRESETS)}.")
     return PRESETS[name]()
+
+
+def flag(name: str) -> str:
+    """The option that chooses the settings of this name on a command line."""
+    return f"--preset {name}" if name in PRESETS else "--config FILE"
 
 
 def of_system(system: str) -> list[str]:

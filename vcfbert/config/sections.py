@@ -1,26 +1,19 @@
-"""The sections of a run's settings, as frozen dataclasses: each field with its meaning below it.
-
-A bad value fails where it was written, in `__post_init__`.
-"""
+"""The sections of a run's settings, each with the checks of its own values."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from vcfbert.config import agreement
 from vcfbert.config.ranges import at_least, within
 from vcfbert.errors import ConfigError
 
 ValidationMetric = Literal["f1", "rare_f1", "loss", "r2"]
-"""What of the validation decides which epoch is best."""
-
-LARGEST_SEED = 2**63 - 1
-"""That PyTorch takes."""
+"""The validation score that decides which epoch is best."""
 
 RefreshOn = Literal["epochs", "batches", "plateau"]
-"""What is counted until masks or encodings are renewed."""
+"""What is counted from one refresh to the next."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,32 +21,32 @@ class ModelConfig:
     """The network."""
 
     width: int = 192
-    """D, the width of embeddings and transformer."""
+    """D, width of the embeddings and the transformer."""
 
     num_layers: int = 10
     """Transformer blocks."""
 
     num_heads: int = 6
-    """Attention heads; must divide the width into even parts."""
+    """Attention heads; each gets an equal, even part of the width."""
 
     feedforward_multiple: int = 4
-    """Hidden width of a feed-forward block, in multiples of D."""
+    """Width of the hidden layer of a feed-forward block, in multiples of D."""
 
     dropout: float = 0.0
-    """Dropped share of attention and feed-forward outputs while training."""
+    """Share of attention and feed-forward outputs dropped during training."""
 
     retrieved: Literal["none", "before", "through"] = "before"
-    """Where neighbours join the query: `before` fuses their stored embeddings before the
-    transformer, `through` sends their tokens through the whole network in every batch and fuses
-    behind it, with gradients on both ways; `none` takes no neighbours."""
+    """Where neighbours join the query. `before`: their stored embeddings are fused before the
+    transformer. `through`: their tokens pass the encoder and the transformer in every batch, with
+    gradients, and are fused after it. `none`: there are no neighbours."""
 
     fusion: Literal["local", "site", "mean"] = "local"
-    """How neighbours enter a site: `local` weighs each by its agreement with the query around the
-    site, `site` by attention between the states at the site alone, `mean` all alike."""
+    """How neighbours are weighted at a site. `local`: by their agreement with the query around the
+    site. `site`: by attention between the states at this site only. `mean`: all equally."""
 
     copy_skip: bool = True
     """Add the log odds of the weighted neighbours' alleles to the output, so that training starts
-    from copying and learns a correction."""
+    from copying and learns corrections."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -72,23 +65,24 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetrievalConfig:
-    """Which reference haplotypes the model sees beside each query window."""
+    """Which reference haplotypes are retrieved for each query window."""
 
     space: Literal["none", "token", "embedding"] = "embedding"
-    """Whose squared L2 distance under the mask makes neighbours: `token` compares token ids, so all
-    visible sites count alike; `embedding` compares raw embeddings, so a site counts by how far the
-    encoder holds REF and ALT apart, and the search follows what it learns; `none` retrieves
-    nothing."""
+    """What the search compares at the visible sites, by squared L2 distance. `token`: token ids,
+    so that all sites count equally. `embedding`: raw embeddings, so that a site counts by the
+    distance of REF and ALT in the encoder, and the search improves as the encoder learns. `none`:
+    nothing is retrieved."""
 
     num_neighbours: int = 32
-    """K, neighbours of each query haplotype in each window; 0 with the space `none`."""
+    """K, neighbours of each query haplotype in each window; 0 if `space` is `none`."""
 
     num_segments: int = 8
-    """Overlapping stretches of the window that share the K neighbours; 1 searches the window as a
-    whole."""
+    """Overlapping segments of a window, each searched for its share of the K neighbours; 1
+    searches the whole window."""
 
     exclude_same_sample: bool = True
-    """Hide a query's own two haplotypes. Turn off only where queries are not in the panel."""
+    """Never retrieve a query's own two haplotypes. Turn off only if queries are not in the
+    panel."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -98,50 +92,54 @@ class RetrievalConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaskConfig:
-    """Which sites are hidden while training and validating."""
+    """Which sites are masked during training and validation."""
 
     policy: Literal["random", "smart_balanced", "array"] = "random"
-    """Training masks. `random`: each site is hidden with the current rate. `smart_balanced`: by
-    what a sample carries, ALT with `alt_rate`, REF with the current rate, both haplotypes drawn
-    for themselves and united. `array`: all sites but those of an array."""
+    """How training masks are drawn. `random`: each site is masked with the current rate.
+    `smart_balanced`: by the alleles of the sample, ALT with `alt_rate` and REF with the current
+    rate; each haplotype draws its own mask, and the sample gets both. `array`: all sites except
+    those of an array."""
 
     scope: Literal["window", "sample"] = "window"
-    """Training masks are a window's, the same for everybody until the next version, or a sample's,
-    fresh in each item."""
+    """`window`: all samples share one training mask in each window until the next refresh.
+    `sample`: each sample has its own."""
 
     alt_rate: float = 0.7
-    """`smart_balanced`: rate where a haplotype carries ALT; the current one where larger."""
+    """`smart_balanced`: masking rate of ALT alleles; the current rate if that is larger."""
 
     sites: str = ""
-    """`array`: file of its typed sites, as of `eval --typed`; the rates of the curriculum say
-    nothing then. Empty: a random thinning of common sites, which hides the current rate of them."""
+    """`array`: file of the typed sites, in the format of `eval --typed`; the masking rates are then
+    ignored. Empty: a random subset of the common sites is typed, and the current rate is the share
+    of them that is masked."""
 
     common_maf: float = 0.05
-    """`array` without a file: sites from this minor allele frequency on are common."""
+    """`array` without a file: smallest minor allele frequency of a common site."""
 
     validation_policy: Literal["random", "array"] = "random"
-    """Validation masks, a window's; `random` or `array` as above."""
+    """How validation masks are drawn, one for each window; `random` or `array` as above."""
 
     align: bool = True
-    """Search references under the query's mask. Off, for experiments: references are put under
-    other masks than the query's, as an index is whose masks were renewed on one side only."""
+    """Search references under the query's mask. Off, for experiments: references get other masks
+    than queries, as if only one side had been refreshed."""
 
     levels: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-    """Rates of the curriculum, rising."""
+    """Masking rates of the curriculum, in increasing order."""
 
     start_rate: float = 0.3
-    """The curriculum begins at the first level not below this rate."""
+    """The curriculum starts at the first level that is not below this rate."""
 
     epochs_per_level: int = 2
-    """Epochs spent at a level before the next."""
+    """Epochs at each level."""
 
     validation_rate: float = 0.5
-    """Rate of the validation masks, which are the same in every epoch."""
+    """Masking rate of validation, whose masks are the same in every epoch."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         if not self.levels or list(self.levels) != sorted(self.levels):
-            raise ConfigError(f"masks.levels must rise and not be empty, got {list(self.levels)}")
+            raise ConfigError(
+                f"masks.levels must be in increasing order and not empty, got {list(self.levels)}"
+            )
         for name, rate in [
             *(("masks.levels", level) for level in self.levels),
             ("masks.start_rate", self.start_rate),
@@ -154,55 +152,58 @@ class MaskConfig:
         self._check_policies()
 
     def _check_policies(self) -> None:
-        """Refuse settings that contradict one another or would do nothing."""
+        """Refuse settings that contradict one another or have no effect."""
         if self.policy == "smart_balanced" and self.scope == "window":
             raise ConfigError(
-                "masks.policy = 'smart_balanced' hides by what a sample carries, but with "
-                "masks.scope = 'window' one mask serves everybody. Set masks.scope=sample."
+                "masks.policy = 'smart_balanced' masks by the alleles of a sample, but with "
+                "masks.scope = 'window' all samples share one mask. Set masks.scope=sample."
             )
         if not self.sites:
             return
         if "array" not in (self.policy, self.validation_policy):
             raise ConfigError(
-                f"masks.sites = {self.sites!r} is the list of an array, but masks.policy = "
-                f"{self.policy!r} and masks.validation_policy = {self.validation_policy!r} read "
-                "none. Set one of them to array, or leave masks.sites out."
+                f"masks.sites = {self.sites!r} lists the sites of an array, but neither "
+                f"masks.policy = {self.policy!r} nor masks.validation_policy = "
+                f"{self.validation_policy!r} reads it. Set one of them to array, or leave "
+                "masks.sites out."
             )
         if self.policy == "array" and self.scope == "sample":
             raise ConfigError(
-                f"The list masks.sites = {self.sites!r} is the same for everybody, so "
-                "masks.scope = 'sample' would do nothing. Set masks.scope=window, or leave "
-                "masks.sites out to thin common sites for each sample."
+                f"The list masks.sites = {self.sites!r} is the same for all samples, so "
+                "masks.scope = 'sample' has no effect. Set masks.scope=window, or leave "
+                "masks.sites out to draw common sites for each sample."
             )
         if not self.align:
             raise ConfigError(
-                "masks.align = false puts references under other masks than queries, but all masks "
-                f"of the list masks.sites = {self.sites!r} are the same. Leave one of them out."
+                "masks.align = false gives references other masks than queries, but all masks of "
+                f"the list masks.sites = {self.sites!r} are the same. Leave one of them out."
             )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossConfig:
-    """What the network is paid for, on hidden sites."""
+    """The training loss, over masked sites."""
 
     focal_gamma: float = 2.0
-    """Focal exponent; 0 is cross-entropy."""
+    """Exponent of the focal loss; 0 is cross-entropy."""
 
     genotype_weight: float = 0.5
-    """Weight of the genotype head beside the two haplotype heads."""
+    """Weight of the genotype loss; the haplotype loss has weight 1."""
 
     reconstruction_weight: float = 0.0
-    """Weight of predicting visible sites too."""
+    """Weight of the loss at visible sites."""
 
     contrastive_weight: float = 0.0
-    """Weight of teaching the search: references that agree with a query at its hidden sites shall
-    be nearer, by the visible ones, than others. 0 is off. Part of the training loss alone."""
+    """Weight of the contrastive loss, which trains the search: references that agree with a query
+    at its masked sites should be nearer at the visible sites than others. 0 turns it off. It is
+    part of the training loss only."""
 
     contrastive_temperature: float = 1.0
-    """Difference of two distances that counts as large, in mismatches of mean weight."""
+    """Temperature of the contrastive loss, in mismatches of mean weight."""
 
     hard_negatives: bool = True
-    """The others are the nearest at visible sites that are wrong at hidden ones; off: anybody."""
+    """Contrast with the references nearest at visible sites that are wrong at masked ones; off:
+    with random references."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -215,65 +216,66 @@ class LossConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingConfig:
-    """The schedule."""
+    """Optimizer, schedule, validation and checkpoints."""
 
     batch_size: int = 32
-    """Samples in a batch; each brings two haplotypes of one window."""
+    """Samples in a batch, each with both haplotypes; a batch is of one window."""
 
     accumulation: int = 2
-    """Batches whose gradients make one optimizer step."""
+    """Batches in an optimizer step."""
 
     learning_rate: float = 7.5e-5
-    """Peak rate of AdamW."""
+    """Peak learning rate of AdamW."""
 
     weight_decay: float = 0.01
-    """Decoupled weight decay, on matrices only."""
+    """Decoupled weight decay, of matrices only."""
 
     warmup_steps: int = 100
-    """Optimizer steps over which the rate rises linearly from 0."""
+    """Optimizer steps in which the learning rate rises linearly from 0."""
 
     schedule: Literal["constant", "cosine"] = "constant"
-    """After the warmup: stay, or fall to a tenth over the planned run."""
+    """Learning rate after the warmup: constant, or falling to a tenth at the end of the run."""
 
     gradient_clip: float = 1.0
-    """Largest norm of a gradient."""
+    """Gradients with a larger norm are scaled down to it."""
 
     max_epochs: int = 30
-    """Epochs at most."""
+    """Largest number of epochs."""
 
     batches_per_epoch: int = 0
-    """Batches drawn in an epoch; 0 is every sample in every window once."""
+    """Batches in an epoch; 0 takes every sample in every window once."""
 
     max_minutes: float = 0.0
-    """Stop after the batch that passes this many minutes of training; 0 is no limit. The epoch
-    under way is then closed where it stands. With `schedule = "cosine"` the rate falls over the
-    minutes instead of the epochs. A clock is not repeatable: only without it is a run the same,
-    number by number, when it is repeated or resumed."""
+    """Stop after this many minutes of training; 0 is no limit. The current epoch then ends with the
+    current batch. With `schedule = "cosine"` the learning rate falls over these minutes instead of
+    the epochs. Runs with a time limit are not reproducible; without it, a repeated or resumed run
+    gives the same numbers."""
 
     val_metric: ValidationMetric = "f1"
-    """Chooses the best checkpoint, the early stop and the plateau of `refresh`, all on validation:
-    F1 of ALT, the same at rare sites, the loss (less is better), or the pooled dosage r2."""
+    """Validation score that decides the best checkpoint, early stopping and plateaus: F1 of ALT, F1
+    of ALT at rare sites, the loss (smaller is better), or pooled dosage r2."""
 
     patience: int = 5
-    """Epochs without improvement before an early stop."""
+    """Epochs without improvement before training stops."""
 
     min_delta: float = 0.001
-    """Smallest gain of `val_metric` that resets the patience; any gain makes a best checkpoint."""
+    """Smallest gain of `val_metric` that counts as improvement; any gain makes a best
+    checkpoint."""
 
     rare_maf: float = 0.05
     """Sites below this minor allele frequency count as rare."""
 
     validation_batches: int = 0
-    """Batches of the validation split scored after an epoch; 0 is all of them."""
+    """Validation batches scored after each epoch; 0 scores all."""
 
     checkpoint_every: int = 500
-    """Optimizer steps between checkpoints inside an epoch; one is always written at its end."""
+    """Optimizer steps between checkpoints; there is always one at the end of an epoch."""
 
     log_every: int = 10
     """Optimizer steps between log lines."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """`auto`: bf16 on a GPU that has it, else fp16 on a GPU, fp32 on a CPU."""
+    """`auto`: bf16 on a GPU that supports it, fp16 on other GPUs, fp32 on a CPU."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -295,18 +297,18 @@ class RefreshConfig:
     """When training draws new masks and encodes the references again."""
 
     masks_on: RefreshOn = "epochs"
-    """What `masks_every` counts: epochs, batches (over all epochs), or on a plateau the epochs
-    since `training.val_metric` gained `training.min_delta`."""
+    """What `masks_every` counts: epochs, batches (over all epochs), or, for `plateau`, epochs since
+    `training.val_metric` last improved by `training.min_delta`."""
 
     masks_every: int = 1
-    """So many of them, then new training masks; 0 keeps the first. The rate of the curriculum moves
-    with new masks only."""
+    """Draw new training masks after this many; 0 keeps the first. The masking rate changes only
+    when masks are drawn."""
 
     embeddings_on: RefreshOn = "epochs"
-    """What `embeddings_every` counts, likewise."""
+    """What `embeddings_every` counts, as above."""
 
     embeddings_every: int = 1
-    """So many of them, then the references are encoded again; 0 keeps the first encoding."""
+    """Encode the references again after this many; 0 keeps the first encoding."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -392,38 +394,3 @@ class MosaicConfig:
                 "mosaic.overlap must be at least 0 and less than half of mosaic.stretch, got "
                 f"{self.overlap} and {self.stretch}"
             )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Config:
-    """A complete run."""
-
-    preset: str = "custom"
-    """Name of the preset the run started from."""
-
-    system: Literal["retrieval", "mosaic"] = "retrieval"
-    """`retrieval`: a transformer over a window, and neighbours of the window fused into it;
-    `mosaic`: local copying over retrieved haplotypes, corrected by a network."""
-
-    seed: int = 1
-    """Seeds initial weights, masks, the order of batches and dropout."""
-
-    model: ModelConfig = field(default_factory=ModelConfig)
-    retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
-    masks: MaskConfig = field(default_factory=MaskConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    refresh: RefreshConfig = field(default_factory=RefreshConfig)
-    mosaic: MosaicConfig = field(default_factory=MosaicConfig)
-
-    def __post_init__(self) -> None:
-        """Check the ranges, and that sections fit one another."""
-        at_least("seed", self.seed, 0)
-        if self.seed > LARGEST_SEED:
-            raise ConfigError("seed must be below 2^63")
-        agreement.check(self)
-
-    @property
-    def reads_embeddings(self) -> bool:
-        """Whether stored embeddings of references are searched by or fused."""
-        return self.retrieval.space == "embedding" or self.model.retrieved == "before"

@@ -1,4 +1,4 @@
-"""Settings in and out: TOML files, `--set` texts, nested dicts, laid over a Config."""
+"""Conversion of settings: from TOML files, `--set` texts and nested dicts, and back."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import tomli_w
 
-from vcfbert.config.sections import Config
+from vcfbert.config.config import Config
 from vcfbert.errors import ConfigError
 from vcfbert.files import bounded
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a TOML file of settings; what it does not name stays as it was.
+    """Read a TOML file of settings.
 
-    Raises ConfigError naming the file where it is missing or no TOML.
+    Raises ConfigError naming the file if it is missing or not valid TOML.
     """
     try:
         if path.stat().st_size > bounded.MAX_TOML:
@@ -26,12 +26,12 @@ def load(path: Path) -> dict[str, Any]:
             return bounded.toml_of(stream.read(bounded.MAX_TOML))
     except OSError as error:
         raise ConfigError(f"Cannot read the config file {path}: {error.strerror}.") from error
-    except ValueError as error:  # of TOML, of UTF-8, or a number of thousands of digits
+    except ValueError as error:  # from TOML, from UTF-8, or from a number of thousands of digits
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
 
 
 def assignments(texts: Sequence[str]) -> dict[str, Any]:
-    """Nested settings from `section.key=value` texts, the values in TOML or bare words.
+    """Nested settings from `section.key=value` texts; values are TOML or bare words.
 
     >>> assignments(["model.width=64", "training.precision=bf16", "seed=3"])
     {'model': {'width': 64}, 'training': {'precision': 'bf16'}, 'seed': 3}
@@ -50,28 +50,28 @@ def assignments(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def merge(base: Config, settings: Mapping[str, Any], *, source: str) -> Config:
-    """`base` with the settings laid over it. `source` is named in errors."""
+    """A copy of `base` with these settings changed; errors name `source`."""
     merged: Config = _merge_section(base, settings, where="", source=source)
     return merged
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """Plain nested dict of TOML and JSON types."""
+    """The settings as nested dicts of TOML and JSON types."""
     return dataclasses.asdict(config, dict_factory=_plain)
 
 
 def from_dict(settings: Mapping[str, Any], *, source: str) -> Config:
-    """The inverse of `to_dict`; `source` is named in errors."""
+    """The inverse of `to_dict`; errors name `source`."""
     return merge(Config(), settings, source=source)
 
 
 def to_toml(config: Config) -> str:
-    """The resolved config as TOML that `load` and `--config` read back."""
+    """The settings as TOML that `load` and `--config` read back."""
     return tomli_w.dumps(to_dict(config))
 
 
 def fields_of(config: Config) -> dict[str, Any]:
-    """Every setting by its dotted name, for tables and help."""
+    """Every setting by its dotted name."""
     flat: dict[str, Any] = {}
     for name, value in to_dict(config).items():
         if isinstance(value, dict):
@@ -100,7 +100,7 @@ def _merge_section(base: Any, settings: Mapping[str, Any], *, where: str, source
         if key not in hints:
             known = ", ".join(sorted(hints))
             section = f"section [{where[:-1]}]" if where else "the top level"
-            raise ConfigError(f"{source}: unknown key {dotted!r}; {section} knows {known}.")
+            raise ConfigError(f"{source}: unknown key {dotted!r}; {section} has {known}.")
         current = getattr(base, key)
         if dataclasses.is_dataclass(current):
             if not isinstance(value, Mapping):
@@ -117,7 +117,7 @@ def _merge_section(base: Any, settings: Mapping[str, Any], *, where: str, source
 
 
 def _coerce(value: Any, hint: Any, dotted: str, source: str) -> Any:
-    """The value as the field's type; a wrong type is the user's error."""
+    """The value as the type of its field; ConfigError if it has another type."""
     if get_origin(hint) is Literal:
         choices = get_args(hint)
         if value in choices:
@@ -136,6 +136,6 @@ def _coerce(value: Any, hint: Any, dotted: str, source: str) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    """True for what a float can hold."""
+    """True for a number that fits a float."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_number and (isinstance(value, float) or abs(value) < 1 << 1000)

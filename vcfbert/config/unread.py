@@ -1,14 +1,12 @@
-"""Settings that a system does not read, and that must therefore be left as they are."""
+"""Refusal of changed settings that the chosen system does not read."""
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
 
 from vcfbert.errors import ConfigError
-
-if TYPE_CHECKING:
-    from vcfbert.config.sections import Config
 
 _BY_EVERY_MOSAIC = {"masks.validation_rate", "training.rare_maf"}  # eval reads them
 _BY_LARGE = {
@@ -22,19 +20,19 @@ _BY_LARGE = {
 """What `mosaic.network = "large"` reads and "small" does not."""
 
 
-def check(settings: Config) -> None:
-    """Raise ConfigError for the first setting that is not as usual and that nothing would read."""
-    network = settings.mosaic.network if settings.system == "mosaic" else None
-    for part in fields(settings):
-        section = getattr(settings, part.name)
-        if not is_dataclass(section) or isinstance(section, type):
-            continue
-        usual = type(section)()
+def check(system: str, sections: Mapping[str, Any]) -> None:
+    """Raise ConfigError for the first setting that differs from its default but is not read.
+
+    sections  dataclasses by their names in the settings
+    """
+    network = sections["mosaic"].network if system == "mosaic" else None
+    for part, section in sections.items():
+        default = type(section)()
         for setting in fields(section):
-            name, value = f"{part.name}.{setting.name}", getattr(section, setting.name)
-            if value != getattr(usual, setting.name) and not _is_read(name, network):
+            name, value = f"{part}.{setting.name}", getattr(section, setting.name)
+            if value != getattr(default, setting.name) and not _is_read(name, network):
                 raise ConfigError(
-                    f"{name} = {value!r} would change nothing here: it is a setting of "
+                    f"{name} = {value!r} has no effect here: it is a setting of "
                     f"{_reader(name, network)}. Leave it out."
                 )
 

@@ -1,9 +1,9 @@
-"""What decides which sites are hidden, and the masks of one version drawn by it.
+"""Policies that choose the masked sites, and the masks that they draw.
 
 W windows, L sites in a window, S sites in the panel, N samples.
 
-A policy sees the real sites of a window alone. Padding is put behind afterwards and is never
-hidden, so it changes neither the draw nor the rate.
+A policy chooses among the real sites of a window. Padding is added afterwards and is never masked,
+so it changes neither the draw nor the rate.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from vcfbert.domain.masks import Stream
 from vcfbert.domain.windows import Windows
 
 
-class Policy(Protocol):
-    """Chooses the hidden sites of a window."""
+class MaskPolicy(Protocol):
+    """Chooses the masked sites of a window."""
 
     @property
     def reads_alleles(self) -> bool:
-        """Whether the choice depends on what a sample carries; such masks have no window's."""
+        """Whether the choice depends on the alleles of a sample; then each sample has its mask."""
 
     def draw(
         self,
@@ -33,17 +33,17 @@ class Policy(Protocol):
         rate: float,
         alleles: NDArray[np.uint8] | None,
     ) -> NDArray[np.bool_]:
-        """(n,) True where hidden.
+        """(n,) True where masked.
 
-        where    sites of the panel, n of them
+        where    n sites of the panel
         rate     current rate
-        alleles  (2, n) tokens of the sample; None where the mask is a window's
+        alleles  (2, n) tokens of the sample; None for the mask of a window
         """
 
 
 @dataclass(frozen=True)
 class Random:
-    """Each site with the current rate."""
+    """Masks each site with the current rate."""
 
     reads_alleles: bool = False
 
@@ -60,7 +60,7 @@ class Random:
 
 @dataclass(frozen=True)
 class SmartBalanced:
-    """ALT with a rate of its own, REF with the current one."""
+    """Masks ALT with its own rate, REF with the current one."""
 
     alt_rate: float
     reads_alleles: bool = True
@@ -73,13 +73,13 @@ class SmartBalanced:
         alleles: NDArray[np.uint8] | None,
     ) -> NDArray[np.bool_]:
         """See `masks.smart_balanced_mask`."""
-        assert alleles is not None, "a mask by content is drawn for a sample"
+        assert alleles is not None, "this policy needs the alleles of a sample"
         return masks.smart_balanced_mask(rng, alleles, rate, self.alt_rate)
 
 
 @dataclass(frozen=True)
 class Listed:
-    """All but the typed sites of an array; nothing is drawn.
+    """Masks all sites except those of an array; nothing is random.
 
     is_typed  (S,)
     """
@@ -94,13 +94,13 @@ class Listed:
         rate: float,
         alleles: NDArray[np.uint8] | None,
     ) -> NDArray[np.bool_]:
-        """The same sites always."""
+        """Always the same sites."""
         return ~self.is_typed[where]
 
 
 @dataclass(frozen=True)
 class Thinned:
-    """All but a random thinning of common sites, which loses the current rate of them.
+    """Masks all sites except a random subset of the common ones.
 
     is_common  (S,)
     """
@@ -120,26 +120,26 @@ class Thinned:
 
 
 class MaskSource(Protocol):
-    """Where the masks of a pass over batches come from."""
+    """Source of the masks of a pass over batches."""
 
     def of(
         self, window: int, samples: NDArray[np.int64], labels: NDArray[np.uint8]
     ) -> NDArray[np.bool_]:
-        """(L,) for all samples alike or (2 N, L), True where hidden.
+        """(L,) for all samples or (2 N, L), True where masked.
 
         samples  (N,)
-        labels  (2 N, L) true tokens of their haplotypes
+        labels   (2 N, L) true tokens of their haplotypes
         """
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """Version `version` of a role's masks: one a window.
+    """Masks of a role and version, one for each window.
 
-    rate  the current rate, which `Listed` does not look at
+    rate  the current rate; `Listed` ignores it
     """
 
-    policy: Policy
+    policy: MaskPolicy
     windows: Windows
     seed: int
     role: Stream
@@ -147,7 +147,7 @@ class Drawing:
     rate: float
 
     def of_window(self, window: int) -> NDArray[np.bool_]:
-        """(L,) True where hidden, False in the padding."""
+        """(L,) True where masked, False in the padding."""
         rng = masks.generator(self.seed, self.role, self.version, window)
         drawn = self.policy.draw(rng, self.windows.sites(window), self.rate, None)
         return masks.padded(drawn, self.windows.length)
@@ -159,18 +159,18 @@ class Drawing:
     def of(
         self, window: int, samples: NDArray[np.int64], labels: NDArray[np.uint8]
     ) -> NDArray[np.bool_]:
-        """(L,) the window's mask, whoever asks."""
+        """(L,) the mask of the window, the same for all samples."""
         return self.of_window(window)
 
 
 @dataclass(frozen=True)
 class DrawingBySample(Drawing):
-    """The same with a mask for each sample in each window."""
+    """Masks of a role and version, one for each sample in each window."""
 
     def of(
         self, window: int, samples: NDArray[np.int64], labels: NDArray[np.uint8]
     ) -> NDArray[np.bool_]:
-        """(2 N, L) both haplotypes of a sample alike."""
+        """(2 N, L) the same mask for both haplotypes of a sample."""
         where = self.windows.sites(window)
         num_sites = self.windows.num_sites(window)
         is_masked = np.zeros((len(samples), self.windows.length), dtype=np.bool_)
@@ -183,7 +183,7 @@ class DrawingBySample(Drawing):
 
 @dataclass(frozen=True)
 class Fixed:
-    """Masks that were drawn before.
+    """Masks that have been drawn already.
 
     is_masked  (W, L)
     """
@@ -193,5 +193,5 @@ class Fixed:
     def of(
         self, window: int, samples: NDArray[np.int64], labels: NDArray[np.uint8]
     ) -> NDArray[np.bool_]:
-        """(L,) the window's mask."""
+        """(L,) the mask of the window."""
         return np.asarray(self.is_masked[window])

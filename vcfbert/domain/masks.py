@@ -1,7 +1,7 @@
-"""Which sites are hidden, and how that gets harder during training.
+"""Random masks of sites, and the curriculum of their rates.
 
 W windows, L sites in a window. A mask is a pure function of (seed, role, version, window), and of
-the sample where each has one of its own: any process draws the same one.
+the sample if each sample has its own. Every process draws the same one.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from vcfbert.errors import ConfigError
 
 Role = Literal["train", "validation", "test"]
 Stream = Literal[Role, "references"]
-"""Whose masks; `references` are those that references are put under where they get their own."""
+"""Random streams of masks; `references` is for masks that are not aligned with the query's."""
 _STREAM_NUMBER: dict[Stream, int] = {"train": 0, "validation": 1, "test": 2, "references": 3}
 
 
 def generator(
     seed: int, role: Stream, version: int, window: int, sample: int | None = None
 ) -> np.random.Generator:
-    """The random stream of one mask, of a window or of a sample in it. Roles never share one."""
+    """The random generator of a mask of a window, or of a sample in it; roles never share one."""
     key = [seed, _STREAM_NUMBER[role], version, window]
     return np.random.default_rng(key if sample is None else [*key, sample])
 
 
 def random_mask(rng: np.random.Generator, num_sites: int, rate: float) -> NDArray[np.bool_]:
-    """Hide each site with probability `rate`, at least one and never all of two or more.
+    """Mask each site with probability `rate`; of two or more, at least one and never all.
 
-    returns  (num_sites,) True where hidden
+    returns  (num_sites,) True where masked
     """
     _check_rate(rate)
     return _leaving_some(rng, rng.random(num_sites) < rate, np.ones(num_sites, dtype=np.bool_))
@@ -41,15 +41,15 @@ def random_mask(rng: np.random.Generator, num_sites: int, rate: float) -> NDArra
 def smart_balanced_mask(
     rng: np.random.Generator, alleles: NDArray[np.uint8], rate: float, alt_rate: float
 ) -> NDArray[np.bool_]:
-    """Hide the sites of a sample by what its haplotypes carry there.
+    """Mask the sites of a sample by the alleles of its haplotypes.
 
-    Each haplotype draws for itself, with `alt_rate` where it carries ALT and with `rate` where it
-    carries REF, and the sample is hidden what either of them drew. An allele that was never
-    observed draws nothing, so a site without an observed allele is not hidden.
+    Each haplotype draws its own mask, with rate `alt_rate` where it carries ALT and `rate` where it
+    carries REF; the sample gets the union of both. A missing allele is never drawn, so a site
+    without an observed allele is not masked.
 
     alleles   (2, n) tokens of real sites
-    alt_rate  `rate` takes its place where that is larger
-    returns   (n,) True where hidden; at least one and never all of two or more observed sites
+    alt_rate  ignored if `rate` is larger
+    returns   (n,) True where masked; of two or more observed sites, at least one and never all
     """
     _check_rate(rate)
     _check_rate(alt_rate)
@@ -62,30 +62,30 @@ def smart_balanced_mask(
 def thinned_mask(
     rng: np.random.Generator, is_common: NDArray[np.bool_], rate: float
 ) -> NDArray[np.bool_]:
-    """Hide all but a random thinning of the common sites, as an array that types these would.
+    """Mask all sites except a random subset of the common ones, as if an array typed those.
 
     is_common  (n,)
-    rate       share of the common sites that are hidden with the others
-    returns    (n,) True where hidden; one common site at least stays, where there are any
+    rate       share of the common sites that are masked
+    returns    (n,) True where masked; at least one common site is not, if there are any
     """
     is_masked = ~is_common
     is_masked[is_common] = random_mask(rng, int(is_common.sum()), rate)
-    if is_masked.all() and is_common.any():  # of one common site there is no share
+    if is_masked.all() and is_common.any():  # a single common site may have been masked
         is_masked[np.flatnonzero(is_common)[0]] = False
     return is_masked
 
 
 def _check_rate(rate: float) -> None:
     if not 0.0 < rate < 1.0:
-        raise ConfigError(f"A mask rate lies between 0 and 1, got {rate}.")
+        raise ConfigError(f"A mask rate must be between 0 and 1, got {rate}.")
 
 
 def _leaving_some(
     rng: np.random.Generator, is_masked: NDArray[np.bool_], is_real: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Hide one of the real sites where none is, show one where all are.
+    """Mask one of the real sites if none is masked, unmask one if all are.
 
-    A window with nothing to predict or nothing to read teaches nothing.
+    Nothing can be learned from a window without masked or without visible sites.
     """
     real = np.flatnonzero(is_real)
     if len(real) >= 2:
@@ -97,7 +97,7 @@ def _leaving_some(
 
 
 def padded(is_masked: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:
-    """A mask over real sites, widened to L; padding is never masked, so it dilutes no rate.
+    """A mask over real sites, padded to L; the padding is not masked and does not count.
 
     is_masked  (n,) with n <= length
     returns    (length,)
@@ -124,9 +124,9 @@ def draw_masks(
 def curriculum_rate(
     epoch: int, levels: tuple[float, ...], epochs_per_level: int, start_rate: float
 ) -> float:
-    """The rate of an epoch: from `start_rate` upwards, each level for `epochs_per_level` epochs.
+    """The rate of an epoch: the levels from `start_rate` on, each for `epochs_per_level` epochs.
 
-    epoch  0-based; past the last level the last level stays
+    epoch  0-based; the last level is kept
 
     >>> [curriculum_rate(e, (0.3, 0.5, 0.8), 2, 0.3) for e in range(6)]
     [0.3, 0.3, 0.5, 0.5, 0.8, 0.8]

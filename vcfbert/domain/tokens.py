@@ -1,6 +1,6 @@
-"""The vocabulary of the network, and alleles as packed bits.
+"""The vocabulary of the network, and alleles packed as bits.
 
-H reference haplotypes, L sites in a window.
+H haplotypes, L sites in a window.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 REF = 0
 ALT = 1
 MASK = 2
-"""The allele is known but hidden from the model by us."""
+"""The allele is known but masked."""
 PAD = 3
-"""No site here: the window is shorter than L."""
+"""There is no site: the window is shorter than L."""
 MISSING = 4
-"""The allele was never observed."""
+"""The allele was not observed."""
 
 NAMES = ("REF", "ALT", "MASK", "PAD", "MISSING")
 VOCABULARY_SIZE = len(NAMES)
 
 
 def pack(alleles: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Eight alleles a byte, the first site in the lowest bit.
+    """Pack eight alleles into a byte, the first site in the lowest bit.
 
     alleles  (..., L) 0 REF, 1 ALT
     returns  (..., ceil(L / 8)); the unused high bits of the last byte are 0
@@ -45,8 +45,8 @@ def unpack(packed: NDArray[np.uint8], num_sites: int) -> NDArray[np.uint8]:
 def count_alt(packed: NDArray[np.uint8], groups: NDArray[np.uint8]) -> NDArray[np.int32]:
     """ALT copies at each site in groups of haplotypes.
 
-    packed   (S, ceil(H / 8)) the haplotypes' alleles at each site, packed
-    groups   (G, ceil(H / 8)) packed the same way, 1 where a haplotype belongs to the group
+    packed   (S, ceil(H / 8)) packed alleles of the haplotypes at each site
+    groups   (G, ceil(H / 8)) packed in the same way, 1 if a haplotype belongs to the group
     returns  (S, G)
 
     >>> count_alt(pack(np.array([[1, 0, 1]], np.uint8)), pack(np.array([[1, 1, 0]], np.uint8)))
@@ -63,7 +63,7 @@ def count_alt(packed: NDArray[np.uint8], groups: NDArray[np.uint8]) -> NDArray[n
 
 
 def pad(alleles: NDArray[np.uint8], length: int) -> NDArray[np.uint8]:
-    """Alleles as tokens, PAD behind the last site.
+    """Alleles as tokens, with PAD after the last site.
 
     alleles  (..., n) with n <= length
     returns  (..., length)
@@ -73,7 +73,7 @@ def pad(alleles: NDArray[np.uint8], length: int) -> NDArray[np.uint8]:
 
 
 def hide(tokens: NDArray[np.uint8], is_masked: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Replace observed alleles under the mask by MASK; PAD and MISSING stay what they are.
+    """Replace observed alleles under the mask by MASK; PAD and MISSING do not change.
 
     tokens     (..., L)
     is_masked  broadcastable to tokens
@@ -86,5 +86,5 @@ def hide(tokens: NDArray[np.uint8], is_masked: NDArray[np.bool_]) -> NDArray[np.
 
 
 def is_observed(tokens: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """True where the token is an allele that can be read, REF or ALT."""
+    """True where the token is REF or ALT."""
     return tokens <= ALT

@@ -1,1 +1,1 @@
-"""The network: tensors in, tensors out."""
+"""The networks, from tensors to tensors."""

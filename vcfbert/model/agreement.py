@@ -1,9 +1,9 @@
-"""How well each neighbour agrees with the query around each site.
+"""Agreement of each neighbour with the query around each site.
 
-After a search with a context-free encoder the neighbours at one site differ by their allele alone.
-What tells which of them is right *here* is where they agree with the query nearby: the length of
-the match on both sides, as in the positional Burrows-Wheeler transform (Durbin 2014) and in
-Li and Stephens' copying model (2003).
+The embeddings of neighbours at a site differ only by their allele, because the encoder sees one
+site at a time. Which neighbour is right at this site shows in the length of its match with the
+query on both sides, as in the positional Burrows-Wheeler transform (Durbin 2014) and in the copying
+model of Li and Stephens (2003).
 
 B query haplotypes, K neighbours, L sites in a window, A agreement features.
 """
@@ -18,9 +18,9 @@ from vcfbert.domain import tokens
 from vcfbert.model.embedding import SiteFeatures
 
 BOX_RADII = (16, 64, 256)
-"""Half widths, in sites, of the boxes in which mismatches are counted."""
+"""Half widths of the boxes in which mismatches are counted, in sites."""
 NUM_AGREEMENT_FEATURES = 7 + len(BOX_RADII)
-_PER_CM = 1000.0  # match lengths matter from about a thousandth of a centimorgan
+_PER_CM = 1000.0  # match lengths matter from about a thousandth of a centimorgan on
 
 
 def agreement_features(
@@ -28,12 +28,12 @@ def agreement_features(
 ) -> Float[Tensor, "B K L A"]:
     """Describe the match of each neighbour with the visible alleles around each site.
 
-    query       tokens under the mask: hidden sites neither match nor mismatch
+    query       tokens under the mask; masked sites neither match nor mismatch
     neighbours  complete tokens
-    returns     logs of: visible sites without a mismatch to the left and to the right, this one
-                included; the same in thousandths of a centimorgan; visible sites to the second
-                mismatch, left and right; mismatches in the window; mismatches in boxes around the
-                site
+    returns     logs of: visible sites up to the next mismatch to the left and to the right,
+                including this one; the same in thousandths of a centimorgan; visible sites up to
+                the second mismatch, left and right; mismatches in the window; mismatches in boxes
+                around the site
     """
     visible = query <= tokens.ALT  # (B, L)
     mismatch = visible[:, None, :] & (neighbours != query[:, None, :])  # (B, K, L)
@@ -59,20 +59,20 @@ def agreement_features(
 
 
 def _last_two(mismatch: Bool[Tensor, "B K L"]) -> tuple[Tensor, Tensor]:
-    """Index of the last and the last but one mismatch at or before each site; -1 for none."""
+    """Index of the last and the second to last mismatch at or before each site; -1 for none."""
     index = torch.arange(mismatch.shape[-1], device=mismatch.device)
     last = torch.where(mismatch, index, -1).cummax(-1).values
-    before = torch.nn.functional.pad(last, (1, 0), value=-1)  # before[j] is the last one below j
+    before = torch.nn.functional.pad(last, (1, 0), value=-1)  # before[j] is the last before j
     return last, before.gather(-1, last.clamp(min=0))
 
 
 def _mirror(index: Integer[Tensor, "B K L"]) -> Integer[Tensor, "B K L"]:
-    """Indexes found in a flipped window, as seen from the other end; L for none."""
+    """Convert indexes in a flipped window to indexes in the window; L for none."""
     return index.shape[-1] - 1 - index.flip(-1)
 
 
 def _box(counts: Integer[Tensor, "B K L1"], radius: int) -> Integer[Tensor, "B K L"]:
-    """Mismatches within `radius` sites, from the running count."""
+    """Mismatches within `radius` sites, from the cumulative counts."""
     length = counts.shape[-1] - 1
     site = torch.arange(length, device=counts.device)
     high = (site + radius + 1).clamp(max=length)

@@ -1,7 +1,7 @@
-"""An auxiliary loss on the site weights of the search, so that it finds who is right when hidden.
+"""Contrastive loss, which trains the site weights of the search.
 
-The search counts a visible mismatch by w_l = ||E(ALT, l) - E(REF, l)||^2. References that agree
-with a query at its hidden sites should be nearer under these weights than references that are wrong
+The search weighs a visible mismatch by w_l = ||E(ALT, l) - E(REF, l)||^2. References that agree
+with a query at its masked sites should be nearer under these weights than references that are wrong
 there (InfoNCE, van den Oord et al. 2018, with several positives).
 
 B query haplotypes, P positives, M negatives, C candidates of either kind, L sites in a window,
@@ -25,8 +25,7 @@ class ContrastTensors:
 
     positives  complete tokens
     negatives  complete tokens
-    is_wrong   negatives that are further from the query at its hidden sites than any positive; the
-               others say nothing and do not count
+    is_wrong   negatives with more errors at the masked sites than every positive; only these count
     """
 
     positives: Integer[Tensor, "B P L"]
@@ -41,9 +40,9 @@ def contrastive(
     contrast: ContrastTensors,
     temperature: float,
 ) -> Float[Tensor, ""]:
-    """Mean over queries of -log of the positives' share; 0 where no negative is wrong.
+    """Mean over queries of -log of the share of the positives; 0 if no negative is wrong.
 
-    codebook     raw embeddings of the encoder, with its gradient
+    codebook     raw embeddings of the encoder, with gradients
     query        tokens under the mask
     temperature  in mismatches of mean weight
     """
@@ -60,7 +59,7 @@ def contrastive(
 def _site_weights(
     codebook: Float[Tensor, "V L D"], is_site: Bool[Tensor, "L"]
 ) -> Float[Tensor, "L"]:
-    """The weights of the search over their mean: their scale changes no neighbour."""
+    """The weights of the search divided by their mean, since their scale changes no neighbour."""
     weights = (codebook[tokens.ALT] - codebook[tokens.REF]).square().sum(dim=-1) * is_site
     return weights * is_site.sum() / weights.sum()
 

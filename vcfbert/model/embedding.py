@@ -1,4 +1,4 @@
-"""The context-free encoder, whose raw output feeds retrieval, and the fusion both sides pass.
+"""The encoder, whose embeddings are searched, and the fusion that queries and references pass.
 
 B query haplotypes, L sites in a window, D embedding width, V vocabulary, F site features.
 """
@@ -22,14 +22,14 @@ _MIN_FREQUENCY = 1e-4
 
 @dataclass(frozen=True)
 class SiteFeatures:
-    """What is known of a window's sites before any query is seen; one window, no batch axis.
+    """Features of the sites of one window, without a batch axis.
 
-    frequency  ALT frequency among the reference haplotypes; 0 in the padding
-    spread     standard deviation of that frequency over the panel's populations
-    cm         centimorgans from the window's first site
+    frequency  ALT frequency in the reference haplotypes; 0 in the padding
+    spread     standard deviation of that frequency over the populations of the panel
+    cm         centimorgans from the first site of the window
     site_type  0 SNV, 1 insertion, 2 deletion, 3 other
     is_site    False in the padding
-    is_full    True where the window has no padding; known outside, so that no kernel waits for it
+    is_full    True if the window has no padding; a Python bool, so that no kernel waits for it
     """
 
     frequency: Float[Tensor, "L"]
@@ -48,7 +48,7 @@ class SiteFeatures:
         return replace(self, **moved)
 
     def columns(self) -> Float[Tensor, "L F"]:
-        """Scaled numbers the encoder reads: log odds, log MAF, heterozygosity, spread, is_site."""
+        """Scaled inputs of the encoder: log odds, log MAF, heterozygosity, spread, is_site."""
         frequency = self.frequency.clamp(_MIN_FREQUENCY, 1 - _MIN_FREQUENCY)
         minor = torch.minimum(frequency, 1 - frequency)
         return torch.stack(
@@ -64,10 +64,10 @@ class SiteFeatures:
 
 
 class Encoder(nn.Module):
-    """Raw embeddings: the token, scaled and shifted by what is known of its site.
+    """Raw embeddings: the vector of a token, scaled and shifted by the features of its site.
 
-    No site sees another, so the embedding of a haplotype is a gather from `codebook`, and a masked
-    site is the same vector on both sides of a comparison.
+    A site does not depend on others, so the embedding of a haplotype is a gather from `codebook`,
+    and a masked site has the same vector in queries and references.
     """
 
     def __init__(self, width: int) -> None:
@@ -87,20 +87,20 @@ class Encoder(nn.Module):
     def forward(
         self, query: Integer[Tensor, "B L"], features: SiteFeatures
     ) -> Float[Tensor, "B L D"]:
-        """Embed the query's tokens."""
+        """Embed the tokens of queries."""
         return gather_codebook(self.codebook(features), query)
 
 
 def gather_codebook(
     codebook: Float[Tensor, "V L D"], query: Integer[Tensor, "*B L"]
 ) -> Float[Tensor, "*B L D"]:
-    """Each site's row of its token."""
+    """The embedding of the token at each site."""
     site = torch.arange(codebook.shape[1], device=codebook.device)
     return codebook[query.long(), site]
 
 
 class EmbeddingFusion(nn.Module):
-    """Position and frequency into raw embeddings; query and references pass the same one."""
+    """Adds position and frequency to raw embeddings, of queries and references alike."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -112,14 +112,14 @@ class EmbeddingFusion(nn.Module):
     def forward(
         self, raw: Float[Tensor, "*B L D"], features: SiteFeatures
     ) -> Float[Tensor, "*B L D"]:
-        """Fuse; the leading axes are free, so that a codebook passes as well as a batch."""
+        """Fuse; the leading axes are free, so this takes a codebook as well as a batch."""
         position = sinusoids(raw.shape[-2], self.width, raw.device)
         placed = raw + position + self.frequency(features.columns())
         return raw + self.mix(self.norm(placed))
 
 
 def sinusoids(length: int, width: int, device: torch.device) -> Float[Tensor, "L D"]:
-    """Fixed position code of Vaswani et al. 2017, so that no window length is built in."""
+    """Position code of Vaswani et al. 2017, which works for windows of any length."""
     half = width // 2
     rate = torch.exp(torch.arange(half, device=device) * (-math.log(10_000.0) / half))
     angle = torch.arange(length, device=device)[:, None] * rate

@@ -1,7 +1,7 @@
-"""`rag_fusion`: retrieved references into the query, site by site.
+"""`rag_fusion`: fusion of the retrieved neighbours into the query, at each site.
 
 B query haplotypes, K neighbours, L sites in a window, D embedding width, V vocabulary, G groups of
-channels that weigh the neighbours differently.
+channels, each with its own weights of the neighbours.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from vcfbert.model.embedding import SiteFeatures
 
 NUM_GROUPS = 4
 _HIDDEN = 16
-_MIN_VOTE = 1e-3  # a vote of 0 or 1 is no proof: copying errs about once in a thousand
+_MIN_VOTE = 1e-3  # votes of 0 and 1 are not certain: copying errs about once in a thousand
 
 
 @dataclass(frozen=True)
 class Fused:
     """What `RagFusion` returns.
 
-    states  the query's embedding with its neighbours' mixed in
-    votes   each group's weighted share of neighbours that carry ALT, as log odds
+    states  embedding of the query with those of its neighbours added
+    votes   weighted share of neighbours that carry ALT in each group, as log odds
     """
 
     states: Float[Tensor, "B L D"]
@@ -36,10 +36,10 @@ class Fused:
 
 
 class RagFusion(nn.Module):
-    """Weigh the neighbours at each site and add their weighted embedding to the query's.
+    """Weights the neighbours at each site and adds their embedding to that of the query.
 
-    kind  `local` weighs by the agreement around the site, `site` by attention between embeddings at
-          the site alone, `mean` all alike
+    kind  `local` weights by the agreement around the site, `site` by attention between the
+          embeddings at the site only, `mean` all equally
     """
 
     def __init__(self, width: int, kind: Literal["local", "site", "mean"]) -> None:
@@ -57,7 +57,7 @@ class RagFusion(nn.Module):
         self.mix = nn.Linear(width, width)
 
     def initialise_copying(self) -> None:
-        """Start from weights that prefer long matches and few mismatches, groups ever sharper."""
+        """Start with weights that prefer long matches and few mismatches, sharper in each group."""
         if self.kind != "local":
             return
         preference = torch.tensor([1.0] * 6 + [-0.25] + [-0.5] * len(BOX_RADII))
@@ -76,13 +76,12 @@ class RagFusion(nn.Module):
     ) -> Fused:
         """Fuse.
 
-        retrieved  complete embeddings after `emb_fusion`: the codebook they are gathered from, or
-                   the gathered ones themselves; the two give the same numbers, and the cost of the
-                   first does not depend on K
+        retrieved  complete embeddings after `emb_fusion`, as a codebook or gathered; both give the
+                   same numbers, and the cost of a codebook does not depend on K
         """
         weights = self._weights(query, query_tokens, neighbour_tokens, retrieved, features)
         carries_alt = (neighbour_tokens == tokens.ALT).to(weights.dtype)
-        # In float32 whatever autocast says: bf16 has no number between 0.996 and 1.
+        # Always in float32, because bf16 has no number between 0.996 and 1.
         with torch.autocast(weights.device.type, enabled=False):
             votes = torch.einsum("bklg,bkl->blg", weights, carries_alt)
         if retrieved.dim() == 3:
@@ -101,8 +100,8 @@ class RagFusion(nn.Module):
         retrieved: Tensor,
         features: SiteFeatures,
     ) -> Float[Tensor, "B K L G"]:
-        """Each neighbour's weight at each site in each group; sums to 1 over K."""
-        if neighbour_tokens.shape[1] == 1:  # whatever the scores would be
+        """Weight of each neighbour at each site in each group; sums to 1 over K."""
+        if neighbour_tokens.shape[1] == 1:  # a single neighbour always has weight 1
             return query.new_ones((*neighbour_tokens.shape, NUM_GROUPS), dtype=torch.float32)
         if self.kind == "local":
             with torch.no_grad():
@@ -139,9 +138,9 @@ def _grouped(x: Tensor) -> Tensor:
 def _mix_codebook(
     votes: Float[Tensor, "B L G"], codebook: Float[Tensor, "V L D"]
 ) -> Float[Tensor, "B L D"]:
-    """Weighted embeddings of neighbours that carry REF or ALT: a line between the two.
+    """Weighted embeddings of neighbours, each with REF or ALT: an interpolation of the two.
 
-    Padding carries neither; its states reach nothing that is scored.
+    In the padding the result means nothing, and nothing that is scored depends on it.
     """
     ref, alt = _grouped(codebook[tokens.REF]), _grouped(codebook[tokens.ALT])  # (L, G, D/G)
     return (ref + votes[..., None].to(ref.dtype) * (alt - ref)).flatten(-2)

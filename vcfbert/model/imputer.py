@@ -1,11 +1,12 @@
-"""The whole network, top to bottom.
+"""The whole network.
 
     tokens -> encoder -> emb_fusion -+
                                      +-> rag_fusion -> transformer -> heads -> logits
     references ------> emb_fusion ---+
 
-That is `model.retrieved = "before"`. With "through" the neighbours' tokens take the same way as the
-query's and are fused behind the transformer; with "none" there are no neighbours and no fusion:
+This is `model.retrieved = "before"`. With "through" the tokens of neighbours pass the encoder and
+the transformer like those of the query, and are fused after it. With "none" there are no neighbours
+and there is no fusion:
 
     tokens -----> encoder -> emb_fusion -> transformer -+
                                                         +-> rag_fusion -> heads -> logits
@@ -47,9 +48,9 @@ class Logits:
 class Imputer(nn.Module):
     """Retrieval-augmented BERT over the sites of one window.
 
-    Each haplotype is a sequence of its own and finds its own neighbours; the two of a sample meet
-    in the genotype head. Which of a sample's haplotypes comes first in a VCF means nothing, so the
-    heads of haplotypes 1 and 2 share their weights and the genotype head is symmetric.
+    Each haplotype is a sequence with its own neighbours. The genotype head combines the two of a
+    sample. Their order in a VCF has no meaning, so both share one haplotype head and the genotype
+    head is symmetric.
     """
 
     def __init__(self, settings: ModelConfig) -> None:
@@ -79,8 +80,11 @@ class Imputer(nn.Module):
         self._initialise_special(generator)
 
     def _initialise_special(self, generator: torch.Generator) -> None:
-        """Depart from the general rule where a start from copying needs it."""
-        # Raw embeddings of unit size, so that squared distances start near 1 a mismatch.
+        """Set the initial values that differ from the general rule, so that training copies first.
+
+        The output of a new network is the vote of the neighbours.
+        """
+        # Raw embeddings of unit size, so that squared distances start near 1 for each mismatch.
         nn.init.normal_(
             self.encoder.token.weight, std=self.settings.width**-0.5, generator=generator
         )
@@ -92,7 +96,7 @@ class Imputer(nn.Module):
         if self.rag_fusion is not None:
             self.rag_fusion.initialise_copying()
         if self.copy_gate is not None:
-            # The output starts as the neighbours' vote: the correction is zero.
+            # The correction of the neighbours' vote starts at zero.
             nn.init.zeros_(self.haplotype_head.weight)
             nn.init.zeros_(self.copy_gate.weight)
         nn.init.zeros_(self.genotype_out.weight)
@@ -107,9 +111,9 @@ class Imputer(nn.Module):
         """Predict every site of one window.
 
         query_tokens      under the mask; rows 2 i and 2 i + 1 are one sample
-        neighbour_tokens  complete tokens of each row's neighbours; K is 0 without retrieval
-        retrieved         raw complete embeddings of the neighbours, or the codebook of the
-                          window that they are gathered from; read with `retrieved = "before"` alone
+        neighbour_tokens  complete tokens of the neighbours of each row; K is 0 without retrieval
+        retrieved         complete raw embeddings of the neighbours, or the codebook of the window;
+                          read only with `retrieved = "before"`
         """
         query = self.emb_fusion(self.encoder(query_tokens, features), features)  # (B, L, D)
         votes = None
@@ -134,7 +138,7 @@ class Imputer(nn.Module):
     def transform(
         self, states: Float[Tensor, "B L D"], features: SiteFeatures
     ) -> Float[Tensor, "B L D"]:
-        """Run the transformer and the last norm."""
+        """Apply the transformer and the last norm."""
         return self.norm(self._run_blocks(states, features))
 
     def _run_blocks(
@@ -150,7 +154,7 @@ class Imputer(nn.Module):
     def _embed_live(
         self, neighbour_tokens: Integer[Tensor, "B K L"], features: SiteFeatures
     ) -> Float[Tensor, "B K L D"]:
-        """What `emb_fusion` makes of the neighbours, with the weights of this step."""
+        """Embeddings of the neighbours after `emb_fusion`, with the current weights."""
         codebook = self.emb_fusion(self.encoder.codebook(features), features)
         return gather_codebook(codebook, neighbour_tokens)
 
@@ -160,13 +164,13 @@ class Imputer(nn.Module):
         references: Float[Tensor, "B K L D"],
         features: SiteFeatures,
     ) -> tuple[Float[Tensor, "B L D"], Float[Tensor, "B K L D"]]:
-        """Query and neighbours through the transformer, each a sequence of its own."""
+        """Apply the transformer to the query and to each neighbour separately."""
         both = torch.cat([query[:, None], references], dim=1)
         states = self._run_blocks(both.flatten(0, 1), features).view_as(both)
         return states[:, 0], states[:, 1:]
 
     def _copied(self, states: Tensor, votes: Float[Tensor, "B L G"]) -> Float[Tensor, "B L 2"]:
-        """Log odds of the neighbours' alleles: a gated mean over groups, scaled."""
+        """Log odds of the neighbours' alleles, as a gated and scaled mean over groups."""
         assert self.copy_gate is not None
         gate = self.copy_gate(states).float()
         mean = (gate[..., :NUM_GROUPS].softmax(dim=-1) * votes).sum(dim=-1)
@@ -174,7 +178,7 @@ class Imputer(nn.Module):
         return torch.stack([-log_odds / 2, log_odds / 2], dim=-1)
 
     def _genotype(self, states: Tensor, haplotype: Tensor) -> Float[Tensor, "samples L 3"]:
-        """Two independent haplotypes' genotype, corrected by both states."""
+        """Genotype of two independent haplotypes, corrected from both states."""
         first, second = states[0::2], states[1::2]
         both = torch.cat([first + second, (first - second).abs()], dim=-1)
         correction = self.genotype_out(functional.gelu(self.genotype_in(both))).float()

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 from torch.nn import functional
 
-_MIN_DOUBT = 1e-7  # below it 1 - p is noise, and at 0 a power below 1 has no finite gradient
+_MIN_DOUBT = 1e-7  # smaller 1 - p is noise, and at 0 a power below 1 has an infinite gradient
 
 
 def focal(
@@ -19,10 +19,10 @@ def focal(
     counted: Bool[Tensor, "B L"],
     gamma: float,
 ) -> Float[Tensor, ""]:
-    """Mean focal loss (Lin et al. 2017) where `counted`; cross-entropy at gamma 0.
+    """Mean focal loss (Lin et al. 2017) over `counted`; cross-entropy at gamma 0.
 
     labels   any value where not counted
-    returns  0 where nothing is counted
+    returns  0 if nothing is counted
     """
     safe = labels.long().clamp(0, logits.shape[-1] - 1)
     log_probability = functional.log_softmax(logits.float(), dim=-1)
@@ -33,12 +33,12 @@ def focal(
 
 
 def posterior(logits: Float[Tensor, "*B L C"], gamma: float) -> Float[Tensor, "*B L C"]:
-    """Class probabilities of a network trained with the focal loss.
+    """Class probabilities of a network trained with the focal loss; the softmax at gamma 0.
 
-    The softmax of such a network is pulled towards 1/2: its expected loss is smallest elsewhere
-    than at the true probabilities. The map back is known (Charoenphakdee et al. 2021, On focal
-    loss for class-posterior probability estimation, theorem 10) and keeps the order of classes, so
-    that calls stay and dosages become right. The softmax itself at gamma 0.
+    The softmax of such a network is biased towards 1/2, because its expected loss is not smallest
+    at the true probabilities. The inverse map (Charoenphakdee et al. 2021, On focal loss for
+    class-posterior probability estimation, theorem 10) keeps the order of the classes, so it
+    corrects dosages and does not change calls.
 
     returns  float64, summing to 1 over C
     """

@@ -1,4 +1,4 @@
-"""Pre-norm attention and feed-forward blocks over the sites of a window.
+"""Transformer blocks over the sites of a window, with pre-norm attention and feed-forward layers.
 
 B query haplotypes, L sites in a window, D embedding width.
 """

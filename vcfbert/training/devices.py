@@ -1,4 +1,4 @@
-"""Which device and which number format a run uses."""
+"""Choice of the device and the number format of a run."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from vcfbert.errors import DeviceError
 
 @dataclass(frozen=True)
 class Precision:
-    """Number format of the forward pass; weights and optimizer stay in float32."""
+    """Number format of the forward pass; weights and optimizer are always in float32."""
 
     dtype: torch.dtype
 
     @property
     def is_mixed(self) -> bool:
-        """True where autocast is on."""
+        """True if autocast is on."""
         return self.dtype != torch.float32
 
     @property
     def needs_scaler(self) -> bool:
-        """True for float16, whose small gradients would vanish unscaled."""
+        """True for float16, in which small gradients vanish unless they are scaled."""
         return self.dtype == torch.float16
 
 
@@ -32,13 +32,13 @@ Device = torch.device
 
 
 def set_threads(count: int) -> None:
-    """Use that many CPU threads for tensors from now on."""
+    """Set the number of CPU threads that PyTorch uses."""
     torch.set_num_threads(count)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run tensors of the calling thread on it alone, as one of many that work side by side."""
+    """Use one thread for PyTorch in the block, for callers that run in many threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -48,7 +48,7 @@ def one_thread() -> Iterator[None]:
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` takes a CUDA device where there is one. DeviceError where the asked one is absent."""
+    """The device of this name; `auto` is CUDA if there is any. DeviceError if it is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -57,7 +57,7 @@ def choose_device(name: str) -> torch.device:
         raise DeviceError(f"Unknown device {name!r}. Use auto, cpu or cuda.") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise DeviceError(
-            f"--device {name} was asked for, but PyTorch sees no CUDA device here. "
+            f"--device {name}: PyTorch finds no CUDA device on this machine. "
             "Use --device cpu or auto."
         )
     if device.type not in ("cpu", "cuda"):
@@ -67,28 +67,28 @@ def choose_device(name: str) -> torch.device:
 
 @contextmanager
 def explaining_memory(batch_size: int) -> Iterator[None]:
-    """Turn a device that is out of memory into a DeviceError with the remedy.
+    """Turn an out-of-memory error into a DeviceError with the remedy.
 
-    batch_size  samples in the batch that did not fit
+    batch_size  samples in the batch
     """
     try:
         yield
-    except RuntimeError as error:  # the base of torch.OutOfMemoryError; on a CPU it is all there is
+    except RuntimeError as error:  # on a CPU, PyTorch does not raise the subclass OutOfMemoryError
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise DeviceError(
-                f"A batch of {batch_size} samples does not fit into memory. Take a smaller "
-                "training.batch_size (and more training.accumulation); vcfbert audit-dims shows "
-                "what a system needs."
+                f"A batch of {batch_size} samples does not fit into memory. Use a smaller "
+                "training.batch_size (and a larger training.accumulation); vcfbert audit-dims "
+                "shows how much memory a system needs."
             ) from error
         raise
 
 
 def choose_precision(name: str, device: torch.device) -> Precision:
-    """`auto`: bf16 on a GPU that has it, else fp16 on a GPU, fp32 on a CPU."""
+    """`auto` is bf16 on a GPU that supports it, fp16 on other GPUs, fp32 on a CPU."""
     if name == "auto":
         if device.type != "cuda":
             return Precision(torch.float32)
-        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)  # emulated, it is slow
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)  # emulation is slow
         return Precision(torch.bfloat16 if has_bf16 else torch.float16)
     if name == "fp16" and device.type != "cuda":
         raise DeviceError("training.precision = fp16 needs a GPU. Use bf16, fp32 or auto.")

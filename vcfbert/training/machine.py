@@ -1,4 +1,4 @@
-"""What a run takes of the machine, and what the machine has left."""
+"""Memory that a run uses and that the machine has left."""
 
 from __future__ import annotations
 
@@ -14,28 +14,25 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def describe(device: torch.device) -> str:
-    """The device as a report names it; times and bytes compare only where this is the same."""
+    """Name of the device in reports; compare times and bytes only if it is the same."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type}, {torch.get_num_threads()} threads"
 
 
 def start_peak(device: torch.device) -> None:
-    """Forget what was used before, so that `peak_bytes` speaks of what follows.
-
-    Where the system keeps one peak for the life of a process, it stays.
-    """
+    """Reset the peak that `peak_bytes` returns, if the system allows it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
     try:
         (_PROC / "self" / "clear_refs").write_text("5", encoding="ascii")
     except OSError:
-        return  # no Linux, or not allowed here; a command trains once in its life anyway
+        return  # not Linux, or not permitted; a process usually trains only once
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Most memory held at once: tensors on a GPU, the resident process on a CPU."""
+    """Peak memory: of tensors on a GPU, of the process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:
@@ -46,10 +43,10 @@ def peak_bytes(device: torch.device) -> int:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that the device has left for this process.
+    """Free memory of the device.
 
-    On a CPU the least of what the system can give and what the limits of the process's group
-    leave; where a system tells neither, all of its memory.
+    On a CPU, the smaller of the available memory and of what the control group of the process has
+    left; if neither is known, all memory of the machine.
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
@@ -62,7 +59,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def _left_of_group() -> int | None:
-    """Bytes below the limit of the control group; None where there is no limit."""
+    """Bytes that the control group has left; None if it has no limit."""
     for limit, used in (
         ("memory.max", "memory.current"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
@@ -73,7 +70,7 @@ def _left_of_group() -> int | None:
             continue
         if words[0] == "max":
             return None
-        # What files fill of it is given back when it is needed.
+        # Memory of cached files is released when it is needed.
         cached = _cached_bytes((_CGROUP / limit).parent / "memory.stat")
         return max(0, int(words[0]) - int(words[1]) + cached)
     return None
@@ -89,4 +86,4 @@ def _kilobytes(path: Path, name: str) -> int:
     for line in path.read_text(encoding="ascii").splitlines():
         if line.startswith(f"{name}:"):
             return 1024 * int(line.split()[1])
-    raise OSError(f"{path} does not tell {name}")
+    raise OSError(f"{path} has no line {name}")

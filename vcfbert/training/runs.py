@@ -1,11 +1,11 @@
-"""The folder of a training run.
+"""Folder of a training run.
 
-RUN/config.toml       the resolved settings; feed them back with --config
+RUN/config.toml       all settings, which --config reads
 RUN/run.json          versions, seeds, fingerprints of panel and index, SHA-256 of config.toml
-RUN/metrics.csv       a row an epoch
+RUN/metrics.csv       a row for each epoch
 RUN/refresh.csv       a row for each new version of masks and of encodings
 RUN/checkpoints/      see `checkpoints`
-RUN/embeddings/       encodings of the references that training made for itself
+RUN/embeddings/       encodings of the references that training made
 RUN/tensorboard/      events
 """
 
@@ -30,7 +30,7 @@ from vcfbert.storage.zarr import stores
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.systems import checkpoints
 
-# What may differ between a run and its continuation: how long it goes on, not what it computes.
+# Settings that may change when a run is resumed: its length, not what it computes.
 _EXTENSIBLE = {
     "training.max_epochs",
     "training.max_minutes",
@@ -54,21 +54,23 @@ def folder_of(workspace: Workspace, name: str) -> Path:
 
 
 def check_new(run: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuse to replace a run unasked, before anything costs time.
+    """Raise StoreError if the run exists and is neither to be resumed nor replaced.
 
-    Raises StoreError where one stands there, ConfigError where it is to go on and to go at once.
+    Raises ConfigError if it is to be both.
     """
     if resume and overwrite:
-        raise ConfigError("--resume goes on with a run and --force replaces it. Give one of them.")
+        raise ConfigError(
+            "--resume continues a run and --force replaces it. Pass only one of them."
+        )
     if run.exists() and not (resume or overwrite):
         raise StoreError(
-            f"The run {run} already exists. Go on with it: vcfbert train --run {run.name} "
+            f"The run {run} already exists. Resume it with: vcfbert train --run {run.name} "
             "--resume; or choose another --run; or pass --force to replace it."
         )
 
 
 def create(run: Path, settings: Config, parents: dict[str, str]) -> None:
-    """Write what a run begins with into its folder."""
+    """Write settings, versions and fingerprints into the folder of a new run."""
     text = config.to_toml(settings).encode()
     stores.write_file(run / "config.toml", text)
     record = {
@@ -82,7 +84,7 @@ def create(run: Path, settings: Config, parents: dict[str, str]) -> None:
 
 @contextmanager
 def hold(run: Path) -> Iterator[None]:
-    """Be the one who trains a run; what a killed training left half-written in it is cleared."""
+    """Lock a run for training, and delete unfinished files of a killed training."""
     with locks.hold(run):
         for folder in (run / "checkpoints", run / "embeddings"):
             locks.clear_below(folder)
@@ -90,7 +92,7 @@ def hold(run: Path) -> Iterator[None]:
 
 
 def reopen(run: Path, settings: Config) -> checkpoints.Checkpoint:
-    """Return the last checkpoint of a run that is to go on under these settings.
+    """Return the last checkpoint of a run that is resumed with these settings.
 
     Raises ConfigError naming the first setting that would change what the run computes.
     """
@@ -99,27 +101,27 @@ def reopen(run: Path, settings: Config) -> checkpoints.Checkpoint:
     for name, value in asked.items():
         if name not in _EXTENSIBLE and saved[name] != value:
             raise ConfigError(
-                f"The run {run.name} has {name} = {saved[name]!r}, so it cannot go on with "
-                f"{value!r}. Go on with its own settings: vcfbert train --run {run.name} --resume; "
-                "or start a new run with --run."
+                f"The run {run.name} has {name} = {saved[name]!r}, so it cannot be resumed "
+                f"with {value!r}. Resume it with its own settings: vcfbert train --run {run.name} "
+                "--resume; or start a new run with --run."
             )
     return dataclasses.replace(last, settings=settings)
 
 
 def write_metrics(run: Path, history: list[dict[str, Any]]) -> None:
-    """Write the whole CSV: a resumed run leaves no row of the epochs it repeats."""
+    """Write the whole CSV, so that a resumed run has no rows of epochs that it repeats."""
     if history:
         stores.write_file(run / "metrics.csv", as_csv(history))
 
 
 def write_refreshes(run: Path, refreshes: list[dict[str, Any]]) -> None:
-    """Write the log of new masks and encodings, whole, likewise."""
+    """Write the whole CSV of new masks and encodings, for the same reason."""
     if refreshes:
         stores.write_file(run / "refresh.csv", as_csv(refreshes))
 
 
 def as_csv(rows: list[dict[str, Any]]) -> bytes:
-    """Rows as these files hold them; all have the keys of the first."""
+    """Rows as CSV; all have the keys of the first."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -128,7 +130,7 @@ def as_csv(rows: list[dict[str, Any]]) -> bytes:
 
 
 def versions() -> dict[str, str]:
-    """Return what a run depends on beside its inputs: packages, and the machine it ran on."""
+    """Return what a run depends on besides its inputs: packages and machine."""
     here = installed.machine() | {"threads": torch.get_num_threads()}
     return installed.packages() | {name: str(value) for name, value in here.items()}
 

@@ -15,9 +15,9 @@ from tests.pipelines.workspaces import DENSE, SMALL, build, changed
 from vcfbert.domain import tokens
 from vcfbert.pipelines.auditing import audit, estimates, inventory, stored_preflight
 from vcfbert.pipelines.auditing.audit import AuditOptions
-from vcfbert.pipelines.systems import references, train_systems
-from vcfbert.pipelines.systems.references import RefreshOptions
-from vcfbert.pipelines.systems.train_systems import TrainOptions
+from vcfbert.pipelines.systems import refresh, train_systems
+from vcfbert.pipelines.systems.refresh import RefreshOptions
+from vcfbert.pipelines.systems.train_systems import SystemOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr import masks as mask_store
 from vcfbert.training.systems import alignment, features
@@ -26,9 +26,9 @@ from vcfbert.training.systems.batches import Batch
 
 def test_every_version_is_listed_with_its_masks_and_encoder(fx_own):
     quick = changed(training={"max_epochs": 1, "batches_per_epoch": 2})
-    train_systems.train(fx_own, quick, TrainOptions("mine", device="cpu"), progress=Silent())
+    train_systems.train(fx_own, quick, SystemOptions("mine", device="cpu"), progress=Silent())
     options = RefreshOptions(masks=True, embeddings=True, run="mine", rate=0.7)
-    references.refresh(fx_own, quick, options, progress=Silent())
+    refresh.refresh(fx_own, quick, options, progress=Silent())
     found = inventory.take(quick, fx_own)
     by_place = {item.place: item for item in found.items}
     stores = {f"{kind}/v000{n}.zarr" for kind in ("masks", "embeddings") for n in (0, 1)}
@@ -84,7 +84,7 @@ def bench_of(workspace, stack):
 def test_figures_equal_a_slow_computation_on_the_same_batches(fx_built, fx_space):
     with ExitStack() as stack:
         bench = bench_of(fx_built, stack)
-        besides = bench.beside()
+        besides = bench.probed_batches()
         model = bench.state.model
         norms, right, distances = [], [], []
         for one in besides:
@@ -145,6 +145,6 @@ def test_measuring_does_not_change_the_mode_of_the_network(fx_built):
     with ExitStack() as stack:
         bench = bench_of(fx_built, stack)
         bench.state.model.train()
-        found = alignment.measure(bench.state.model, bench.beside(), torch.device("cpu"))
+        found = alignment.measure(bench.state.model, bench.probed_batches(), torch.device("cpu"))
         assert bench.state.model.training
     npt.assert_array_less(0, dataclasses.astuple(found)[:9])

@@ -13,10 +13,10 @@ from tests.pipelines.mosaic.test_train_mosaic import train as train_mosaic
 from vcfbert import config
 from vcfbert.config import presets
 from vcfbert.errors import ConfigError, StoreError
+from vcfbert.pipelines import train as pipeline
 from vcfbert.pipelines.evaluating import compare
 from vcfbert.pipelines.evaluating.compare import CompareOptions
-from vcfbert.pipelines.systems import train_systems
-from vcfbert.pipelines.systems.train_systems import TrainOptions
+from vcfbert.pipelines.train import TrainOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr import panel
 from vcfbert.storage.zarr.workspace import Workspace
@@ -32,9 +32,7 @@ SMALL = {
 def train(workspace, name, **changes):
     settings = config.merge(presets.tiny(), SMALL, source="test")
     settings = config.merge(settings, changes, source="test")
-    train_systems.train(
-        workspace, settings, TrainOptions(name=name, device="cpu"), progress=Silent()
-    )
+    pipeline.train(workspace, settings, TrainOptions(name=name, device="cpu"), progress=Silent())
 
 
 @pytest.fixture(scope="module")

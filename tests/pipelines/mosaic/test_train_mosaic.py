@@ -15,9 +15,9 @@ from vcfbert.copying import network
 from vcfbert.domain.sites import TEST
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.files import digests
+from vcfbert.pipelines import train as pipeline
 from vcfbert.pipelines.mosaic import train_mosaic
-from vcfbert.pipelines.systems import train_systems
-from vcfbert.pipelines.systems.train_systems import TrainOptions
+from vcfbert.pipelines.train import TrainOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr import panel as panel_store
 from vcfbert.storage.zarr.panel import open_panel
@@ -45,7 +45,7 @@ def settings_with(**changes):
 def train(workspace, name="run", *, typed=(), resume=False, overwrite=False, seed=1, **changes):
     settings = dataclasses.replace(settings_with(**changes), seed=seed)
     options = TrainOptions(name=name, resume=resume, device="cpu", threads=2, typed=tuple(typed))
-    return train_systems.train(workspace, settings, options, progress=Silent(), overwrite=overwrite)
+    return pipeline.train(workspace, settings, options, progress=Silent(), overwrite=overwrite)
 
 
 def tensors(workspace, name="run"):
@@ -158,7 +158,7 @@ def test_lists_of_typed_sites_are_the_designs(fx_own, tmp_path):
 def test_typed_lists_are_of_no_use_to_a_system_of_masks(fx_own, tmp_path):
     options = TrainOptions("tiny", typed=(tmp_path / "mine.tsv",))
     with pytest.raises(ConfigError, match="--typed names what mosaic is trained for"):
-        train_systems.train(fx_own, presets.tiny(), options, progress=Silent())
+        pipeline.train(fx_own, presets.tiny(), options, progress=Silent())
 
 
 def test_training_starts_from_the_shipped_network(fx_own, fx_shipped):
@@ -214,7 +214,7 @@ def test_a_run_is_not_gone_on_with(fx_own):
     with pytest.raises(ConfigError, match="leave out --resume"):
         train(fx_own, "first", resume=True)
     with pytest.raises(ConfigError, match="leave out --resume"):
-        train_systems.saved_settings(fx_own, "first")
+        pipeline.saved_settings(fx_own, "first")
 
 
 def test_an_interrupted_run_leaves_nothing(fx_own, monkeypatch):

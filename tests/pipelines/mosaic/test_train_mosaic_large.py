@@ -19,6 +19,7 @@ from vcfbert.config import presets
 from vcfbert.copying import network
 from vcfbert.copying.network import Network
 from vcfbert.errors import ConfigError, StoreError
+from vcfbert.pipelines import train as pipeline
 from vcfbert.pipelines.auditing import audit
 from vcfbert.pipelines.auditing.audit import AuditOptions
 from vcfbert.pipelines.evaluating import evaluate as evaluating
@@ -26,8 +27,7 @@ from vcfbert.pipelines.evaluating import run_costs
 from vcfbert.pipelines.evaluating.evaluate import EvalOptions
 from vcfbert.pipelines.mosaic import training_data
 from vcfbert.pipelines.mosaic.train_mosaic import KEPT_SMALL
-from vcfbert.pipelines.systems import train_systems
-from vcfbert.pipelines.systems.train_systems import TrainOptions
+from vcfbert.pipelines.train import TrainOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr.panel import open_panel
 from vcfbert.training.mosaic import mosaic_large, mosaic_runs, weight_files
@@ -49,7 +49,7 @@ def settings_with(seed=1, **mosaic):
 
 def train(workspace, name="large", *, seed=1, **mosaic):
     options = TrainOptions(name=name, device="cpu", threads=2)
-    return train_systems.train(workspace, settings_with(seed, **mosaic), options, progress=Silent())
+    return pipeline.train(workspace, settings_with(seed, **mosaic), options, progress=Silent())
 
 
 def weights_file(workspace, name="large"):
@@ -283,7 +283,7 @@ def test_a_network_reads_back_as_it_was_written(fx_own, fx_network, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": {"width": 96}}, "model.width = 96 would change nothing here: .* mosaic-large"),
+        ({"model": {"width": 96}}, "model.width = 96 has no effect here: .* mosaic-large"),
         ({"mosaic": {"stretch": 200}}, "mosaic.stretch = 200 .* mosaic-large"),
         ({"loss": {"focal_gamma": 0.0}}, "loss.focal_gamma = 0.0 .* other systems"),
         ({"mosaic": {"network": "large", "stretch": 100, "overlap": 50}}, "less than half"),
@@ -305,7 +305,7 @@ def test_the_small_network_asks_for_no_gpu(fx_own):
     settings = config.merge(presets.mosaic(), {"mosaic": SMALL}, source="test")
     options = TrainOptions(name="gpu", device="cuda", threads=1)
     with pytest.raises(ConfigError, match="the small network trains on the CPU"):
-        train_systems.train(fx_own[0], settings, options, progress=Silent())
+        pipeline.train(fx_own[0], settings, options, progress=Silent())
 
 
 def test_reading_a_small_network_leaves_torch_alone():
@@ -322,5 +322,5 @@ def test_lists_of_typed_sites_are_trained_for(fx_own, tmp_path):
     path = tmp_path / "mine.tsv"
     path.write_text("".join(f"20\t{1000 * site}\n" for site in range(1, 300, 5)))
     options = TrainOptions(name="listed", device="cpu", threads=2, typed=(path,))
-    summary = train_systems.train(fx_own[0], settings_with(), options, progress=Silent())
+    summary = pipeline.train(fx_own[0], settings_with(), options, progress=Silent())
     assert set(summary.designs) == {"mine.tsv"}

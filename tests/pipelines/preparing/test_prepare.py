@@ -265,7 +265,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[dict, str]]:
         "nobody trains": ({"samples": tested}, "left to train on"),
         "empty region": ({"region": "20:7000-8000"}, "no records in 20:7000-8000"),
         "zero sites": ({"min_mac": 999}, r"none of 60 sites is kept \(60 below.*Lower"),
-        "full segment": ({"windows": folder / "w.csv"}, "20:100-6000 holds 60 sites.*room for 12"),
+        "full segment": ({"windows": folder / "w.csv"}, "20:100-6000 has 60 sites.*room for 12"),
         "other map": ({"genetic_map": folder / "m.map"}, r"m\.map has no contig 20"),
         "no map": ({"genetic_map": folder / "no.map"}, r"no file .*no\.map"),
     }

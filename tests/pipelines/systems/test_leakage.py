@@ -20,7 +20,7 @@ from vcfbert import config
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
 from vcfbert.pipelines.auditing import stored_preflight
 from vcfbert.pipelines.systems import train_systems
-from vcfbert.pipelines.systems.train_systems import TrainOptions
+from vcfbert.pipelines.systems.train_systems import SystemOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr.panel import open_panel
 from vcfbert.training.systems import checkpoints, features, leakage, loop, predict, tensors
@@ -44,7 +44,9 @@ def fx_bench(fx_built, request):
     with stored_preflight.ExitStack() as stack:
         bench = stored_preflight.StoredInputs(settings, fx_built, None, stack)
         if settings.reads_embeddings:  # that of fx_built is of other weights
-            bench.embeddings = EncodedOnDemand(new_encoder(settings), bench.panel)
+            bench.embeddings = EncodedOnDemand(
+                new_encoder(settings.model, settings.seed), bench.panel
+            )
         yield bench
 
 
@@ -99,7 +101,7 @@ def test_the_strict_checks_see_hidden_alleles_that_are_read(fx_built, monkeypatc
         return dataclasses.replace(batch, distances=batch.distances + labels[0].sum())
 
     monkeypatch.setattr(BatchMaker, "_assemble", leaky)
-    assert "Hidden alleles reach the network" in failures(fx_built)["batch collation"]
+    assert "Masked alleles reach the network" in failures(fx_built)["batch collation"]
 
 
 def test_frequencies_are_of_train_samples_alone(fx_built):
@@ -136,7 +138,7 @@ def fx_shuffled(tmp_path_factory):
 
 def correlation(workspace, settings, name):
     """Of truth and answer at hidden sites, within each site: 0 by chance, 1 where labels leak."""
-    train_systems.train(workspace, settings, TrainOptions(name, device="cpu"), progress=Silent())
+    train_systems.train(workspace, settings, SystemOptions(name, device="cpu"), progress=Silent())
     with stored_preflight.ExitStack() as stack:
         bench = stored_preflight.StoredInputs(settings, workspace, None, stack)
         model = checkpoints.load_model(workspace.run(name), "best")[0].eval()

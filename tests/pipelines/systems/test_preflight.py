@@ -18,9 +18,10 @@ from vcfbert.domain import tokens
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.files import digests
 from vcfbert.pipelines.auditing import stored_preflight
-from vcfbert.pipelines.systems import preflight, references, train_systems
-from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions
-from vcfbert.pipelines.systems.train_systems import TrainOptions
+from vcfbert.pipelines.systems import build_index, encode, preflight, train_systems
+from vcfbert.pipelines.systems.build_index import IndexOptions
+from vcfbert.pipelines.systems.encode import EncodeOptions
+from vcfbert.pipelines.systems.train_systems import SystemOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval import manifest
 from vcfbert.storage.zarr import masks as mask_store
@@ -72,9 +73,9 @@ def test_a_dense_index_passes_too(tmp_path):
 
 def test_a_trained_run_passes_with_its_own_weights(fx_own):
     settings = changed(training={"max_epochs": 1, "batches_per_epoch": 3})
-    train_systems.train(fx_own, settings, TrainOptions("mine", device="cpu"), progress=Silent())
+    train_systems.train(fx_own, settings, SystemOptions("mine", device="cpu"), progress=Silent())
     assert "pre-encoding" in failures(fx_own, settings, "mine")  # stored are the first weights
-    references.encode_refs(
+    encode.encode_refs(
         fx_own, settings, EncodeOptions(run="mine"), progress=Silent(), overwrite=True
     )
     assert failures(fx_own, settings, "mine") == {}
@@ -100,12 +101,12 @@ def test_without_a_panel_every_check_fails_for_one_reason(tmp_path):
     found = failures(Workspace(tmp_path))
     assert list(found) == NAMES
     assert "vcfbert prepare" in found["dataset"]
-    assert found["memory"] == "not reached, for the reason of the check 'dataset'"
+    assert found["memory"] == "not run, because of what the check 'dataset' found"
 
 
 def test_pre_encoding_fails_where_embeddings_are_of_other_weights(fx_own):
     settings = dataclasses.replace(SMALL, seed=9)
-    references.encode_refs(fx_own, settings, EncodeOptions(), progress=Silent(), overwrite=True)
+    encode.encode_refs(fx_own, settings, EncodeOptions(), progress=Silent(), overwrite=True)
     assert "was made by the encoder" in failures(fx_own)["pre-encoding"]
 
 
@@ -114,7 +115,7 @@ def test_pre_encoding_fails_where_a_stored_vector_moved(fx_own):
     codebook = root["codebook"][0]
     codebook[tokens.ALT] += 0.05
     root["codebook"][0] = codebook
-    assert "differs from what its encoder makes" in failures(fx_own)["pre-encoding"]
+    assert "differs from a new encoding" in failures(fx_own)["pre-encoding"]
 
 
 def test_pre_encoding_fails_where_nothing_is_encoded(fx_own):
@@ -125,7 +126,7 @@ def test_pre_encoding_fails_where_nothing_is_encoded(fx_own):
 def test_pre_encoding_fails_where_embeddings_are_of_another_width(fx_built):
     found = failures(fx_built, changed(model={"width": 32}))
     assert re.search(r"\(\d, 32, 16\), .* \(\d, 32, 32\)", found["pre-encoding"])
-    assert found["data alignment"].startswith("not reached")
+    assert found["data alignment"].startswith("not run")
 
 
 def rewrite_manifest(workspace, change):
@@ -135,7 +136,7 @@ def rewrite_manifest(workspace, change):
 
 def test_retrieval_fails_where_rows_are_named_after_others(fx_own):
     rewrite_manifest(fx_own, lambda record: record["reference_haplotypes"].reverse())
-    assert "does not hold this panel's haplotypes" in failures(fx_own)["FAISS retrieval"]
+    assert "its rows are not the haplotypes of this panel" in failures(fx_own)["FAISS retrieval"]
 
 
 def test_retrieval_fails_where_a_file_was_damaged(fx_own):
@@ -156,13 +157,13 @@ def test_retrieval_fails_where_codes_were_swapped_behind_the_checksum(fx_own):
     faiss.write_index(index, str(path))
     digest = digests.of_file(path)
     rewrite_manifest(fx_own, lambda record: record["files"][0].update(sha256=digest))
-    assert "does not hold this panel's haplotypes" in failures(fx_own)["FAISS retrieval"]
+    assert "its rows are not the haplotypes of this panel" in failures(fx_own)["FAISS retrieval"]
 
 
 def test_retrieval_fails_where_a_dense_index_is_of_another_encoding(tmp_path):
     workspace = build(panels.small_workspace(tmp_path), DENSE, layout="dense", kind="dense")
     other = dataclasses.replace(DENSE, seed=9)
-    references.encode_refs(
+    encode.encode_refs(
         workspace, other, EncodeOptions(layout="dense"), progress=Silent(), overwrite=True
     )
     assert "another embeddings version" in failures(workspace, other)["FAISS retrieval"]
@@ -178,7 +179,10 @@ def test_retrieval_fails_where_a_held_out_sample_is_in_the_index(fx_own):
 
 def test_collation_fails_where_queries_may_find_themselves(fx_built):
     settings = changed(retrieval={"exclude_same_sample": False})
-    assert "its own neighbour" in failures(fx_built, settings)["batch collation"]
+    assert (
+        "a neighbour of a query is of the same sample"
+        in failures(fx_built, settings)["batch collation"]
+    )
 
 
 def test_collation_fails_where_masks_leave_nothing_to_read(tmp_path):
@@ -189,14 +193,14 @@ def test_collation_fails_where_masks_leave_nothing_to_read(tmp_path):
     mask_store.write_masks(path, blind, overwrite=True)
     quiet = Silent()
     dense = EncodeOptions(layout="dense")
-    references.encode_refs(workspace, DENSE, dense, progress=quiet, overwrite=True)
-    references.build_index(workspace, IndexOptions(kind="dense"), progress=quiet, overwrite=True)
-    assert "nothing is visible" in failures(workspace, DENSE)["batch collation"]
+    encode.encode_refs(workspace, DENSE, dense, progress=quiet, overwrite=True)
+    build_index.build_index(workspace, IndexOptions(kind="dense"), progress=quiet, overwrite=True)
+    assert "no site is visible" in failures(workspace, DENSE)["batch collation"]
 
 
 def save_run(workspace, change):
     """A run of initial weights, changed."""
-    state = loop.new_state(SMALL, choose_device("cpu"))
+    state = loop.new_state(SMALL.model, SMALL.training, SMALL.seed, choose_device("cpu"))
     weights = {name: value.clone() for name, value in state.model.state_dict().items()}
     change(weights)
     with open_panel(workspace.panel) as panel:
@@ -244,10 +248,8 @@ def test_the_refresh_fails_where_a_dense_index_cannot_follow(tmp_path):
 
 def test_the_refresh_fails_where_weights_do_not_reach_the_encoding(fx_own):
     save_run(fx_own, lambda weights: weights["encoder.token.weight"].zero_())
-    references.encode_refs(
-        fx_own, SMALL, EncodeOptions(run="mine"), progress=Silent(), overwrite=True
-    )
-    assert "would change nothing" in failures(fx_own, run="mine")["embedding refresh"]
+    encode.encode_refs(fx_own, SMALL, EncodeOptions(run="mine"), progress=Silent(), overwrite=True)
+    assert "has no effect" in failures(fx_own, run="mine")["embedding refresh"]
 
 
 def test_alignment_fails_where_masks_are_not_aligned(fx_built):
@@ -264,19 +266,19 @@ def test_alignment_fails_where_references_are_of_other_rows(fx_own):
 def test_training_is_refused_before_anything_is_written(fx_own):
     rewrite_manifest(fx_own, lambda record: record["reference_haplotypes"].reverse())
     with pytest.raises(StoreError, match="FAISS retrieval: In window 0") as caught:
-        train_systems.train(fx_own, SMALL, TrainOptions("mine", device="cpu"), progress=Silent())
+        train_systems.train(fx_own, SMALL, SystemOptions("mine", device="cpu"), progress=Silent())
     assert "pre-flight checks failed" in str(caught.value)
     assert not fx_own.run("mine").exists()
 
 
 def test_a_run_that_is_to_be_replaced_outlives_a_failed_check(fx_own):
     quick = changed(training={"max_epochs": 1, "batches_per_epoch": 2})
-    train_systems.train(fx_own, quick, TrainOptions("mine", device="cpu"), progress=Silent())
+    train_systems.train(fx_own, quick, SystemOptions("mine", device="cpu"), progress=Silent())
     before = (fx_own.run("mine") / "metrics.csv").read_bytes()
     rewrite_manifest(fx_own, lambda record: record["reference_haplotypes"].reverse())
     with pytest.raises(StoreError, match="pre-flight"):
         train_systems.train(
-            fx_own, quick, TrainOptions("mine", device="cpu"), progress=Silent(), overwrite=True
+            fx_own, quick, SystemOptions("mine", device="cpu"), progress=Silent(), overwrite=True
         )
     assert (fx_own.run("mine") / "metrics.csv").read_bytes() == before
 
@@ -294,7 +296,7 @@ class Notes(Silent):
 def test_training_runs_all_eight_and_says_so(fx_own):
     quick = changed(training={"max_epochs": 1, "batches_per_epoch": 2})
     notes = Notes()
-    train_systems.train(fx_own, quick, TrainOptions("mine", device="cpu"), progress=notes)
+    train_systems.train(fx_own, quick, SystemOptions("mine", device="cpu"), progress=notes)
     said = [line for line in notes.lines if line.startswith("pre-flight: passed")]
     assert [name for name, line in zip(NAMES, said, strict=True) if name not in line] == []
 
@@ -302,17 +304,17 @@ def test_training_runs_all_eight_and_says_so(fx_own):
 def test_training_out_of_line_on_purpose_is_noted_and_goes_on(fx_own):
     quick = changed(training={"max_epochs": 1, "batches_per_epoch": 2}, masks={"align": False})
     notes = Notes()
-    train_systems.train(fx_own, quick, TrainOptions("mine", device="cpu"), progress=notes)
+    train_systems.train(fx_own, quick, SystemOptions("mine", device="cpu"), progress=notes)
     assert any(line.startswith("pre-flight: FAILED  data alignment") for line in notes.lines)
 
 
 def test_a_resumed_run_is_checked_with_its_own_encoding(fx_own):
     quick = changed(training={"max_epochs": 1, "batches_per_epoch": 2})
-    train_systems.train(fx_own, quick, TrainOptions("mine", device="cpu"), progress=Silent())
+    train_systems.train(fx_own, quick, SystemOptions("mine", device="cpu"), progress=Silent())
     longer = changed(training={"max_epochs": 2, "batches_per_epoch": 2})
     notes = Notes()
     train_systems.train(
-        fx_own, longer, TrainOptions("mine", resume=True, device="cpu"), progress=notes
+        fx_own, longer, SystemOptions("mine", resume=True, device="cpu"), progress=notes
     )
     encoded = next(line for line in notes.lines if "pre-encoding" in line)
     assert "v0001.zarr" in encoded

@@ -13,8 +13,10 @@ from vcfbert.config import presets
 from vcfbert.domain import sites, tokens
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.files import digests
-from vcfbert.pipelines.systems import references
-from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions, RefreshOptions
+from vcfbert.pipelines.systems import refresh as refreshing
+from vcfbert.pipelines.systems.build_index import IndexOptions, build_index
+from vcfbert.pipelines.systems.encode import EncodeOptions, encode_refs
+from vcfbert.pipelines.systems.refresh import RefreshOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval import manifest, similarity
 from vcfbert.retrieval.candidates import nearest
@@ -37,19 +39,17 @@ def fx_own(fx_workspace, tmp_path) -> Workspace:
 
 
 def encode(workspace: Workspace, *, overwrite=False, **options):
-    return references.encode_refs(
+    return encode_refs(
         workspace, SETTINGS, EncodeOptions(**options), progress=Silent(), overwrite=overwrite
     )
 
 
 def index(workspace: Workspace, *, overwrite=False, **options):
-    return references.build_index(
-        workspace, IndexOptions(**options), progress=Silent(), overwrite=overwrite
-    )
+    return build_index(workspace, IndexOptions(**options), progress=Silent(), overwrite=overwrite)
 
 
 def refresh(workspace: Workspace, settings=SETTINGS, **options):
-    return references.refresh(workspace, settings, RefreshOptions(**options), progress=Silent())
+    return refreshing.refresh(workspace, settings, RefreshOptions(**options), progress=Silent())
 
 
 def test_an_index_holds_train_samples_only_and_their_very_alleles(fx_own):
@@ -83,7 +83,7 @@ def test_max_references_draws_whole_train_samples_by_the_seed(fx_own):
 
 @pytest.mark.parametrize("number", [1, 7, 10_000])
 def test_max_references_that_cannot_be_had_is_refused(fx_own, number):
-    with pytest.raises(ConfigError, match=rf"even number of haplotypes, 2 to 96.*got {number}"):
+    with pytest.raises(ConfigError, match=rf"even number from 2 to 96.*got {number}"):
         index(fx_own, max_references=number)
     assert fx_own.versions("indexes") == []
 
@@ -124,7 +124,7 @@ def test_encoding_is_repeatable_and_follows_the_seed(fx_own):
     codebooks = []
     for seed in (1, 1, 2):
         settings = config.merge(SETTINGS, {"seed": seed}, source="test")
-        path = references.encode_refs(
+        path = encode_refs(
             fx_own, settings, EncodeOptions(), progress=Silent(), overwrite=True
         ).path
         with embeddings.open_embeddings(path) as reader:
@@ -157,8 +157,13 @@ def test_a_dense_index_needs_dense_embeddings_of_this_panel(fx_own):
     assert fx_own.versions("indexes") == []
 
 
+def test_a_seed_without_a_draw_is_refused(fx_own):
+    with pytest.raises(ConfigError, match="--seed is the seed of the draw of --max-references"):
+        index(fx_own, seed=3)
+
+
 def test_a_mask_version_is_for_the_dense_layout(fx_own):
-    with pytest.raises(ConfigError, match="--mask-version is for --layout dense"):
+    with pytest.raises(ConfigError, match="--mask-version needs --layout dense"):
         encode(fx_own, mask_version=0)
     refresh(fx_own, masks=True)
     with embeddings.open_embeddings(encode(fx_own, layout="dense", mask_version=0).path) as reader:
@@ -232,7 +237,7 @@ def files_below(folder: Path) -> list[Path]:
 def test_a_system_without_embeddings_says_so(fx_workspace):
     settings, none = presets.get("mosaic"), "mosaic needs neither embeddings nor an index"
     with pytest.raises(ConfigError, match=none):
-        references.encode_refs(fx_workspace, settings, EncodeOptions(), progress=Silent())
+        encode_refs(fx_workspace, settings, EncodeOptions(), progress=Silent())
     again = RefreshOptions(embeddings=True)
     with pytest.raises(ConfigError, match=none):
-        references.refresh(fx_workspace, settings, again, progress=Silent())
+        refreshing.refresh(fx_workspace, settings, again, progress=Silent())

@@ -9,8 +9,10 @@ from tests import panels, tampering
 from vcfbert.config import presets
 from vcfbert.errors import StoreError
 from vcfbert.pipelines.auditing import audit, estimates
-from vcfbert.pipelines.systems import references, store_checks
-from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions, RefreshOptions
+from vcfbert.pipelines.systems import build_index, encode, refresh, store_checks
+from vcfbert.pipelines.systems.build_index import IndexOptions
+from vcfbert.pipelines.systems.encode import EncodeOptions
+from vcfbert.pipelines.systems.refresh import RefreshOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.devices import choose_device
@@ -21,9 +23,9 @@ TINY = presets.tiny()
 
 def build(workspace, settings=TINY):
     options = RefreshOptions(masks=True)
-    references.refresh(workspace, settings, options, progress=Silent())
-    references.encode_refs(workspace, settings, EncodeOptions(), progress=Silent())
-    references.build_index(workspace, IndexOptions(), progress=Silent())
+    refresh.refresh(workspace, settings, options, progress=Silent())
+    encode.encode_refs(workspace, settings, EncodeOptions(), progress=Silent())
+    build_index.build_index(workspace, IndexOptions(), progress=Silent())
     return workspace
 
 
@@ -42,7 +44,7 @@ def fx_own(fx_built, tmp_path):
 
 def save_run(workspace, settings, name="tiny"):
     """A run with a checkpoint of initial weights."""
-    state = loop.new_state(settings, choose_device("cpu"))
+    state = loop.new_state(settings.model, settings.training, settings.seed, choose_device("cpu"))
     checkpoints.save(
         workspace.run(name),
         "best",
@@ -69,7 +71,7 @@ def test_what_was_made_together_agrees(fx_built):
 
 def test_the_dense_layout_agrees_too(fx_own):
     options = EncodeOptions(layout="dense")
-    references.encode_refs(fx_own, TINY, options, progress=Silent(), overwrite=True)
+    encode.encode_refs(fx_own, TINY, options, progress=Silent(), overwrite=True)
     found = store_checks.of_workspace(TINY, fx_own, None)
     assert [check.sentence() for check in found if not check.holds] == []
     assert {"embeddings complete", "embeddings masked"} <= {check.what for check in found}
@@ -127,7 +129,7 @@ def test_embeddings_of_a_run_are_known_as_its_own(fx_own):
     other = dataclasses.replace(TINY, seed=9)
     save_run(fx_own, other)
     options = EncodeOptions(run="tiny")
-    references.encode_refs(fx_own, other, options, progress=Silent(), overwrite=True)
+    encode.encode_refs(fx_own, other, options, progress=Silent(), overwrite=True)
     assert "embeddings encoder" not in failed(fx_own)
 
 

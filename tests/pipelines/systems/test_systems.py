@@ -14,8 +14,9 @@ from vcfbert.pipelines.auditing import audit
 from vcfbert.pipelines.auditing.audit import AuditOptions
 from vcfbert.pipelines.evaluating import evaluate as evaluating
 from vcfbert.pipelines.evaluating.evaluate import EvalOptions
-from vcfbert.pipelines.systems import references
-from vcfbert.pipelines.systems.references import EncodeOptions, RefreshOptions
+from vcfbert.pipelines.systems import build_index, encode, refresh
+from vcfbert.pipelines.systems.encode import EncodeOptions
+from vcfbert.pipelines.systems.refresh import RefreshOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.systems import checkpoints
@@ -130,15 +131,15 @@ def test_embeddings_that_nothing_would_read_are_not_made(fx_copy, name):
     with pytest.raises(
         ConfigError, match=f"{name} needs no.*vcfbert train --preset {name}|{name} n"
     ):
-        references.encode_refs(fx_copy, presets.get(name), EncodeOptions(), progress=Silent())
+        encode.encode_refs(fx_copy, presets.get(name), EncodeOptions(), progress=Silent())
     with pytest.raises(ConfigError, match=f"train --preset {name}"):
-        references.refresh(
+        refresh.refresh(
             fx_copy, presets.get(name), RefreshOptions(embeddings=True), progress=Silent()
         )
 
 
 def test_stores_of_another_system_are_no_mismatch_where_nothing_reads_them(fx_copy):
-    references.encode_refs(fx_copy, small("v18-current"), EncodeOptions(), progress=Silent())
+    encode.encode_refs(fx_copy, small("v18-current"), EncodeOptions(), progress=Silent())
     wide = small("v13", "model.width=32")
     audit.audit(wide, fx_copy, AuditOptions()).raise_mismatch()
     report = audit.audit(small("v18-current", "model.width=32"), fx_copy, AuditOptions())
@@ -149,7 +150,7 @@ def test_stores_of_another_system_are_no_mismatch_where_nothing_reads_them(fx_co
 @pytest.mark.parametrize(
     ("started", "asked", "message"),
     [
-        ("v17", small("v18-current"), "preset = 'v17', so it cannot go on with 'v18-current'"),
+        ("v17", small("v18-current"), "preset = 'v17', so it cannot be resumed with 'v18-current'"),
         ("v17", small("v17", "model.copy_skip=false"), "copy_skip = True, so .* with False"),
         ("v13", small("v13", "model.width=32"), r"model\.width = 16, so .* with 32"),
     ],
@@ -182,15 +183,15 @@ def test_weights_of_another_width_are_refused_naming_both(fx_copy):
 def test_a_checkpoint_of_an_older_format_is_refused_naming_both(fx_copy):
     train(fx_copy, small("v17", "training.max_epochs=1"))
     edited(fx_copy, "last", lambda record: record.update(format_version=1))
-    with pytest.raises(StoreError, match=r"format version 1, but this vcfbert reads version 4"):
+    with pytest.raises(StoreError, match=r"format version 1, but this vcfbert reads version 5"):
         train(fx_copy, small("v17"), resume=True)
 
 
 def test_a_dense_index_cannot_be_asked_for_token_ids(fx_copy):
     settings = small("v18-current", "refresh.masks_every=0", "refresh.embeddings_every=0")
-    references.refresh(fx_copy, settings, RefreshOptions(masks=True), progress=Silent())
-    references.encode_refs(fx_copy, settings, EncodeOptions(layout="dense"), progress=Silent())
-    dense = references.IndexOptions(kind="dense")
-    references.build_index(fx_copy, dense, progress=Silent())
+    refresh.refresh(fx_copy, settings, RefreshOptions(masks=True), progress=Silent())
+    encode.encode_refs(fx_copy, settings, EncodeOptions(layout="dense"), progress=Silent())
+    dense = build_index.IndexOptions(kind="dense")
+    build_index.build_index(fx_copy, dense, progress=Silent())
     with pytest.raises(ConfigError, match=r"dense index.*'token'.*--kind exact"):
         train(fx_copy, small("v17"))

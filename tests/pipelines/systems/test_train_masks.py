@@ -20,8 +20,10 @@ from vcfbert.domain.sites import TRAIN
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.pipelines.evaluating import evaluate as evaluating
 from vcfbert.pipelines.evaluating.evaluate import EvalOptions
-from vcfbert.pipelines.systems import references
-from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions, RefreshOptions
+from vcfbert.pipelines.systems import build_index, encode, refresh
+from vcfbert.pipelines.systems.build_index import IndexOptions
+from vcfbert.pipelines.systems.encode import EncodeOptions
+from vcfbert.pipelines.systems.refresh import RefreshOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr.masks import read_masks
 from vcfbert.storage.zarr.panel import open_panel
@@ -71,7 +73,7 @@ def test_policies_differ_in_what_they_train_and_not_in_what_they_validate(fx_cop
     with open_panel(fx_copy.panel) as panel:
         labels = {}
         made = {
-            name: masking.policies(MaskConfig(**changes), 1, panel)
+            name: masking.plan(MaskConfig(**changes), 1, panel)
             for name, changes in {"plain": {}, **POLICIES}.items()
         }
         samples = panel.samples.in_splits(TRAIN)[:2]
@@ -94,7 +96,7 @@ def test_validation_follows_its_own_policy(fx_copy, tmp_path):
     listed = site_list(tmp_path / "array.tsv", range(0, 120, 4))
     with open_panel(fx_copy.panel) as panel:
         chosen = MaskConfig(validation_policy="array", sites=listed)
-        made = masking.policies(chosen, 1, panel)
+        made = masking.plan(chosen, 1, panel)
         labels = panel.tokens(0, np.arange(2))
         hidden = made.of_validation().queries.of(0, np.array([0]), labels)
         where = panel.windows.sites(0)
@@ -155,8 +157,8 @@ def test_another_policy_does_not_go_on(fx_copy):
     ("masks", "said"),
     [
         ({"policy": "smart_balanced"}, r"masks\.scope=sample"),
-        ({"sites": "array.tsv"}, "read none"),
-        ({"policy": "array", "sites": "array.tsv", "scope": "sample"}, "same for everybody"),
+        ({"sites": "array.tsv"}, "reads it"),
+        ({"policy": "array", "sites": "array.tsv", "scope": "sample"}, "same for all samples"),
         ({"policy": "array", "sites": "array.tsv", "align": False}, "all masks of the list"),
     ],
 )
@@ -167,24 +169,24 @@ def test_settings_of_masks_that_contradict_one_another_are_refused(masks, said):
 
 def test_a_version_of_an_array_is_stored_and_one_of_samples_refused(fx_copy):
     thinned = with_masks({"policy": "array", "common_maf": 0.1})
-    made = references.refresh(fx_copy, thinned, RefreshOptions(masks=True), progress=Silent())
+    made = refresh.refresh(fx_copy, thinned, RefreshOptions(masks=True), progress=Silent())
     stored = read_masks(made.mask_path)
     assert stored.policy == "array"
     with open_panel(fx_copy.panel) as panel:
-        policy = masking.policies(thinned.masks, thinned.seed, panel).training
+        policy = masking.plan(thinned.masks, thinned.seed, panel).training
         drawing = Drawing(policy, panel.windows, thinned.seed, "train", stored.version, 0.3)
         npt.assert_array_equal(stored.is_masked, drawing.whole())
     smart = with_masks(POLICIES["smart"])
     with pytest.raises(ConfigError, match="each sample"):
-        references.refresh(fx_copy, smart, RefreshOptions(masks=True), progress=Silent())
+        refresh.refresh(fx_copy, smart, RefreshOptions(masks=True), progress=Silent())
 
 
 def test_a_dense_index_refuses_masks_other_than_its_own(fx_copy):
     still = {"refresh": {"masks_every": 0, "embeddings_every": 0}, "retrieval": {"num_segments": 1}}
     settings = config.merge(small_settings(max_epochs=1), still, source="test")
-    references.refresh(fx_copy, settings, RefreshOptions(masks=True), progress=Silent())
-    references.encode_refs(fx_copy, settings, EncodeOptions(layout="dense"), progress=Silent())
-    references.build_index(fx_copy, IndexOptions(kind="dense"), progress=Silent())
+    refresh.refresh(fx_copy, settings, RefreshOptions(masks=True), progress=Silent())
+    encode.encode_refs(fx_copy, settings, EncodeOptions(layout="dense"), progress=Silent())
+    build_index.build_index(fx_copy, IndexOptions(kind="dense"), progress=Silent())
     other = config.merge(settings, {"masks": {"align": False}}, source="test")
     with pytest.raises(ConfigError, match=r"masks\.align = false"):
         train(fx_copy, other)

@@ -18,9 +18,8 @@ from tests.pipelines.systems.test_train_systems import (
 )
 from vcfbert import config
 from vcfbert.domain import masks
-from vcfbert.pipelines.systems import references
-from vcfbert.pipelines.systems import training_inputs as sessions
-from vcfbert.pipelines.systems.references import IndexOptions
+from vcfbert.pipelines.systems import build_index, training_run
+from vcfbert.pipelines.systems.build_index import IndexOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr.embeddings import open_embeddings
 from vcfbert.storage.zarr.panel import open_panel
@@ -75,13 +74,13 @@ def test_masks_and_embeddings_follow_rules_of_their_own(fx_copy):
 def test_embeddings_every_few_batches_hold_the_weights_of_their_moment(fx_copy, monkeypatch):
     """A batch searches with the encoder of the last refresh, and that is the one of its moment."""
     made = []
-    honest = sessions.encode
+    honest = training_run.encode
 
     def watched(path, encoder, panel, index):
         honest(path, encoder, panel, index)
         made.append((path.name, encoding.encoder_fingerprint(encoder)))
 
-    monkeypatch.setattr(sessions, "encode", watched)
+    monkeypatch.setattr(training_run, "encode", watched)
     train(fx_copy, with_refresh(embeddings_on="batches", embeddings_every=5))
     assert [row[:3] for row in log(fx_copy, "embeddings")] == [
         (0, 1, 0), (1, 1, 5), (2, 2, 10), (3, 3, 15),
@@ -173,7 +172,7 @@ def test_validation_masks_stay_while_training_masks_move(fx_copy, monkeypatch):
 
         return watched
 
-    monkeypatch.setattr(loop, "train_epoch", watch("train", loop.train_epoch, 3))
+    monkeypatch.setattr(loop, "train_epoch", watch("train", loop.train_epoch, 4))
     monkeypatch.setattr(loop, "validate", watch("validation", loop.validate, 3))
     train(fx_copy, small_settings())
     assert len(set(used["train"])) == EPOCHS
@@ -188,7 +187,7 @@ def test_the_drawn_version_is_that_of_seed_version_and_rate(fx_copy, monkeypatch
     honest = loop.train_epoch
 
     def watched(*inputs, **named):
-        seen.append(inputs[3].queries.is_masked)
+        seen.append(inputs[4].queries.is_masked)
         return honest(*inputs, **named)
 
     monkeypatch.setattr(loop, "train_epoch", watched)
@@ -205,7 +204,7 @@ def test_a_checkpoint_inside_an_epoch_keeps_the_encoding_it_goes_on_with(fx_copy
     settings = with_refresh(
         {"checkpoint_every": 1, "max_epochs": 1}, embeddings_on="batches", embeddings_every=1
     )
-    references.build_index(fx_copy, IndexOptions(), progress=Silent())
+    build_index.build_index(fx_copy, IndexOptions(), progress=Silent())
     with pytest.raises(KilledError):
         train(fx_copy, settings, progress=KillAt(3))
     run = fx_copy.run("run")
@@ -217,7 +216,7 @@ def test_a_checkpoint_inside_an_epoch_keeps_the_encoding_it_goes_on_with(fx_copy
 
 
 def test_times_of_refreshes_are_in_the_metrics_and_not_in_those_of_batches(fx_copy, monkeypatch):
-    honest = sessions.encode
+    honest = training_run.encode
     clock = []
 
     def slow(*inputs):
@@ -226,7 +225,7 @@ def test_times_of_refreshes_are_in_the_metrics_and_not_in_those_of_batches(fx_co
         time.sleep(0.3)
         clock.append(time.perf_counter() - begun)
 
-    monkeypatch.setattr(sessions, "encode", slow)
+    monkeypatch.setattr(training_run, "encode", slow)
     settings = with_refresh({"max_epochs": 1}, embeddings_on="batches", embeddings_every=3)
     train(fx_copy, settings)
     with (fx_copy.run("run") / "metrics.csv").open(encoding="utf-8") as stream:

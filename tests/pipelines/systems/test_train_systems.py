@@ -15,9 +15,11 @@ from vcfbert import config
 from vcfbert.config import presets
 from vcfbert.domain import masks
 from vcfbert.errors import ConfigError, InputError, StoreError
-from vcfbert.pipelines.systems import references, train_systems
-from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions, RefreshOptions
-from vcfbert.pipelines.systems.train_systems import TrainOptions
+from vcfbert.pipelines.systems import build_index, encode, refresh, train_systems
+from vcfbert.pipelines.systems.build_index import IndexOptions
+from vcfbert.pipelines.systems.encode import EncodeOptions
+from vcfbert.pipelines.systems.refresh import RefreshOptions
+from vcfbert.pipelines.systems.train_systems import SystemOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training import devices
@@ -57,7 +59,7 @@ def fx_copy(fx_workspace, tmp_path) -> Workspace:
 
 
 def train(workspace, settings, name="run", *, resume=False, overwrite=False, progress=None):
-    options = TrainOptions(name=name, resume=resume, device="cpu")
+    options = SystemOptions(name=name, resume=resume, device="cpu")
     return train_systems.train(
         workspace, settings, options, progress=progress or Silent(), overwrite=overwrite
     )
@@ -251,7 +253,7 @@ def test_embeddings_stay_where_refresh_is_off(fx_copy):
 
 def test_a_store_of_the_workspace_serves_where_it_is_the_runs_own_encoding(fx_copy):
     settings = small_settings(max_epochs=1)
-    references.encode_refs(fx_copy, settings, EncodeOptions(), progress=Silent())
+    encode.encode_refs(fx_copy, settings, EncodeOptions(), progress=Silent())
     train(fx_copy, settings, "with")
     assert not (fx_copy.run("with") / "embeddings" / "v0000.zarr").exists()
     shutil.rmtree(fx_copy.root / "embeddings")
@@ -265,7 +267,7 @@ def test_a_dense_workspace_trains_to_the_same_metrics_as_a_codebook(fx_copy):
     )
     train(fx_copy, settings, "codebook")
     mask_store(fx_copy)
-    references.encode_refs(fx_copy, settings, EncodeOptions(layout="dense"), progress=Silent())
+    encode.encode_refs(fx_copy, settings, EncodeOptions(layout="dense"), progress=Silent())
     train(fx_copy, settings, "dense")
     for one, other in zip(rows(fx_copy, "codebook"), rows(fx_copy, "dense"), strict=True):
         for name in one:
@@ -275,8 +277,8 @@ def test_a_dense_workspace_trains_to_the_same_metrics_as_a_codebook(fx_copy):
 def test_a_dense_index_trains_under_its_own_mask_only(fx_copy):
     settings = small_settings(max_epochs=1)
     mask_store(fx_copy)
-    references.encode_refs(fx_copy, settings, EncodeOptions(layout="dense"), progress=Silent())
-    references.build_index(fx_copy, IndexOptions(kind="dense"), progress=Silent())
+    encode.encode_refs(fx_copy, settings, EncodeOptions(layout="dense"), progress=Silent())
+    build_index.build_index(fx_copy, IndexOptions(kind="dense"), progress=Silent())
     with pytest.raises(ConfigError, match="dense index"):
         train(fx_copy, settings)
     still = {"refresh": {"masks_every": 0, "embeddings_every": 0}, "retrieval": {"num_segments": 1}}
@@ -285,7 +287,7 @@ def test_a_dense_index_trains_under_its_own_mask_only(fx_copy):
 
 def mask_store(workspace):
     options = RefreshOptions(masks=True)
-    references.refresh(workspace, small_settings(), options, progress=Silent())
+    refresh.refresh(workspace, small_settings(), options, progress=Silent())
 
 
 def test_a_dense_index_of_another_encoder_is_refused(fx_copy):
@@ -295,8 +297,8 @@ def test_a_dense_index_of_another_encoder_is_refused(fx_copy):
         source="test",
     )
     mask_store(fx_copy)
-    references.encode_refs(fx_copy, settings, EncodeOptions(layout="dense"), progress=Silent())
-    references.build_index(fx_copy, IndexOptions(kind="dense"), progress=Silent())
+    encode.encode_refs(fx_copy, settings, EncodeOptions(layout="dense"), progress=Silent())
+    build_index.build_index(fx_copy, IndexOptions(kind="dense"), progress=Silent())
     other = config.merge(settings, {"seed": 9}, source="test")
     with pytest.raises(StoreError, match="build-index"):
         train(fx_copy, other)
@@ -304,7 +306,7 @@ def test_a_dense_index_of_another_encoder_is_refused(fx_copy):
 
 
 def test_a_run_without_a_finished_epoch_is_summed_up_all_the_same(fx_copy):
-    references.build_index(fx_copy, IndexOptions(), progress=Silent())
+    build_index.build_index(fx_copy, IndexOptions(), progress=Silent())
     with pytest.raises(KilledError):
         train(fx_copy, small_settings(), progress=KillAt(3))
     summary = train(fx_copy, small_settings(max_minutes=1e-9), resume=True)
@@ -373,8 +375,8 @@ def test_patience_counts_gains_above_min_delta_while_any_gain_is_best(fx_copy, m
     f1 = iter([0.5, 0.5004, 0.5008, 0.5009, 0.9])
     honest = loop.validate
 
-    def scripted(*inputs):
-        return dataclasses.replace(honest(*inputs), f1=next(f1))
+    def scripted(*inputs, **options):
+        return dataclasses.replace(honest(*inputs, **options), f1=next(f1))
 
     monkeypatch.setattr(loop, "validate", scripted)
     settings = small_settings(max_epochs=5, patience=3, min_delta=0.001, batches_per_epoch=2)
@@ -408,7 +410,7 @@ def test_the_metric_decides_the_early_stop(fx_copy, monkeypatch, metric, epochs_
     settings = small_settings(val_metric=metric, patience=2, max_epochs=5, batches_per_epoch=2)
     summary = train(fx_copy, settings)
     assert summary.epochs == epochs_run
-    assert summary.stopped_by == f"no better validation {metric} for 2 epochs"
+    assert summary.stopped_by == f"no improvement of the validation {metric} in 2 epochs"
 
 
 def test_the_rare_threshold_decides_which_sites_are_rare(fx_copy):
@@ -425,7 +427,12 @@ def test_the_warmup_reaches_the_optimizer(fx_copy):
     """A rate that has hardly begun to rise hardly moves the weights."""
     train(fx_copy, small_settings(max_epochs=1, warmup_steps=0), "at-once")
     train(fx_copy, small_settings(max_epochs=1, warmup_steps=1000), "slowly")
-    first = loop.new_state(small_settings(), devices.choose_device("cpu")).model.state_dict()
+    first = loop.new_state(
+        small_settings().model,
+        small_settings().training,
+        small_settings().seed,
+        devices.choose_device("cpu"),
+    ).model.state_dict()
     moved = {
         name: max(
             float((value - first[key]).abs().max()) for key, value in weights(fx_copy, name).items()
@@ -439,10 +446,10 @@ def script(monkeypatch, values):
     """Make the validations of a run come to these values, one after another."""
     honest, calls = loop.validate, iter(range(99))
 
-    def scripted(*inputs):
+    def scripted(*inputs, **options):
         epoch = next(calls)
         return dataclasses.replace(
-            honest(*inputs), **{name: series[epoch] for name, series in values.items()}
+            honest(*inputs, **options), **{name: series[epoch] for name, series in values.items()}
         )
 
     monkeypatch.setattr(loop, "validate", scripted)

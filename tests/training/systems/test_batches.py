@@ -13,8 +13,10 @@ from vcfbert.config import RetrievalConfig
 from vcfbert.domain import masks, tokens
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
-from vcfbert.pipelines.systems import references
-from vcfbert.pipelines.systems.references import EncodeOptions, IndexOptions, RefreshOptions
+from vcfbert.pipelines.systems import build_index, encode, refresh
+from vcfbert.pipelines.systems.build_index import IndexOptions
+from vcfbert.pipelines.systems.encode import EncodeOptions
+from vcfbert.pipelines.systems.refresh import RefreshOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval.index import open_index
 from vcfbert.storage.zarr.embeddings import open_embeddings
@@ -214,8 +216,8 @@ def fx_layouts(tmp_path_factory):
     """Batches of the same samples and mask, from a codebook store and from a dense one."""
     workspace = panels.small_workspace(tmp_path_factory.mktemp("layouts"))
     settings = small_settings()
-    references.refresh(workspace, settings, RefreshOptions(masks=True), progress=Silent())
-    references.build_index(workspace, IndexOptions(), progress=Silent())
+    refresh.refresh(workspace, settings, RefreshOptions(masks=True), progress=Silent())
+    build_index.build_index(workspace, IndexOptions(), progress=Silent())
     batches = {}
     with open_panel(workspace.panel) as panel:
         index = open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
@@ -223,7 +225,7 @@ def fx_layouts(tmp_path_factory):
         is_masked = read_masks(workspace.newest("masks")).is_masked
         for layout in ("codebook", "dense"):
             options = EncodeOptions(layout=layout)
-            references.encode_refs(workspace, settings, options, progress=Silent(), overwrite=True)
+            encode.encode_refs(workspace, settings, options, progress=Silent(), overwrite=True)
             with open_embeddings(workspace.newest("embeddings")) as reader:
                 maker = BatchMaker(panel, index, reader, settings.retrieval)
                 batches[layout] = [

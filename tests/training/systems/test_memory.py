@@ -43,6 +43,15 @@ def test_live_bytes_sees_what_backward_needs():
     assert live.peak >= 2 * 128 + 4
 
 
+def step_of(settings, length, samples, *, half):
+    sections = settings.model, settings.retrieval, settings.loss
+    return memory.measure_step(*sections, length, samples, half=half)
+
+
+def shapes_of(settings, length, samples):
+    return memory.observe_shapes(settings.model, settings.retrieval, length, samples)
+
+
 def of_system(name):
     """A system's ingredients at a small size."""
     changes = {"width": 32, "num_layers": 2, "num_heads": 2}
@@ -56,12 +65,14 @@ def test_fake_tensors_need_what_real_ones_do(name, contrastive):
     loss = {"contrastive_weight": contrastive}
     small = config.merge(of_system(name), {"loss": loss}, source="test")
     torch.manual_seed(1)
-    fake = memory.measure_step(small, LENGTH, 2, half=False)
+    fake = step_of(small, LENGTH, 2, half=False)
     model = imputer.build(small.model, seed=1)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     with LiveBytes() as live:
-        batch, features = memory._inputs(small, LENGTH, 2)
+        batch, features = memory._inputs(
+            small.model, small.retrieval, LENGTH, 2, has_contrast=contrastive > 0
+        )
         logits = memory._forward(model, batch, features)
         loss = loop.total_loss(logits, batch, small.loss)
         (loss + loop.contrastive_loss(model, batch, features, small.loss)).backward()
@@ -69,7 +80,7 @@ def test_fake_tensors_need_what_real_ones_do(name, contrastive):
 
 
 def test_every_byte_of_the_fullest_moment_and_of_the_forward_pass_has_a_tensor(small):
-    step = memory.measure_step(small, LENGTH, 2, half=False)
+    step = step_of(small, LENGTH, 2, half=False)
     fullest = sum(one.bytes_each * one.fullest for one in step.tensors)
     assert fullest == step.activations
     assert sum(one.bytes_each * one.forward for one in step.tensors) == step.forward
@@ -80,7 +91,7 @@ def test_every_byte_of_the_fullest_moment_and_of_the_forward_pass_has_a_tensor(s
 
 def test_tensors_are_written_down_under_the_module_that_made_them(small):
     one, three = (
-        memory.measure_step(
+        step_of(
             dataclasses.replace(small, model=dataclasses.replace(small.model, num_layers=layers)),
             LENGTH, 2, half=False,
         )
@@ -97,7 +108,7 @@ def test_tensors_are_written_down_under_the_module_that_made_them(small):
 
 def test_activations_grow_linearly_with_the_batch(small):
     two, four, eight = (
-        memory.measure_step(small, LENGTH, samples, half=True).activations for samples in (2, 4, 8)
+        step_of(small, LENGTH, samples, half=True).activations for samples in (2, 4, 8)
     )
     assert eight - four == 2 * (four - two)
 
@@ -108,7 +119,7 @@ def test_a_neighbour_through_the_network_takes_what_a_query_takes():
     layers = {}
     for name, settings in (("alone", alone), ("beside", beside)):
         two, four = (
-            memory.measure_step(
+            step_of(
                 config.merge(settings, {"model": {"num_layers": number}}, source="test"),
                 LENGTH, 4, half=False,
             ).activations
@@ -123,12 +134,12 @@ def test_each_layer_adds_the_same(small):
     for num_layers in (1, 2, 5):
         model = dataclasses.replace(small.model, num_layers=num_layers)
         settings = dataclasses.replace(small, model=model)
-        sizes.append(memory.measure_step(settings, LENGTH, 4, half=True).total)
+        sizes.append(step_of(settings, LENGTH, 4, half=True).total)
     assert sizes[2] - sizes[1] == 3 * (sizes[1] - sizes[0])
 
 
 def test_half_precision_needs_less(small):
-    full, half = (memory.measure_step(small, 64, 8, half=half) for half in (False, True))
+    full, half = (step_of(small, 64, 8, half=half) for half in (False, True))
     assert half.activations < full.activations
     assert (half.weights, half.optimizer) == (full.weights, full.optimizer)
 
@@ -145,7 +156,7 @@ def test_parameters_are_those_of_the_network(name):
 
 
 def test_shapes_are_those_the_network_returned(small):
-    seen = memory.observe_shapes(small, LENGTH, 2)
+    seen = shapes_of(small, LENGTH, 2)
     assert seen[0] == ("encoder", (4, LENGTH, 32))
     assert ("emb_fusion", (5, LENGTH, 32)) in seen
     assert [name for name, _ in seen if name.startswith("block")] == ["block 1", "block 2"]
@@ -156,9 +167,9 @@ def test_shapes_are_those_the_network_returned(small):
 
 
 def test_the_shapes_of_v17_show_the_second_way_and_those_of_v13_no_fusion():
-    seen = dict(memory.observe_shapes(of_system("v17"), LENGTH, 2))
+    seen = dict(shapes_of(of_system("v17"), LENGTH, 2))
     assert seen["block 1"] == (8, LENGTH, 32)
     assert seen["rag_fusion"] == seen["norm"] == (4, LENGTH, 32)
-    seen = dict(memory.observe_shapes(of_system("v13"), LENGTH, 2))
+    seen = dict(shapes_of(of_system("v13"), LENGTH, 2))
     assert seen["block 1"] == (4, LENGTH, 32)
     assert "rag_fusion" not in seen

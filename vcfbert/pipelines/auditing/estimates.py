@@ -63,7 +63,9 @@ def _network_shapes(settings: Config, length: int) -> list[Shape]:
     """Shapes that the network returns on fake tensors; blocks of one shape share a line."""
     letters = {"haplotype logits": "B L 2", "genotype logits": "B/2 L 3"}
     out: list[Shape] = []
-    for name, numbers in memory.observe_shapes(settings, length, settings.training.batch_size):
+    for name, numbers in memory.observe_shapes(
+        settings.model, settings.retrieval, length, settings.training.batch_size
+    ):
         stage = "blocks" if name.startswith("block ") else name
         shape = Shape(stage, letters.get(name, "B L D"), numbers, "float")
         if stage == "blocks" and settings.model.retrieved == "through":
@@ -122,7 +124,9 @@ def _precision(training: TrainingConfig) -> str:
 @lru_cache(maxsize=64)
 def _step(settings: Config, length: int, batch_size: int) -> StepMemory:
     half = _precision(settings.training) != "fp32"
-    return memory.measure_step(settings, length, batch_size, half=half)
+    return memory.measure_step(
+        settings.model, settings.retrieval, settings.loss, length, batch_size, half=half
+    )
 
 
 def _largest_batch(settings: Config, length: int, usable: int) -> int:

@@ -70,7 +70,9 @@ class Inventory:
 def take(settings: Config, workspace: Workspace) -> Inventory:
     """List every version of every store and every run, without comparing them."""
     encoders = {
-        encoding.encoder_fingerprint(encoding.new_encoder(settings)): f"seed {settings.seed}"
+        encoding.encoder_fingerprint(
+            encoding.new_encoder(settings.model, settings.seed)
+        ): f"seed {settings.seed}"
     }
     items: list[Item] = []
     damaged: dict[str, str] = {}

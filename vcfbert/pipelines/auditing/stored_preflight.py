@@ -6,11 +6,11 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import get_args
 
-from vcfbert.config import Config
+from vcfbert.config import Config, presets
 from vcfbert.errors import ConfigError, StoreError, VcfbertError
-from vcfbert.pipelines.systems import fixed_masks, preflight, store_checks, train_systems
+from vcfbert.pipelines.systems import fixed_masks, preflight, training_inputs
 from vcfbert.pipelines.systems.preflight import Preflight
-from vcfbert.pipelines.systems.preflight_inputs import Bench
+from vcfbert.pipelines.systems.preflight_inputs import PreflightInputs
 from vcfbert.retrieval.index import IndexReader, open_index
 from vcfbert.storage.zarr import embeddings
 from vcfbert.storage.zarr.embeddings import EmbeddingsReader
@@ -24,7 +24,7 @@ from vcfbert.training.systems.batches import References
 from vcfbert.training.systems.checkpoints import Which
 from vcfbert.training.systems.indexing import IndexedOnDemand
 from vcfbert.training.systems.loop import TrainState
-from vcfbert.training.systems.masking import MaskPolicies
+from vcfbert.training.systems.masking import MaskPlan
 
 
 def check(settings: Config, workspace: Workspace, run: str | None) -> Preflight:
@@ -58,12 +58,12 @@ def feature_space(
     with ExitStack() as stack:
         bench = StoredInputs(settings, workspace, run, stack)
         try:
-            return alignment.measure(bench.state.model, bench.beside(), bench.device), ""
+            return alignment.measure(bench.state.model, bench.probed_batches(), bench.device), ""
         except VcfbertError as error:
             return None, str(error)
 
 
-class StoredInputs(Bench):
+class StoredInputs(PreflightInputs):
     """The newest stores, each opened at first use; missing ones are not made."""
 
     def __init__(
@@ -90,7 +90,7 @@ class StoredInputs(Bench):
         """The newest embeddings; StoreError if they are of another panel or size."""
         path = self.workspace.newest("embeddings")
         found = self._stack.enter_context(embeddings.open_embeddings(path))
-        made_by = f"encode-refs {store_checks.settings_flag(self.settings)} --force"
+        made_by = f"encode-refs {presets.flag(self.settings.preset)} --force"
         if found.panel_fingerprint != self.panel.fingerprint:
             raise StoreError.stale(path, parent="panel", made_by=made_by)
         shape = (found.num_windows, found.length, found.width)
@@ -105,16 +105,17 @@ class StoredInputs(Bench):
     @cached_property
     def state(self) -> TrainState:
         """A new network, or the run's: the checkpoint that made the embeddings, else the best."""
-        state = loop.new_state(self.settings, devices.choose_device("auto"))
+        settings, device = self.settings, devices.choose_device("auto")
+        state = loop.new_state(settings.model, settings.training, settings.seed, device)
         if self._named:
             weights = checkpoints.read(self.run, self._checkpoint()).weights_file
             checkpoints.load_weights(state.model, weights)
         return state
 
     @cached_property
-    def policies(self) -> MaskPolicies:
-        """The policies of the settings."""
-        return masking.policies(self.settings.masks, self.settings.seed, self.panel)
+    def mask_plan(self) -> MaskPlan:
+        """The mask plan of the settings."""
+        return masking.plan(self.settings.masks, self.settings.seed, self.panel)
 
     @cached_property
     def fixed_masks(self) -> MaskVersion | None:
@@ -122,7 +123,9 @@ class StoredInputs(Bench):
         index = self._stored_index
         if index is None or index.kind != "dense":
             return None
-        return fixed_masks.stored(self.workspace, self.settings, index)
+        return fixed_masks.stored(
+            self.workspace, self.settings.retrieval, self.settings.masks, index
+        )
 
     @cached_property
     def _stored_index(self) -> IndexReader | None:
@@ -130,7 +133,7 @@ class StoredInputs(Bench):
             return None
         path = self.workspace.newest("indexes")
         index = open_index(path, panel_fingerprint=self.panel.fingerprint)
-        train_systems.check_neighbours(self.settings, index)
+        training_inputs.check_neighbours(self.settings.retrieval, index)
         return index
 
     def _checkpoint(self) -> Which:

@@ -97,7 +97,7 @@ def _predictions(run: Path, index: References, case: Case) -> Iterator[WindowPre
         batch_size=settings.training.batch_size,
         device=device,
         focal_gamma=settings.loss.focal_gamma,
-        reference_masks=masking.of_evaluation(settings, panel.windows),
+        reference_masks=masking.of_evaluation(settings.masks, settings.seed, panel.windows),
     )
 
 

@@ -1,7 +1,7 @@
-"""The eight checks before a training run, on the real stores: `train` runs them by itself.
+"""The eight checks that `train` runs on the real stores before it starts.
 
-`audit-dims --strict` runs the same on a workspace. A check that cannot open what it needs fails;
-none is skipped.
+`audit-dims --strict` runs the same checks on a workspace. A check that cannot open what it needs
+fails; none is skipped.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from vcfbert.errors import StoreError, VcfbertError
 from vcfbert.pipelines.systems import preflight_network, preflight_stores
-from vcfbert.pipelines.systems.preflight_inputs import Bench
+from vcfbert.pipelines.systems.preflight_inputs import PreflightInputs
 from vcfbert.progress import Progress
 
 ALIGNMENT = "data alignment"
-CHECKS: dict[str, Callable[[Bench], str]] = {
+CHECKS: dict[str, Callable[[PreflightInputs], str]] = {
     "dataset": preflight_stores.dataset,
     "pre-encoding": preflight_stores.pre_encoding,
     "FAISS retrieval": preflight_stores.retrieval,
@@ -28,12 +28,12 @@ CHECKS: dict[str, Callable[[Bench], str]] = {
     "embedding refresh": preflight_network.refresh,
     ALIGNMENT: preflight_network.alignment,
 }
-"""Each returns its figures, or raises a VcfbertError that says what is wrong and what to do."""
+"""Each returns its figures, or raises a VcfbertError with the problem and the remedy."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a check ended.
+    """Result of one check.
 
     figures  what was measured, or what is wrong
     """
@@ -51,13 +51,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Preflight:
-    """How all of them ended."""
+    """Results of all checks."""
 
     outcomes: list[Outcome]
 
     @property
     def failed(self) -> list[Outcome]:
-        """Those that did not pass."""
+        """The checks that failed."""
         return [outcome for outcome in self.outcomes if not outcome.passed]
 
     def lines(self) -> list[str]:
@@ -70,7 +70,7 @@ class Preflight:
         ]
 
     def to_json(self) -> str:
-        """The report for programs."""
+        """The report as JSON."""
         checks = [dataclasses.asdict(outcome) for outcome in self.outcomes]
         return json.dumps({"passed": not self.failed, "checks": checks}, indent=1)
 
@@ -81,28 +81,28 @@ class Preflight:
 
 
 def refusal(failed: list[Outcome]) -> StoreError:
-    """The error that these checks failed, each with its reason."""
+    """The error that these checks failed, with the reason of each."""
     named = "; ".join(f"{outcome.name}: {outcome.figures}" for outcome in failed)
     return StoreError(f"{len(failed)} of {len(CHECKS)} pre-flight checks failed. {named}")
 
 
-def before_training(bench: Bench, progress: Progress) -> None:
-    """Run every check and raise StoreError where one fails.
+def before_training(inputs: PreflightInputs, progress: Progress) -> None:
+    """Run every check and raise StoreError if one fails.
 
-    With `masks.align` off the data are out of line by the user's own wish, so that is said only.
+    With `masks.align` off the user has asked for misaligned data, so that failure is only reported.
     """
-    for outcome in (done := run(bench)).outcomes:
+    for outcome in (done := run(inputs)).outcomes:
         progress.note(f"pre-flight: {outcome.line()}")
-    failed = [one for one in done.failed if bench.settings.masks.align or one.name != ALIGNMENT]
+    failed = [one for one in done.failed if inputs.settings.masks.align or one.name != ALIGNMENT]
     if failed:
         raise refusal(failed)
 
 
-def run(bench: Bench) -> Preflight:
-    """Run every check; writes nothing that stays.
+def run(inputs: PreflightInputs) -> Preflight:
+    """Run every check; leaves nothing on the disk.
 
-    A check that failed ends only what cannot go on without it: all others where the panel is not
-    to be relied on, those that open the same store where that cannot be opened.
+    If the check of the panel fails, all others fail with it. Checks that fail for the same reason,
+    such as a store that cannot be opened, refer to the first of them.
     """
     outcomes: list[Outcome] = []
     causes: dict[str, str] = {}
@@ -111,11 +111,11 @@ def run(bench: Bench) -> Preflight:
         try:
             if outcomes and not outcomes[0].passed:
                 raise StoreError(outcomes[0].figures)  # of the panel, which every check reads
-            figures, passed = check(bench), True
+            figures, passed = check(inputs), True
         except (VcfbertError, OSError) as error:
             figures, passed = str(error), False
             first = causes.setdefault(figures, name)
             if first != name:
-                figures = f"not reached, for the reason of the check {first!r}"
+                figures = f"not run, because of what the check {first!r} found"
         outcomes.append(Outcome(name, passed, figures, time.perf_counter() - begun))
     return Preflight(outcomes)

@@ -1,7 +1,4 @@
-"""What the pre-flight checks look at: the inputs of a training run, opened as training opens them.
-
-W windows, L sites in a window.
-"""
+"""What the pre-flight checks read: the inputs of a training run, opened as training opens them."""
 
 from __future__ import annotations
 
@@ -12,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.config import Config
+from vcfbert.config import Config, RetrievalConfig
 from vcfbert.domain import masks
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain.mask_policies import Fixed
 from vcfbert.pipelines.systems import fixed_masks
+from vcfbert.pipelines.systems.training_inputs import TrainingInputs
 from vcfbert.retrieval.index import IndexReader
 from vcfbert.storage.zarr.embeddings import EmbeddingsReader
 from vcfbert.storage.zarr.masks import MaskVersion
@@ -24,35 +22,35 @@ from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training import devices
 from vcfbert.training.systems import features, schedule
-from vcfbert.training.systems.alignment import Beside
+from vcfbert.training.systems.alignment import ProbedBatch
 from vcfbert.training.systems.batches import Batch, BatchMaker, References
 from vcfbert.training.systems.encoding import EncodedOnDemand
 from vcfbert.training.systems.loop import TrainState
-from vcfbert.training.systems.masking import MaskPolicies, Masks
+from vcfbert.training.systems.masking import MaskPlan, Masks
 from vcfbert.training.systems.schedule import Work
 
 WINDOWS = 4
-"""Windows that are looked into, spread evenly; a check takes seconds whatever the panel."""
+"""Windows that are checked, evenly spaced, so that checks take seconds on any panel."""
 
 SAMPLES = 4
-"""Samples whose haplotypes are looked up, where every number of them is computed twice."""
+"""Samples that are checked where every number is computed twice."""
 
 _STRANGERS_STREAM = 77
 
 
-class Bench(ABC):
-    """Open inputs. What cannot be opened raises a VcfbertError when it is asked for."""
+class PreflightInputs(ABC):
+    """Open inputs; a property raises a VcfbertError if its input cannot be opened."""
 
     def __init__(self, settings: Config, workspace: Workspace, run: Path) -> None:
         """Open nothing yet.
 
-        run  folder that training would write encodings to
+        run  folder to which training would write encodings
         """
         self.settings = settings
         self.workspace = workspace
         self.run = run
         self.is_current = True
-        """Whether the stored encoding is to be that of the weights, as after each refresh."""
+        """Whether the stored encoding must be that of the current weights, as after a refresh."""
 
     @property
     @abstractmethod
@@ -62,36 +60,36 @@ class Bench(ABC):
     @property
     @abstractmethod
     def index(self) -> References:
-        """What neighbours are searched in; asked for by systems that retrieve alone."""
+        """The references; read only if the system retrieves neighbours."""
 
     @property
     @abstractmethod
     def embeddings(self) -> EmbeddingsReader | EncodedOnDemand:
-        """The encoding of the references; asked for by systems that read one alone."""
+        """The encoding of the references; read only if the system reads embeddings."""
 
     @property
     @abstractmethod
     def state(self) -> TrainState:
-        """The network and the optimizer as training begins or goes on."""
+        """The network and the optimizer with which training starts or resumes."""
 
     @property
     @abstractmethod
-    def policies(self) -> MaskPolicies:
+    def mask_plan(self) -> MaskPlan:
         """How masks are drawn."""
 
     @property
     @abstractmethod
     def fixed_masks(self) -> MaskVersion | None:
-        """The one mask version of a dense index; None where masks are drawn."""
+        """The only mask version of a dense index; None if masks are drawn."""
 
     def check_refresh(self) -> None:
-        """Raise ConfigError where the index cannot follow a refresh that the settings ask for."""
+        """Raise ConfigError if the settings ask for a refresh that the index cannot follow."""
         if isinstance(self.index, IndexReader) and self.index.kind == "dense":
-            fixed_masks.check_refresh(self.settings, self.index)
+            fixed_masks.check_refresh(self.settings.refresh, self.settings.retrieval, self.index)
 
     @property
     def device(self) -> devices.Device:
-        """Where the network stands."""
+        """The device of the network."""
         return self.state.device
 
     @cached_property
@@ -101,48 +99,48 @@ class Bench(ABC):
             return Masks(Fixed(self.fixed_masks.is_masked))
         first = self.settings.masks
         rate = masks.curriculum_rate(0, first.levels, first.epochs_per_level, first.start_rate)
-        return self.policies.of_training(0, rate)
+        return self.mask_plan.of_training(0, rate)
 
     @cached_property
     def validation_masks(self) -> Masks:
-        """Masks of the validation."""
+        """Masks of validation."""
         if self.fixed_masks is not None:
             return Masks(Fixed(self.fixed_masks.is_masked))
-        return self.policies.of_validation()
+        return self.mask_plan.of_validation()
 
     @property
     def retrieves(self) -> bool:
-        """Whether neighbours are searched at all."""
+        """Whether the system retrieves neighbours."""
         return self.settings.retrieval.space != "none"
 
     @cached_property
     def windows(self) -> list[int]:
-        """A few windows, spread evenly, with the first and the last."""
+        """A few evenly spaced windows, including the first and the last."""
         count = len(self.panel.windows)
         places = np.linspace(0, count - 1, min(WINDOWS, count)).astype(int)
         return sorted({int(place) for place in places})
 
     @cached_property
     def samples(self) -> NDArray[np.int64]:
-        """A few train samples, spread evenly."""
+        """A few evenly spaced train samples."""
         samples = self.panel.samples.in_splits(site_tables.TRAIN)
         places = np.linspace(0, len(samples) - 1, min(SAMPLES, len(samples))).astype(int)
         chosen: NDArray[np.int64] = samples[np.unique(places)]
         return chosen
 
-    def maker(self, settings: Config | None = None) -> BatchMaker:
-        """What makes batches; `settings` where they are not to be the run's own."""
+    def maker(self, retrieval: RetrievalConfig | None = None) -> BatchMaker:
+        """A maker of batches, with the retrieval settings of the run or with others."""
         return BatchMaker(
             self.panel,
             self.index,
             self.embeddings if self.settings.reads_embeddings else None,
-            (settings or self.settings).retrieval,
+            retrieval or self.settings.retrieval,
             self.settings.loss if self.settings.loss.contrastive_weight > 0 else None,
         )
 
     @cached_property
     def training_batches(self) -> list[Batch]:
-        """The first batches of the first epoch, as the loop makes them."""
+        """The first batches of the first epoch."""
         plan = schedule.plan_epoch(
             self.panel.samples.in_splits(site_tables.TRAIN),
             len(self.panel.windows),
@@ -154,21 +152,21 @@ class Bench(ABC):
         return [self.training_masks.batch(maker, work) for work in plan[:2]]
 
     def small_batch(self) -> Batch:
-        """One sample in the first window: of a large network on a CPU even that takes seconds."""
+        """One sample in the first window; a large network takes seconds for it on a CPU."""
         return self.training_masks.batch(self.maker(), Work(0, self.samples[:1]))
 
-    def beside(self) -> list[Beside]:
-        """Validation samples in a few windows, with what their neighbours are judged by."""
+    def probed_batches(self) -> list[ProbedBatch]:
+        """Validation samples in a few windows, with what their neighbours are compared with."""
         maker = self.maker()
         samples = self.panel.samples.in_splits(site_tables.VALIDATION)[:SAMPLES]
-        return [self._beside(maker, Work(window, samples)) for window in self.windows]
+        return [self._probed(maker, Work(window, samples)) for window in self.windows]
 
-    def _beside(self, maker: BatchMaker, work: Work) -> Beside:
+    def _probed(self, maker: BatchMaker, work: Work) -> ProbedBatch:
         rng = np.random.default_rng([self.settings.seed, _STRANGERS_STREAM, work.window])
         references = self.index.reference_haplotypes
         drawn = references[rng.integers(len(references), size=2 * len(work.samples))]
         reads = self.settings.retrieval.space == "embedding"
-        return Beside(
+        return ProbedBatch(
             batch=self.validation_masks.batch(maker, work),
             features=features.of_window(self.panel, work.window),
             codebook=self.embeddings.codebook(work.window) if reads else None,
@@ -176,37 +174,32 @@ class Bench(ABC):
         )
 
 
-class RunBench(Bench):
-    """The inputs that a run has opened for itself."""
+class OpenedInputs(PreflightInputs):
+    """The inputs that a run has opened for training."""
 
     def __init__(
         self,
         settings: Config,
         workspace: Workspace,
         run: Path,
-        *,
-        panel: PanelReader,
-        index: References,
+        inputs: TrainingInputs,
         embeddings: EmbeddingsReader | EncodedOnDemand,
         state: TrainState,
-        policies: MaskPolicies,
-        fixed_masks: MaskVersion | None,
     ) -> None:
-        """Take what is open; it stays the caller's to close."""
+        """Take what is open; the caller closes it."""
         super().__init__(settings, workspace, run)
         self.is_current = state.step == 0
-        self._panel, self._index, self._embeddings = panel, index, embeddings
-        self._state, self._policies, self._fixed_masks = state, policies, fixed_masks
+        self._inputs, self._embeddings, self._state = inputs, embeddings, state
 
     @property
     def panel(self) -> PanelReader:
         """As given."""
-        return self._panel
+        return self._inputs.panel
 
     @property
     def index(self) -> References:
         """As given."""
-        return self._index
+        return self._inputs.index
 
     @property
     def embeddings(self) -> EmbeddingsReader | EncodedOnDemand:
@@ -219,11 +212,11 @@ class RunBench(Bench):
         return self._state
 
     @property
-    def policies(self) -> MaskPolicies:
+    def mask_plan(self) -> MaskPlan:
         """As given."""
-        return self._policies
+        return self._inputs.masks
 
     @property
     def fixed_masks(self) -> MaskVersion | None:
         """As given."""
-        return self._fixed_masks
+        return self._inputs.fixed_masks

@@ -1,4 +1,4 @@
-"""Pre-flight checks of what training makes of the stores: batches, a step, memory, a refresh.
+"""Pre-flight checks of training: batches, a step, memory, a refresh, alignment.
 
 B query haplotypes, K neighbours, L sites in a window.
 """
@@ -19,7 +19,7 @@ from vcfbert.domain import tokens
 from vcfbert.domain.sites import TRAIN
 from vcfbert.errors import ConfigError, DeviceError, StoreError
 from vcfbert.model.embedding import Encoder
-from vcfbert.pipelines.systems.preflight_inputs import Bench
+from vcfbert.pipelines.systems.preflight_inputs import PreflightInputs
 from vcfbert.storage.zarr import embeddings, stores
 from vcfbert.training import machine
 from vcfbert.training.systems import alignment as feature_space
@@ -29,83 +29,85 @@ from vcfbert.training.systems import memory as step_memory
 from vcfbert.training.systems.batches import Batch
 from vcfbert.training.systems.schedule import Work
 
-_TOLERANCE = 1e-3  # relative, of distances that were summed in another order
-_NORMS_APART = 4.0  # times; one encoder and one fusion give both sides their size
-_HEAP_GAPS = 1.9  # times; what glibc's heap holds between tensors that come and go
-_NUDGE = 1.01  # times; a change of the weights that a refresh must see
+_TOLERANCE = 1e-3  # relative, of distances summed in another order
+_NORMS_APART = 4.0  # largest ratio of norms that come from one encoder and one fusion
+_HEAP_GAPS = 1.9  # ratio of the heap of glibc to the live tensors in it
+_NUDGE = 1.01  # factor of a change of the weights that a refresh must show
 
 
-def collation(bench: Bench) -> str:
-    """Batches hold what the panel holds, hide what the mask hides, and nobody finds himself."""
+def collation(given: PreflightInputs) -> str:
+    """Batches agree with the panel and the masks, and no query retrieves itself."""
     begun = time.perf_counter()
-    batches = bench.training_batches
+    batches = given.training_batches
     seconds = (time.perf_counter() - begun) / len(batches)
     for batch in batches:
-        _check_tokens(bench, batch)
-        _check_company(bench, batch)
-    _check_hidden(bench)
+        _check_tokens(given, batch)
+        _check_company(given, batch)
+    _check_hidden(given)
     hidden = sum(int(batch.is_hidden.sum()) for batch in batches)
     sites = sum(int((batch.labels != tokens.PAD).sum()) for batch in batches)
     rows, length = batches[0].labels.shape
     return (
         f"{len(batches)} batches of {rows // 2} samples: {rows} x {length:,} tokens, "
-        f"{batches[0].neighbours.shape[1]} neighbours each, {hidden / sites:.1%} hidden, nobody "
-        f"beside himself, nothing read of hidden alleles; {1000 * seconds:.0f} ms a batch"
+        f"{batches[0].neighbours.shape[1]} neighbours each, {hidden / sites:.1%} masked, no sample "
+        f"retrieves itself, no masked allele is read; {1000 * seconds:.0f} ms a batch"
     )
 
 
-def _check_tokens(bench: Bench, batch: Batch) -> None:
-    """Labels and neighbours are the panel's; the query shows them but where it is masked."""
+def _check_tokens(given: PreflightInputs, batch: Batch) -> None:
+    """Labels and neighbours agree with the panel, and visible tokens with the labels."""
     own = site_tables.haplotypes_of(batch.samples)
     is_masked = batch.query_tokens == tokens.MASK
-    flat = bench.panel.tokens(batch.window, batch.neighbours.ravel())
+    flat = given.panel.tokens(batch.window, batch.neighbours.ravel())
     faults = {
-        "labels are not the panel's": (batch.labels != bench.panel.tokens(batch.window, own)).any(),
-        "visible tokens are not the labels": (
+        "labels differ from the panel": (
+            batch.labels != given.panel.tokens(batch.window, own)
+        ).any(),
+        "visible tokens differ from the labels": (
             (batch.query_tokens != batch.labels) & ~is_masked
         ).any(),
-        "scored sites are not the masked ones": (batch.is_hidden != is_masked).any(),
-        "nothing is hidden": not is_masked.any(),
-        # A list may leave a window without a typed site, which training says by itself.
-        "nothing is visible": bench.settings.masks.policy != "array"
+        "the scored sites are not the masked ones": (batch.is_hidden != is_masked).any(),
+        "no site is masked": not is_masked.any(),
+        # A list may have no site in a window, which training reports by itself.
+        "no site is visible": given.settings.masks.policy != "array"
         and not (batch.query_tokens <= tokens.ALT).any(),
-        "neighbours' tokens are not the panel's": (
+        "tokens of neighbours differ from the panel": (
             batch.neighbour_tokens.reshape(flat.shape) != flat
         ).any(),
     }
     _raise_first(batch, faults)
 
 
-def _check_company(bench: Bench, batch: Batch) -> None:
-    """Neighbours are train samples, not the query's own, in order of distance."""
-    train = bench.panel.samples.haplotypes(TRAIN)
+def _check_company(given: PreflightInputs, batch: Batch) -> None:
+    """Neighbours are other train samples, in order of distance."""
+    train = given.panel.samples.haplotypes(TRAIN)
     own = np.repeat(batch.samples, 2)[:, None]
-    relatives = [bench.panel.samples.relatives_of(sample) for sample in batch.samples[:, None]]
+    relatives = [given.panel.samples.relatives_of(sample) for sample in batch.samples[:, None]]
     pairs = batch.neighbours.reshape(len(batch.samples), -1) // 2
     faults = {
-        "a query is its own neighbour, or its sibling is": (batch.neighbours // 2 == own).any(),
-        "a listed relative of a query is its neighbour": any(
+        "a neighbour of a query is of the same sample": (batch.neighbours // 2 == own).any(),
+        "a neighbour of a query is a listed relative": any(
             np.isin(found, some).any() for found, some in zip(pairs, relatives, strict=True)
         ),
         "a neighbour is not a train sample": not np.isin(batch.neighbours, train).all(),
         "a distance is not finite": not np.isfinite(batch.distances).all(),
-        "neighbours are not in order of distance": (np.diff(batch.distances, axis=1) < 0).any(),
+        "neighbours are not ordered by distance": (np.diff(batch.distances, axis=1) < 0).any(),
     }
     _raise_first(batch, faults)
 
 
-def _check_hidden(bench: Bench) -> None:
-    """What is read of a sample stays the same when every hidden allele of theirs is another."""
-    maker = bench.maker()
-    masks = dataclasses.replace(bench.training_masks, references=None)  # one mask on both sides
-    for window, sample in itertools.product(bench.windows[:2], bench.samples[:2]):
+def _check_hidden(given: PreflightInputs) -> None:
+    """What the network reads does not change if all masked alleles of a sample are flipped."""
+    maker = given.maker()
+    masks = dataclasses.replace(given.training_masks, references=None)  # one mask on both sides
+    for window, sample in itertools.product(given.windows[:2], given.samples[:2]):
         batch = masks.batch(maker, Work(window, np.array([sample])))
         leak = hidden_alleles.first_leak(batch, hidden_alleles.flipped(maker, batch))
         if leak is not None:
             raise StoreError(
-                f"Hidden alleles reach the network: in window {window} the {leak} of a sample "
-                "change when those alleles do. Check that retrieval.exclude_same_sample is on and "
-                "that nobody is in the index under another name."
+                f"Masked alleles reach the network: in window {window} the {leak} of a sample "
+                "change with those alleles. Check that retrieval.exclude_same_sample is on and "
+                "that the index has no duplicate of the sample."
             )
 
 
@@ -114,15 +116,21 @@ def _raise_first(batch: Batch, faults: dict[str, bool | np.bool_]) -> None:
         if is_found:
             raise StoreError(
                 f"In a batch of window {batch.window} {fault}. Check the settings of masks and "
-                "retrieval, or make masks and index again: vcfbert refresh --masks, vcfbert "
+                "retrieval, or rebuild masks and index: vcfbert refresh --masks, vcfbert "
                 "build-index --force"
             )
 
 
-def step(bench: Bench) -> str:
-    """A step of one sample has a finite loss, and gradients in every tensor."""
+def step(given: PreflightInputs) -> str:
+    """A step of one sample has a finite loss and a gradient."""
     begun = time.perf_counter()
-    done = trial_step.step(bench.state, bench.settings, bench.maker(), bench.small_batch())
+    done = trial_step.step(
+        given.state,
+        given.settings.loss,
+        given.maker(),
+        given.small_batch(),
+        rare_maf=given.settings.training.rare_maf,
+    )
     seconds = time.perf_counter() - begun
     if not (math.isfinite(done.loss) and math.isfinite(done.gradient_norm)):
         raise StoreError(
@@ -132,57 +140,62 @@ def step(bench: Bench) -> str:
         )
     if not done.gradient_norm > 0:
         raise ConfigError(
-            "A step of one sample has no gradient, so there is nothing to learn. Check the "
-            "section [loss] and the masks."
+            "A step of one sample has no gradient, so nothing would be learned. Check the section "
+            "[loss] and the masks."
         )
     return (
         f"loss {done.loss:.4f}, gradient norm {done.gradient_norm:.3g}, "
         f"{done.reached} of {done.tensors} tensors have gradients, "
         f"{done.parameters:,} parameters; {seconds:.1f} s for 1 sample on "
-        f"{machine.describe(bench.device)}"
+        f"{machine.describe(given.device)}"
     )
 
 
-def memory(bench: Bench) -> str:
-    """A step of a whole batch fits into what the device has left."""
-    settings, state = bench.settings, bench.state
+def memory(given: PreflightInputs) -> str:
+    """A step of a whole batch fits into the free memory of the device."""
+    settings, state = given.settings, given.state
     samples = settings.training.batch_size
     need = step_memory.measure_step(
-        settings, bench.panel.length, samples, half=state.precision.is_mixed
+        settings.model,
+        settings.retrieval,
+        settings.loss,
+        given.panel.length,
+        samples,
+        half=state.precision.is_mixed,
     )
-    # The network stands there already, so what it takes is not to be found again.
-    wanted, free = need.total - need.weights, machine.free_bytes(bench.device)
+    # The weights are in memory already.
+    wanted, free = need.total - need.weights, machine.free_bytes(given.device)
     # Measured on Linux: 1.5 to 1.9 times, and 0.99 times with MALLOC_MMAP_THRESHOLD_=65536.
-    on_cpu = bench.device.type == "cpu"
+    on_cpu = given.device.type == "cpu"
     gaps = f", up to {_HEAP_GAPS * wanted / 1e9:.2f} with gaps of the heap" if on_cpu else ""
     figures = (
         f"a step of {samples} samples takes {wanted / 1e9:.2f} GB (activations "
         f"{need.activations / 1e9:.2f}, gradients {need.gradients / 1e9:.2f}, AdamW "
         f"{need.optimizer / 1e9:.2f}){gaps}; {free / 1e9:.2f} GB free on "
-        f"{machine.describe(bench.device)}"
+        f"{machine.describe(given.device)}"
     )
     if wanted > free:
         fitting = max(0, math.floor(samples * (1 - (wanted - free) / need.activations)))
         raise DeviceError(
             f"{figures}. About {fitting} samples fit: lower training.batch_size and raise "
-            "training.accumulation, or take a smaller preset."
+            "training.accumulation, or use a smaller preset."
         )
     return figures
 
 
-def refresh(bench: Bench) -> str:
-    """Encoding again gives a store that reads back as written, and follows the weights."""
-    settings, state = bench.settings, bench.state
+def refresh(given: PreflightInputs) -> str:
+    """A new encoding reads back as written, and changes with the weights."""
+    settings, state = given.settings, given.state
     if not settings.reads_embeddings:
-        return "this system reads no embeddings, so there are none to renew"
-    bench.check_refresh()
-    windows, panel = bench.windows, bench.panel
+        return "this system reads no embeddings"
+    given.check_refresh()
+    windows, panel = given.windows, given.panel
     encoder = copy.deepcopy(state.model.encoder).eval()
     needed = embeddings.codebook_bytes(len(panel.windows), panel.length, settings.model.width)
     stores.require_disk(
-        bench.run, 2 * needed, what="The encodings of two epochs", instead="Free some."
+        given.run, 2 * needed, what="The encodings of two epochs", instead="Free some."
     )
-    with stores.scratch_beside(bench.run) as folder:
+    with stores.scratch_beside(given.run) as folder:
         path = folder / "embeddings.zarr"
         begun = time.perf_counter()
         made = [encoding.window_codebook(encoder, panel, window) for window in windows]
@@ -199,52 +212,54 @@ def refresh(bench: Bench) -> str:
             before = reader.encoder_fingerprint
     if not same:
         raise StoreError(
-            f"An encoding written beside {bench.run} did not read back as written. Check the disk."
+            f"An encoding written next to {given.run} did not read back as written. Check the disk."
         )
-    moved = _moved(bench, encoder, made[0], before)
+    moved = _moved(given, encoder, made[0], before)
     return (
         f"{len(windows)} windows encoded, written and read back in {seconds:.2f} s, about "
         f"{seconds / len(windows) * len(panel.windows):.1f} s for all {len(panel.windows):,}; "
         f"after a step of 1 % of the token weights they differ by {moved:.1e}; "
-        f"{_plan(bench)}"
+        f"{_plan(given)}"
     )
 
 
-def _moved(bench: Bench, encoder: Encoder, made: NDArray[np.float32], before: str) -> float:
-    """How far the first window moves with the weights; StoreError where it does not."""
+def _moved(
+    given: PreflightInputs, encoder: Encoder, made: NDArray[np.float32], before: str
+) -> float:
+    """How far the first window moves with the weights; StoreError if it does not move."""
     trial_step.scale_tokens(encoder, _NUDGE)
-    again = encoding.window_codebook(encoder, bench.panel, bench.windows[0])
+    again = encoding.window_codebook(encoder, given.panel, given.windows[0])
     moved = float(np.abs(again - made).max())
     if not moved > 0 or encoding.encoder_fingerprint(encoder) == before:
         raise StoreError(
-            "Other weights give the same encoding, so a refresh would change nothing: the token "
+            "Other weights give the same encoding, so a refresh has no effect: the token "
             "embeddings are zero. Train a new run."
         )
     return moved
 
 
-def _plan(bench: Bench) -> str:
-    """When training will do it."""
-    chosen = bench.settings.refresh
+def _plan(given: PreflightInputs) -> str:
+    """How often training encodes again."""
+    chosen = given.settings.refresh
     if not chosen.embeddings_every:
         return "never in this run"
     words = {"epochs": "epochs", "batches": "batches", "plateau": "epochs of a plateau"}
     return f"every {chosen.embeddings_every} {words[chosen.embeddings_on]}"
 
 
-def alignment(bench: Bench) -> str:
-    """Query and reference stand in one space, under one mask; the nearest is better than any."""
-    if not bench.retrieves:
+def alignment(given: PreflightInputs) -> str:
+    """Queries and references share one space and one mask; the nearest beats a random one."""
+    if not given.retrieves:
         return "this system retrieves nothing"
-    found = feature_space.measure(bench.state.model, bench.beside(), bench.device)
+    found = feature_space.measure(given.state.model, given.probed_batches(), given.device)
     figures = describe(found)
     if not feature_space.is_finite(found):
-        raise StoreError(f"The embeddings hold NaN or infinity: {figures}. Train a new run.")
+        raise StoreError(f"The embeddings have NaN or infinity: {figures}. Train a new run.")
     if found.largest_error > _TOLERANCE:
         raise StoreError(
-            f"The search reports {found.found_distance:.4g} for the nearest neighbours, but they "
-            f"are {found.true_distance:.4g} from their queries under the queries' own masks: "
-            f"references are searched under other masks, or in other rows. {_out_of_line(bench)}"
+            f"The search reports a distance of {found.found_distance:.4g} for the nearest "
+            f"neighbours, but under the masks of their queries it is {found.true_distance:.4g}: "
+            f"the references have other masks or are in other rows. {_misaligned(given)}"
         )
     pairs = [
         (found.query_norm, found.retrieved_norm),
@@ -252,28 +267,28 @@ def alignment(bench: Bench) -> str:
     ]
     if any(max(pair) > _NORMS_APART * min(pair) for pair in pairs):
         raise StoreError(
-            f"Query and retrieved embeddings are not of one space: {figures}. Encode again: "
+            f"Query and retrieved embeddings are in different spaces: {figures}. Encode again: "
             "vcfbert encode-refs --force"
         )
     if not found.nearest_right > found.random_right:
         raise StoreError(
-            f"The nearest neighbour is no better than any reference: {figures}. Make the index "
-            "again: vcfbert build-index --force"
+            f"The nearest neighbour is no better than a random reference: {figures}. Rebuild the "
+            "index: vcfbert build-index --force"
         )
     return figures
 
 
-def _out_of_line(bench: Bench) -> str:
-    if not bench.settings.masks.align:
-        return "That is what masks.align = false asks for; --set masks.align=true mends it."
-    return "Make the index again: vcfbert build-index --force"
+def _misaligned(given: PreflightInputs) -> str:
+    if not given.settings.masks.align:
+        return "This is what masks.align = false asks for; --set masks.align=true aligns them."
+    return "Rebuild the index: vcfbert build-index --force"
 
 
 def describe(found: feature_space.FeatureSpace) -> str:
-    """The figures in a sentence."""
+    """The figures as text."""
     return (
         f"norms of query and retrieved {found.query_norm:.3f} and {found.retrieved_norm:.3f}, "
-        f"behind emb_fusion {found.fused_query_norm:.3f} and {found.fused_retrieved_norm:.3f}; "
+        f"after emb_fusion {found.fused_query_norm:.3f} and {found.fused_retrieved_norm:.3f}; "
         f"distance found {found.found_distance:.4g}, true {found.true_distance:.4g}; nearest right "
-        f"at {found.nearest_right:.1%} of hidden alleles, a random one at {found.random_right:.1%}"
+        f"at {found.nearest_right:.1%} of masked alleles, a random one at {found.random_right:.1%}"
     )

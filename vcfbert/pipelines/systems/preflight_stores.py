@@ -1,4 +1,4 @@
-"""Pre-flight checks of what is on the disk: panel, encoding, index.
+"""Pre-flight checks of the stores: panel, embeddings, index.
 
 R reference haplotypes, B query haplotypes, K neighbours, L sites in a window, D embedding width.
 """
@@ -11,12 +11,13 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import tokens
+from vcfbert.config import presets
+from vcfbert.domain import tokens, windows
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
 from vcfbert.errors import StoreError
 from vcfbert.pipelines.preparing import relatedness
 from vcfbert.pipelines.systems import store_checks
-from vcfbert.pipelines.systems.preflight_inputs import Bench
+from vcfbert.pipelines.systems.preflight_inputs import PreflightInputs
 from vcfbert.retrieval import similarity
 from vcfbert.retrieval.index import IndexReader
 from vcfbert.storage.zarr.embeddings import EmbeddingsReader
@@ -25,17 +26,18 @@ from vcfbert.training.systems import encoding
 from vcfbert.training.systems.batches import Batch
 from vcfbert.training.systems.schedule import Work
 
-_TOLERANCE = 1e-4  # relative: float32 sums in another order
-_ROWS = 4_096  # references that are compared with a query at a time
+_TOLERANCE = 1e-4  # relative, of float32 sums in another order
+_ROWS = 4_096  # references compared with a query at a time
 
 
-def dataset(bench: Bench) -> str:
-    """Shapes of the panel, its windows, its samples, and alleles that add up to the site table."""
-    panel = bench.panel
-    wrong = [c for c in store_checks.of_panel(bench.settings, bench.workspace) if not c.holds]
+def dataset(given: PreflightInputs) -> str:
+    """Shapes, windows and samples of the panel are right, and ALT counts match its site table."""
+    panel = given.panel
+    wrong = [check for check in store_checks.of_panel(panel) if not check.holds]
     if wrong:
         raise StoreError(wrong[0].sentence())
-    _check_windows(panel)
+    for fault in windows.faults(panel.windows, len(panel.sites)):
+        raise StoreError(f"{panel.path}: {fault}. Rebuild it with: vcfbert prepare PANEL --force")
     sizes = {code: len(panel.samples.in_splits(code)) for code in (TRAIN, VALIDATION, TEST)}
     for code, name in ((TRAIN, "train"), (VALIDATION, "validation")):
         if not sizes[code]:
@@ -43,60 +45,46 @@ def dataset(bench: Bench) -> str:
                 f"{panel.path} has no {name} samples. Prepare it again with a sample table that "
                 "names some, or with --validation-fraction above 0."
             )
-    counted = sum(_check_counts(panel, window) for window in bench.windows)
+    counted = sum(_check_counts(panel, window) for window in given.windows)
     related = _check_relatives(panel)
     return (
         f"{len(panel.samples):,} samples ({sizes[TRAIN]:,} train, "
         f"{sizes[VALIDATION]:,} validation, "
         f"{sizes[TEST]:,} test), {len(panel.sites):,} sites in {len(panel.windows):,} windows of "
-        f"{panel.length:,}; ALT counts of {counted:,} sites in {len(bench.windows)} windows are "
-        f"those of the site table; {related}"
+        f"{panel.length:,}; ALT counts of {counted:,} sites in {len(given.windows)} windows match "
+        f"the site table; {related}"
     )
 
 
 def _check_relatives(panel: PanelReader) -> str:
-    """Raise StoreError where a train and a held-out sample are the same; says what else is."""
+    """Raise StoreError if a held-out sample is a duplicate of a train sample; report relatives."""
     found = relatedness.of_panel(panel, held_out_only=True)
     same = np.flatnonzero(found.pairs.is_same)
     if len(same):
         raise StoreError(
-            f"{panel.path}: a train and a held-out sample have the same genotypes in {len(same):,} "
-            f"pairs: {found.named(same)}, so what is scored was trained on. Prepare it again with "
-            "--relatives and a file of these pairs, which prepare writes as panel.relatives.tsv."
+            f"{panel.path}: {len(same):,} held-out samples are duplicates of train samples: "
+            f"{found.named(same)}. Scores would be of genotypes used in training. Prepare it again "
+            "with --relatives and a file of these pairs, which prepare writes as "
+            "panel.relatives.tsv."
         )
     if not found.can_tell:
         return (
-            f"{found.cm:.2f} cM and {found.sites:,} common sites are too few to tell whether train "
-            "and held-out samples are the same"
+            f"{found.cm:.2f} cM and {found.sites:,} common sites are too few to find duplicates "
+            "among train and held-out samples"
         )
     close = (
-        f"{len(found.pairs):,} pairs of them are close relatives"
+        f"{len(found.pairs):,} pairs are close relatives"
         if found.knows_relatives
-        else f"{found.cm:.1f} cM are too few to tell relatives"
+        else f"{found.cm:.1f} cM are too few to find relatives"
     )
-    return f"no train sample is a held-out one by {found.sites:,} common sites; {close}"
-
-
-def _check_windows(panel: PanelReader) -> None:
-    """Cores must hold every site once, and lie inside their windows."""
-    windows = panel.windows
-    first = np.concatenate([[0], windows.core_stop[:-1]])
-    is_right = (
-        (windows.core_start == first)
-        & (windows.start <= windows.core_start)
-        & (windows.core_stop <= windows.stop)
-        & (windows.stop - windows.start <= windows.length)
+    return (
+        f"no held-out sample is a duplicate of a train sample by {found.sites:,} common sites; "
+        f"{close}"
     )
-    if not is_right.all() or windows.core_stop[-1] != len(panel.sites):
-        place = int(np.argmin(is_right)) if not is_right.all() else len(windows) - 1
-        raise StoreError(
-            f"{panel.path}: window {place} does not follow on the one before, or leaves sites out. "
-            "Make it again with: vcfbert prepare PANEL --force"
-        )
 
 
 def _check_counts(panel: PanelReader, window: int) -> int:
-    """Decode a window and compare with the site table; returns the sites compared."""
+    """Decode a window and compare it with the site table; returns the number of sites compared."""
     where = panel.windows.sites(window)
     num_sites = panel.windows.num_sites(window)
     for code, name in ((TRAIN, "train"), (VALIDATION, "validation"), (TEST, "test")):
@@ -107,56 +95,56 @@ def _check_counts(panel: PanelReader, window: int) -> int:
             site = int(np.argmax(counts != written))
             raise StoreError(
                 f"{panel.path}: at site {where.start + site} of window {window} the {name} samples "
-                f"carry {int(counts[site])} ALT alleles, but {int(written[site])} by the site "
-                "table. Make it again with: vcfbert prepare PANEL --force"
+                f"carry {int(counts[site])} ALT alleles, but the site table has "
+                f"{int(written[site])}. Rebuild it with: vcfbert prepare PANEL --force"
             )
     return num_sites
 
 
-def pre_encoding(bench: Bench) -> str:
-    """The encoding that training reads is that of its encoder, for this panel and these rows."""
-    if not bench.settings.reads_embeddings:
+def pre_encoding(given: PreflightInputs) -> str:
+    """The embeddings that training reads are of its encoder, of this panel, of these rows."""
+    if not given.settings.reads_embeddings:
         return "this system reads no embeddings"
-    found, encoder = bench.embeddings, bench.state.model.encoder
+    found, encoder = given.embeddings, given.state.model.encoder
     own = encoding.encoder_fingerprint(encoder)
     if not isinstance(found, EmbeddingsReader):
-        return f"none stored that this run could read: it encodes by itself, encoder {own[:12]}"
-    _check_origin(bench, found, own)
-    largest = max(_distance_in(bench, found, window) for window in bench.windows)
-    if not np.isfinite(largest) or (bench.is_current and largest > _TOLERANCE):
+        return f"no stored embeddings fit this run, so it encodes for itself, encoder {own[:12]}"
+    _check_origin(given, found, own)
+    largest = max(_distance_in(given, found, window) for window in given.windows)
+    if not np.isfinite(largest) or (given.is_current and largest > _TOLERANCE):
         raise StoreError(
-            f"{found.path} differs from what its encoder makes of the same windows by "
-            f"{largest:.1e} of a norm. {_again(bench)}"
+            f"{found.path} differs from a new encoding of the same windows by {largest:.1e} of a "
+            f"norm. {_again(given)}"
         )
-    since = "" if largest <= _TOLERANCE else ": the encoder has learned since the last refresh"
+    since = "" if largest <= _TOLERANCE else ": the encoder has changed since the last refresh"
     return (
         f"{found.path.name}, layout {found.layout}, encoder {found.encoder_fingerprint[:12]}, "
-        f"{len(found.reference_haplotypes):,} references; {len(bench.windows)} windows encoded "
+        f"{len(found.reference_haplotypes):,} references; {len(given.windows)} windows encoded "
         f"again differ by {largest:.1e} of a norm{since}"
     )
 
 
-def _check_origin(bench: Bench, found: EmbeddingsReader, own: str) -> None:
-    """Encoder and rows."""
-    if bench.is_current and found.encoder_fingerprint != own:
+def _check_origin(given: PreflightInputs, found: EmbeddingsReader, own: str) -> None:
+    """Raise StoreError if the embeddings are of another encoder or of held-out samples."""
+    if given.is_current and found.encoder_fingerprint != own:
         raise StoreError(
             f"{found.path} was made by the encoder {found.encoder_fingerprint[:12]}, but training "
-            f"begins with {own[:12]}. {_again(bench)}"
+            f"starts with {own[:12]}. {_again(given)}"
         )
-    train = bench.panel.samples.haplotypes(TRAIN)
+    train = given.panel.samples.haplotypes(TRAIN)
     strangers = np.setdiff1d(found.reference_haplotypes, train)
     if len(strangers):
         raise StoreError(
-            f"{found.path} holds {len(strangers)} haplotypes of samples who are not trained on. "
-            f"{_again(bench)}"
+            f"{found.path} has {len(strangers)} haplotypes that are not of train samples. "
+            f"{_again(given)}"
         )
 
 
-def _distance_in(bench: Bench, found: EmbeddingsReader, window: int) -> float:
-    """Largest distance of stored and new embeddings of a window, in parts of their norm."""
-    new = encoding.window_codebook(bench.state.model.encoder, bench.panel, window)
-    rows = np.linspace(0, len(found.reference_haplotypes) - 1, 2 * len(bench.samples)).astype(int)
-    complete = bench.panel.tokens(window, found.reference_haplotypes[rows])
+def _distance_in(given: PreflightInputs, found: EmbeddingsReader, window: int) -> float:
+    """Largest distance of stored and new embeddings of a window, relative to their norm."""
+    new = encoding.window_codebook(given.state.model.encoder, given.panel, window)
+    rows = np.linspace(0, len(found.reference_haplotypes) - 1, 2 * len(given.samples)).astype(int)
+    complete = given.panel.tokens(window, found.reference_haplotypes[rows])
     pairs = [
         (found.codebook(window), new),
         (found.complete(window, rows, complete), new[complete, np.arange(found.length)]),
@@ -165,82 +153,82 @@ def _distance_in(bench: Bench, found: EmbeddingsReader, window: int) -> float:
     return max(float(np.linalg.norm(one - other, axis=-1).max()) / scale for one, other in pairs)
 
 
-def _again(bench: Bench) -> str:
-    flag = store_checks.settings_flag(bench.settings)
+def _again(given: PreflightInputs) -> str:
+    flag = presets.flag(given.settings.preset)
     return f"Encode again with: vcfbert encode-refs {flag} --force"
 
 
-def retrieval(bench: Bench) -> str:
-    """The index answers with the neighbours that a search through all references finds."""
-    if not bench.retrieves:
+def retrieval(given: PreflightInputs) -> str:
+    """The index finds the same neighbours as an exhaustive search."""
+    if not given.retrieves:
         return "this system retrieves nothing"
-    panel, index = bench.panel, bench.index
-    if bench.settings.reads_embeddings and isinstance(index, IndexReader):
-        if isinstance(bench.embeddings, EmbeddingsReader):
-            index.require_parent("embeddings", bench.embeddings.fingerprint)
+    panel, index = given.panel, given.index
+    if given.settings.reads_embeddings and isinstance(index, IndexReader):
+        if isinstance(given.embeddings, EmbeddingsReader):
+            index.require_parent("embeddings", given.embeddings.fingerprint)
     held_out = index.rows_of(panel.samples.haplotypes(VALIDATION, TEST))
     if (held_out >= 0).any():
         raise StoreError(
-            f"The index holds {int((held_out >= 0).sum())} haplotypes of validation and test "
-            "samples. Make it again with: vcfbert build-index --force"
+            f"The index has {int((held_out >= 0).sum())} haplotypes of validation and test "
+            "samples. Rebuild it with: vcfbert build-index --force"
         )
-    whole = dataclasses.replace(bench.settings.retrieval, num_segments=1)
-    maker = bench.maker(dataclasses.replace(bench.settings, retrieval=whole))
+    whole = dataclasses.replace(given.settings.retrieval, num_segments=1)
+    maker = given.maker(whole)
     seconds, largest = 0.0, 0.0
-    for window in bench.windows:
+    for window in given.windows:
         begun = time.perf_counter()
-        masks = dataclasses.replace(bench.training_masks, references=None)
-        batch = masks.batch(maker, Work(window, bench.samples))
+        masks = dataclasses.replace(given.training_masks, references=None)
+        batch = masks.batch(maker, Work(window, given.samples))
         seconds += time.perf_counter() - begun
-        largest = max(largest, _check_neighbours(bench, batch))
-    queries = 2 * len(bench.samples) * len(bench.windows)
+        largest = max(largest, _check_neighbours(given, batch))
+    queries = 2 * len(given.samples) * len(given.windows)
     return (
         f"{index.kind}, {len(index.reference_haplotypes):,} references, none held out; "
-        f"{batch.neighbours.shape[1]} neighbours of {queries} queries are those of a search "
-        f"through all, distances within {largest:.1e}; {1000 * seconds / queries:.2f} ms a query"
+        f"{batch.neighbours.shape[1]} neighbours of {queries} queries are those of an exhaustive "
+        f"search, distances within {largest:.1e}; {1000 * seconds / queries:.2f} ms a query"
     )
 
 
-def _check_neighbours(bench: Bench, batch: Batch) -> float:
-    """Compare a batch's neighbours with an exhaustive search; largest relative deviation."""
-    every = _all_distances(bench, batch)  # (B, R)
-    rows = bench.index.rows_of(batch.neighbours.ravel()).reshape(batch.neighbours.shape)
+def _check_neighbours(given: PreflightInputs, batch: Batch) -> float:
+    """Compare neighbours with an exhaustive search; returns the largest relative difference."""
+    every = _all_distances(given, batch)  # (B, R)
+    rows = given.index.rows_of(batch.neighbours.ravel()).reshape(batch.neighbours.shape)
     true = np.take_along_axis(every, rows, axis=1)
     ordered: NDArray[np.float64] = np.sort(every, axis=1)
     nearest = ordered[:, : batch.neighbours.shape[1]]
     scale = np.maximum(nearest, every[np.isfinite(every)].mean())
-    scale = np.where(scale > 0, scale, 1.0)  # all are at 0 where nothing is visible
+    scale = np.where(scale > 0, scale, 1.0)  # all distances are 0 if no site is visible
     gaps = [np.abs(side - nearest) / scale for side in (true, batch.distances)]
     largest = float(max(gap.max() for gap in gaps))
     if not largest <= _TOLERANCE:
         raise StoreError(
-            f"In window {batch.window} the index found neighbours at {true[0, 0]:.4g}, reported as "
-            f"{batch.distances[0, 0]:.4g}, where the nearest reference is at {nearest[0, 0]:.4g}: "
-            "it does not hold this panel's haplotypes in its rows. Make it again with: vcfbert "
-            "build-index --force"
+            f"In window {batch.window} the index found a neighbour at {true[0, 0]:.4g}, reported "
+            f"as {batch.distances[0, 0]:.4g}, but the nearest reference is at "
+            f"{nearest[0, 0]:.4g}: its rows are not the haplotypes of this panel. Rebuild it with: "
+            "vcfbert build-index --force"
         )
     return largest
 
 
-def _all_distances(bench: Bench, batch: Batch) -> NDArray[np.float64]:
-    """(B, R) to every reference, site by site; inf for a query's own sample and relatives."""
-    if bench.settings.retrieval.space == "embedding":
-        weights = similarity.site_weights(bench.embeddings.codebook(batch.window))
+def _all_distances(given: PreflightInputs, batch: Batch) -> NDArray[np.float64]:
+    """(B, R) distances to all references; infinite for a query's own sample and relatives."""
+    if given.settings.retrieval.space == "embedding":
+        weights = similarity.site_weights(given.embeddings.codebook(batch.window))
     else:
-        weights = similarity.token_weights(bench.panel.length)
-    references = bench.index.reference_haplotypes
+        weights = similarity.token_weights(given.panel.length)
+    references = given.index.reference_haplotypes
     out = np.empty((len(batch.query_tokens), len(references)))
     is_visible = batch.query_tokens <= tokens.ALT
     for first in range(0, len(references), _ROWS):
         block = slice(first, first + _ROWS)
-        carried = bench.panel.tokens(batch.window, references[block])
+        carried = given.panel.tokens(batch.window, references[block])
         for row, query in enumerate(batch.query_tokens):
             seen = is_visible[row]
             out[row, block] = (carried[:, seen] != query[seen]) @ weights[seen].astype(np.float64)
-    if bench.settings.retrieval.exclude_same_sample:
+    if given.settings.retrieval.exclude_same_sample:
         own = np.repeat(batch.samples, 2)
         out[np.equal.outer(own, references // 2)] = np.inf
         for row, sample in enumerate(own):
-            related = bench.panel.samples.relatives_of(np.array([sample]))
+            related = given.panel.samples.relatives_of(np.array([sample]))
             out[row, np.isin(references // 2, related)] = np.inf
     return out

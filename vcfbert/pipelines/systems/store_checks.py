@@ -1,7 +1,6 @@
-"""Real stores against what the settings and the panel ask for.
+"""Comparison of real stores with what the settings and the panel need.
 
-Letters as in docs/glossary.md: H panel haplotypes, W windows, L sites in a window, R reference
-haplotypes, D width, V vocabulary.
+H panel haplotypes, W windows, L sites in a window, R reference haplotypes, D width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.config import Config, presets
+from vcfbert.config import Config, ModelConfig, presets
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain import tokens
 from vcfbert.errors import StoreError
@@ -29,8 +28,8 @@ from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.systems import checkpoints, encoding
 from vcfbert.training.systems.checkpoints import Which
 
-TOLERANCE = 1e-4  # of a norm; query and reference go through the same float32 encoder
-_PROBES = 16  # haplotypes that are embedded on both sides
+TOLERANCE = 1e-4  # relative to a norm; queries and references pass the same float32 encoder
+_PROBES = 16  # haplotypes that are embedded as queries and as references
 ARRAYS_OF: dict[embeddings.Layout, tuple[str, ...]] = {
     "codebook": ("codebook", "reference_haplotypes"),
     "dense": ("codebook", "reference_haplotypes", "complete", "masked", "is_masked"),
@@ -39,10 +38,10 @@ ARRAYS_OF: dict[embeddings.Layout, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison of two places that must agree.
+    """A comparison of two values that must agree.
 
-    holds   False where they do not
-    remedy  what to run then
+    holds   False if they do not
+    remedy  what to run in that case
     """
 
     what: str
@@ -60,7 +59,7 @@ class Check:
         return f"MISMATCH  {self.sentence()}"
 
     def sentence(self) -> str:
-        """Both sides and the remedy."""
+        """Both values and the remedy."""
         return (
             f"{self.what}: {self.found} in {self.found_in}, but {self.needed} by {self.needed_by}. "
             f"{self.remedy}"
@@ -68,10 +67,11 @@ class Check:
 
 
 def of_workspace(settings: Config, workspace: Workspace, run: str | None) -> list[Check]:
-    """Compare every store that is there; what is not made yet, or not read, is not compared.
+    """Compare all stores that exist and that the system reads.
 
-    run  a run that must be there; None for the one named after the preset, if it is there
+    run  a run that must exist; None is the run named after the preset, if it exists
     """
+    folder = workspace.run(run or settings.preset)
     with open_panel(workspace.panel) as panel:
         letters = letters_of(panel, settings.model.width)
         made_by = schema.MADE_BY["panel"]
@@ -83,20 +83,23 @@ def of_workspace(settings: Config, workspace: Workspace, run: str | None) -> lis
             path = workspace.newest("indexes")
             found += _of_index(path, panel, masks, letters)
         if workspace.versions("embeddings") and settings.reads_embeddings:
-            found += _of_embeddings(settings, workspace, panel, letters, run)
-        found += _of_run(settings, workspace, panel, run)
+            encoders = _encoders(settings.model, settings.seed, folder)
+            made_by = f"encode-refs {presets.flag(settings.preset)}"
+            found += _of_embeddings(workspace, panel, letters, encoders, made_by)
+        if run is not None and not folder.is_dir():
+            raise StoreError(f"No run at {folder}. Make one with: vcfbert train --run {run}")
+        found += _of_run(settings.model, folder, panel)
     return found
 
 
-def of_panel(settings: Config, workspace: Workspace) -> list[Check]:
-    """Compare the arrays of the panel alone."""
-    with open_panel(workspace.panel) as panel:
-        letters = letters_of(panel, settings.model.width)
-    return arrays("panel", workspace.panel, letters, "its own tables", schema.MADE_BY["panel"])
+def of_panel(panel: PanelReader) -> list[Check]:
+    """Compare the arrays of a panel with its tables."""
+    letters = letters_of(panel, width=0)
+    return arrays("panel", panel.path, letters, "its own tables", schema.MADE_BY["panel"])
 
 
 def letters_of(panel: PanelReader, width: int) -> dict[str, int]:
-    """What each letter of the schema counts here; `width` is D."""
+    """The number that each letter of the schema is here; `width` is D."""
     return {
         "S": len(panel.sites),
         "W": len(panel.windows),
@@ -111,7 +114,7 @@ def letters_of(panel: PanelReader, width: int) -> dict[str, int]:
 
 
 def expected_shape(dims: str, letters: dict[str, int]) -> tuple[int, ...]:
-    """The numbers behind the letters of a declared array.
+    """The shape of a declared array in numbers.
 
     >>> expected_shape("W H ceil(L/8)", {"W": 2, "H": 10, "L": 9})
     (2, 10, 2)
@@ -136,7 +139,7 @@ def arrays(
     made_by: str,
     names: tuple[str, ...] | None = None,
 ) -> list[Check]:
-    """Shape and type of every stored array against its declaration; `names` for some of them."""
+    """Compare shape and type of the stored arrays, or of those in `names`, with the schema."""
     out = []
     with stores.open_store(path, kind) as root:
         for spec in schema.arrays_of(kind):
@@ -153,7 +156,7 @@ def arrays(
                 _compare(
                     f"{kind} {spec.name}", path, f"{_by(shape)} {dtype}",
                     needed_by, f"{_by(needed)} {spec.dtype}",
-                    f"Make it again with: vcfbert {made_by} --force",
+                    f"Rebuild it with: vcfbert {made_by} --force",
                 )
             )  # fmt: skip
     return out
@@ -174,8 +177,8 @@ def _of_masks(
 def _of_index(
     path: Path, panel: PanelReader, masks: MaskVersion | None, letters: dict[str, int]
 ) -> list[Check]:
-    """Windows, rows and numbers a row, and a dense index's mask."""
-    remedy = "Make it again with: vcfbert build-index --force"
+    """Compare windows and rows of an index with the panel, and a dense one with the masks."""
+    remedy = "Rebuild it with: vcfbert build-index --force"
     content = manifest.read(path)
     fingerprint = content.parents.get("panel", "none")
     out = [
@@ -191,7 +194,7 @@ def _of_index(
         _compare("index rows of held-out samples", path, str(strangers), "retrieval", "0", remedy)
     )
     if not all(check.holds for check in out):
-        return out  # its files cannot be read as this panel's
+        return out  # its files cannot be read for this panel
     rows = indexes.open_index(path, panel_fingerprint=panel.fingerprint).window(0).num_references
     out.append(
         _compare("index rows", path, str(rows), "its manifest",
@@ -200,50 +203,52 @@ def _of_index(
     if content.kind == "dense" and masks is not None:
         out.append(
             _compare("index mask version", path, str(content.mask_version), "the newest masks",
-                     str(masks.version), "Make it again with: vcfbert build-index --kind dense")
+                     str(masks.version), "Rebuild it with: vcfbert build-index --kind dense")
         )  # fmt: skip
     return out
 
 
 def _of_embeddings(
-    settings: Config,
     workspace: Workspace,
     panel: PanelReader,
     letters: dict[str, int],
-    run: str | None,
+    encoders: dict[str, Encoder],
+    made_by: str,
 ) -> list[Check]:
-    """Shapes, parents, and whether query and reference live in one feature space."""
+    """Compare shapes, parents, and the embeddings of queries and references.
+
+    encoders  encoders that may have made them, by their origin
+    made_by   command that makes them
+    """
     path = workspace.newest("embeddings")
     with embeddings.open_embeddings(path) as reader:
         rows = {**letters, "R": len(reader.reference_haplotypes)}
-        made_by = f"encode-refs {settings_flag(settings)}"
         names = ARRAYS_OF[reader.layout]
         out = arrays("embeddings", path, rows, "the settings", made_by, names)
         fingerprint = reader.panel_fingerprint
         out.append(_parent("embeddings", path, fingerprint, panel, f"{made_by} --force"))
         if all(check.holds for check in out):
-            out += _feature_space(settings, workspace, panel, reader, path, run)
+            remedy = f"Encode again with: vcfbert {made_by} --force"
+            out += _feature_space(workspace, panel, reader, path, encoders, remedy)
     return out
 
 
 def _feature_space(
-    settings: Config,
     workspace: Workspace,
     panel: PanelReader,
     reader: EmbeddingsReader,
     path: Path,
-    run: str | None,
+    encoders: dict[str, Encoder],
+    remedy: str,
 ) -> list[Check]:
-    """Embed a few reference haplotypes as queries are, and compare with what the store holds."""
-    known = _encoders(settings, workspace, run)
+    """Embed a few reference haplotypes as queries, and compare them with the stored embeddings."""
     by_fingerprint = {
-        encoding.encoder_fingerprint(encoder): name for name, encoder in known.items()
+        encoding.encoder_fingerprint(encoder): name for name, encoder in encoders.items()
     }
     name = by_fingerprint.get(reader.encoder_fingerprint)
     origin = _compare(
         "embeddings encoder", path, _short(reader.encoder_fingerprint),
-        " or ".join(known), " or ".join(map(_short, by_fingerprint)),
-        f"Encode again with: vcfbert encode-refs {settings_flag(settings)} --force",
+        " or ".join(encoders), " or ".join(map(_short, by_fingerprint)), remedy,
         holds=name is not None,
     )  # fmt: skip
     if name is None:
@@ -251,17 +256,16 @@ def _feature_space(
     rows = np.linspace(0, len(reader.reference_haplotypes) - 1, _PROBES).astype(np.int64)
     complete = panel.tokens(0, reader.reference_haplotypes[rows])
     masked = tokens.hide(complete, _mask_of(workspace, reader))
-    codebook, site = encoding.window_codebook(known[name], panel, 0), np.arange(panel.length)
+    codebook, site = encoding.window_codebook(encoders[name], panel, 0), np.arange(panel.length)
     sides = {
         "complete embeddings": (codebook[complete, site], reader.complete(0, rows, complete)),
         "masked embeddings": (codebook[masked, site], reader.masked(0, rows, masked)),
     }
-    remedy = f"Encode again with: vcfbert encode-refs {settings_flag(settings)} --force"
     return [origin, *(_distance(what, path, *both, name, remedy) for what, both in sides.items())]
 
 
 def _mask_of(workspace: Workspace, reader: EmbeddingsReader) -> NDArray[np.bool_]:
-    """(L,) a mask of window 0 under which the store can answer."""
+    """(L,) a mask of window 0 that the store can be read under."""
     newest = _newest_masks(workspace)
     if reader.layout == "dense":
         is_masked = reader.is_masked()
@@ -280,7 +284,7 @@ def _distance(
     encoder: str,
     remedy: str,
 ) -> Check:
-    """Norms of both sides, and how far they are apart."""
+    """Compare norms and distance of queries and references."""
     norms = [float(np.linalg.norm(side, axis=-1).mean()) for side in (query, reference)]
     gap = float(np.linalg.norm(query - reference, axis=-1).max())
     return _compare(
@@ -291,10 +295,9 @@ def _distance(
     )  # fmt: skip
 
 
-def _encoders(settings: Config, workspace: Workspace, run: str | None) -> dict[str, Encoder]:
-    """Encoders that may have made the embeddings, by where they come from."""
-    known = {f"the settings (seed {settings.seed})": encoding.new_encoder(settings)}
-    folder = workspace.run(run or settings.preset)
+def _encoders(settings: ModelConfig, seed: int, folder: Path) -> dict[str, Encoder]:
+    """Encoders that may have made the embeddings, by their origin."""
+    known = {f"the settings (seed {seed})": encoding.new_encoder(settings, seed)}
     for which in _checkpoints(folder):
         known[f"{folder} ({which})"] = checkpoints.load_encoder(folder, which)
     return known
@@ -304,13 +307,8 @@ def _checkpoints(folder: Path) -> list[Which]:
     return [w for w in get_args(Which) if (folder / "checkpoints" / f"{w}.json").exists()]
 
 
-def _of_run(
-    settings: Config, workspace: Workspace, panel: PanelReader, run: str | None
-) -> list[Check]:
-    """The network of a run against the settings, and its panel against this one."""
-    folder = workspace.run(run or settings.preset)
-    if run is not None and not folder.is_dir():
-        raise StoreError(f"No run at {folder}. Make one with: vcfbert train --run {run}")
+def _of_run(settings: ModelConfig, folder: Path, panel: PanelReader) -> list[Check]:
+    """Compare the network of a run with the settings, and its panel with this one."""
     out = []
     for which in _checkpoints(folder):
         checkpoint = checkpoints.read(folder, which)
@@ -321,10 +319,9 @@ def _of_run(
         place = folder / "checkpoints" / f"{which}.json"
         out += [
             _compare("run vocabulary x width", place, f"{vocabulary} x {width}", "the settings",
-                     f"{tokens.VOCABULARY_SIZE} x {settings.model.width}", remedy),
+                     f"{tokens.VOCABULARY_SIZE} x {settings.width}", remedy),
             _compare("run layers, heads", place, f"{saved.num_layers}, {saved.num_heads}",
-                     "the settings", f"{settings.model.num_layers}, {settings.model.num_heads}",
-                     remedy),
+                     "the settings", f"{settings.num_layers}, {settings.num_heads}", remedy),
             _parent("run", place, checkpoint.parents.get("panel", "none"), panel,
                     f"train --run {folder.name} --force"),
         ]  # fmt: skip
@@ -335,7 +332,7 @@ def _parent(what: str, path: Path, fingerprint: str, panel: PanelReader, made_by
     return _compare(
         f"{what} parent panel", path, _short(fingerprint),
         f"panel {panel.path}", _short(panel.fingerprint),
-        f"Make it again with: vcfbert {made_by}",
+        f"Rebuild it with: vcfbert {made_by}",
         holds=fingerprint == panel.fingerprint,
     )  # fmt: skip
 
@@ -350,14 +347,9 @@ def _compare(
     *,
     holds: bool | None = None,
 ) -> Check:
-    """Compare two texts; `holds` where the comparison is not of the texts."""
+    """Compare two texts; `holds` if the comparison is not one of texts."""
     agrees = found == needed if holds is None else holds
     return Check(what, str(path), found, needed_by, needed, agrees, remedy)
-
-
-def settings_flag(settings: Config) -> str:
-    """What names these settings on a command line."""
-    return f"--preset {settings.preset}" if settings.preset in presets.PRESETS else "--config FILE"
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -1,80 +1,176 @@
-"""The open inputs of a training run, and the encodings it makes for itself."""
+"""Opening of what a training run reads: panel, masks, index, stored embeddings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.config import Config, LossConfig
-from vcfbert.errors import StoreError
+from vcfbert.config import Config, RetrievalConfig
+from vcfbert.domain import sites as site_tables
+from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.model.embedding import Encoder
+from vcfbert.pipelines.systems import build_index, fixed_masks
+from vcfbert.pipelines.systems.build_index import IndexOptions
 from vcfbert.progress import Progress
+from vcfbert.retrieval.index import IndexReader, open_index
 from vcfbert.storage.zarr import embeddings
+from vcfbert.storage.zarr.embeddings import EmbeddingsReader
 from vcfbert.storage.zarr.masks import MaskVersion
-from vcfbert.storage.zarr.panel import PanelReader
-from vcfbert.training.systems import encoding
-from vcfbert.training.systems.batches import BatchMaker, References
-from vcfbert.training.systems.events import SummaryWriter
-from vcfbert.training.systems.masking import MaskPolicies
+from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.systems import encoding, masking
+from vcfbert.training.systems.batches import References
+from vcfbert.training.systems.indexing import IndexedOnDemand
+from vcfbert.training.systems.masking import MaskPlan
 
 
 @dataclass(frozen=True)
-class Session:
+class TrainingInputs:
     """The open inputs of a run.
 
-    fixed_masks       the one mask version of a dense index; None where masks are drawn
-    first_embeddings  the encoding of the initial weights; None where nothing reads embeddings
-    first_fingerprint  of it; None where nothing reads it (any more)
+    parents            fingerprints of panel, index and list of typed sites
+    fixed_masks        the only mask version of a dense index; None if masks are drawn
+    encoder            with initial weights; None if the system reads no embeddings
+    stored_embeddings  embeddings of the workspace, if they were made by this encoder
     """
 
-    run: Path
-    settings: Config
     panel: PanelReader
     index: References
     parents: dict[str, str]
-    train_samples: NDArray[np.int64]
-    validation_samples: NDArray[np.int64]
-    masks: MaskPolicies
+    masks: MaskPlan
     fixed_masks: MaskVersion | None
-    first_embeddings: Path | None
-    first_fingerprint: str | None
-    progress: Progress
-    writer: SummaryWriter
+    encoder: Encoder | None
+    stored_embeddings: Path | None
 
-    def embeddings_path(self, version: int) -> Path | None:
-        """Where a version of the encoding lives; None where nothing reads embeddings."""
-        return self.first_embeddings if version == 0 else own_embeddings(self.run, version)
+    @cached_property
+    def train_samples(self) -> NDArray[np.int64]:
+        """Panel indexes of the train samples."""
+        return self.panel.samples.in_splits(site_tables.TRAIN)
 
-    @contextmanager
-    def batch_maker(self, version: int, contrast: LossConfig | None = None) -> Iterator[BatchMaker]:
-        """Open a version of the encoding, to make batches with; `contrast` as in BatchMaker."""
-        path = self.embeddings_path(version)
-        if path is None:
-            yield BatchMaker(self.panel, self.index, None, self.settings.retrieval)
-            return
+    @cached_property
+    def validation_samples(self) -> NDArray[np.int64]:
+        """Panel indexes of the validation samples."""
+        return self.panel.samples.in_splits(site_tables.VALIDATION)
+
+
+def open_inputs(
+    stack: ExitStack, workspace: Workspace, settings: Config, progress: Progress
+) -> TrainingInputs:
+    """Open the stores, which `stack` closes, and refuse settings that do not fit them."""
+    panel = stack.enter_context(open_panel(workspace.panel))
+    if len(panel.samples.in_splits(site_tables.VALIDATION)) == 0:
+        raise InputError(
+            f"{panel.path} has no validation samples, which decide when training stops. "
+            "Prepare it again with --validation-fraction above 0."
+        )
+    retrieval, masks = settings.retrieval, settings.masks
+    index = _open_index(workspace, retrieval, panel, progress)
+    fixed = fixed_masks.of_index(workspace, retrieval, masks, settings.refresh, index)
+    plan = masking.plan(masks, settings.seed, panel)
+    for note in plan.notes:
+        progress.note(note)
+    parents = {"panel": panel.fingerprint} | plan.fingerprints
+    if index is not None:
+        parents["index"] = index.fingerprint
+    encoder = None
+    if settings.reads_embeddings:
+        encoder = encoding.new_encoder(settings.model, settings.seed)
+    return TrainingInputs(
+        panel=panel,
+        index=IndexedOnDemand(panel) if index is None else index,
+        parents=parents,
+        masks=plan,
+        fixed_masks=fixed,
+        encoder=encoder,
+        stored_embeddings=_stored_embeddings(workspace, encoder, panel, index, progress),
+    )
+
+
+def check_neighbours(settings: RetrievalConfig, index: IndexReader) -> None:
+    """Raise ConfigError if a query, which never retrieves itself, has too few references."""
+    own = 2 if settings.exclude_same_sample else 0
+    allowed = len(index.reference_haplotypes) - own
+    if settings.num_neighbours > allowed:
+        raise ConfigError(
+            f"retrieval.num_neighbours is {settings.num_neighbours}, but {index.path} has only "
+            f"{allowed} references for a query. Choose fewer with --retrieve-k."
+        )
+
+
+def _check_exclusion(settings: RetrievalConfig, index: IndexReader, panel: PanelReader) -> None:
+    """Raise ConfigError if training samples could be copied from themselves."""
+    if settings.exclude_same_sample:
+        return
+    rows = index.rows_of(panel.samples.haplotypes(site_tables.TRAIN))
+    if (rows >= 0).any():
+        raise ConfigError(
+            f"retrieval.exclude_same_sample is off, but {index.path} has the training samples, "
+            "which would be copied from themselves. Leave it on."
+        )
+
+
+def _open_index(
+    workspace: Workspace, settings: RetrievalConfig, panel: PanelReader, progress: Progress
+) -> IndexReader | None:
+    """Open the newest index and check that the settings fit it; None if nothing is retrieved.
+
+    If there is no index, an exact one is built, which takes a moment.
+    """
+    if settings.space == "none":
+        return None
+    if not workspace.versions("indexes"):
+        progress.note("No index in the workspace yet: building an exact one.")
+        build_index.build_index(workspace, IndexOptions(), progress=progress)
+    index = open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
+    check_neighbours(settings, index)
+    _check_exclusion(settings, index, panel)
+    return index
+
+
+def _stored_embeddings(
+    workspace: Workspace,
+    encoder: Encoder | None,
+    panel: PanelReader,
+    index: IndexReader | None,
+    progress: Progress,
+) -> Path | None:
+    """The newest embeddings of the workspace, if they are those that this run starts from.
+
+    None if not, in which case the run encodes for itself, and None for a run without an encoder.
+    A dense index was made from one encoding and allows no other.
+    """
+    if encoder is None or index is None:
+        return None
+    if workspace.versions("embeddings"):
+        path = workspace.newest("embeddings")
         with embeddings.open_embeddings(path) as reader:
-            if version == 0 and reader.fingerprint != self.first_fingerprint:
-                raise StoreError.replaced(path)
-            yield BatchMaker(self.panel, self.index, reader, self.settings.retrieval, contrast)
+            if _fits(reader, encoder, panel, index):
+                return path
+        progress.note(
+            f"{path} is of other weights, another panel or other references: encoding again."
+        )
+    if index.kind == "dense":
+        raise StoreError.stale(index.path, parent="encoder", made_by="build-index --kind dense")
+    return None
 
 
-def own_embeddings(run: Path, version: int) -> Path:
-    """Where a run keeps a version of the encoding that it made itself."""
-    return run / "embeddings" / f"v{version:04d}.zarr"
+def _fits(
+    reader: EmbeddingsReader, encoder: Encoder, panel: PanelReader, index: IndexReader
+) -> bool:
+    """True if a store has the encoding that this run starts from.
 
-
-def encode(path: Path, encoder: Encoder, panel: PanelReader, index: References) -> None:
-    """Write the codebook of an encoder."""
-    embeddings.write_codebook(
-        path,
-        (encoding.window_codebook(encoder, panel, window) for window in range(len(panel.windows))),
-        panel_fingerprint=panel.fingerprint,
-        encoder_fingerprint=encoding.encoder_fingerprint(encoder),
-        reference_haplotypes=index.reference_haplotypes,
-        overwrite=True,
+    Raises StoreError if a dense index was made from other embeddings.
+    """
+    if index.kind == "dense":
+        index.require_parent("embeddings", reader.fingerprint)
+    has_same_rows = np.array_equal(reader.reference_haplotypes, index.reference_haplotypes)
+    return (
+        reader.panel_fingerprint == panel.fingerprint
+        and reader.encoder_fingerprint == encoding.encoder_fingerprint(encoder)
+        and (has_same_rows or reader.layout == "codebook")
     )

@@ -14,7 +14,7 @@ Kind = Literal["panel", "masks", "embeddings"]
 
 FORMAT_VERSION: dict[Kind, int] = {"panel": 2, "masks": 2, "embeddings": 2}
 
-CHECKPOINT_FORMAT = 4
+CHECKPOINT_FORMAT = 5
 """Of the checkpoints of a run; here, where it is known without PyTorch."""
 
 MADE_BY: dict[Kind, str] = {

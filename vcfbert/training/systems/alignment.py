@@ -1,4 +1,4 @@
-"""Whether queries and what was retrieved for them live in one feature space, on real batches.
+"""Comparison of queries with the embeddings retrieved for them, on real batches.
 
 B query haplotypes, L sites in a window, D embedding width, V vocabulary.
 """
@@ -20,16 +20,16 @@ from vcfbert.retrieval import similarity
 from vcfbert.training.systems.batches import Batch
 
 NEARLY = 0.99
-"""A neighbour that is right at this share of a query's hidden sites counts as right for it."""
+"""A neighbour counts as right if it has this share of a query's masked alleles."""
 
 
 @dataclass(frozen=True)
-class Beside:
-    """A batch, and what else is needed to judge it.
+class ProbedBatch:
+    """A batch, and what it is compared with.
 
-    codebook  (V, L, D) raw embeddings that the search weighed sites by; None where it compared
-              token ids
-    strangers (B, L) complete tokens of a reference drawn at random for each query
+    codebook   (V, L, D) raw embeddings that gave the site weights of the search; None if the search
+               compared token ids
+    strangers  (B, L) complete tokens of a random reference for each query
     """
 
     batch: Batch
@@ -40,19 +40,20 @@ class Beside:
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """Means over queries and sites. Norms and distances are of a site's vector.
+    """Means over queries and sites; norms and distances are of the vector of one site.
 
-    queries            haplotypes looked at
-    query_norm         of what the encoder makes of the masked query
+    queries            number of query haplotypes
+    query_norm         of the embedding of the masked query
     retrieved_norm     of the complete embedding of its nearest neighbour
-    visible_distance   between the two where the query shows its allele; `hidden_distance` where not
-    fused_...          the same behind `emb_fusion`
-    found_distance     squared distance that the search reported for the nearest neighbour
-    true_distance      the same, computed from both under the query's mask
-    largest_error      largest deviation of the two, in parts of the true one
-    nearest_right      share of hidden alleles that the nearest neighbour has, too
-    random_right       that a random reference has
-    queries_right      share of queries whose nearest neighbour is right at 99 % of the hidden sites
+    visible_distance   between the two at visible sites
+    hidden_distance    between the two at masked sites
+    fused_...          the same after `emb_fusion`
+    found_distance     squared distance of the nearest neighbour, as the search reports it
+    true_distance      the same, computed from both under the mask of the query
+    largest_error      largest relative difference of these two
+    nearest_right      share of masked alleles that the nearest neighbour has, too
+    random_right       share of masked alleles that a random reference has, too
+    queries_right      share of queries whose nearest neighbour has 99 % of the masked alleles
     """
 
     queries: float
@@ -73,8 +74,8 @@ class FeatureSpace:
 
 
 @torch.no_grad()
-def measure(model: Imputer, batches: Iterable[Beside], device: torch.device) -> FeatureSpace:
-    """Look at the nearest neighbours of some batches; each batch counts alike."""
+def measure(model: Imputer, batches: Iterable[ProbedBatch], device: torch.device) -> FeatureSpace:
+    """Compare queries with their nearest neighbours; all batches count equally."""
     was_training = model.training
     model.eval()
     found = [_of_batch(model, one, device) for one in batches]
@@ -89,11 +90,11 @@ def measure(model: Imputer, batches: Iterable[Beside], device: torch.device) -> 
 
 
 def is_finite(found: FeatureSpace) -> bool:
-    """False where an encoder has diverged."""
+    """False if an encoder has diverged."""
     return all(np.isfinite(astuple(found)))
 
 
-def _of_batch(model: Imputer, one: Beside, device: torch.device) -> FeatureSpace:
+def _of_batch(model: Imputer, one: ProbedBatch, device: torch.device) -> FeatureSpace:
     batch, features = one.batch, one.features.to(device)
     nearest = batch.neighbour_tokens[:, 0]
     query = model.encoder(torch.from_numpy(batch.query_tokens).to(device), features)
@@ -130,7 +131,7 @@ def _raw(
     features: SiteFeatures,
     device: torch.device,
 ) -> Tensor:
-    """(B, L, D) what the network is given of the nearest neighbours, or makes of them itself."""
+    """(B, L, D) raw embeddings of the nearest neighbours, as the network reads or computes them."""
     if batch.retrieved is not None:
         return torch.from_numpy(np.ascontiguousarray(batch.retrieved[:, 0])).to(device)
     wanted = torch.from_numpy(nearest).to(device)
@@ -142,7 +143,7 @@ def _raw(
 def _side_by_side(
     query: Tensor, retrieved: Tensor, is_visible: Tensor, is_hidden: Tensor
 ) -> tuple[float, float, float, float]:
-    """Mean norms of both where the query is visible, and distances where it is and is not."""
+    """Mean norms of both at visible sites, and their distances at visible and at masked sites."""
     apart = torch.linalg.vector_norm(query - retrieved, dim=-1)
     norms = (torch.linalg.vector_norm(side, dim=-1) for side in (query, retrieved))
     over = [(norm, is_visible) for norm in norms] + [(apart, is_visible), (apart, is_hidden)]
@@ -154,8 +155,8 @@ def _mean(values: Tensor, where: Tensor) -> float:
     return float((values * where).sum() / where.sum().clamp(min=1))
 
 
-def _true_distances(one: Beside) -> NDArray[np.float64]:
-    """(B,) squared distance of query and nearest neighbour, both under the query's mask."""
+def _true_distances(one: ProbedBatch) -> NDArray[np.float64]:
+    """(B,) squared distance of query and nearest neighbour, both under the mask of the query."""
     batch = one.batch
     nearest = tokens.hide(batch.neighbour_tokens[:, 0], batch.query_tokens == tokens.MASK)
     if one.codebook is None:

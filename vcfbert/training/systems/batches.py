@@ -1,4 +1,4 @@
-"""Tokens, masks and neighbours to one Batch.
+"""Batches: the tokens of some samples in a window, masked, with their neighbours.
 
 B query haplotypes, K neighbours, L sites in a window, D embedding width, V vocabulary,
 W windows.
@@ -25,11 +25,11 @@ from vcfbert.training.systems.contrasts import ContrastTokens
 
 
 class Embeddings(Protocol):
-    """Where raw embeddings come from: a store, or an encoder as they are asked for."""
+    """Source of raw embeddings: a store, or an encoder that computes them when they are read."""
 
     @property
     def layout(self) -> Literal["codebook", "dense"]:
-        """What `complete` reads."""
+        """The layout that `complete` reads."""
 
     def codebook(self, window: int) -> NDArray[np.float32]:
         """(V, L, D) raw embedding of every token at every site."""
@@ -41,7 +41,7 @@ class Embeddings(Protocol):
 
 
 class References(Protocol):
-    """Reference haplotypes that can be searched: an index of the workspace, or one made on demand.
+    """Searchable reference haplotypes: an index of the workspace, or one built on demand.
 
     reference_haplotypes  (R,) panel haplotype of each row
     """
@@ -56,21 +56,21 @@ class References(Protocol):
         """The index of one window."""
 
     def rows_of(self, haplotypes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Row of each panel haplotype; -1 where it is no reference."""
+        """Index row of each panel haplotype; -1 if it is not a reference."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some samples' haplotypes in one window, and what was retrieved for them.
+    """Haplotypes of some samples in one window, and what was retrieved for them.
 
-    samples            (B / 2,) panel indexes; rows 2 i and 2 i + 1 are the haplotypes of samples[i]
+    samples           (B / 2,) panel indexes; rows 2 i and 2 i + 1 are the haplotypes of samples[i]
     labels            (B, L) true tokens
-    query_tokens      (B, L) what the model may see of them
-    is_hidden         (B, L) True where we hid an observed allele: the sites that are scored
+    query_tokens      (B, L) tokens that the model sees
+    is_hidden         (B, L) True where an observed allele is masked: the sites that are scored
     neighbours        (B, K) panel haplotypes, nearest first
     neighbour_tokens  (B, K, L) complete tokens of the neighbours
     distances         (B, K) squared distance in the space of the search, under the mask
-    codebook          (V, L, D) the window's raw embeddings; None with the dense layout, and where
+    codebook          (V, L, D) raw embeddings of the window; None with the dense layout, or if
                       nothing reads embeddings
     retrieved         (B, K, L, D) complete embeddings of the neighbours; None with a codebook
     contrast          references for the contrastive loss; None without it
@@ -89,7 +89,7 @@ class Batch:
     contrast: ContrastTokens | None = None
 
     def gathered(self) -> NDArray[np.float32]:
-        """(B, K, L, D) complete embeddings of the neighbours, whichever the layout has them."""
+        """(B, K, L, D) complete embeddings of the neighbours, in either layout."""
         if self.retrieved is not None:
             return self.retrieved
         assert self.codebook is not None
@@ -97,7 +97,7 @@ class Batch:
 
 
 class BatchMaker:
-    """Turns (window, samples, mask) into a Batch; holds open stores and no genotypes."""
+    """Makes a Batch from a window, samples and a mask."""
 
     def __init__(
         self,
@@ -107,10 +107,10 @@ class BatchMaker:
         settings: RetrievalConfig,
         contrast: LossConfig | None = None,
     ) -> None:
-        """Take open readers; they stay the caller's to close.
+        """Take open readers, which the caller closes.
 
-        embeddings  None for a system that reads none (`Config.reads_embeddings`)
-        contrast    of a run whose loss has a contrastive part, while it trains
+        embeddings  None for a system that reads none
+        contrast    settings of the contrastive loss, in training; None without it
         """
         self.panel = panel
         self.index = index
@@ -129,11 +129,11 @@ class BatchMaker:
         is_masked: NDArray[np.bool_],
         reference_mask: NDArray[np.bool_] | None = None,
     ) -> Batch:
-        """Retrieve for both haplotypes of each sample.
+        """Retrieve neighbours for both haplotypes of each sample.
 
-        is_masked       (L,) or (B, L) True where hidden
-        reference_mask  (L,) of the references during the search; None is the query's, as it should
-                        be. What the network reads of them is complete in any case
+        is_masked       (L,) or (B, L) True where masked
+        reference_mask  (L,) mask of the references in the search; None, the normal case, is the
+                        mask of the query. The network always reads complete references
         """
         labels = self.labels(window, samples)
         query_tokens = tokens.hide(labels, is_masked)
@@ -144,7 +144,7 @@ class BatchMaker:
         return replace(batch, contrast=self._contrast(batch, self.contrast.hard_negatives))
 
     def _contrast(self, batch: Batch, hard: bool) -> ContrastTokens:
-        """Find positives and negatives for the contrastive loss and read their alleles."""
+        """Find the references of the contrastive loss and read their alleles."""
         chosen = contrasts.choose(
             self.index.window(batch.window),
             self._query(batch.window, batch.query_tokens, None),
@@ -172,10 +172,10 @@ class BatchMaker:
         query_tokens: NDArray[np.uint8],
         reference_mask: NDArray[np.bool_] | None,
     ) -> Hits:
-        """Search; (B, 0) without a search where the system retrieves nothing."""
+        """Search; arrays of shape (B, 0) if the system retrieves nothing."""
         if self.settings.space == "none":
-            nobody = (len(query_tokens), 0)
-            return Hits(np.empty(nobody, dtype=np.int64), np.empty(nobody, dtype=np.float32))
+            shape = (len(query_tokens), 0)
+            return Hits(np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.float32))
         return nearest_in_segments(
             self.index.window(window),
             self._query(window, query_tokens, reference_mask),
@@ -187,7 +187,7 @@ class BatchMaker:
     def nearest_by_hamming(
         self, window: int, samples: NDArray[np.int64], query_tokens: NDArray[np.uint8]
     ) -> NDArray[np.uint8]:
-        """(B, L) complete tokens of the haplotype that differs at the fewest visible sites."""
+        """(B, L) complete tokens of the reference that differs at the fewest visible sites."""
         query = Query(query_tokens, similarity.token_weights(self.panel.length))
         hits = nearest(self.index.window(window), query, 1, self._excluded(samples))
         return self.panel.tokens(window, self.index.reference_haplotypes[hits.rows[:, 0]])
@@ -198,7 +198,7 @@ class BatchMaker:
         query_tokens: NDArray[np.uint8],
         reference_mask: NDArray[np.bool_] | None,
     ) -> Query:
-        """What the index is asked: site weights, and masked embeddings for a dense index."""
+        """The query for the index: site weights, and masked embeddings if the index is dense."""
         if self.settings.space == "token":
             weights = similarity.token_weights(self.panel.length)
             costs = similarity.token_mask_costs(self.panel.length)
@@ -212,7 +212,10 @@ class BatchMaker:
         return Query(query_tokens, similarity.site_weights(codebook), masked, other)
 
     def _excluded(self, sample_index: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(B, E) index rows a query must not find: own, sibling's, relatives'; -1 for none."""
+        """(B, E) index rows that a query must not find; -1 for none.
+
+        These are both haplotypes of its sample and of listed relatives.
+        """
         if not self.settings.exclude_same_sample:
             return np.full((2 * len(sample_index), 2), -1, dtype=np.int64)
         samples = self.panel.samples

@@ -1,11 +1,12 @@
-"""Weights with the config and fingerprints they need, as safetensors and JSON, never pickles.
+"""Checkpoints of a run: weights with their settings and fingerprints, as safetensors and JSON.
 
     RUN/checkpoints/step-00000500.safetensors            weights
     RUN/checkpoints/step-00000500.optimizer.safetensors  AdamW moments
-    RUN/checkpoints/last.json, best.json                 where a run stands and its files
+    RUN/checkpoints/last.json, best.json                 state of the run, names of its files
 
-A JSON file is replaced in one step after the files it names are on the disk, so a run that is
-killed at any moment has a last checkpoint that is whole. It carries its own SHA-256 and theirs.
+A JSON file is replaced in one step after the files it names have been written, so a run that is
+killed at any moment has a complete last checkpoint. The JSON file has its own SHA-256 and those of
+the files.
 """
 
 from __future__ import annotations
@@ -35,10 +36,9 @@ Which = Literal["best", "last"]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The JSON half of a checkpoint.
+    """The JSON file of a checkpoint.
 
-    parents  fingerprints of the panel, the encoder and, where it searches one, the index that the
-             run stands on
+    parents  fingerprints of the panel, of the encoder and, if the run searches one, of the index
     state    counters and sums of the training loop
     """
 
@@ -59,7 +59,7 @@ def save(
     weights: dict[str, Tensor],
     optimizer: dict[str, Tensor] | None,
 ) -> None:
-    """Write a checkpoint and drop the files that neither `last` nor `best` names any more."""
+    """Write a checkpoint and delete the files that neither `last` nor `best` names."""
     folder = run / "checkpoints"
     stem = f"step-{state['step']:08d}"
     files = {"weights": _write_tensors(folder / f"{stem}.safetensors", weights)}
@@ -79,9 +79,9 @@ def save(
 
 
 def read(run: Path, which: Which) -> Checkpoint:
-    """Read and check the JSON half.
+    """Read and check the JSON file of a checkpoint, and the digests of its files.
 
-    Raises StoreError where there is none, or where it is of another format or vocabulary.
+    Raises StoreError if it is missing, damaged, or of another format or vocabulary.
     """
     path = run / "checkpoints" / f"{which}.json"
     try:
@@ -117,7 +117,7 @@ def load_model(run: Path, which: Which = "best") -> tuple[Imputer, Config]:
     checkpoint = read(run, which)
     weights = load_tensors(checkpoint.weights_file)
     settings = checkpoint.settings.model
-    # Before the network is made: each of its blocks has a matrix of that many numbers at least.
+    # Checked before the network is made, because each block has a matrix of at least this size.
     block = settings.feedforward_multiple * settings.width**2
     found = sum(tensor.numel() for tensor in weights.values())
     if settings.width + settings.num_layers * block > found:
@@ -137,7 +137,7 @@ def load_encoder(run: Path, which: Which = "best") -> Encoder:
 
 
 def load_weights(model: Imputer, path: Path) -> None:
-    """Load weights; StoreError naming the first tensor that does not fit."""
+    """Load weights; StoreError naming the first tensor of the wrong shape or type."""
     weights = load_tensors(path)
     _check_fit(model, weights, path)
     model.load_state_dict(weights)
@@ -162,7 +162,7 @@ def _check_fit(model: Imputer, weights: dict[str, Tensor], path: Path) -> None:
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file; StoreError where it is damaged."""
+    """Read a safetensors file; StoreError if it is damaged."""
     try:
         return safetensors.torch.load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
@@ -170,14 +170,14 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def check_moments(path: Path) -> None:
-    """Raise StoreError where an optimizer's moments cannot be read or are not finite."""
+    """Raise StoreError if the moments of an optimizer cannot be read or are not finite."""
     for name, moment in load_tensors(path).items():
         if not bool(torch.isfinite(moment).all()):
             raise StoreError(f"{path} has a NaN or an infinity in {name}. Train the run again.")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Flatten an optimizer's state to named tensors."""
+    """The state of an optimizer as named tensors."""
     state = optimizer.state_dict()["state"]
     return {
         f"{index}.{key}": value.detach().cpu().contiguous()
@@ -187,7 +187,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` took."""
+    """The inverse of `optimizer_tensors`."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in flat.items():
         index, key = name.split(".", 1)
@@ -203,7 +203,7 @@ def _write_tensors(path: Path, named: dict[str, Tensor]) -> dict[str, str]:
 
 
 def _verified(folder: Path, entry: dict[str, str]) -> Path:
-    """Return the path of a file whose content is what was written."""
+    """Return the path of a file after checking its digest."""
     if Path(entry["name"]).name != entry["name"]:
         again = _again(folder / "last.json")
         raise StoreError(f"{folder} names {entry['name']!r}, which is not in it. {again}")
@@ -217,18 +217,18 @@ def _verified(folder: Path, entry: dict[str, str]) -> Path:
         ) from error
     if digest != entry["sha256"]:
         raise StoreError(
-            f"{path} is damaged: its SHA-256 is not the one that was written. {_again(path)}"
+            f"{path} is damaged: its SHA-256 differs from the recorded one. {_again(path)}"
         )
     return path
 
 
 def _again(path: Path) -> str:
-    """What to do where a file in RUN/checkpoints is of no use."""
+    """The remedy if a file in RUN/checkpoints cannot be used."""
     return f"Train the run again: vcfbert train --run {path.parent.parent.name} --force"
 
 
 def _with_keys(found: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return a copy of a mapping that has these keys at least; KeyError naming one it lacks."""
+    """Return a copy of a mapping after checking that it has these keys; KeyError if not."""
     return {**found, **{name: found[name] for name in names}}
 
 
@@ -252,8 +252,8 @@ def _check_seal(path: Path, content: bytes, which: Which) -> None:
         raise _damaged(path, error) from error
     if found != which:
         raise StoreError(
-            f"{path} is the {found!r} checkpoint under another name. Put it back, or train the run "
-            f"again: vcfbert train --run {path.parent.parent.name} --force"
+            f"{path} was written as {found}.json. Rename it back, or train the run again: "
+            f"vcfbert train --run {path.parent.parent.name} --force"
         )
 
 
@@ -272,8 +272,8 @@ def _drop_unnamed(folder: Path) -> None:
             named |= {entry["name"] for entry in files.values()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
-                f"{path} is damaged ({error!r}), so nobody knows which weights it needs. Delete it "
-                "to go on without that checkpoint."
+                f"{path} is damaged ({error!r}), so its weights cannot be told from others. Delete "
+                "it to continue without that checkpoint."
             ) from error
     for path in folder.glob("step-*.safetensors"):
         if path.name not in named:

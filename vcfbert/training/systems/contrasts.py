@@ -1,4 +1,4 @@
-"""References that a training query should find, and hard negatives, for the contrastive loss.
+"""References for the contrastive loss: those a training query should find, and hard negatives.
 
 B query haplotypes, P positives, M negatives, L sites in a window, E excluded rows.
 """
@@ -21,9 +21,9 @@ NEGATIVES = 16
 
 @dataclass(frozen=True)
 class Contrast:
-    """References to learn from; see `model.contrast`.
+    """Index rows of the references; see `model.contrast`.
 
-    positives  (B, P) rows of the index that agree best with the query at its hidden sites
+    positives  (B, P) rows that agree best with the query at its masked sites
     negatives  (B, M) rows
     """
 
@@ -33,12 +33,12 @@ class Contrast:
 
 @dataclass(frozen=True)
 class ContrastTokens:
-    """What became of a Contrast once the references' alleles are read.
+    """Alleles of the references of a Contrast.
 
     positives  (B, P, L) complete tokens
     negatives  (B, M, L) complete tokens
-    is_wrong   (B, M) True where a negative differs from the query at more hidden sites than every
-               positive does
+    is_wrong   (B, M) True if a negative differs from the query at more masked sites than every
+               positive
     """
 
     positives: NDArray[np.uint8]
@@ -55,13 +55,13 @@ def choose(
     hard: bool,
     seed: list[int],
 ) -> Contrast:
-    """Search twice: by the hidden sites for positives, by the visible ones for hard negatives.
+    """Search by the masked sites for positives, and by the visible sites for hard negatives.
 
     query          as in training
-    labels         (B, L) true tokens of it
-    excluded_rows  (B, E) rows a query must not find, -1 for none
-    hard           negatives are the nearest under the mask; else they are drawn
-    seed           of the drawing
+    labels         (B, L) its true tokens
+    excluded_rows  (B, E) rows that a query must not find, -1 for none
+    hard           negatives are the nearest under the mask; otherwise they are random
+    seed           of random negatives
     """
     allowed = index.num_references - excluded_rows.shape[1]
     is_hidden = query.tokens == tokens.MASK
@@ -73,7 +73,8 @@ def choose(
         return Contrast(positives, nearest(index, query, count, excluded_rows).rows)
     drawn = np.random.default_rng(seed).integers(index.num_references, size=(len(labels), count))
     is_own = (drawn[:, :, None] == excluded_rows[:, None]).any(axis=2)
-    return Contrast(positives, np.where(is_own, positives[:, :1], drawn))  # which is never wrong
+    # An excluded row is replaced by a positive, which never counts as wrong.
+    return Contrast(positives, np.where(is_own, positives[:, :1], drawn))
 
 
 def read(
@@ -82,7 +83,7 @@ def read(
     labels: NDArray[np.uint8],
     is_hidden: NDArray[np.bool_],
 ) -> ContrastTokens:
-    """Tell which negatives are wrong.
+    """Find out which negatives are wrong.
 
     positives  (B, P, L) complete tokens
     negatives  (B, M, L) complete tokens
@@ -95,7 +96,7 @@ def read(
 def _errors(
     references: NDArray[np.uint8], labels: NDArray[np.uint8], is_hidden: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Hidden sites at which references, (B, n, L), do not carry the query's allele; (B, n)."""
+    """(B, n) masked sites at which references (B, n, L) do not carry the query's allele."""
     differs = (references != labels[:, None]) & is_hidden[:, None]
     count: NDArray[np.int64] = differs.sum(axis=2)
     return count

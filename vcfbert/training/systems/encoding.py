@@ -1,4 +1,4 @@
-"""From encoder weights to the raw embeddings of a window, as arrays a store can keep.
+"""Raw embeddings of a window, computed by an encoder, as NumPy arrays.
 
 L sites in a window, D embedding width, V vocabulary.
 """
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vcfbert.config import Config
+from vcfbert.config import ModelConfig
 from vcfbert.model import imputer
 from vcfbert.model.embedding import Encoder
 from vcfbert.storage.zarr import stores
@@ -19,9 +19,9 @@ from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.training.systems import features
 
 
-def new_encoder(settings: Config) -> Encoder:
-    """Return the encoder of a network with the initial weights of these settings and seed."""
-    return imputer.build(settings.model, settings.seed).encoder.eval()
+def new_encoder(settings: ModelConfig, seed: int) -> Encoder:
+    """Return the encoder of a network with initial weights drawn from the seed."""
+    return imputer.build(settings, seed).encoder.eval()
 
 
 @torch.no_grad()
@@ -33,7 +33,7 @@ def window_codebook(encoder: Encoder, panel: PanelReader, window: int) -> NDArra
 
 
 def encoder_fingerprint(encoder: Encoder) -> str:
-    """Hash of the weights, to tell whether embeddings were made by this encoder."""
+    """Hash of the weights, which says whether embeddings were made by this encoder."""
     parts: list[str | NDArray[np.float32]] = []
     for name, value in sorted(encoder.state_dict().items()):
         parts += [name, value.detach().float().cpu().numpy()]
@@ -41,12 +41,12 @@ def encoder_fingerprint(encoder: Encoder) -> str:
 
 
 class EncodedOnDemand:
-    """The embeddings of an encoder without a store, encoded a window at a time."""
+    """Embeddings that are not stored: each window is encoded when it is read."""
 
     layout: Literal["codebook"] = "codebook"
 
     def __init__(self, encoder: Encoder, panel: PanelReader) -> None:
-        """Take an encoder in eval mode and an open panel; one window stays in memory."""
+        """Take an encoder in eval mode and an open panel; the last window is kept in memory."""
         self._encoder = encoder
         self._panel = panel
         self._window = -1

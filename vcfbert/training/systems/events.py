@@ -1,4 +1,4 @@
-"""TensorBoard events of a run; the home of the writer, so that pipelines do without PyTorch."""
+"""Writer of the TensorBoard events of a run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["SummaryWriter", "open_writer"]
 
 
 def open_writer(run: Path, step: int) -> SummaryWriter:
-    """Open the run's events; those after `step` are void, because they will come again.
+    """Open the events of a run; those after `step` are discarded, because they will be repeated.
 
-    Raises StoreError where they cannot be written; the writer itself would fail in a thread.
+    Raises StoreError if they cannot be written; the writer itself would fail in a thread.
     """
     folder = run / "tensorboard"
     probe = folder / ".writable"
@@ -24,7 +24,7 @@ def open_writer(run: Path, step: int) -> SummaryWriter:
         probe.unlink()
     except OSError as error:
         raise StoreError(
-            f"Cannot write {folder}: {error.strerror}. Free disk space or mend the folder's "
-            f"permissions, then go on: vcfbert train --run {run.name} --resume"
+            f"Cannot write {folder}: {error.strerror}. Free disk space or correct the permissions "
+            f"of the folder, then resume: vcfbert train --run {run.name} --resume"
         ) from error
     return SummaryWriter(str(folder), purge_step=step + 1)

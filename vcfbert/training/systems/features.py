@@ -1,4 +1,4 @@
-"""What is known of a window's sites, from the panel to tensors.
+"""Site features of a window, from the panel.
 
 S sites in the panel, L sites in a window.
 """
@@ -17,8 +17,8 @@ from vcfbert.storage.zarr.panel import PanelReader
 def of_window(panel: PanelReader, window: int) -> SiteFeatures:
     """Features of one window, on the CPU.
 
-    Frequencies are those of the reference haplotypes alone: nothing of a held-out sample is in
-    them. The padding repeats the last centimorgan and is 0 elsewhere.
+    Frequencies are of the train samples only; held-out samples do not count. In the padding, `cm`
+    repeats its last value and the other features are 0.
     """
     where = panel.windows.sites(window)
     num_sites = panel.windows.num_sites(window)
@@ -36,7 +36,7 @@ def of_window(panel: PanelReader, window: int) -> SiteFeatures:
 
 
 def _spread(panel: PanelReader, where: slice) -> NDArray[np.float64]:
-    """Standard deviation of the ALT frequency over populations; 0 where they are unknown."""
+    """Standard deviation of the ALT frequency over populations; 0 if there are none."""
     sizes = panel.samples.population_sizes()
     counts = panel.sites.population_alt_count[where]
     if len(sizes) == 0:

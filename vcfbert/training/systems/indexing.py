@@ -1,4 +1,4 @@
-"""The exact index of a panel without files, for systems and baselines that search but keep none.
+"""Exact index of a panel that is built on demand and not written to files.
 
 R reference haplotypes, H panel haplotypes, L sites in a window.
 """
@@ -18,7 +18,7 @@ from vcfbert.storage.zarr.panel import PanelReader
 
 
 class IndexedOnDemand:
-    """All train haplotypes, indexed a window at a time when asked for; one stays in memory."""
+    """All train haplotypes; a window is indexed when it is read, and the last one is kept."""
 
     kind: Literal["exact"] = "exact"
 
@@ -38,5 +38,5 @@ class IndexedOnDemand:
         return self._window
 
     def rows_of(self, haplotypes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Index row of each panel haplotype; -1 where it is no reference, or is itself -1."""
+        """Index row of each panel haplotype; -1 if it is not a reference, or is itself -1."""
         return rows_among(self.reference_haplotypes, haplotypes)

@@ -1,4 +1,4 @@
-"""Whether a hidden allele reaches the network: what it reads, when every one is turned round.
+"""Check that no masked allele reaches the network: flipping them must change nothing it reads.
 
 B query haplotypes, L sites in a window, H haplotypes of the panel.
 """
@@ -14,11 +14,11 @@ from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.training.systems.batches import Batch, BatchMaker
 
 READ = ("query_tokens", "neighbours", "neighbour_tokens", "distances", "codebook", "retrieved")
-"""The parts of a batch that the network sees, or that decide what it sees."""
+"""The parts of a batch that the network reads, or that decide what it reads."""
 
 
 class FlippedPanel(PanelReader):
-    """A panel in which a batch's samples carry the other allele wherever that is hidden."""
+    """A panel in which the masked alleles of the samples of a batch are flipped."""
 
     def __init__(self, panel: PanelReader, batch: Batch) -> None:
         """Share everything with the open panel; nothing is written."""
@@ -29,7 +29,7 @@ class FlippedPanel(PanelReader):
         self._flips = tokens.pack(batch.is_hidden.view(np.uint8))  # (B, ceil(L / 8))
 
     def packed(self, window: int) -> NDArray[np.uint8]:
-        """(H, ceil(L / 8)) as the panel has them but for those alleles."""
+        """(H, ceil(L / 8)) packed alleles of a window, with those alleles flipped."""
         block = self._honest.packed(window)
         if window != self._window:
             return block
@@ -39,9 +39,9 @@ class FlippedPanel(PanelReader):
 
 
 def flipped(maker: BatchMaker, batch: Batch) -> Batch:
-    """The batch again, under the same mask, of samples whose hidden alleles are all others.
+    """The same batch under the same mask, with all masked alleles flipped.
 
-    The samples must not be each other's neighbours: take one at a time.
+    Samples of a batch must not be neighbours of one another, so use batches of one sample.
     """
     again = BatchMaker(
         FlippedPanel(maker.panel, batch), maker.index, maker.embeddings, maker.settings
@@ -50,7 +50,7 @@ def flipped(maker: BatchMaker, batch: Batch) -> Batch:
 
 
 def first_leak(batch: Batch, other: Batch) -> str | None:
-    """What of `batch` is not the same in `other`; None where all that is read is."""
+    """The first part of `batch` that the network reads and that differs in `other`, if any."""
     for name in READ:
         one, another = getattr(batch, name), getattr(other, name)
         if (one is None) != (another is None) or (

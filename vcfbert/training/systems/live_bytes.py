@@ -1,4 +1,4 @@
-"""Which tensors live when: every storage born in a block, with its part and its end."""
+"""Bytes of the tensors that are alive during a computation, by part of the network."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+
+# PyTorch has no public module for it, but "Extending PyTorch" documents this import.
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 ALIVE = -1
 
 
 @dataclass
 class Storage:
-    """One storage that was born.
+    """One storage of a tensor.
 
-    part   what was running then
-    shape  of the tensor that brought it
-    birth  time by the counter of births and deaths; `death` likewise, ALIVE while it lives
+    part   part of the network that allocated it
+    shape  of its first tensor
+    birth  time of the allocation, counted in allocations and releases
+    death  time of the release; ALIVE before
     """
 
     part: str
@@ -32,20 +34,20 @@ class Storage:
     death: int = ALIVE
 
     def is_alive(self, time: int) -> bool:
-        """True where it had been born and had not died."""
+        """True from allocation to release."""
         return self.birth <= time and (self.death == ALIVE or self.death > time)
 
 
 class LiveBytes(TorchDispatchMode):
-    """Follows the bytes of every storage born inside the block for as long as it lives.
+    """Follows every storage that is allocated inside the block until its release.
 
-    time       counts births and deaths
-    peak       most bytes at once, at the time `peak_time`
-    part       what storages are written down under
+    time       number of allocations and releases so far
+    peak       largest number of live bytes, at the time `peak_time`
+    part       part of the network that new storages are recorded under
     """
 
     def __init__(self) -> None:
-        """Start from nothing."""
+        """Start with nothing allocated."""
         super().__init__()
         self.time = 0
         self.peak = 0
@@ -56,12 +58,12 @@ class LiveBytes(TorchDispatchMode):
         self._known: dict[int, weakref.ref[Any]] = {}
 
     def alive_at(self, time: int) -> list[Storage]:
-        """The storages that lived at a time."""
+        """The storages alive at a time."""
         return [storage for storage in self.born if storage.is_alive(time)]
 
     @contextmanager
     def naming_parts(self, parts: Iterable[tuple[str, nn.Module]]) -> Iterator[None]:
-        """Write storages down under the module that is running."""
+        """Record storages under the innermost of these modules that is running."""
         outer: list[str] = []
         handles = []
 
@@ -91,17 +93,16 @@ class LiveBytes(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Run one operator and look at what it returned."""
-        before = {_key(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        """Run one operator and record the storages it allocates."""
+        before = {_key(tensor) for tensor in _tensors_in((args, kwargs))}
         out = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(out):
-            if isinstance(leaf, Tensor) and _key(leaf) not in before:  # a view brings nothing new
-                self._add(leaf)
+        for tensor in _tensors_in(out):
+            if _key(tensor) not in before:  # a view allocates nothing
+                self._add(tensor)
         return out
 
     def _add(self, tensor: Tensor) -> None:
-        held = tensor.untyped_storage()
-        key = held._cdata
+        held, key = tensor.untyped_storage(), _key(tensor)
         if key in self._known:
             return
         self.time += 1
@@ -120,5 +121,14 @@ class LiveBytes(TorchDispatchMode):
         del self._known[key]
 
 
+def _tensors_in(values: Any) -> Iterator[Tensor]:
+    """The tensors in nested tuples, lists and dicts."""
+    if isinstance(values, Tensor):
+        yield values
+    elif isinstance(values, (tuple, list, dict)):
+        for value in values.values() if isinstance(values, dict) else values:
+            yield from _tensors_in(value)
+
+
 def _key(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    return id(tensor.untyped_storage())  # one object for all views, alive as long as the storage

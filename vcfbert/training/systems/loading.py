@@ -1,7 +1,7 @@
 """Batches made in a background thread while the network computes.
 
-A thread, not a process: FAISS hangs when searched after a fork, and its search, NumPy's gathers
-and zstd all release the interpreter lock.
+This is a thread and not a process because FAISS hangs if it is searched after a fork. Its search,
+NumPy's indexing and zstd all release the interpreter lock.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Loaded(Generic[Made]):
-    """What was made, a batch as a rule, and what it cost.
+    """A batch, or what else was made, and its cost.
 
-    wait_seconds  how long the consumer stood still for it
-    make_seconds  how long the background thread worked on it
+    wait_seconds  time for which the consumer waited
+    make_seconds  time for which the background thread worked
     """
 
     batch: Made
@@ -34,7 +34,7 @@ class Loaded(Generic[Made]):
 
 
 def prefetch(plan: Sequence[Work], make: Callable[[Work], Made]) -> Iterator[Loaded[Made]]:
-    """Yield the batches of a plan in order, a few of them made ahead."""
+    """Yield the batches of a plan in order, making a few in advance."""
 
     def timed(work: Work) -> tuple[Made, float]:
         begun = time.perf_counter()

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from vcfbert.config import Config, LossConfig
+from vcfbert.config import LossConfig, ModelConfig, TrainingConfig
 from vcfbert.domain import tokens
 from vcfbert.errors import StoreError, VcfbertError
 from vcfbert.model import contrast, imputer, losses
@@ -43,32 +43,32 @@ _COUNTERS = (
     "refreshes",
 )
 _IN_USE = ("masks", "embeddings")
-_MIN_SCALE = 2.0**-14  # of fp16 losses: every step for a long time has overflowed
-_DROPOUT_STREAM = 73  # keeps dropout's random stream apart from the order's and the masks'
+_MIN_SCALE = 2.0**-14  # of fp16 losses; it falls this low only if every step overflows
+_DROPOUT_STREAM = 73  # separates the random stream of dropout from those of order and masks
 
 
 class DivergedError(VcfbertError):
-    """The loss is no number any more."""
+    """The loss or its gradient is not finite."""
 
 
 @dataclass
 class TrainState:
-    """Everything that changes while training, and nothing else.
+    """Everything that changes during training.
 
-    step         optimizer steps taken
-    epoch        0-based epoch under way
-    batch        batches of it that are done
-    counts       running sums of the epoch, for `scores.summarise`
-    seconds      spent training and validating so far, over all starts of the run
-    wait_seconds of which the network stood still for batches
-    make_seconds spent making batches in the background
-    total_batches  done over all epochs
-    refresh_seconds  spent on masks and encodings in the epoch under way
-    masks        the version that training uses; None before the first
-    embeddings   the encoding of the references in use
-    saved_embeddings  the version that the last checkpoint goes on with; the rest is told by it
-    history      the rows of the metrics CSV
-    refreshes    the rows of the log of refreshes
+    step              optimizer steps done
+    epoch             0-based number of the current epoch
+    batch             batches of the current epoch that are done
+    counts            running sums of the epoch, for `scores.summarise`
+    seconds           training and validation so far, over all starts of the run
+    wait_seconds      of these, the time in which the network waited for batches
+    make_seconds      time spent making batches in the background
+    total_batches     batches done in all epochs
+    refresh_seconds   time spent on masks and encodings in the current epoch
+    masks             version of the training masks in use; None before the first
+    embeddings        version of the encoded references in use
+    saved_embeddings  version of the encoded references that the last checkpoint needs
+    history           rows of the metrics CSV
+    refreshes         rows of the refresh CSV
     """
 
     model: Imputer
@@ -92,7 +92,7 @@ class TrainState:
     refreshes: list[dict[str, Any]] = field(default_factory=list)
 
     def counters(self) -> dict[str, Any]:
-        """Everything but weights and moments, as JSON types."""
+        """Everything except weights and moments, as JSON types."""
         saved = {name: getattr(self, name) for name in _COUNTERS}
         for name in _IN_USE:
             used = getattr(self, name)
@@ -100,7 +100,7 @@ class TrainState:
         return saved | {"counts": self.counts.tolist(), "scaler": self.scaler.state_dict()}
 
     def restore_counters(self, saved: dict[str, Any]) -> None:
-        """Put back what `counters` took; StoreError where something of it is gone."""
+        """The inverse of `counters`; StoreError if something is missing or malformed."""
         try:
             for name in _COUNTERS:
                 setattr(self, name, saved[name])
@@ -116,18 +116,20 @@ class TrainState:
             ) from error
 
 
-def new_state(settings: Config, device: torch.device) -> TrainState:
-    """Return a network with initial weights and an optimizer that has seen nothing."""
-    precision = devices.choose_precision(settings.training.precision, device)
-    model = imputer.build(settings.model, settings.seed).to(device)
+def new_state(
+    model_settings: ModelConfig, training: TrainingConfig, seed: int, device: torch.device
+) -> TrainState:
+    """Return a network with initial weights and a new optimizer."""
+    precision = devices.choose_precision(training.precision, device)
+    model = imputer.build(model_settings, seed).to(device)
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
     optimizer = torch.optim.AdamW(
         [
-            {"params": matrices, "weight_decay": settings.training.weight_decay},
+            {"params": matrices, "weight_decay": training.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ],
-        lr=settings.training.learning_rate,
+        lr=training.learning_rate,
         betas=(0.9, 0.98),
         fused=device.type == "cuda",
     )
@@ -142,12 +144,12 @@ def new_state(settings: Config, device: torch.device) -> TrainState:
 
 
 def empty_counts(device: torch.device) -> Tensor:
-    """Zeros for `scores.count` to be added to."""
+    """Zeros, to which the results of `scores.count` are added."""
     return torch.zeros(scores.SIZE, dtype=torch.float64, device=device)
 
 
 def total_loss(logits: Logits, inputs: BatchTensors, settings: LossConfig) -> Float[Tensor, ""]:
-    """Weighted sum of the heads' losses over hidden sites."""
+    """Weighted sum of the losses of the heads."""
     gamma = settings.focal_gamma
     loss = losses.focal(logits.haplotype, inputs.labels, inputs.is_hidden, gamma)
     if settings.genotype_weight > 0:
@@ -165,7 +167,7 @@ def total_loss(logits: Logits, inputs: BatchTensors, settings: LossConfig) -> Fl
 def contrastive_loss(
     model: Imputer, inputs: BatchTensors, site_features: SiteFeatures, settings: LossConfig
 ) -> Float[Tensor, ""]:
-    """Weighted loss of the search; 0 for a batch without references to contrast."""
+    """Weighted contrastive loss; 0 for a batch without references to contrast."""
     if inputs.contrast is None:
         return torch.zeros((), device=inputs.query.device)
     return settings.contrastive_weight * contrast.contrastive(
@@ -178,17 +180,17 @@ def contrastive_loss(
 
 
 class WindowTables:
-    """Features and rare sites of each window, made once and kept on the device."""
+    """Features and rare sites of each window, computed once and kept on the device."""
 
     def __init__(self, maker: BatchMaker, rare_maf: float, device: torch.device) -> None:
-        """Make nothing yet."""
+        """Compute nothing yet."""
         self._maker = maker
         self._rare_maf = rare_maf
         self._device = device
         self._made: dict[int, tuple[SiteFeatures, Tensor]] = {}
 
     def of(self, window: int) -> tuple[SiteFeatures, Bool[Tensor, "L"]]:
-        """Return the window's features and where its sites are rare."""
+        """Return the features of a window and which of its sites are rare."""
         if window not in self._made:
             made = features.of_window(self._maker.panel, window).to(self._device)
             minor = torch.minimum(made.frequency, 1 - made.frequency)
@@ -225,32 +227,35 @@ def forward(
 
 def train_epoch(
     state: TrainState,
-    settings: Config,
+    training: TrainingConfig,
+    loss_settings: LossConfig,
     maker: BatchMaker,
     masks: Masks,
     plan: Sequence[Work],
     on_step: Callable[[TrainState, float], bool],
     *,
+    seed: int,
     stop: int | None = None,
 ) -> bool:
-    """Run an epoch from `state.batch` on.
+    """Train from batch `state.batch` of an epoch on.
 
-    masks    in use until `stop`
-    plan     of the whole epoch
-    stop     batches of the epoch after which to return; None is all
+    masks    used up to `stop`
+    plan     batches of the whole epoch
     on_step  called after each optimizer step with its learning rate; False ends the epoch
-    returns  False where `on_step` ended it
+    seed     of dropout
+    stop     batch of the epoch to stop before; None trains to the end
+    returns  False if `on_step` ended the epoch
     """
     state.model.train()
-    tables = WindowTables(maker, settings.training.rare_maf, state.device)
-    group = settings.training.accumulation
+    tables = WindowTables(maker, training.rare_maf, state.device)
+    group = training.accumulation
     remaining = plan[state.batch : stop]
     begun = time.perf_counter()
     for loaded in loading.prefetch(remaining, lambda work: masks.batch(maker, work)):
         group_size = min(group, len(plan) - state.batch // group * group)
-        torch.manual_seed(_dropout_seed(settings.seed, state.epoch, state.batch))
+        torch.manual_seed(_dropout_seed(seed, state.epoch, state.batch))
         with devices.explaining_memory(len(loaded.batch.samples)):
-            loss, counts = forward(state, loaded.batch, tables, settings.loss)
+            loss, counts = forward(state, loaded.batch, tables, loss_settings)
             state.scaler.scale(loss / group_size).backward()
         state.counts += counts
         state.batch += 1
@@ -261,7 +266,7 @@ def train_epoch(
         state.seconds, begun = state.seconds + now - begun, now
         if state.batch % group and state.batch < len(plan):
             continue
-        rate = _optimizer_step(state, settings, len(plan))
+        rate = _optimizer_step(state, training, len(plan))
         if not on_step(state, rate):
             return False
     return True
@@ -269,30 +274,28 @@ def train_epoch(
 
 def validate(
     state: TrainState,
-    settings: Config,
+    loss_settings: LossConfig,
     maker: BatchMaker,
     masks: Masks,
     plan: Sequence[Work],
     on_batch: Callable[[], None],
-) -> scores.Scores:
-    """Score the network on held-out samples.
-
-    masks  of the validation, the same in every epoch
-    """
+    *,
+    rare_maf: float,
+) -> scores.PassScores:
+    """Score the network on validation samples; `masks` are the same in every epoch."""
     state.model.eval()
-    tables = WindowTables(maker, settings.training.rare_maf, state.device)
+    tables = WindowTables(maker, rare_maf, state.device)
     total = empty_counts(state.device)
     with torch.no_grad():
         for loaded in loading.prefetch(plan, lambda work: masks.batch(maker, work)):
             with devices.explaining_memory(len(loaded.batch.samples)):
-                total += forward(state, loaded.batch, tables, settings.loss)[1]
+                total += forward(state, loaded.batch, tables, loss_settings)[1]
             on_batch()
     return scores.summarise(total)
 
 
-def _optimizer_step(state: TrainState, settings: Config, batches: int) -> float:
-    """Clip, step and clear; returns the learning rate."""
-    training = settings.training
+def _optimizer_step(state: TrainState, training: TrainingConfig, batches: int) -> float:
+    """Clip the gradient, take a step and clear the gradient; returns the learning rate."""
     if training.max_minutes > 0:
         progress = state.seconds / (60 * training.max_minutes)
     else:
@@ -302,7 +305,7 @@ def _optimizer_step(state: TrainState, settings: Config, batches: int) -> float:
         group["lr"] = rate
     state.scaler.unscale_(state.optimizer)
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), training.gradient_clip)
-    # With fp16 single steps overflow and are skipped; only a scale that keeps falling is wrong.
+    # Single fp16 steps may overflow and are skipped; only a scale that keeps falling is an error.
     if state.scaler.is_enabled():
         is_lost = state.step % training.log_every == 0 and state.scaler.get_scale() < _MIN_SCALE
     else:
@@ -310,7 +313,7 @@ def _optimizer_step(state: TrainState, settings: Config, batches: int) -> float:
     if is_lost:
         raise DivergedError(
             f"The gradient is not finite at epoch {state.epoch + 1}, step {state.step + 1}. The "
-            "checkpoints are intact; train again with a smaller training.learning_rate."
+            "checkpoints are intact. Train again with a smaller training.learning_rate."
         )
     state.scaler.step(state.optimizer)
     state.scaler.update()
@@ -320,5 +323,5 @@ def _optimizer_step(state: TrainState, settings: Config, batches: int) -> float:
 
 
 def _dropout_seed(seed: int, epoch: int, batch: int) -> int:
-    """Seed of one batch's dropout, so that a resumed run needs no generator state."""
+    """Dropout seed of one batch, so that no generator state need be saved."""
     return int(np.random.SeedSequence([seed, _DROPOUT_STREAM, epoch, batch]).generate_state(1)[0])

@@ -1,4 +1,4 @@
-"""The masks of training and validation, from settings and a panel.
+"""Masks of training and validation, from the settings and the panel.
 
 S sites in the panel, W windows, L sites in a window.
 """
@@ -7,19 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from vcfbert.config import Config, MaskConfig
+from vcfbert.config import MaskConfig
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain.mask_policies import (
     Drawing,
     DrawingBySample,
     Fixed,
     Listed,
+    MaskPolicy,
     MaskSource,
-    Policy,
     Random,
     SmartBalanced,
     Thinned,
@@ -33,16 +32,16 @@ from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.training.systems.batches import Batch, BatchMaker
 from vcfbert.training.systems.schedule import Work
 
-_EVALUATION = 2**31  # version of the references' masks, far from those of training
+_EVALUATION = 2**31  # mask version of the references, far from those of training
 
 
 @dataclass(frozen=True)
 class Masks:
-    """What a pass over batches hides.
+    """The masks of a pass over batches.
 
-    queries     from the samples of a batch
-    references  from the references while they are searched; None searches them under the query's
-                mask, as it should be
+    queries     masks of the samples
+    references  masks of the references in the search; None, the normal case, searches them under
+                the mask of the query
     """
 
     queries: MaskSource
@@ -57,69 +56,70 @@ class Masks:
 
 
 @dataclass(frozen=True)
-class MaskPolicies:
+class MaskPlan:
     """How the masks of a run are drawn.
 
-    notes  what a user should know of them
+    notes  for the user
     """
 
     settings: MaskConfig
     seed: int
     panel: PanelReader
-    training: Policy
-    validation: Policy
+    training: MaskPolicy
+    validation: MaskPolicy
     notes: tuple[str, ...]
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Of the typed sites of a list, where there is one."""
+        """Fingerprint of the list of typed sites, if there is one."""
         for policy in (self.training, self.validation):
             if isinstance(policy, Listed):
                 return {"list of typed sites": stores.fingerprint(policy.is_typed)}
         return {}
 
     def hidden_share(self, rate: float) -> float:
-        """Share of sites that training masks ask for at the current rate; a list has its own."""
+        """Expected share of masked sites in training; a list has a share of its own."""
         if isinstance(self.training, Listed):
             return float(1 - self.training.is_typed.mean())
         return rate
 
     def of_training(self, version: int, rate: float) -> Masks:
-        """Masks of a training version."""
+        """Training masks of a version."""
         kind = DrawingBySample if self.settings.scope == "sample" else Drawing
         drawing = kind(self.training, self.panel.windows, self.seed, "train", version, rate)
         queries: MaskSource = drawing
         if self.settings.scope == "window":
-            queries = Fixed(drawing.whole())  # once a version, not once a batch
+            queries = Fixed(drawing.whole())  # drawn once for each version, not for each batch
         return Masks(queries, self._of_references(self.training, version, rate))
 
     def of_validation(self) -> Masks:
-        """Masks of the validation: of another stream than those of training, ever the same."""
+        """Validation masks, the same in every epoch, from another stream than training masks."""
         return self.of_samples("validation")
 
     def of_samples(self, role: Role) -> Masks:
-        """Masks of samples who are not trained on, one a window."""
+        """Masks of validation or test samples, one for each window."""
         rate = self.settings.validation_rate
         drawing = Drawing(self.validation, self.panel.windows, self.seed, role, 0, rate)
         return Masks(drawing, self._of_references(self.validation, 0, rate))
 
-    def _of_references(self, policy: Policy, version: int, rate: float) -> Drawing | None:
-        """Other masks for the references, where they are not to be aligned."""
+    def _of_references(self, policy: MaskPolicy, version: int, rate: float) -> Drawing | None:
+        """Other masks for the references; None if masks are aligned."""
         if self.settings.align:
             return None
-        mine = Random() if policy.reads_alleles else policy
-        return Drawing(mine, self.panel.windows, self.seed, "references", version, rate)
+        own = Random() if policy.reads_alleles else policy
+        return Drawing(own, self.panel.windows, self.seed, "references", version, rate)
 
 
-def policies(settings: MaskConfig, seed: int, panel: PanelReader) -> MaskPolicies:
-    """Read what the policies need.
+def plan(settings: MaskConfig, seed: int, panel: PanelReader) -> MaskPlan:
+    """Make the policies of training and validation.
 
-    Raises InputError where the list of an array is malformed or fits no site of the panel,
-    ConfigError where a window has no common site to keep.
+    Raises InputError if the list of an array is malformed or has no site of the panel, ConfigError
+    if a window has no common site.
     """
     notes: list[str] = []
-    made = {name: _policy(name, settings, panel, notes) for name in _names(settings)}
-    return MaskPolicies(
+    names = {settings.policy, settings.validation_policy}
+    made = {name: _policy(name, settings, panel, notes) for name in names}
+    return MaskPlan(
         settings=settings,
         seed=seed,
         panel=panel,
@@ -129,19 +129,15 @@ def policies(settings: MaskConfig, seed: int, panel: PanelReader) -> MaskPolicie
     )
 
 
-def of_evaluation(settings: Config, windows: Windows) -> Drawing | None:
-    """The references' own masks while samples are evaluated; None where `masks.align` is on."""
-    if settings.masks.align:
+def of_evaluation(settings: MaskConfig, seed: int, windows: Windows) -> Drawing | None:
+    """Masks of the references during an evaluation; None if masks are aligned."""
+    if settings.align:
         return None
-    rate = settings.masks.validation_rate
-    return Drawing(Random(), windows, settings.seed, "references", _EVALUATION, rate)
+    rate = settings.validation_rate
+    return Drawing(Random(), windows, seed, "references", _EVALUATION, rate)
 
 
-def _names(settings: MaskConfig) -> set[Literal["random", "smart_balanced", "array"]]:
-    return {settings.policy, settings.validation_policy}
-
-
-def _policy(name: str, settings: MaskConfig, panel: PanelReader, notes: list[str]) -> Policy:
+def _policy(name: str, settings: MaskConfig, panel: PanelReader, notes: list[str]) -> MaskPolicy:
     if name == "random":
         return Random()
     if name == "smart_balanced":
@@ -160,8 +156,8 @@ def _listed(settings: MaskConfig, panel: PanelReader, notes: list[str]) -> Liste
     blind = sum(not typed.is_typed[windows.sites(number)].any() for number in range(len(windows)))
     if blind:
         notes.append(
-            f"masks: {blind:,} of {len(windows):,} windows have no typed site, so that nothing can "
-            "be read there. Larger windows help: vcfbert prepare --window-size"
+            f"masks: {blind:,} of {len(windows):,} windows have no typed site, so the network sees "
+            "no alleles there. Larger windows help: vcfbert prepare --window-size"
         )
     return Listed(typed.is_typed)
 
@@ -173,9 +169,9 @@ def _thinned(settings: MaskConfig, panel: PanelReader) -> Thinned:
     bare = [n for n in range(len(windows)) if not np.any(is_common[windows.sites(n)])]
     if bare:
         raise ConfigError(
-            f"An array without masks.sites keeps common sites (MAF >= {settings.common_maf:g}). "
+            f"An array without masks.sites types common sites (MAF >= {settings.common_maf:g}). "
             f"{panel.path} has {int(is_common.sum()):,} of them among {len(panel.sites):,} sites, "
-            f"none in {len(bare)} of {len(windows)} windows. Lower masks.common_maf, name a list "
-            "with masks.sites, or prepare larger windows."
+            f"but none in {len(bare)} of {len(windows)} windows. Lower masks.common_maf, give a "
+            "list with masks.sites, or prepare larger windows."
         )
     return Thinned(is_common)

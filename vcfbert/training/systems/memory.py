@@ -1,8 +1,8 @@
-"""What a training step needs, measured without the memory: shapes, parameters, bytes.
+"""Memory of a training step, computed without using it: shapes, parameters, bytes.
 
 The network runs forward and backward on fake tensors, which have shapes and lifetimes but no
-content, so that a laptop can say what an 80 GB GPU would hold. Kernels' own scratch space and the
-allocator's gaps are not seen.
+content, so a laptop can tell what fits on an 80 GB GPU. The scratch space of kernels and the gaps
+of the allocator are not counted.
 
 B query haplotypes (two a sample), K neighbours, L sites in a window, D embedding width,
 V vocabulary.
@@ -18,9 +18,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+# PyTorch has no public module for it, but documents this import under "Fake tensor".
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from vcfbert.config import Config, ModelConfig
+from vcfbert.config import LossConfig, ModelConfig, RetrievalConfig, reads_embeddings
 from vcfbert.domain import tokens
 from vcfbert.model.contrast import ContrastTensors
 from vcfbert.model.embedding import SiteFeatures
@@ -35,11 +37,11 @@ ADAMW_STATES = 2
 
 @dataclass(frozen=True)
 class TensorBytes:
-    """Tensors alike, of one part of the network; blocks are one part.
+    """Equal tensors of one part of the network; all blocks are one part.
 
     shape    of one of them
-    forward  how many live when the forward pass is over, for backward to read
-    fullest  how many live at the fullest moment of the step
+    forward  how many are alive after the forward pass, for backward to read
+    fullest  how many are alive at the peak of the step
     """
 
     part: str
@@ -52,12 +54,12 @@ class TensorBytes:
 
 @dataclass(frozen=True)
 class StepMemory:
-    """Bytes of one training step at its fullest moment.
+    """Bytes of one training step at its peak.
 
-    activations  everything that is neither weight, gradient nor optimizer state: what backward
-                 needs, half-precision copies of the weights, the batch and temporaries
-    forward      of the activations, those that live when the forward pass is over
-    tensors      what the activations are, largest at the fullest moment first
+    activations  everything except weights, gradients and optimizer state: what backward needs,
+                 half-precision copies of the weights, the batch and temporaries
+    forward      the activations that are alive after the forward pass
+    tensors      the activations, largest at the peak first
     """
 
     weights: int
@@ -74,7 +76,7 @@ class StepMemory:
 
 
 def count_parameters(settings: ModelConfig) -> dict[str, int]:
-    """Parameters of each part of the network, without allocating any."""
+    """Number of parameters of each part of the network, without allocating any."""
     with torch.device("meta"):
         model = Imputer(settings)
     counts: dict[str, int] = {}
@@ -84,24 +86,35 @@ def count_parameters(settings: ModelConfig) -> dict[str, int]:
     return counts
 
 
-def measure_step(settings: Config, length: int, batch_size: int, *, half: bool) -> StepMemory:
+def measure_step(
+    settings: ModelConfig,
+    retrieval: RetrievalConfig,
+    loss_settings: LossConfig,
+    length: int,
+    batch_size: int,
+    *,
+    half: bool,
+) -> StepMemory:
     """Run one step of `batch_size` samples on fake tensors and take the peak of live bytes.
 
     length  L
     half    matrix products in bf16, as autocast does on a GPU
     """
+    has_contrast = loss_settings.contrastive_weight > 0
     with FakeTensorMode():
-        model = Imputer(settings.model)
+        model = Imputer(settings)
         weights = BYTES_OF_FLOAT32 * sum(p.numel() for p in model.parameters())
-        for parameter in model.parameters():  # from the second batch of an accumulation on
+        for parameter in model.parameters():  # as from the second batch of an accumulation on
             parameter.grad = torch.zeros_like(parameter)
         with LiveBytes() as live:
-            batch, features = _inputs(settings, length, batch_size)
+            batch, features = _inputs(
+                settings, retrieval, length, batch_size, has_contrast=has_contrast
+            )
             with _autocast(half), live.naming_parts(_parts(model)):
                 logits = _forward(model, batch, features)
             live.part = "loss"
-            loss = loop.total_loss(logits, batch, settings.loss)
-            whole = loss + loop.contrastive_loss(model, batch, features, settings.loss)
+            loss = loop.total_loss(logits, batch, loss_settings)
+            whole = loss + loop.contrastive_loss(model, batch, features, loss_settings)
             after_forward, live.part = live.time, "backward"
             whole.backward()
     return StepMemory(
@@ -115,12 +128,12 @@ def measure_step(settings: Config, length: int, batch_size: int, *, half: bool) 
 
 
 def observe_shapes(
-    settings: Config, length: int, batch_size: int
+    settings: ModelConfig, retrieval: RetrievalConfig, length: int, batch_size: int
 ) -> list[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of what each part of the network returned in a forward pass."""
+    """Shape of what each part of the network returns in a forward pass, by name."""
     seen: list[tuple[str, tuple[int, ...]]] = []
     with FakeTensorMode(), torch.no_grad():
-        model = Imputer(settings.model)
+        model = Imputer(settings)
         parts: list[tuple[str, nn.Module]] = [
             ("encoder", model.encoder),
             ("emb_fusion", model.emb_fusion),
@@ -130,20 +143,20 @@ def observe_shapes(
         ]
         for name, part in parts:
             part.register_forward_hook(_recorder(name, seen))
-        logits = _forward(model, *_inputs(settings, length, batch_size))
+        logits = _forward(model, *_inputs(settings, retrieval, length, batch_size))
     seen.append(("haplotype logits", tuple(logits.haplotype.shape)))
     seen.append(("genotype logits", tuple(logits.genotype.shape)))
     return seen
 
 
 def _parts(model: Imputer) -> list[tuple[str, nn.Module]]:
-    """What tensors are written down under; the innermost counts."""
+    """Names that tensors are recorded under; the innermost module counts."""
     named = {name: part for name, part in model.named_children() if name != "blocks"}
     return [("heads", model), *named.items(), *(("blocks", block) for block in model.blocks)]
 
 
 def _alike(forward: list[Storage], fullest: list[Storage]) -> tuple[TensorBytes, ...]:
-    """Storages of two moments, those of one part, shape and type together."""
+    """Storages alive at two times, grouped by part, shape and type."""
     kept, full = (
         Counter((one.part, one.shape, one.dtype, one.size) for one in alive)
         for alive in (forward, fullest)
@@ -152,18 +165,25 @@ def _alike(forward: list[Storage], fullest: list[Storage]) -> tuple[TensorBytes,
     return tuple(sorted(found, key=lambda one: -one.bytes_each * max(one.fullest, one.forward)))
 
 
-def _inputs(settings: Config, length: int, batch_size: int) -> tuple[BatchTensors, SiteFeatures]:
-    """Make a batch of the right shapes, with the codebook layout; called inside FakeTensorMode."""
-    rows, neighbours = 2 * batch_size, settings.retrieval.num_neighbours
-    codebook = torch.zeros(tokens.VOCABULARY_SIZE, length, settings.model.width)
+def _inputs(
+    settings: ModelConfig,
+    retrieval: RetrievalConfig,
+    length: int,
+    batch_size: int,
+    *,
+    has_contrast: bool = False,
+) -> tuple[BatchTensors, SiteFeatures]:
+    """Make a batch of the right shapes with the codebook layout; called inside FakeTensorMode."""
+    rows, neighbours = 2 * batch_size, retrieval.num_neighbours
+    codebook = torch.zeros(tokens.VOCABULARY_SIZE, length, settings.width)
     batch = BatchTensors(
         query=torch.zeros(rows, length, dtype=torch.uint8),
         labels=torch.zeros(rows, length, dtype=torch.uint8),
         is_hidden=torch.ones(rows, length, dtype=torch.bool),
         neighbours=torch.zeros(rows, neighbours, length, dtype=torch.uint8),
         distances=torch.zeros(rows, neighbours),
-        retrieved=codebook if settings.reads_embeddings else None,
-        contrast=_contrast(rows, length) if settings.loss.contrastive_weight > 0 else None,
+        retrieved=codebook if reads_embeddings(settings, retrieval) else None,
+        contrast=_contrast(rows, length) if has_contrast else None,
     )
     features = SiteFeatures(
         frequency=torch.zeros(length),
@@ -191,8 +211,8 @@ def _forward(model: Imputer, batch: BatchTensors, features: SiteFeatures) -> Log
 
 @contextlib.contextmanager
 def _autocast(half: bool) -> Iterator[None]:
-    # Fake tensors of the CPU take the same fused attention as a GPU does: queries, keys, values,
-    # output and one number a row are kept, never the L x L weights.
+    # Fake CPU tensors use the same fused attention as a GPU: it keeps queries, keys, values, output
+    # and one number for each row, never the L x L weights.
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
         yield
 

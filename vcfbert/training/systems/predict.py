@@ -1,4 +1,4 @@
-"""A trained network over windows and samples.
+"""Predictions of a trained network, by window.
 
 B query haplotypes, L sites in a window, W windows.
 """
@@ -24,14 +24,14 @@ from vcfbert.training.systems.schedule import Work
 
 @dataclass(frozen=True)
 class WindowPrediction:
-    """What the network says of some samples in one window.
+    """Predictions for some samples in one window.
 
-    samples                (n,) panel indexes
+    samples               (n,) panel indexes
     labels                (n, 2, L) true tokens
-    is_hidden             (n, 2, L) True where the model did not see an observed allele
+    is_hidden             (n, 2, L) True where an observed allele was masked
     alt_probability       (n, 2, L) probability of ALT on each haplotype
     genotype_probability  (n, L, 3) probability of 0, 1, 2 ALT copies, from the genotype head
-    nearest               (n, 2, L) tokens of the Hamming-nearest reference haplotype
+    nearest               (n, 2, L) tokens of the reference that differs at the fewest visible sites
     """
 
     window: int
@@ -57,9 +57,9 @@ def predict(
 ) -> Iterator[WindowPrediction]:
     """Impute `samples` window by window, in batches of samples, in float32 on every device.
 
-    is_masked    (W, L) True where hidden
-    focal_gamma  of the loss the network was trained with; probabilities are corrected for it
-    reference_masks  what references are searched under; None is `is_masked`, as it should be
+    is_masked        (W, L) True where masked
+    focal_gamma      of the training loss; probabilities are corrected for it
+    reference_masks  masks of the references in the search; None, the normal case, is `is_masked`
     """
     model.eval().to(device)
     plan = [

@@ -1,7 +1,7 @@
-"""When masks and encodings are renewed: rules over counters, so that a resumed run keeps them.
+"""Rules for when training refreshes masks and embeddings.
 
-A run counts the epochs and the batches it has finished. What is in use remembers both counts of
-the moment it was made, and a rule compares.
+A rule compares the epochs and batches finished now with those finished when the version in use was
+made. It needs these counters only, so a resumed run refreshes at the same points.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ Kind = Literal["masks", "embeddings"]
 
 @dataclass(frozen=True)
 class InUse:
-    """A version of masks or of embeddings, and when it was made.
+    """The version of masks or embeddings in use, and when it was made.
 
-    version  0 is the first, each new one counts on
-    epoch    epochs finished before
-    batch    batches finished before, over all epochs
-    rate     of masks, that of the curriculum; 0 for embeddings
+    version  0 for the first, then 1, 2, ...
+    epoch    epochs finished by then
+    batch    batches finished by then, over all epochs
+    rate     masking rate; 0 for embeddings
     """
 
     version: int
@@ -30,27 +30,27 @@ class InUse:
     rate: float = 0.0
 
     def next(self, *, epoch: int, batch: int, rate: float = 0.0) -> InUse:
-        """The version that takes its place now."""
+        """The version that replaces this one now."""
         return InUse(self.version + 1, epoch, batch, rate)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """When something is renewed.
+    """When masks or embeddings are refreshed.
 
     on     what is counted
-    every  how many; 0 never
+    every  how many from one refresh to the next; 0 for never
     """
 
     on: RefreshOn
     every: int
 
     def is_due(self, used: InUse, *, epoch: int, batch: int, gain_epoch: int) -> bool:
-        """Tell whether what is used has served its time.
+        """True if the version in use must be replaced now.
 
         epoch       epochs finished
         batch       batches finished, over all epochs
-        gain_epoch  epochs that were finished when the validation last gained
+        gain_epoch  epochs finished when the validation score last improved
 
         >>> Rule("batches", 10).is_due(InUse(0, 0, 20), epoch=1, batch=30, gain_epoch=1)
         True
@@ -65,7 +65,7 @@ class Rule:
         return epoch - since >= self.every
 
     def batches_left(self, used: InUse, batch: int) -> int | None:
-        """Batches until it is due; None where no number of batches decides.
+        """Batches until the next refresh; None if the rule does not count batches.
 
         >>> Rule("batches", 10).batches_left(InUse(0, 0, 20), 23)
         7
@@ -78,7 +78,7 @@ class Rule:
 def log_row(
     kind: Kind, used: InUse, *, cause: RefreshOn | Literal["start"], seed: int, seconds: float
 ) -> dict[str, Any]:
-    """A line of the log: what was made when, why, from which seed, in how long."""
+    """A row of the refresh CSV: what was made, when, why, from which seed, in how long."""
     return {
         "kind": kind,
         "version": used.version,

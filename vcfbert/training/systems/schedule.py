@@ -1,7 +1,4 @@
-"""The order of batches and the learning rate: pure functions, so that a run resumes exactly.
-
-W windows.
-"""
+"""Order of the batches and learning rate, as pure functions, so that a run resumes exactly."""
 
 from __future__ import annotations
 
@@ -13,14 +10,14 @@ from numpy.typing import NDArray
 
 from vcfbert.config import TrainingConfig
 
-_ORDER_STREAM = 71  # keeps the order's random stream apart from the masks'
+_ORDER_STREAM = 71  # separates the random stream of the order from that of the masks
 _VALIDATION_STREAM = 72
 _COSINE_FLOOR = 0.1
 
 
 @dataclass(frozen=True)
 class Work:
-    """Samples whose haplotypes of one window make a batch."""
+    """A batch to make: some samples in one window."""
 
     window: int
     samples: NDArray[np.int64]
@@ -34,9 +31,9 @@ def plan_epoch(
     seed: int,
     epoch: int,
 ) -> list[Work]:
-    """Every sample in every window once, shuffled, cut to `batches_per_epoch` where that is set.
+    """Every sample in every window once, shuffled, cut to `batches_per_epoch` if that is set.
 
-    A batch holds one window, so that its codebook and its index are read once.
+    A batch is of one window, so that its codebook and its index are read once.
     """
     rng = np.random.default_rng([seed, _ORDER_STREAM, epoch])
     plan = []
@@ -53,10 +50,10 @@ def plan_epoch(
 def plan_validation(
     samples: NDArray[np.int64], num_windows: int, settings: TrainingConfig, *, seed: int
 ) -> list[Work]:
-    """The same batches in every epoch: some samples through all windows, then the next.
+    """The same batches in every epoch: some samples in all windows, then the next samples.
 
-    Samples are shuffled, because a panel lists them by population and a part of them is to stand
-    for all.
+    Samples are shuffled, because a panel lists them by population and `validation_batches` may
+    take only some of them.
     """
     order = np.random.default_rng([seed, _VALIDATION_STREAM]).permutation(samples)
     plan = [
@@ -68,10 +65,10 @@ def plan_validation(
 
 
 def learning_rate(settings: TrainingConfig, step: int, progress: float) -> float:
-    """Rate of an optimizer step.
+    """Learning rate of an optimizer step.
 
     step      0-based
-    progress  0 to 1, the part of the run that is over; only the cosine schedule looks at it
+    progress  part of the run that is done, 0 to 1; read by the cosine schedule only
     """
     warmup = min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
     if settings.schedule == "constant":

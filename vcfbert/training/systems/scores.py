@@ -1,4 +1,4 @@
-"""Running counts of a pass over batches, kept on the device so that no step waits for them.
+"""Running counts of a pass over batches, kept on the device so that no step has to wait.
 
 B query haplotypes, K neighbours, L sites in a window.
 """
@@ -23,15 +23,16 @@ SIZE = 29
 
 
 @dataclass(frozen=True)
-class Scores:
-    """What an epoch of training or validation came to, over hidden sites.
+class PassScores:
+    """Scores of an epoch of training or validation, over masked sites.
 
-    r2                   of dosages from the haplotype head, over all samples and sites at once;
-                         NaN where they do not vary
-    retrieval_agreement  share of hidden alleles that the nearest neighbour has, too; NaN where
-                         nothing was retrieved
-    retrieval_f1         F1 of ALT where the nearest neighbour is the answer; NaN likewise
-    retrieval_distance   mean squared distance of the nearest neighbour; NaN likewise
+    r2                   of dosages from the haplotype head, pooled over samples and sites; NaN if
+                         they do not vary
+    retrieval_agreement  share of masked alleles that the nearest neighbour has, too
+    retrieval_f1         F1 of ALT if the nearest neighbour's alleles are the calls
+    retrieval_distance   mean squared distance of the nearest neighbour
+
+    The last three are NaN if nothing was retrieved.
     """
 
     loss: float
@@ -57,13 +58,13 @@ def count(
     neighbours: Integer[Tensor, "B K L"],
     focal_gamma: float,
 ) -> Float[Tensor, "29"]:
-    """Counts of one batch; sums of these are what `summarise` takes.
+    """Counts of one batch, to be summed over batches for `summarise`.
 
-    The order: true positives, false positives and false negatives of ALT at rare sites, the same
-    at common sites, the genotype confusion (true x called), summed loss and its weight, summed
-    distance of the nearest neighbour and its weight, moments of true and imputed dosage as in
-    `metrics.Tally`, and for the nearest neighbour as the answer its hidden alleles, true positives,
-    false positives and false negatives.
+    In this order: true positives, false positives and false negatives of ALT at rare sites; the
+    same at common sites; the genotype confusion (true x called); summed loss and its weight; summed
+    distance of the nearest neighbour and its weight; moments of true and imputed dosage as in
+    `metrics.Tally`; and, for the nearest neighbour's alleles as calls, the masked alleles, true
+    positives, false positives and false negatives.
 
     neighbours   complete tokens, nearest first
     focal_gamma  of the loss; dosages are corrected for it
@@ -80,7 +81,7 @@ def count(
     both_hidden = is_hidden[0::2] & is_hidden[1::2]
     truth = is_true[0::2].long() + is_true[1::2].long()
     cell = truth * NUM_GENOTYPES + logits.genotype.argmax(dim=-1)
-    # Not bincount and not cell[both_hidden]: their sizes depend on values, so a GPU is waited for.
+    # bincount and cell[both_hidden] have sizes that depend on values, so they would wait for a GPU.
     confusion = both_hidden.new_zeros(NUM_GENOTYPES**2, dtype=torch.float64)
     confusion.scatter_add_(0, cell.flatten(), both_hidden.flatten().double())
     hidden = is_hidden.sum()
@@ -91,8 +92,8 @@ def count(
     return torch.cat([torch.stack([x.double() for x in part]) for part in parts])
 
 
-def summarise(counts: Float[Tensor, "29"]) -> Scores:
-    """Metrics from summed counts."""
+def summarise(counts: Float[Tensor, "29"]) -> PassScores:
+    """Scores from summed counts."""
     values = counts.cpu().numpy()
     rare, common = values[_RARE:_COMMON], values[_COMMON:_CONFUSION]
     confusion = values[_CONFUSION:_LOSS].reshape(1, NUM_GENOTYPES, NUM_GENOTYPES)
@@ -100,7 +101,7 @@ def summarise(counts: Float[Tensor, "29"]) -> Scores:
     alleles, retrieved = values[_RETRIEVED], values[_RETRIEVED + 1 :]
     wrong = retrieved[1] + retrieved[2]
     distance, queries = values[_DISTANCE:_MOMENTS]
-    return Scores(
+    return PassScores(
         loss=float(values[_LOSS] / max(values[_LOSS + 1], 1)),
         f1=_f1(rare + common),
         precision=true_positive / max(true_positive + false_positive, 1),
@@ -116,8 +117,8 @@ def summarise(counts: Float[Tensor, "29"]) -> Scores:
 
 
 def _distance(distances: Float[Tensor, "B K"]) -> list[Tensor]:
-    """Summed distance of the nearest neighbour, and of how many."""
-    nearest = distances[:, :1]  # empty where nothing is retrieved
+    """Summed distance of the nearest neighbours, and their number."""
+    nearest = distances[:, :1]  # empty if nothing is retrieved
     return [nearest.sum(), nearest.new_full((), float(nearest.numel()))]
 
 
@@ -143,7 +144,7 @@ def _retrieved(
     is_true: Bool[Tensor, "B L"],
     is_hidden: Bool[Tensor, "B L"],
 ) -> list[Tensor]:
-    """Hidden alleles, and how the nearest neighbour's would do as calls of them; 0 without any."""
+    """Masked alleles, and the errors of the nearest neighbour's alleles as calls; 0 if none."""
     if neighbours.shape[1] == 0:
         return list(is_hidden.new_zeros(4, dtype=torch.float64))
     is_called = neighbours[:, 0] == 1
@@ -156,6 +157,6 @@ def _retrieved(
 
 
 def _f1(counts: NDArray[np.float64]) -> float:
-    """F1 from true positives, false positives and false negatives; 0 where there is no ALT."""
+    """F1 from true positives, false positives and false negatives; 0 if there is no ALT."""
     true_positive, false_positive, false_negative = counts.tolist()
     return 2 * true_positive / max(2 * true_positive + false_positive + false_negative, 1)

@@ -1,6 +1,7 @@
-"""Which epoch is the best, and since when there was no gain: read off the epochs so far.
+"""The best epoch and the last improvement, from the metrics of the epochs so far.
 
-Nothing of it is kept beside the rows of the metrics, so a resumed run cannot disagree with them.
+Both are computed from the rows of the metrics and not stored, so they cannot contradict the rows
+when a run is resumed.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from vcfbert.config import ValidationMetric
 
 @dataclass(frozen=True)
 class Standing:
-    """Epochs by their number, from 1; 0 before the first.
+    """Numbers of epochs, from 1; 0 before the first epoch.
 
-    best_epoch  of the best value; the earlier one of two that are equal
-    gain_epoch  the last that bettered the value of the gain before it by more than `min_delta`
+    best_epoch  epoch of the best value, the earliest if several are equal
+    gain_epoch  last epoch that improved by more than `min_delta` on the improvement before it
     """
 
     best_epoch: int
@@ -26,7 +27,7 @@ class Standing:
 
 
 def merit(row: Mapping[str, Any], metric: ValidationMetric) -> float:
-    """The value that decides, turned so that more is better; nothing is worse than no number.
+    """The validation score, with its sign such that larger is better; NaN is the worst.
 
     row  of the metrics
 
@@ -42,7 +43,7 @@ def merit(row: Mapping[str, Any], metric: ValidationMetric) -> float:
 def standing(
     history: Sequence[Mapping[str, Any]], metric: ValidationMetric, min_delta: float
 ) -> Standing:
-    """Where a run stands after the epochs of `history`, in order.
+    """The best epoch and the last improvement after the epochs of `history`.
 
     >>> rows = [{"epoch": n + 1, "val_f1": f1} for n, f1 in enumerate((0.5, 0.6, 0.6004))]
     >>> standing(rows, "f1", 0.001)

@@ -1,4 +1,4 @@
-"""A Batch on a device.
+"""Batches as tensors on a device.
 
 B query haplotypes, K neighbours, L sites in a window, D embedding width, V vocabulary.
 """
@@ -19,7 +19,7 @@ from vcfbert.training.systems.batches import Batch
 
 @dataclass(frozen=True)
 class BatchTensors:
-    """The arrays of a Batch that the network and the loss read."""
+    """The parts of a Batch that the network and the loss read."""
 
     query: Integer[Tensor, "B L"]
     labels: Integer[Tensor, "B L"]
@@ -31,7 +31,7 @@ class BatchTensors:
 
 
 def to_device(batch: Batch, device: torch.device) -> BatchTensors:
-    """Copy a batch; alleles travel as bytes."""
+    """Copy a batch to a device; alleles are copied as bytes."""
 
     def moved(array: NDArray[np.generic]) -> Tensor:
         return torch.tensor(array).to(device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""A step of training that leaves no trace: whether there is a loss, and reaches the weights."""
+"""A training step that changes nothing, to see its loss and which weights get a gradient."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from vcfbert.config import Config
+from vcfbert.config import LossConfig
 from vcfbert.model.embedding import Encoder
 from vcfbert.training import devices
 from vcfbert.training.systems import loop
@@ -16,11 +16,11 @@ from vcfbert.training.systems.loop import TrainState
 
 @dataclass(frozen=True)
 class Trial:
-    """What a step came to.
+    """Loss and gradients of a step.
 
     gradient_norm  over all parameters
-    tensors        parameters of the network, as tensors; `reached` of them got a gradient
-    parameters     numbers in them
+    tensors        parameter tensors of the network, of which `reached` have a gradient
+    parameters     numbers in all tensors
     """
 
     loss: float
@@ -30,13 +30,15 @@ class Trial:
     parameters: int
 
 
-def step(state: TrainState, settings: Config, maker: BatchMaker, batch: Batch) -> Trial:
-    """Run forward and backward; weights, moments and gradients are afterwards as before."""
+def step(
+    state: TrainState, settings: LossConfig, maker: BatchMaker, batch: Batch, *, rare_maf: float
+) -> Trial:
+    """Run forward and backward; weights, moments and gradients stay as they were."""
     was_training = state.model.training
     state.model.eval()  # without dropout, so that the figures are the same every time
-    tables = loop.WindowTables(maker, settings.training.rare_maf, state.device)
+    tables = loop.WindowTables(maker, rare_maf, state.device)
     with devices.explaining_memory(len(batch.samples)):
-        loss, _ = loop.forward(state, batch, tables, settings.loss)
+        loss, _ = loop.forward(state, batch, tables, settings)
         loss.backward()
     parameters = list(state.model.parameters())
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -55,5 +57,5 @@ def step(state: TrainState, settings: Config, maker: BatchMaker, batch: Batch) -
 
 @torch.no_grad()
 def scale_tokens(encoder: Encoder, factor: float) -> None:
-    """Move an encoder's weights, as a step of training would."""
+    """Multiply the token weights of an encoder, to change it as a training step would."""
     encoder.token.weight.mul_(factor)

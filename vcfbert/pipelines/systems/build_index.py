@@ -1,0 +1,196 @@
+"""`vcfbert build-index`: an index of the reference haplotypes for each window.
+
+R reference haplotypes, W windows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain import sites as site_tables
+from vcfbert.errors import ConfigError, StoreError
+from vcfbert.pipelines.systems import reference_stores
+from vcfbert.progress import Progress
+from vcfbert.retrieval import dense, exact, manifest
+from vcfbert.retrieval.index import FaissIndex, write_windows
+from vcfbert.retrieval.manifest import Kind, Manifest
+from vcfbert.storage.zarr import embeddings, stores
+from vcfbert.storage.zarr.embeddings import EmbeddingsReader
+from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.workspace import Workspace
+
+_USUAL_SEED = 1
+
+
+@dataclass(frozen=True)
+class IndexOptions:
+    """Options of `build-index`."""
+
+    kind: Kind = "exact"
+    """`exact` searches one bit for each allele, `dense` flat L2 over masked embeddings."""
+
+    max_references: int | None = None
+    """Number of train haplotypes, of whole samples drawn at random; None takes all."""
+
+    seed: int | None = None
+    """Seed of the draw of `max_references`; None is 1."""
+
+
+@dataclass(frozen=True)
+class IndexSummary:
+    """What `build_index` wrote."""
+
+    path: Path
+    kind: Kind
+    num_windows: int
+    num_references: int
+    bytes_on_disk: int
+    seconds: float
+
+    def lines(self) -> list[str]:
+        """The summary as text."""
+        return [
+            f"Indexed {self.num_references:,} reference haplotypes in {self.num_windows:,} windows,"
+            f" kind {self.kind}: {self.bytes_on_disk:,} bytes, {self.seconds:.2f} s.",
+            f"Index: {self.path} (impute and mosaic need no index)",
+        ]
+
+
+def build_index(
+    workspace: Workspace,
+    options: IndexOptions,
+    *,
+    progress: Progress,
+    overwrite: bool = False,
+) -> IndexSummary:
+    """Write index version 0, or replace the newest version if `overwrite` is on.
+
+    Raises StoreError if the panel or, for the dense kind, the dense embeddings are missing or
+    stale, or if an index exists and `overwrite` is off; ConfigError if the options contradict each
+    other or the panel; DeviceError if the disk cannot hold a dense index.
+    """
+    begun = time.perf_counter()
+    if options.seed is not None and options.max_references is None:
+        raise ConfigError(
+            "--seed is the seed of the draw of --max-references: pass both, or leave --seed out."
+        )
+    with workspace.writing("indexes"), open_panel(workspace.panel) as panel:
+        path = reference_stores.version_to_write(workspace, "indexes", overwrite)
+        haplotypes = _references(panel, options)
+        progress.start("index", len(panel.windows))
+        with stores.create_folder(path, overwrite=overwrite) as folder:
+            if options.kind == "exact":
+                content = _write_exact(folder, panel, haplotypes, options, progress)
+            else:
+                source = _newest_dense(workspace, panel)
+                content = _write_dense(folder, source, panel, haplotypes, options, progress)
+            manifest.write(folder, content)
+    return IndexSummary(
+        path=path,
+        kind=options.kind,
+        num_windows=len(content.files),
+        num_references=len(haplotypes),
+        bytes_on_disk=reference_stores.bytes_below(path),
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _references(panel: PanelReader, options: IndexOptions) -> NDArray[np.int64]:
+    """Panel haplotypes of the index rows in increasing order, of train samples only."""
+    available, wanted = reference_stores.train_haplotypes(panel), options.max_references
+    if wanted is None:
+        return available
+    if wanted < 2 or wanted % 2 or wanted > len(available):
+        raise ConfigError(
+            f"--max-references must be an even number from 2 to {len(available)}, because samples "
+            f"are indexed with both haplotypes; got {wanted}."
+        )
+    samples = panel.samples.in_splits(site_tables.TRAIN)
+    drawn = np.random.default_rng(_seed(options)).choice(samples, wanted // 2, replace=False)
+    return site_tables.haplotypes_of(np.sort(drawn))
+
+
+def _seed(options: IndexOptions) -> int:
+    return _USUAL_SEED if options.seed is None else options.seed
+
+
+def _write_exact(
+    folder: Path,
+    panel: PanelReader,
+    haplotypes: NDArray[np.int64],
+    options: IndexOptions,
+    progress: Progress,
+) -> Manifest:
+    def indexes() -> Iterator[FaissIndex]:
+        for window in range(len(panel.windows)):
+            yield exact.build(panel.packed(window)[haplotypes])
+            progress.advance()
+
+    return Manifest(
+        kind="exact",
+        length=panel.length,
+        parents={"panel": panel.fingerprint},
+        reference_haplotypes=haplotypes.tolist(),
+        max_references=options.max_references,
+        seed=_seed(options),
+        files=write_windows(folder, indexes()),
+    )
+
+
+def _newest_dense(workspace: Workspace, panel: PanelReader) -> Path:
+    """The newest embeddings, which must be dense and of this panel."""
+    path = workspace.newest("embeddings")
+    with embeddings.open_embeddings(path) as reader:
+        reader.is_masked()  # raises if the layout is not dense
+        if reader.panel_fingerprint != panel.fingerprint:
+            raise StoreError.stale(
+                path, parent="panel", made_by="encode-refs --layout dense --force"
+            )
+    return path
+
+
+def _write_dense(
+    folder: Path,
+    source: Path,
+    panel: PanelReader,
+    haplotypes: NDArray[np.int64],
+    options: IndexOptions,
+    progress: Progress,
+) -> Manifest:
+    def indexes(reader: EmbeddingsReader) -> Iterator[FaissIndex]:
+        # All rows go from the memory map straight into the index; only a subset is copied.
+        rows = np.flatnonzero(np.isin(reader.reference_haplotypes, haplotypes))
+        for window in range(reader.num_windows):
+            masked = reader.dense_masked(window)
+            yield dense.build(masked if len(rows) == len(masked) else masked[rows])
+            progress.advance()
+
+    with embeddings.open_embeddings(source) as reader:
+        row_bytes = 4 * reader.num_windows * reader.length * reader.width
+        stores.require_disk(
+            folder,
+            len(haplotypes) * row_bytes,
+            what="Dense indexes",
+            instead="Free some, or use --kind exact, which finds the same neighbours.",
+        )
+        return Manifest(
+            kind="dense",
+            length=panel.length,
+            parents={
+                "panel": panel.fingerprint,
+                "masks": reader.parents["masks"],
+                "embeddings": reader.fingerprint,
+            },
+            reference_haplotypes=haplotypes.tolist(),
+            max_references=options.max_references,
+            seed=_seed(options),
+            files=write_windows(folder, indexes(reader)),
+            mask_version=reader.mask_version,
+            masks=manifest.masks_as_hex(reader.is_masked()),
+        )

@@ -1,0 +1,186 @@
+"""`vcfbert encode-refs`: embeddings of the reference haplotypes.
+
+L sites in a window, D embedding width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.config import Config
+from vcfbert.errors import ConfigError, StoreError
+from vcfbert.model.embedding import Encoder
+from vcfbert.pipelines.systems import reference_stores
+from vcfbert.progress import Progress
+from vcfbert.storage.zarr import embeddings, masks
+from vcfbert.storage.zarr.embeddings import Layout
+from vcfbert.storage.zarr.masks import MaskVersion
+from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.systems import checkpoints, encoding
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """Options of `encode-refs`."""
+
+    layout: Layout = "codebook"
+    """`codebook` stores each token once at each site, `dense` every haplotype too."""
+
+    run: str | None = None
+    """Encode with the best checkpoint of this run; None takes initial weights from the seed."""
+
+    mask_version: int | None = None
+    """Masks for the dense layout; None is the newest version. A codebook serves every mask."""
+
+
+@dataclass(frozen=True)
+class EncodeSummary:
+    """What `encode_refs` wrote."""
+
+    path: Path
+    layout: Layout
+    num_windows: int
+    num_references: int
+    width: int
+    encoder: str
+    bytes_on_disk: int
+    seconds: float
+
+    def lines(self) -> list[str]:
+        """The summary as text."""
+        return [
+            f"Encoded {self.num_references:,} reference haplotypes in {self.num_windows:,} windows "
+            f"at width {self.width}, layout {self.layout}, with {self.encoder}: "
+            f"{self.bytes_on_disk:,} bytes, {self.seconds:.2f} s.",
+            f"Embeddings: {self.path}",
+        ]
+
+
+def encode_refs(
+    workspace: Workspace,
+    settings: Config,
+    options: EncodeOptions,
+    *,
+    progress: Progress,
+    overwrite: bool = False,
+) -> EncodeSummary:
+    """Write embeddings version 0, or replace the newest version if `overwrite` is on.
+
+    Raises StoreError if the panel, masks or run is missing or stale, or if embeddings exist and
+    `overwrite` is off; DeviceError if the disk cannot hold the dense layout; ConfigError if the
+    system of the settings reads no embeddings.
+    """
+    require_embeddings(settings)
+    with workspace.writing("embeddings"), open_panel(workspace.panel) as panel:
+        path = reference_stores.version_to_write(workspace, "embeddings", overwrite)
+        mask = _mask(workspace, panel, options)
+        encoder, name = choose_encoder(workspace, settings, options.run)
+        return write(path, panel, encoder, name, mask, progress=progress, overwrite=overwrite)
+
+
+def require_embeddings(settings: Config) -> None:
+    """Raise ConfigError if the system of the settings reads no embeddings."""
+    if settings.system == "retrieval" and settings.reads_embeddings:
+        return
+    needless = "neither embeddings nor an index: it reads the panel itself"
+    if settings.system == "retrieval" and settings.retrieval.space != "none":
+        needless = "no embeddings, only an index: it searches and reads tokens"
+    raise ConfigError(
+        f"{settings.preset} needs {needless}. Continue with: "
+        f"vcfbert train --preset {settings.preset}"
+    )
+
+
+def choose_encoder(workspace: Workspace, settings: Config, run: str | None) -> tuple[Encoder, str]:
+    """The encoder of a run, or one with initial weights, in eval mode; and its name in messages."""
+    if run is None:
+        name = f"initial weights of {settings.preset}, seed {settings.seed}"
+        return encoding.new_encoder(settings.model, settings.seed), name
+    return checkpoints.load_encoder(workspace.run(run)), f"the best checkpoint of run {run}"
+
+
+def newest_masks(workspace: Workspace, panel: PanelReader, version: int | None) -> MaskVersion:
+    """Read a mask version, by default the newest; StoreError if it is of another panel."""
+    path = workspace.newest("masks") if version is None else workspace.version("masks", version)
+    mask = masks.read_masks(path)
+    if mask.panel_fingerprint != panel.fingerprint:
+        raise StoreError.stale(path, parent="panel", made_by="refresh --masks")
+    return mask
+
+
+def write(
+    path: Path,
+    panel: PanelReader,
+    encoder: Encoder,
+    name: str,
+    mask: MaskVersion | None,
+    *,
+    progress: Progress,
+    overwrite: bool,
+) -> EncodeSummary:
+    """Encode all train haplotypes.
+
+    name  of the encoder, for the summary
+    mask  of the dense layout; None writes a codebook
+    """
+    begun = time.perf_counter()
+    haplotypes = reference_stores.train_haplotypes(panel)
+    fingerprint = encoding.encoder_fingerprint(encoder)
+    progress.start("encode", len(panel.windows))
+    codebooks = _codebooks(encoder, panel, progress)
+    if mask is None:
+        embeddings.write_codebook(
+            path,
+            codebooks,
+            panel_fingerprint=panel.fingerprint,
+            encoder_fingerprint=fingerprint,
+            reference_haplotypes=haplotypes,
+            overwrite=overwrite,
+        )
+    else:
+        embeddings.write_dense(
+            path,
+            codebooks,
+            lambda window, rows: panel.tokens(window, haplotypes[rows]),
+            mask,
+            encoder_fingerprint=fingerprint,
+            reference_haplotypes=haplotypes,
+            overwrite=overwrite,
+        )
+    return EncodeSummary(
+        path=path,
+        layout="codebook" if mask is None else "dense",
+        num_windows=len(panel.windows),
+        num_references=len(haplotypes),
+        width=encoder.token.embedding_dim,
+        encoder=name,
+        bytes_on_disk=reference_stores.bytes_below(path),
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _mask(workspace: Workspace, panel: PanelReader, options: EncodeOptions) -> MaskVersion | None:
+    """The masks of the dense layout; None for a codebook."""
+    if options.layout == "dense":
+        return newest_masks(workspace, panel, options.mask_version)
+    if options.mask_version is not None:
+        raise ConfigError(
+            "--mask-version needs --layout dense: the layout codebook serves every mask. Leave it "
+            "out, or add --layout dense."
+        )
+    return None
+
+
+def _codebooks(
+    encoder: Encoder, panel: PanelReader, progress: Progress
+) -> Iterator[NDArray[np.float32]]:
+    for window in range(len(panel.windows)):
+        yield encoding.window_codebook(encoder, panel, window)
+        progress.advance()

@@ -1,0 +1,167 @@
+"""`vcfbert refresh`: new versions of masks and embeddings next to the old ones."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from vcfbert.config import Config, MaskConfig
+from vcfbert.domain.mask_policies import Drawing
+from vcfbert.errors import ConfigError
+from vcfbert.pipelines.systems import encode
+from vcfbert.pipelines.systems.encode import EncodeSummary
+from vcfbert.pipelines.systems.pruning import prune
+from vcfbert.progress import Progress
+from vcfbert.retrieval import manifest
+from vcfbert.storage.zarr import embeddings, masks
+from vcfbert.storage.zarr.masks import MaskVersion
+from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.workspace import Versioned, Workspace
+from vcfbert.training.systems import masking
+
+
+@dataclass(frozen=True)
+class RefreshOptions:
+    """Options of `refresh`."""
+
+    masks: bool = False
+    """Draw a new mask version."""
+
+    embeddings: bool = False
+    """Encode the references again, in the layout of the newest embeddings."""
+
+    run: str | None = None
+    """Encode with the best checkpoint of this run; None takes initial weights from the seed."""
+
+    rate: float | None = None
+    """Rate of the new masks; None is `masks.start_rate` of the settings."""
+
+    prune: int | None = None
+    """Afterwards keep only this many versions of each kind, the newest; None keeps all."""
+
+
+@dataclass(frozen=True)
+class RefreshSummary:
+    """What `refresh` wrote and deleted."""
+
+    mask: MaskVersion | None
+    mask_path: Path | None
+    encoded: EncodeSummary | None
+    indexes: str
+    pruned: list[Path]
+    seconds: float
+
+    def lines(self) -> list[str]:
+        """The summary as text."""
+        out = []
+        if self.mask is not None:
+            hidden = int(self.mask.is_masked.sum())
+            out += [
+                f"Drew mask version {self.mask.version} at rate {self.mask.rate:g}: "
+                f"{hidden:,} masked sites in {len(self.mask.is_masked):,} windows.",
+                f"Masks: {self.mask_path}",
+            ]
+        if self.encoded is not None:
+            out += self.encoded.lines()
+        out += [self.indexes, *(f"Deleted {path}" for path in self.pruned)]
+        return [*out, f"Refreshed in {self.seconds:.2f} s."]
+
+
+def refresh(
+    workspace: Workspace,
+    settings: Config,
+    options: RefreshOptions,
+    *,
+    progress: Progress,
+) -> RefreshSummary:
+    """Write the next version of masks, embeddings or both; then prune, if asked to.
+
+    Raises ConfigError if the options ask for nothing or contradict each other, and the errors of
+    `encode_refs`.
+    """
+    _check(settings, options)
+    begun = time.perf_counter()
+    mask = mask_path = encoded = None
+    written: list[Versioned] = ["masks"] if options.masks else []
+    written += ["embeddings"] if options.embeddings else []
+    with workspace.writing(*written), open_panel(workspace.panel) as panel:
+        if options.masks:
+            version = workspace.next_version("masks")
+            mask_path = workspace.version("masks", version)
+            mask = _draw(version, panel, settings.masks, settings.seed, options.rate)
+            masks.write_masks(mask_path, mask)
+        if options.embeddings:
+            path = workspace.version("embeddings", workspace.next_version("embeddings"))
+            encoder, name = encode.choose_encoder(workspace, settings, options.run)
+            newest = encode.newest_masks(workspace, panel, None) if _is_dense(workspace) else None
+            encoded = encode.write(
+                path, panel, encoder, name, newest, progress=progress, overwrite=False
+            )
+    # Read before pruning, which may delete indexes, though never the newest.
+    indexes = _state_of_index(workspace, mask is not None, encoded is not None)
+    return RefreshSummary(
+        mask=mask,
+        mask_path=mask_path,
+        encoded=encoded,
+        indexes=indexes,
+        pruned=[] if options.prune is None else prune(workspace, options.prune),
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _check(settings: Config, options: RefreshOptions) -> None:
+    if not options.masks and not options.embeddings and options.prune is None:
+        raise ConfigError("Nothing to refresh: pass --masks, --embeddings, --prune N or several.")
+    if not options.masks and options.rate is not None:
+        raise ConfigError("--rate is the rate of new masks: pass --masks with it.")
+    if not options.embeddings and options.run is not None:
+        raise ConfigError("--run encodes the references: pass --embeddings with it.")
+    if options.embeddings:
+        encode.require_embeddings(settings)
+
+
+def _draw(
+    version: int, panel: PanelReader, settings: MaskConfig, seed: int, rate: float | None
+) -> MaskVersion:
+    policy = masking.plan(settings, seed, panel).training
+    if policy.reads_alleles or settings.scope == "sample":
+        raise ConfigError(
+            f"masks.policy = {settings.policy!r} with masks.scope = {settings.scope!r} draws a "
+            "mask for each sample during training, so there is no version to store. Set "
+            "masks.scope=window and another policy, or leave --masks out."
+        )
+    rate = settings.start_rate if rate is None else rate
+    return MaskVersion(
+        version=version,
+        policy=settings.policy,
+        rate=rate,
+        seed=seed,
+        role="train",
+        panel_fingerprint=panel.fingerprint,
+        is_masked=Drawing(policy, panel.windows, seed, "train", version, rate).whole(),
+    )
+
+
+def _is_dense(workspace: Workspace) -> bool:
+    """True if the newest embeddings have the dense layout."""
+    if not workspace.versions("embeddings"):
+        return False
+    with embeddings.open_embeddings(workspace.newest("embeddings")) as reader:
+        return reader.layout == "dense"
+
+
+def _state_of_index(workspace: Workspace, new_masks: bool, new_embeddings: bool) -> str:
+    """One line on whether the newest index fits the new versions."""
+    if not workspace.versions("indexes"):
+        return "No index yet. Make one with: vcfbert build-index"
+    path = workspace.newest("indexes")
+    if manifest.read(path).kind == "exact":
+        return f"The index {path} is exact: it fits all masks and embeddings and is kept."
+    if not new_masks and not new_embeddings:
+        return f"The index {path} is dense and was not changed."
+    first = "" if new_embeddings else "refresh --embeddings && vcfbert "
+    return (
+        f"The index {path} is dense and still has the masks and embeddings it was made from. For "
+        f"the new ones: vcfbert {first}build-index --kind dense --force"
+    )

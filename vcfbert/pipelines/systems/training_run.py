@@ -1,0 +1,107 @@
+"""A run that is being trained: its inputs, the encodings it makes, its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from vcfbert.config import Config, LossConfig
+from vcfbert.errors import StoreError
+from vcfbert.files import replacing
+from vcfbert.model.embedding import Encoder
+from vcfbert.pipelines.systems.training_inputs import TrainingInputs
+from vcfbert.progress import Progress
+from vcfbert.storage.zarr import embeddings
+from vcfbert.storage.zarr.panel import PanelReader
+from vcfbert.training import runs
+from vcfbert.training.systems import checkpoints, encoding
+from vcfbert.training.systems.batches import BatchMaker, References
+from vcfbert.training.systems.checkpoints import Which
+from vcfbert.training.systems.events import SummaryWriter
+from vcfbert.training.systems.loop import TrainState
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A run, as training reads and writes it.
+
+    first_embeddings   encoding of the initial weights; None if nothing reads embeddings
+    first_fingerprint  its fingerprint; None if this run does not read it
+    """
+
+    folder: Path
+    settings: Config
+    inputs: TrainingInputs
+    first_embeddings: Path | None
+    first_fingerprint: str | None
+    progress: Progress
+    writer: SummaryWriter
+
+    def embeddings_path(self, version: int) -> Path | None:
+        """Path of a version of the encoding; None if nothing reads embeddings."""
+        return self.first_embeddings if version == 0 else own_embeddings(self.folder, version)
+
+    @contextmanager
+    def batch_maker(self, version: int, contrast: LossConfig | None = None) -> Iterator[BatchMaker]:
+        """Open a version of the encoding to make batches with; `contrast` as in BatchMaker."""
+        path, retrieval = self.embeddings_path(version), self.settings.retrieval
+        if path is None:
+            yield BatchMaker(self.inputs.panel, self.inputs.index, None, retrieval)
+            return
+        with embeddings.open_embeddings(path) as reader:
+            if version == 0 and reader.fingerprint != self.first_fingerprint:
+                raise StoreError.replaced(path)
+            yield BatchMaker(self.inputs.panel, self.inputs.index, reader, retrieval, contrast)
+
+    def save(self, state: TrainState, which: Which) -> None:
+        """Write a checkpoint."""
+        save_checkpoint(self.folder, self.settings, self.inputs.parents, state, which)
+
+
+def save_checkpoint(
+    run: Path, settings: Config, parents: dict[str, str], state: TrainState, which: Which
+) -> None:
+    """Write a checkpoint; the moments of the optimizer only for the last one."""
+    weights = {k: v.detach().cpu().contiguous() for k, v in state.model.state_dict().items()}
+    is_last = which == "last"
+    if is_last:  # before the checkpoint, so that the CSV has every row the checkpoint has
+        runs.write_refreshes(run, state.refreshes)
+    checkpoints.save(
+        run,
+        which,
+        settings=settings,
+        parents=parents | {"encoder": encoding.encoder_fingerprint(state.model.encoder)},
+        state=state.counters(),
+        weights=weights,
+        optimizer=checkpoints.optimizer_tensors(state.optimizer) if is_last else None,
+    )
+    if is_last:
+        state.saved_embeddings = state.embeddings.version
+        drop_embeddings(run, {state.saved_embeddings})
+
+
+def own_embeddings(run: Path, version: int) -> Path:
+    """Path of a version of the encoding that a run made itself."""
+    return run / "embeddings" / f"v{version:04d}.zarr"
+
+
+def drop_embeddings(run: Path, kept: set[int]) -> None:
+    """Delete the encodings that a run made itself, except some versions."""
+    paths = {own_embeddings(run, version) for version in kept}
+    for path in (run / "embeddings").glob("v*.zarr"):
+        if path not in paths:
+            replacing.drop(path)
+
+
+def encode(path: Path, encoder: Encoder, panel: PanelReader, index: References) -> None:
+    """Write the codebook of an encoder."""
+    embeddings.write_codebook(
+        path,
+        (encoding.window_codebook(encoder, panel, window) for window in range(len(panel.windows))),
+        panel_fingerprint=panel.fingerprint,
+        encoder_fingerprint=encoding.encoder_fingerprint(encoder),
+        reference_haplotypes=index.reference_haplotypes,
+        overwrite=True,
+    )

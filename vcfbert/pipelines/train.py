@@ -1,0 +1,78 @@
+"""`vcfbert train`: a panel in, a run of the system that the settings name out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vcfbert.config import Config
+from vcfbert.errors import ConfigError
+from vcfbert.pipelines.mosaic import train_mosaic
+from vcfbert.pipelines.mosaic.train_mosaic import MosaicOptions, MosaicSummary
+from vcfbert.pipelines.systems import train_systems
+from vcfbert.pipelines.systems.train_systems import SystemOptions, TrainSummary
+from vcfbert.progress import Progress
+from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.mosaic import mosaic_runs
+from vcfbert.training.systems import checkpoints
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of `train`."""
+
+    name: str
+    """Folder of the run below `runs/`."""
+
+    resume: bool = False
+    """Resume from the last checkpoint; retrieval systems only."""
+
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+    threads: int | None = None
+    """CPU threads; None leaves the choice to the system."""
+
+    typed: tuple[Path, ...] = ()
+    """Lists of typed sites to train for, mosaic only; empty draws them."""
+
+
+def train(
+    workspace: Workspace,
+    settings: Config,
+    options: TrainOptions,
+    *,
+    progress: Progress,
+    overwrite: bool = False,
+) -> TrainSummary | MosaicSummary:
+    """Train a new run of any system, or resume one.
+
+    Raises StoreError if the panel is missing or an input is stale, ConfigError if settings do not
+    fit the data or the options, DeviceError if the machine lacks what they ask for.
+    """
+    if settings.system == "mosaic":
+        if options.resume:
+            raise mosaic_runs.refuse_resume(options.name)
+        mosaic = MosaicOptions(options.name, options.typed, options.threads, options.device)
+        return train_mosaic.train(
+            workspace, settings, mosaic, progress=progress, overwrite=overwrite
+        )
+    if options.typed:
+        raise ConfigError(
+            f"--typed is an option of mosaic, but {settings.preset} draws masks. Leave it out, or "
+            "train with --preset mosaic."
+        )
+    chosen = SystemOptions(options.name, options.resume, options.device, options.threads)
+    return train_systems.train(workspace, settings, chosen, progress=progress, overwrite=overwrite)
+
+
+def saved_settings(workspace: Workspace, name: str | None) -> Config:
+    """Return the settings of a run that is to be resumed.
+
+    Raises ConfigError if no run is named or it cannot be resumed, StoreError if it does not exist.
+    """
+    if name is None:
+        raise ConfigError("--resume needs the name of a run: --run NAME.")
+    if mosaic_runs.system_of(workspace.run(name)) != "retrieval":
+        raise mosaic_runs.refuse_resume(name)
+    return checkpoints.read(workspace.run(name), "last").settings
