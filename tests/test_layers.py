@@ -44,7 +44,7 @@ ROOMS = {
     "pipelines.chunks": set(),
     "pipelines.imputing": {"pipelines.chunks"},
     "pipelines.mosaic": {"pipelines.chunks", "pipelines.imputing", "pipelines.evaluating"},
-    "pipelines.systems": {"pipelines.preparing", "pipelines.mosaic"},
+    "pipelines.systems": {"pipelines.mosaic"},
     "pipelines.evaluating": {
         "pipelines.chunks", "pipelines.imputing", "pipelines.mosaic", "pipelines.auditing",
     },

@@ -78,7 +78,7 @@ class SiteBlock:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Policy:
+class GenotypePolicy:
     """What becomes of genotypes that are no phased pair of alleles."""
 
     missing: MissingPolicy = "drop"
@@ -94,7 +94,7 @@ class SiteSplitter:
     Keeps the alleles seen at the last position, so that a duplicate is found across blocks.
     """
 
-    def __init__(self, source: str, names: list[str], policy: Policy) -> None:
+    def __init__(self, source: str, names: list[str], policy: GenotypePolicy) -> None:
         """`source` and `names` (one a sample) are named in errors."""
         self._source = source
         self._names = names

@@ -21,6 +21,9 @@ MOST_DIGITS = 30
 TRAIN, VALIDATION, TEST = 0, 1, 2
 """Split codes, and the columns of `Sites.alt_count`."""
 
+SPLITS = ("train", "validation", "test")
+"""Names of the split codes."""
+
 
 @dataclass(frozen=True)
 class Region:
@@ -126,15 +129,21 @@ class Samples:
         found: NDArray[np.int64] = np.unique(both_ways[np.isin(both_ways[:, 0], samples), 1])
         return found
 
+    @property
+    def labels(self) -> list[str]:
+        """N names of superpopulations, or of populations if no superpopulation is known."""
+        return labels(self.population, self.superpopulation)
+
+    def groups(self) -> NDArray[np.bool_]:
+        """(3 + P, H) True if a haplotype is in a split, or in a population's train samples."""
+        label = np.array(self.labels)
+        groups = [self.split == code for code in range(len(SPLITS))]
+        groups += [(self.split == TRAIN) & (label == name) for name in self.populations]
+        return np.repeat(np.stack(groups), 2, axis=1)
+
     def population_sizes(self) -> NDArray[np.int64]:
         """(P,) haplotypes of train samples in each population."""
-        label = self.superpopulation if has_labels(self.superpopulation) else self.population
-        train = set(self.in_splits(TRAIN).tolist())
-        counts = [
-            2 * sum(1 for n, name in enumerate(label) if name == population and n in train)
-            for population in self.populations
-        ]
-        return np.array(counts, dtype=np.int64)
+        return np.asarray(self.groups()[len(SPLITS) :].sum(axis=1), dtype=np.int64)
 
 
 def haplotypes_of(samples: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -173,9 +182,13 @@ def site_types(ref: Sequence[str], alt: Sequence[str]) -> NDArray[np.int8]:
     return np.select([is_single, after > before, after < before], [0, 1, 2], 3).astype(np.int8)
 
 
-def has_labels(column: list[str]) -> bool:
-    """True where a column of the sample table says anything; `.` is nothing."""
-    return any(value != "." for value in column)
+def labels(population: list[str], superpopulation: list[str]) -> list[str]:
+    """The superpopulation of each sample, or the population if no superpopulation is known.
+
+    >>> labels(["YRI", "CEU"], [".", "."])
+    ['YRI', 'CEU']
+    """
+    return superpopulation if any(value != "." for value in superpopulation) else population
 
 
 def reference_frequency(sites: Sites, samples: Samples) -> NDArray[np.float64]:

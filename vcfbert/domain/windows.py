@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.domain.sites import find_contig
 from vcfbert.errors import ConfigError, InputError
 
 
@@ -48,6 +49,33 @@ class Windows:
             index < self.core_stop[window]
         )
         return is_core
+
+
+def faults(windows: Windows, num_sites: int) -> list[str]:
+    """What is wrong with the windows of a panel; empty if each site is in exactly one core.
+
+    >>> faults(cut(np.zeros(5), 3, 0), 6)
+    ['the cores of the windows end before the last of 6 sites']
+    """
+    first = np.concatenate([[0], windows.core_stop[:-1]])
+    is_right = (
+        (windows.core_start == first)
+        & (windows.core_start < windows.core_stop)
+        & (windows.start >= 0)
+        & (windows.start <= windows.core_start)
+        & (windows.core_stop <= windows.stop)
+        & (windows.stop <= num_sites)
+        & (windows.stop - windows.start <= windows.length)
+    )
+    found = [
+        f"window {window} (sites {windows.start[window]} to {windows.stop[window]}, core "
+        f"{windows.core_start[window]} to {windows.core_stop[window]}) does not continue the one "
+        f"before it within {windows.length} sites"
+        for window in np.flatnonzero(~is_right).tolist()
+    ]
+    if len(windows) == 0 or windows.core_stop[-1] != num_sites:
+        found.append(f"the cores of the windows end before the last of {num_sites} sites")
+    return found
 
 
 @dataclass(frozen=True)
@@ -91,6 +119,11 @@ def check_size(length: int, flank: int) -> None:
             f"The flank must be at least 0 and less than half of the window size ({length}), "
             f"got {flank}."
         )
+
+
+def of_contig(segments: Sequence[Segment], contig: str) -> list[Segment]:
+    """The segments of a contig, named with or without `chr`."""
+    return [segment for segment in segments if find_contig(contig, [segment.contig])]
 
 
 def is_inside(segments: Sequence[Segment], position: NDArray[np.integer]) -> NDArray[np.bool_]:

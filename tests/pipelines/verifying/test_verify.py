@@ -164,7 +164,7 @@ def flipped(index, bits):
         (
             "windows/core_stop",
             put(0, 20),
-            "window 0 .* does not follow|window 1 .* does not follow",
+            "window [01] .* does not continue",
         ),
         ("sites/position", put(3, 1), "the position falls at site 3"),
         ("sites/cm", put(-1, 0.0), "the centimorgans fall at site"),

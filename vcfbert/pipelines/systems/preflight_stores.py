@@ -11,14 +11,14 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import tokens
+from vcfbert.domain import relatedness, tokens
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
 from vcfbert.errors import StoreError
-from vcfbert.pipelines.preparing import relatedness
 from vcfbert.pipelines.systems import store_checks
 from vcfbert.pipelines.systems.preflight_inputs import Bench
 from vcfbert.retrieval import similarity
 from vcfbert.retrieval.index import IndexReader
+from vcfbert.storage.zarr import haplotypes
 from vcfbert.storage.zarr.embeddings import EmbeddingsReader
 from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.training.systems import encoding
@@ -35,7 +35,6 @@ def dataset(bench: Bench) -> str:
     wrong = [c for c in store_checks.of_panel(bench.settings, bench.workspace) if not c.holds]
     if wrong:
         raise StoreError(wrong[0].sentence())
-    _check_windows(panel)
     sizes = {code: len(panel.samples.in_splits(code)) for code in (TRAIN, VALIDATION, TEST)}
     for code, name in ((TRAIN, "train"), (VALIDATION, "validation")):
         if not sizes[code]:
@@ -56,7 +55,11 @@ def dataset(bench: Bench) -> str:
 
 def _check_relatives(panel: PanelReader) -> str:
     """Raise StoreError where a train and a held-out sample are the same; says what else is."""
-    found = relatedness.of_panel(panel, held_out_only=True)
+
+    def read(chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return haplotypes.read_alleles(panel, chosen)
+
+    found = relatedness.measure(panel.sites, panel.samples, read, held_out_only=True)
     same = np.flatnonzero(found.pairs.is_same)
     if len(same):
         raise StoreError(
@@ -64,35 +67,17 @@ def _check_relatives(panel: PanelReader) -> str:
             f"pairs: {found.named(same)}, so what is scored was trained on. Prepare it again with "
             "--relatives and a file of these pairs, which prepare writes as panel.relatives.tsv."
         )
-    if not found.can_tell:
+    if not found.can_tell_duplicates:
         return (
             f"{found.cm:.2f} cM and {found.sites:,} common sites are too few to tell whether train "
             "and held-out samples are the same"
         )
     close = (
         f"{len(found.pairs):,} pairs of them are close relatives"
-        if found.knows_relatives
+        if found.can_tell_relatives
         else f"{found.cm:.1f} cM are too few to tell relatives"
     )
     return f"no train sample is a held-out one by {found.sites:,} common sites; {close}"
-
-
-def _check_windows(panel: PanelReader) -> None:
-    """Cores must hold every site once, and lie inside their windows."""
-    windows = panel.windows
-    first = np.concatenate([[0], windows.core_stop[:-1]])
-    is_right = (
-        (windows.core_start == first)
-        & (windows.start <= windows.core_start)
-        & (windows.core_stop <= windows.stop)
-        & (windows.stop - windows.start <= windows.length)
-    )
-    if not is_right.all() or windows.core_stop[-1] != len(panel.sites):
-        place = int(np.argmin(is_right)) if not is_right.all() else len(windows) - 1
-        raise StoreError(
-            f"{panel.path}: window {place} does not follow on the one before, or leaves sites out. "
-            "Make it again with: vcfbert prepare PANEL --force"
-        )
 
 
 def _check_counts(panel: PanelReader, window: int) -> int:

@@ -37,7 +37,6 @@ def check(panel: PanelReader, findings: Findings, *, is_sealed: bool) -> None:
     if any(not check.holds for check in shapes):
         return  # what follows would compare arrays of other lengths
     wrong = [
-        *of_windows(panel.windows, len(panel.sites)),
         *of_sites(panel.sites),
         *of_samples(panel.samples),
     ]
@@ -45,28 +44,6 @@ def check(panel: PanelReader, findings: Findings, *, is_sealed: bool) -> None:
     findings.faults += [f"{panel.path}: {what}. {AGAIN}" for what in wrong]
     if not wrong:
         _check_alleles(panel, findings, is_sealed)
-
-
-def of_windows(windows: Windows, num_sites: int) -> Iterator[str]:
-    """Cores hold every site once, in order, and lie inside their windows, which lie in L."""
-    first = np.concatenate([[0], windows.core_stop[:-1]])
-    is_right = (
-        (windows.core_start == first)
-        & (windows.core_start < windows.core_stop)
-        & (windows.start >= 0)
-        & (windows.start <= windows.core_start)
-        & (windows.core_stop <= windows.stop)
-        & (windows.stop <= num_sites)
-        & (windows.stop - windows.start <= windows.length)
-    )
-    for window in np.flatnonzero(~is_right).tolist():
-        yield (
-            f"window {window} (sites {windows.start[window]} to {windows.stop[window]}, core "
-            f"{windows.core_start[window]} to {windows.core_stop[window]}) does not follow on the "
-            f"one before inside {windows.length} sites"
-        )
-    if len(windows) == 0 or windows.core_stop[-1] != num_sites:
-        yield f"the cores of the windows end before the last of {num_sites} sites"
 
 
 def of_sites(sites: Sites) -> Iterator[str]:
@@ -112,8 +89,7 @@ def of_samples(samples: Samples) -> Iterator[str]:
     if ((samples.split < 0) | (samples.split >= len(schema.SPLITS))).any():
         yield "samples/split holds other codes than 0, 1 and 2"
         return
-    is_labelled = site_tables.has_labels(samples.superpopulation)
-    label = samples.superpopulation if is_labelled else samples.population
+    label = samples.labels
     trained = {label[n] for n in np.flatnonzero(samples.split == TRAIN).tolist()} - {"."}
     if tuple(sorted(trained)) != samples.populations:
         yield "the attribute populations is not that of the train samples"
@@ -130,18 +106,9 @@ def of_counts(sites: Sites, samples: Samples) -> Iterator[str]:
             yield f"{name} counts more copies than there are haplotypes, or fewer than none"
 
 
-def groups_of(samples: Samples) -> NDArray[np.float32]:
-    """(3 + P, H) 1 where a haplotype is of a split, or of a population's train samples."""
-    is_labelled = site_tables.has_labels(samples.superpopulation)
-    label = np.array(samples.superpopulation if is_labelled else samples.population)
-    sample_index = [samples.split == code for code in range(len(schema.SPLITS))]
-    sample_index += [(samples.split == TRAIN) & (label == name) for name in samples.populations]
-    return np.repeat(np.stack(sample_index), 2, axis=1).astype(np.float32)
-
-
 def _check_alleles(panel: PanelReader, findings: Findings, is_sealed: bool) -> None:
     """Decode every window: counts, padding, and the fingerprint of everything."""
-    groups = groups_of(panel.samples)
+    groups = panel.samples.groups().astype(np.float32)
     written = np.hstack([panel.sites.alt_count, panel.sites.population_alt_count])
     prints: list[str] = []
     for window in range(len(panel.windows)):
@@ -163,13 +130,13 @@ def _check_alleles(panel: PanelReader, findings: Findings, is_sealed: bool) -> N
 
 def _wrong_in(
     packed: NDArray[np.uint8],
-    windows: Windows,
+    cut: Windows,
     window: int,
     groups: NDArray[np.float32],
     written: NDArray[np.int32],
 ) -> str | None:
     """What is wrong with a window's alleles, (H, ceil(L / 8)); None where nothing is."""
-    num_sites, where = windows.num_sites(window), windows.sites(window)
+    num_sites, where = cut.num_sites(window), cut.sites(window)
     alleles = np.unpackbits(packed, axis=1, bitorder="little")
     if alleles[:, num_sites:].any():
         return f"window {window} has alleles behind its last site, in the padding"

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain.records import Policy, Record, SiteSplitter
+from vcfbert.domain.records import GenotypePolicy, Record, SiteSplitter
 from vcfbert.domain.sites import TRAIN, VALIDATION
 from vcfbert.errors import InputError
 from vcfbert.pipelines.verifying.verification import Findings
 from vcfbert.progress import Progress
-from vcfbert.storage.vcf import reading
+from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.zarr.panel import PanelReader
 
 _SHOWN = 5  # faults of a kind that are told one by one
@@ -28,41 +28,43 @@ Key = tuple[str, int, str, str]
 
 
 def check(source: Path, panel: PanelReader, findings: Findings, progress: Progress) -> None:
-    """Compare every site and genotype; InputError where the file cannot be read."""
-    reader = reading.VcfReader(source, region=panel.settings.get("region"))
-    columns = _columns(reader, panel)
+    """Compare every site and genotype. Raises InputError if the file cannot be read."""
     comparison = _Comparison(panel, str(source))
-    policy = Policy(
+    policy = GenotypePolicy(
         missing=panel.settings.get("missing", "drop"),
         unphased=panel.settings.get("unphased", "error"),
     )
     splitter = SiteSplitter(str(source), panel.samples.names, policy)
-    progress.start("comparing records", reader.num_records)
-    for block in reader.blocks(columns):
-        split = splitter.split(block)
-        for row, record in enumerate(split.records):
-            comparison.add(record, split.alt[row], split.alleles[row])
-        progress.advance(len(block.records))
+    with VcfFile(source) as file:
+        region_text = panel.settings.get("region")
+        region = None if region_text is None else file.find_region(region_text)
+        columns = _columns(file, panel)
+        progress.start("comparing records", file.count(region))
+        for block in file.blocks(columns, region=region):
+            split = splitter.split(block)
+            for row, record in enumerate(split.records):
+                comparison.add(record, split.alt[row], split.alleles[row])
+            progress.advance(len(block.records))
     findings.content = (
         f"{comparison.num_sites:,} sites, {comparison.num_genotypes:,} genotypes compared"
     )
     findings.faults += comparison.faults()
 
 
-def _columns(reader: reading.VcfReader, panel: PanelReader) -> NDArray[np.int64]:
-    """Columns of the panel's samples; InputError where they are not those of the file."""
-    place = {name: column for column, name in enumerate(reader.samples)}
-    lost = [name for name in panel.samples.names if name not in place]
+def _columns(file: VcfFile, panel: PanelReader) -> NDArray[np.int64]:
+    """Columns of the panel's samples. Raises InputError if the file has other samples."""
+    column_of = {name: column for column, name in enumerate(file.samples)}
+    lost = [name for name in panel.samples.names if name not in column_of]
     if lost:
         raise InputError(
-            f"{reader.path} does not have {len(lost)} of the panel's samples ({lost[0]}, ...). "
+            f"{file.path} does not have {len(lost)} of the panel's samples ({lost[0]}, ...). "
             f"{AGAIN}"
         )
-    columns = np.array([place[name] for name in panel.samples.names], dtype=np.int64)
-    is_everyone = panel.settings.get("samples") is not None or len(columns) == len(place)
-    if (np.diff(columns) <= 0).any() or not is_everyone:
+    columns = np.array([column_of[name] for name in panel.samples.names], dtype=np.int64)
+    has_all = panel.settings.get("samples") is not None or len(columns) == len(column_of)
+    if (np.diff(columns) <= 0).any() or not has_all:
         raise InputError(
-            f"{reader.path} has other samples, or in another order, than {panel.path}. {AGAIN}"
+            f"{file.path} has other samples than {panel.path}, or in another order. {AGAIN}"
         )
     return columns
 

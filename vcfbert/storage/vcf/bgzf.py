@@ -27,7 +27,8 @@ END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b00030000000000000
 # "BC", 2 bytes: size of the block - 1
 _HEADER = struct.Struct("<4BI2BH2BHH")
 _TRAILER = struct.Struct("<II")
-_SIZE_AT = 16  # where a header says how long its block is, less 1
+HEADER_BYTES = _HEADER.size
+_SIZE_AT = 16  # where a header holds the size of its block, less 1
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")

@@ -22,7 +22,8 @@ _VCF, _CONTIG_COLUMN, _POSITION_COLUMN = 2, 1, 2
 _COMMENT = ord("#")
 _LEVELS = ((14, 4681), (17, 585), (20, 73), (23, 9), (26, 1))  # log2 of size, number of first bin
 _WINDOW = 14  # log2 of the linear index's stretches
-_STATISTICS = 37450  # number of the bin that holds counts instead of places
+STATISTICS_BIN = 37450
+"""Number of the bin that holds counts instead of offsets."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _contig(lines: Lines, rows: slice) -> bytes:
             known[-1] = high  # one read serves both
         else:
             known += [low, high]
-    chunks[_STATISTICS] = [int(start[0]), int(stop[-1]), len(number), 0]
+    chunks[STATISTICS_BIN] = [int(start[0]), int(stop[-1]), len(number), 0]
     parts = [struct.pack("<i", len(chunks))]
     for key, places in chunks.items():
         parts.append(struct.pack(f"<Ii{len(places)}Q", key, len(places) // 2, *places))
