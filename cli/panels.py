@@ -100,8 +100,8 @@ def prepare(
     """Cut a phased panel into windows and store it.
 
     Reads the VCF once, in chunks. Writes panel.zarr, mask version 0 and the QC report
-    panel.qc.json into the workspace, and panel.relatives.tsv: pairs of samples with the same
-    genotypes and, in a panel of 300 cM or more, close relatives.
+    panel.qc.json into the workspace, and panel.relatives.tsv: pairs of
+    duplicates and, in a panel of 300 cM or more, of close relatives.
 
     Example: vcfbert prepare panel.vcf.gz --samples samples.tsv --map genetic.map --min-maf 0.01
     """
@@ -133,7 +133,7 @@ def prepare(
 
 def simulate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write into.")],
-    samples: Annotated[int, typer.Option(min=6, help="Samples; each has two haplotypes.")] = 500,
+    num_samples: Annotated[int, typer.Option(min=6, help="Number of samples.")] = 500,
     length: Annotated[int, typer.Option(min=1000, help="Length in base pairs.")] = 2_000_000,
     seed: Annotated[int, typer.Option(min=1, help="Seed of the simulation.")] = 1,
     force: options.Force = False,
@@ -144,7 +144,7 @@ def simulate(
 
     Writes panel.vcf.gz with its index, samples.tsv, genetic.map and typed.tsv into DIR.
 
-    Example: vcfbert simulate demo --samples 500
+    Example: vcfbert simulate demo --num-samples 500
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
@@ -152,7 +152,7 @@ def simulate(
 
             summary = pipeline.simulate(
                 folder,
-                pipeline.SimulateOptions(samples=samples, length=length, seed=seed),
+                pipeline.SimulateOptions(num_samples=num_samples, length=length, seed=seed),
                 progress=progress,
                 overwrite=force,
             )

@@ -4,7 +4,7 @@ import pysam
 import pytest
 
 from vcfbert.errors import ConfigError
-from vcfbert.storage.vcf.output_header import FIELDS, HeaderFacts, Layout, header_text
+from vcfbert.storage.vcf.output_header import FIELDS, CellLayout, HeaderFacts, header_text
 
 
 def text(facts=None, **options):
@@ -57,14 +57,14 @@ def test_what_is_unknown_is_left_out_and_so_is_the_day():
 @pytest.mark.parametrize("fields", [(), ("GT", "GT"), ("GT", "AD"), ("gt",)])
 def test_unknown_or_repeated_fields_are_refused(fields):
     with pytest.raises(ConfigError, match="Give one or more of GT, DS, HDS, GP"):
-        Layout.of(fields)
+        CellLayout.of(fields)
 
 
 @pytest.mark.parametrize("decimals", [0, 8, -1])
 def test_decimals_have_bounds(decimals):
     with pytest.raises(ConfigError, match="between 1 and 7"):
-        Layout.of(FIELDS, decimals)
+        CellLayout.of(FIELDS, decimals)
 
 
 def test_the_genotype_comes_first_and_the_others_as_given():
-    assert Layout.of(("GP", "GT", "DS")).fields == ("GT", "GP", "DS")
+    assert CellLayout.of(("GP", "GT", "DS")).fields == ("GT", "GP", "DS")

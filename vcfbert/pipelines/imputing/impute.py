@@ -34,7 +34,7 @@ from vcfbert.pipelines.imputing import qc_files
 from vcfbert.pipelines.imputing.qc_files import ImputeSummary, Tally
 from vcfbert.progress import Progress
 from vcfbert.storage.vcf import prediction_writer
-from vcfbert.storage.vcf.output_header import FIELDS, HeaderFacts, Layout
+from vcfbert.storage.vcf.output_header import FIELDS, CellLayout, HeaderFacts
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.vcf.target import Target, read_target
 from vcfbert.storage.zarr import stores
@@ -115,7 +115,7 @@ class ImputeOptions:
                 raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}.")
         if self.seed < 0:
             raise ConfigError(f"--seed must be at least 0, got {self.seed}.")
-        Layout.of(self.fields)
+        CellLayout.of(self.fields)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class HeaderFacts:
 
 
 @dataclass(frozen=True)
-class Layout:
+class CellLayout:
     """What a cell holds.
 
     fields    some of FIELDS, in the order of the file
@@ -63,10 +63,10 @@ class Layout:
     decimals: int
 
     @classmethod
-    def of(cls, fields: Sequence[str], decimals: int = DECIMALS) -> Layout:
+    def of(cls, fields: Sequence[str], decimals: int = DECIMALS) -> CellLayout:
         """Check the fields and put GT in front, where the VCF specification wants it.
 
-        >>> Layout.of(["DS", "GT"]).fields
+        >>> CellLayout.of(["DS", "GT"]).fields
         ('GT', 'DS')
         """
         if not fields or len(set(fields)) < len(fields) or not set(fields) <= set(FIELDS):

@@ -26,8 +26,8 @@ from vcfbert.storage.vcf.bgzf import END_OF_FILE, BgzfWriter, Workers
 from vcfbert.storage.vcf.output_header import (
     DECIMALS,
     FIELDS,
+    CellLayout,
     HeaderFacts,
-    Layout,
     header_text,
 )
 
@@ -77,7 +77,7 @@ def create_predictions(
     Raises InputError for another ending, ConfigError for other fields or decimals, and StoreError
     where a file stands there or cannot be written.
     """
-    layout = Layout.of(fields, decimals)
+    layout = CellLayout.of(fields, decimals)
     suffix = _suffix(path)
     partial = replacing.partial_of(path)
     index_suffix = ".tbi" if suffix == ".vcf.gz" and _fits_tabix(sites) else ".csi"
@@ -130,7 +130,7 @@ class PredictionWriter:
         sites: Sites,
         names: Sequence[str],
         facts: HeaderFacts,
-        layout: Layout,
+        layout: CellLayout,
     ) -> None:
         """Nothing is written yet: which INFO keys there are is known at the first `write`."""
         from vcfbert.storage.vcf import rendering  # numba, which only those who write wait for
@@ -154,7 +154,7 @@ class PredictionWriter:
         ends = np.concatenate([[self._header_length], *self._ends]).astype(np.int64)
         offsets = tabix.virtual_offsets(ends, np.array(block_starts), bgzf.BLOCK_BYTES)
         begin = self._sites.position[rows].astype(np.int64) - 1
-        lines = tabix.Lines(
+        lines = tabix.IndexedLines(
             contig=self._sites.contig[rows].astype(np.int64),
             begin=begin,
             end=begin + np.array([len(self._sites.ref[row]) for row in rows.tolist()], np.int64),

@@ -18,7 +18,7 @@ from numba.core.typing.templates import Signature
 from numpy.typing import NDArray
 
 from vcfbert.domain.dosage import Imputed
-from vcfbert.storage.vcf.output_header import FIELDS, Layout
+from vcfbert.storage.vcf.output_header import FIELDS, CellLayout
 
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
@@ -27,7 +27,7 @@ _COLON, _COMMA, _POINT, _TAB, _NEWLINE, _BAR, _ZERO = b":,.\t\n|0"
 _TENS, _ONES = (_ZERO + digits.astype(np.uint8) for digits in np.divmod(np.arange(100), 10))
 
 
-def render(heads: Sequence[bytes], imputed: Imputed, layout: Layout) -> bytes:
+def render(heads: Sequence[bytes], imputed: Imputed, layout: CellLayout) -> bytes:
     r"""Lines of a VCF.
 
     heads    n beginnings of lines, CHROM to FORMAT, each with its last tab
@@ -35,7 +35,7 @@ def render(heads: Sequence[bytes], imputed: Imputed, layout: Layout) -> bytes:
 
     >>> from vcfbert.domain import dosage
     >>> imputed = dosage.from_haplotypes(np.array([[[0.25, 1.0], [0.0, 0.0]]], dtype=np.float32))
-    >>> render([b"20 ... "], imputed, Layout(("GT", "DS", "GP"), 3))
+    >>> render([b"20 ... "], imputed, CellLayout(("GT", "DS", "GP"), 3))
     b'20 ... 0|1:1.25:0,0.75,0.25\t0|0:0:1,0,0\n'
     """
     text = np.frombuffer(b"".join(heads), dtype=np.uint8)

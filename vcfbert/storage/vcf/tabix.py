@@ -27,7 +27,7 @@ STATISTICS_BIN = 37450
 
 
 @dataclass(frozen=True)
-class Lines:
+class IndexedLines:
     """The records of a file, in order.
 
     contig      (n,) numbers, each contig one run
@@ -43,7 +43,7 @@ class Lines:
     stop: NDArray[np.uint64]
 
 
-def index(names: Sequence[str], lines: Lines) -> bytes:
+def index(names: Sequence[str], lines: IndexedLines) -> bytes:
     """The index, not compressed yet.
 
     names  of the contigs, by their numbers; those without lines are left out
@@ -84,7 +84,7 @@ def virtual_offsets(
     return (block_starts[block].astype(np.uint64) << np.uint64(16)) | inside.astype(np.uint64)
 
 
-def _contig(lines: Lines, rows: slice) -> bytes:
+def _contig(lines: IndexedLines, rows: slice) -> bytes:
     begin, end = lines.begin[rows], lines.end[rows]
     start, stop = lines.start[rows], lines.stop[rows]
     number = bins(begin, end)
