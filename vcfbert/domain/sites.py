@@ -1,4 +1,4 @@
-"""The sites and samples of a panel as columns.
+"""Tables of the sites and samples of a panel.
 
 S sites, N samples, H = 2 N haplotypes, P populations.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vcfbert.errors import InputError
 
 MOST_DIGITS = 30
-"""Of a position, with commas and zeros in front of it."""
+"""Longest text of a position, including commas and leading zeros."""
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 """Split codes, and the columns of `Sites.alt_count`."""
@@ -27,7 +27,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Region:
-    """A stretch of a contig; start and end are 1-based positions, both inside."""
+    """A region of a contig; start and end are 1-based and inclusive."""
 
     contig: str
     start: int = 1
@@ -42,7 +42,7 @@ class Region:
         """
         match = re.fullmatch(r"([^:\s]+)(?::([\d,]+)-([\d,]*))?", text)
         if match is None:
-            raise InputError(f"The region {text!r} is not of the form CONTIG:START-END.")
+            raise InputError(f"The region {text!r} does not have the form CONTIG:START-END.")
         contig, start, end = match.groups()
         if max(len(start or ""), len(end or "")) > MOST_DIGITS:
             raise InputError(f"The region {text[:60]!r} must end at 2^31 - 2 or before.")
@@ -52,11 +52,13 @@ class Region:
             int(end.replace(",", "")) if end else cls.end,
         )
         if not 1 <= region.start <= region.end <= cls.end:
-            raise InputError(f"The region {text!r} must start at 1 or later and end after that.")
+            raise InputError(
+                f"The region {text!r} must start at 1 or later and must not end before its start."
+            )
         return region
 
     def among(self, contigs: Sequence[str], *, source: str) -> Region:
-        """The same stretch under the name its contig has in a file; InputError if it has none."""
+        """The region with the contig's name in a file. Raises InputError if the file lacks it."""
         name = find_contig(self.contig, contigs)
         if name is None:
             raise InputError(
@@ -102,7 +104,7 @@ class Samples:
 
     split        (N,) TRAIN, VALIDATION or TEST
     populations  the names behind the columns of `Sites.population_alt_count`
-    relatives    (n, 2) pairs of samples who never find each other, by a list of the user's
+    relatives    (n, 2) pairs of close relatives, listed by the user, that never use each other
     """
 
     names: list[str]
@@ -124,7 +126,7 @@ class Samples:
         return haplotypes_of(self.in_splits(*splits))
 
     def relatives_of(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Everyone who is listed as a relative of any of these samples, rising."""
+        """Samples that are listed as close relatives of any of these samples, rising."""
         both_ways = np.concatenate([self.relatives, self.relatives[:, ::-1]])
         found: NDArray[np.int64] = np.unique(both_ways[np.isin(both_ways[:, 0], samples), 1])
         return found
@@ -159,7 +161,7 @@ def haplotypes_of(samples: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def find_contig(name: str, contigs: Sequence[str]) -> str | None:
-    """The contig of that name, with or without `chr` before it; None where there is none.
+    """The contig with this name, with or without `chr`; None if there is none.
 
     >>> find_contig("chr20", ["19", "20"])
     '20'
@@ -192,12 +194,12 @@ def labels(population: list[str], superpopulation: list[str]) -> list[str]:
 
 
 def reference_frequency(sites: Sites, samples: Samples) -> NDArray[np.float64]:
-    """(S,) ALT frequency among the train haplotypes: the one the network may know."""
+    """(S,) ALT frequency among the train haplotypes, which the network may use."""
     return sites.alt_count[:, TRAIN].astype(np.float64) / max(2 * len(samples.in_splits(TRAIN)), 1)
 
 
 def panel_frequency(sites: Sites, samples: Samples) -> NDArray[np.float64]:
-    """(S,) ALT frequency among everyone but the test samples: the one that sorts into bins."""
+    """(S,) ALT frequency among train and validation samples, which defines frequency bins."""
     sample_index = len(samples.in_splits(TRAIN, VALIDATION))
     copies: NDArray[np.float64] = sites.alt_count[:, [TRAIN, VALIDATION]].sum(axis=1, dtype=float)
     return np.asarray(copies / max(2 * sample_index, 1), dtype=np.float64)

@@ -133,7 +133,7 @@ class CallReader:
             sample = int(np.argmax(most))
             if most[sample] > num_alts[row]:
                 raise InputError(
-                    f"{self._source}, {self._place(block, rows[row], sample)}: the genotype names "
+                    f"{self._source}, {self._place(block, rows[row], sample)}: the genotype has "
                     f"allele {most[sample]}, but the record has {num_alts[row]} ALT. Correct the "
                     "record or leave it out: bcftools view -e."
                 )

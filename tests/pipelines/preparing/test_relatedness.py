@@ -208,8 +208,8 @@ def test_a_target_who_is_in_the_panel_is_not_imputed_from_listed_relatives(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("s1\n", r"line 1: 's1' names no two samples"),
-        ("#a\tb\ns1\ts1\n", r"line 2: .* names no two samples"),
+        ("s1\n", r"line 1: 's1' does not name two samples"),
+        ("#a\tb\ns1\ts1\n", r"line 2: .* does not name two samples"),
         ("x\ty\n", r"names none of the 40 samples"),
     ],
 )

@@ -208,7 +208,7 @@ def test_a_region_needs_an_index_and_says_how_to_make_it(tmp_path):
     [
         ("20:1-50", "no records in 20:1-50"),
         ("7:1-50", "has no contig 7"),
-        ("20:50", "not of the form"),
+        ("20:50", "does not have the form"),
     ],
 )
 def test_a_region_without_records_is_refused(fx_vcf, region, message):

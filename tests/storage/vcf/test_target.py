@@ -328,7 +328,7 @@ BAD_ROWS = {
     "haploid_missing": ([(100, "A", "G", "0|1 .")], "sample s1: the genotype is not diploid"),
     "no_such_allele": (
         [GOOD, (200, "C", "T", "0|1 0|2")],
-        "20:200, sample s1: the genotype names allele 2, but the record has 1 ALT",
+        "20:200, sample s1: the genotype has allele 2, but the record has 1 ALT",
     ),
     "all_flipped": (
         [(100, "T", "C", "0|1 0|0"), (200, "A", "G", "0|1 0|0"), (500, "G", "T", "0|0 0|1"),

@@ -1,8 +1,8 @@
-"""The genotypes of a panel store against the VCF it was prepared from, all of them.
+"""Comparison of a panel store with the VCF it was prepared from.
 
-S sites in the panel, H panel haplotypes; a block holds n sites of the file. The file is read in
-blocks and split by the policy that `prepare` was given, so what is dropped on the way is dropped
-here too; a site of the file that the panel lacks must be one that the panel's filters drop.
+S sites in the panel, H panel haplotypes; a block holds n sites of the file. The file is read
+in blocks with the policy of `prepare`, so the same records are dropped; a site of the file that the
+panel lacks must be one that the panel's filters drop.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vcfbert.progress import Progress
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.zarr.panel import PanelReader
 
-_SHOWN = 5  # faults of a kind that are told one by one
+_SHOWN = 5  # faults of a kind that are named
 AGAIN = "Give the file it was made from, or prepare again with: vcfbert prepare PANEL --force"
 
 Key = tuple[str, int, str, str]
@@ -70,7 +70,7 @@ def _columns(file: VcfFile, panel: PanelReader) -> NDArray[np.int64]:
 
 
 class _Comparison:
-    """Takes the file's sites in order and keeps what differs."""
+    """Takes the sites of the file in order and keeps the differences."""
 
     def __init__(self, panel: PanelReader, source: str) -> None:
         self.num_sites = 0
@@ -120,7 +120,7 @@ class _Comparison:
             self._differing.append(f"{sample} at {name} has {here}, but {there} in the file")
 
     def faults(self) -> list[str]:
-        """A sentence for each kind of difference, the first few places named."""
+        """A sentence for each kind of difference, naming the first few sites."""
         panel, sites = self._panel.path, self._panel.sites
         lost = [
             f"{sites.contigs[sites.contig[site]]}:{sites.position[site]}"
@@ -128,7 +128,7 @@ class _Comparison:
         ]
         kinds = {
             f"sites are not in {self._source} or are dropped there": lost,
-            f"sites of {self._source} are missing and nothing drops them": self._unexpected,
+            f"sites of {self._source} are missing, and no filter drops them": self._unexpected,
             f"sites have another ID in {self._source}": self._renamed,
         }
         out = [
@@ -146,7 +146,7 @@ class _Comparison:
 
 
 class _Filter:
-    """What `prepare` leaves out of the sites it can use."""
+    """The filters of `prepare`."""
 
     def __init__(self, panel: PanelReader) -> None:
         settings: dict[str, Any] = panel.settings
@@ -157,7 +157,7 @@ class _Filter:
         self._has_windows = settings.get("windows") is not None
 
     def drops(self, alleles: NDArray[np.uint8]) -> bool:
-        """True where a site may be absent from the panel: too rare, or outside given windows."""
+        """True if a site may be absent from the panel: too rare, or outside of given windows."""
         copies = int(alleles[self._reference].sum())
         return self._has_windows or min(copies, len(self._reference) - copies) < self._least
 
@@ -171,7 +171,7 @@ class _PanelAlleles:
         self._bits = np.empty((8, 0), dtype=np.uint8)
 
     def of(self, site: int) -> NDArray[np.uint8]:
-        """(H,) as in the window that answers for the site."""
+        """(H,) alleles from the window whose core has the site."""
         windows = self._panel.windows
         window = int(np.searchsorted(windows.core_stop, site, side="right"))
         byte, bit = divmod(site - int(windows.start[window]), 8)
