@@ -112,7 +112,7 @@ def main() -> None:
 def make(folder: Path, workspace: Workspace) -> None:
     """Every kind of store, of a small simulated panel."""
     panel = folder / "panel"
-    simulate.simulate(panel, SimulateOptions(samples=90, length=200_000), progress=QUIET)
+    simulate.simulate(panel, SimulateOptions(num_samples=90, length=200_000), progress=QUIET)
     options = PrepareOptions(
         samples=panel / "samples.tsv", genetic_map=panel / "genetic.map", window_size=120, flank=8
     )

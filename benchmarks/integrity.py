@@ -59,7 +59,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
-        size = SimulateOptions(samples=arguments.samples, length=arguments.length)
+        size = SimulateOptions(num_samples=arguments.samples, length=arguments.length)
         simulate.simulate(folder / "panel", size, progress=QUIET)
         times: dict[tuple[str, str], list[Seconds]] = {}
         for number in range(arguments.repeats + 1):

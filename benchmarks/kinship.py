@@ -17,7 +17,7 @@ from pathlib import Path
 import msprime
 import numpy as np
 
-from vcfbert.domain import kinship, tokens
+from vcfbert.domain import kinship
 from vcfbert.storage.zarr import haplotypes
 from vcfbert.storage.zarr.panel import open_panel
 
@@ -79,8 +79,7 @@ def of_panel(path):
         sites = panel.sites
         frequency = sites.alt_count.sum(axis=1) / (2 * len(panel.samples))
         chosen = kinship.thinned(frequency, sites.contig, sites.cm)
-        bits = haplotypes.read_sites(panel, chosen)
-        alleles = tokens.unpack(bits.view(np.uint8), len(chosen)).T
+        alleles = haplotypes.read_alleles(panel, chosen)
         return planted("1000 Genomes chr20", alleles, sites.contig[chosen], sites.cm[chosen])
 
 

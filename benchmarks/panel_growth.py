@@ -62,7 +62,7 @@ def subset(whole: Task, folder: Path, count: int, seed: int) -> Task:
 def simulated(folder: Path, programs: Programs, arguments: argparse.Namespace) -> Task:
     """A task cut out of a simulated panel of samples who are references or targets."""
     source, samples = folder / "simulated", arguments.simulated // 2 + max(SAMPLES)
-    words = ("--samples", samples, "--length", arguments.length, "--seed", arguments.seed)
+    words = ("--num-samples", samples, "--length", arguments.length, "--seed", arguments.seed)
     simulate = [programs.vcfbert, "simulate", source, *words, "--force"]
     subprocess.run(list(map(str, simulate)), check=True, stdout=subprocess.DEVNULL)
     names = tasks.samples_of(source / "panel.vcf.gz")

@@ -93,7 +93,7 @@ def written(folder: Path, outputs: list[str]) -> dict[str, str]:
 def main(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    run(folder, ["simulate", "panel", "--samples", "120", "--length", "600000"])
+    run(folder, ["simulate", "panel", "--num-samples", "120", "--length", "600000"])
     rows = []
     for stage, command, outputs in stages("panel"):
         run(folder, command)

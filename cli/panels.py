@@ -132,7 +132,7 @@ def prepare(
 
 def simulate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write into.")],
-    samples: Annotated[int, typer.Option(min=6, help="Number of diploid samples.")] = 500,
+    num_samples: Annotated[int, typer.Option(min=6, help="Number of diploid samples.")] = 500,
     length: Annotated[int, typer.Option(min=1000, help="Length in base pairs.")] = 2_000_000,
     seed: Annotated[int, typer.Option(min=1, help="Seed of the simulation.")] = 1,
     force: options.Force = False,
@@ -144,7 +144,7 @@ def simulate(
     Writes panel.vcf.gz and target.vcf.gz with their indexes, samples.tsv, genetic.map and typed.tsv
     (the sites of the target) into DIR.
 
-    Example: vcfbert simulate demo --samples 500
+    Example: vcfbert simulate demo --num-samples 500
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
@@ -152,7 +152,7 @@ def simulate(
 
             summary = pipeline.simulate(
                 folder,
-                pipeline.SimulateOptions(samples=samples, length=length, seed=seed),
+                pipeline.SimulateOptions(num_samples=num_samples, length=length, seed=seed),
                 progress=progress,
                 overwrite=force,
             )

@@ -46,7 +46,7 @@ ROOMS = {
     "pipelines.chunks": set(),
     "pipelines.imputing": {"pipelines.chunks"},
     "pipelines.mosaic": {"pipelines.chunks", "pipelines.imputing", "pipelines.text_table"},
-    "pipelines.systems": {"pipelines.preparing"},
+    "pipelines.systems": set(),
     # imputes as `impute` does, by the chunks that training of mosaic also reads
     "pipelines.evaluating": {
         "pipelines.chunks", "pipelines.imputing", "pipelines.mosaic", "pipelines.text_table",

@@ -26,7 +26,8 @@ def run(command: list[str], folder: Path) -> str:
 
 def test_the_shell_lines_lead_from_a_vcf_to_an_evaluated_model(tmp_path):
     lines = block("sh", "vcfbert simulate").replace(
-        "vcfbert simulate demo/panel", "vcfbert simulate demo/panel --samples 60 --length 300000"
+        "vcfbert simulate demo/panel",
+        "vcfbert simulate demo/panel --num-samples 60 --length 300000",
     )
     lines = lines.replace("vcfbert train ", "vcfbert train --set training.max_epochs=1 ")
     assert lines.count("\n") <= 8
@@ -37,7 +38,7 @@ def test_the_shell_lines_lead_from_a_vcf_to_an_evaluated_model(tmp_path):
 
 def test_the_python_does_the_same(tmp_path):
     code = block("python", "simulate").replace(
-        "SimulateOptions()", "SimulateOptions(samples=60, length=300_000)"
+        "SimulateOptions()", "SimulateOptions(num_samples=60, length=300_000)"
     )
     code = code.replace(
         "presets.tiny()",

@@ -121,7 +121,7 @@ class Ground:
         self._states.mkdir(parents=True)
         (self._states / "empty").mkdir()
         self.start("empty")
-        sizes = ["--samples", "36", "--length", "120000", "--seed", "4"]
+        sizes = ["--num-samples", "36", "--length", "120000", "--seed", "4"]
         self.done(["simulate", str(self.data), *sizes])
 
     def _make(self, state: str) -> None:

@@ -25,7 +25,7 @@ from vcfbert import config
 from vcfbert.config import Config, presets
 from vcfbert.domain import genetic_map, tokens, windows
 from vcfbert.domain.matching import TargetPolicy
-from vcfbert.domain.records import Policy, SiteSplitter
+from vcfbert.domain.records import GenotypePolicy, SiteSplitter
 from vcfbert.domain.sites import Region, Sites
 from vcfbert.files import digests, seals
 from vcfbert.pipelines.evaluating import run_costs
@@ -37,7 +37,7 @@ from vcfbert.retrieval import manifest
 from vcfbert.retrieval.query import Query
 from vcfbert.storage import site_lists, tables
 from vcfbert.storage.vcf import checks, target
-from vcfbert.storage.vcf.reading import VcfReader
+from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.zarr.embeddings import open_embeddings
 from vcfbert.storage.zarr.masks import read_masks
 from vcfbert.storage.zarr.panel import open_panel
@@ -59,15 +59,15 @@ class Reader:
 
 
 def everything(path: Path, region: str | None = None) -> oracle.Read:
-    """All records of a file and all calls."""
-    reader = VcfReader(path, region=region)
-    everyone = np.arange(len(reader.samples))
-    splitter = SiteSplitter(str(path), reader.samples, Policy(missing="major", unphased="drop"))
+    """All records of a file or a region, and all calls."""
     blocks = []
-    for block in reader.blocks(everyone):
-        blocks.append(block)
-        found = splitter.split(block)
-        oracle.check_alleles(found.alleles, 1)
+    with VcfFile(path) as file:
+        found_region = None if region is None else file.find_region(region)
+        policy = GenotypePolicy(missing="major", unphased="drop")
+        splitter = SiteSplitter(str(path), file.samples, policy)
+        for block in file.blocks(np.arange(len(file.samples)), region=found_region):
+            blocks.append(block)
+            oracle.check_alleles(splitter.split(block).alleles, 1)
     return oracle.flat(blocks)
 
 
@@ -113,7 +113,8 @@ def _target_vcf(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
     policy = TargetPolicy(unphased=rng.choice(("error", "missing", "as-written")))
 
     def read() -> None:
-        found = target.read_target(path, sites, policy)
+        with VcfFile(path) as file:
+            found = target.read_target(file, sites, policy)
         oracle.check_alleles(found.alleles, 5)
         if len(found.site_index) != found.alleles.shape[0]:
             raise WrongError("sites and alleles differ in number")

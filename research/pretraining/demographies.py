@@ -26,6 +26,8 @@ from dataclasses import dataclass, field
 import msprime
 import numpy as np
 
+from vcfbert.pipelines.preparing import simulate
+
 MAX_SIZE = 500_000  # growth stops to matter: nobody coalesces in so large a population
 
 TRUNK_START = {"EUR": 1_032, "EAS": 554}
@@ -57,22 +59,8 @@ def history(rng: np.random.Generator) -> History:
 def out_of_africa(rng: np.random.Generator) -> History:
     """Gutenkunst 2009: three populations, sizes and times within 20 %."""
     scale, pace = _factor(rng, 0.2), _factor(rng, 0.2)
-    split = 848 / pace
-    demography = msprime.Demography()
-    demography.add_population(name="YRI", initial_size=12_300 * scale)
-    _growing(demography, "CEU", scale * 1_000, 0.004 * pace, split)
-    _growing(demography, "CHB", scale * 510, 0.0055 * pace, split)
-    demography.add_population(name="OOA", initial_size=2_100 * scale)
-    demography.add_population(name="AMH", initial_size=12_300 * scale)
-    demography.add_population(name="ANC", initial_size=7_300 * scale)
-    demography.set_symmetric_migration_rate(["YRI", "CEU"], 3e-5)
-    demography.set_symmetric_migration_rate(["YRI", "CHB"], 1.9e-5)
-    demography.set_symmetric_migration_rate(["CEU", "CHB"], 9.6e-5)
-    demography.add_population_split(time=split, derived=["CEU", "CHB"], ancestral="OOA")
-    demography.add_symmetric_migration_rate_change(split, ["YRI", "OOA"], 25e-5)
-    demography.add_population_split(time=5_600 / pace, derived=["OOA", "YRI"], ancestral="AMH")
-    demography.add_population_split(time=8_800 / pace, derived=["AMH"], ancestral="ANC")
-    groups = {"YRI": "AFR", "CEU": "EUR", "CHB": "EAS"}
+    demography = simulate.out_of_africa(scale, pace)
+    groups = dict(simulate.POPULATIONS)
     return _history("out_of_africa", demography, groups, rng, scale=scale, pace=pace)
 
 

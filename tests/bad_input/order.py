@@ -48,7 +48,7 @@ def unsorted(records: list[panels.Record]) -> list[panels.Record]:
 
 
 def back(records: list[panels.Record]) -> list[panels.Record]:
-    """The contig comes back after another."""
+    """The contig returns after another."""
     return [*records[:9], ("21", *records[9][1:]), *records[10:]]
 
 
@@ -75,9 +75,9 @@ CASES = [
     case("unsorted", panel(unsorted), PREPARE, 1, "p.vcf, 20:10000", "not sorted", "bcftools sort"),
     case("unsorted", target(unsorted), IMPUTE, 1, "t.vcf, 20:17000", "not sorted", "bcftools sort"),
     case("contig revisited", panel(back), PREPARE, 1, "p.vcf, 20:11000",
-         "contig 20 comes back after 21", "bcftools sort"),
+         "contig 20 returns after 21", "bcftools sort"),
     case("contig revisited", target(back), IMPUTE, 1, "t.vcf, 20:18000",
-         "contig 20 comes back after 21", "bcftools sort"),
+         "contig 20 returns after 21", "bcftools sort"),
     case("chr before the contig's name", target(every(contig="chr20")), IMPUTE, 0,
          '"chr20": "20"', '"typed_sites": 27'),
     case("one contig under two names", panel(half_named), PREPARE, 1, "p.vcf, chr20:21000",
@@ -118,5 +118,5 @@ CASES = [
          "p.vcf has an empty line between its records", "sed '/^$/d'"),
     case("a line of a header between records",
          target_text(lambda t: t.replace("\n20\t3000", "\n##x=1\n20\t3000")), IMPUTE, 1,
-         "t.vcf: line 3 of the records, '##x=1', is no record", "bcftools concat"),
+         "t.vcf: line 3 of the records, '##x=1', is not a record", "bcftools concat"),
 ]  # fmt: skip

@@ -77,11 +77,11 @@ def case(name: str, make: Make, command: str, exit_code: int, *message: str) -> 
 
 CASES = [
     case("a name twice", panel_text(lambda t: t.replace("s1\t", "s0\t")), PREPARE, 1,
-         "p.vcf names the sample s0 twice", "bcftools reheader -s"),
-    case("a name twice", target(names=["t0", "t0"]), IMPUTE, 1, "t.vcf names the sample t0 twice",
+         "p.vcf has two samples named s0", "bcftools reheader -s"),
+    case("a name twice", target(names=["t0", "t0"]), IMPUTE, 1, "t.vcf has two samples named t0",
          "bcftools reheader -s"),
     case("an empty name", panel_text(lambda t: t.replace("\ts1\t", "\t\t")), PREPARE, 1, "p.vcf",
-         "without a name", "bcftools reheader -s"),
+         "has no name", "bcftools reheader -s"),
     case("nobody", panel_text(sites_only), PREPARE, 1, "p.vcf has no samples",
          "genotypes (GT) of samples are needed"),
     case("nobody", target_text(sites_only), IMPUTE, 1, "t.vcf has no samples",
@@ -99,7 +99,7 @@ CASES = [
          with_table(samples_text().replace("s19\t", "x\t")), TABLE, 0,
          "samples not in the table 1", "1 samples of the table are not in the panel"),
     case("nobody trains", with_table(samples_text().replace("train", "test")), TABLE, 1,
-         "Nobody of p.vcf is left to train on", "sample table"),
+         "No sample of p.vcf is left to train on", "sample table"),
     case("nobody validates", split_without("validation"),
          f"train --preset tiny {FEW} --force --run x", 1, "no validation samples",
          "--validation-fraction above 0"),

@@ -60,8 +60,8 @@ def unphased(records):
     [
         (["--region", "21"], "has no contig 21"),
         (["--region", "20:1-999"], "has no sites in 20:1-999"),
-        (["--region", "20:9-1"], "must start at 1 or later and end after that"),
-        (["--map", "absent.map"], "There is no file absent.map"),
+        (["--region", "20:9-1"], "must start at 1 or later and must not end"),
+        (["--map", "absent.map"], "absent.map does not exist"),
         (["--sites", "absent.tsv"], "Cannot read the site list absent.tsv"),
         (["--run", "../x"], "--heads-only uses no network"),
         (["--format", "GT,PL"], "GT,PL"),
@@ -97,7 +97,7 @@ def test_unphased_genotypes_can_be_imputed_or_taken_as_they_are(fx_home, fx_reco
     for policy in ("missing", "as-written"):
         done = impute(fx_home, target, "--unphased", policy, "--force", "--quiet")
         assert done.exit_code == 0
-        assert "1 heterozygous genotypes without phase" in done.stderr
+        assert "1 heterozygous genotypes are not phased" in done.stderr
         with pysam.VariantFile(str(tmp_path / "out.vcf.gz")) as variants:
             row = next(r for r in variants if r.pos == 1000 * (TYPED[9] + 1))
         if policy == "as-written":

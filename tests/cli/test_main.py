@@ -58,7 +58,7 @@ def test_an_empty_workspace_names_the_next_command(tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     tmp_path.chmod(0o500)
-    done = shell("simulate", str(tmp_path / "x"), "--samples", "10", "--length", "1000")
+    done = shell("simulate", str(tmp_path / "x"), "--num-samples", "10", "--length", "1000")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
 
@@ -83,7 +83,8 @@ def test_a_closed_pipe_is_quiet():
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_is_its_exit_code_and_one_line(tmp_path, number, code):
     started = subprocess.Popen(
-        [COMMAND, "simulate", str(tmp_path / "panel"), "--samples", "4000", "--length", "40000000"],
+        [COMMAND, "simulate", str(tmp_path / "panel"), "--num-samples", "4000",
+         "--length", "40000000"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         # Where the tests run in a shell's background, children are born deaf to Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),

@@ -12,7 +12,7 @@ from vcfbert.domain.match_report import Listing, MatchReport
 from vcfbert.domain.matching import ABSENT, Match, SiteFinder
 from vcfbert.domain.records import Record
 
-SNV, STRAND, INDEL = "certain", "ambiguous strand", "indel"
+SNV, STRAND, INDEL = "certain", "palindromic", "indel"
 
 
 def decide(ref: str, alt: str, *panel: str) -> matching.Decision:

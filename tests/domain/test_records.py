@@ -5,7 +5,7 @@ import numpy.testing as npt
 import pytest
 
 from vcfbert.domain import records
-from vcfbert.domain.records import Policy, Record, RecordBlock, SiteSplitter
+from vcfbert.domain.records import GenotypePolicy, Record, RecordBlock, SiteSplitter
 from vcfbert.errors import InputError
 
 NAMES = ["ann", "bob", "cem"]
@@ -34,7 +34,7 @@ def block(*rows: tuple[int, str, str, list[str]]) -> RecordBlock:
 
 
 def split(*rows, missing="drop", unphased="error"):
-    policy = Policy(missing=missing, unphased=unphased)
+    policy = GenotypePolicy(missing=missing, unphased=unphased)
     return SiteSplitter("p.vcf", NAMES, policy).split(block(*rows))
 
 
@@ -81,12 +81,12 @@ def test_the_spelled_out_alt_beside_a_star_is_kept():
 def test_more_than_two_alleles_a_sample_are_dropped_as_a_record():
     rows = block((5, "A", "G", PLAIN))
     odd = RecordBlock(rows.records, rows.calls, np.array([False]))
-    result = SiteSplitter("p.vcf", NAMES, Policy()).split(odd)
+    result = SiteSplitter("p.vcf", NAMES, GenotypePolicy()).split(odd)
     assert result.dropped == {records.PLOIDY: 1}
 
 
 def test_the_first_of_two_equal_sites_is_kept_also_across_blocks():
-    splitter = SiteSplitter("p.vcf", NAMES, Policy())
+    splitter = SiteSplitter("p.vcf", NAMES, GenotypePolicy())
     first = splitter.split(block((5, "A", "G", PLAIN), (5, "A", "T", PLAIN)))
     second = splitter.split(block((5, "A", "C,G", PLAIN), (6, "A", "G", PLAIN)))
     assert first.alt == ["G", "T"]

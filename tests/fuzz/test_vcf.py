@@ -99,7 +99,7 @@ def test_counts_in_an_index_are_not_believed(fx_seeds, tmp_path, change, region)
 @pytest.mark.parametrize("change", [("<i", 4, 1), ("<i", 8, 40)], ids=["bins of 2", "40 levels"])
 def test_bins_without_end_are_refused(fx_seeds, tmp_path, change):
     path = with_index(fx_seeds, tmp_path, "panel.bcf", change)
-    with pytest.raises(InputError, match="its bins are of"):
+    with pytest.raises(InputError, match="its bins have"):
         readers.everything(path, "20")
 
 
@@ -143,9 +143,9 @@ def test_a_header_without_end_is_refused(tmp_path, monkeypatch):
 
 
 def test_contigs_without_end_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(variants, "MAX_UNNAMED_CONTIGS", 3)
+    monkeypatch.setattr(variants, "MAX_UNDECLARED_CONTIGS", 3)
     records = "".join(GOOD.replace("20\t", f"c{number}\t") for number in range(5))
-    with pytest.raises(InputError, match="contigs that its header does not name"):
+    with pytest.raises(InputError, match="contigs that its header does not declare"):
         readers.everything(written(tmp_path / "a.vcf", records))
 
 
@@ -185,7 +185,7 @@ def test_a_contig_of_bytes_in_the_header_is_refused(tmp_path):
     with pysam.BGZFile(str(path), "w") as stream:
         stream.write(text.encode().replace(b"<ID=20>", b"<ID=2\x80>\n##contig=<ID=20>"))
     pysam.tabix_index(str(path), preset="vcf")
-    with pytest.raises(InputError, match="is no UTF-8"):
+    with pytest.raises(InputError, match="is not UTF-8"):
         readers.everything(path, "20")
 
 

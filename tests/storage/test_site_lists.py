@@ -55,9 +55,9 @@ def test_alleles_choose_among_records_at_one_position(fx_sites, fx_list):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("20\t1000\n20 2000\n", r"typed\.tsv, line 2: '20 2000' is no site"),
-        ("20\t1000\tA\n", "line 1: .* is no site"),
-        ("chrom\tposition\n20\t1000\n", "line 1: the position 'position' is no whole number"),
+        ("20\t1000\n20 2000\n", r"typed\.tsv, line 2: '20 2000' is not a site"),
+        ("20\t1000\tA\n", "line 1: .* is not a site"),
+        ("chrom\tposition\n20\t1000\n", "line 1: the position 'position' is not a whole number"),
         ("20\t0\n", "line 1: the position '0'"),
         ("20\t1e3\n", "line 1: the position '1e3'"),
         ("# nothing\n", "lists no sites"),
@@ -75,7 +75,7 @@ def test_a_list_of_no_use_says_why(fx_sites, fx_list, text, message):
 
 def test_a_list_of_everything_leaves_nothing_to_impute(fx_sites, fx_list):
     text = "".join(f"20\t{position}\n" for position in fx_sites.position)
-    with pytest.raises(InputError, match="nothing is hidden"):
+    with pytest.raises(InputError, match="no site is left to impute"):
         site_lists.read_typed(fx_list(text), fx_sites)
 
 
@@ -83,5 +83,5 @@ def test_a_file_that_is_absent_or_no_text_is_named(fx_sites, tmp_path):
     with pytest.raises(InputError, match=r"absent\.tsv: No such file"):
         site_lists.read_typed(tmp_path / "absent.tsv", fx_sites)
     (tmp_path / "packed").write_bytes(b"\x1f\x8b\x08\xff")
-    with pytest.raises(InputError, match="no text file"):
+    with pytest.raises(InputError, match="not a text file"):
         site_lists.read_typed(tmp_path / "packed", fx_sites)

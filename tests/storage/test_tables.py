@@ -45,7 +45,7 @@ def test_a_table_without_splits_says_so(fx_file):
         ("sample,split\na,train\n", "line 1.*tab-separated"),
         ("sample\tsplit\n", "no samples"),
         ("sample\tsplit\na\ttrain\nb\n", "line 3: 1 columns.*header has 2"),
-        ("sample\tsplit\na\ttrain\na\ttest\n", "line 3.*sample a is there twice"),
+        ("sample\tsplit\na\ttrain\na\ttest\n", "line 3.*sample a is repeated"),
         ("sample\tsplit\na\ttraining\n", "line 2.*'training'.*train, validation or test"),
         ("sample\tsplit\na\ttrain\nb\t.\n", "line 3.*some do not"),
     ],
@@ -72,7 +72,7 @@ def test_a_plink_map_is_read(fx_file):
         ("20 . 0 100\n20 . 1 100\n", "line 2: position 100 at 1.0 cM does not come after"),
         ("20 . 1 100\n20 . 0 200\n", "line 2: position 200 at 0.0 cM does not come after"),
         ("20 . 1 100\n20 . nan 200\n", "line 2: position 200"),
-        ("20 . 0 1\n20 . 1 2\n21 . 0 1\n21 . 1 2\n20 . 2 3\n", "line 5: contig 20 comes back"),
+        ("20 . 0 1\n20 . 1 2\n21 . 0 1\n21 . 1 2\n20 . 2 3\n", "line 5: contig 20 returns"),
     ],
 )
 def test_a_bad_map_is_refused_with_its_line(fx_file, text, message):
@@ -97,7 +97,7 @@ def test_segments_are_read_with_and_without_a_header(fx_file):
         ("20,9,5\n", "line 1.*ends before it starts"),
         ("20,1,10\n20,10,20\n", "line 2.*20:10-20 overlaps.*20:1-10"),
         ("20,11,20\n20,1,10\n", "line 2.*overlaps or precedes"),
-        ("20,1,10\n21,1,10\n20,11,20\n", "line 3: contig 20 comes back"),
+        ("20,1,10\n21,1,10\n20,11,20\n", "line 3: contig 20 returns"),
     ],
 )
 def test_bad_segments_are_refused_with_their_line(fx_file, text, message):
@@ -109,8 +109,8 @@ def test_bad_segments_are_refused_with_their_line(fx_file, text, message):
     "read", [tables.read_samples, tables.read_genetic_map, tables.read_segments]
 )
 def test_a_file_that_is_missing_or_no_text_is_named(tmp_path, read):
-    with pytest.raises(InputError, match=r"no file .*absent\.txt"):
+    with pytest.raises(InputError, match=r"absent\.txt does not exist"):
         read(tmp_path / "absent.txt")
     (tmp_path / "binary.txt").write_bytes(b"\x1f\x8b\xff\xfe")
-    with pytest.raises(InputError, match=r"binary\.txt is no text file"):
+    with pytest.raises(InputError, match=r"binary\.txt is not a text file"):
         read(tmp_path / "binary.txt")

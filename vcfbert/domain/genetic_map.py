@@ -1,4 +1,4 @@
-"""Base positions to centimorgans."""
+"""Conversion of base positions to centimorgans."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from vcfbert.domain import sites
 from vcfbert.errors import InputError
 
 CM_PER_BASE = 1e-6
-"""The rate where there is no map: 1 cM per Mb, about the human average."""
+"""Rate without a map: 1 cM per Mb, about the human average."""
 
 STEPS_PER_CM = 2**20
-"""Results are whole multiples of 1 / STEPS_PER_CM cM, about a base at the human rate. PLINK maps
-have six decimals, so nothing is lost, and the numbers compress four times better."""
+"""Results are multiples of 1 / STEPS_PER_CM cM, about one base at the human rate. PLINK maps have
+six decimals, so nothing is lost, and the numbers compress four times better."""
 
 
 @dataclass(frozen=True)
 class ContigMap:
-    """The map of one contig, two points at least.
+    """The map of one contig, with at least two points.
 
     position  (n,) 1-based, rising
-    cm        (n,) never falling
+    cm        (n,) not falling
     """
 
     position: NDArray[np.int64]
@@ -36,12 +36,12 @@ def centimorgans(
 ) -> NDArray[np.float64]:
     """Genetic positions on one contig: linear between the points of the map.
 
-    Beyond the first and last point the mean rate of the contig's map goes on, because the rate of
-    the outermost interval may be that of a hotspot; before the first point cM may be negative.
+    Beyond the first and last point, the mean rate of the contig's map is used, because the
+    outermost interval may be a hotspot; before the first point, cM may be negative.
 
     maps      by contig; `chr20` and `20` are the same contig
     position  (n,) 1-based
-    source    named in the InputError where the map lacks the contig
+    source    path for the InputError if the map lacks the contig
     returns   (n,)
 
     >>> straight = ContigMap(np.array([100, 200]), np.array([1.0, 2.0]))
@@ -53,7 +53,7 @@ def centimorgans(
         known = ", ".join(list(maps)[:5])
         raise InputError(
             f"{source} has no contig {contig}, which the panel has; it has {known}. Give a map of "
-            "that contig, or none for 1 cM per Mb."
+            "that contig, or none to use 1 cM per Mb."
         )
     points = maps[name]
     cm = np.interp(position, points.position, points.cm)

@@ -1,4 +1,4 @@
-"""What became of a target's records: counts for the report, lists for the QC files."""
+"""Report of how a target matches a panel: counts for the summary, lists for the QC files."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from vcfbert.domain import matching
 from vcfbert.domain.records import Record
 
 LIST_LIMIT = 100_000
-"""Rows of a list that are kept; the count goes on."""
+"""Rows that a list keeps; further records are only counted."""
 
-EXCHANGED = "REF and ALT exchanged; repaired"
-SUSPICIOUS = "A/T or C/G, and the frequency fits the other strand better; kept as written"
+SWAPPED = "swapped alleles; corrected"
+SUSPICIOUS = "palindromic, and the frequency fits the other strand better; kept as written"
 
 _COLUMNS = "#contig\tposition\tid\tref\talt"
 
@@ -26,13 +26,13 @@ class Listing:
     total: int = 0
 
     def add(self, record: Record, note: str = "") -> None:
-        """Count a record, and keep it while there is room."""
+        """Count a record, and keep it if there is room."""
         self.total += 1
         if len(self.rows) < LIST_LIMIT:
             self.rows.append((record, note))
 
     def table(self, note: str | None = None) -> str:
-        """Tab-separated lines below a header; `note` names the last column, None for no such."""
+        """Tab-separated lines below a header; `note` names the last column, if any."""
         lines = [_COLUMNS if note is None else f"{_COLUMNS}\t{note}"]
         for record, text in self.rows:
             alt = ",".join(record.alts) or "."
@@ -47,34 +47,32 @@ class Listing:
 class MatchReport:
     """How a target fits its panel.
 
-    num_records      records read, those of other contigs included
-    typed_sites      panel sites with genotypes, T
-    certain_sites    those of them whose strand and order the alleles tell
-    ambiguous_sites  those with A/T or C/G
-    monomorphic      records without ALT that were used
-    multiallelic     records with several ALT that were used
-    passed_over      panel sites that the caller did not want
-    dropped_counts   records at a position of the panel that were not used, by reason
-    contigs          the panel's name of each contig of the target that it has
-    genotypes        of the typed sites: records used x samples
-    missing          of these without any allele
-    half_missing     of these with one allele
-    other_alleles    of these with an allele the panel does not have here
-    unphased         of these heterozygous without phase
-    only_in_target   records at positions the panel lacks, and symbolic ones
-    dropped          records at a position of the panel that were not used
-    noted            records that were used, but repaired or suspected
+    num_records        records read, those on contigs that the panel lacks included
+    typed_sites        panel sites with genotypes, T
+    palindromic_sites  those of them with A/T or C/G
+    swapped_sites      those of them whose REF is the panel's ALT; corrected
+    suspicious_sites   palindromic sites whose frequency fits the other strand better
+    monomorphic        records without ALT that were used
+    multiallelic       records with several ALT that were used
+    dropped_counts     records at a position of the panel that were not used, by reason
+    contigs            the panel's name of each contig of the target that it has
+    genotypes          of the typed sites: records used x samples
+    missing            genotypes without any allele
+    half_missing       genotypes with one allele
+    other_alleles      genotypes with an allele that the panel does not have at the site
+    unphased           unphased heterozygotes
+    only_in_target     records at positions that the panel lacks, and symbolic ones
+    dropped            records at a position of the panel that were not used
+    noted              records that were used, but corrected or suspicious
     """
 
     num_records: int = 0
     typed_sites: int = 0
-    certain_sites: int = 0
-    ambiguous_sites: int = 0
+    palindromic_sites: int = 0
     swapped_sites: int = 0
     suspicious_sites: int = 0
     monomorphic: int = 0
     multiallelic: int = 0
-    passed_over: int = 0
     dropped_counts: Counter[str] = field(default_factory=Counter)
     contigs: dict[str, str] = field(default_factory=dict)
     genotypes: int = 0
@@ -87,7 +85,7 @@ class MatchReport:
     noted: Listing = field(default_factory=Listing)
 
     @property
-    def strand_flipped(self) -> int:
+    def strand_flips(self) -> int:
         """Records with the alleles of the other strand."""
         return sum(self.dropped_counts[reason] for reason in matching.OTHER_STRAND)
 
@@ -103,11 +101,10 @@ class MatchReport:
             "contigs": dict(self.contigs),
             "typed_sites": self.typed_sites,
             "swapped_sites": self.swapped_sites,
-            "ambiguous_sites": self.ambiguous_sites,
+            "palindromic_sites": self.palindromic_sites,
             "suspicious_sites": self.suspicious_sites,
             "monomorphic_records": self.monomorphic,
             "multiallelic_records": self.multiallelic,
-            "passed_over_sites": self.passed_over,
             "only_in_target": self.only_in_target.total,
             "dropped": {
                 reason: self.dropped_counts[reason]
@@ -132,16 +129,16 @@ class MatchReport:
         }
 
     def notes(self) -> list[str]:
-        """Sentences for the user: what was repaired, left out or is suspected."""
-        unphased = "heterozygous genotypes without phase"
+        """Sentences for the user: what was corrected, dropped or is suspicious."""
+        others = self.dropped.total - self.strand_flips
         counted = [
-            (self.swapped_sites, "sites have REF and ALT exchanged against the panel; repaired"),
-            (self.strand_flipped, "records have the alleles of the other strand; left out"),
-            (self.dropped.total - self.strand_flipped, "other records at positions of the panel "
-             "have alleles it does not have, or repeat a site; left out"),
-            (self.suspicious_sites, "A/T or C/G sites have a frequency that fits the other strand "
-             "better; kept as written"),
-            (self.other_alleles, "genotypes have an allele the panel lacks; taken as missing"),
-            (self.unphased, f"{unphased}; treated as --unphased says"),
+            (self.swapped_sites, "sites have swapped alleles (REF is the panel's ALT); corrected"),
+            (self.strand_flips, "records are strand flips; dropped"),
+            (others, "other records at positions of the panel have alleles that it does not have, "
+             "or repeat a site; dropped"),
+            (self.suspicious_sites, "palindromic (A/T, C/G) sites have a frequency that fits the "
+             "other strand better; kept as written"),
+            (self.other_alleles, "genotypes have an allele that the panel lacks; set to missing"),
+            (self.unphased, "heterozygous genotypes are not phased; treated as --unphased says"),
         ]  # fmt: skip
         return [f"{count:,} {text}." for count, text in counted if count]

@@ -1,6 +1,6 @@
-"""Which panel site a record of a target VCF stands for, by position and alleles.
+"""Matching of a target's records to the sites of a panel, by position and alleles.
 
-S sites in the panel, N samples of the target. Genotypes are turned into alleles in `typed.py`.
+S sites in the panel, N samples of the target. Genotypes become alleles in `typed_calls.py`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from vcfbert.domain.records import Record
 from vcfbert.domain.sites import Sites, find_contig
 
 ABSENT = -3
-"""The number of an allele that the record does not name; no genotype has it."""
+"""The number of an allele that the record does not have; no genotype has it."""
 
 OTHER_ALLELES = "other alleles than the panel at this position"
-FLIPPED = "alleles of the other strand"
-FLIPPED_SWAPPED = "alleles of the other strand, REF and ALT exchanged"
+FLIPPED = "strand flip"
+FLIPPED_SWAPPED = "strand flip with swapped alleles"
 SEVERAL = "no ALT, and the panel has several sites here with these alleles"
-DUPLICATE = "repeats a site that was read before"
-UNCLEAR_STRAND = "A/T or C/G, REF and ALT exchanged or of the other strand"
-UNCLEAR_INDEL = "REF and ALT of an indel exchanged, or another variant"
+DUPLICATE = "repeats an earlier site"
+UNCLEAR_STRAND = "palindromic (A/T, C/G), swapped alleles or strand flip"
+UNCLEAR_INDEL = "indel with swapped alleles, or another variant"
 REASONS = (
     OTHER_ALLELES, FLIPPED, FLIPPED_SWAPPED, SEVERAL, DUPLICATE, UNCLEAR_STRAND, UNCLEAR_INDEL,
 )  # fmt: skip
@@ -35,15 +35,15 @@ OTHER_STRAND = (FLIPPED, FLIPPED_SWAPPED)
 
 _COMPLEMENT = {"A": "T", "T": "A", "C": "G", "G": "C"}
 
-Certainty = Literal["certain", "ambiguous strand", "indel"]
+Certainty = Literal["certain", "palindromic", "indel"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TargetPolicy:
-    """What becomes of a target's heterozygotes without phase."""
+    """How unphased heterozygotes of a target are used."""
 
     unphased: Literal["error", "missing", "as-written"] = "error"
-    """Stop with an `error`, take them as `missing`, or as phased in the order they are written."""
+    """Stop with an `error`, set them to `missing`, or use the order of the alleles `as-written`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ class Match:
     site        index into the panel's sites
     ref_number  the record's number of the allele that is the panel's REF, or ABSENT
     alt_number  the same for the panel's ALT
-    other_refs  numbers of alleles that are ALT at other panel sites here, so no ALT at this one
-    certainty   `certain` where the two alleles can be of one strand and in one order only
+    other_refs  numbers of alleles that are ALT at other panel sites here, so REF at this one
+    certainty   `certain` if the two alleles show the strand and the order
     """
 
     site: int
@@ -65,30 +65,30 @@ class Match:
 
     @property
     def is_swapped(self) -> bool:
-        """True where the record's REF is the panel's ALT."""
+        """True if the record's REF is the panel's ALT."""
         return self.alt_number == 0
 
     @property
     def is_unclear(self) -> bool:
-        """True where the record may be no exchange but the other strand, or another variant."""
+        """True if the alleles look swapped but may be a strand flip or another variant."""
         return self.is_swapped and self.certainty != "certain"
 
     @property
     def is_monomorphic(self) -> bool:
-        """True where the record has no ALT."""
+        """True if the record has no ALT."""
         return ABSENT in (self.ref_number, self.alt_number)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The sites a record types, or why it types none: one of REASONS."""
+    """The sites that a record types, or the reason why it types none, one of REASONS."""
 
     matches: tuple[Match, ...] = ()
     reason: str = ""
 
 
 class SiteFinder:
-    """Looks up the panel's sites at a position; both files are sorted, so nothing is hashed."""
+    """Looks up the panel's sites at a position by bisection."""
 
     def __init__(self, sites: Sites) -> None:
         """`sites` in contig and position order, each contig one run."""
@@ -103,7 +103,7 @@ class SiteFinder:
         self._known: dict[str, tuple[int, int] | None] = {}
 
     def contig(self, name: str) -> str | None:
-        """The panel's name of a contig that has sites; None where the panel has none there."""
+        """The panel's name of a contig; None if the panel has no sites there."""
         return find_contig(name, list(self._runs))
 
     def at(self, contig: str, position: int) -> range:
@@ -124,11 +124,11 @@ class SiteFinder:
 def decide(record: Record, found: range, sites: Sites) -> Decision:
     """The panel sites that a record types.
 
-    Alleles as written come before exchanged ones, and those before the other strand, which is
-    found out but not used. An exchange is taken at its word only where the lengths of the alleles
-    are equal: A>AT is no AT>A read backwards but another variant.
+    Alleles as written have priority over swapped ones. Strand flips are recognised but not used.
+    Swapped alleles are certain only if they have the same length: A>AT is not AT>A with swapped
+    alleles but another variant.
 
-    found  indexes of the panel's sites at the record's position, one at least
+    found  indexes of the panel's sites at the record's position, at least one
     """
     pairs = [(site, sites.ref[site].upper(), sites.alt[site].upper()) for site in found]
     ref = record.ref.upper()
@@ -146,7 +146,7 @@ def decide(record: Record, found: range, sites: Sites) -> Decision:
 
 
 def is_spelled_out(record: Record) -> bool:
-    """False where all ALT are symbolic, `*` or breakends; True also where there is none.
+    """False if all ALT are symbolic, `*` or breakends; True if there is no ALT.
 
     >>> is_spelled_out(Record("20", 5, ".", "A", ["<DEL>", "*"]))
     False
@@ -154,17 +154,17 @@ def is_spelled_out(record: Record) -> bool:
     return not record.alts or any(alt.isalpha() for alt in record.alts)
 
 
-def is_ambiguous(ref: str, alt: str) -> bool:
-    """True where both strands show the same two alleles.
+def is_palindromic(ref: str, alt: str) -> bool:
+    """True if both strands show the same two alleles.
 
-    >>> is_ambiguous("A", "T"), is_ambiguous("A", "G")
+    >>> is_palindromic("A", "T"), is_palindromic("A", "G")
     (True, False)
     """
     return _COMPLEMENT.get(ref) == alt
 
 
 def shared_samples(target_names: Sequence[str], panel_names: Sequence[str]) -> NDArray[np.int64]:
-    """(N,) index of the panel's sample of the same name, -1 where there is none.
+    """(N,) index of the panel's sample of the same name, -1 if there is none.
 
     >>> shared_samples(["ann", "bob"], ["bob", "cem"])
     array([-1,  0])
@@ -185,7 +185,7 @@ def _match(
 def _certainty(ref: str, alt: str) -> Certainty:
     if len(ref) != len(alt):
         return "indel"
-    return "ambiguous strand" if is_ambiguous(ref, alt) else "certain"
+    return "palindromic" if is_palindromic(ref, alt) else "certain"
 
 
 def _reason(numbers: dict[str, int], pairs: list[tuple[int, str, str]]) -> str:
@@ -198,7 +198,7 @@ def _reason(numbers: dict[str, int], pairs: list[tuple[int, str, str]]) -> str:
 
 
 def _decide_monomorphic(ref: str, pairs: list[tuple[int, str, str]]) -> Decision:
-    """A record without ALT: everybody has its REF, which one site here must know."""
+    """A record without ALT: all genotypes are its REF, which must be an allele of one site here."""
     straight = [pair for pair in pairs if pair[1] == ref]
     snvs = [pair for pair in pairs if len(pair[1]) == len(pair[2]) == 1]
     swapped = [pair for pair in snvs if pair[2] == ref]

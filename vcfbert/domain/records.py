@@ -1,4 +1,4 @@
-"""From VCF records to biallelic sites, by the policy written in docs/policy.md.
+"""Conversion of VCF records to biallelic sites, by the policy in docs/policy.md.
 
 N samples, H = 2 N haplotypes; a block holds consecutive records.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vcfbert.errors import InputError
 
 MISSING_CALL, NO_CALL = -1, -2
-"""In `RecordBlock.calls`: an allele that was not observed; a place beyond the sample's ploidy."""
+"""In `RecordBlock.calls`: an allele that was not observed; a column beyond the sample's ploidy."""
 
 PLOIDY = "not diploid"
 MISSING = "missing genotypes"
@@ -24,7 +24,7 @@ NO_ALT = "no ALT allele"
 SYMBOLIC = "ALT symbolic, * or breakend"
 DUPLICATE = "duplicate position, REF and ALT"
 REASONS = (PLOIDY, MISSING, UNPHASED, NO_ALT, SYMBOLIC, DUPLICATE)
-"""Why a record or a site is left out, in the order of the checks."""
+"""Reasons to drop a record or a site, in the order of the checks."""
 
 MissingPolicy = Literal["drop", "error", "major"]
 UnphasedPolicy = Literal["error", "drop"]
@@ -41,7 +41,7 @@ class Record:
     alts: list[str]
 
     def place(self) -> str:
-        """Contig and position, as errors name it."""
+        """Contig and position, for messages."""
         return f"{self.contig}:{self.position}"
 
 
@@ -49,9 +49,9 @@ class Record:
 class RecordBlock:
     """Consecutive records and their genotypes.
 
-    calls       (n, N, 3) allele numbers of both haplotypes, then 1 where the genotype is phased
-    is_diploid  (n,) False where nobody has two alleles or somebody has more; whoever has no pair
-                there has NO_CALL
+    calls       (n, N, 3) allele numbers of both haplotypes, then 1 if the genotype is phased
+    is_diploid  (n,) False if no sample has two alleles or one has more; samples that are not
+                diploid have NO_CALL
     """
 
     records: list[Record]
@@ -63,11 +63,11 @@ class RecordBlock:
 class SiteBlock:
     """Biallelic sites in the order of their records.
 
-    records           n, each site's record; one that was split stands there once a site
+    records           n, each site's record; a record that was split is repeated
     alt               n, the site's one ALT allele
     alleles           (n, H) 0 REF, 1 ALT
-    dropped           how many records or alleles were left out, by reason
-    filled_genotypes  genotypes that the policy `major` completed
+    dropped           records or alleles that were dropped, by reason
+    filled_genotypes  genotypes filled in by the policy `major`
     """
 
     records: list[Record]
@@ -78,23 +78,23 @@ class SiteBlock:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Policy:
-    """What becomes of genotypes that are no phased pair of alleles."""
+class GenotypePolicy:
+    """What to do with genotypes that are missing or not phased."""
 
     missing: MissingPolicy = "drop"
     """`drop` the record, stop with an `error`, or fill in the `major` allele."""
 
     unphased: UnphasedPolicy = "error"
-    """Stop with an `error` at a heterozygote without phase, or `drop` the record."""
+    """Stop with an `error` at an unphased heterozygote, or `drop` the record."""
 
 
 class SiteSplitter:
-    """Turns blocks of one file, in order, into biallelic sites.
+    """Converts the blocks of one file, in order, to biallelic sites.
 
-    Keeps the alleles seen at the last position, so that a duplicate is found across blocks.
+    Remembers the alleles at the last position, to find duplicates across blocks.
     """
 
-    def __init__(self, source: str, names: list[str], policy: Policy) -> None:
+    def __init__(self, source: str, names: list[str], policy: GenotypePolicy) -> None:
         """`source` and `names` (one a sample) are named in errors."""
         self._source = source
         self._names = names
@@ -103,11 +103,11 @@ class SiteSplitter:
         self._seen: set[tuple[str, str]] = set()
 
     def split(self, block: RecordBlock) -> SiteBlock:
-        """The sites of the next block. Raises InputError where the policy says so."""
+        """The sites of the next block. Raises InputError if the policy says so."""
         calls = block.calls
         count, samples = calls.shape[:2]
         # Allele numbers are 0 and 1 in all but a few records, and no other number has only the
-        # lowest bit: one pass over the block finds the records that need a closer look.
+        # lowest bit, so one pass over the block finds the records to look at in detail.
         is_plain = np.bitwise_or.reduce(calls.reshape(count, -1), axis=1) >> 1 == 0
         is_plain &= block.is_diploid & calls[:, :, 2].all(axis=1)
         dropped: Counter[str] = Counter()
@@ -147,7 +147,7 @@ class SiteSplitter:
         return SiteBlock(records, alts, alleles.reshape(-1, 2 * samples), dropped, filled)
 
     def _usable_alts(self, record: Record, dropped: Counter[str]) -> list[int]:
-        """Numbers of the ALT alleles that are spelled out."""
+        """Numbers of the ALT alleles that are spelled out and differ from REF."""
         if not record.alts:
             dropped[NO_ALT] += 1
             return []
@@ -177,7 +177,7 @@ class SiteSplitter:
     def _refused(
         self, record: Record, calls: NDArray[np.int16], is_diploid: bool, dropped: Counter[str]
     ) -> bool:
-        """True where the record is left out, which is counted; InputError where it must not be."""
+        """True if the record is dropped, and counted. Raises InputError if the policy says so."""
         first, second, phased = calls.T
         if not is_diploid or (first == NO_CALL).any() or (second == NO_CALL).any():
             dropped[PLOIDY] += 1
@@ -187,7 +187,7 @@ class SiteSplitter:
             sample = int(np.argmax(highest))
             raise InputError(
                 f"{self._source}, {record.place()}, sample {self._names[sample]}: the genotype "
-                f"names allele {highest[sample]}, but the record has {len(record.alts)} "
+                f"has allele {highest[sample]}, but the record has {len(record.alts)} "
                 "ALT. Correct the record or leave it out: bcftools view -e."
             )
         is_missing = (first == MISSING_CALL) | (second == MISSING_CALL)
@@ -214,7 +214,7 @@ class SiteSplitter:
 
 
 def highest_alleles(calls: NDArray[np.int16]) -> NDArray[np.int64]:
-    """(N,) each sample's highest allele number; one of 2^15 or more has wrapped and counts as 2^15.
+    """(N,) each sample's highest allele number; one of 2^15 or more wraps and counts as 2^15.
 
     calls  (N, 3) as in a RecordBlock
 
@@ -226,7 +226,7 @@ def highest_alleles(calls: NDArray[np.int16]) -> NDArray[np.int64]:
 
 
 def _biallelic(pairs: NDArray[np.int16], number: int) -> NDArray[np.uint8]:
-    """(N, 2) 1 where the allele is `number`; what is missing becomes the more frequent of both."""
+    """(N, 2) 1 if the allele is `number`; missing alleles become the more frequent of the two."""
     is_missing = pairs == MISSING_CALL
     is_alt = pairs == number
     is_alt_major = 2 * int(is_alt.sum()) > int((~is_missing).sum())

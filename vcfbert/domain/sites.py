@@ -1,4 +1,4 @@
-"""The sites and samples of a panel as columns.
+"""Tables of the sites and samples of a panel.
 
 S sites, N samples, H = 2 N haplotypes, P populations.
 """
@@ -16,15 +16,18 @@ from numpy.typing import NDArray
 from vcfbert.errors import InputError
 
 MOST_DIGITS = 30
-"""Of a position, with commas and zeros in front of it."""
+"""Longest text of a position, including commas and leading zeros."""
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 """Split codes, and the columns of `Sites.alt_count`."""
 
+SPLITS = ("train", "validation", "test")
+"""Names of the split codes."""
+
 
 @dataclass(frozen=True)
 class Region:
-    """A stretch of a contig; start and end are 1-based positions, both inside."""
+    """A region of a contig; start and end are 1-based and inclusive."""
 
     contig: str
     start: int = 1
@@ -39,7 +42,7 @@ class Region:
         """
         match = re.fullmatch(r"([^:\s]+)(?::([\d,]+)-([\d,]*))?", text)
         if match is None:
-            raise InputError(f"The region {text!r} is not of the form CONTIG:START-END.")
+            raise InputError(f"The region {text!r} does not have the form CONTIG:START-END.")
         contig, start, end = match.groups()
         if max(len(start or ""), len(end or "")) > MOST_DIGITS:
             raise InputError(f"The region {text[:60]!r} must end at 2^31 - 2 or before.")
@@ -49,11 +52,13 @@ class Region:
             int(end.replace(",", "")) if end else cls.end,
         )
         if not 1 <= region.start <= region.end <= cls.end:
-            raise InputError(f"The region {text!r} must start at 1 or later and end after that.")
+            raise InputError(
+                f"The region {text!r} must start at 1 or later and must not end before its start."
+            )
         return region
 
     def among(self, contigs: Sequence[str], *, source: str) -> Region:
-        """The same stretch under the name its contig has in a file; InputError if it has none."""
+        """The region with the contig's name in a file. Raises InputError if the file lacks it."""
         name = find_contig(self.contig, contigs)
         if name is None:
             raise InputError(
@@ -99,7 +104,7 @@ class Samples:
 
     split        (N,) TRAIN, VALIDATION or TEST
     populations  the names behind the columns of `Sites.population_alt_count`
-    relatives    (n, 2) pairs of samples who never find each other, by a list of the user's
+    relatives    (n, 2) pairs of close relatives, listed by the user, that never use each other
     """
 
     names: list[str]
@@ -121,20 +126,26 @@ class Samples:
         return haplotypes_of(self.in_splits(*splits))
 
     def relatives_of(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Everyone who is listed as a relative of any of these samples, rising."""
+        """Samples that are listed as close relatives of any of these samples, rising."""
         both_ways = np.concatenate([self.relatives, self.relatives[:, ::-1]])
         found: NDArray[np.int64] = np.unique(both_ways[np.isin(both_ways[:, 0], samples), 1])
         return found
 
+    @property
+    def labels(self) -> list[str]:
+        """N names of superpopulations, or of populations if no superpopulation is known."""
+        return labels(self.population, self.superpopulation)
+
+    def groups(self) -> NDArray[np.bool_]:
+        """(3 + P, H) True if a haplotype is in a split, or in a population's train samples."""
+        label = np.array(self.labels)
+        groups = [self.split == code for code in range(len(SPLITS))]
+        groups += [(self.split == TRAIN) & (label == name) for name in self.populations]
+        return np.repeat(np.stack(groups), 2, axis=1)
+
     def population_sizes(self) -> NDArray[np.int64]:
         """(P,) haplotypes of train samples in each population."""
-        label = self.superpopulation if has_labels(self.superpopulation) else self.population
-        train = set(self.in_splits(TRAIN).tolist())
-        counts = [
-            2 * sum(1 for n, name in enumerate(label) if name == population and n in train)
-            for population in self.populations
-        ]
-        return np.array(counts, dtype=np.int64)
+        return np.asarray(self.groups()[len(SPLITS) :].sum(axis=1), dtype=np.int64)
 
 
 def haplotypes_of(samples: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -150,7 +161,7 @@ def haplotypes_of(samples: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def find_contig(name: str, contigs: Sequence[str]) -> str | None:
-    """The contig of that name, with or without `chr` before it; None where there is none.
+    """The contig with this name, with or without `chr`; None if there is none.
 
     >>> find_contig("chr20", ["19", "20"])
     '20'
@@ -173,18 +184,22 @@ def site_types(ref: Sequence[str], alt: Sequence[str]) -> NDArray[np.int8]:
     return np.select([is_single, after > before, after < before], [0, 1, 2], 3).astype(np.int8)
 
 
-def has_labels(column: list[str]) -> bool:
-    """True where a column of the sample table says anything; `.` is nothing."""
-    return any(value != "." for value in column)
+def labels(population: list[str], superpopulation: list[str]) -> list[str]:
+    """The superpopulation of each sample, or the population if no superpopulation is known.
+
+    >>> labels(["YRI", "CEU"], [".", "."])
+    ['YRI', 'CEU']
+    """
+    return superpopulation if any(value != "." for value in superpopulation) else population
 
 
 def reference_frequency(sites: Sites, samples: Samples) -> NDArray[np.float64]:
-    """(S,) ALT frequency among the train haplotypes: the one the network may know."""
+    """(S,) ALT frequency among the train haplotypes, which the network may use."""
     return sites.alt_count[:, TRAIN].astype(np.float64) / max(2 * len(samples.in_splits(TRAIN)), 1)
 
 
 def panel_frequency(sites: Sites, samples: Samples) -> NDArray[np.float64]:
-    """(S,) ALT frequency among everyone but the test samples: the one that sorts into bins."""
+    """(S,) ALT frequency among train and validation samples, which defines frequency bins."""
     sample_index = len(samples.in_splits(TRAIN, VALIDATION))
     copies: NDArray[np.float64] = sites.alt_count[:, [TRAIN, VALIDATION]].sum(axis=1, dtype=float)
     return np.asarray(copies / max(2 * sample_index, 1), dtype=np.float64)

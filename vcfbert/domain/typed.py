@@ -1,6 +1,6 @@
-"""The records of a target, taken one block after another to the sites of a panel.
+"""Typed alleles of a target at the sites of a panel, collected block by block.
 
-S sites in the panel, T typed ones, N samples of the target; a block holds n consecutive records.
+S sites in the panel, T typed sites, N samples of the target; a block holds n consecutive records.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import matching, tokens
-from vcfbert.domain.match_report import EXCHANGED, SUSPICIOUS, MatchReport
+from vcfbert.domain.match_report import SUSPICIOUS, SWAPPED, MatchReport
 from vcfbert.domain.matching import Match, SiteFinder, TargetPolicy
 from vcfbert.domain.records import Record, RecordBlock
 from vcfbert.domain.sites import Region, Sites, find_contig
@@ -19,17 +19,17 @@ from vcfbert.domain.typed_calls import CallReader
 from vcfbert.errors import InputError
 
 MOST_FLIPPED = 0.5
-"""Above this share of the sites that can tell, the file as a whole is on the other strand."""
+"""Above this share of the sites that can tell, the whole file is on the other strand."""
 
 MOST_FOREIGN = 0.25
-"""Above this share of records with other alleles at the panel's positions, the positions are of
-another genome build: chance makes it a half, and a target of the right build stays below a tenth.
-"""
+"""Above this share of records at the panel's positions with other alleles than the panel, the
+positions belong to another genome build: by chance it is a half, and with the right build it stays
+below a tenth."""
 
-_ENOUGH = 20  # records at positions of the panel, to speak of a share
+_ENOUGH = 20  # records at positions of the panel below which a share means nothing
 
 LEAST_SWAPPED = 0.01
-"""From this share of exchanged SNVs on, an indel read backwards is one exchanged, too."""
+"""From this share of SNVs with swapped alleles on, reversed indels count as swapped, too."""
 
 _UNCLEAR, _CLEAR = 1, 2  # how a site was typed so far
 
@@ -37,7 +37,7 @@ MIN_OBSERVED = 100
 """Fewer observed haplotypes say too little about a frequency."""
 
 MIN_DISTANCE = 0.3
-"""A frequency is suspicious from this distance to the panel's on; peoples differ by less."""
+"""A frequency this far from the panel's is suspicious; populations differ by less."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class TypedAlleles:
 
 
 class TargetCollector:
-    """Takes the records of one file, in order, and keeps those that type a site of the panel."""
+    """Collects the records of one file, in order, that type a site of the panel."""
 
     def __init__(
         self,
@@ -64,12 +64,10 @@ class TargetCollector:
         policy: TargetPolicy,
         *,
         region: Region | None = None,
-        wanted: NDArray[np.bool_] | None = None,
     ) -> None:
         """`source` and `names` (one a sample) are named in errors.
 
-        region  records outside are passed over
-        wanted  (S,) False where a site shall not be typed, None for all
+        region  records outside of it are ignored
         """
         self.report = MatchReport()
         self._source = source
@@ -77,7 +75,6 @@ class TargetCollector:
         self._sites = sites
         self._calls = CallReader(source, names, policy, self.report)
         self._region = region
-        self._wanted = wanted
         self._finder = SiteFinder(sites)
         self._contig = ""
         self._is_outside = False
@@ -90,7 +87,7 @@ class TargetCollector:
         self._alleles: list[NDArray[np.uint8]] = []
 
     def wants(self, record: Record) -> bool:
-        """True where the record's genotypes are needed; the others are listed here."""
+        """True if the record's genotypes are needed; other records are listed."""
         if record.contig != self._contig:
             self._enter(record)
         if self._is_outside:
@@ -107,7 +104,7 @@ class TargetCollector:
         return False
 
     def add(self, block: RecordBlock) -> None:
-        """Take wanted records with their genotypes. InputError where one is no pair of alleles."""
+        """Take records and their genotypes. Raises InputError if a genotype is not diploid."""
         rows: list[int] = []
         matches: list[Match] = []
         for row, record in enumerate(block.records):
@@ -126,9 +123,9 @@ class TargetCollector:
             self._alleles.append(self._calls.read(block, np.array(rows), matches))
 
     def finish(self, panel_frequency: NDArray[np.floating] | None = None) -> TypedAlleles:
-        """What was collected; InputError where the file does not fit the panel.
+        """What was collected. Raises InputError if the file does not fit the panel.
 
-        panel_frequency  (S,) ALT frequencies, against which A/T and C/G sites are compared
+        panel_frequency  (S,) ALT frequencies to check the strand of palindromic sites
         """
         report = self.report
         self._refuse_other_contigs()
@@ -157,15 +154,11 @@ class TargetCollector:
             self.report.contigs[record.contig] = name
 
     def _is_new(self, match: Match, record: Record) -> bool:
-        """True where the record is to type the site: the first, or the first that is clear."""
+        """True if the record types the site: it is the first, or the first whose match is clear."""
         rank = _UNCLEAR if match.is_unclear else _CLEAR
         before = int(self._taken[match.site])
         if before >= rank:
             self.report.drop(record, matching.DUPLICATE)
-            return False
-        if self._wanted is not None and not self._wanted[match.site]:
-            self.report.passed_over += before == 0
-            self._taken[match.site] = rank
             return False
         if before == _UNCLEAR:
             self._outdone.add(match.site)
@@ -177,43 +170,43 @@ class TargetCollector:
             raise InputError(
                 f"{self._source} and the panel share no contig: the target has "
                 f"{_some(list(self._spans))}, the panel has {_some(list(self._sites.contigs))}. "
-                "Give a target of the panel's contigs, prepare a panel of the target's, or rename "
-                "them with: bcftools annotate --rename-chrs"
+                "Give a target with the panel's contigs, prepare another panel, or rename contigs "
+                "with: bcftools annotate --rename-chrs"
             )
 
     def _refuse_other_build(self) -> None:
         foreign = self.report.dropped_counts[matching.OTHER_ALLELES]
-        here = foreign + self.report.strand_flipped + len(self._matches)
+        here = foreign + self.report.strand_flips + len(self._matches)
         if here >= _ENOUGH and foreign > MOST_FOREIGN * here:
             first = self._compared(self._first_of[matching.OTHER_ALLELES])
             raise InputError(
                 f"{self._source}: {foreign:,} of {here:,} records at positions of the panel have "
-                f"other alleles than the panel; the first, {first}. The files are "
-                "of different genome builds or one is not normalised. Lift the target over to the "
-                "panel's build, or: bcftools norm -f REFERENCE.fasta"
+                f"other alleles than the panel; the first, {first}. The files have "
+                "different genome builds or one is not normalised. Lift the target over to the "
+                "panel's build, or normalise it with: bcftools norm -f REFERENCE.fasta"
             )
 
     def _refuse_other_strand(self) -> None:
-        flipped = self.report.strand_flipped
+        flipped = self.report.strand_flips
         certain = flipped + sum(match.certainty == "certain" for match in self._matches)
         if flipped > MOST_FLIPPED * certain:
             reason = next(one for one in self._first_of if one in matching.OTHER_STRAND)
             first = self._compared(self._first_of[reason])
             raise InputError(
-                f"{self._source}: {flipped:,} of {certain:,} sites that can tell the strand have "
-                f"the alleles of the other one; the first, {first}. Put the file on "
+                f"{self._source}: {flipped:,} of {certain:,} sites that show the strand are "
+                f"strand flips; the first, {first}. Put the file on "
                 f"the forward strand first: bcftools +fixref {self._source} -Oz -o forward.vcf.gz "
                 "-- -f REFERENCE.fasta -m flip"
             )
 
     def _without_unclear(self) -> NDArray[np.bool_]:
-        """True for the matches to keep; exchanges that nothing else in the file bears out go."""
+        """True for matches to keep; drops unclear swaps that nothing else in the file supports."""
         certain = [match for match in self._matches if match.certainty == "certain"]
         swapped = sum(match.is_swapped for match in certain)
-        flipped = self.report.strand_flipped
+        flipped = self.report.strand_flips
         reasons = {
-            # One in twenty flipped would put a like share of these on the wrong strand.
-            "ambiguous strand": "" if swapped > 20 * flipped else matching.UNCLEAR_STRAND,
+            # With one strand flip per twenty swaps, as many of these would get the wrong strand.
+            "palindromic": "" if swapped > 20 * flipped else matching.UNCLEAR_STRAND,
             "indel": ""
             if swapped and swapped >= LEAST_SWAPPED * len(certain)
             else matching.UNCLEAR_INDEL,
@@ -231,13 +224,8 @@ class TargetCollector:
         return is_kept
 
     def _no_overlap(self) -> InputError:
-        """Why not one site is typed, as far as the records tell."""
+        """Why no site is typed, as far as the records show."""
         report, sites = self.report, self._sites
-        if report.passed_over:
-            return InputError(
-                f"{self._source}: none of the sites that shall be typed is among its "
-                f"{report.passed_over:,} sites of the panel. Give another list of sites."
-            )
         if report.dropped.total:
             record, reason = report.dropped.rows[0]
             return InputError(
@@ -261,14 +249,14 @@ class TargetCollector:
         )
 
     def _compared(self, record: Record) -> str:
-        """A record beside the panel's alleles at its position."""
+        """A record and the panel's alleles at its position."""
         found = self._finder.at(record.contig, record.position)
         here = " and ".join(f"{self._sites.ref[i]}/{self._sites.alt[i]}" for i in found[:3])
         alt = ",".join(record.alts) or "."
-        return f"{record.place()}, has {record.ref}/{alt} where the panel has {here}"
+        return f"{record.place()}, has {record.ref}/{alt}, but the panel has {here}"
 
     def _joined(self, order: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """(T, N, 2) the rows of all blocks in this order; each block is let go once copied."""
+        """(T, N, 2) the rows of all blocks in this order; each block is freed once copied."""
         place = np.full(len(self._matches), -1, dtype=np.int64)
         place[order] = np.arange(len(order))
         alleles = np.empty((len(order), len(self._names), 2), dtype=np.uint8)
@@ -284,20 +272,19 @@ class TargetCollector:
         return alleles
 
     def _count(self, typed: TypedAlleles, panel_frequency: NDArray[np.floating] | None) -> None:
-        """Complete the report with what is known at the end."""
+        """Complete the report."""
         report = self.report
         is_suspicious = _is_suspicious(typed, self._matches, panel_frequency)
         report.typed_sites = len(typed.site_index)
         last: Record | None = None
         for row, (record, match) in enumerate(zip(self._records, self._matches, strict=True)):
-            report.certain_sites += match.certainty == "certain"
-            report.ambiguous_sites += match.certainty == "ambiguous strand"
+            report.palindromic_sites += match.certainty == "palindromic"
             report.monomorphic += match.is_monomorphic
             report.multiallelic += len(record.alts) > 1 and record is not last
             last = record
             if match.is_swapped:
                 report.swapped_sites += 1
-                report.noted.add(record, EXCHANGED)
+                report.noted.add(record, SWAPPED)
             if is_suspicious[row]:
                 report.suspicious_sites += 1
                 report.noted.add(record, SUSPICIOUS)
@@ -306,9 +293,9 @@ class TargetCollector:
 def _is_suspicious(
     typed: TypedAlleles, matches: list[Match], panel_frequency: NDArray[np.floating] | None
 ) -> NDArray[np.bool_]:
-    """(T,) True for A/T and C/G sites whose frequency is far off and fits the other strand."""
+    """(T,) True for palindromic sites whose frequency is far off and fits the other strand."""
     is_suspicious = np.zeros(len(matches), dtype=np.bool_)
-    rows = np.array([row for row, m in enumerate(matches) if m.certainty == "ambiguous strand"])
+    rows = np.array([row for row, m in enumerate(matches) if m.certainty == "palindromic"])
     if panel_frequency is None or len(rows) == 0:
         return is_suspicious
     alleles = typed.alleles[rows]

@@ -1,4 +1,4 @@
-"""Genotypes of a target's records as alleles at the sites they type.
+"""Conversion of a target's genotypes to alleles at the sites they type.
 
 N samples of the target; a block holds n consecutive records.
 """
@@ -16,7 +16,7 @@ from vcfbert.errors import InputError
 
 
 class CallReader:
-    """Reads the blocks of one file and counts what is missing or without phase in its report."""
+    """Reads the blocks of one file, and counts missing and unphased genotypes in its report."""
 
     def __init__(
         self, source: str, names: list[str], policy: TargetPolicy, report: MatchReport
@@ -32,14 +32,14 @@ class CallReader:
     def read(
         self, block: RecordBlock, rows: NDArray[np.int64], matches: list[Match]
     ) -> NDArray[np.uint8]:
-        """Alleles in the panel's orientation. InputError where a genotype is no pair of alleles.
+        """Alleles in the panel's orientation. Raises InputError if a genotype is not diploid.
 
         rows     (m,) the record of each match, never falling; a record may have several
         returns  (m, N, 2) REF, ALT or MISSING of `tokens`
         """
         is_whole = np.array_equal(rows, np.arange(len(block.records)))
         calls = block.calls if is_whole else block.calls[rows]
-        # Two passes find the few records that are more than 0 and 1 as written; phase is 0 or 1.
+        # Two passes find the few records with other numbers than 0 and 1; phase is 0 or 1.
         flat = calls.reshape(len(calls), -1)
         lowest, highest = flat.min(axis=1), flat.max(axis=1)
         self._refuse_numbers(block, rows, calls, lowest, highest)
@@ -57,7 +57,7 @@ class CallReader:
         return alleles
 
     def refuse_unphased(self) -> None:
-        """InputError where heterozygotes without phase were read and the policy says so."""
+        """Raise InputError if unphased heterozygotes were read and the policy is `error`."""
         if self._report.unphased and self._policy.unphased == "error":
             raise InputError(
                 f"{self._source}: {self._report.unphased:,} heterozygous genotypes of "
@@ -85,7 +85,7 @@ class CallReader:
         alleles: NDArray[np.uint8],
         is_first: NDArray[np.bool_],
     ) -> None:
-        """Count heterozygotes without phase, and take alleles of unknown order away."""
+        """Count unphased heterozygotes, and remove alleles of unknown order."""
         first, second = calls[:, :, 0], calls[:, :, 1]
         is_loose = (calls[:, :, 2] == 0) & (first != second)
         if not is_loose.any():
@@ -98,7 +98,7 @@ class CallReader:
                 row, sample = np.argwhere(is_unphased)[0].tolist()
                 self._first_unphased = self._place(block, rows[row], sample)
         if self._policy.unphased != "as-written":
-            alleles[is_loose] = tokens.MISSING  # also of ./1: on which haplotype it lies is unknown
+            alleles[is_loose] = tokens.MISSING  # also of ./1, whose haplotype is unknown
 
     def _refuse_ploidy(
         self,
@@ -111,9 +111,9 @@ class CallReader:
         if len(odd):
             sample = int(np.argmax((calls[odd[0], :, :2] == NO_CALL).any(axis=1)))
             raise InputError(
-                f"{self._source}, {self._place(block, rows[odd[0]], sample)}: the genotype is no "
-                "pair of alleles. Each sample needs two at each site; make pairs of haploid "
-                f"genotypes with: bcftools +fixploidy {self._source} -Oz -o diploid.vcf.gz -- -f 2"
+                f"{self._source}, {self._place(block, rows[odd[0]], sample)}: the genotype is "
+                "not diploid. Each sample needs two alleles at each site; make haploid genotypes "
+                f"diploid with: bcftools +fixploidy {self._source} -Oz -o diploid.vcf.gz -- -f 2"
             )
 
     def _refuse_numbers(
@@ -126,12 +126,14 @@ class CallReader:
     ) -> None:
         num_alts = np.array([len(block.records[row].alts) for row in rows.tolist()])
         is_beyond = (highest > num_alts) | (lowest < NO_CALL)
-        for row in np.flatnonzero(is_beyond).tolist():  # all phased, where there is no ALT
+        for row in np.flatnonzero(
+            is_beyond
+        ).tolist():  # the phase alone is beyond 0 if there is no ALT
             most = records.highest_alleles(calls[row])
             sample = int(np.argmax(most))
             if most[sample] > num_alts[row]:
                 raise InputError(
-                    f"{self._source}, {self._place(block, rows[row], sample)}: the genotype names "
+                    f"{self._source}, {self._place(block, rows[row], sample)}: the genotype has "
                     f"allele {most[sample]}, but the record has {num_alts[row]} ALT. Correct the "
                     "record or leave it out: bcftools view -e."
                 )

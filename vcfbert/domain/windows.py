@@ -6,12 +6,13 @@ S sites in the panel, W windows, L sites in a window. Ranges are half-open.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.domain.sites import find_contig
 from vcfbert.errors import ConfigError, InputError
 
 
@@ -48,6 +49,33 @@ class Windows:
             index < self.core_stop[window]
         )
         return is_core
+
+
+def faults(windows: Windows, num_sites: int) -> list[str]:
+    """What is wrong with the windows of a panel; empty if each site is in exactly one core.
+
+    >>> faults(cut(np.zeros(5), 3, 0), 6)
+    ['the cores of the windows end before the last of 6 sites']
+    """
+    first = np.concatenate([[0], windows.core_stop[:-1]])
+    is_right = (
+        (windows.core_start == first)
+        & (windows.core_start < windows.core_stop)
+        & (windows.start >= 0)
+        & (windows.start <= windows.core_start)
+        & (windows.core_stop <= windows.stop)
+        & (windows.stop <= num_sites)
+        & (windows.stop - windows.start <= windows.length)
+    )
+    found = [
+        f"window {window} (sites {windows.start[window]} to {windows.stop[window]}, core "
+        f"{windows.core_start[window]} to {windows.core_stop[window]}) does not continue the one "
+        f"before it within {windows.length} sites"
+        for window in np.flatnonzero(~is_right).tolist()
+    ]
+    if len(windows) == 0 or windows.core_stop[-1] != num_sites:
+        found.append(f"the cores of the windows end before the last of {num_sites} sites")
+    return found
 
 
 @dataclass(frozen=True)
@@ -93,29 +121,9 @@ def check_size(length: int, flank: int) -> None:
         )
 
 
-def faults(windows: Windows, num_sites: int) -> Iterator[str]:
-    """What is wrong with windows, if anything.
-
-    Their cores must have every site once, in order, and lie inside their windows.
-    """
-    first = np.concatenate([[0], windows.core_stop[:-1]])
-    is_right = (
-        (windows.core_start == first)
-        & (windows.core_start < windows.core_stop)
-        & (windows.start >= 0)
-        & (windows.start <= windows.core_start)
-        & (windows.core_stop <= windows.stop)
-        & (windows.stop <= num_sites)
-        & (windows.stop - windows.start <= windows.length)
-    )
-    for window in np.flatnonzero(~is_right).tolist():
-        yield (
-            f"window {window} (sites {windows.start[window]} to {windows.stop[window]}, core "
-            f"{windows.core_start[window]} to {windows.core_stop[window]}) does not follow on the "
-            f"one before inside {windows.length} sites"
-        )
-    if len(windows) == 0 or windows.core_stop[-1] != num_sites:
-        yield f"the cores of the windows end before the last of {num_sites} sites"
+def of_contig(segments: Sequence[Segment], contig: str) -> list[Segment]:
+    """The segments of a contig, named with or without `chr`."""
+    return [segment for segment in segments if find_contig(contig, [segment.contig])]
 
 
 def is_inside(segments: Sequence[Segment], position: NDArray[np.integer]) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Reading lists of typed sites and finding them in a panel.
+"""Reader of lists of sites, and their sites in a panel.
 
 S sites in the panel.
 """
@@ -18,12 +18,12 @@ from vcfbert.errors import InputError
 from vcfbert.files import bounded
 
 _MOST_DIGITS = 10  # of 2^31
-_EXAMPLE = "chromosome and position, and REF and ALT if wanted, separated by tabs"
+_EXAMPLE = "chromosome and position, optionally REF and ALT, separated by tabs"
 
 
 @dataclass(frozen=True)
 class ListedSite:
-    """A line of a site list; without alleles it stands for every record at its position."""
+    """A line of a site list; without alleles, it means every site at its position."""
 
     contig: str
     position: int
@@ -34,9 +34,9 @@ class ListedSite:
 class TypedSites:
     """The sites of a panel that a list names.
 
-    is_typed       (S,) True where listed
+    is_typed       (S,) True if listed
     num_listed     different lines of the list
-    num_unmatched  those that name no site of the panel
+    num_unmatched  lines that match no site of the panel
     """
 
     is_typed: NDArray[np.bool_]
@@ -47,12 +47,12 @@ class TypedSites:
 def read_typed(path: Path, sites: Sites) -> TypedSites:
     """Read a list of typed sites; `chr20` and `20` are one contig.
 
-    Raises InputError naming the line that is malformed, and where the list names no site of the
-    panel or every one, so that nothing could be imputed.
+    Raises InputError with the number of a malformed line, and if the list has no site of the panel,
+    or all of them, so that nothing could be imputed.
     """
     listed = set(read_list(path))
     if not listed:
-        raise InputError(f"{path} lists no sites. Give one a line: {_EXAMPLE}.")
+        raise InputError(f"{path} lists no sites. Give one per line: {_EXAMPLE}.")
     typed = match(listed, sites)
     if not typed.is_typed.any():
         first = min(listed, key=lambda site: (site.contig, site.position))
@@ -63,8 +63,8 @@ def read_typed(path: Path, sites: Sites) -> TypedSites:
         )
     if typed.is_typed.all():
         raise InputError(
-            f"{path} lists every site of the panel, so nothing is hidden. "
-            "Give a list that leaves some out."
+            f"{path} lists every site of the panel, so no site is left to impute. "
+            "Give a list of fewer sites."
         )
     return typed
 
@@ -72,22 +72,22 @@ def read_typed(path: Path, sites: Sites) -> TypedSites:
 def read_list(path: Path) -> Iterator[ListedSite]:
     """Lines of `contig<TAB>position` or `contig<TAB>position<TAB>REF<TAB>ALT`.
 
-    Empty lines and lines that begin with # are passed over.
+    Empty lines and lines that begin with # are ignored.
     """
     try:
         for number, text in bounded.lines(path):
             if text.strip() and not text.startswith("#"):
                 yield _parse(text, f"{path}, line {number}")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no text file. Give it uncompressed, in UTF-8.") from error
+        raise InputError(f"{path} is not a text file. Give it uncompressed, in UTF-8.") from error
     except bounded.LongLineError as error:
-        raise InputError(f"{path} is no site list: {error}. Give {_EXAMPLE}.") from error
+        raise InputError(f"{path} is not a site list: {error}. Give {_EXAMPLE}.") from error
     except OSError as error:
         raise InputError(f"Cannot read the site list {path}: {error.strerror}.") from error
 
 
 def match(listed: set[ListedSite], sites: Sites) -> TypedSites:
-    """Find listed sites by contig, position and, where given, alleles."""
+    """Find listed sites by contig, position and, if given, alleles."""
     numbers = {name: number for number, name in enumerate(sites.contigs)}
     names = {site.contig: find_contig(site.contig, sites.contigs) for site in listed}
     at: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
@@ -111,13 +111,13 @@ def match(listed: set[ListedSite], sites: Sites) -> TypedSites:
 def _parse(line: str, where: str) -> ListedSite:
     fields = line.split("\t")
     if len(fields) not in (2, 4) or not all(field.strip() for field in fields):
-        raise InputError(f"{where}: {line[:60]!r} is no site. Give {_EXAMPLE}.")
+        raise InputError(f"{where}: {line[:60]!r} is not a site. Give {_EXAMPLE}.")
     contig, position, *alleles = (field.strip() for field in fields)
     is_number = position.isascii() and position.isdigit() and len(position) <= _MOST_DIGITS
     if not is_number or int(position) < 1:
         raise InputError(
-            f"{where}: the position {position[:30]!r} is no whole number from 1 to 2^31. "
-            "Mark a header line with # in front."
+            f"{where}: the position {position[:30]!r} is not a whole number from 1 to 2^31. "
+            "A header line must begin with #."
         )
     return ListedSite(contig, int(position), (alleles[0], alleles[1]) if alleles else None)
 

@@ -1,4 +1,4 @@
-"""Reading the small text tables users give: samples, genetic map, segments."""
+"""Readers of text tables: samples, close relatives, genetic map, segments."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _SPLITS = {
 
 
 _READ = ("sample", "population", "superpopulation", "split")
-"""Columns of the sample table that mean something."""
+"""Columns of the sample table that are used."""
 
 _LAST_POSITION = 2**31 - 2
 
 
 @dataclass(frozen=True)
 class SampleRow:
-    """One line of the sample table; `.` and UNKNOWN where the table says nothing."""
+    """One line of the sample table; `.` and UNKNOWN for what the table does not say."""
 
     population: str
     superpopulation: str
@@ -43,40 +43,38 @@ class SampleRow:
 def read_samples(path: Path) -> dict[str, SampleRow]:
     """Read a tab-separated sample table with a header line.
 
-    The column `sample` is needed; `population`, `superpopulation` and `split` are read where they
-    are, other columns are not.
+    The column `sample` is required; `population`, `superpopulation` and `split` are optional; other
+    columns are ignored.
 
-    Raises InputError naming the line of a repeated sample, an unknown split, a line of another
-    width, or a split that only some samples have.
+    Raises InputError with the line number of a repeated sample, an unknown split, another number of
+    columns, or a split that only some samples have.
     """
     rows: dict[str, SampleRow] = {}
     lines = _lines(path)
     header = next(lines, (0, ""))[1].lstrip("#").split("\t")
     if "sample" not in header:
         raise InputError(
-            f"{path}, line 1: the header names no column 'sample'. It must be tab-separated, such "
-            "as: sample, population, superpopulation, split."
+            f"{path}, line 1: the header has no column 'sample'. It must be tab-separated, for "
+            "example: sample, population, superpopulation, split."
         )
     repeated = next((name for name in _READ if header.count(name) > 1), None)
     if repeated is not None:
         raise InputError(
-            f"{path}, line 1: the column {repeated} is there twice. Remove or rename one."
+            f"{path}, line 1: the column {repeated} is repeated. Remove or rename one."
         )
     for number, line in lines:
         fields = line.split("\t")
         if len(fields) != len(header):
             raise InputError(
-                f"{path}, line {number}: {len(fields)} columns where the header has {len(header)}. "
-                "Separate columns by one tab; write . for what is unknown."
+                f"{path}, line {number}: {len(fields)} columns, but the header has {len(header)}. "
+                "Separate columns by one tab; write . for unknown values."
             )
         row = {name: value.strip() or "." for name, value in zip(header, fields, strict=True)}
         name = row["sample"]
         if name == ".":
-            raise InputError(f"{path}, line {number}: the line has no name of a sample. Add it.")
+            raise InputError(f"{path}, line {number}: the line has no sample name. Add it.")
         if name in rows:
-            raise InputError(
-                f"{path}, line {number}: the sample {name} is there twice. Remove one."
-            )
+            raise InputError(f"{path}, line {number}: the sample {name} is repeated. Remove one.")
         split = _SPLITS.get(row.get("split", ".").lower())
         if split is None:
             raise InputError(
@@ -97,9 +95,10 @@ def read_samples(path: Path) -> dict[str, SampleRow]:
 
 
 def read_relatives(path: Path) -> list[tuple[str, str]]:
-    """Read pairs of samples: the first two columns, tab-separated; lines with # are not read.
+    """Read pairs of close relatives from the first two tab-separated columns.
 
-    Raises InputError naming the line that has no two names, or one name twice.
+    Lines that begin with # are ignored. Raises InputError with the number of a line without two
+    different names.
     """
     pairs = []
     for number, line in _lines(path):
@@ -108,18 +107,18 @@ def read_relatives(path: Path) -> list[tuple[str, str]]:
         names = [field.strip() for field in line.split("\t")[:2]]
         if len(names) < 2 or not all(names) or names[0] == names[1]:
             raise InputError(
-                f"{path}, line {number}: {line[:60]!r} names no two samples. Give a pair a line, "
-                "separated by a tab."
+                f"{path}, line {number}: {line[:60]!r} does not name two samples. Give one pair "
+                "per line, separated by a tab."
             )
         pairs.append((names[0], names[1]))
     return pairs
 
 
 def read_genetic_map(path: Path) -> dict[str, ContigMap]:
-    """Read a map in PLINK columns: contig, ID, cM, position; white space between them.
+    """Read a map with the PLINK columns contig, ID, cM and position, separated by white space.
 
-    Raises InputError naming the line that has other columns, falls back, or returns to a contig;
-    and where a contig has fewer than two points or no length.
+    Raises InputError with the number of a line that has other columns or is not sorted, and if a
+    contig has fewer than two points or no genetic length.
     """
     points: dict[str, list[tuple[int, float]]] = defaultdict(list)
     current = ""
@@ -137,7 +136,7 @@ def read_genetic_map(path: Path) -> dict[str, ContigMap]:
             ) from error
         if contig != current and contig in points:
             raise InputError(
-                f"{path}, line {number}: contig {contig} comes back. Sort the map by contig and "
+                f"{path}, line {number}: contig {contig} returns. Sort the map by contig and "
                 "position."
             )
         current = contig
@@ -153,13 +152,13 @@ def read_genetic_map(path: Path) -> dict[str, ContigMap]:
         raise InputError(
             f"{path} has fewer than two points"
             + (f" on contig {short}" if short else "")
-            + ". A map needs two at least; without a map 1 cM per Mb is taken."
+            + ". A map needs at least two; without a map, 1 cM per Mb is used."
         )
     flat = next((contig for contig, rows in points.items() if rows[0][1] == rows[-1][1]), None)
     if flat is not None:
         raise InputError(
-            f"{path}: the centimorgans of contig {flat} never rise, so nothing would ever "
-            "recombine. Give another map, or none for 1 cM per Mb."
+            f"{path}: the centimorgans of contig {flat} never rise, which means no "
+            "recombination. Give another map, or none to use 1 cM per Mb."
         )
     return {
         contig: ContigMap(
@@ -171,9 +170,10 @@ def read_genetic_map(path: Path) -> dict[str, ContigMap]:
 
 
 def read_segments(path: Path) -> list[Segment]:
-    """Read window cores from a CSV with the columns contig, start, end: 1-based, both inside.
+    """Read window cores from a CSV with the columns contig, start, end: 1-based and inclusive.
 
-    Raises InputError naming the line that is malformed, overlaps the one before or is not sorted.
+    Raises InputError with the number of a line that is malformed, overlaps the previous one or is
+    not sorted.
     """
     segments: list[Segment] = []
     past: set[str] = set()
@@ -190,7 +190,7 @@ def read_segments(path: Path) -> list[Segment]:
             ) from error
         before = segments[-1] if segments else None
         if max(start, end) > _LAST_POSITION:
-            raise InputError(f"{path}, line {number}: a position lies beyond {_LAST_POSITION}.")
+            raise InputError(f"{path}, line {number}: a position is larger than {_LAST_POSITION}.")
         if not 1 <= start <= end:
             raise InputError(f"{path}, line {number}: the segment {line} ends before it starts.")
         if before is not None and before.contig == contig and start <= before.end:
@@ -199,7 +199,7 @@ def read_segments(path: Path) -> list[Segment]:
                 f"the one before it, {before}. Sort them and cut the overlap."
             )
         if contig in past and before is not None and before.contig != contig:
-            raise InputError(f"{path}, line {number}: contig {contig} comes back. Sort by contig.")
+            raise InputError(f"{path}, line {number}: contig {contig} returns. Sort by contig.")
         past.add(contig)
         segments.append(Segment(contig, start, end))
     if not segments:
@@ -208,14 +208,14 @@ def read_segments(path: Path) -> list[Segment]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line numbers and lines of a text file, without the empty ones and a byte order mark."""
+    """Line numbers and lines of a text file, without empty lines and a byte order mark."""
     try:
         yield from ((number, line) for number, line in bounded.lines(path) if line.strip())
     except FileNotFoundError as error:
-        raise InputError(f"There is no file {path}. Check the path.") from error
+        raise InputError(f"{path} does not exist. Check the path.") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no text file. Give it uncompressed, in UTF-8.") from error
+        raise InputError(f"{path} is not a text file. Give it uncompressed, in UTF-8.") from error
     except bounded.LongLineError as error:
-        raise InputError(f"{path} is no table of this kind: {error}.") from error
+        raise InputError(f"{path} is not a table of this kind: {error}.") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error

@@ -76,18 +76,18 @@ def fx_apart(fx_inputs, fx_found, tmp_path_factory):
 def test_prepare_finds_and_names_who_is_there_twice(fx_inputs, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         workspace, summary = prepare(fx_inputs, tmp_path)
-    assert "1 pair of a train and a held-out sample who have the same genotypes" in caplog.text
+    assert "1 pair of duplicates, each a train and a held-out sample" in caplog.text
     assert "s0 (train) and s12 (test)" in caplog.text
-    assert "1 pair of train samples with the same genotypes: s1 (train) and s5" in caplog.text
+    assert "1 pair of duplicates among the train samples: s1 (train) and s5" in caplog.text
     assert f"--relatives {workspace.relatives}" in caplog.text
     record = json.loads(workspace.qc.read_text())["relatedness"]
     assert (record["duplicates"], record["duplicates_across_splits"]) == (2, 1)
-    assert record["relatives"] is None
+    assert record["close_relatives"] is None
     assert "300 cM" in record["note"]
     assert [(pair["sample1"], pair["sample2"]) for pair in record["pairs"]] == [
         ("s0", "s12"), ("s1", "s5"),
     ]  # fmt: skip
-    assert any(line.split("  ")[0] == "pairs with the same genotypes" for line in summary.lines())
+    assert any(line.split("  ")[0] == "pairs of duplicates" for line in summary.lines())
     assert workspace.relatives.read_text().splitlines()[1].startswith("s0\ts12\ttrain\ttest\t0.")
 
 
@@ -97,9 +97,9 @@ def test_a_region_too_short_says_so_and_names_nobody(fx_inputs, tmp_path, caplog
     record = summary.report["relatedness"]
     assert record["duplicates"] is None
     assert record["pairs"] == []
-    assert "Strangers may agree" in record["note"]
+    assert "In a region this short" in record["note"]
     assert caplog.text == ""
-    assert any("not told: " in line for line in summary.lines())
+    assert any("cannot be told: " in line for line in summary.lines())
 
 
 def test_the_strict_checks_fail_where_a_train_sample_is_tested(fx_found):
@@ -112,7 +112,7 @@ def test_the_strict_checks_fail_where_a_train_sample_is_tested(fx_found):
 
 def test_a_list_leaves_train_samples_with_held_out_relatives_out(fx_apart):
     workspace, summary = fx_apart
-    assert summary.report["samples"]["relatives_left_out"] == 1
+    assert summary.report["samples"]["close_relatives_left_out"] == 1
     assert summary.report["relatedness"]["duplicates_across_splits"] == 0
     with open_panel(workspace.panel) as panel:
         names = panel.samples.names
@@ -208,8 +208,8 @@ def test_a_target_who_is_in_the_panel_is_not_imputed_from_listed_relatives(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("s1\n", r"line 1: 's1' names no two samples"),
-        ("#a\tb\ns1\ts1\n", r"line 2: .* names no two samples"),
+        ("s1\n", r"line 1: 's1' does not name two samples"),
+        ("#a\tb\ns1\ts1\n", r"line 2: .* does not name two samples"),
         ("x\ty\n", r"names none of the 40 samples"),
     ],
 )
@@ -246,7 +246,7 @@ def test_a_long_panel_tells_relatives_too(tmp_path):
     )
     record = summary.report["relatedness"]
     assert record["duplicates"] == 0
-    assert (record["relatives"], record["relatives_across_splits"]) == (2, 2)
+    assert (record["close_relatives"], record["close_relatives_across_splits"]) == (2, 2)
     assert {pair["sample1"] for pair in record["pairs"]} == {"s2", "s3"}
     with open_panel(workspace.panel) as panel:
         assert "2 pairs of them are close" in preflight_stores._check_relatives(panel)

@@ -11,7 +11,7 @@ from vcfbert.storage import tables
 from vcfbert.storage.zarr import panel
 from vcfbert.storage.zarr.workspace import Workspace
 
-OPTIONS = SimulateOptions(samples=30, length=200_000, seed=3)
+OPTIONS = SimulateOptions(num_samples=30, length=200_000, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_the_same_seed_gives_the_same_files_and_another_seed_does_not(fx_folder,
     simulate.simulate(tmp_path, OPTIONS, progress=Silent())
     for name in simulate.FILES:
         assert (tmp_path / name).read_bytes() == (fx_folder / name).read_bytes()
-    other = SimulateOptions(samples=30, length=200_000, seed=4)
+    other = SimulateOptions(num_samples=30, length=200_000, seed=4)
     simulate.simulate(tmp_path, other, progress=Silent(), overwrite=True)
     assert (tmp_path / "panel.vcf.gz").read_bytes() != (fx_folder / "panel.vcf.gz").read_bytes()
 
@@ -67,7 +67,7 @@ def test_files_are_replaced_only_when_asked(fx_folder):
         simulate.simulate(fx_folder, OPTIONS, progress=Silent())
 
 
-@pytest.mark.parametrize("options", [{"samples": 3}, {"length": 10}, {"seed": 0}])
+@pytest.mark.parametrize("options", [{"num_samples": 3}, {"length": 10}, {"seed": 0}])
 def test_settings_out_of_range_are_refused(options):
     with pytest.raises(ConfigError):
         SimulateOptions(**options)

@@ -19,9 +19,10 @@ NUM_RECORDS = 400
 
 def read_all(path: Path, *, region: str | None = None, samples: list[int] | None = None):
     """Positions and calls of the whole file."""
-    reader = reading.VcfReader(path, region=region)
-    columns = np.arange(len(reader.samples)) if samples is None else np.array(samples)
-    blocks = list(reader.blocks(columns))
+    with reading.VcfFile(path) as file:
+        found = None if region is None else file.find_region(region)
+        columns = np.arange(len(file.samples)) if samples is None else np.array(samples)
+        blocks = list(file.blocks(columns, region=found))
     position = [record.position for block in blocks for record in block.records]
     return position, np.concatenate([block.calls for block in blocks])
 
@@ -93,14 +94,14 @@ def test_a_haploid_record_is_marked(tmp_path):
     path = panels.write_vcf(
         tmp_path / "a.vcf", [("X", 5, "A", "G", ["0", "1"]), ("X", 6, "A", "G", ["0|1", "0|0"])]
     )
-    (block,) = reading.VcfReader(path).blocks(np.arange(2))
+    (block,) = reading.VcfFile(path).blocks(np.arange(2))
     assert block.is_diploid.tolist() == [False, True]
 
 
 def test_someone_left_out_does_not_make_a_record_polyploid(tmp_path):
     path = panels.write_vcf(tmp_path / "a.vcf", [("20", 5, "A", "G", ["0|1|1", "0|1"])])
-    (all_samples,) = reading.VcfReader(path).blocks(np.arange(2))
-    (second,) = reading.VcfReader(path).blocks(np.array([1]))
+    (all_samples,) = reading.VcfFile(path).blocks(np.arange(2))
+    (second,) = reading.VcfFile(path).blocks(np.array([1]))
     assert all_samples.is_diploid.tolist() == [False]
     assert second.is_diploid.tolist() == [True]
 
@@ -112,24 +113,24 @@ def header_of(text: str) -> list[str]:
 ONE = panels.vcf_text([("20", 5, "A", "G", ["0|1", "0|0"])], ["ann", "bob"])
 BAD_TEXT = {
     "nothing": ("", "is empty"),
-    "prose": ("hello\nworld\n", "is no VCF or BCF"),
-    "no_columns": ("##fileformat=VCFv4.2\n", "no #CHROM line"),
+    "prose": ("hello\nworld\n", "is not a VCF or BCF file"),
+    "no_columns": ("##fileformat=VCFv4.2\n", "the #CHROM header line is missing"),
     "no_samples": (
         "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n",
         "has no samples",
     ),
-    "repeated_sample": (ONE.replace("bob", "ann"), "names the sample ann twice.*reheader"),
+    "repeated_sample": (ONE.replace("bob", "ann"), "two samples named ann.*reheader"),
     "no_gt": (ONE.replace("\tGT\t0|1\t0|0", "\tDP\t1\t2").replace("ID=GT", "ID=DP"),
               r"20:5: the record has no genotypes \(GT\)"),
     "cut_line": (ONE[:-3], "ends in the middle of a line.*truncated"),
-    "no_records": ("".join(line for line in header_of(ONE) if line[0] == "#"), "no records at all"),
+    "no_records": ("".join(line for line in header_of(ONE) if line[0] == "#"), "has no records"),
     "short_line": (ONE + "20\t9\t.\tA\tG\t.\t.\t.\tGT\t0|1\n", "damaged after record 1"),
     "unsorted": (ONE + "20\t3\t.\tA\tG\t.\t.\t.\tGT\t0|1\t0|0\n",
                  "20:3.*not sorted; it follows position 5.*bcftools sort"),
     "contig_returns": (
         ONE.replace("##contig", "##contig=<ID=21>\n##contig")
         + "21\t3\t.\tA\tG\t.\t.\t.\tGT\t0|1\t0|0\n20\t9\t.\tA\tG\t.\t.\t.\tGT\t0|1\t0|0\n",
-        "20:9.*contig 20 comes back after 21",
+        "20:9.*contig 20 returns after 21",
     ),
 }  # fmt: skip
 
@@ -144,7 +145,7 @@ def test_a_bad_text_file_is_refused_with_its_place(tmp_path, name):
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"no file .*absent\.vcf"):
+    with pytest.raises(InputError, match=r"absent\.vcf does not exist"):
         read_all(tmp_path / "absent.vcf")
     with pytest.raises(InputError, match="is a folder"):
         read_all(tmp_path)
@@ -186,7 +187,9 @@ def test_a_file_that_lost_whole_blocks_is_found_by_its_index(fx_vcf, tmp_path):
     panels.write_vcf(text, panels.records_of(np.ones((7, 4), dtype=np.uint8)))
     assert second < len(content)
     path = damaged(tmp_path / "short.vcf.gz", text.read_bytes(), index=Path(f"{fx_vcf}.tbi"))
-    with pytest.raises(InputError, match=r"another version of .* or one of both is not whole"):
+    with pytest.raises(
+        InputError, match=r"another version of .* or one of the two is not complete"
+    ):
         read_all(path)
 
 
@@ -205,7 +208,7 @@ def test_a_region_needs_an_index_and_says_how_to_make_it(tmp_path):
     [
         ("20:1-50", "no records in 20:1-50"),
         ("7:1-50", "has no contig 7"),
-        ("20:50", "not of the form"),
+        ("20:50", "does not have the form"),
     ],
 )
 def test_a_region_without_records_is_refused(fx_vcf, region, message):
@@ -223,7 +226,7 @@ def test_the_index_of_an_older_version_of_the_file_is_refused(fx_vcf, tmp_path, 
     index = Path(f"{older}.{suffix}")
     longer = damaged(tmp_path / "longer.vcf.gz", fx_vcf.read_bytes(), index=index)
     with pytest.raises(InputError, match=r"another version of .*bcftools index -f"):
-        reading.VcfReader(longer, region="20:100-40000")
+        reading.VcfFile(longer)
     assert len(read_all(older, region="20:100-40000")[0]) > 100  # its own file takes it
 
 
@@ -231,4 +234,4 @@ def test_a_damaged_index_is_refused(fx_vcf, tmp_path):
     path = damaged(tmp_path / "a.vcf.gz", fx_vcf.read_bytes())
     Path(f"{path}.tbi").write_bytes(Path(f"{fx_vcf}.tbi").read_bytes()[:50])
     with pytest.raises(InputError, match=r"a\.vcf\.gz\.tbi is damaged.*bcftools index -f"):
-        reading.VcfReader(path, region="20:100-40000")
+        reading.VcfFile(path)

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as npst
 from vcfbert.domain import dosage
 from vcfbert.domain.dosage import Imputed
 from vcfbert.storage.vcf import rendering
-from vcfbert.storage.vcf.output_header import FIELDS, MAX_DECIMALS, Layout
+from vcfbert.storage.vcf.output_header import FIELDS, MAX_DECIMALS, CellLayout
 
 SUBSETS = [s for size in (1, 2, 3, 4) for s in itertools.permutations(FIELDS, size)]
 
@@ -69,7 +69,7 @@ def predictions(draw):
     head=st.sampled_from([b"", b"20\t1\t.\tA\tC\t", b"x" * 5000]),
 )
 def test_lines_are_those_of_plain_python(imputed, fields, decimals, head):
-    layout = Layout(fields, decimals)
+    layout = CellLayout(fields, decimals)
     heads = [head] * len(imputed.calls)
     assert rendering.render(heads, imputed, layout) == slowly(heads, imputed, layout)
 
@@ -86,7 +86,7 @@ def test_a_number_reads_as_python_rounds_it(value, decimals):
         np.full((1, 1), value, np.float32),
         np.zeros((1, 1, 3), np.float32),
     )
-    text = rendering.render([b""], imputed, Layout(("DS",), decimals)).decode()
+    text = rendering.render([b""], imputed, CellLayout(("DS",), decimals)).decode()
     assert text == number(value, decimals) + "\n"
     assert float(text) == round(float(np.float32(value)), decimals)
 
@@ -94,7 +94,7 @@ def test_a_number_reads_as_python_rounds_it(value, decimals):
 @pytest.mark.parametrize("fields", SUBSETS)
 def test_certain_cells_are_bare_digits(fields):
     alleles = np.array([[[0, 0], [0, 1], [1, 0], [1, 1]]], dtype=np.uint8)
-    text = rendering.render([b""], dosage.from_alleles(alleles), Layout(fields, 6)).decode()
+    text = rendering.render([b""], dosage.from_alleles(alleles), CellLayout(fields, 6)).decode()
     expected = {
         "GT": ["0|0", "0|1", "1|0", "1|1"],
         "DS": ["0", "1", "1", "2"],
@@ -112,7 +112,7 @@ def test_rounding_beyond_the_ends_is_written_as_the_ends():
         np.array([[2.00001]], np.float32),
         np.array([[[-1e-5, 1, 0]]], np.float32),
     )
-    layout = Layout(("DS", "GP"), 6)
+    layout = CellLayout(("DS", "GP"), 6)
     assert rendering.render([b""], imputed, layout) == b"2:0,1,0\n"
 
 
@@ -120,7 +120,7 @@ def test_the_widest_cells_fit():
     """Every number as long as can be, at the end of the buffer."""
     for decimals in range(1, MAX_DECIMALS + 1):
         imputed = dosage.from_haplotypes(np.full((3, 5, 2), 0.3456789, np.float32))
-        layout = Layout(FIELDS, decimals)
+        layout = CellLayout(FIELDS, decimals)
         assert rendering.render([b""] * 3, imputed, layout) == slowly([b""] * 3, imputed, layout)
 
 
@@ -128,7 +128,7 @@ def test_any_memory_layout_is_read():
     values = np.random.default_rng(0).random((2, 6, 4)).astype(np.float32).transpose(2, 1, 0)
     values.flags.writeable = False
     imputed = dosage.from_haplotypes(values)
-    layout = Layout(FIELDS, 3)
+    layout = CellLayout(FIELDS, 3)
     heads = [b"head\t"] * 4
     assert rendering.render(heads, imputed, layout) == slowly(heads, imputed, layout)
 

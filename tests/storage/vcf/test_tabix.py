@@ -36,7 +36,7 @@ def write(folder, records, padding=0):
     begin = np.array([position - 1 for _, position, _ in records], np.int64)
     content = tabix.index(
         names,
-        tabix.Lines(
+        tabix.IndexedLines(
             contig=np.array([contig for contig, _, _ in records], np.int64),
             begin=begin,
             end=begin + np.array([len(ref) for _, _, ref in records], np.int64),

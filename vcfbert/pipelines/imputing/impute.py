@@ -34,7 +34,8 @@ from vcfbert.pipelines.imputing import qc_files
 from vcfbert.pipelines.imputing.qc_files import ImputeSummary, Tally
 from vcfbert.progress import Progress
 from vcfbert.storage.vcf import prediction_writer
-from vcfbert.storage.vcf.output_header import FIELDS, HeaderFacts, Layout
+from vcfbert.storage.vcf.output_header import FIELDS, CellLayout, HeaderFacts
+from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.vcf.target import Target, read_target
 from vcfbert.storage.zarr import stores
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
@@ -114,7 +115,7 @@ class ImputeOptions:
                 raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}.")
         if self.seed < 0:
             raise ConfigError(f"--seed must be at least 0, got {self.seed}.")
-        Layout.of(self.fields)
+        CellLayout.of(self.fields)
 
 
 @dataclass(frozen=True)
@@ -272,19 +273,17 @@ def _read(
     options: ImputeOptions,
 ) -> tuple[chunk_plan.Cores, Target]:
     """The target, and the cores: how long they may be depends on the number of samples."""
-    from vcfbert.storage.vcf import checks
-
-    num_samples = len(checks.read_header(path).samples)
-    most = chunk_plan.most_core_sites(2 * len(panel.samples), num_samples)
-    cores = chunk_plan.cut(sites, is_wanted, options.chunk_cm, options.overlap_cm, most)
-    frequency = sites.alt_count.sum(axis=1) / (2 * len(panel.samples))
-    read = read_target(
-        path,
-        sites,
-        TargetPolicy(unphased=options.unphased),
-        region=None if options.region is None else chunk_plan.region_to_read(sites, cores),
-        panel_frequency=frequency,
-    )
+    with VcfFile(path) as file:
+        most = chunk_plan.most_core_sites(2 * len(panel.samples), len(file.samples))
+        cores = chunk_plan.cut(sites, is_wanted, options.chunk_cm, options.overlap_cm, most)
+        frequency = sites.alt_count.sum(axis=1) / (2 * len(panel.samples))
+        read = read_target(
+            file,
+            sites,
+            TargetPolicy(unphased=options.unphased),
+            region=None if options.region is None else chunk_plan.region_to_read(sites, cores),
+            panel_frequency=frequency,
+        )
     return cores, read
 
 

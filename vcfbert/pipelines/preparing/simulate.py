@@ -1,4 +1,4 @@
-"""`simulate`: a phased panel of samples who never lived, to try the other commands on."""
+"""`simulate`: a phased panel of simulated samples to try the other commands on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import sites, splits
-from vcfbert.domain.sites import TEST, TRAIN
+from vcfbert.domain.sites import SPLITS, TEST, TRAIN
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.progress import Progress
 from vcfbert.storage.vcf import panel_writer
 from vcfbert.storage.vcf.panel_writer import PhasedRecord
-from vcfbert.storage.zarr import schema, stores
+from vcfbert.storage.zarr import stores
 
 CONTIG = "1"
 RECOMBINATION = 1e-8  # per base and generation: 1 cM per Mb
@@ -40,26 +40,26 @@ FILES = (
     "target.vcf.gz",
     "panel.vcf.gz",
 )
-"""What the folder gets; the panel comes last, so where it stands the others do."""
+"""Files in the folder; the panel is moved last, so if it is there the others are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SimulateOptions:
-    """The size of the panel."""
+    """Options of `simulate`."""
 
-    samples: int = 500
-    """Samples, shared evenly among the populations."""
+    num_samples: int = 500
+    """Samples, divided evenly among the populations."""
 
     length: int = 2_000_000
-    """Bases."""
+    """Length in bases."""
 
     seed: int = 1
-    """Seeds everything; the same seed gives the same files."""
+    """Seed; the same seed gives the same files."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if self.samples < 2 * len(POPULATIONS):
-            raise ConfigError(f"--samples must be at least {2 * len(POPULATIONS)}.")
+        if self.num_samples < 2 * len(POPULATIONS):
+            raise ConfigError(f"--num-samples must be at least {2 * len(POPULATIONS)}.")
         if self.length < 1000:
             raise ConfigError(f"--length must be at least 1000 bases, got {self.length}.")
         if not 1 <= self.seed < 2**31:
@@ -79,7 +79,7 @@ class SimulateSummary:
     def lines(self) -> list[str]:
         """The summary as a table."""
         return [
-            f"samples   {self.num_samples:,}, {2 * self.num_samples:,} haplotypes",
+            f"samples  {self.num_samples:,}, {2 * self.num_samples:,} haplotypes",
             f"records  {self.num_records:,}",
             f"typed    {self.num_typed:,} sites in typed.tsv",
             f"seconds  {self.seconds:.1f}",
@@ -92,10 +92,10 @@ def simulate(
 ) -> SimulateSummary:
     """Write a panel, its sample table and map, and a target to impute into `folder`.
 
-    FILES names them; typed.tsv lists the sites that the target's samples, the test samples, have.
+    FILES lists what is written. The target has the test samples, typed at the sites of typed.tsv.
+    Other files in the folder are left alone.
 
-    Raises StoreError where one of them is there and `overwrite` is off. Other files of the folder
-    stay as they are.
+    Raises StoreError if one of the files exists and `overwrite` is off.
     """
     started = time.perf_counter()
     with stores.staging(folder / "simulate") as partial:
@@ -114,35 +114,32 @@ def simulate(
         except OSError as error:
             raise StoreError(f"Cannot write into {folder}: {error.strerror or error}.") from error
     seconds = time.perf_counter() - started
-    return SimulateSummary(folder, options.samples, len(records), num_typed, seconds)
+    return SimulateSummary(folder, options.num_samples, len(records), num_typed, seconds)
 
 
-def out_of_africa() -> msprime.Demography:
-    """Three populations with the parameters of Gutenkunst et al. 2009, 25 years a generation."""
-    europe_growth, asia_growth = 0.004, 0.0055
-    since_split = 21_200 / 25
+def out_of_africa(scale: float = 1.0, pace: float = 1.0) -> msprime.Demography:
+    """Three populations as in Gutenkunst et al. 2009, with 25 years a generation.
+
+    scale  factor of all population sizes
+    pace   factor of growth rates; times are divided by it
+    """
+    split = 848 / pace  # 21,200 years
     demography = msprime.Demography()
-    demography.add_population(name="YRI", initial_size=12_300)
-    demography.add_population(
-        name="CEU",
-        initial_size=1_000 * np.exp(europe_growth * since_split),
-        growth_rate=europe_growth,
-    )
-    demography.add_population(
-        name="CHB", initial_size=510 * np.exp(asia_growth * since_split), growth_rate=asia_growth
-    )
-    demography.add_population(name="OOA", initial_size=2_100)
-    demography.add_population(name="AMH", initial_size=12_300)
-    demography.add_population(name="ANC", initial_size=7_300)
+    demography.add_population(name="YRI", initial_size=12_300 * scale)
+    for name, size, rate in (("CEU", 1_000, 0.004 * pace), ("CHB", 510, 0.0055 * pace)):
+        # msprime takes the size at the present, after growth since the split.
+        present = scale * size * float(np.exp(rate * split))
+        demography.add_population(name=name, initial_size=present, growth_rate=rate)
+    demography.add_population(name="OOA", initial_size=2_100 * scale)
+    demography.add_population(name="AMH", initial_size=12_300 * scale)
+    demography.add_population(name="ANC", initial_size=7_300 * scale)
     demography.set_symmetric_migration_rate(["YRI", "CEU"], 3e-5)
     demography.set_symmetric_migration_rate(["YRI", "CHB"], 1.9e-5)
     demography.set_symmetric_migration_rate(["CEU", "CHB"], 9.6e-5)
-    demography.add_population_split(time=since_split, derived=["CEU", "CHB"], ancestral="OOA")
-    demography.add_symmetric_migration_rate_change(
-        time=since_split, populations=["YRI", "OOA"], rate=25e-5
-    )
-    demography.add_population_split(time=140_000 / 25, derived=["OOA", "YRI"], ancestral="AMH")
-    demography.add_population_split(time=220_000 / 25, derived=["AMH"], ancestral="ANC")
+    demography.add_population_split(time=split, derived=["CEU", "CHB"], ancestral="OOA")
+    demography.add_symmetric_migration_rate_change(split, ["YRI", "OOA"], 25e-5)
+    demography.add_population_split(time=5_600 / pace, derived=["OOA", "YRI"], ancestral="AMH")
+    demography.add_population_split(time=8_800 / pace, derived=["AMH"], ancestral="ANC")
     return demography
 
 
@@ -158,7 +155,7 @@ def _populations(num_samples: int) -> list[str]:
 
 def _records(options: SimulateOptions) -> Iterator[PhasedRecord]:
     """Simulated sites with nucleotide alleles; a site hit twice may have several ALT."""
-    populations = _populations(options.samples)
+    populations = _populations(options.num_samples)
     trees = msprime.sim_ancestry(
         samples={name: populations.count(name) for name in POPULATIONS},
         demography=out_of_africa(),
@@ -179,17 +176,17 @@ def _records(options: SimulateOptions) -> Iterator[PhasedRecord]:
 
 def _write(folder: Path, records: list[PhasedRecord], options: SimulateOptions) -> int:
     """Write all files; returns the number of typed sites."""
-    populations = _populations(options.samples)
-    names = [f"sample{number:04d}" for number in range(1, options.samples + 1)]
+    populations = _populations(options.num_samples)
+    names = [f"sample{number:04d}" for number in range(1, options.num_samples + 1)]
     split = splits.complete(
-        np.full(options.samples, splits.UNKNOWN, dtype=np.int8),
+        np.full(options.num_samples, splits.UNKNOWN, dtype=np.int8),
         populations,
         validation_fraction=0.0,
         test_fraction=TEST_FRACTION,
         seed=options.seed,
     )
     rows = [
-        f"{name}\t{population}\t{POPULATIONS[population]}\t{schema.SPLITS[code]}\n"
+        f"{name}\t{population}\t{POPULATIONS[population]}\t{SPLITS[code]}\n"
         for name, population, code in zip(names, populations, split, strict=True)
     ]
     _text(folder / "samples.tsv", ["sample\tpopulation\tsuperpopulation\tsplit\n", *rows])
@@ -215,7 +212,7 @@ def _write_target(
     names: list[str],
     length: int,
 ) -> None:
-    """Write the test samples as an array would have typed them, to try `impute` on."""
+    """Write the test samples at the typed sites only, as a genotyping array would."""
     kept, rows = set(typed), sites.haplotypes_of(samples)
     of_target = [
         dataclasses.replace(record, genotypes=record.genotypes[rows])
@@ -229,7 +226,7 @@ def _write_target(
 def _typed(
     records: list[PhasedRecord], train: NDArray[np.int64], rng: np.random.Generator
 ) -> list[int]:
-    """Positions of a random half of the biallelic sites that are common among train samples."""
+    """Positions of a random half of the biallelic sites that are common in the train samples."""
     common = []
     for record in records:
         frequency = np.array([record.genotypes[train].mean()])

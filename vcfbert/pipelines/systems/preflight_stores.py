@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.config import presets
-from vcfbert.domain import tokens, windows
+from vcfbert.domain import relatedness, tokens
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
 from vcfbert.errors import StoreError
-from vcfbert.pipelines.preparing import relatedness
 from vcfbert.pipelines.systems import store_checks
 from vcfbert.pipelines.systems.preflight_inputs import PreflightInputs
 from vcfbert.retrieval import similarity
 from vcfbert.retrieval.index import IndexReader
+from vcfbert.storage.zarr import haplotypes
 from vcfbert.storage.zarr.embeddings import EmbeddingsReader
 from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.training.systems import encoding
@@ -36,8 +36,6 @@ def dataset(given: PreflightInputs) -> str:
     wrong = [check for check in store_checks.of_panel(panel) if not check.holds]
     if wrong:
         raise StoreError(wrong[0].sentence())
-    for fault in windows.faults(panel.windows, len(panel.sites)):
-        raise StoreError(f"{panel.path}: {fault}. Rebuild it with: vcfbert prepare PANEL --force")
     sizes = {code: len(panel.samples.in_splits(code)) for code in (TRAIN, VALIDATION, TEST)}
     for code, name in ((TRAIN, "train"), (VALIDATION, "validation")):
         if not sizes[code]:
@@ -58,7 +56,11 @@ def dataset(given: PreflightInputs) -> str:
 
 def _check_relatives(panel: PanelReader) -> str:
     """Raise StoreError if a held-out sample is a duplicate of a train sample; report relatives."""
-    found = relatedness.of_panel(panel, held_out_only=True)
+
+    def read(chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return haplotypes.read_alleles(panel, chosen)
+
+    found = relatedness.measure(panel.sites, panel.samples, read, held_out_only=True)
     same = np.flatnonzero(found.pairs.is_same)
     if len(same):
         raise StoreError(
@@ -67,14 +69,14 @@ def _check_relatives(panel: PanelReader) -> str:
             "with --relatives and a file of these pairs, which prepare writes as "
             "panel.relatives.tsv."
         )
-    if not found.can_tell:
+    if not found.can_tell_duplicates:
         return (
             f"{found.cm:.2f} cM and {found.sites:,} common sites are too few to find duplicates "
             "among train and held-out samples"
         )
     close = (
         f"{len(found.pairs):,} pairs are close relatives"
-        if found.knows_relatives
+        if found.can_tell_relatives
         else f"{found.cm:.1f} cM are too few to find relatives"
     )
     return (

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import sites as site_tables
-from vcfbert.domain import windows as site_ranges
 from vcfbert.domain.sites import TRAIN, Samples, Sites
 from vcfbert.domain.windows import Windows
 from vcfbert.errors import StoreError
@@ -38,7 +37,6 @@ def check(panel: PanelReader, report: StoreReport, *, is_sealed: bool) -> None:
     if any(not check.holds for check in shapes):
         return  # the following checks need arrays of the declared lengths
     wrong = [
-        *site_ranges.faults(panel.windows, len(panel.sites)),
         *of_sites(panel.sites),
         *of_samples(panel.samples),
     ]
@@ -91,8 +89,7 @@ def of_samples(samples: Samples) -> Iterator[str]:
     if ((samples.split < 0) | (samples.split >= len(schema.SPLITS))).any():
         yield "samples/split has codes other than 0, 1 and 2"
         return
-    is_labelled = site_tables.has_labels(samples.superpopulation)
-    label = samples.superpopulation if is_labelled else samples.population
+    label = samples.labels
     trained = {label[n] for n in np.flatnonzero(samples.split == TRAIN).tolist()} - {"."}
     if tuple(sorted(trained)) != samples.populations:
         yield "the attribute populations does not match the train samples"
@@ -109,18 +106,9 @@ def of_counts(sites: Sites, samples: Samples) -> Iterator[str]:
             yield f"{name} has counts below 0 or above the number of haplotypes"
 
 
-def groups_of(samples: Samples) -> NDArray[np.float32]:
-    """(3 + P, H) 1 where a haplotype is of a split, or of a population's train samples."""
-    is_labelled = site_tables.has_labels(samples.superpopulation)
-    label = np.array(samples.superpopulation if is_labelled else samples.population)
-    sample_index = [samples.split == code for code in range(len(schema.SPLITS))]
-    sample_index += [(samples.split == TRAIN) & (label == name) for name in samples.populations]
-    return np.repeat(np.stack(sample_index), 2, axis=1).astype(np.float32)
-
-
 def _check_alleles(panel: PanelReader, report: StoreReport, is_sealed: bool) -> None:
     """Decode every window; check its counts and padding, and the fingerprint of the panel."""
-    groups = groups_of(panel.samples)
+    groups = panel.samples.groups().astype(np.float32)
     written = np.hstack([panel.sites.alt_count, panel.sites.population_alt_count])
     prints: list[str] = []
     for window in range(len(panel.windows)):
@@ -142,7 +130,7 @@ def _check_alleles(panel: PanelReader, report: StoreReport, is_sealed: bool) -> 
 
 def _wrong_in(
     packed: NDArray[np.uint8],
-    windows: Windows,
+    cut: Windows,
     window: int,
     groups: NDArray[np.float32],
     written: NDArray[np.int32],
@@ -153,7 +141,7 @@ def _wrong_in(
     groups   (3 + P, H) 1 if a haplotype belongs to a group
     written  (S, 3 + P) ALT counts of the site table
     """
-    num_sites, where = windows.num_sites(window), windows.sites(window)
+    num_sites, where = cut.num_sites(window), cut.sites(window)
     alleles = np.unpackbits(packed, axis=1, bitorder="little")
     if alleles[:, num_sites:].any():
         return f"window {window} has alleles after its last site, in the padding"

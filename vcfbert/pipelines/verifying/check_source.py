@@ -1,8 +1,8 @@
-"""The genotypes of a panel store against the VCF it was prepared from, all of them.
+"""Comparison of a panel store with the VCF it was prepared from.
 
-S sites in the panel, H panel haplotypes; a block holds n sites of the file. The file is read in
-blocks and split by the policy that `prepare` was given, so what is dropped on the way is dropped
-here too; a site of the file that the panel lacks must be one that the panel's filters drop.
+S sites in the panel, H panel haplotypes; a block holds n sites of the file. The file is read
+in blocks with the policy of `prepare`, so the same records are dropped; a site of the file that the
+panel lacks must be one that the panel's filters drop.
 """
 
 from __future__ import annotations
@@ -13,62 +13,64 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain.records import Policy, Record, SiteSplitter
+from vcfbert.domain.records import GenotypePolicy, Record, SiteSplitter
 from vcfbert.domain.sites import TRAIN, VALIDATION
 from vcfbert.errors import InputError
 from vcfbert.pipelines.verifying.store_report import StoreReport
 from vcfbert.progress import Progress
-from vcfbert.storage.vcf import reading
+from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.zarr.panel import PanelReader
 
-_SHOWN = 5  # faults of a kind that are told one by one
+_SHOWN = 5  # faults of a kind that are named
 AGAIN = "Give the file it was made from, or prepare again with: vcfbert prepare PANEL --force"
 
 Key = tuple[str, int, str, str]
 
 
 def check(source: Path, panel: PanelReader, findings: StoreReport, progress: Progress) -> None:
-    """Compare every site and genotype; InputError where the file cannot be read."""
-    reader = reading.VcfReader(source, region=panel.settings.get("region"))
-    columns = _columns(reader, panel)
+    """Compare every site and genotype. Raises InputError if the file cannot be read."""
     comparison = _Comparison(panel, str(source))
-    policy = Policy(
+    policy = GenotypePolicy(
         missing=panel.settings.get("missing", "drop"),
         unphased=panel.settings.get("unphased", "error"),
     )
     splitter = SiteSplitter(str(source), panel.samples.names, policy)
-    progress.start("comparing records", reader.num_records)
-    for block in reader.blocks(columns):
-        split = splitter.split(block)
-        for row, record in enumerate(split.records):
-            comparison.add(record, split.alt[row], split.alleles[row])
-        progress.advance(len(block.records))
+    with VcfFile(source) as file:
+        region_text = panel.settings.get("region")
+        region = None if region_text is None else file.find_region(region_text)
+        columns = _columns(file, panel)
+        progress.start("comparing records", file.count(region))
+        for block in file.blocks(columns, region=region):
+            split = splitter.split(block)
+            for row, record in enumerate(split.records):
+                comparison.add(record, split.alt[row], split.alleles[row])
+            progress.advance(len(block.records))
     findings.content = (
         f"{comparison.num_sites:,} sites, {comparison.num_genotypes:,} genotypes compared"
     )
     findings.faults += comparison.faults()
 
 
-def _columns(reader: reading.VcfReader, panel: PanelReader) -> NDArray[np.int64]:
-    """Columns of the panel's samples; InputError where they are not those of the file."""
-    place = {name: column for column, name in enumerate(reader.samples)}
-    lost = [name for name in panel.samples.names if name not in place]
+def _columns(file: VcfFile, panel: PanelReader) -> NDArray[np.int64]:
+    """Columns of the panel's samples. Raises InputError if the file has other samples."""
+    column_of = {name: column for column, name in enumerate(file.samples)}
+    lost = [name for name in panel.samples.names if name not in column_of]
     if lost:
         raise InputError(
-            f"{reader.path} does not have {len(lost)} of the panel's samples ({lost[0]}, ...). "
+            f"{file.path} does not have {len(lost)} of the panel's samples ({lost[0]}, ...). "
             f"{AGAIN}"
         )
-    columns = np.array([place[name] for name in panel.samples.names], dtype=np.int64)
-    is_everyone = panel.settings.get("samples") is not None or len(columns) == len(place)
-    if (np.diff(columns) <= 0).any() or not is_everyone:
+    columns = np.array([column_of[name] for name in panel.samples.names], dtype=np.int64)
+    has_all = panel.settings.get("samples") is not None or len(columns) == len(column_of)
+    if (np.diff(columns) <= 0).any() or not has_all:
         raise InputError(
-            f"{reader.path} has other samples, or in another order, than {panel.path}. {AGAIN}"
+            f"{file.path} has other samples than {panel.path}, or in another order. {AGAIN}"
         )
     return columns
 
 
 class _Comparison:
-    """Takes the file's sites in order and keeps what differs."""
+    """Takes the sites of the file in order and keeps the differences."""
 
     def __init__(self, panel: PanelReader, source: str) -> None:
         self.num_sites = 0
@@ -118,7 +120,7 @@ class _Comparison:
             self._differing.append(f"{sample} at {name} has {here}, but {there} in the file")
 
     def faults(self) -> list[str]:
-        """A sentence for each kind of difference, the first few places named."""
+        """A sentence for each kind of difference, naming the first few sites."""
         panel, sites = self._panel.path, self._panel.sites
         lost = [
             f"{sites.contigs[sites.contig[site]]}:{sites.position[site]}"
@@ -126,7 +128,7 @@ class _Comparison:
         ]
         kinds = {
             f"sites are not in {self._source} or are dropped there": lost,
-            f"sites of {self._source} are missing and nothing drops them": self._unexpected,
+            f"sites of {self._source} are missing, and no filter drops them": self._unexpected,
             f"sites have another ID in {self._source}": self._renamed,
         }
         out = [
@@ -144,7 +146,7 @@ class _Comparison:
 
 
 class _Filter:
-    """What `prepare` leaves out of the sites it can use."""
+    """The filters of `prepare`."""
 
     def __init__(self, panel: PanelReader) -> None:
         settings: dict[str, Any] = panel.settings
@@ -155,7 +157,7 @@ class _Filter:
         self._has_windows = settings.get("windows") is not None
 
     def drops(self, alleles: NDArray[np.uint8]) -> bool:
-        """True where a site may be absent from the panel: too rare, or outside given windows."""
+        """True if a site may be absent from the panel: too rare, or outside of given windows."""
         copies = int(alleles[self._reference].sum())
         return self._has_windows or min(copies, len(self._reference) - copies) < self._least
 
@@ -169,7 +171,7 @@ class _PanelAlleles:
         self._bits = np.empty((8, 0), dtype=np.uint8)
 
     def of(self, site: int) -> NDArray[np.uint8]:
-        """(H,) as in the window that answers for the site."""
+        """(H,) alleles from the window whose core has the site."""
         windows = self._panel.windows
         window = int(np.searchsorted(windows.core_stop, site, side="right"))
         byte, bit = divmod(site - int(windows.start[window]), 8)

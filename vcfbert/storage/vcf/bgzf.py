@@ -1,11 +1,11 @@
-"""Writing BGZF, the blocked gzip of VCF.gz, with several threads.
+"""Multi-threaded writer of BGZF, the blocked gzip format of VCF.gz.
 
-A file is a row of gzip members of at most 64 KiB, each with its own size in its header, and an
-empty one at the end (SAM specification, section 4.1). Where blocks are cut depends on the bytes
-written alone, so any number of threads and any division into `write` calls gives the same file.
+A file is a sequence of gzip members of at most 64 KiB, each with its size in its header, and an
+empty one at the end (SAM specification, section 4.1). Block boundaries depend only on the bytes
+written, so any number of threads and any division into `write` calls gives the same file.
 
-libdeflate takes less than half of zlib's time at the same size. htslib can use it too, but pysam's
-wheels are built without it and offer no threads.
+libdeflate takes less than half of zlib's time for the same size. htslib can use it too, but pysam's
+wheels are built without it and without threads.
 """
 
 from __future__ import annotations
@@ -19,25 +19,27 @@ from typing import BinaryIO, Self, TypeVar
 
 import deflate
 
-BLOCK_BYTES = 0xFF00  # as in htslib: even what cannot be compressed stays under 64 KiB
+BLOCK_BYTES = 0xFF00  # as in htslib: incompressible blocks also stay below 64 KiB
 LEVEL = 4  # measured on imputed genotypes: level 1 saves 0.15 of 0.37 s, level 6 takes 7 % off
 END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+"""The empty block that ends every file."""
 
 # gzip's magic, deflate, extra field; no time; no flags, system unknown; length of the extra field;
 # "BC", 2 bytes: size of the block - 1
 _HEADER = struct.Struct("<4BI2BH2BHH")
 _TRAILER = struct.Struct("<II")
-_SIZE_AT = 16  # where a header says how long its block is, less 1
+HEADER_BYTES = _HEADER.size
+_SIZE_AT = 16  # where a header holds the size of its block, less 1
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
 class Workers:
-    """Threads, and results in the order of the tasks, never many more than there are threads."""
+    """Threads that return results in the order of the tasks, with few results waiting."""
 
     def __init__(self, threads: int) -> None:
-        """Start none yet."""
+        """Start no thread yet."""
         self._pool = ThreadPoolExecutor(threads)
         self.ahead = 2 * threads
 
@@ -53,13 +55,13 @@ class Workers:
         self._pool.shutdown(cancel_futures=True)
 
     def submit(self, function: Callable[[_Item], _Result], item: _Item) -> Future[_Result]:
-        """Start a task; it must not start another one."""
+        """Start a task, which must not start another one."""
         return self._pool.submit(function, item)
 
     def in_order(
         self, function: Callable[[_Item], _Result], items: Iterable[_Item]
     ) -> Iterator[_Result]:
-        """The function of each item.
+        """Results of a function for each item.
 
         >>> with Workers(2) as workers:
         ...     list(workers.in_order(str.upper, "abc"))
@@ -84,10 +86,10 @@ class BgzfWriter:
         self._rest = bytearray()
         self._waiting: deque[Future[bytes]] = deque()
         self.block_starts = [0]
-        """Places of the blocks in the file; the last is where the next one goes."""
+        """Offsets of the blocks in the file; the last is that of the next block."""
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes; raises OSError where earlier ones could not be written."""
+        """Write the next bytes. Raises OSError if earlier ones could not be written."""
         self._rest += data
         whole = len(self._rest) // BLOCK_BYTES * BLOCK_BYTES
         if whole:
@@ -95,7 +97,7 @@ class BgzfWriter:
             del self._rest[:whole]
 
     def close(self) -> None:
-        """Write what is left and the end of the file."""
+        """Write the remaining bytes and the end of the file."""
         if self._rest:
             self._submit(bytes(self._rest))
             self._rest.clear()
@@ -118,7 +120,7 @@ class BgzfWriter:
 
 
 def compress(data: bytes) -> bytes:
-    """The blocks of a stretch of a file.
+    """Bytes as BGZF blocks.
 
     >>> import gzip
     >>> gzip.decompress(compress(b"ACGT" * 50_000)) == b"ACGT" * 50_000

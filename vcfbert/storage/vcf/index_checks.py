@@ -1,11 +1,11 @@
-"""Whether a tabix or CSI index is whole, and was made from the file it stands beside.
+"""Checked reading of tabix and CSI indexes.
 
-A read by region goes where the index says, so with the index of an older, shorter file the records
-added since are not read, and nothing tells. An index knows where the last record ended, and that
-is in the last block with data.
+A read by region goes where the index points, so with the index of an older, shorter version of the
+file, records added since are silently lost. An index records where the last record ended, which
+must be in the last block with data.
 
-htslib takes the numbers of an index as they are: one out of range ends the process, or keeps it
-busy for ever. So all of them are looked at here first, and the records are counted here, too.
+htslib trusts the numbers of an index: one that is out of range ends the process or keeps it busy
+forever. So all of them are checked here first.
 """
 
 from __future__ import annotations
@@ -17,60 +17,50 @@ from pathlib import Path
 
 from vcfbert.errors import InputError
 from vcfbert.files import bounded
+from vcfbert.storage.vcf.tabix import STATISTICS_BIN
 
 MAX_BYTES = 1 << 28
 """Of an index, inflated; that of a whole genome has a few MB."""
 
-_TABIX_STATISTICS = 37450  # number of the bin that holds counts instead of places
 _VCF_COLUMNS = (2, 1, 2, 0, ord("#"), 0)  # what tabix -p vcf writes: format, columns, comment, skip
-_UNKNOWN = (1 << 64) - 1  # of a stretch without records, in files of old programs
+_UNKNOWN = (1 << 64) - 1  # old programs write it for 16 kb without records
 _MIN_SHIFT, _MAX_SHIFT, _MAX_DEPTH = 8, 30, 9
 
 
-def check_index(path: Path, index: Path, *, last_block: int) -> None:
-    """InputError where the index is damaged, or does not end where the file does.
+def find_index(path: Path) -> Path | None:
+    """The CSI or tabix index of a file; None if it has none."""
+    candidates = (path.with_name(f"{path.name}{suffix}") for suffix in (".csi", ".tbi"))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
-    last_block  offset in the file of the last BGZF block that holds data
+
+def read_index(path: Path, index: Path, *, last_block: int) -> VcfIndex:
+    """Read an index. Raises InputError if it is damaged or does not end where the file does.
+
+    last_block  offset in the file of the last BGZF block with data
     """
-    found = _read(path, index)
-    if found.beyond >> 16 > path.stat().st_size or found.end >> 16 < last_block:
-        raise InputError(
-            f"{index} was made from another version of {path}, or one of both is not whole. Copy "
-            "both again, or, if the file is right, make the index again with: bcftools index -f "
-            f"{path}"
-        )
-
-
-def count(path: Path, index: Path) -> int | None:
-    """Records that the index counts; None where it was made without counts.
-
-    InputError where it is damaged.
-    """
-    return _read(path, index).count
-
-
-def contigs(path: Path, index: Path) -> set[bytes]:
-    """Names of the contigs in the index of a VCF."""
-    return set(_read(path, index).names)
-
-
-def _read(path: Path, index: Path) -> _Index:
     try:
         with gzip.open(index, "rb") as stream:
-            return _Index(bounded.read_pieces(stream, MAX_BYTES))
+            found = VcfIndex(bounded.read_pieces(stream, MAX_BYTES))
     except (OSError, EOFError, zlib.error, struct.error, ValueError) as error:
         raise InputError(
-            f"{index} is damaged ({error}). Make it again with: bcftools index -f {path}"
+            f"{index} is damaged ({error}). Rebuild it with: bcftools index -f {path}"
         ) from error
+    if found.beyond >> 16 > path.stat().st_size or found.end >> 16 < last_block:
+        raise InputError(
+            f"{index} was made from another version of {path}, or one of the two is not complete. "
+            "Copy both again, or, if the file is right, rebuild the index with: bcftools index -f "
+            f"{path}"
+        )
+    return found
 
 
-class _Index:
-    """What an index says; ValueError where it cannot be true.
+class VcfIndex:
+    """The content of an index; raises ValueError if it cannot be true.
 
-    end     virtual offset past the last record; its upper 48 bits are a block's place in the file
-    beyond  the largest virtual offset in it
-    count   records, None where one contig has no count
-    names   of contigs; the index of a BCF has none
+    end     virtual offset past the last record; its upper 48 bits are the offset of a block
+    beyond  the largest virtual offset
+    count   records; None if the count of one contig is missing
+    names   of the contigs; the index of a BCF has none
     """
 
     def __init__(self, content: bytes) -> None:
@@ -86,30 +76,30 @@ class _Index:
         if magic == b"TBI\x01":
             num_contigs = self._size("<i", 8)
             self._names(num_contigs)
-            is_csi, statistics = False, _TABIX_STATISTICS
+            is_csi, statistics = False, STATISTICS_BIN
         elif magic == b"CSI\x01":
             num_contigs, statistics = self._csi_head()
             is_csi = True
         else:
-            raise ValueError("it is no tabix or CSI index")
+            raise ValueError("it is not a tabix or CSI index")
         counts = [self._contig(statistics, is_csi=is_csi) for _ in range(num_contigs)]
-        if len(self._content) - self._place not in (0, 8):  # records without a place
+        if len(self._content) - self._place not in (0, 8):  # number of unplaced records
             raise ValueError("bytes follow its end")
         known = [count for count in counts if count is not None]
         self.count = sum(known) if len(known) == len(counts) else None
 
     def _csi_head(self) -> tuple[int, int]:
-        """Number of contigs, and of the bin with the counts."""
+        """Number of contigs, and number of the bin with the counts."""
         shift, depth = self._numbers("<2i")
         if not (_MIN_SHIFT <= shift <= _MAX_SHIFT and 0 <= depth <= _MAX_DEPTH):
-            raise ValueError(f"its bins are of 2^{shift} bases in {depth} levels")
+            raise ValueError(f"its bins have 2^{shift} bases in {depth} levels")
         length = self._size("<i", 1)
         start = self._place
         aux = bool(length)
         if aux:
             self._names(None)
         if self._place != start + length:
-            raise ValueError("the names of its contigs are of another length")
+            raise ValueError("the names of its contigs have another length than it says")
         num_contigs = self._size("<i", 4)
         if aux and num_contigs != len(self.names):
             raise ValueError(f"{num_contigs} contigs have {len(self.names)} names")
@@ -118,17 +108,17 @@ class _Index:
     def _names(self, num_contigs: int | None) -> None:
         """Columns and names as tabix writes them."""
         if self._numbers("<6i") != _VCF_COLUMNS:
-            raise ValueError("it is of no VCF")
+            raise ValueError("it is not the index of a VCF")
         names = self._bytes(self._size("<i", 1))
         self.names = names.split(b"\0")[:-1]
-        names.decode("utf-8")  # which every reader of it will do
+        names.decode("utf-8")  # every reader of the index will do the same
         if names and not names.endswith(b"\0"):
-            raise ValueError("the names of its contigs have no end")
+            raise ValueError("the last name of a contig has no end")
         if num_contigs is not None and len(self.names) != num_contigs:
             raise ValueError(f"{num_contigs} contigs have {len(self.names)} names")
 
     def _contig(self, statistics: int, *, is_csi: bool) -> int | None:
-        """The records of a contig."""
+        """The number of records of a contig."""
         count, num_bins = None, self._size("<i", 8)
         for _ in range(num_bins):
             (number,) = self._numbers("<I")
@@ -144,7 +134,7 @@ class _Index:
             else:
                 self._note(places)
                 if any(first > last for first, last in zip(places[::2], places[1::2], strict=True)):
-                    raise ValueError("a stretch of the file ends before it begins")
+                    raise ValueError("a chunk of the file ends before it begins")
                 self.end = max(self.end, *places[1::2], 0)
         if not is_csi:
             linear = self._numbers(f"<{self._size('<i', 8)}Q")
@@ -155,10 +145,10 @@ class _Index:
         self.beyond = max(self.beyond, *offsets, 0)
 
     def _size(self, layout: str, each: int) -> int:
-        """A count of items of `each` bytes at least, all of which are still to come."""
+        """A number of items that follow, each at least `each` bytes long."""
         (count,) = self._numbers(layout)
         if not 0 <= count * each <= len(self._content) - self._place:
-            raise ValueError(f"it announces {count} items where there is no room for them")
+            raise ValueError(f"it announces {count} items, which do not fit in it")
         return count
 
     def _numbers(self, layout: str) -> tuple[int, ...]:
@@ -173,7 +163,7 @@ class _Index:
 
 
 def htslib_version() -> str:
-    """Of the library below pysam, which makes indexes; cyvcf2 has one of its own."""
-    from pysam.version import __htslib_version__ as found  # 0.1 s that few commands need
+    """Version of the htslib in pysam, which makes indexes; cyvcf2 has its own."""
+    from pysam.version import __htslib_version__ as found  # takes 0.1 s to import
 
     return str(found)

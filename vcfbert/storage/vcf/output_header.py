@@ -1,10 +1,10 @@
-"""What a file of predictions says of itself, and what its cells hold."""
+"""Header of an imputed VCF, and layout of its sample columns."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import vcfbert
 from vcfbert.errors import ConfigError
@@ -12,8 +12,8 @@ from vcfbert.errors import ConfigError
 FIELDS = ("GT", "DS", "HDS", "GP")
 MAX_DECIMALS = 7  # float32 has no more
 
-# At a site with one carrier among 250 samples, an error of 1e-4 in everyone's probabilities moves
-# the quality score by 1 %; six decimals keep scores of the file equal to scores of the arrays.
+# At a site with one carrier among 250 samples, an error of 1e-4 in all probabilities changes IQS by
+# 1 %; with six decimals, scores computed from the file equal those computed from the arrays.
 DECIMALS = 6
 
 _INFO = {
@@ -21,9 +21,9 @@ _INFO = {
     "DR2": "Number=A,Type=Float,Description="
     '"Estimated squared correlation of imputed and true ALT dosage"',
     "ER2": "Number=A,Type=Float,Description="
-    '"Squared correlation of the given ALT dosage and the one imputed without this site"',
+    '"Squared correlation of the typed ALT dosage and the one imputed without this site"',
     "IMP": 'Number=0,Type=Flag,Description="Imputed"',
-    "TYPED": 'Number=0,Type=Flag,Description="Typed: the genotypes are as given"',
+    "TYPED": 'Number=0,Type=Flag,Description="Typed in the target; missing alleles are imputed"',
 }
 _FORMAT = {
     "GT": 'Number=1,Type=String,Description="Best-guess phased genotype"',
@@ -37,36 +37,34 @@ _NUMBERS = {"GT": 0, "DS": 1, "HDS": 2, "GP": 3}
 
 @dataclass(frozen=True, kw_only=True)
 class HeaderFacts:
-    """What the predictions were made with; what is None or absent is left out.
+    """How the predictions were made; None is left out of the header.
 
-    checkpoint      the name of the weights
-    contig_lengths  by name, where known
-    extra           whole lines, `##key=value`
+    checkpoint  name of the weights
+    extra       whole lines, `##key=value`
     """
 
     checkpoint: str | None = None
     checkpoint_fingerprint: str | None = None
     panel_fingerprint: str | None = None
-    contig_lengths: Mapping[str, int] = field(default_factory=dict)
     extra: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What a cell holds.
+class CellLayout:
+    """Fields of a sample column.
 
     fields    some of FIELDS, in the order of the file
-    decimals  1 to MAX_DECIMALS digits behind the point; trailing zeros are left out
+    decimals  1 to MAX_DECIMALS; trailing zeros are left out
     """
 
     fields: tuple[str, ...]
     decimals: int
 
     @classmethod
-    def of(cls, fields: Sequence[str], decimals: int = DECIMALS) -> Layout:
-        """Check the fields and put GT in front, where the VCF specification wants it.
+    def of(cls, fields: Sequence[str], decimals: int = DECIMALS) -> CellLayout:
+        """Check the fields and put GT first, as the VCF specification requires.
 
-        >>> Layout.of(["DS", "GT"]).fields
+        >>> CellLayout.of(["DS", "GT"]).fields
         ('GT', 'DS')
         """
         if not fields or len(set(fields)) < len(fields) or not set(fields) <= set(FIELDS):
@@ -82,7 +80,7 @@ class Layout:
 
     @property
     def width(self) -> int:
-        """Bytes of the widest cell, its separator included."""
+        """Bytes of the widest cell, including its separator."""
         numbers = sum(_NUMBERS[name] for name in self.fields)
         return numbers * (self.decimals + len("0.,")) + len("0|0:") * ("GT" in self.fields)
 
@@ -95,11 +93,11 @@ def header_text(
     info: Collection[str],
     fields: Sequence[str],
 ) -> str:
-    """Everything above the records; the same facts give the same text on any day.
+    """The header; the same facts always give the same text.
 
     names   of the samples
-    info    keys that the records may have
-    fields  FORMAT fields that all of them have
+    info    INFO keys that records may have
+    fields  FORMAT fields that all records have
     """
     lines = [
         "##fileformat=VCFv4.2",
@@ -114,8 +112,7 @@ def header_text(
         lines.append(f"##vcfbert_panel={facts.panel_fingerprint}")
     lines += facts.extra
     for contig in contigs:
-        length = facts.contig_lengths.get(contig)
-        lines.append(f"##contig=<ID={contig}{'' if length is None else f',length={length}'}>")
+        lines.append(f"##contig=<ID={contig}>")
     lines += [f"##INFO=<ID={key},{_INFO[key]}>" for key in _INFO if key in info]
     lines += [f"##FORMAT=<ID={key},{_FORMAT[key]}>" for key in fields]
     lines.append("\t".join((*_COLUMNS, *names)))
@@ -123,7 +120,7 @@ def header_text(
 
 
 def _value(text: str) -> str:
-    """As it stands inside `<>`, in quotes where it needs them."""
+    """A value inside `<>`, quoted if necessary."""
     if re.fullmatch(r"[\w.:+/-]+", text):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,4 +1,4 @@
-"""Writing a phased panel as an indexed VCF.gz."""
+"""Writer of a phased panel as an indexed VCF.gz."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _HEADER = """\
 class PhasedRecord:
     """A record to write.
 
-    alleles    REF, then the ALT alleles; ten at most
-    genotypes  (H,) allele numbers, the two of a sample beside each other
+    alleles    REF, then the ALT alleles; at most ten
+    genotypes  (H,) allele numbers; the two of a sample are adjacent
     """
 
     position: int
@@ -36,7 +36,7 @@ class PhasedRecord:
 def write_panel_vcf(
     path: Path, contig: str, length: int, names: Sequence[str], records: Iterable[PhasedRecord]
 ) -> None:
-    """Write the records of one contig, in order, and a tabix index beside the file.
+    """Write the records of one contig, in order, and a tabix index.
 
     length  of the contig in bases
     names   of the samples

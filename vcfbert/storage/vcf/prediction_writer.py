@@ -1,4 +1,4 @@
-"""Writing predictions as VCF.gz or BCF with an index, in site order, a stretch at a time.
+"""Writer of imputed genotypes as an indexed VCF.gz or BCF, in site order, some sites at a time.
 
 n consecutive sites, N samples.
 """
@@ -26,27 +26,27 @@ from vcfbert.storage.vcf.bgzf import END_OF_FILE, BgzfWriter, Workers
 from vcfbert.storage.vcf.output_header import (
     DECIMALS,
     FIELDS,
+    CellLayout,
     HeaderFacts,
-    Layout,
     header_text,
 )
 
-CELLS_PER_PIECE = 1 << 15  # what one thread renders at a time: about half a megabyte of text
+CELLS_PER_PIECE = 1 << 15  # rendered by one thread at a time: about half a megabyte of text
 
 _SUFFIXES = (".vcf.gz", ".bcf")
 _NEWLINE = ord("\n")
-_TOLERANCE = 1e-3  # rounding that a probability may be off by; the writer rounds it back
+_TOLERANCE = 1e-3  # rounding error allowed in a probability, which the writer clips
 
 
 class Sink(Protocol):
-    """Takes the text of a VCF: the whole header first, then whole lines."""
+    """Receives the text of a VCF: the whole header first, then whole lines."""
 
     def write(self, data: bytes) -> None:
-        """Take what comes next; OSError where it cannot be written."""
+        """Write the next part. Raises OSError if it cannot be written."""
 
 
 def check_path(path: Path, *, overwrite: bool = False) -> None:
-    """Refuse a name that tells no format, and a file that is not to be replaced."""
+    """Refuse a name without a known suffix, and a file that must not be replaced."""
     _suffix(path)
     if path.exists() and not overwrite:
         raise StoreError.exists(path)
@@ -67,17 +67,17 @@ def create_predictions(
 ) -> Iterator[PredictionWriter]:
     """Yield a writer whose file and index appear at `path` only if the block completes.
 
-    path      ends in .vcf.gz (indexed as .tbi; as .csi where a contig is too long) or .bcf (.csi)
+    path      ends in .vcf.gz (indexed as .tbi, or as .csi if a contig is too long) or .bcf (.csi)
     names     of the N samples
     fields    one or more of FIELDS
-    decimals  digits behind the point; trailing zeros are left out
-    threads   that render and compress; the file is the same for any number
-    before_renaming  called when all is on the disk, to put what belongs to it in place first
+    decimals  of all numbers; trailing zeros are left out
+    threads   for rendering and compression; the file is the same for any number
+    before_renaming  called when the file is complete, to put what belongs to it in place first
 
-    Raises InputError for another ending, ConfigError for other fields or decimals, and StoreError
-    where a file stands there or cannot be written.
+    Raises InputError for another suffix, ConfigError for other fields or decimals, and StoreError
+    if the file exists or cannot be written.
     """
-    layout = Layout.of(fields, decimals)
+    layout = CellLayout.of(fields, decimals)
     suffix = _suffix(path)
     partial = replacing.partial_of(path)
     index_suffix = ".tbi" if suffix == ".vcf.gz" and _fits_tabix(sites) else ".csi"
@@ -106,14 +106,14 @@ def create_predictions(
 
 
 def _put(partial: Path, path: Path, index_suffix: str) -> None:
-    """Rename a finished file and its index; no file ever stands beside the index of another."""
+    """Rename a finished file and its index, so that no file ever has the index of another."""
     index = Path(f"{partial}{index_suffix}")
     for file in (partial, index):
         replacing.sync(file)
     for old in (".tbi", ".csi"):
         Path(f"{path}{old}").unlink(missing_ok=True)
     files = [(index, Path(f"{path}{index_suffix}")), (partial, path)]
-    if path.exists():  # which the new index does not fit
+    if path.exists():  # the new index does not fit the old file
         files.reverse()
     for file, place in files:
         file.replace(place)
@@ -121,7 +121,7 @@ def _put(partial: Path, path: Path, index_suffix: str) -> None:
 
 
 class PredictionWriter:
-    """An open file; `create_predictions` is the way in."""
+    """An open output file, made by `create_predictions`."""
 
     def __init__(
         self,
@@ -130,10 +130,10 @@ class PredictionWriter:
         sites: Sites,
         names: Sequence[str],
         facts: HeaderFacts,
-        layout: Layout,
+        layout: CellLayout,
     ) -> None:
-        """Nothing is written yet: which INFO keys there are is known at the first `write`."""
-        from vcfbert.storage.vcf import rendering  # numba, which only those who write wait for
+        """Write nothing yet: the INFO keys are known at the first `write`."""
+        from vcfbert.storage.vcf import rendering  # imports numba, which is slow
 
         self._render = rendering.render
         self._sink = sink
@@ -144,17 +144,17 @@ class PredictionWriter:
         self._layout = layout
         self._quality_keys: tuple[str, ...] | None = None
         self._rows: list[range] = []
-        self._ends: list[NDArray[np.int64]] = []  # of lines, in the text
+        self._ends: list[NDArray[np.int64]] = []  # offsets past each line in the text
         self._header_length = self._length = 0
 
     def tabix_index(self, block_starts: Sequence[int]) -> bytes:
-        """The index of a file whose blocks begin at these places."""
+        """The index of a file whose blocks begin at these offsets."""
         rows = np.concatenate([np.empty(0, np.int64), *(np.array(part) for part in self._rows)])
         rows = rows.astype(np.int64)
         ends = np.concatenate([[self._header_length], *self._ends]).astype(np.int64)
         offsets = tabix.virtual_offsets(ends, np.array(block_starts), bgzf.BLOCK_BYTES)
         begin = self._sites.position[rows].astype(np.int64) - 1
-        lines = tabix.Lines(
+        lines = tabix.IndexedLines(
             contig=self._sites.contig[rows].astype(np.int64),
             begin=begin,
             end=begin + np.array([len(self._sites.ref[row]) for row in rows.tolist()], np.int64),
@@ -175,11 +175,11 @@ class PredictionWriter:
         """Write n sites of the panel from site `first` on; calls come in site order.
 
         imputed     arrays over (n, N)
-        is_imputed  (n,) True where the site was hidden, False where it was typed
+        is_imputed  (n,) True if the site was imputed, False if it was typed
         dr2         (n,) estimated r2; NaN is left out; given in all calls or in none
-        er2         (n,) the same for r2 with the given genotypes, NaN where there are none
+        er2         (n,) r2 with the typed genotypes; NaN if there are none
 
-        Raises StoreError where a number is no probability.
+        Raises StoreError if a number is not a probability.
         """
         quality = _given(dr2, er2)
         self._write(first, lambda rows: _part(imputed, rows), is_imputed, quality)
@@ -193,7 +193,7 @@ class PredictionWriter:
         dr2: NDArray[np.floating] | None = None,
         er2: NDArray[np.floating] | None = None,
     ) -> None:
-        """Write what `write` does for `dosage.from_haplotypes`, which then runs in the threads.
+        """Like `write` with `dosage.from_haplotypes`, which runs in the threads here.
 
         alt_probability  (n, N, 2)
         """
@@ -203,7 +203,7 @@ class PredictionWriter:
         )
 
     def finish(self) -> None:
-        """Write the header of a file that has no record."""
+        """Write the header if there were no records."""
         self._begin(())
 
     def _write(
@@ -215,7 +215,9 @@ class PredictionWriter:
     ) -> None:
         """Render pieces in the threads and pass them on in order."""
         self._begin(tuple(quality))
-        assert self._quality_keys == tuple(quality), "dr2 and er2 are given in all calls or in none"
+        assert self._quality_keys == tuple(quality), (
+            "dr2 and er2 must be given in all calls or in none"
+        )
 
         def text(rows: slice) -> tuple[bytes, NDArray[np.int64]]:
             imputed = part(rows)
@@ -266,7 +268,7 @@ class PredictionWriter:
         ]
 
     def _check(self, first: int, imputed: Imputed) -> None:
-        assert imputed.calls.size == 0 or imputed.calls.max() <= 1, "the kernel counts on it"
+        assert imputed.calls.size == 0 or imputed.calls.max() <= 1, "the kernel relies on it"
         if (
             _is_within(imputed.alt_probability, 1)
             and _is_within(imputed.genotype_probability, 1)
@@ -279,13 +281,13 @@ class PredictionWriter:
         )
         raise StoreError(
             f"The predictions from {contig}:{position} on are not probabilities between 0 and 1. "
-            "The network's weights may have diverged: train again with a smaller "
+            "The network may have diverged: train again with a smaller "
             "training.learning_rate."
         )
 
 
 def _is_within(values: NDArray[np.float32], top: float) -> bool:
-    """True where all are 0 to `top`, but for rounding; NaN is not."""
+    """True if all values are 0 to `top`, up to rounding; NaN is not."""
     return values.size == 0 or bool(
         values.min() >= -_TOLERANCE and values.max() <= top + _TOLERANCE
     )
@@ -316,7 +318,7 @@ def _info(
         for row in np.flatnonzero(~np.isnan(values)).tolist():
             info[row] += f";{key}={values[row]:.4g}"
     flags = zip(info, is_imputed.tolist(), strict=True)
-    return [f"{about};{'IMP' if hidden else 'TYPED'}" for about, hidden in flags]
+    return [f"{about};{'IMP' if imputed_here else 'TYPED'}" for about, imputed_here in flags]
 
 
 @contextmanager
@@ -328,7 +330,7 @@ def _vcf_sink(path: Path, workers: Workers) -> Iterator[Sink]:
 
 
 class _BcfSink:
-    """Lets htslib parse the text, which takes one thread whatever the pool."""
+    """Lets htslib parse the text, in a single thread."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -340,7 +342,7 @@ class _BcfSink:
             return
         for line in data.decode().split("\n")[:-1]:
             if self._file.write_record(self._file.variant_from_string(line)) != 0:
-                raise OSError("htslib could not write all of it")
+                raise OSError("htslib could not write the whole file")
 
     def close(self) -> None:
         if self._file is not None:
@@ -354,20 +356,20 @@ def _bcf_sink(path: Path, workers: Workers) -> Iterator[Sink]:
         yield sink
     finally:
         sink.close()
-    with path.open("rb") as written:  # closing tells nothing of a full disk
+    with path.open("rb") as written:  # closing does not report a full disk
         written.seek(-min(len(END_OF_FILE), path.stat().st_size), os.SEEK_END)
         if written.read() != END_OF_FILE:
-            raise OSError("htslib could not write all of it")
+            raise OSError("htslib could not write the whole file")
 
 
 def _fits_tabix(sites: Sites) -> bool:
-    """False where a contig is longer than a tabix index can say."""
+    """False if a contig is too long for a tabix index."""
     longest = max(map(len, sites.ref), default=0)
     return int(sites.position.max(initial=0)) + longest < tabix.LAST_POSITION
 
 
 def _claim(partial: Path, path: Path) -> None:
-    """Make an empty file, because htslib only prints why it cannot."""
+    """Create an empty file: htslib would only print why it cannot."""
     try:
         partial.touch()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Reading the records of a VCF or BCF in blocks.
+"""Reader of VCF and BCF files in blocks of records.
 
 N samples; a block holds n consecutive records.
 """
@@ -6,8 +6,10 @@ N samples; a block holds n consecutive records.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +17,10 @@ from numpy.typing import NDArray
 from vcfbert.domain.records import NO_CALL, Record, RecordBlock
 from vcfbert.domain.sites import Region, find_contig
 from vcfbert.errors import InputError
-from vcfbert.storage.vcf import checks, variants
-from vcfbert.storage.vcf.checks import Header
+from vcfbert.storage.vcf import bcf_checks, checks, index_checks, variants
+
+if TYPE_CHECKING:
+    import pysam
 
 BLOCK_BYTES = 4_000_000
 """Size of a block's genotypes: small enough to stay in the processor's cache for the checks."""
@@ -25,114 +29,198 @@ LAST_POSITION = 2**31 - 2
 """As in BCF."""
 
 
-class VcfReader:
-    """A checked file whose records are read once, in order."""
+class VcfFile:
+    """An open VCF or BCF: header and index are read once, records once, in order.
 
-    def __init__(self, path: Path, *, region: str | None = None) -> None:
-        """Check header, end of file and index; InputError where one is not as it must be."""
+    with VcfFile(path) as file:
+        for block in file.blocks(np.arange(len(file.samples))):
+            ...
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a file. Raises InputError if its header, its end or its index is damaged."""
         self.path = path
-        self.header: Header = checks.read_header(path)
+        self.header = checks.read_header(path)
         last_block = checks.check_whole(path, self.header)
-        if region is not None:
-            checks.need_index(path, self.header)
-        checks.check_index(path, last_block=last_block)
-        file = variants.open_file(path)
-        self.region: Region | None = None
-        if region is not None:
-            self.region = Region.parse(region).among(
-                variants.contigs_of(file, path), source=str(path)
-            )
+        index = index_checks.find_index(path) if self.header.is_compressed else None
+        self._index_path = index
+        self._index = (
+            None if index is None else index_checks.read_index(path, index, last_block=last_block)
+        )
+        self._file = variants.open_file(path)
+        self._counts: dict[Region | None, int | None] = {}
         self._contigs: dict[bytes, int] = {}
-        self.num_records = self._count()
-        """Records to come, if anything but reading them can tell."""
-        if self.num_records == 0:
-            raise self._empty()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        if "_lines" in self.__dict__:
+            self._lines.close()
 
     @property
     def samples(self) -> list[str]:
         """Names of the samples, in order."""
         return self.header.samples
 
-    def _count(self) -> int | None:
-        """Records to come, from the index or, in a region, from another reader."""
-        if self.region is not None:
-            return checks.count_region(self.path, self.header, self.region)
-        count = checks.count_indexed(self.path, self.header)
-        if self.header.is_bcf:
-            return count or None
-        if count is None:
-            lines = variants.scan(self.path, self.header)
-            count, self._contigs = lines.count, lines.contigs
-        else:
-            self._contigs = dict.fromkeys(checks.contigs_indexed(self.path), 1)
-        return count
+    @property
+    def has_index(self) -> bool:
+        """True if a region can be read without the rest of the file."""
+        return self._index is not None
+
+    def find_region(self, text: str) -> Region:
+        """A region by the name that its contig has in this file.
+
+        Raises InputError if the file has no index or not this contig.
+        """
+        self._require_index()
+        assert self._index is not None
+        names = variants.contigs_of(self._file, self.path) if self.header.contigs else []
+        names = names or [name.decode() for name in self._index.names]
+        return Region.parse(text).among(names, source=str(self.path))
+
+    def count(self, region: Region | None = None) -> int | None:
+        """Number of records in the file or a region; None if only reading them can tell.
+
+        Raises InputError if there are none.
+        """
+        if region not in self._counts:
+            self._counts[region] = self._count() if region is None else self._count_in(region)
+        if self._counts[region] == 0:
+            raise self._empty(region)
+        return self._counts[region]
 
     def blocks(
-        self, samples: NDArray[np.int64], *, wants: Callable[[Record], bool] | None = None
+        self,
+        columns: NDArray[np.int64],
+        *,
+        region: Region | None = None,
+        wants: Callable[[Record], bool] | None = None,
     ) -> Iterator[RecordBlock]:
-        """Read all records.
+        """Read all records of the file or a region; can be called once.
 
-        samples  (N,) columns to keep, rising
-        wants   False for a record to leave out, whose genotypes are then not looked at
+        columns  (N,) indexes of the samples to read, rising
+        region   as `find_region` returns it
+        wants    False for a record to skip; its genotypes are then not read
 
-        Raises InputError where positions fall, a contig returns, a record has no GT, or fewer
-        records could be read than there are.
+        Raises InputError if records are not sorted, a record has no GT, or fewer records can be
+        read than there are.
         """
-        everyone = len(samples) == len(self.samples)
-        size = max(16, min(4096, BLOCK_BYTES // (6 * len(samples))))
-        block = _Block(size, len(samples))
+        expected = self.count(region)
+        has_all_samples = len(columns) == len(self.samples)
+        size = max(16, min(4096, BLOCK_BYTES // (6 * len(columns))))
+        block = _Block(size, len(columns))
         order = _Order(self.path)
         count = 0
-        for variant in self._variants():
+        for variant in self._variants(region):
             count += 1
             record = self._record(variant, count)
             order.check(record)
-            if self.region is not None and record.position < self.region.start:
+            if region is not None and record.position < region.start:
                 continue  # a deletion that begins before the region and reaches into it
             if wants is not None and not wants(record):
                 continue
             calls = self._calls(variant, record)
-            block.add(record, calls if everyone else calls[samples])
+            block.add(record, calls if has_all_samples else calls[columns])
             if block.is_full:
                 yield block.finished()
-                block = _Block(size, len(samples))
-        self._check_count(count)
+                block = _Block(size, len(columns))
+        if expected is not None and count != expected:
+            raise self._other_count(count, expected)
+        if count == 0:
+            raise self._empty(region)
         if block.records:
             yield block.finished()
 
-    def _variants(self) -> Iterator[Any]:
+    @cached_property
+    def _lines(self) -> pysam.TabixFile:
+        """The lines of an indexed VCF. pysam fails at damaged bytes, where cyvcf2 just ends."""
+        import pysam  # takes 0.1 s to import, which only reading by region needs
+
+        pysam.set_verbosity(0)  # the InputError says it all
+        index = str(self._index_path)  # otherwise pysam looks for .tbi only
+        return pysam.TabixFile(str(self.path), index=index, encoding="latin-1")
+
+    def _count(self) -> int | None:
+        """Records of the whole file, by its index or its lines."""
+        count = None if self._index is None else self._index.count
+        if self.header.is_bcf:
+            return count or None
+        if self._index is not None and count is not None:
+            self._contigs = dict.fromkeys(self._index.names, 1)
+            return count
+        scan = variants.scan(self.path, self.header)
+        self._contigs = scan.contigs
+        return scan.count
+
+    def _count_in(self, region: Region) -> int:
+        """Records of a region, counted by pysam, which fails at damaged bytes."""
+        place = region.contig, region.start - 1, region.end
+        try:
+            if not self.header.is_bcf:
+                return sum(1 for _ in self._lines.fetch(*place))
+            import pysam
+
+            pysam.set_verbosity(0)
+            with pysam.VariantFile(str(self.path)) as records:
+                return sum(1 for _ in records.fetch(*place))
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{self.path} is damaged in {region}, or its index belongs to another file "
+                f"({error}). Copy or download both again."
+            ) from error
+
+    def _variants(self, region: Region | None) -> Iterator[Any]:
+        """What cyvcf2 reads; its errors become InputErrors."""
         count = 0
         try:
-            for variant in variants.variants(self.path, self.header, self._contigs, self.region):
+            for variant in self._source(region):
                 count += 1
                 yield variant
         except Exception as error:  # cyvcf2 has no class of its own
             if type(error) is not Exception and not isinstance(error, (OSError, AssertionError)):
                 raise
             raise InputError(
-                f"{self.path} is damaged after record {count}: what follows it is no whole line of "
-                f"{len(self.samples)} samples. Copy or download it again; if it is as it was made, "
-                f"this names the fault in the line: bcftools view {self.path} > /dev/null"
+                f"{self.path} is damaged after record {count}: what follows is not a whole line "
+                f"for {len(self.samples)} samples. Copy or download it again; if the file is "
+                f"unchanged, this shows what is wrong: bcftools view {self.path} > /dev/null"
             ) from error
 
-    def _record(self, variant: Any, count: int) -> Record:
-        """The fixed columns; InputError where the line has none.
+    def _source(self, region: Region | None) -> Iterator[Any]:
+        """The variants, in a way that htslib survives."""
+        if self.header.is_bcf:
+            bcf_checks.check_bcf(self.path, self.header)
+            yield from self._file if region is None else self._file(str(region))
+        elif region is not None:
+            yield from variants.in_region(self._lines, self.path, self.header, region)
+        else:
+            variants.declare_contigs(self._file, self.path, self.header, self._contigs)
+            yield from self._file
 
-        Of a line without REF, such as an empty one or one of a header, cyvcf2 must be asked for no
-        more than its extent: alleles that are not there end the process. Its POS wraps at 2^31.
+    def _record(self, variant: Any, count: int) -> Record:
+        """The fixed columns. Raises InputError if the line has none.
+
+        If a line has no REF, as an empty line or a header line, cyvcf2 must be asked for nothing
+        but its extent: asking for alleles would end the process. Its POS wraps at 2^31.
         """
         position: int = variant.start + 1
         try:
             contig = variant.CHROM
             if variant.end < position or not contig:
                 raise InputError(
-                    f"{self.path}: line {count} of the records, {contig[:40]!r}, is no record. "
-                    "Take empty lines and lines of a header out; to join files use: bcftools concat"
+                    f"{self.path}: line {count} of the records, {contig[:40]!r}, is not a record. "
+                    "Remove empty lines and header lines; to join files use: bcftools concat"
                 )
             if not 1 <= position <= LAST_POSITION:
                 raise InputError(
-                    f"{self.path}, {contig}:{position}: a position lies between 1 and "
-                    f"{LAST_POSITION}. Correct the record or leave it out: bcftools view -e."
+                    f"{self.path}, {contig}:{position}: a position must be between 1 and "
+                    f"{LAST_POSITION}. Correct the record, or exclude it with: bcftools view -e"
                 )
             ref = variant.REF
             if ref.isupper():
@@ -141,13 +229,13 @@ class VcfReader:
             return Record(contig, position, variant.ID or ".", ref.upper(), alts)
         except UnicodeDecodeError as error:
             raise InputError(
-                f"{self.path}: record {count}, at position {position}, holds bytes that are no "
-                f"UTF-8. Convert the file with: iconv -f latin1 -t utf8 (behind zcat, before bgzip)"
+                f"{self.path}: record {count}, at position {position}, has bytes that are not "
+                "UTF-8. Convert the file with: iconv -f latin1 -t utf8 (after zcat, before bgzip)"
             ) from error
 
     def _calls(self, variant: Any, record: Record) -> NDArray[np.int16]:
         try:
-            # Where GT is not the first field, and nobody has it, htslib would end the process.
+            # If GT is not the first field and no sample has it, htslib would end the process.
             if not self.header.is_bcf and list(variant.FORMAT or ())[:1] != ["GT"]:
                 raise self._no_genotypes(record)
             calls: NDArray[np.int16] = variant.genotype.array()
@@ -158,10 +246,24 @@ class VcfReader:
             raise self._no_genotypes(record) from error
         if len(calls) != len(self.samples):
             raise InputError(
-                f"{self.path}, {record.place()}: the record has genotypes of {len(calls)} samples, "
-                f"but the header names {len(self.samples)}. Copy or download the file again."
+                f"{self.path}, {record.place()}: the record has genotypes for {len(calls)} "
+                f"samples, but the header names {len(self.samples)}. Copy or download the file "
+                "again."
             )
         return calls
+
+    def _require_index(self) -> None:
+        """Raise InputError, with the command that makes the index, if there is none."""
+        if not self.header.is_compressed:
+            raise InputError(
+                f"{self.path} is not compressed, so a region of it cannot be read. Compress and "
+                f"index it first: bgzip {self.path} && tabix -p vcf {self.path}.gz"
+            )
+        if not self.has_index:
+            tool = "bcftools index" if self.header.is_bcf else "tabix -p vcf"
+            raise InputError(
+                f"{self.path} has no index, which --region needs. Make one with: {tool} {self.path}"
+            )
 
     def _no_genotypes(self, record: Record) -> InputError:
         return InputError(
@@ -169,22 +271,17 @@ class VcfReader:
             "needed in each record, as its first field."
         )
 
-    def _check_count(self, count: int) -> None:
-        """Compare what was read with what the index or another reader counted."""
-        if self.num_records is not None and count != self.num_records:
-            has_index = checks.index_of(self.path) is not None
-            says = "its index counts" if has_index else "its lines are"
-            raise InputError(
-                f"{self.path}: {count} records were read, but {says} {self.num_records}. "
-                f"One of them is not whole; index it again (bcftools index -f {self.path}) or copy "
-                "both again."
-            )
-        if count == 0:
-            raise self._empty()
+    def _other_count(self, count: int, expected: int) -> InputError:
+        counter = "its index counts" if self.has_index else "it has lines for"
+        return InputError(
+            f"{self.path}: {count} records were read, but {counter} {expected}. The file or its "
+            f"index is incomplete. Index it again (bcftools index -f {self.path}) or copy both "
+            "again."
+        )
 
-    def _empty(self) -> InputError:
-        place = "at all" if self.region is None else f"in {self.region}"
-        return InputError(f"{self.path} has no records {place}. Give another file or region.")
+    def _empty(self, region: Region | None) -> InputError:
+        place = "" if region is None else f" in {region}"
+        return InputError(f"{self.path} has no records{place}. Give another file or region.")
 
 
 class _Block:
@@ -204,7 +301,9 @@ class _Block:
         row = len(self.records)
         self.records.append(record)
         if calls.shape[1] > 3 and (calls[:, 2:-1] == NO_CALL).all():
-            calls = calls[:, [0, 1, -1]]  # someone left out has more than two alleles
+            calls = calls[
+                :, [0, 1, -1]
+            ]  # only samples that are not read have more than two alleles
         if calls.shape[1] == 3:
             self._calls[row] = calls
         else:
@@ -219,16 +318,16 @@ class _Block:
 
 
 class _Order:
-    """Notices records out of order."""
+    """Check that records are sorted."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._contig = ""
         self._position = 0
-        self._past: dict[str, None] = {}  # in the order of the file
+        self._past: dict[str, None] = {}  # a set that keeps the order of the file
 
     def check(self, record: Record) -> None:
-        """InputError where the record stands before the one read last."""
+        """Raise InputError if the record belongs before the previous one."""
         if record.contig != self._contig:
             self._enter(record)
         elif record.position < self._position:
@@ -239,11 +338,11 @@ class _Order:
         """The first record of a contig."""
         known = find_contig(record.contig, list(self._past))
         if known == record.contig:
-            self._refuse(record, f"contig {known} comes back after {self._contig}")
+            self._refuse(record, f"contig {known} returns after {self._contig}")
         if known is not None:
             raise InputError(
                 f"{self._path}, {record.place()}: one contig has two names, {known} and "
-                f"{record.contig}. Give it one with: bcftools annotate --rename-chrs"
+                f"{record.contig}. Rename one with: bcftools annotate --rename-chrs"
             )
         self._past[record.contig] = None
         self._contig = record.contig

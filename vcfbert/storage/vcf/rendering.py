@@ -1,9 +1,9 @@
-"""The text of VCF records, rendered by a compiled kernel.
+"""Compiled rendering of VCF records as text.
 
-n sites, N samples. Nearly all cells are certain, such as `0|0:0:0,0:1,0,0`, and are copied whole.
+n sites, N samples. Nearly all cells are certain, such as `0|0:0:0,0:1,0,0`, and are copied.
 
-Importing this module loads numba and compiles the kernel: under a second the first time, a tenth
-of one from the cache beside the module afterwards.
+Importing this module loads numba and compiles the kernel, which takes a second the first time and
+a tenth of a second from the cache afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numba.core.typing.templates import Signature
 from numpy.typing import NDArray
 
 from vcfbert.domain.dosage import Imputed
-from vcfbert.storage.vcf.output_header import FIELDS, Layout
+from vcfbert.storage.vcf.output_header import FIELDS, CellLayout
 
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
@@ -27,15 +27,15 @@ _COLON, _COMMA, _POINT, _TAB, _NEWLINE, _BAR, _ZERO = b":,.\t\n|0"
 _TENS, _ONES = (_ZERO + digits.astype(np.uint8) for digits in np.divmod(np.arange(100), 10))
 
 
-def render(heads: Sequence[bytes], imputed: Imputed, layout: Layout) -> bytes:
+def render(heads: Sequence[bytes], imputed: Imputed, layout: CellLayout) -> bytes:
     r"""Lines of a VCF.
 
-    heads    n beginnings of lines, CHROM to FORMAT, each with its last tab
+    heads    n beginnings of lines, CHROM to FORMAT, each with a tab at the end
     imputed  arrays over (n, N); numbers below 0 or above 2 are written as these
 
     >>> from vcfbert.domain import dosage
     >>> imputed = dosage.from_haplotypes(np.array([[[0.25, 1.0], [0.0, 0.0]]], dtype=np.float32))
-    >>> render([b"20 ... "], imputed, Layout(("GT", "DS", "GP"), 3))
+    >>> render([b"20 ... "], imputed, CellLayout(("GT", "DS", "GP"), 3))
     b'20 ... 0|1:1.25:0,0.75,0.25\t0|0:0:1,0,0\n'
     """
     text = np.frombuffer(b"".join(heads), dtype=np.uint8)
@@ -57,7 +57,7 @@ def render(heads: Sequence[bytes], imputed: Imputed, layout: Layout) -> bytes:
 
 
 def _certain_cells(fields: Sequence[str]) -> NDArray[np.uint8]:
-    """(4, width) the cells of 0|0, 0|1, 1|0 and 1|1 with nothing left in doubt."""
+    """(4, width) the cells of certain genotypes: 0|0, 0|1, 1|0 and 1|1."""
     cells = []
     for first, second in ((0, 0), (0, 1), (1, 0), (1, 1)):
         count = first + second
@@ -72,17 +72,17 @@ def _certain_cells(fields: Sequence[str]) -> NDArray[np.uint8]:
 
 
 def _given(kind: types.Type, dimensions: int) -> types.Array:
-    """An array that the kernel only reads; without this, read-only arrays need a second kernel."""
+    """A type for arrays that the kernel only reads, so that read-only arrays are accepted, too."""
     return types.Array(kind, dimensions, "C", readonly=True)
 
 
 def _compiled(signature: Signature) -> Callable[[_Kernel], _Kernel]:
-    """A decorator that compiles at once and keeps the result on the disk where it can."""
+    """A decorator that compiles immediately and caches the result on disk if possible."""
 
     def compile_kernel(function: _Kernel) -> _Kernel:
         try:
             return cast(_Kernel, numba.njit(signature, nogil=True, cache=True)(function))
-        except RuntimeError:  # neither this folder nor the home is writable
+        except RuntimeError:  # neither this folder nor the home folder is writable
             return cast(_Kernel, numba.njit(signature, nogil=True)(function))
 
     return compile_kernel
@@ -95,9 +95,9 @@ _BYTES_OUT = types.Array(uint8, 1, "C")
 
 @_compiled(int64(float32, int64, int64, _BYTES_OUT, int64))
 def _put(value: float, scale: int, decimals: int, out: NDArray[np.uint8], at: int) -> int:
-    """Write a number at `at`; returns where the next byte goes.
+    """Write a number at offset `at`; returns the offset after it.
 
-    A float32 times a power of ten is exact in float64, so ties and all, the digits are those of
+    A float32 times a power of ten is exact in float64, so the digits, also of ties, are those of
     Python's `f"{value:.6f}"`.
     """
     units = min(max(int(np.rint(float64(value) * scale)), 0), 2 * scale)
@@ -125,7 +125,7 @@ def _put(value: float, scale: int, decimals: int, out: NDArray[np.uint8], at: in
 def _put_list(
     values: NDArray[np.float32], scale: int, decimals: int, out: NDArray[np.uint8], at: int
 ) -> int:
-    """Write numbers with commas between them."""
+    """Write numbers separated by commas."""
     for value in values:
         at = _put(value, scale, decimals, out, at)
         out[at] = _COMMA
@@ -159,7 +159,7 @@ def _render_lines(
     genotypes: NDArray[np.float32],
     out: NDArray[np.uint8],
 ) -> int:
-    """Fill `out` with the lines; returns the bytes used."""
+    """Fill `out` with the lines; returns the number of bytes used."""
     scale = 10**decimals
     width = certain.shape[1]
     at = start = 0

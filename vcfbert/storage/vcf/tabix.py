@@ -1,8 +1,8 @@
-"""The tabix index of a VCF.gz, made from what its writer knows instead of from reading it again.
+"""Writer of the tabix index of a VCF.gz, from what the writer of the file knows.
 
-Reading again takes one thread as long as two take to write. The format: the tabix specification of
-hts-specs. Coordinates are 0-based and half-open; a *virtual offset* is a block's place in the file,
-16 bits up, and a place in the inflated block.
+Reading the file again would take one thread as long as writing takes two. The format: the tabix
+specification of hts-specs. Coordinates are 0-based and half-open; a *virtual offset* is the offset
+of a block in the file, shifted by 16 bits, plus an offset in the inflated block.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 LAST_POSITION = 1 << 29
-"""Bins end here; a contig that is longer needs a CSI index."""
+"""Bins end here; longer contigs need a CSI index."""
 
 _VCF, _CONTIG_COLUMN, _POSITION_COLUMN = 2, 1, 2
 _COMMENT = ord("#")
 _LEVELS = ((14, 4681), (17, 585), (20, 73), (23, 9), (26, 1))  # log2 of size, number of first bin
-_WINDOW = 14  # log2 of the linear index's stretches
-_STATISTICS = 37450  # number of the bin that holds counts instead of places
+_WINDOW = 14  # log2 of the windows of the linear index
+STATISTICS_BIN = 37450
+"""Number of the bin that holds counts instead of offsets."""
 
 
 @dataclass(frozen=True)
-class Lines:
+class IndexedLines:
     """The records of a file, in order.
 
-    contig      (n,) numbers, each contig one run
+    contig      (n,) numbers; the records of a contig are adjacent
     begin, end  (n,) 0-based, half-open, `begin` rising in each contig
     start       (n,) virtual offset of each line
     stop        (n,) virtual offset past it
@@ -42,10 +43,10 @@ class Lines:
     stop: NDArray[np.uint64]
 
 
-def index(names: Sequence[str], lines: Lines) -> bytes:
+def index(names: Sequence[str], lines: IndexedLines) -> bytes:
     """The index, not compressed yet.
 
-    names  of the contigs, by their numbers; those without lines are left out
+    names  of the contigs, by number; contigs without records are left out
     """
     edges = np.flatnonzero(np.diff(lines.contig, prepend=-1, append=-1)).tolist()
     present = [names[lines.contig[first]] for first in edges[:-1]]
@@ -59,7 +60,7 @@ def index(names: Sequence[str], lines: Lines) -> bytes:
 
 
 def bins(begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The smallest bin that holds each interval.
+    """The smallest bin that contains each interval.
 
     >>> bins(np.array([0, 16383, 0]), np.array([1, 16385, 1 << 29]))
     array([4681,  585,    0])
@@ -74,7 +75,7 @@ def bins(begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
 def virtual_offsets(
     places: NDArray[np.int64], block_starts: NDArray[np.int64], block_bytes: int
 ) -> NDArray[np.uint64]:
-    """Virtual offsets of places in the inflated file, whose blocks are all of one size.
+    """Virtual offsets of offsets in the inflated file, whose blocks all have the same size.
 
     places        (n,)
     block_starts  (b,) places of the blocks in the file, and of its end
@@ -83,7 +84,7 @@ def virtual_offsets(
     return (block_starts[block].astype(np.uint64) << np.uint64(16)) | inside.astype(np.uint64)
 
 
-def _contig(lines: Lines, rows: slice) -> bytes:
+def _contig(lines: IndexedLines, rows: slice) -> bytes:
     begin, end = lines.begin[rows], lines.end[rows]
     start, stop = lines.start[rows], lines.stop[rows]
     number = bins(begin, end)
@@ -94,10 +95,10 @@ def _contig(lines: Lines, rows: slice) -> bytes:
     for key, low, high in pieces:
         known = chunks.setdefault(key, [])
         if known and known[-1] >> 16 == low >> 16:
-            known[-1] = high  # one read serves both
+            known[-1] = high  # one read covers both
         else:
             known += [low, high]
-    chunks[_STATISTICS] = [int(start[0]), int(stop[-1]), len(number), 0]
+    chunks[STATISTICS_BIN] = [int(start[0]), int(stop[-1]), len(number), 0]
     parts = [struct.pack("<i", len(chunks))]
     for key, places in chunks.items():
         parts.append(struct.pack(f"<Ii{len(places)}Q", key, len(places) // 2, *places))
@@ -108,7 +109,7 @@ def _contig(lines: Lines, rows: slice) -> bytes:
 def _linear(
     begin: NDArray[np.int64], end: NDArray[np.int64], start: NDArray[np.uint64]
 ) -> NDArray[np.uint64]:
-    """Offset of the first line that reaches into each stretch of 16 kb, or comes after it."""
+    """Offset of the first line that reaches into each window of 16 kb, or comes after it."""
     first, last = begin >> _WINDOW, (end - 1) >> _WINDOW
     unknown = np.iinfo(np.uint64).max
     linear = np.full(int(last.max()) + 1, unknown, np.uint64)
@@ -116,7 +117,7 @@ def _linear(
     for row in np.flatnonzero(last > first).tolist():
         reached = linear[first[row] : last[row] + 1]
         np.minimum(reached, start[row], out=reached)
-    # A stretch without lines: what comes before it is where a reader may begin.
+    # In a window without lines, a reader begins at the line before.
     linear[0] = min(linear[0], start[0])
     known = np.maximum.accumulate(np.where(linear == unknown, 0, np.arange(len(linear))))
     return linear[known]

@@ -1,105 +1,111 @@
-"""Variants as cyvcf2 hands them out, of whole files and of regions, with every error told.
+"""Variants from cyvcf2, of a whole file or a region, with every error reported.
 
-htslib has two ways to go on after a line it could not read: for the first record of a contig that
-the header does not name, and for every line of a text file read by region. What it then hands out
-is half a record, and asking it for its alleles may end the process. So contigs are named before
-they are read, and the lines of a region are read as a file of their own.
+htslib continues after a line that it could not read in two cases: at the first record of a contig
+that the header does not declare, and at every line of a text file that is read by region. What it
+returns then is half a record, and asking for its alleles can end the process. So contigs are
+declared before records are read, and the lines of a region are read as a file of their own.
 """
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import cyvcf2
 
 from vcfbert.domain.sites import Region
 from vcfbert.errors import InputError
-from vcfbert.storage.vcf import bcf_checks, checks
+from vcfbert.storage.vcf import checks
 from vcfbert.storage.vcf.checks import Header
 
-# What is wrong with a file is told once, by an InputError with the place and the remedy; htslib
-# would print lines of its own above it.
+if TYPE_CHECKING:
+    import pysam
+
+# One InputError says what is wrong with a file and how to repair it; htslib would print lines of
+# its own above it.
 cyvcf2.cyvcf2.set_htslib_log_level(0)
 
 MAX_CONTIGS = 1_000_000
 
-MAX_UNNAMED_CONTIGS = 10_000
-"""More take htslib minutes to learn."""
+MAX_UNDECLARED_CONTIGS = 10_000
+"""More would keep htslib busy for minutes."""
+
+THREADS = 2  # inflating takes a tenth of the time that parsing takes, so more do not help
 
 _LONGEST_NAME = 1000
 _PIECE = 1 << 16
-_BATCH = 4_000_000  # bytes of a region read together
+_BATCH = 4_000_000  # bytes of a region that are parsed as one file
 _NAME = re.compile(
     rb"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*"
 )  # VCF 4.3, 1.4.7
-_NAMED = re.compile(rb"^##contig=<(?:[^>\n]*,)?ID=([^,>\n]+)", re.MULTILINE)
-_DAMAGE = (OSError, EOFError, zlib.error)
-
-THREADS = 2  # inflating takes a tenth of the time that parsing takes, so more are of no use
-
-
-def variants(
-    path: Path, header: Header, contigs: dict[bytes, int], region: Region | None
-) -> Iterator[Any]:
-    """All variants, or those that overlap a region, in the order of the file.
-
-    contigs  of all records, whether the header names them or not, and where each begins; see
-             `scan`
-
-    Raises InputError, and what cyvcf2 raises where a line cannot be read.
-    """
-    if header.is_bcf:
-        bcf_checks.check_bcf(path, len(header.samples))
-        yield from open_file(path) if region is None else open_file(path)(str(region))
-        return
-    with _opened(path, header) as stream:
-        text = header_text(stream)
-    if region is not None:
-        yield from _of_region(path, text, {region.contig.encode(): 1}, region)
-        return
-    unnamed = contigs.keys() - set(_NAMED.findall(text))
-    if len(unnamed) > MAX_UNNAMED_CONTIGS:
-        raise InputError(
-            f"{path} has records of {len(unnamed):,} contigs that its header does not name. Name "
-            "them with: bcftools reheader --fai"
-        )
-    # All of them: a line of the header that looks right may be none for htslib, and it passes over
-    # what it knows.
-    yield from open_file(path, contigs)
 
 
 @dataclass(frozen=True)
-class Lines:
-    """What the lines of a VCF tell before they are read.
+class Scan:
+    """What the lines of a VCF show before they are parsed.
 
-    count    of records
-    contigs  first columns, and the number of the line among the records where each comes first
+    count    records
+    contigs  first columns, each with the number of the record where it comes first
     """
 
     count: int
     contigs: dict[bytes, int]
 
 
-def scan(path: Path, header: Header) -> Lines:
-    """The lines of a VCF without an index; InputError where they cannot be what was written.
+def open_file(path: Path) -> Any:
+    """A cyvcf2.VCF. Raises InputError if htslib cannot read the header."""
+    with _explained(path):
+        return cyvcf2.VCF(str(path), threads=THREADS)
 
-    htslib passes over what stands behind the last sample, so that of two lines that ran together
-    the second is lost, and a byte of zero shifts the genotypes behind it.
+
+def declare_contigs(file: Any, path: Path, header: Header, contigs: dict[bytes, int]) -> None:
+    """Declare the contigs of all records to htslib.
+
+    contigs  as in `Scan`
+    """
+    undeclared = contigs.keys() - header.contigs
+    if len(undeclared) > MAX_UNDECLARED_CONTIGS:
+        raise InputError(
+            f"{path} has records on {len(undeclared):,} contigs that its header does not declare. "
+            "Declare them with: bcftools reheader --fai"
+        )
+    # All contigs: htslib may reject a header line that looks right here, and it ignores the
+    # contigs that it knows already.
+    with _explained(path):
+        for name, line in contigs.items():
+            file.add_to_header(f"##contig=<ID={_checked_name(name, path, line)}>")
+
+
+def contigs_of(file: Any, path: Path) -> list[str]:
+    """Names of the contigs in the header."""
+    try:
+        return list(file.seqnames)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: the contig {error.object[:40]!r} is not UTF-8. Rename it with: bcftools "
+            "annotate --rename-chrs"
+        ) from error
+
+
+def scan(path: Path, header: Header) -> Scan:
+    """Scan the lines of a VCF. Raises InputError if they cannot be what was written.
+
+    htslib ignores what follows the last sample, so if two lines ran together the second is lost;
+    and a zero byte shifts the genotypes after it.
     """
     contigs: dict[bytes, int] = {}
-    tabs = newlines = nuls = 0
+    tabs = newlines = zeros = 0
     is_start = True
     try:
-        with _opened(path, header) as stream:
-            stream.seek(len(header_text(stream)))
+        with checks.open_inflated(path, is_compressed=header.is_compressed) as stream:
+            stream.seek(len(header.text))
             while piece := stream.readline(_PIECE):
                 if is_start:
                     name = piece[:_LONGEST_NAME].partition(b"\t")[0]
@@ -107,93 +113,48 @@ def scan(path: Path, header: Header) -> Lines:
                 is_start = piece.endswith(b"\n")
                 tabs += piece.count(b"\t")
                 newlines += is_start
-                nuls += piece.count(b"\0")
+                zeros += piece.count(b"\0")
                 if len(contigs) > MAX_CONTIGS:
                     raise InputError(
-                        f"{path} has records of more than {MAX_CONTIGS:,} contigs, so its lines "
-                        "do not begin with one. Copy or download it again."
+                        f"{path} has records on more than {MAX_CONTIGS:,} contigs, so its lines "
+                        "do not begin with a contig. Copy or download it again."
                     )
-    except _DAMAGE as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} is damaged ({error}). Copy or download it again.") from error
-    if nuls:
+    if zeros:
         raise InputError(
-            f"{path} has {nuls} bytes of zero among its records, where a disk or a copy has lost "
-            "what was there. Copy or download it again."
+            f"{path} has {zeros} zero bytes among its records: a disk or a copy lost data. Copy or "
+            "download it again."
         )
-    columns = 9 + len(header.samples)
+    columns = header.num_columns
     if tabs > newlines * (columns - 1):
         raise InputError(
-            f"{path} has lines of more than the {columns} columns of its header: two have run "
-            f"together, or it names too few samples. Copy or download it again; which lines: "
-            f"awk -F '\\t' 'NF > {columns}'"
+            f"{path} has lines with more than the {columns} columns of its header: two lines ran "
+            "together, or the header declares too few samples. Copy or download it again; to list "
+            f"the lines: awk -F '\\t' 'NF > {columns}'"
         )
-    return Lines(newlines, contigs)
+    return Scan(newlines, contigs)
 
 
-def contigs_of(file: Any, path: Path) -> list[str]:
-    """Names of the contigs in the header, or, where it has none, in the index."""
+def in_region(lines: pysam.TabixFile, path: Path, header: Header, region: Region) -> Iterator[Any]:
+    """The variants of a region, parsed below the header as files of their own of some MB."""
+    contig = _checked_name(region.contig.encode(), path, 1)
+    last_line = header.text.rfind(b"\n#CHROM") + 1
+    declared = f"##contig=<ID={contig}>\n".encode()
+    head = header.text[:last_line] + declared + header.text[last_line:]
     try:
-        return list(file.seqnames)
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: the contig {error.object[:40]!r} is no UTF-8. Rename it with: bcftools "
-            "annotate --rename-chrs"
-        ) from error
-
-
-def open_file(path: Path, contigs: Mapping[bytes, int] | None = None) -> Any:
-    """A file of cyvcf2; `contigs` are named beside those of its header, see `Lines`."""
-    try:
-        file = cyvcf2.VCF(str(path), threads=THREADS)
-        for name, line in (contigs or {}).items():
-            file.add_to_header(f"##contig=<ID={_valid(name, path, line)}>")
-    except Exception as error:  # cyvcf2 has no class of its own
-        if type(error) is not Exception and not isinstance(error, OSError):
-            raise
-        raise InputError(
-            f"{path} is no readable VCF or BCF ({error}). Check it with: bcftools view -h {path}"
-        ) from error
-    return file
-
-
-def header_text(stream: BinaryIO | gzip.GzipFile) -> bytes:
-    """The lines that begin with #, as they are; `checks.read_header` has bounded their size."""
-    pieces, is_start = [], True
-    while piece := stream.readline(_PIECE):
-        if is_start and not piece.startswith(b"#"):
-            break
-        is_start = piece.endswith(b"\n")
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-def _of_region(
-    path: Path, header: bytes, contigs: Mapping[bytes, int], region: Region
-) -> Iterator[Any]:
-    """The lines of a region below the header, read as files by themselves, some MB at a time."""
-    import pysam  # 0.1 s that only reads by region need
-
-    extra = "".join(
-        f"##contig=<ID={_valid(name, path, line)}>\n" for name, line in contigs.items()
-    ).encode()
-    above, mark, columns = header.rpartition(b"#CHROM")
-    head = above + extra + mark + columns
-    num_tabs = columns.count(b"\t")
-    index = str(checks.index_of(path))
-    try:
-        with pysam.TabixFile(str(path), index=index, encoding="latin-1") as lines:
-            batch, size = [head], 0
-            for line in lines.fetch(region.contig, region.start - 1, region.end):
-                if line.count("\t") != num_tabs or "\0" in line:
-                    raise ValueError(f"a line has {line.count(chr(9)) + 1} columns")
-                batch.append(line.encode("latin-1") + b"\n")
-                size += len(batch[-1])
-                if size > max(_BATCH, 16 * len(head)):
-                    yield from _of_bytes(b"".join(batch))
-                    batch, size = [head], 0
+        batch, size = [head], 0
+        for line in lines.fetch(region.contig, region.start - 1, region.end):
+            if line.count("\t") != header.num_columns - 1 or "\0" in line:
+                raise ValueError(f"a line has {line.count(chr(9)) + 1} columns")
+            batch.append(line.encode("latin-1") + b"\n")
+            size += len(batch[-1])
+            if size > max(_BATCH, 16 * len(head)):
+                yield from _of_bytes(b"".join(batch))
+                batch, size = [head], 0
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{path} cannot be read within {region} ({error}). Copy it and its index again."
+            f"{path} cannot be read in {region} ({error}). Copy it and its index again."
         ) from error
     if size:
         yield from _of_bytes(b"".join(batch))
@@ -207,14 +168,25 @@ def _of_bytes(text: bytes) -> Iterator[Any]:
         yield from cyvcf2.VCF(os.dup(file.fileno()))  # which closes what it is given
 
 
-def _opened(path: Path, header: Header) -> BinaryIO | gzip.GzipFile:
-    return gzip.open(path, "rb") if header.is_compressed else path.open("rb")
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what cyvcf2 raises about a header into an InputError."""
+    try:
+        yield
+    except Exception as error:  # cyvcf2 has no class of its own
+        if type(error) is not Exception and not isinstance(error, OSError):
+            raise
+        raise InputError(
+            f"{path} is not a readable VCF or BCF file ({error}). Check it with: bcftools view -h "
+            f"{path}"
+        ) from error
 
 
-def _valid(name: bytes, path: Path, line: int) -> str:
+def _checked_name(name: bytes, path: Path, line: int) -> str:
+    """The name of a contig. Raises InputError if a line does not begin with one."""
     if not name.strip():
         raise InputError(
-            f"{path} has an empty line between its records. Take it out: bgzip -dc or cat, then "
+            f"{path} has an empty line between its records. Remove it: bgzip -dc or cat, then "
             "sed '/^$/d', then bgzip."
         )
     if not _NAME.fullmatch(name):
@@ -222,11 +194,11 @@ def _valid(name: bytes, path: Path, line: int) -> str:
             shown = repr(name.rstrip(b"\r\n").decode("utf-8")[:40])
         except UnicodeDecodeError as error:
             raise InputError(
-                f"{path}: the contig {name[:40]!r} is no UTF-8. A line of the file is damaged; "
+                f"{path}: the contig {name[:40]!r} is not UTF-8. A line of the file is damaged; "
                 "copy or download it again."
             ) from error
         raise InputError(
-            f"{path}: line {line} of the records, {shown}, is no record. Take empty lines "
-            "and lines of a header out; to join files use: bcftools concat"
+            f"{path}: line {line} of the records, {shown}, is not a record. Remove empty lines and "
+            "header lines; to join files use: bcftools concat"
         )
     return name.decode("ascii")

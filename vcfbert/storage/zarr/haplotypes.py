@@ -46,6 +46,12 @@ def read_sites(panel: PanelReader, sites: NDArray[np.int64]) -> NDArray[np.uint6
     return bits.view("<u8").astype(np.uint64, copy=False)
 
 
+def read_alleles(panel: PanelReader, sites: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """(S, H) alleles of all haplotypes at some sites, rising."""
+    bits = read_sites(panel, sites)
+    return np.ascontiguousarray(tokens.unpack(bits.view(np.uint8), len(sites)).T)
+
+
 def copy_bits(
     source: NDArray[np.uint8], start: int, stop: int, target: NDArray[np.uint8], place: int
 ) -> None:

@@ -16,6 +16,7 @@ import zarr
 from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
+from vcfbert.domain import windows as window_tables
 from vcfbert.domain.sites import Samples, Sites
 from vcfbert.domain.windows import Windows
 from vcfbert.errors import StoreError
@@ -102,12 +103,9 @@ def _check_sizes(reader: PanelReader) -> None:
         raise ValueError("columns of one table differ in length")
     if not (0 <= sites.contig).all() or not (sites.contig < len(sites.contigs)).all():
         raise ValueError("a site is of a contig that has no name")
-    rising = np.stack([np.zeros(len(windows), dtype=np.int64), windows.start, windows.core_start,
-                       windows.core_stop, windows.stop])  # fmt: skip
-    if (np.diff(rising, axis=0) < 0).any() or windows.stop.max(initial=0) > len(sites):
-        raise ValueError("a window leaves the sites")
-    if (windows.stop - windows.start).max(initial=0) > windows.length:
-        raise ValueError("a window is longer than they all are")
+    faults = window_tables.faults(windows, len(sites))
+    if faults:
+        raise ValueError(faults[0])
     shape = (len(windows), 2 * len(samples), -(-windows.length // 8))
     if reader.alleles_shape != shape:
         raise ValueError(f"alleles have the shape {reader.alleles_shape}, not {shape}")

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from vcfbert.domain import sites
+
 Kind = Literal["panel", "masks", "embeddings"]
 
 FORMAT_VERSION: dict[Kind, int] = {"panel": 2, "masks": 2, "embeddings": 2}
@@ -30,7 +32,7 @@ AGAIN: dict[Kind, str] = {
 }
 """Commands that make a store again where one stands."""
 
-SPLITS = ("train", "validation", "test")
+SPLITS = sites.SPLITS
 """Order of the split codes and of the columns of `sites/alt_count`."""
 
 SITE_TYPES = ("SNV", "insertion", "deletion", "other")

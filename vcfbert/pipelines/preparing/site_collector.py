@@ -1,0 +1,151 @@
+"""Filtering of a panel's sites, and their table.
+
+S sites, P populations, H haplotypes; a block holds n sites. Memory grows with the table of sites
+only: alleles go to a file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain import genetic_map, records, sites, tokens, windows
+from vcfbert.domain.records import GenotypePolicy, RecordBlock, SiteSplitter
+from vcfbert.domain.sites import TRAIN, VALIDATION, Samples, Sites
+from vcfbert.domain.windows import Segment
+from vcfbert.errors import InputError
+from vcfbert.pipelines.preparing.options import PrepareOptions
+from vcfbert.storage.zarr.transposing import AlleleSpool
+
+OUTSIDE = "outside the given windows"
+TOO_RARE_MAC = "minor allele count too low"
+TOO_RARE_MAF = "minor allele frequency too low"
+REASONS = (*records.REASONS, OUTSIDE, TOO_RARE_MAC, TOO_RARE_MAF)
+"""Reasons to drop a site in the QC report, in the order of the checks."""
+
+
+class SiteCollector:
+    """Filters sites block by block; keeps their table, and writes their alleles to a file."""
+
+    def __init__(
+        self,
+        source: str,
+        samples: Samples,
+        options: PrepareOptions,
+        segments: list[Segment] | None,
+        alleles: AlleleSpool,
+    ) -> None:
+        self.dropped: Counter[str] = Counter()
+        self.filled_genotypes = 0
+        self.num_records = 0
+        self.num_sites = 0
+        self._source = source
+        self._splitter = SiteSplitter(
+            self._source,
+            samples.names,
+            GenotypePolicy(missing=options.missing, unphased=options.unphased),
+        )
+        self._options = options
+        self._map_source = str(options.genetic_map)
+        self._segments = segments
+        self._spool = alleles
+        self._groups = tokens.pack(samples.groups().astype(np.uint8))
+        self._num_reference = 2 * len(samples.in_splits(TRAIN, VALIDATION))
+        self.contigs: dict[str, int] = {}
+        self._text: tuple[list[str], list[str], list[str]] = ([], [], [])
+        self._contig: list[NDArray[np.int32]] = []
+        self._position: list[NDArray[np.int32]] = []
+        self._counts: list[NDArray[np.int32]] = []
+
+    def add(self, block: RecordBlock) -> int:
+        """Take the next block; returns its number of records."""
+        split = self._splitter.split(block)
+        self.num_records += len(block.records)
+        self.num_sites += len(split.records) + split.dropped.total()
+        self.dropped += split.dropped
+        self.filled_genotypes += split.filled_genotypes
+        contig = np.array(
+            [self.contigs.setdefault(r.contig, len(self.contigs)) for r in split.records], np.int32
+        )
+        position = np.array([record.position for record in split.records], np.int32)
+        packed = tokens.pack(split.alleles)
+        counts = tokens.count_alt(packed, self._groups)
+        kept = np.flatnonzero(self._is_kept(contig, position, counts))
+        self._spool.append(packed[kept])
+        self._contig.append(contig[kept])
+        self._position.append(position[kept])
+        self._counts.append(counts[kept])
+        identifiers, refs, alts = self._text
+        for row in kept.tolist():
+            record = split.records[row]
+            identifiers.append(record.identifier)
+            refs.append(record.ref)
+            alts.append(split.alt[row])
+        return len(block.records)
+
+    def _is_kept(
+        self, contig: NDArray[np.int32], position: NDArray[np.int32], counts: NDArray[np.int32]
+    ) -> NDArray[np.bool_]:
+        """(n,) True if a site passes the filters; the others are counted by reason."""
+        is_inside = np.ones(len(contig), dtype=np.bool_)
+        if self._segments is not None:
+            for name, number in self.contigs.items():
+                here = contig == number
+                segments = windows.of_contig(self._segments, name)
+                is_inside[here] = windows.is_inside(segments, position[here])
+        copies = counts[:, TRAIN] + counts[:, VALIDATION]
+        minor = np.minimum(copies, self._num_reference - copies)
+        is_common = minor >= self._options.min_mac
+        is_frequent = minor >= self._options.min_maf * self._num_reference
+        self.dropped[OUTSIDE] += int((~is_inside).sum())
+        self.dropped[TOO_RARE_MAC] += int((is_inside & ~is_common).sum())
+        self.dropped[TOO_RARE_MAF] += int((is_inside & is_common & ~is_frequent).sum())
+        is_kept: NDArray[np.bool_] = is_inside & is_common & is_frequent
+        return is_kept
+
+    def table(self, maps: dict[str, genetic_map.ContigMap] | None) -> Sites:
+        """The kept sites. Raises InputError if there are none."""
+        if self._spool.num_sites == 0:
+            reasons = "; ".join(f"{n:,} {reason}" for reason, n in self.dropped.items() if n)
+            is_filtered = any(self.dropped[reason] for reason in (TOO_RARE_MAC, TOO_RARE_MAF))
+            remedy = "Lower --min-maf or --min-mac, or give" if is_filtered else "Give"
+            raise InputError(
+                f"{self._source}: none of {self.num_sites:,} sites is kept ({reasons}). {remedy} "
+                "another region, other windows or another panel."
+            )
+        contig, position = np.concatenate(self._contig), np.concatenate(self._position)
+        counts = np.concatenate(self._counts)
+        identifiers, refs, alts = self._text
+        names = list(self.contigs)
+        return Sites(
+            contigs=tuple(names),
+            contig=contig,
+            position=position,
+            identifier=identifiers,
+            ref=refs,
+            alt=alts,
+            site_type=sites.site_types(refs, alts),
+            cm=self._centimorgans(maps, names, contig, position),
+            alt_count=np.ascontiguousarray(counts[:, : len(sites.SPLITS)]),
+            population_alt_count=np.ascontiguousarray(counts[:, len(sites.SPLITS) :]),
+        )
+
+    def _centimorgans(
+        self,
+        maps: dict[str, genetic_map.ContigMap] | None,
+        names: list[str],
+        contig: NDArray[np.int32],
+        position: NDArray[np.int32],
+    ) -> NDArray[np.float64]:
+        """(S,) genetic positions, from the supplied map or at 1 cM per Mb."""
+        if maps is None:
+            return genetic_map.uniform(position)
+        cm = np.empty(len(position))
+        for number in np.unique(contig).tolist():
+            here = contig == number
+            cm[here] = genetic_map.centimorgans(
+                maps, names[number], position[here], source=self._map_source
+            )
+        return cm
