@@ -35,8 +35,8 @@ def impute(
             help="Impute with this run of mosaic, trained on the panel.",
         ),
     ] = None,
-    heads_only: Annotated[
-        bool, typer.Option("--heads-only", help="Use no network, only the copying model.")
+    no_network: Annotated[
+        bool, typer.Option("--no-network", help="Use the copying model alone.")
     ] = False,
     region: Annotated[
         str | None,
@@ -115,7 +115,7 @@ def impute(
 
             chosen = pipeline.ImputeOptions(
                 run=run,
-                heads_only=heads_only,
+                no_network=no_network,
                 genetic_map=genetic_map,
                 region=region,
                 threads=threads,

@@ -271,7 +271,7 @@ def test_impute_is_called_on_the_panel_of_the_task(tmp_path):
     common = ("vcfbert", "impute", f"{tmp_path}/target.vcf.gz", "--out", f"{tmp_path}/o.vcf.gz")
     common = (*common, "-w", f"{tmp_path}/work", "--threads", "2")
     assert words == [
-        (*common, *last, "--force") for last in ((), ("--heads-only",), ("--run", "mine"))
+        (*common, *last, "--force") for last in ((), ("--no-network",), ("--run", "mine"))
     ]
 
 

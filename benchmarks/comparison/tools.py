@@ -49,7 +49,7 @@ class Programs:
 def tools(kinds: Iterable[str], programs: Programs | None = None) -> list[Tool]:
     """The tools of some kinds, in their order; without programs none of them can run."""
     programs = programs or Programs(Path("vcfbert"))
-    heads, trained = ours(programs, "--heads-only"), ours(programs, "--run", programs.run)
+    heads, trained = ours(programs, "--no-network"), ours(programs, "--run", programs.run)
     everything = {
         "beagle": Tool("Beagle", "beagle.vcf.gz", True, beagle(programs)),
         "minimac4": Tool("Minimac4", "minimac4.vcf.gz", True, minimac4),

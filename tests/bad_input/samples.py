@@ -12,7 +12,7 @@ from tests.panels import Record
 
 PREPARE = "prepare p.vcf"
 TABLE = f"{PREPARE} --samples s.tsv"
-IMPUTE = "impute t.vcf -o out.vcf.gz --heads-only"
+IMPUTE = "impute t.vcf -o out.vcf.gz --no-network"
 FEW = "--set model.width=16 --set model.num_layers=1 --set retrieval.num_neighbours=6"
 
 

@@ -68,7 +68,7 @@ def test_an_imputation_names_network_panel_versions_and_is_the_same_again(tmp_pa
     target = imputations.write_target(tmp_path / "t.vcf", imputations.samples_alleles(2))
     outputs = [tmp_path / name for name in ("a.vcf.gz", "b.vcf.gz")]
     summaries = [
-        imputations.run(home, target, out, threads=threads, heads_only=False)
+        imputations.run(home, target, out, threads=threads, no_network=False)
         for out, threads in zip(outputs, (1, 2), strict=True)
     ]
     assert outputs[0].read_bytes() == outputs[1].read_bytes()

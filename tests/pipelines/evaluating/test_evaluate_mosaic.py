@@ -188,7 +188,7 @@ def test_the_answers_are_those_of_impute(fx_ready, tmp_path):
         )
     shutil.copytree(fx_ready.run("mosaic"), alone.run("mosaic"))
     evaluate(fx_ready, tmp_path, typed=path, vcf=tmp_path / "eval.vcf.gz")
-    imputations.run(alone, target, tmp_path / "impute.vcf.gz", heads_only=False, run="mosaic")
+    imputations.run(alone, target, tmp_path / "impute.vcf.gz", no_network=False, run="mosaic")
     npt.assert_allclose(
         imputations.dosages(tmp_path / "eval.vcf.gz"),
         imputations.dosages(tmp_path / "impute.vcf.gz"),

@@ -21,7 +21,7 @@ from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan
 from vcfbert.pipelines.imputing.impute import ImputeOptions
 from vcfbert.pipelines.preparing import prepare
 from vcfbert.progress import Silent
-from vcfbert.retrieval import along
+from vcfbert.retrieval import chunk_candidates
 from vcfbert.storage.vcf import bgzf
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.mosaic import torch_engine, weight_files
@@ -159,14 +159,14 @@ def test_a_sample_of_the_panel_is_never_imputed_from_themselves(
     fx_home, tmp_path, monkeypatch, caplog
 ):
     seen = []
-    search = along.candidates
+    search = chunk_candidates.find
 
     def spy(typed_bits, queries, excluded=None, *, threads=1):
         found = search(typed_bits, queries, excluded, threads=threads)
         seen.append((queries, found))
         return found
 
-    monkeypatch.setattr(along, "candidates", spy)
+    monkeypatch.setattr(chunk_candidates, "find", spy)
     alleles = imputations.panel_alleles()[:, 20:26]  # samples 10, 11 and 12
     names = ["s10", "stranger", "s12"]
     target = write_target(tmp_path / "t.vcf", alleles, names=names)
@@ -268,7 +268,7 @@ def test_a_network_is_used_where_the_heads_leave_a_site_open(fx_done, fx_home, t
     answer = weight_files.load(folder / weight_files.FILE, name="mine")
     with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.WARNING):
         patch.setattr(weight_files, "shipped", lambda: answer)
-        summary = run(fx_home, target, tmp_path / "n.vcf.gz", heads_only=False)
+        summary = run(fx_home, target, tmp_path / "n.vcf.gz", no_network=False)
     header = cyvcf2.VCF(str(tmp_path / "n.vcf.gz")).raw_header
     assert f"##vcfbert_checkpoint=<ID=mine,Fingerprint={answer.fingerprint}>" in header
     assert lines(tmp_path / "n.vcf.gz") != lines(out)
@@ -399,7 +399,7 @@ def test_the_target_is_never_overwritten(fx_done, fx_home):
         ({"threads": 0}, "--threads"),
         ({"seed": -1}, "--seed"),
         ({"fields": ()}, "FORMAT"),
-        ({"heads_only": True, "run": "a"}, "--heads-only"),
+        ({"no_network": True, "run": "a"}, "--no-network"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):
@@ -410,12 +410,12 @@ def test_options_out_of_range_are_refused(options, message):
 def test_runs_that_cannot_impute_are_named(fx_done, fx_home, tmp_path):
     out = tmp_path / "o.vcf.gz"
     with pytest.raises(StoreError, match=r"There is no run .*absent.*leave out --run"):
-        run(fx_home, fx_done[1], out, heads_only=False, run="absent")
+        run(fx_home, fx_done[1], out, no_network=False, run="absent")
     folder = fx_home.run("other")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.toml").write_text('system = "retrieval"\n')
     with pytest.raises(StoreError, match="is of another system"):
-        run(fx_home, fx_done[1], out, heads_only=False, run="other")
+        run(fx_home, fx_done[1], out, no_network=False, run="other")
 
 
 def test_a_device_gives_the_same_answer(fx_done, fx_home, tmp_path, monkeypatch):
@@ -429,7 +429,7 @@ def test_pytorch_is_not_loaded(fx_done, fx_home, tmp_path):
     words = ["impute", str(fx_done[1]), "-o", str(tmp_path / "o.vcf.gz"), "-w", str(fx_home.root)]
     code = (
         "import sys; from vcfbert_cli.main import app\n"
-        f"try: app({[*words, '--heads-only', '--quiet']!r})\n"
+        f"try: app({[*words, '--no-network', '--quiet']!r})\n"
         "except SystemExit as end: assert not end.code, end.code\n"
         "print(sorted({'torch', 'tensorboard', 'msprime'} & set(sys.modules)))"
     )

@@ -31,7 +31,7 @@ def test_the_shipped_network_loads_and_stays_near_the_heads_far_from_its_trainin
     rows = rng.normal(size=(200, shipped.weights.first.shape[1])).astype(np.float32) * 1e4
     rows[:, :3] = np.clip(rows[:, :3], -8, 8)
     answer, strangers = shipped.of_rows(rows)
-    heads, _ = network.heads_only().of_rows(rows)
+    heads, _ = network.copying_only().of_rows(rows)
     assert strangers == 200
     np.testing.assert_allclose(answer, heads, atol=1e-5)
 

@@ -6,12 +6,13 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from vcfbert.domain.metrics import Scores
+from vcfbert.domain.text_tables import aligned
 
 METRICS = tuple(field.name for field in fields(Scores) if field.name != "sites")
 _TITLES = {
@@ -83,28 +84,6 @@ class EvalSummary:
                     [system, group, scored.sites, *(_short(values[name]) for name in METRICS)]
                 )
         return stream.getvalue()
-
-
-def aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as their longest cell, numbers to the right.
-
-    >>> aligned(["bin", "r2"], [["all", ".98"], ["rare", "1"]])
-    ['bin    r2', 'all   .98', 'rare    1']
-    """
-    table = [list(headers), *(list(row) for row in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(headers))]
-    is_number = [all(_is_number(row[column]) for row in rows) for column in range(len(headers))]
-    return [
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, is_number, strict=True)
-        ).rstrip()
-        for row in table
-    ]
-
-
-def _is_number(cell: str) -> bool:
-    return cell == "-" or cell.replace(",", "").replace(".", "").replace("-", "").isdigit()
 
 
 def _cell(value: float) -> str:
