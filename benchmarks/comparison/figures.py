@@ -16,7 +16,7 @@ Line = tuple[NDArray[np.float64], NDArray[np.float64]]
 COLOURS = {
     "Beagle": "tab:orange",
     "Minimac4": "tab:green",
-    "vcfbert heads": "tab:cyan",
+    "vcfbert no network": "tab:cyan",
     "vcfbert": "tab:blue",
     "vcfbert trained": "tab:purple",
 }

@@ -22,7 +22,7 @@ PACKAGES = {
 }
 """Debian's and Ubuntu's package of each program."""
 
-KINDS = ("beagle", "minimac4", "heads", "vcfbert", "trained")
+KINDS = ("beagle", "minimac4", "copying", "vcfbert", "trained")
 
 Imputes = Callable[[Task, Path, Path, int], Command]  # of task, target, file to write, threads
 
@@ -49,11 +49,11 @@ class Programs:
 def tools(kinds: Iterable[str], programs: Programs | None = None) -> list[Tool]:
     """The tools of some kinds, in their order; without programs none of them can run."""
     programs = programs or Programs(Path("vcfbert"))
-    heads, trained = ours(programs, "--no-network"), ours(programs, "--run", programs.run)
+    copying, trained = ours(programs, "--no-network"), ours(programs, "--run", programs.run)
     everything = {
         "beagle": Tool("Beagle", "beagle.vcf.gz", True, beagle(programs)),
         "minimac4": Tool("Minimac4", "minimac4.vcf.gz", True, minimac4),
-        "heads": Tool("vcfbert heads", "vcfbert-heads.vcf.gz", False, heads),
+        "copying": Tool("vcfbert no network", "vcfbert-no-network.vcf.gz", False, copying),
         "vcfbert": Tool("vcfbert", "vcfbert.vcf.gz", False, ours(programs)),
         "trained": Tool("vcfbert trained", "vcfbert-trained.vcf.gz", False, trained),
     }

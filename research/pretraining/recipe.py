@@ -140,7 +140,7 @@ def collect(seed: int, options: PretrainOptions) -> list[OpenData]:
     )
     truth = drawn.truth[site_tables.haplotypes_of(chosen)]
     parts = []
-    shown = DesignPanel(drawn.position, drawn.references, drawn.population_of_reference)
+    shown = DesignPanel(drawn.position, drawn.references, drawn.population)
     for design in designs.designs(shown, rng, options.designs):
         typed = panel_samples.typed_at(left_out, design.sites, seed=seed, threads=1)
         most = options.rows_per_design

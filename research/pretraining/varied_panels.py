@@ -56,7 +56,7 @@ class VariedPanel:
     queries                  (Q, S) the same for held-out samples
     truth                    (Q, S) without genotyping errors, in the phase of the queries except at
                              very rare sites, which are phased at random
-    population_of_reference  (R // 2,) index into description["populations"]
+    population   (R // 2,) index into description["populations"]
     description              all drawn values, of JSON types
     """
 
@@ -65,7 +65,7 @@ class VariedPanel:
     references: NDArray[np.uint8]
     queries: NDArray[np.uint8]
     truth: NDArray[np.uint8]
-    population_of_reference: NDArray[np.int16]
+    population: NDArray[np.int16]
     description: dict[str, Any]
 
 
@@ -123,7 +123,7 @@ def draw(seed: int, *, scale: float = 1.0) -> VariedPanel:
         references=np.ascontiguousarray(references[:, kept]),
         queries=np.ascontiguousarray(queries[:, kept]),
         truth=np.ascontiguousarray(truth[:, kept]),
-        population_of_reference=samples[: plan.num_references].astype(np.int16),
+        population=samples[: plan.num_references].astype(np.int16),
         description=_description(plan, seed, scale, len(position)),
     )
 

@@ -102,7 +102,7 @@ def _place(case: Case, site: int) -> _Place:
 
 
 def _left_out(case: Case, weights, query, at_typed) -> NDArray[np.float64]:
-    """Mean of the first two heads' weights without the factor of the site's own allele."""
+    """Mean of the first two parameter sets, with the site's own emission divided out."""
     cluster = np.searchsorted(case.chunk.stops, np.arange(len(query)), side="right")
     answers = []
     for a in range(2):
@@ -137,7 +137,7 @@ def _row(case: Case, mismatches, ends, allele, site: int) -> NDArray[np.float64]
         row[f"vote {power}"] = _log_odds((votes * allele).sum() / votes.sum())
     for a in range(NUM_SETS):
         at_ends = 1 / (ends[a] ** 2).sum(axis=1)
-        row[f"states {head}"] = math.log((1 - place.part) * at_ends[0] + place.part * at_ends[1])
+        row[f"states {a}"] = math.log((1 - place.part) * at_ends[0] + place.part * at_ends[1])
     return np.array([row[name] for name in inputs.NAMES])
 
 

@@ -70,7 +70,7 @@ def write_target(
 def run(
     home: Workspace, target: Path, out: Path, *, overwrite: bool = False, **options: object
 ) -> ImputeSummary:
-    """Impute with the heads alone unless told."""
+    """Impute without a network unless an option says otherwise."""
     chosen = ImputeOptions(**({"no_network": True, "threads": 2} | options))  # type: ignore[arg-type]
     return impute.impute(home, target, out, chosen, progress=Silent(), overwrite=overwrite)
 

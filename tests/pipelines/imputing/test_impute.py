@@ -50,7 +50,7 @@ def test_every_site_of_the_panel_is_written_once_in_order(fx_done):
     assert positions == [1000 * (site + 1) for site in range(NUM_SITES)]
     assert out.with_name("out.vcf.gz.tbi").exists()
     sites = summary.report["sites"]
-    assert (sites["written"], sites["typed"], sites["left_out"]) == (NUM_SITES, len(TYPED), 0)
+    assert (sites["written"], sites["typed"], sites["skipped"]) == (NUM_SITES, len(TYPED), 0)
 
 
 def test_hidden_genotypes_are_predicted_and_typed_ones_kept(fx_done):
@@ -79,7 +79,7 @@ def test_info_says_what_was_typed_and_how_well_it_is_known(fx_done):
 def test_the_header_names_network_panel_and_settings(fx_done, fx_home):
     header = cyvcf2.VCF(str(fx_done[2])).raw_header
     assert "##source=vcfbert" in header
-    assert "##vcfbert_checkpoint=<ID=heads>" in header
+    assert "##vcfbert_checkpoint=<ID=none>" in header
     assert "##vcfbert_panel=" in header
     assert "##vcfbert_impute=chunk_cm=10 overlap_cm=2 seed=1" in header
     assert "##contig=<ID=20>" in header
@@ -97,7 +97,7 @@ def test_qc_files_lie_beside_the_output(fx_done):
     assert (row["#contig"], row["sites"], row["typed"]) == ("20", "300", "75")
     report = json.loads((folder / "summary.json").read_text())
     assert report["target_file"] == str(target)
-    assert report["candidates"]["least"] > 10
+    assert report["candidates"]["min"] > 10
     text = "\n".join(summary.lines())
     assert "sites written" in text
     assert str(out) in text
@@ -250,13 +250,14 @@ def test_another_map_moves_the_sites(fx_done, fx_home, tmp_path):
     assert summary.report["genetic_map"] == str(path)
 
 
-def test_a_network_is_used_where_the_heads_leave_a_site_open(fx_done, fx_home, tmp_path, caplog):
+def test_the_network_is_used_at_undecided_sites(fx_done, fx_home, tmp_path, caplog):
     _, target, out, _ = fx_done
     rng = np.random.default_rng(1)
     shapes = network.Weights(
         mean=(inputs.NUM_INPUTS,), spread=(inputs.NUM_INPUTS,), lowest=(inputs.NUM_INPUTS,),
         highest=(inputs.NUM_INPUTS,), first=(8, inputs.NUM_INPUTS), first_bias=(8,),
-        second=(8, 8), second_bias=(8,), last=(inputs.HEADS + 1, 8), last_bias=(inputs.HEADS + 1,),
+        second=(8, 8), second_bias=(8,),
+        last=(inputs.NUM_SETS + 1, 8), last_bias=(inputs.NUM_SETS + 1,),
     )  # fmt: skip
     arrays = {name: rng.normal(0, 0.1, shape) for name, shape in shapes._asdict().items()}
     arrays |= {"spread": np.ones(inputs.NUM_INPUTS), "lowest": np.full(inputs.NUM_INPUTS, -1.0),
@@ -273,7 +274,7 @@ def test_a_network_is_used_where_the_heads_leave_a_site_open(fx_done, fx_home, t
     assert f"##vcfbert_checkpoint=<ID=mine,Fingerprint={answer.fingerprint}>" in header
     assert lines(tmp_path / "n.vcf.gz") != lines(out)
     facts = summary.report["network"]
-    assert facts["open_share"] > 0
+    assert facts["undecided"] > 0
     assert facts["out_of_range"] > 0.5
     assert "beyond what it saw in training" in caplog.text
 
@@ -300,7 +301,7 @@ def test_contigs_without_typed_sites_are_left_out(fx_two_contigs, tmp_path, capl
     with caplog.at_level(logging.WARNING):
         summary = run(home, target, tmp_path / "o.vcf.gz")
     assert {line[0] for line in lines(tmp_path / "o.vcf.gz")} == {"1"}
-    assert summary.report["sites"]["left_out"] == summary.report["sites"]["written"]
+    assert summary.report["sites"]["skipped"] == summary.report["sites"]["written"]
     assert "1 contigs of the panel have too few typed sites and are not written: 2." in caplog.text
     assert "fewer than 50 typed sites" in caplog.text
     run(home, target, tmp_path / "o.vcf.gz", min_typed=1, overwrite=True)

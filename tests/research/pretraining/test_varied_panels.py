@@ -27,8 +27,7 @@ def arrays(panel):
             "references",
             "queries",
             "truth",
-            "population_of_reference",
-            "population_of_query",
+            "population",
         )
     ]
 
@@ -57,9 +56,8 @@ def test_shapes_types_and_order(fx_panels, seed):
         assert haplotypes.shape[1] == sites
         assert haplotypes.max() <= 1
     assert panel.queries.shape == panel.truth.shape
-    assert len(panel.population_of_reference) * 2 == len(panel.references)
-    assert len(panel.population_of_query) * 2 == len(panel.queries)
-    assert panel.population_of_reference.max() < len(panel.description["populations"])
+    assert len(panel.population) * 2 == len(panel.references)
+    assert panel.population.max() < len(panel.description["populations"])
     assert json.loads(json.dumps(panel.description)) == panel.description
 
 
@@ -68,7 +66,7 @@ def test_the_panel_keeps_sites_with_enough_copies(fx_panels, seed):
     panel = fx_panels[seed]
     count = panel.references.sum(axis=0, dtype=int)
     assert (count >= 1).all()
-    if panel.description["counts_everyone"]:
+    if panel.description["counts_all"]:
         count = count + panel.queries.sum(axis=0, dtype=int)
     assert (count >= panel.description["min_count"]).all()
 
@@ -79,15 +77,14 @@ def test_even_the_smallest_panel_has_sites():
         assert len(panel.position) >= 20
 
 
-def test_an_absent_population_is_among_queries_only():
+def test_an_absent_population_is_not_among_the_references():
     panel = next(
         panel
         for seed in range(100)
         if (panel := varied_panels.draw(seed, scale=0.05)).description["absent"]
     )
     absent = panel.description["populations"].index(panel.description["absent"])
-    assert absent not in panel.population_of_reference
-    assert absent in panel.population_of_query
+    assert absent not in panel.population
 
 
 @pytest.mark.parametrize("seed", SEEDS)
