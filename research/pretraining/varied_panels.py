@@ -50,14 +50,14 @@ MIN_COUNTS = {1: 0.3, 2: 0.25, 3: 0.25, 5: 0.2}
 class VariedPanel:
     """A panel and held-out samples; rows 2n and 2n + 1 of haplotypes belong to sample n.
 
-    position                 (S,) 1-based, rising
-    cm                       (S,) genetic positions of the supplied map, never falling
-    references               (R, S) 0 REF, 1 ALT, with errors of calls and phase
-    queries                  (Q, S) the same for held-out samples
-    truth                    (Q, S) without genotyping errors, in the phase of the queries except at
-                             very rare sites, which are phased at random
+    position     (S,) 1-based, rising
+    cm           (S,) genetic positions of the supplied map, never falling
+    references   (R, S) 0 REF, 1 ALT, with errors of calls and phase
+    queries      (Q, S) the same for held-out samples
+    truth        (Q, S) without genotyping errors, in the phase of the queries except at very rare
+                 sites, which are phased at random
     population   (R // 2,) index into description["populations"]
-    description              all drawn values, of JSON types
+    description  all drawn values, of JSON types
     """
 
     position: NDArray[np.int32]

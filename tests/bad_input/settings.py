@@ -67,7 +67,7 @@ CASES = [
     case("contradiction", "[retrieval]\nnum_neighbours = 0\n", TRAIN, 1, "c.toml",
          "contradicts retrieval.space"),
     case("a setting that nothing reads", "[mosaic]\nunits = 5\n", TRAIN, 1, "c.toml",
-         "would change nothing here"),
+         "has no effect here"),
     case("unknown preset", None, "train --preset v99", 1, "Unknown preset 'v99'", "tiny"),
     case("unknown preset", None, "audit-dims --preset v99", 1, "Unknown preset 'v99'", "tiny"),
     case("preset that is no text", "preset = [1]\n", TRAIN, 1, "c.toml", "preset"),

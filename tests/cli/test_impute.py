@@ -63,7 +63,7 @@ def unphased(records):
         (["--region", "20:9-1"], "must start at 1 or later and end after that"),
         (["--map", "absent.map"], "There is no file absent.map"),
         (["--sites", "absent.tsv"], "Cannot read the site list absent.tsv"),
-        (["--run", "../x"], "--no-network uses no network"),
+        (["--run", "../x"], "--no-network and --run cannot"),
         (["--format", "GT,PL"], "GT,PL"),
         (["--format", ""], "cannot be written"),
         (["-o", "out.vcf"], "must end in .vcf.gz or .bcf"),

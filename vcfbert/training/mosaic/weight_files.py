@@ -129,6 +129,6 @@ def _check(path: Path, metadata: Mapping[str, str]) -> None:
     for key, value in expected.items():
         if metadata.get(key) != value:
             raise StoreError(
-                f"{path} has another {key.replace('_', ' ')} than this version of vcfbert reads. "
-                "Train again with: vcfbert train --preset mosaic"
+                f"{path} was written by another version of vcfbert (different "
+                f"{key.replace('_', ' ')}). Train again with: vcfbert train --preset mosaic"
             )
