@@ -81,11 +81,10 @@ def impute(
         int,
         typer.Option(min=1, help="Fewest typed sites of a contig that is imputed."),
     ] = 5,
-    chunk_cm: Annotated[
-        float, typer.Option(min=0.001, help="Longest stretch that is imputed at a time, in cM.")
-    ] = 10.0,
+    chunk_cm: Annotated[float, typer.Option(help="Longest chunk, in cM.")] = 10.0,
     overlap_cm: Annotated[
-        float, typer.Option(min=0.0, help="How far beyond a chunk genotypes are read, in cM.")
+        float,
+        typer.Option(help="Genotypes are used up to this far outside a chunk, in cM."),
     ] = 2.0,
     qc: Annotated[
         Path | None,

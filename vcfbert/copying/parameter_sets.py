@@ -32,10 +32,6 @@ class ParameterSets:
     rates: NDArray[np.float32]
     errors: NDArray[np.float32]
 
-    def scaled(self, factor: float) -> ParameterSets:
-        """The same sets with all switch rates multiplied by a factor."""
-        return ParameterSets((self.rates * factor).astype(np.float32), self.errors)
-
 
 def initial(num_references: int) -> ParameterSets:
     """Rates of Li and Stephens 2003: 4 Ne / H a Morgan, so 0.04 Ne / H a centimorgan."""

@@ -36,17 +36,6 @@ def set_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run tensors of the calling thread on it alone, as one of many that work side by side."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def choose_device(name: str) -> torch.device:
     """`auto` takes a CUDA device where there is one. DeviceError where the asked one is absent."""
     if name == "auto":
