@@ -10,7 +10,7 @@ panel, and the held-out samples. Ranges:
     length          1 to 3 Mb, cut after MAX_SITES sites; at least 2 Mb where little recombines
     recombination   0.1 to 5 cM per Mb (log-uniform, 70 %), 2 to 6 (22 %), 0.005 to 0.1 (8 %): the
                     human mean is 1.2, the ends of chromosomes have 3 and more (the first 2.2 Mb of
-                    chr20 3.4), regions beside centromeres next to nothing
+                    chr20 3.4), regions near centromeres almost none
     mutation        1.3e-8 to 3.5e-8 a base and generation, so that with these demographies African
                     heterozygosity is 0.4 to 1.3 a kb: chr20 has 1.28 in its first 2.2 Mb;
                     doubled until there are MIN_SITES sites
@@ -18,7 +18,7 @@ panel, and the held-out samples. Ranges:
     relatives       one draw in ten, 1 to 5 % of samples are children of two others
     discovery       three draws in five miss rare sites: one of k copies is found with the chance
                     1 - (1 - d)^k, d from 0.15 to 0.5, as by low coverage
-    minimum count   1, 2, 3 or 5 copies of ALT, in the references or in everyone
+    minimum count   1, 2, 3 or 5 copies of ALT, in the references or in all samples
     thinning        a third of the draws keep 40 to 95 % of sites
     held out        100 to 200 samples, of all populations; one draw in seven mostly of a population
                     that the panel lacks
@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from research.pretraining import demographies, genotyping_errors, recombination
 from research.pretraining.demographies import History
-from research.pretraining.genotyping_errors import Defects
+from research.pretraining.genotyping_errors import ErrorRates
 from research.pretraining.recombination import Landscape
 from vcfbert.domain import sites
 
@@ -86,9 +86,9 @@ class _PanelPlan:
     discovery: float
     absent: str
     relatives: float
-    told: str
-    reference_defects: Defects
-    query_defects: Defects
+    map_kind: str
+    reference_errors: ErrorRates
+    query_errors: ErrorRates
     min_sites: int
     max_sites: int
     seeds: tuple[int, int]
@@ -119,7 +119,7 @@ def draw(seed: int, *, scale: float = 1.0) -> VariedPanel:
     position = position[kept]
     return VariedPanel(
         position=position,
-        cm=recombination.told_map(plan.landscape, position, plan.told, rng),
+        cm=recombination.supplied_map(plan.landscape, position, plan.map_kind, rng),
         references=np.ascontiguousarray(references[:, kept]),
         queries=np.ascontiguousarray(queries[:, kept]),
         truth=np.ascontiguousarray(truth[:, kept]),
@@ -137,7 +137,7 @@ def _plan(rng: np.random.Generator, scale: float) -> _PanelPlan:
     shortest = 2.0 if rate < 0.5 else 1.0
     length = int(scale * 1e6 * rng.uniform(shortest, 3.0))
     names = list(history.groups)
-    reference_defects = genotyping_errors.draw_defects(rng)
+    reference_errors = genotyping_errors.draw_rates(rng)
     same = rng.random() < 0.5
     return _PanelPlan(
         history=history,
@@ -153,9 +153,9 @@ def _plan(rng: np.random.Generator, scale: float) -> _PanelPlan:
         discovery=float(rng.uniform(0.15, 0.5)) if rng.random() < 0.6 else 1.0,
         absent=str(rng.choice(names)) if len(names) > 1 and rng.random() < 0.15 else "",
         relatives=float(rng.uniform(0.01, 0.05)) if rng.random() < 0.1 else 0.0,
-        told=recombination.draw_kind(rng),
-        reference_defects=reference_defects,
-        query_defects=reference_defects if same else genotyping_errors.draw_defects(rng),
+        map_kind=recombination.draw_kind(rng),
+        reference_errors=reference_errors,
+        query_errors=reference_errors if same else genotyping_errors.draw_rates(rng),
         min_sites=max(int(scale * MIN_SITES), 50),
         max_sites=max(int(scale * MAX_SITES), 200),
         seeds=(int(rng.integers(1, 2**31)), int(rng.integers(1, 2**31))),
@@ -278,14 +278,12 @@ def _spoil(
     count = references.sum(axis=0, dtype=np.int64) + truth.sum(axis=0, dtype=np.int64)
     frequency = count / (len(references) + len(truth))
     bad = rng.random(len(position))
-    genotyping_errors.switch_phase(truth, position, plan.query_defects.switches_per_mb, rng)
+    genotyping_errors.switch_phase(truth, position, plan.query_errors.switches_per_mb, rng)
     queries = truth.copy()
-    genotyping_errors.switch_phase(
-        references, position, plan.reference_defects.switches_per_mb, rng
-    )
+    genotyping_errors.switch_phase(references, position, plan.reference_errors.switches_per_mb, rng)
     for haplotypes, given in (
-        (references, plan.reference_defects),
-        (queries, plan.query_defects),
+        (references, plan.reference_errors),
+        (queries, plan.query_errors),
     ):
         genotyping_errors.wrong_alleles(
             haplotypes, frequency, given, rng, is_bad=bad < given.bad_sites
@@ -322,7 +320,7 @@ def _description(plan: _PanelPlan, seed: int, scale: float, num_sites: int) -> d
         "num_sites": num_sites,
         "length": plan.length,
         "cm_per_mb": float(rates.cm(np.array([plan.length]))[0] / plan.length * 1e6),
-        "told_map": plan.told,
+        "supplied_map": plan.map_kind,
         "mutation": plan.mutation,
         "gene_conversion": plan.gene_conversion,
         "min_count": plan.min_count,
@@ -330,6 +328,6 @@ def _description(plan: _PanelPlan, seed: int, scale: float, num_sites: int) -> d
         "kept": plan.kept,
         "discovery": plan.discovery,
         "relatives": plan.relatives,
-        "reference_defects": plan.reference_defects.as_dict(),
-        "query_defects": plan.query_defects.as_dict(),
+        "reference_errors": plan.reference_errors.as_dict(),
+        "query_errors": plan.query_errors.as_dict(),
     }

@@ -68,7 +68,7 @@ def test_a_long_chunk_neither_under_nor_overflows(error):
     num_typed = 20_000
     case = chunks.make(3, num_sites=num_typed, typed=np.arange(num_typed), length_cm=80.0)
     rows = chunks.some_rows(3, case, 40)
-    query = np.random.default_rng(4).integers(2, size=num_typed).astype(np.uint8)  # fits nobody
+    query = np.random.default_rng(4).integers(2, size=num_typed).astype(np.uint8)  # fits none
     found = weights_of(case, query, rows, [1e-3, 40.0], [error, error])
     assert np.isfinite(found).all()
     npt.assert_allclose(found.sum(axis=2), 1.0, atol=1e-5)
@@ -132,13 +132,13 @@ def test_every_allele_above_one_means_unobserved(value):
     )
 
 
-def test_haplotypes_that_are_no_candidates_have_no_say():
+def test_haplotypes_that_are_not_candidates_have_no_influence():
     case = chunks.make(9, num_sites=90, typed=70)
     rows = chunks.some_rows(9, case, 20)
     query = case.typed_alleles(0)
     before = weights_of(case, query, rows, case.chunk.rates, case.chunk.errors)
-    strangers = np.setdiff1d(np.arange(len(case.alleles)), rows)
-    case.chunk.typed_bits[strangers] = ~case.chunk.typed_bits[strangers]
+    others = np.setdiff1d(np.arange(len(case.alleles)), rows)
+    case.chunk.typed_bits[others] = ~case.chunk.typed_bits[others]
     after = weights_of(case, query, rows, case.chunk.rates, case.chunk.errors)
     npt.assert_array_equal(before, after)
 

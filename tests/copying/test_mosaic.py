@@ -167,13 +167,13 @@ def test_open_sites_are_those_where_some_parameter_set_is_undecided(low):
     npt.assert_array_equal(found.rows, every.rows[kept])
 
 
-def test_haplotypes_that_are_no_candidates_have_no_say():
+def test_haplotypes_that_are_not_candidates_have_no_influence():
     case = chunks.make(10, num_sites=200, typed=70)
     rows, query = chunks.some_rows(10, case, 20), case.typed_alleles(0)
     before = kernels.impute(case, query, rows)
-    strangers = np.setdiff1d(np.arange(len(case.alleles)), rows)
+    others = np.setdiff1d(np.arange(len(case.alleles)), rows)
     for bits in (case.chunk.bits, case.chunk.typed_bits):
-        bits[strangers] = ~bits[strangers]
+        bits[others] = ~bits[others]
     after = kernels.impute(case, query, rows)
     npt.assert_array_equal(before.probabilities, after.probabilities)
     npt.assert_array_equal(before.rows, after.rows)

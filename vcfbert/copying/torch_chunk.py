@@ -33,7 +33,7 @@ class DeviceChunk:
     group            (R,)
     group_frequency  (S, G)
     rates            of the parameter sets; `unit` is the switch rate of the first, per cM
-    width            (C,) share of the chunk that each cluster stands for
+    width            (C,) weight of each cluster in the chunk
     firsts           first cluster of each block of 64 typed sites, and C
     cluster          (T,) of each typed site; `points` (C,) site of each cluster; on the host
     interval         (S,) of each site; for a point, the one before it

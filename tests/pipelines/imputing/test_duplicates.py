@@ -32,7 +32,7 @@ def fx_map(tmp_path):
 
 
 def target(tmp_path):
-    """Two strangers, s10 by that name, s20 and s30 by others, s30 with errors and gaps."""
+    """Two new samples, s10 under its name, s20 and s30 under others, s30 with errors and gaps."""
     alleles = np.concatenate(
         [imputations.samples_alleles(2), imputations.panel_alleles()[:, [20, 21, 40, 41, 60, 61]]],
         axis=1,

@@ -211,7 +211,7 @@ def test_missing_genotypes_are_imputed_and_half_missing_ones_in_half(fx_done, fx
     rows = lines(tmp_path / "holes.vcf.gz")
     assert all("." not in cell.split(":")[0] for row in rows for cell in row[9:])
     assert "TYPED" in rows[TYPED[10]][7]
-    assert "IMP" in rows[TYPED[30]][7]  # nobody was typed there
+    assert "IMP" in rows[TYPED[30]][7]  # typed in no sample
     kept = rows[TYPED[20]][10].split(":")[2].split(",")
     assert kept[1] == str(truth[TYPED[20], 3])
     assert summary.report["sites"]["missing_genotypes"] == 2
