@@ -239,7 +239,7 @@ def _plan(
     if not planned:
         raise InputError(
             f"{path} types {len(typed):,} of the panel's {len(sites):,} sites, but at least "
-            f"{options.min_typed:,} on a contig are needed. Give a target with more sites of the "
+            f"{options.min_typed:,} are needed on a contig. Give a target with more sites of the "
             "panel, or lower --min-typed."
         )
     samples = _samples(panel, read, typed, alleles)
