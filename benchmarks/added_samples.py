@@ -2,8 +2,8 @@
 
     python benchmarks/added_samples.py FOLDER [--tasks array random50] [--samples 1 50 250]
 
-FOLDER holds the tasks of benchmarks/peers.py, made where they are absent. The targets are the
-first samples of each task's target. Prints the seconds an added sample costs each tool: the slope
+FOLDER holds the tasks of benchmarks/peers.py; missing ones are made. The targets are the first
+samples of each task's target. Prints the seconds of an added sample for each tool: the slope
 between the last two counts.
 """
 

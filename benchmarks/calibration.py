@@ -1,8 +1,8 @@
-"""DR2 beside the true r2 by site, and reliability of the probabilities, of written VCFs.
+"""Calibration of imputed VCFs: DR2 against the true r2, and reliability of the probabilities.
 
     python benchmarks/calibration.py FOLDER [--tasks array random50] [--tools beagle vcfbert]
 
-FOLDER is that of benchmarks/peers.py, whose imputed files are read; nothing is imputed here.
+FOLDER is that of benchmarks/peers.py; its imputed files are read, nothing is imputed.
 Prints correlations of DR2 with the true r2 of all, rare and common sites, the curve by decile of
 DR2, and the reliability of P(ALT) and of the likeliest genotype; CSV and PNG go to
 benchmarks/results/.
@@ -114,8 +114,8 @@ def lines(points: list[Row], which: str) -> dict[str, figures.Line]:
     found = {}
     for tool in dict.fromkeys(row["tool"] for row in points):
         mine = [row for row in points if row["tool"] == tool and row["curve"] == which]
-        along = np.array([row["predicted"] for row in mine])
-        found[tool] = along, np.array([row["observed"] for row in mine])
+        predicted = np.array([row["predicted"] for row in mine])
+        found[tool] = predicted, np.array([row["observed"] for row in mine])
     return found
 
 

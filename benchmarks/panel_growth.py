@@ -2,10 +2,10 @@
 
     python benchmarks/panel_growth.py FOLDER [--haplotypes 500 1000 2000 4508] [--simulated 50000]
 
-The panels are seeded subsets of the task `array` of benchmarks/peers.py, without the sites at which
-they do not vary; each smaller panel is part of the larger ones. --simulated adds a panel of
-that many simulated haplotypes over --length bases with as many typed sites a Mb as `array` has.
-Each is imputed for 50 and for 250 samples; the slope is what an added sample costs.
+The panels are random subsets of the task `array` of benchmarks/peers.py, without sites that do not
+vary; each smaller panel is part of the larger ones. --simulated adds a panel of that many simulated
+haplotypes over --length bases with as many typed sites per Mb as `array`. Each is imputed for 50
+and for 250 samples; the slope is the cost of an added sample.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def subset(whole: Task, folder: Path, count: int, seed: int) -> Task:
 
 
 def simulated(folder: Path, programs: Programs, arguments: argparse.Namespace) -> Task:
-    """A task cut out of a simulated panel of samples who are references or targets."""
+    """A task from a simulated panel, whose samples are divided into references and targets."""
     source, samples = folder / "simulated", arguments.simulated // 2 + max(SAMPLES)
     words = ("--num-samples", samples, "--length", arguments.length, "--seed", arguments.seed)
     simulate = [programs.vcfbert, "simulate", source, *words, "--force"]
@@ -128,8 +128,8 @@ def draw(path: Path, rows: list[Row]) -> None:
 
 
 def _line(rows: list[Row], quantity: str) -> figures.Line:
-    along = np.array([row["haplotypes"] for row in rows], dtype=np.float64)
-    return along, np.array([row[quantity] for row in rows], dtype=np.float64)
+    haplotypes = np.array([row["haplotypes"] for row in rows], dtype=np.float64)
+    return haplotypes, np.array([row[quantity] for row in rows], dtype=np.float64)
 
 
 if __name__ == "__main__":

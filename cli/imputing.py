@@ -35,8 +35,8 @@ def impute(
             help="Use the network of this run of mosaic.",
         ),
     ] = None,
-    heads_only: Annotated[
-        bool, typer.Option("--heads-only", help="Use no network, only the copying model.")
+    no_network: Annotated[
+        bool, typer.Option("--no-network", help="Use the copying model alone.")
     ] = False,
     region: Annotated[
         str | None,
@@ -83,11 +83,10 @@ def impute(
         typer.Option(min=1, help="Skip contigs with fewer typed sites than this."),
     ] = 5,
     chunk_cm: Annotated[
-        float,
-        typer.Option(min=0.001, help="Length of a chunk in cM. Chunks are imputed one at a time."),
+        float, typer.Option(help="Length of a chunk in cM. Chunks are imputed one at a time.")
     ] = 10.0,
     overlap_cm: Annotated[
-        float, typer.Option(min=0.0, help="Context read on either side of a chunk, in cM.")
+        float, typer.Option(help="Context read on either side of a chunk, in cM.")
     ] = 2.0,
     qc: Annotated[
         Path | None,
@@ -116,7 +115,7 @@ def impute(
 
             chosen = pipeline.ImputeOptions(
                 run=run,
-                heads_only=heads_only,
+                no_network=no_network,
                 genetic_map=genetic_map,
                 region=region,
                 threads=threads,

@@ -77,7 +77,7 @@ def _presets_table() -> str:
     for name in presets.PRESETS:
         settings = presets.get(name)
         model, retrieval, training = settings.model, settings.retrieval, settings.training
-        numbers = (
+        numbers: tuple[str, ...] = (
             retrieval.space,
             model.retrieved,
             str(retrieval.num_neighbours),
@@ -87,8 +87,7 @@ def _presets_table() -> str:
             f"{training.batch_size} x {training.accumulation}",
         )
         if settings.system == "mosaic":  # its settings are those of the section [mosaic]
-            is_large = settings.mosaic.network == "large"  # and has the transformer's size, too
-            numbers = ("", "", "", *(numbers[3:] if is_large else ("",) * 4))
+            numbers = ("",) * len(numbers)
         rows.append((f"`{name}`", *numbers, (presets.PRESETS[name].__doc__ or "").strip()))
     head = ("preset", "retrieval space", "retrieved", "K", "D", "layers", "heads")
     return _table((*head, "batch x accumulation", "for"), rows)

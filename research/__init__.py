@@ -1,0 +1,1 @@
+"""Research code outside the installed package: the making of the shipped network."""

@@ -37,7 +37,7 @@ ROOMS = {
     "training.devices": set(),
     "training.machine": set(),
     "training.runs": {"training.systems"},
-    "training.mosaic": {"training.devices", "training.systems"},
+    "training.mosaic": {"training.devices"},
     "training.systems": {"training.devices", "training.runs"},
     "pipelines.about": set(),
     "pipelines.train": {"pipelines.mosaic", "pipelines.systems"},
@@ -45,11 +45,10 @@ ROOMS = {
     "pipelines.preparing": set(),
     "pipelines.chunks": set(),
     "pipelines.imputing": {"pipelines.chunks"},
-    "pipelines.mosaic": {"pipelines.chunks", "pipelines.imputing", "pipelines.text_table"},
+    "pipelines.mosaic": {"pipelines.chunks", "pipelines.text_table"},
     "pipelines.systems": set(),
-    # imputes as `impute` does, by the chunks that training of mosaic also reads
     "pipelines.evaluating": {
-        "pipelines.chunks", "pipelines.imputing", "pipelines.mosaic", "pipelines.text_table",
+        "pipelines.chunks", "pipelines.text_table",
     },
     "pipelines.auditing": {"pipelines.systems"},  # its pre-flight checks are those of `train`
     "pipelines.verifying": {"pipelines.systems"},  # shapes are checked by its `store_checks`

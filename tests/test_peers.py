@@ -266,12 +266,12 @@ def test_a_task_that_cannot_be_cut_is_named(tmp_path):
 def test_impute_is_called_on_the_panel_of_the_task(tmp_path):
     task = tasks.task_in(tmp_path)
     programs = tools.Programs(Path("vcfbert"), run="mine")
-    ours = tools.tools(("vcfbert", "heads", "trained"), programs)
+    ours = tools.tools(("vcfbert", "copying", "trained"), programs)
     words = [tool.impute(task, task.target, tmp_path / "o.vcf.gz", 2).words for tool in ours]
     common = ("vcfbert", "impute", f"{tmp_path}/target.vcf.gz", "--out", f"{tmp_path}/o.vcf.gz")
     common = (*common, "-w", f"{tmp_path}/work", "--threads", "2")
     assert words == [
-        (*common, *last, "--force") for last in ((), ("--heads-only",), ("--run", "mine"))
+        (*common, *last, "--force") for last in ((), ("--no-network",), ("--run", "mine"))
     ]
 
 

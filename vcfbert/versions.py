@@ -37,11 +37,12 @@ def machine() -> dict[str, str | int]:
         "platform": platform.platform(),
         "byte_order": sys.byteorder,
         "processor": _processor(),
-        "cores": _cores(),
+        "cores": num_cores(),
     }
 
 
-def _cores() -> int:
+def num_cores() -> int:
+    """Processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1  # not on Linux

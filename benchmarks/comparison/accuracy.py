@@ -1,7 +1,7 @@
-"""Dosages beside the truth: r2 by frequency, and what it owes to the samples who were drawn.
+"""Accuracy of dosages: r2 by frequency, with bootstrap intervals over samples.
 
 G groups of sites, S hidden sites, N samples. r2 is a function of six sums that add over samples, so
-a draw of samples with replacement is a weighted sum of them and needs no second look at a site.
+a draw of samples with replacement is a weighted sum of them, and sites are read only once.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ Line = tuple[NDArray[np.float64], NDArray[np.float64]]
 COLOURS = {
     "Beagle": "tab:orange",
     "Minimac4": "tab:green",
-    "vcfbert heads": "tab:cyan",
+    "vcfbert no network": "tab:cyan",
     "vcfbert": "tab:blue",
     "vcfbert trained": "tab:purple",
 }
@@ -42,11 +42,11 @@ def draw_lines(
     )
     labels = [y] * len(panels) if isinstance(y, str) else y
     for axis, label, (title, lines) in zip(axes[0], labels, panels.items(), strict=True):
-        for name, (along, up) in lines.items():
-            axis.plot(along, up, marker="o", markersize=3, color=COLOURS.get(name), label=name)
+        for name, (across, up) in lines.items():
+            axis.plot(across, up, marker="o", markersize=3, color=COLOURS.get(name), label=name)
         if diagonal:
             axis.plot((0, 1), (0, 1), color="grey", linewidth=0.5)
-        if ticks and any(len(along) for along, _ in lines.values()):
+        if ticks and any(len(across) for across, _ in lines.values()):
             axis.set_xscale("log")
             axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks], rotation=45)
             axis.minorticks_off()
@@ -60,6 +60,6 @@ def draw_lines(
 
 
 def _span(lines: Mapping[str, Line]) -> tuple[float, float]:
-    """From the first to the last place of all lines, with a margin for a logarithmic axis."""
-    places = np.concatenate([along for along, _ in lines.values()])
+    """Range of all lines, with a margin for a logarithmic axis."""
+    places = np.concatenate([across for across, _ in lines.values()])
     return float(places.min()) / 1.2, float(places.max()) * 1.2

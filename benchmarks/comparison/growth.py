@@ -1,4 +1,4 @@
-"""How seconds grow with the number of samples: what one more of them costs a tool."""
+"""Cost of an added sample: how seconds grow with the number of samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def with_slopes(rows: Sequence[Row]) -> list[Row]:
     """The rows of one panel with the column "seconds an added sample".
 
     It is the slope between this row and the one of the same tool with the next fewer samples; None
-    where there is none.
+    if there is none.
     """
     found = []
     for row in rows:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from vcfbert import versions
 
 from . import tasks, tools
 from .tasks import Task
@@ -44,6 +45,7 @@ def chosen(arguments: argparse.Namespace, found: Programs, task: Task) -> list[T
 
 def machine(arguments: argparse.Namespace) -> str:
     return (
-        f"{os.cpu_count()} cores, {arguments.threads} threads, median of {arguments.repeats}; "
+        f"{versions.num_cores()} cores, {arguments.threads} threads, "
+        f"median of {arguments.repeats}; "
         "whole processes, reading and writing included"
     )

@@ -1,4 +1,4 @@
-"""Whether a tool knows how good it is: its DR2 beside the true r2, its probabilities beside facts.
+"""Calibration of a tool: DR2 against the true r2, and probabilities against frequencies.
 
 S hidden sites, N samples.
 """
@@ -15,12 +15,12 @@ from .accuracy import Floats, Imputed, Truth
 
 TENTHS = tuple(tenth / 10 for tenth in range(11))
 CONFIDENCE = (1 / 3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 1.0)
-"""Bounds for the probability of the best guess, which is 1/3 at least."""
+"""Bounds of the probability of the best guess, which is at least 1/3."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean prediction and mean fact of each bin that is not empty, and what it counts."""
+    """Mean prediction, mean observation and count of each bin that is not empty."""
 
     predicted: Floats
     observed: Floats
@@ -84,13 +84,13 @@ def _ranks(values: Floats) -> Floats:
 
 
 def alt_curve(truth: Truth, imputed: Imputed) -> Curve:
-    """P(ALT) of each haplotype beside the share that is ALT; by tenths."""
+    """P(ALT) of each haplotype against the share of ALT, by tenths."""
     observed = truth.alleles.ravel().astype(np.float64)
     return curve(imputed.haplotypes.ravel().astype(np.float64), observed, np.array(TENTHS))
 
 
 def confidence_curve(truth: Truth, imputed: Imputed) -> Curve:
-    """The probability of the likeliest genotype beside how often it is the true one."""
+    """Probability of the likeliest genotype against how often it is the true one."""
     total = imputed.probabilities.sum(axis=2, dtype=np.float64)  # written digits need not add to 1
     likeliest = imputed.probabilities.max(axis=2) / total
     is_right = imputed.probabilities.argmax(axis=2) == truth.copies

@@ -1,4 +1,4 @@
-"""What a task shows: accuracy by frequency beside the better peer's, seconds and memory."""
+"""Results of a task: accuracy by frequency against the better peer, seconds and memory."""
 
 from __future__ import annotations
 

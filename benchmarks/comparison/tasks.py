@@ -22,7 +22,7 @@ FILES = (
 
 @dataclass(frozen=True)
 class Task:
-    """A reference panel, samples typed at some sites, and what they really carry.
+    """A reference panel, samples typed at some sites, and their true genotypes.
 
     samples    populations of the panel's samples; None where they are not known
     workspace  where vcfbert keeps the prepared panel
@@ -53,7 +53,7 @@ def task_in(folder: Path) -> Task:
 
 
 def make(folder: Path, shared: Path, names: Sequence[str]) -> list[Task]:
-    """The named tasks in `folder`; those of make_tasks.sh are cut where they are absent."""
+    """The named tasks in `folder`; missing ones are made by make_tasks.sh."""
     absent = [name for name in names if not all((folder / name / file).exists() for file in FILES)]
     if absent:
         _cut(folder, shared, absent)
@@ -61,7 +61,7 @@ def make(folder: Path, shared: Path, names: Sequence[str]) -> list[Task]:
 
 
 def _cut(folder: Path, shared: Path, absent: Sequence[str]) -> None:
-    """All tasks of make_tasks.sh, with the samples' populations beside each."""
+    """All tasks of make_tasks.sh, each with the populations of its samples."""
     script, data = shared / "peers" / "make_tasks.sh", shared / "data" / "chr20"
     if not set(absent) <= set(NAMES):
         raise SystemExit(

@@ -22,7 +22,7 @@ PACKAGES = {
 }
 """Debian's and Ubuntu's package of each program."""
 
-KINDS = ("beagle", "minimac4", "heads", "vcfbert", "trained")
+KINDS = ("beagle", "minimac4", "copying", "vcfbert", "trained")
 
 Imputes = Callable[[Task, Path, Path, int], Command]  # of task, target, file to write, threads
 
@@ -47,13 +47,13 @@ class Programs:
 
 
 def tools(kinds: Iterable[str], programs: Programs | None = None) -> list[Tool]:
-    """The tools of some kinds, in their order; without programs none of them can run."""
+    """The tools of some kinds, in order; without programs they cannot be run."""
     programs = programs or Programs(Path("vcfbert"))
-    heads, trained = ours(programs, "--heads-only"), ours(programs, "--run", programs.run)
+    copying, trained = ours(programs, "--no-network"), ours(programs, "--run", programs.run)
     everything = {
         "beagle": Tool("Beagle", "beagle.vcf.gz", True, beagle(programs)),
         "minimac4": Tool("Minimac4", "minimac4.vcf.gz", True, minimac4),
-        "heads": Tool("vcfbert heads", "vcfbert-heads.vcf.gz", False, heads),
+        "copying": Tool("vcfbert no network", "vcfbert-no-network.vcf.gz", False, copying),
         "vcfbert": Tool("vcfbert", "vcfbert.vcf.gz", False, ours(programs)),
         "trained": Tool("vcfbert trained", "vcfbert-trained.vcf.gz", False, trained),
     }
@@ -104,7 +104,7 @@ def minimac4(task: Task, target: Path, out: Path, threads: int) -> Command:
 
 
 def find_or_install(jar: Path) -> None:
-    """All programs of the peers are there afterwards, or the benchmark stops and says how."""
+    """Install missing programs of the peers if possible; otherwise stop and say how to."""
     missing = _missing(jar)
     packages = [PACKAGES[program] for program in missing]
     install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
@@ -131,7 +131,7 @@ def _missing(jar: Path) -> list[str]:
 
 
 def prepare(task: Task, programs: Programs, chosen: Sequence[Tool]) -> dict[str, Measured]:
-    """Prepare the panel for the tools that need it, timed; a workspace that stands is kept."""
+    """Prepare the panel for the tools that need it, timed; an existing workspace is kept."""
     found: dict[str, Measured] = {}
     log = task.folder / "prepare.stderr"
     if any(tool.impute is minimac4 for tool in chosen):
@@ -166,13 +166,13 @@ def time_all(
             wanted = tool.impute(task, target, out, threads)
             log = folder / f"{tool.file.removesuffix('.vcf.gz')}.stderr"
             found[tool.name].append(measure(wanted, log))
-            if tool.is_peer:  # they write none, nor name their contigs in the header
+            if tool.is_peer:  # they write no index, and their headers lack the contigs
                 subprocess.run(["tabix", "-f", "-p", "vcf", str(out)], check=True)
     return {name: median(measured) for name, measured in found.items()}
 
 
 def first_run(task: Task, chosen: Sequence[Tool], threads: int) -> dict[str, Measured]:
-    """A run of ours that compiles the kernels, as the first after an installation does."""
+    """A run of vcfbert that compiles its kernels, as the first after an installation."""
     ours_first = [tool for tool in chosen if not tool.is_peer][:1]
     found = time_all(
         task, ours_first, target=task.target, folder=task.folder, threads=threads, repeats=1

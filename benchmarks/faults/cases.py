@@ -75,7 +75,7 @@ class Ground:
             Case("train", train, "indexed", [*train, "--seed", "2"]),
             Case("refresh", ["refresh", "--masks", "--embeddings", "--run", "r", *SMALL],
                  "trained", None),
-            Case("impute", impute, "prepared", [*impute, "--heads-only"]),
+            Case("impute", impute, "prepared", [*impute, "--no-network"]),
             Case("eval", evaluate, "trained", [*evaluate, "--rare-maf", "0.2"]),
         ]  # fmt: skip
 

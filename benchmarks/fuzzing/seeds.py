@@ -17,8 +17,7 @@ from vcfbert.pipelines.systems import build_index, encode
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training import runs
-from vcfbert.training.mosaic import mosaic_large, mosaic_runs, weight_files
-from vcfbert.training.mosaic.mosaic_large import LargeNetwork
+from vcfbert.training.mosaic import mosaic_runs, weight_files
 from vcfbert.training.systems import checkpoints
 
 NUM_SAMPLES = 12
@@ -148,7 +147,7 @@ def _write_tables(folder: Path) -> None:
     sites = [f"20\t{(n + 1) * STEP}" + ("\tA\tG" if n % 3 else "") for n in range(0, 20, 2)]
     (folder / "typed.tsv").write_text("\n".join(["#contig\tposition\tREF\tALT", *sites]) + "\n")
     (folder / "config.toml").write_text(config.to_toml(presets.get("v18-large")))
-    (folder / "mosaic.toml").write_text(config.to_toml(presets.get("mosaic-large")))
+    (folder / "mosaic.toml").write_text(config.to_toml(presets.get("mosaic")))
     (folder / "set.txt").write_text(
         "model.width=64\ntraining.precision=bf16\nseed=3\nloss.focal_gamma=2.0\n"
         "masks.policy=\"random\"\nmosaic.units=8\n"
@@ -200,17 +199,5 @@ def _write_runs(seeds: Seeds) -> None:
     mosaic_runs.write(
         workspace.run("mosaic"), presets.get("mosaic"), network,
         {"parents": {"panel": "0" * 64}, "seconds": 3.0, "device": "cpu"},
-        {"small": [(1, 0.5, 0.4)]}, overwrite=False,
+        [(1, 0.5, 0.4)], overwrite=False,
     )  # fmt: skip
-    _write_large(seeds, network)
-
-
-def _write_large(seeds: Seeds, network: weight_files.Network) -> None:
-    settings = config.merge(
-        presets.get("mosaic-large"), {"model": {"width": 8, "num_layers": 1, "num_heads": 2}},
-        source="seeds",
-    )  # fmt: skip
-    assert network.weights is not None
-    module = mosaic_large.new_network(network.weights, settings.model, 1)
-    large = LargeNetwork("large", "", module, settings.model, 32, 4)
-    weight_files.save(seeds.folder / "large.safetensors", large.arrays(), {}, large.sizes())

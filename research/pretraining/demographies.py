@@ -1,10 +1,10 @@
-"""Population histories to simulate panels from, each drawn anew from a few families.
+"""Population histories of simulated panels, drawn from a few families.
 
 Sizes are diploid, times in generations before the present. The families and where their numbers
 come from:
 
     out_of_africa      Gutenkunst et al. 2009 (PLoS Genet 5:e1000695), Africa, Europe, East Asia
-    american           Browning et al. 2018 (PLoS Genet 14:e1007385), an admixed population beside
+    american           Browning et al. 2018 (PLoS Genet 14:e1007385), an admixed population and
                        its three sources
     thousand_genomes   five superpopulations of several close populations each: the trunk as above,
                        recent growth as in Tennessen et al. 2012 (Science 337:64), South Asia mixed
@@ -28,7 +28,7 @@ import numpy as np
 
 from vcfbert.pipelines.preparing import simulate
 
-MAX_SIZE = 500_000  # growth stops to matter: nobody coalesces in so large a population
+MAX_SIZE = 500_000  # growth no longer matters: nothing coalesces in so large a population
 
 TRUNK_START = {"EUR": 1_032, "EAS": 554}
 TRUNK_GROWTH = {"EUR": 0.0038, "EAS": 0.0048}
@@ -37,7 +37,7 @@ TRUNK_GROWTH = {"EUR": 0.0038, "EAS": 0.0048}
 
 @dataclass(frozen=True)
 class History:
-    """A demography and who is sampled from it."""
+    """A demography and the sampled populations."""
 
     name: str
     demography: msprime.Demography
@@ -46,7 +46,7 @@ class History:
     shares: dict[str, float]
     """Sampled population to its share of the samples; they add up to 1."""
     drawn: dict[str, float] = field(default_factory=dict)
-    """Numbers worth knowing about this draw."""
+    """Drawn parameters, for the description."""
 
 
 def history(rng: np.random.Generator) -> History:

@@ -1,10 +1,9 @@
-"""What calling and phasing do to haplotypes: false and missed alleles, switched phase.
+"""Genotyping and phasing errors of simulated haplotypes.
 
 Low-coverage sequencing with statistical phasing, as in phase 3 of the 1000 Genomes Project (Nature
-526:68, 2015), misses heterozygotes, most of them at rare sites, calls few false ones, has some
-sites that are often wrong, switches phase about once a Mb, and knows little of the phase of an
-allele seen once or twice. Every function works in place on haplotypes that it is given; rows 2n and
-2n + 1 belong to sample n.
+526:68, 2015), misses heterozygotes, mostly at rare sites, calls few false ones, has some sites
+that are often wrong, switches phase about once per Mb, and phases singletons and doubletons poorly.
+All functions change haplotypes in place; rows 2n and 2n + 1 belong to sample n.
 
     H haplotypes   S sites
 """
@@ -21,36 +20,36 @@ RARE = 0.02  # heterozygotes are missed below this frequency of ALT
 
 
 @dataclass(frozen=True, kw_only=True)
-class Defects:
-    """Rates of everything that can go wrong."""
+class ErrorRates:
+    """Rates of all kinds of errors."""
 
     switches_per_mb: float = 0.0
-    """Mean number of phase switches a sample and Mb; samples differ by a gamma factor."""
+    """Mean number of phase switches per sample and Mb; samples differ by a gamma factor."""
     allele_error: float = 0.0
-    """Chance that an allele of a common site is wrong; in proportion to MAF below 5 %."""
+    """Probability that an allele of a common site is wrong; below 5 %, proportional to the MAF."""
     bad_sites: float = 0.0
-    """Share of sites with a 30 times larger chance, at most 0.1."""
+    """Share of sites with a 30 times larger probability, at most 0.1."""
     missed: float = 0.0
-    """Chance that the only copy of ALT is called REF; falls with the square root of the count."""
+    """Probability that the only copy of ALT is called REF; falls as 1 / sqrt(count)."""
     random_phase: float = 0.0
-    """Chance that the phase of a singleton or doubleton is a coin toss; falls as 1 / count."""
+    """Probability that a singleton or doubleton is phased at random; falls as 1 / count."""
 
     def as_dict(self) -> dict[str, float]:
-        """For a description."""
+        """The rates as JSON types."""
         return asdict(self)
 
 
-def draw_defects(rng: np.random.Generator) -> Defects:
-    """A clean call set one time in four; else rates from good to poor low-coverage calls.
+def draw_rates(rng: np.random.Generator) -> ErrorRates:
+    """A clean call set in one of four draws; otherwise good to poor low-coverage calls.
 
     Three panels like the 1000 Genomes' (4,508 references, 879 typed sites, one Li-Stephens head)
     bracket the real one: r2 at MAF .06-.2, .2-.5, .5-1, 1-5, 5-50 % is on average .855 .876 .924
-    .961 .964 without defects and .790 .823 .887 .947 .957 with 1 switch a Mb, allele_error 3e-4,
+    .961 .964 without rates and .790 .823 .887 .947 .957 with 1 switch a Mb, allele_error 3e-4,
     bad_sites .005, missed .1, random_phase .5, against .828 .835 .940 .952 .956 for the real panel.
     """
     if rng.random() < 0.25:
-        return Defects(switches_per_mb=float(rng.choice([0.0, 0.3])))
-    return Defects(
+        return ErrorRates(switches_per_mb=float(rng.choice([0.0, 0.3])))
+    return ErrorRates(
         switches_per_mb=float(np.exp(rng.uniform(np.log(0.2), np.log(2.5)))),
         allele_error=float(10 ** rng.uniform(-4.7, -3.0)),
         bad_sites=float(rng.choice([0.0, 0.003, 0.01])),
@@ -85,7 +84,7 @@ def switch_phase(
 def wrong_alleles(
     haplotypes: NDArray[np.uint8],
     frequency: NDArray[np.floating],
-    defects: Defects,
+    rates: ErrorRates,
     rng: np.random.Generator,
     *,
     is_bad: NDArray[np.bool_],
@@ -98,17 +97,17 @@ def wrong_alleles(
     """
     num_haplotypes, num_sites = haplotypes.shape
     minor = np.minimum(frequency, 1 - frequency)
-    rate = defects.allele_error * np.minimum(minor / COMMON, 1.0)
+    rate = rates.allele_error * np.minimum(minor / COMMON, 1.0)
     rate[is_bad] = np.minimum(30 * rate[is_bad], 0.1)
     site = np.repeat(np.arange(num_sites), rng.binomial(num_haplotypes, rate))
     row = rng.integers(0, num_haplotypes, size=len(site))
     haplotypes[row, site] ^= 1
-    if defects.missed > 0:
+    if rates.missed > 0:
         rare = np.flatnonzero(frequency < RARE)
         count = np.maximum(frequency[rare] * num_haplotypes, 1.0)
         row, at = np.nonzero(haplotypes[:, rare])
         is_single = haplotypes[row ^ 1, rare[at]] == 0
-        is_missed = rng.random(len(row)) < defects.missed / np.sqrt(count[at])
+        is_missed = rng.random(len(row)) < rates.missed / np.sqrt(count[at])
         gone = is_single & is_missed
         haplotypes[row[gone], rare[at[gone]]] = 0
 

@@ -1,6 +1,6 @@
-"""The recipe of the shipped network: simulated panels, samples who are not in them, one network.
+"""The recipe of the shipped network: simulate panels, impute left-out samples, train one network.
 
-S sites, R references, Q query haplotypes of a simulated panel, n samples among them.
+S sites, R references, Q query haplotypes of a simulated panel.
 """
 
 from __future__ import annotations
@@ -18,21 +18,24 @@ import numpy as np
 from research.pretraining import varied_panels
 from research.pretraining.varied_panels import VariedPanel
 from vcfbert.config import MosaicConfig
+from vcfbert.copying import network as copying_network
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain import tokens
+from vcfbert.pipelines.chunks import panel_samples
+from vcfbert.pipelines.chunks.panel_samples import PanelChunk
 from vcfbert.pipelines.mosaic import designs, training_data
-from vcfbert.pipelines.mosaic.training_data import Stretch
+from vcfbert.pipelines.mosaic.designs import DesignPanel
 from vcfbert.progress import Progress
 from vcfbert.training.mosaic import fitting, weight_files
 from vcfbert.training.mosaic.fitting import OpenData
 
 VALIDATE_EVERY, VALIDATE_FROM = 12, 5
-"""Of every twelve panels the sixth is not trained on."""
+"""The sixth of every twelve panels is used for validation."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainOptions:
-    """What the shipped network was made with."""
+    """Options of the recipe; the defaults made the shipped network."""
 
     first_seed: int = 1_000
     panels: int = 125
@@ -40,7 +43,7 @@ class PretrainOptions:
     samples: int = 11
     rows_per_design: int = 30_000
     scale: float = 1.0
-    """Shrinks samples and lengths of the panels, for tests."""
+    """Below 1, smaller panels, for tests."""
 
     processes: int = 2
     """Panels at a time; the data are the same for any number."""
@@ -53,28 +56,29 @@ class PretrainOptions:
 
 @dataclass(frozen=True)
 class PretrainSummary:
-    """Losses in nats an undecided site of the panels that were not trained on."""
+    """Losses in nats per undecided site of the validation panels."""
 
     path: Path
     fingerprint: str
     rows: int
-    heads_loss: float
+    copying_loss: float
     loss: float
     seconds: float
 
     def lines(self) -> list[str]:
-        """Return sentences for a sample."""
+        """The summary as text."""
         return [
             f"Trained on {self.rows:,} undecided sites in {self.seconds:.0f} s.",
-            f"Loss on other panels: heads {self.heads_loss:.5f}, network {self.loss:.5f}.",
+            f"Loss on other panels: copying model {self.copying_loss:.5f}, "
+            f"network {self.loss:.5f}.",
             f"Network: {self.path} (SHA-256 {self.fingerprint[:16]}...)",
         ]
 
 
 def pretrain(path: Path, options: PretrainOptions, *, progress: Progress) -> PretrainSummary:
-    """Simulate, impute, train and write a network that knows no real panel.
+    """Make the network and write it.
 
-    path  of the .safetensors file; replaced if it is there
+    path  .safetensors file; replaced if it exists
     """
     begun = time.perf_counter()
     train: list[OpenData] = []
@@ -93,11 +97,10 @@ def pretrain(path: Path, options: PretrainOptions, *, progress: Progress) -> Pre
         checked,
         options.network,
         options.seed,
-        keep="last",  # the few validating panels differ more than the checks do
+        keep="last",  # the few validation panels differ more than the checks
         on_check=lambda *_: progress.advance(options.network.check_every),
     )
     loss = fitting.loss_of(fitted.network, checked)
-    arrays = {name: values.numpy() for name, values in fitted.network.state_dict().items()}
     facts = {
         "made_by": "just pretrain",
         "panels": [options.first_seed, options.panels],
@@ -108,13 +111,14 @@ def pretrain(path: Path, options: PretrainOptions, *, progress: Progress) -> Pre
         "steps": options.network.steps,
         "seed": options.seed,
     }
-    fingerprint = weight_files.save(path, arrays, facts)
+    fingerprint = weight_files.save(path, fitted.network.arrays(), facts)
     seconds = time.perf_counter() - begun
-    return PretrainSummary(path, fingerprint, len(data.rows), fitted.heads_loss, loss, seconds)
+    copying_loss = fitting.loss(copying_network.copying_only(), checked)
+    return PretrainSummary(path, fingerprint, len(data.rows), copying_loss, loss, seconds)
 
 
 def _all_panels(options: PretrainOptions) -> Iterator[list[OpenData]]:
-    """What `collect` gives for each panel, in the order of their seeds."""
+    """The data of each panel, in the order of seeds."""
     seeds = range(options.first_seed, options.first_seed + options.panels)
     one = partial(collect, options=options)
     if options.processes == 1:
@@ -126,32 +130,33 @@ def _all_panels(options: PretrainOptions) -> Iterator[list[OpenData]]:
 
 
 def collect(seed: int, options: PretrainOptions) -> list[OpenData]:
-    """Undecided sites of one simulated panel, one part for each design of typed sites."""
+    """Undecided sites of one simulated panel, a part for each design of typed sites."""
     drawn = varied_panels.draw(seed, scale=options.scale)
     rng = np.random.default_rng(seed)
     num_references = len(drawn.references)
     chosen = rng.permutation(len(drawn.queries) // 2)[: options.samples].astype(np.int64)
-    taken = training_data.take_out(
-        _stretch(drawn), np.arange(num_references), chosen + num_references // 2
+    left_out = panel_samples.leave_out(
+        _chunk(drawn), np.arange(num_references), chosen + num_references // 2
     )
     truth = drawn.truth[site_tables.haplotypes_of(chosen)]
     parts = []
-    for design in designs.designs(drawn, rng, options.designs):
-        ready = training_data.make_ready(taken, design.sites, seed=seed, threads=1)
+    shown = DesignPanel(drawn.position, drawn.references, drawn.population)
+    for design in designs.designs(shown, rng, options.designs):
+        typed = panel_samples.typed_at(left_out, design.sites, seed=seed, threads=1)
         most = options.rows_per_design
         parts.append(
-            training_data.open_data(ready, taken, most=most, rng=rng, threads=1, truth=truth)
+            training_data.open_data(typed, left_out, most=most, rng=rng, threads=1, truth=truth)
         )
     return parts
 
 
-def _stretch(drawn: VariedPanel) -> Stretch:
-    """References, then queries, as one stretch; queries are read as they were called."""
+def _chunk(drawn: VariedPanel) -> PanelChunk:
+    """References, then queries with their genotyping errors, as one chunk."""
     packed = tokens.pack(np.concatenate([drawn.references, drawn.queries]))
     spare = -packed.shape[1] % 8
     bits = np.ascontiguousarray(np.pad(packed, ((0, 0), (0, spare)))).view(np.uint64)
     num_sites = len(drawn.position)
-    return Stretch(
+    return PanelChunk(
         sites=np.arange(num_sites, dtype=np.int64),
         is_core=np.ones(num_sites, np.bool_),
         bits=bits,

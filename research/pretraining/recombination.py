@@ -1,10 +1,10 @@
-"""Recombination along a sequence, and the genetic map that an imputer is told.
+"""Recombination landscapes of a sequence, and the genetic maps supplied with it.
 
 Human maps (HapMap, International HapMap Consortium 2007) put 60 % of all crossovers into about a
 tenth of the sequence, in hotspots of 1 to 2 kb every 50 to 100 kb (Myers et al. 2005, Science
-310:321) on a background that varies over hundreds of kb. The maps users have are estimates: right
-in the large, smoothed and uneven in the small, sometimes of another population, sometimes absent
-(1 cM per Mb is then assumed).
+310:321) on a background that varies over hundreds of kb. Supplied maps
+are estimates: correct on a large scale, smoothed and uneven on a small one, sometimes of another
+population, sometimes missing (1 cM per Mb is then assumed).
 
     n intervals of a landscape   S sites
 """
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from vcfbert.domain import genetic_map
 
 STEP = 500  # bases of an interval
-BLOCK = 150_000  # bases over which the rate varies in the large
+BLOCK = 150_000  # bases over which the rate varies on the large scale
 PER_CM_PER_MB = 1e-8  # crossovers a base and generation in 1 cM per Mb
-TOLD = {"true": 0.3, "estimated": 0.4, "scaled": 0.12, "uniform": 0.18}
-"""Maps that are told, and how often."""
+MAP_KINDS = {"true": 0.3, "estimated": 0.4, "scaled": 0.12, "uniform": 0.18}
+"""Kinds of supplied maps, and their frequencies."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def landscape(length: int, cm_per_mb: float, rng: np.random.Generator) -> Landsc
     return Landscape(edges, rate)
 
 
-def told_map(
+def supplied_map(
     truth: Landscape, position: NDArray[np.integer], kind: str, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Genetic positions (S,) as a user's map of the `kind` has them, never falling."""
@@ -83,8 +83,8 @@ def told_map(
 
 
 def draw_kind(rng: np.random.Generator) -> str:
-    """Which map is told."""
-    return str(rng.choice(list(TOLD), p=list(TOLD.values())))
+    """Draw the kind of the supplied map."""
+    return str(rng.choice(list(MAP_KINDS), p=list(MAP_KINDS.values())))
 
 
 def _estimated(

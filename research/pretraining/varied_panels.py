@@ -1,16 +1,16 @@
-"""Simulated panels that differ in all that real panels differ in, to train general checkpoints on.
+"""Simulated panels that vary as real panels do, to train a general network on.
 
-`draw(seed)` draws everything anew: the demography (see `demographies`), the number of samples, the
-length, the recombination landscape and the map that is told of it (see `landscapes`), mutation,
-gene conversion, relatives, errors of calling and phasing (see `defects`), which sites the panel
-keeps, and who is held out. Ranges:
+`draw(seed)` draws the demography (see `demographies`), the number of samples, the length, the
+recombination landscape and the genetic map supplied with it (see `recombination`), mutation, gene
+conversion, relatives, genotyping and phasing errors (see `genotyping_errors`), the sites of the
+panel, and the held-out samples. Ranges:
 
     haplotypes      1,000 to 5,000 (85 %), else 300 to 1,000: users have the 1000 Genomes' 5,008 or
                     more, and some have national panels of a few hundred samples
     length          1 to 3 Mb, cut after MAX_SITES sites; at least 2 Mb where little recombines
     recombination   0.1 to 5 cM per Mb (log-uniform, 70 %), 2 to 6 (22 %), 0.005 to 0.1 (8 %): the
                     human mean is 1.2, the ends of chromosomes have 3 and more (the first 2.2 Mb of
-                    chr20 3.4), regions beside centromeres next to nothing
+                    chr20 3.4), regions near centromeres almost none
     mutation        1.3e-8 to 3.5e-8 a base and generation, so that with these demographies African
                     heterozygosity is 0.4 to 1.3 a kb: chr20 has 1.28 in its first 2.2 Mb;
                     doubled until there are MIN_SITES sites
@@ -18,7 +18,7 @@ keeps, and who is held out. Ranges:
     relatives       one draw in ten, 1 to 5 % of samples are children of two others
     discovery       three draws in five miss rare sites: one of k copies is found with the chance
                     1 - (1 - d)^k, d from 0.15 to 0.5, as by low coverage
-    minimum count   1, 2, 3 or 5 copies of ALT, in the references or in everyone
+    minimum count   1, 2, 3 or 5 copies of ALT, in the references or in all samples
     thinning        a third of the draws keep 40 to 95 % of sites
     held out        100 to 200 samples, of all populations; one draw in seven mostly of a population
                     that the panel lacks
@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from research.pretraining import demographies, genotyping_errors, recombination
 from research.pretraining.demographies import History
-from research.pretraining.genotyping_errors import Defects
+from research.pretraining.genotyping_errors import ErrorRates
 from research.pretraining.recombination import Landscape
 from vcfbert.domain import sites
 
@@ -48,17 +48,16 @@ MIN_COUNTS = {1: 0.3, 2: 0.25, 3: 0.25, 5: 0.2}
 
 @dataclass(frozen=True)
 class VariedPanel:
-    """A panel and samples who are not in it; rows 2n and 2n + 1 of haplotypes belong to sample n.
+    """A panel and held-out samples; rows 2n and 2n + 1 of haplotypes belong to sample n.
 
-    position                 (S,) 1-based, rising
-    cm                       (S,) genetic positions as the imputer is told, never falling
-    references               (R, S) 0 REF, 1 ALT, with errors of calls and phase
-    queries                  (Q, S) the same for held-out samples
-    truth                    (Q, S) without wrong alleles, in the queries' phase except at very rare
-                             sites whose phase the queries have by chance
-    population_of_reference  (R // 2,) index into description["populations"]
-    population_of_query      (Q // 2,)
-    description              everything that was drawn, fit for JSON
+    position     (S,) 1-based, rising
+    cm           (S,) genetic positions of the supplied map, never falling
+    references   (R, S) 0 REF, 1 ALT, with errors of calls and phase
+    queries      (Q, S) the same for held-out samples
+    truth        (Q, S) without genotyping errors, in the phase of the queries except at very rare
+                 sites, which are phased at random
+    population   (R // 2,) index into description["populations"]
+    description  all drawn values, of JSON types
     """
 
     position: NDArray[np.int32]
@@ -66,14 +65,13 @@ class VariedPanel:
     references: NDArray[np.uint8]
     queries: NDArray[np.uint8]
     truth: NDArray[np.uint8]
-    population_of_reference: NDArray[np.int16]
-    population_of_query: NDArray[np.int16]
+    population: NDArray[np.int16]
     description: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """What is drawn before anything is simulated."""
+class _PanelPlan:
+    """Values that are drawn before the simulation."""
 
     history: History
     landscape: Landscape
@@ -83,21 +81,21 @@ class _Plan:
     mutation: float
     gene_conversion: float
     min_count: int
-    counts_everyone: bool
+    counts_all: bool
     kept: float
     discovery: float
     absent: str
     relatives: float
-    told: str
-    reference_defects: Defects
-    query_defects: Defects
+    map_kind: str
+    reference_errors: ErrorRates
+    query_errors: ErrorRates
     min_sites: int
     max_sites: int
     seeds: tuple[int, int]
 
 
 def draw(seed: int, *, scale: float = 1.0) -> VariedPanel:
-    """A panel of its own kind; the same seed and scale give the same arrays.
+    """Draw a panel; the same seed and scale give the same arrays.
 
     scale  below 1, fewer samples and a shorter sequence, for tests
     """
@@ -121,17 +119,16 @@ def draw(seed: int, *, scale: float = 1.0) -> VariedPanel:
     position = position[kept]
     return VariedPanel(
         position=position,
-        cm=recombination.told_map(plan.landscape, position, plan.told, rng),
+        cm=recombination.supplied_map(plan.landscape, position, plan.map_kind, rng),
         references=np.ascontiguousarray(references[:, kept]),
         queries=np.ascontiguousarray(queries[:, kept]),
         truth=np.ascontiguousarray(truth[:, kept]),
-        population_of_reference=samples[: plan.num_references].astype(np.int16),
-        population_of_query=samples[plan.num_references :].astype(np.int16),
+        population=samples[: plan.num_references].astype(np.int16),
         description=_description(plan, seed, scale, len(position)),
     )
 
 
-def _plan(rng: np.random.Generator, scale: float) -> _Plan:
+def _plan(rng: np.random.Generator, scale: float) -> _PanelPlan:
     history = demographies.history(rng)
     haplotypes = rng.uniform(1_000, 5_000)
     if rng.random() < 0.15:
@@ -140,9 +137,9 @@ def _plan(rng: np.random.Generator, scale: float) -> _Plan:
     shortest = 2.0 if rate < 0.5 else 1.0
     length = int(scale * 1e6 * rng.uniform(shortest, 3.0))
     names = list(history.groups)
-    reference_defects = genotyping_errors.draw_defects(rng)
+    reference_errors = genotyping_errors.draw_rates(rng)
     same = rng.random() < 0.5
-    return _Plan(
+    return _PanelPlan(
         history=history,
         landscape=recombination.landscape(length, rate, rng),
         length=length,
@@ -151,14 +148,14 @@ def _plan(rng: np.random.Generator, scale: float) -> _Plan:
         mutation=float(np.exp(rng.uniform(np.log(1.3e-8), np.log(3.5e-8)))),
         gene_conversion=1e-8 * rng.uniform(1, 3) if rng.random() < 0.2 else 0.0,
         min_count=int(rng.choice(list(MIN_COUNTS), p=list(MIN_COUNTS.values()))),
-        counts_everyone=bool(rng.random() < 0.5),
+        counts_all=bool(rng.random() < 0.5),
         kept=float(rng.uniform(0.4, 0.95)) if rng.random() < 0.33 else 1.0,
         discovery=float(rng.uniform(0.15, 0.5)) if rng.random() < 0.6 else 1.0,
         absent=str(rng.choice(names)) if len(names) > 1 and rng.random() < 0.15 else "",
         relatives=float(rng.uniform(0.01, 0.05)) if rng.random() < 0.1 else 0.0,
-        told=recombination.draw_kind(rng),
-        reference_defects=reference_defects,
-        query_defects=reference_defects if same else genotyping_errors.draw_defects(rng),
+        map_kind=recombination.draw_kind(rng),
+        reference_errors=reference_errors,
+        query_errors=reference_errors if same else genotyping_errors.draw_rates(rng),
         min_sites=max(int(scale * MIN_SITES), 50),
         max_sites=max(int(scale * MAX_SITES), 200),
         seeds=(int(rng.integers(1, 2**31)), int(rng.integers(1, 2**31))),
@@ -174,7 +171,7 @@ def _cm_per_mb(rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _samples(plan: _Plan, rng: np.random.Generator) -> NDArray[np.int64]:
+def _samples(plan: _PanelPlan, rng: np.random.Generator) -> NDArray[np.int64]:
     """The population of each sample, references first."""
     names = list(plan.history.groups)
     shares = np.array([plan.history.shares[name] for name in names])
@@ -188,7 +185,7 @@ def _samples(plan: _Plan, rng: np.random.Generator) -> NDArray[np.int64]:
     return np.concatenate([references, queries]).astype(np.int64)
 
 
-def _ancestry(plan: _Plan, num_samples: NDArray[np.integer]) -> tskit.TreeSequence:
+def _ancestry(plan: _PanelPlan, num_samples: NDArray[np.integer]) -> tskit.TreeSequence:
     """Trees of all samples, population by population."""
     names = list(plan.history.groups)
     return msprime.sim_ancestry(
@@ -204,7 +201,7 @@ def _ancestry(plan: _Plan, num_samples: NDArray[np.integer]) -> tskit.TreeSequen
 
 
 def _mutated(
-    ancestry: tskit.TreeSequence, plan: _Plan, rng: np.random.Generator
+    ancestry: tskit.TreeSequence, plan: _PanelPlan, rng: np.random.Generator
 ) -> tuple[tskit.TreeSequence, float]:
     """Trees with the sites that are looked at, and the mutation rate that gave enough of them."""
     model = msprime.BinaryMutationModel()
@@ -222,7 +219,7 @@ def _mutated(
 
 
 def _is_wanted(
-    trees: tskit.TreeSequence, plan: _Plan, rng: np.random.Generator
+    trees: tskit.TreeSequence, plan: _PanelPlan, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
     """Sites hit once that enough samples carry and that are discovered and kept."""
     count = trees.sample_count_stat(
@@ -274,21 +271,19 @@ def _spoil(
     references: NDArray[np.uint8],
     truth: NDArray[np.uint8],
     position: NDArray[np.int32],
-    plan: _Plan,
+    plan: _PanelPlan,
     rng: np.random.Generator,
 ) -> NDArray[np.uint8]:
     """Put defects into the references and switches into the truth; returns the queries."""
     count = references.sum(axis=0, dtype=np.int64) + truth.sum(axis=0, dtype=np.int64)
     frequency = count / (len(references) + len(truth))
     bad = rng.random(len(position))
-    genotyping_errors.switch_phase(truth, position, plan.query_defects.switches_per_mb, rng)
+    genotyping_errors.switch_phase(truth, position, plan.query_errors.switches_per_mb, rng)
     queries = truth.copy()
-    genotyping_errors.switch_phase(
-        references, position, plan.reference_defects.switches_per_mb, rng
-    )
+    genotyping_errors.switch_phase(references, position, plan.reference_errors.switches_per_mb, rng)
     for haplotypes, given in (
-        (references, plan.reference_defects),
-        (queries, plan.query_defects),
+        (references, plan.reference_errors),
+        (queries, plan.query_errors),
     ):
         genotyping_errors.wrong_alleles(
             haplotypes, frequency, given, rng, is_bad=bad < given.bad_sites
@@ -300,17 +295,17 @@ def _spoil(
 def _kept(
     references: NDArray[np.uint8],
     queries: NDArray[np.uint8],
-    plan: _Plan,
+    plan: _PanelPlan,
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Sites whose called ALT alleles are many enough for the panel's filter."""
     count = references.sum(axis=0, dtype=np.int64)
-    if plan.counts_everyone:
+    if plan.counts_all:
         count = np.where(count > 0, count + queries.sum(axis=0, dtype=np.int64), 0)
     return np.flatnonzero(count >= plan.min_count)
 
 
-def _description(plan: _Plan, seed: int, scale: float, num_sites: int) -> dict[str, Any]:
+def _description(plan: _PanelPlan, seed: int, scale: float, num_sites: int) -> dict[str, Any]:
     rates = plan.landscape
     return {
         "seed": seed,
@@ -325,14 +320,14 @@ def _description(plan: _Plan, seed: int, scale: float, num_sites: int) -> dict[s
         "num_sites": num_sites,
         "length": plan.length,
         "cm_per_mb": float(rates.cm(np.array([plan.length]))[0] / plan.length * 1e6),
-        "told_map": plan.told,
+        "supplied_map": plan.map_kind,
         "mutation": plan.mutation,
         "gene_conversion": plan.gene_conversion,
         "min_count": plan.min_count,
-        "counts_everyone": plan.counts_everyone,
+        "counts_all": plan.counts_all,
         "kept": plan.kept,
         "discovery": plan.discovery,
         "relatives": plan.relatives,
-        "reference_defects": plan.reference_defects.as_dict(),
-        "query_defects": plan.query_defects.as_dict(),
+        "reference_errors": plan.reference_errors.as_dict(),
+        "query_errors": plan.query_errors.as_dict(),
     }

@@ -15,7 +15,7 @@ from tests.bad_input.room import (
 )
 
 PREPARE = "prepare p.vcf"
-IMPUTE = "impute t.vcf -o out.vcf.gz --heads-only"
+IMPUTE = "impute t.vcf -o out.vcf.gz --no-network"
 CALLS = ["0|1"] * 20
 NEW = 9_500
 """A position where the panel has nothing."""

@@ -8,7 +8,7 @@ from tests.panels import Record
 
 PREPARE = "prepare p.vcf"
 REGION = "prepare p.vcf.gz --region"
-IMPUTE = "impute t.vcf -o out.vcf.gz --heads-only"
+IMPUTE = "impute t.vcf -o out.vcf.gz --no-network"
 
 
 def first(count: int) -> Make:

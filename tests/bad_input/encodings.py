@@ -20,7 +20,7 @@ from tests.bad_input.room import (
 )
 
 PREPARE = "prepare p.vcf"
-IMPUTE = "impute t.vcf -o out.vcf.gz --heads-only"
+IMPUTE = "impute t.vcf -o out.vcf.gz --no-network"
 BOM = b"\xef\xbb\xbf"
 MAP = "20 . 0 1\n20 . 1 1000000\n"
 
@@ -99,7 +99,7 @@ CASES = [
     case("header in Latin-1", panel_text(latin), PREPARE, 0, "sites kept 41"),
     case("header in Latin-1", target_text(latin), IMPUTE, 0, '"typed_sites": 27'),
     case("header in Latin-1, region", zipped(latin),
-         "impute t.vcf.gz -o out.vcf.gz --heads-only --region 20:1-9000", 0, '"region"'),
+         "impute t.vcf.gz -o out.vcf.gz --no-network --region 20:1-9000", 0, '"region"'),
     case("name of a sample in Latin-1", panel_text(latin_name), PREPARE, 1, "p.vcf",
          "not UTF-8", "bcftools reheader -s"),
     case("name of a sample in Latin-1", target_text(latin_name), IMPUTE, 1, "t.vcf",
@@ -118,7 +118,7 @@ CASES = [
          "p.vcf begins with a byte order mark", "sed"),
     case("CRLF", panel_text(crlf), PREPARE, 0, "sites kept 41", "samples kept 20"),
     case("CRLF", target_text(crlf), IMPUTE, 0, '"typed_sites": 27'),
-    case("CRLF, compressed", zipped(crlf), "impute t.vcf.gz -o out.vcf.gz --heads-only", 0,
+    case("CRLF, compressed", zipped(crlf), "impute t.vcf.gz -o out.vcf.gz --no-network", 0,
          '"typed_sites": 27'),
     case("a NUL byte in a record", panel_text(lambda t: t.replace("rs3", "r\0s3")), PREPARE, 1,
          "p.vcf"),

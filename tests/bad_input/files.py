@@ -38,7 +38,7 @@ AGAIN = "bcftools index -f"
 
 PREPARE = "prepare p.vcf.gz"
 REGION = "prepare p.vcf.gz --region 20:1-70000"
-IMPUTE = "impute t.vcf.gz -o out.vcf.gz --heads-only"
+IMPUTE = "impute t.vcf.gz -o out.vcf.gz --no-network"
 IMPUTE_REGION = f"{IMPUTE} --region 20:1000-70000"
 
 
@@ -234,9 +234,9 @@ CASES = [
     case("a folder", folder, "prepare p.vcf", 1, "p.vcf is a folder. Give a"),
     case("no such file", nothing, "prepare p.vcf", 1, "p.vcf does not exist"),
     case("no such file", lambda room: room.panel() and None,
-         "impute t.vcf -o out.vcf.gz --heads-only",
+         "impute t.vcf -o out.vcf.gz --no-network",
          1, "t.vcf does not exist"),
-    case("no such file and no panel", nothing, "impute t.vcf -o out.vcf.gz --heads-only", 1,
+    case("no such file and no panel", nothing, "impute t.vcf -o out.vcf.gz --no-network", 1,
          "No store at work/panel.zarr", "vcfbert prepare PANEL"),
     case("a last line without its end", panel_text(lambda t: t[:-7]), "prepare p.vcf", 1,
          "p.vcf ends in the middle of a line", "Copy or download it again"),

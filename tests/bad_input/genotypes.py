@@ -6,7 +6,7 @@ from tests.bad_input.case import Case
 from tests.bad_input.room import Make, panel, panel_text, target, target_text, with_record
 
 PREPARE = "prepare p.vcf"
-IMPUTE = "impute t.vcf -o out.vcf.gz --heads-only"
+IMPUTE = "impute t.vcf -o out.vcf.gz --no-network"
 EIGHTEEN = ["0|0"] * 18
 
 

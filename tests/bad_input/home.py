@@ -44,7 +44,7 @@ def make(root: Path) -> Path:
         presets.mosaic(),
         weight_files.shipped(),
         {"parents": {"panel": fingerprint}},
-        {"small": [(1, 0.5, 0.5)]},
+        [(1, 0.5, 0.5)],
         overwrite=False,
     )
     return workspace.root

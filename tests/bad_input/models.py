@@ -212,7 +212,7 @@ CASES = [
     case("infinity in mosaic", mosaic(lambda a: a["last_bias"].fill(np.inf)), EVAL_MOSAIC, 1,
          "mosaic.safetensors: the tensor last_bias holds NaN or infinity"),
     case("a tensor of mosaic is missing", mosaic(lambda a: a.pop("second")), IMPUTE, 1,
-         "has no tensor 'second'"),
+         "the tensor 'second' is missing"),
     case("a tensor of mosaic of another shape",
          mosaic(lambda a: a.update(last=a["last"][:, :5])), IMPUTE, 1,
          "the tensor last has the shape",

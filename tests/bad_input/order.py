@@ -22,7 +22,7 @@ from tests.bad_input.room import (
 )
 
 PREPARE = "prepare p.vcf"
-IMPUTE = "impute t.vcf -o out.vcf.gz --heads-only"
+IMPUTE = "impute t.vcf -o out.vcf.gz --no-network"
 
 
 def without_contigs(text: str) -> str:
@@ -91,7 +91,7 @@ CASES = [
     case("undefined contig, region", indexed(without_contigs, "p"),
          "prepare p.vcf.gz --region chr20:1-9000", 0, "records read 9"),
     case("undefined contig, region", indexed(without_contigs, "t"),
-         "impute t.vcf.gz -o out.vcf.gz --heads-only --region chr20:1-20000", 0, '"typed": 12'),
+         "impute t.vcf.gz -o out.vcf.gz --no-network --region chr20:1-20000", 0, '"typed": 12'),
     case("region of a contig the file lacks", indexed(str, "p"),
          "prepare p.vcf.gz --region 7:1-9000", 1, "p.vcf.gz has no contig 7", "It has 20"),
     case("region of a contig an undefined one is not", indexed(without_contigs, "p"),

@@ -12,7 +12,7 @@ from tests.panels import Record
 
 PREPARE = "prepare p.vcf"
 TABLE = f"{PREPARE} --samples s.tsv"
-IMPUTE = "impute t.vcf -o out.vcf.gz --heads-only"
+IMPUTE = "impute t.vcf -o out.vcf.gz --no-network"
 FEW = "--set model.width=16 --set model.num_layers=1 --set retrieval.num_neighbours=6"
 
 
@@ -90,8 +90,8 @@ CASES = [
     case("one sample", samples(1), PREPARE, 0, "samples kept 1", "train 1"),
     case("three samples", samples(3), PREPARE, 0, "samples kept 3"),
     case("a target of samples in the panel", target(names=["s5", "s6"]), IMPUTE, 0,
-         '"in_panel": [ "s5", "s6" ]', "are in the panel, too, and are not imputed from"),
-    case("a panel of oneself", only_oneself, IMPUTE, 1, "has nobody but s0",
+         '"in_panel": [ "s5", "s6" ]', "are also in the panel and are not imputed from"),
+    case("a panel of oneself", only_oneself, IMPUTE, 1, "contains only s0",
          "Prepare a panel of other samples"),
     case("a table of other samples", with_table("sample\nx1\nx2\n"), TABLE, 1,
          "s.tsv names none of the 20 samples of p.vcf", "Give the table of this panel"),

@@ -15,7 +15,7 @@ from tests.bad_input.room import (
 )
 from tests.panels import Record
 
-IMPUTE = "impute t.vcf -o out.vcf.gz --heads-only"
+IMPUTE = "impute t.vcf -o out.vcf.gz --no-network"
 
 
 def also(place: int, ref: str, alt: str, *, swapped: bool = False) -> Make:

@@ -8,8 +8,8 @@ from tests.bad_input.room import Make, Room, panel, target
 SAMPLES = "prepare p.vcf --samples x"
 MAP = "prepare p.vcf --map x"
 WINDOWS = "prepare p.vcf --windows x --window-size 30 --flank 2"
-SITES = "impute t.vcf -o out.vcf.gz --heads-only --sites x"
-TARGET_MAP = "impute t.vcf -o out.vcf.gz --heads-only --map x"
+SITES = "impute t.vcf -o out.vcf.gz --no-network --sites x"
+TARGET_MAP = "impute t.vcf -o out.vcf.gz --no-network --map x"
 TYPED = "eval --run tiny --typed x"
 
 

@@ -118,7 +118,7 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
     assert (workspace, str(target), str(out)) == (Workspace(tmp_path), "t.vcf.gz", "o.bcf")
     assert keywords["overwrite"] is True
     assert dataclasses.asdict(options) == {
-        "run": "mine", "heads_only": False, "genetic_map": Path("a.map"), "region": "20:1-9",
+        "run": "mine", "no_network": False, "genetic_map": Path("a.map"), "region": "20:1-9",
         "threads": 3, "seed": 8, "chunk_cm": 4.0, "overlap_cm": 0.5, "min_typed": 2,
         "fields": ("GT", "DS"), "sites": Path("s.tsv"), "unphased": "as-written", "er2": True,
         "qc": Path("q"), "device": "cpu",
@@ -223,7 +223,7 @@ def test_wrong_usage_is_exit_code_2(words):
         ["train", "--set", "model.widht=3"],
         ["train", "--config", "no"],
         ["impute", "t.vcf.gz", "-o", "o.vcf.gz", "--format", "GT,XX"],
-        ["impute", "t.vcf.gz", "-o", "o.vcf.gz", "--run", "a", "--heads-only"],
+        ["impute", "t.vcf.gz", "-o", "o.vcf.gz", "--run", "a", "--no-network"],
         ["impute", "t.vcf.gz", "-o", "o.vcf"],
     ],
 )

@@ -36,7 +36,7 @@ def fx_records():
 def impute(home, target, *words):
     """Run the command; its output goes beside the target."""
     out = str(target.with_name("out.vcf.gz"))
-    line = ["impute", str(target), "-o", out, "-w", str(home.root), "--heads-only", *words]
+    line = ["impute", str(target), "-o", out, "-w", str(home.root), "--no-network", *words]
     return CliRunner().invoke(app, line, env={"VCFBERT_WORKSPACE": None})
 
 
@@ -63,7 +63,7 @@ def unphased(records):
         (["--region", "20:9-1"], "must start at 1 or later and must not end"),
         (["--map", "absent.map"], "absent.map does not exist"),
         (["--sites", "absent.tsv"], "Cannot read the site list absent.tsv"),
-        (["--run", "../x"], "--heads-only uses no network"),
+        (["--run", "../x"], "--no-network and --run cannot"),
         (["--format", "GT,PL"], "GT,PL"),
         (["--format", ""], "cannot be written"),
         (["-o", "out.vcf"], "must end in .vcf.gz or .bcf"),

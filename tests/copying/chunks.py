@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vcfbert.copying.engine import lay_out
 from vcfbert.copying.forward_backward import clusters
-from vcfbert.copying.inputs import HEADS
+from vcfbert.copying.inputs import NUM_SETS
 from vcfbert.copying.mosaic import Chunk
 
 MISSING = 4
@@ -99,8 +99,8 @@ def make(
         minor=np.log(np.minimum(share, 1 - share)).astype(np.float32),
         panel=generator.normal(0, 2, (2, num_sites)).astype(np.float32),
         group=group.astype(np.int64),
-        rates=np.array([3.0, 0.7, 12.0], np.float32)[:HEADS],
-        errors=np.array([1e-3, 1e-2, 1e-4], np.float32)[:HEADS],
+        rates=np.array([3.0, 0.7, 12.0], np.float32)[:NUM_SETS],
+        errors=np.array([1e-3, 1e-2, 1e-4], np.float32)[:NUM_SETS],
     )
     by_group = generator.random((num_sites, NUM_GROUPS)).astype(np.float32)
     return Case(chunk, alleles, queries, by_group)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from tests.copying.chunks import Case
 from vcfbert.copying import inputs
-from vcfbert.copying.forward_backward import reference_weights
-from vcfbert.copying.inputs import HEADS
+from vcfbert.copying.forward_backward import MIN_STEP_CM
+from vcfbert.copying.inputs import NUM_SETS
 
 _PENALTY = 1e-4  # added before a log is taken of a posterior
 
@@ -54,7 +54,7 @@ def impute(
     at_typed = case.alleles[candidates][:, typed]
     weights = _weights(case, query, at_typed)
     last = len(chunk.points) - 1
-    probabilities = np.empty((len(cm), HEADS))
+    probabilities = np.empty((len(cm), NUM_SETS))
     rows = np.full((len(cm), inputs.NUM_INPUTS), np.nan)
     for site in range(len(cm)):
         if site in typed:
@@ -70,7 +70,7 @@ def impute(
         share = share[:, 0] * (1 - place.part) + share[:, 1] * place.part
         probabilities[site] = share @ alleles[:, site]
         rows[site] = _row(case, _mismatches(case, query, at_typed), ends, alleles[:, site], site)
-        rows[site, :HEADS] = [_log_odds(value) for value in probabilities[site]]
+        rows[site, :NUM_SETS] = [_log_odds(value) for value in probabilities[site]]
     group = chunk.group[candidates]
     shares = np.stack([(weights[0] * (group == g)).sum(axis=1) for g in range(group.max() + 1)], 1)
     left_out = _left_out(case, weights, query, at_typed)
@@ -102,14 +102,14 @@ def _place(case: Case, site: int) -> _Place:
 
 
 def _left_out(case: Case, weights, query, at_typed) -> NDArray[np.float64]:
-    """Mean of the first two heads' weights without the factor of the site's own allele."""
+    """Mean of the first two parameter sets, with the site's own emission divided out."""
     cluster = np.searchsorted(case.chunk.stops, np.arange(len(query)), side="right")
     answers = []
-    for head in range(2):
-        error = case.chunk.errors[head]
+    for a in range(2):
+        error = case.chunk.errors[a]
         emission = np.where(at_typed == query, 1 - error, error).T  # (T, K)
         emission[query > 1] = 1.0
-        cavity = weights[head][cluster] / emission
+        cavity = weights[a][cluster] / emission
         answers.append((cavity * at_typed.T).sum(axis=1) / cavity.sum(axis=1))
     return np.mean(answers, axis=0)
 
@@ -135,9 +135,9 @@ def _row(case: Case, mismatches, ends, allele, site: int) -> NDArray[np.float64]
     for power in (3, 6):
         votes = (lengths[:, 2] + 1e-5) ** power
         row[f"vote {power}"] = _log_odds((votes * allele).sum() / votes.sum())
-    for head in range(HEADS):
-        at_ends = 1 / (ends[head] ** 2).sum(axis=1)
-        row[f"states {head}"] = math.log((1 - place.part) * at_ends[0] + place.part * at_ends[1])
+    for a in range(NUM_SETS):
+        at_ends = 1 / (ends[a] ** 2).sum(axis=1)
+        row[f"states {a}"] = math.log((1 - place.part) * at_ends[0] + place.part * at_ends[1])
     return np.array([row[name] for name in inputs.NAMES])
 
 
@@ -169,3 +169,35 @@ def _log_length(length: float) -> float:
 def _log_odds(probability: float) -> float:
     inside = min(max(probability, 1e-7), 1 - 1e-7)
     return min(max(math.log(inside / (1 - inside)), -12.0), 12.0)
+
+
+def reference_weights(
+    alleles: NDArray[np.uint8],
+    query: NDArray[np.uint8],
+    stops: NDArray[np.int64],
+    step_cm: NDArray[np.float64],
+    rate: float,
+    error: float,
+) -> NDArray[np.float64]:
+    """Posterior copying weights of one parameter set, step by step in float64.
+
+    alleles  (K, T) 0 REF, 1 ALT
+    query    (T,) 0, 1, or more if missing
+    stops    (C,) and step_cm (C,) as in `kernels.copying_weights`
+    returns  (C, K)
+    """
+    differ = ((alleles != query) & (query <= 1)).astype(np.int64)
+    mismatches = np.add.reduceat(differ, np.append(0, stops[:-1]), axis=1).clip(max=2).T  # (C, K)
+    emission = (error / (1.0 - error)) ** mismatches
+    rho = -np.expm1(-rate * np.maximum(step_cm, MIN_STEP_CM))
+    forward, backward = np.empty_like(emission), np.ones_like(emission)
+    num_sites, num_states = emission.shape
+    forward[0] = emission[0] / emission[0].sum()
+    for t in range(1, num_sites):
+        forward[t] = ((1 - rho[t]) * forward[t - 1] + rho[t] / num_states) * emission[t]
+        forward[t] /= forward[t].sum()
+    for t in range(num_sites - 1, 0, -1):
+        onward = emission[t] * backward[t]
+        backward[t - 1] = (1 - rho[t]) * onward / onward.sum() + rho[t] / num_states
+    weights = forward * backward
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))

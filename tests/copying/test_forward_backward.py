@@ -7,7 +7,9 @@ import numpy.testing as npt
 import pytest
 
 from tests.copying import chunks
-from vcfbert.copying.forward_backward import clusters, copying_weights, reference_weights
+from tests.copying.kernels import copying_weights
+from tests.copying.oracle import reference_weights
+from vcfbert.copying.forward_backward import clusters
 
 TOLERANCE = 1e-5
 
@@ -38,11 +40,11 @@ def test_weights_are_those_of_the_oracle_across_blocks_of_64(num_typed):
     rates, errors = case.chunk.rates, case.chunk.errors
     found = weights_of(case, query, rows, rates, errors)
     typed = case.alleles[rows][:, case.chunk.typed]
-    for head in range(len(rates)):
+    for a in range(len(rates)):
         expected = reference_weights(
-            typed, query, case.chunk.stops, steps_of(case), rates[head], errors[head]
+            typed, query, case.chunk.stops, steps_of(case), rates[a], errors[a]
         )
-        npt.assert_allclose(found[:, head], expected, atol=TOLERANCE)
+        npt.assert_allclose(found[:, a], expected, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -66,11 +68,11 @@ def test_a_long_chunk_neither_under_nor_overflows(error):
     num_typed = 20_000
     case = chunks.make(3, num_sites=num_typed, typed=np.arange(num_typed), length_cm=80.0)
     rows = chunks.some_rows(3, case, 40)
-    query = np.random.default_rng(4).integers(2, size=num_typed).astype(np.uint8)  # fits nobody
+    query = np.random.default_rng(4).integers(2, size=num_typed).astype(np.uint8)  # fits none
     found = weights_of(case, query, rows, [1e-3, 40.0], [error, error])
     assert np.isfinite(found).all()
     npt.assert_allclose(found.sum(axis=2), 1.0, atol=1e-5)
-    for head, rate in enumerate((1e-3, 40.0)):
+    for a, rate in enumerate((1e-3, 40.0)):
         expected = reference_weights(
             case.alleles[rows],
             query,
@@ -79,7 +81,7 @@ def test_a_long_chunk_neither_under_nor_overflows(error):
             float(np.float32(rate)),
             error,
         )
-        npt.assert_allclose(found[:, head], expected, atol=1e-4)
+        npt.assert_allclose(found[:, a], expected, atol=1e-4)
 
 
 def test_many_mismatches_in_a_row_leave_finite_weights():
@@ -130,13 +132,13 @@ def test_every_allele_above_one_means_unobserved(value):
     )
 
 
-def test_haplotypes_that_are_no_candidates_have_no_say():
+def test_haplotypes_that_are_not_candidates_have_no_influence():
     case = chunks.make(9, num_sites=90, typed=70)
     rows = chunks.some_rows(9, case, 20)
     query = case.typed_alleles(0)
     before = weights_of(case, query, rows, case.chunk.rates, case.chunk.errors)
-    strangers = np.setdiff1d(np.arange(len(case.alleles)), rows)
-    case.chunk.typed_bits[strangers] = ~case.chunk.typed_bits[strangers]
+    others = np.setdiff1d(np.arange(len(case.alleles)), rows)
+    case.chunk.typed_bits[others] = ~case.chunk.typed_bits[others]
     after = weights_of(case, query, rows, case.chunk.rates, case.chunk.errors)
     npt.assert_array_equal(before, after)
 
@@ -149,11 +151,11 @@ def test_weights_of_clusters_are_those_of_the_oracle(longest):
     found = weights_of(case, query, rows, case.chunk.rates, case.chunk.errors)
     assert 5 <= len(case.chunk.stops) < 300
     typed = case.alleles[rows][:, case.chunk.typed]
-    for head, (rate, error) in enumerate(zip(case.chunk.rates, case.chunk.errors, strict=True)):
+    for a, (rate, error) in enumerate(zip(case.chunk.rates, case.chunk.errors, strict=True)):
         expected = reference_weights(
             typed, query, case.chunk.stops, steps_of(case), float(rate), float(error)
         )
-        npt.assert_allclose(found[:, head], expected, atol=TOLERANCE)
+        npt.assert_allclose(found[:, a], expected, atol=TOLERANCE)
 
 
 def test_clusters_are_short_and_stay_within_words():

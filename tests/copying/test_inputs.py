@@ -9,8 +9,8 @@ import pytest
 from tests.copying import chunks, kernels, oracle
 from vcfbert.copying import inputs, mosaic
 
-SIBLINGS = [name for name in inputs.NAMES if name.startswith(("ancestry", "sibling"))]
-ALONE = [name for name in inputs.NAMES if name not in SIBLINGS]
+COMPLETED = [name for name in inputs.NAMES if name.startswith(("ancestry", "other haplotype"))]
+ALONE = [name for name in inputs.NAMES if name not in COMPLETED]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def fx_compared():
 @pytest.mark.parametrize("name", ALONE)
 def test_an_input_is_what_its_definition_says(name, fx_compared):
     found, expected = (rows[:, inputs.NAMES.index(name)] for rows in fx_compared)
-    is_log_odds = name.startswith(("head", "vote"))
+    is_log_odds = name.startswith(("parameter", "vote"))
     if is_log_odds:  # compared as probabilities: at the limits the log odds magnify float32
         found, expected = (1 / (1 + np.exp(-values)) for values in (found, expected))
     npt.assert_allclose(found, expected, atol=2e-4 if not is_log_odds else 1e-4, rtol=1e-4)
@@ -41,12 +41,12 @@ def test_an_input_is_what_its_definition_says(name, fx_compared):
 
 def test_inputs_have_the_places_that_the_kernels_write_to():
     for place, names in {
-        inputs.HEADS: ["frequency", "minor frequency", "distance left", "distance right"],
+        inputs.NUM_SETS: ["frequency", "minor frequency", "distance left", "distance right"],
         inputs.CARRIER - 1: ["carriers", "carrier left", "other left"],
         inputs.CARRIER + 8: ["carrier posterior", "other posterior", "carrier sites"],
         inputs.VOTES: ["vote 3", "vote 6", "states 0"],
         inputs.STATES: ["states 0", "states 1", "states 2"],
-        inputs.ANCESTRY: ["ancestry here", "ancestry around", "sibling head 0", "sibling head 1"],
+        inputs.ANCESTRY: ["ancestry here", "ancestry around", "other haplotype 0"],
     }.items():
         assert list(inputs.NAMES[place : place + len(names)]) == names
     assert len(set(inputs.NAMES)) == inputs.NUM_INPUTS
@@ -87,7 +87,7 @@ def test_shared_matches_of_a_chunk_worked_out_by_hand():
 
 
 @pytest.mark.parametrize("cluster_cm", [chunks.SINGLE, 0.05])
-def test_ancestry_and_the_sibling_are_filled_in(cluster_cm):
+def test_ancestry_and_the_other_haplotype_are_filled_in(cluster_cm):
     case = chunks.make(5, num_sites=300, typed=70, cluster_cm=cluster_cm)
     found = [kernels.impute(case, case.typed_alleles(n), np.arange(40)) for n in range(2)]
     around = np.array([0.5, 0.3, 0.2], np.float32)
@@ -110,8 +110,8 @@ def test_ancestry_and_the_sibling_are_filled_in(cluster_cm):
         for name, probability in {
             "ancestry here": share @ frequency / share.sum(),
             "ancestry around": around @ frequency,
-            "sibling head 0": float(second.probabilities[site, 0]),
-            "sibling head 1": float(second.probabilities[site, 1]),
+            "other haplotype 0": float(second.probabilities[site, 0]),
+            "other haplotype 1": float(second.probabilities[site, 1]),
         }.items():
             assert 1 / (1 + math.exp(-values[name])) == pytest.approx(probability, abs=2e-4), name
 

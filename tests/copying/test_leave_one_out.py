@@ -12,7 +12,7 @@ from vcfbert.copying.leave_one_out import predictions
 
 
 def slow_predictions(alleles, typed, cm, frequency, rate):
-    """Sorts all haplotypes anew at every typed site."""
+    """Sorts all haplotypes again at every typed site."""
     num_sites = alleles.shape[1]
     sums = np.zeros((4, num_sites))
     for is_backward in (False, True):

@@ -79,7 +79,7 @@ def test_inputs_are_those_of_the_oracle(cluster_cm):
     expected = oracle.impute(case, query, rows, limit(rows))
     for place, name in enumerate(inputs.NAMES[: inputs.ANCESTRY]):
         mine, theirs = found.rows[:, place], expected.rows[found.sites, place]
-        if name.startswith(("head", "vote")):
+        if name.startswith(("parameter", "vote")):
             mine, theirs = 1 / (1 + np.exp(-mine)), 1 / (1 + np.exp(-theirs))
         npt.assert_allclose(mine, theirs, atol=1e-3, err_msg=name)
 
@@ -140,7 +140,9 @@ def test_sites_at_one_position_with_a_typed_one_have_its_weights():
 def test_a_chunk_without_genetic_length_is_finite():
     case = chunks.make(8, num_sites=100, typed=20, length_cm=0.0)
     found = kernels.impute(case, case.typed_alleles(0), np.arange(40))
-    ready = ~np.isnan(found.rows).all(axis=0)  # the sibling's columns are filled in later
+    ready = ~np.isnan(found.rows).all(
+        axis=0
+    )  # the columns of the other haplotype are filled in later
     assert np.isfinite(found.probabilities).all()
     assert np.isfinite(found.rows[:, ready]).all()
     share = 1 / (1 + np.exp(-found.rows[:, inputs.VOTES]))
@@ -148,7 +150,7 @@ def test_a_chunk_without_genetic_length_is_finite():
 
 
 @pytest.mark.parametrize("low", [1e-3, 0.05, 0.6])
-def test_open_sites_are_those_where_some_head_is_undecided(low):
+def test_open_sites_are_those_where_some_parameter_set_is_undecided(low):
     case = chunks.make(9, num_sites=400, typed=50)
     rows = chunks.some_rows(9, case, 30)
     query = case.typed_alleles(0, (3, 9))
@@ -165,13 +167,13 @@ def test_open_sites_are_those_where_some_head_is_undecided(low):
     npt.assert_array_equal(found.rows, every.rows[kept])
 
 
-def test_haplotypes_that_are_no_candidates_have_no_say():
+def test_haplotypes_that_are_not_candidates_have_no_influence():
     case = chunks.make(10, num_sites=200, typed=70)
     rows, query = chunks.some_rows(10, case, 20), case.typed_alleles(0)
     before = kernels.impute(case, query, rows)
-    strangers = np.setdiff1d(np.arange(len(case.alleles)), rows)
+    others = np.setdiff1d(np.arange(len(case.alleles)), rows)
     for bits in (case.chunk.bits, case.chunk.typed_bits):
-        bits[strangers] = ~bits[strangers]
+        bits[others] = ~bits[others]
     after = kernels.impute(case, query, rows)
     npt.assert_array_equal(before.probabilities, after.probabilities)
     npt.assert_array_equal(before.rows, after.rows)

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from tests.copying import chunks, kernels
+from tests.copying.kernels import copying_weights
 from vcfbert.copying import engine, inputs, torch_chunk, torch_mosaic
 from vcfbert.copying import torch_forward_backward as steps
 from vcfbert.copying.engine import Prepared
-from vcfbert.copying.forward_backward import copying_weights
 
 LAYOUTS = {
     "one typed site": (150, np.array([70])),
@@ -35,6 +35,25 @@ DEVICES = [
 TOLERANCE = 1e-4
 
 
+def torch_weights(typed_bits, batch, rates, stops):
+    """Posterior copying weights of every query, (B, C, A, K): the plain form, which keeps all.
+
+    stops  (C,) see `forward_backward.read_block`
+    """
+    num_typed, counts = batch.queries.shape[1], []
+    number = torch.searchsorted(stops, torch.arange(num_typed, device=stops.device), right=True)
+    for block in range(typed_bits.shape[1]):
+        cluster = number[steps.BLOCK * block : steps.BLOCK * (block + 1)]
+        alleles = steps.typed_alleles(typed_bits, batch, block)
+        inside = cluster - cluster[0]
+        counts.append(steps.mismatches(alleles, batch, block, inside, int(inside[-1]) + 1))
+    whole = steps.emission(torch.cat(counts), batch.is_present, rates.errors)
+    num_sets = len(rates.errors)
+    forward, _ = steps.forward_block(*steps.start(batch, num_sets), whole, rates.rho, batch.share)
+    beta, _ = steps.backward_block(torch.ones_like(whole[0]), whole, rates.rho, batch.share)
+    return steps.normalised(forward, beta).transpose(0, 1)
+
+
 def samples(case, seed, *, sizes=(30, 11, 40, 1), missing=()):
     """Queries of two samples and their candidates, of several sizes."""
     queries = np.stack([case.typed_alleles(n, missing if n % 2 else ()) for n in range(4)])
@@ -52,7 +71,7 @@ def both(case, queries, rows, device, low=engine.LOW):
     found = np.full((*shape, inputs.NUM_INPUTS), np.nan, np.float32)
     found[imputed.query.cpu(), imputed.site.cpu()] = imputed.rows.cpu()
     expected = np.full_like(found, np.nan)
-    probabilities, left_out = np.empty((*shape, inputs.HEADS)), np.empty(queries.shape)
+    probabilities, left_out = np.empty((*shape, inputs.NUM_SETS)), np.empty(queries.shape)
     for sample in range(len(queries) // 2):
         pair = slice(2 * sample, 2 * sample + 2)
         haplotypes = engine.open_sites(prepared, queries[pair], rows[pair], low=low)
@@ -77,7 +96,7 @@ def test_all_numbers_are_those_of_the_compiled_path(layout, cluster_cm, device):
     npt.assert_array_equal(np.isnan(found), np.isnan(expected))
     for place, name in enumerate(inputs.NAMES):
         mine, theirs = found[..., place], expected[..., place]
-        if name.startswith(("head", "vote", "ancestry", "sibling")):
+        if name.startswith(("parameter", "vote", "ancestry", "other haplotype")):
             mine, theirs = 1 / (1 + np.exp(-mine)), 1 / (1 + np.exp(-theirs))
         npt.assert_allclose(mine, theirs, atol=TOLERANCE, rtol=TOLERANCE, err_msg=name)
 
@@ -104,7 +123,7 @@ def test_weights_are_those_of_the_compiled_path(cluster_cm, device):
     chunk = torch_chunk.to_device(Prepared(case.chunk, case.group_frequency), torch.device(device))
     batch = torch_chunk.to_batch(queries, rows, chunk.device)
     stops = torch.from_numpy(case.chunk.stops).to(chunk.device)
-    found = steps.copying_weights(chunk.typed_bits, batch, chunk.rates, stops).cpu()
+    found = torch_weights(chunk.typed_bits, batch, chunk.rates, stops).cpu()
     place = case.chunk.cm[case.chunk.typed[case.chunk.points]].astype(np.float64)
     step = np.diff(place, prepend=place[0])
     for number, query in enumerate(queries):
@@ -116,28 +135,18 @@ def test_weights_are_those_of_the_compiled_path(cluster_cm, device):
         assert not found[number, :, :, len(rows[number]) :].any()
 
 
-def test_queries_of_a_batch_do_not_meet_but_for_siblings():
+def test_queries_of_a_batch_do_not_meet_except_for_the_other_haplotype():
     case = chunks.make(33, num_sites=300, typed=70)
     queries, rows = samples(case, 8)
     chunk = torch_chunk.to_device(Prepared(case.chunk, case.group_frequency), torch.device("cpu"))
     together = torch_mosaic.impute(chunk, torch_chunk.to_batch(queries, rows, chunk.device))
     alone = torch_mosaic.impute(chunk, torch_chunk.to_batch(queries[2:], rows[2:], chunk.device))
     npt.assert_allclose(together.probabilities[2:], alone.probabilities, atol=1e-6)
-    npt.assert_allclose(together.dense()[2:], alone.dense(), atol=1e-3)
-
-
-def test_dense_inputs_hold_the_log_odds_of_the_heads_everywhere():
-    case = chunks.make(34, num_sites=200, typed=40)
-    queries, rows = samples(case, 9)
-    imputed, found, _ = both(case, queries, rows, "cpu")
-    dense = imputed.dense()
-    is_open = ~np.isnan(found[..., 0])
-    npt.assert_array_equal(dense[is_open], found[is_open])
-    odds = torch.logit(imputed.probabilities, 1e-7).clamp(-12, 12)
-    npt.assert_allclose(dense[..., : inputs.HEADS], odds, atol=1e-4)
-    typed = torch.from_numpy(case.chunk.typed)
-    assert dense[:, typed, 0].abs().min() == 12
-    assert not dense[:, typed, inputs.HEADS :].any()
+    mine = together.query >= 2
+    order = torch.argsort(together.query[mine] * 1000 + together.site[mine])
+    other = torch.argsort(alone.query * 1000 + alone.site)
+    npt.assert_array_equal(together.site[mine][order], alone.site[other])
+    npt.assert_allclose(together.rows[mine][order], alone.rows[other], atol=1e-3)
 
 
 def test_no_open_site_gives_no_rows():

@@ -84,7 +84,7 @@ def test_two_lists_and_small_blocks_find_the_same_pairs(fx_family, monkeypatch):
     assert len(across) == 10
 
 
-def test_nobody_is_compared_with_nobody():
+def test_no_samples_make_no_pairs():
     nobody = np.empty((5, 0), np.uint8)
     assert len(kinship.close_pairs(nobody, None, None)) == 0
     assert len(kinship.close_pairs(nobody, np.zeros((5, 3), np.uint8), None)) == 0

@@ -71,7 +71,7 @@ def run(
     home: Workspace, target: Path, out: Path, *, overwrite: bool = False, **options: object
 ) -> ImputeSummary:
     """Impute without the network, unless an option says otherwise."""
-    chosen = ImputeOptions(**({"heads_only": True, "threads": 2} | options))  # type: ignore[arg-type]
+    chosen = ImputeOptions(**({"no_network": True, "threads": 2} | options))  # type: ignore[arg-type]
     return impute.impute(home, target, out, chosen, progress=Silent(), overwrite=overwrite)
 
 

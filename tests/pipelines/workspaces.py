@@ -82,6 +82,6 @@ def write_mosaic_run(workspace: Workspace) -> None:
         presets.get("mosaic"),
         weight_files.shipped(),
         record,
-        {"small": [(10, 0.5, 0.4)]},
+        [(10, 0.5, 0.4)],
         overwrite=False,
     )

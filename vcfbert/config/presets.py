@@ -8,7 +8,6 @@ from vcfbert.config import (
     Config,
     MaskConfig,
     ModelConfig,
-    MosaicConfig,
     RefreshConfig,
     RetrievalConfig,
     TrainingConfig,
@@ -106,23 +105,9 @@ def mosaic() -> Config:
     return Config(preset="mosaic", system="mosaic")
 
 
-def mosaic_large() -> Config:
-    """Mosaic with a transformer over the undecided sites, for a GPU."""
-    return Config(
-        preset="mosaic-large",
-        system="mosaic",
-        model=ModelConfig(width=256, num_layers=12, num_heads=8),
-        training=TrainingConfig(
-            batch_size=32, accumulation=2, learning_rate=5e-4, schedule="cosine"
-        ),
-        mosaic=MosaicConfig(network="large", rows_per_design=600_000),
-    )
-
-
 PRESETS: dict[str, Callable[[], Config]] = {
     "tiny": tiny,
     "mosaic": mosaic,
-    "mosaic-large": mosaic_large,
     "v13": v13,
     "v17": v17,
     "v18-current": v18_current,

@@ -318,35 +318,30 @@ class RefreshConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MosaicConfig:
-    """The network on top of local copying; read by the presets `mosaic` and `mosaic-large` only."""
-
-    network: Literal["small", "large"] = "small"
-    """`small`: two hidden layers, each undecided site by itself. `large`: beside them a transformer
-    over the undecided sites of a haplotype, of the size in [model], trained after the small network
-    as [training] says."""
+    """The network that corrects the copying model; for the preset `mosaic` only."""
 
     units: int = 48
-    """U, units of either hidden layer; a network that starts from another keeps its own."""
+    """U, units of each of the two hidden layers; with `start = "shipped"`, those of the shipped
+    network."""
 
     start: Literal["shipped", "scratch"] = "shipped"
-    """Begin with the weights that come with vcfbert, or with a network that answers as the heads
-    do."""
+    """Start from the network that comes with vcfbert, or from the copying model alone."""
 
     folds: int = 6
-    """Times that other samples are taken out of the panel and imputed from the rest; more where
-    the command line names fewer lists of typed sites than would be drawn."""
+    """Number of times that samples are left out of the panel and imputed from the rest; more if
+    fewer lists of typed sites are given with --typed than designs would be drawn."""
 
     held_out: int = 200
-    """Samples taken out in a fold; never more than a fifth of the panel."""
+    """Samples left out in a fold; at most a fifth of the train samples."""
 
     designs: int = 2
-    """Sets of typed sites in a fold, drawn anew where the command line names none."""
+    """Designs of typed sites drawn for each chunk of a fold, if there is no --typed."""
 
     chunks: int = 4
-    """Chunks of the panel that a fold reads, drawn anew; a panel of fewer is read whole."""
+    """Chunks of the panel drawn for each fold; all, if the panel has fewer."""
 
     rows_per_design: int = 150_000
-    """Undecided sites kept of each fold and design."""
+    """Most undecided sites of each fold and design."""
 
     steps: int = 4000
     """Optimizer steps."""
@@ -355,28 +350,18 @@ class MosaicConfig:
     """Undecided sites in a step."""
 
     learning_rate: float = 3e-3
-    """Peak of the one cycle."""
+    """Peak of the one-cycle schedule."""
 
     weight_decay: float = 1e-4
     """Decoupled weight decay."""
 
     check_every: int = 250
-    """Steps between checks of the validation loss, of either network; the best is kept."""
-
-    transformer_steps: int = 4000
-    """Optimizer steps of the transformer."""
-
-    stretch: int = 512
-    """L, undecided sites of a haplotype that the transformer reads together."""
-
-    overlap: int = 64
-    """Undecided sites at either end of a stretch that its neighbour answers for."""
+    """Steps between checks of the validation loss; the best network is kept."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         for name in (
             "units",
-            "transformer_steps",
             "folds",
             "held_out",
             "designs",
@@ -389,8 +374,3 @@ class MosaicConfig:
             at_least(f"mosaic.{name}", getattr(self, name), 1)
         within("mosaic.learning_rate", self.learning_rate, 1e-9, 1.0)
         within("mosaic.weight_decay", self.weight_decay, 0.0, 1.0)
-        if not 0 <= 2 * self.overlap < self.stretch:
-            raise ConfigError(
-                "mosaic.overlap must be at least 0 and less than half of mosaic.stretch, got "
-                f"{self.overlap} and {self.stretch}"
-            )

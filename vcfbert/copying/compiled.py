@@ -1,23 +1,47 @@
-"""Compiling kernels once for an installation, or once a run where nothing can be kept."""
+"""Compilation of kernels: once for an installation, or in each run if there is no cache."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from numba import njit
+from numba.core import event
 
 
 def kernel(*, fastmath: bool = True) -> Callable[[Callable[..., Any]], Any]:
-    """Decorate a function to be compiled at its first call, without the interpreter's lock.
+    """Compile the decorated function at its first call; it runs without the interpreter's lock.
 
-    fastmath  sums may be taken in any order, which vector instructions need
+    fastmath  allow sums in any order, which vector instructions need
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
         try:
             return njit(cache=True, nogil=True, fastmath=fastmath)(function)
-        except RuntimeError:  # neither the installation nor the user's cache folder can be written
+        except RuntimeError:  # no cache folder is writable
             return njit(nogil=True, fastmath=fastmath)(function)
 
     return decorate
+
+
+class _OnFirst(event.Listener):  # type: ignore[misc]
+    """Calls a function at the first event only."""
+
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self._notify: Callable[[], None] | None = notify
+
+    def on_start(self, event: event.Event) -> None:
+        if self._notify is not None:
+            notify, self._notify = self._notify, None
+            notify()
+
+    def on_end(self, event: event.Event) -> None:
+        pass
+
+
+@contextmanager
+def announcing_compilation(notify: Callable[[], None]) -> Iterator[None]:
+    """Call `notify` once if a kernel has to be compiled inside the block."""
+    with event.install_listener("numba:compile", _OnFirst(notify)):
+        yield

@@ -1,7 +1,7 @@
-"""All samples of a target over one chunk: heads, inputs and network, one sample a thread.
+"""Imputation of all samples over one chunk on the CPU: copying model, inputs and network.
 
 S sites of the chunk, T typed sites in C clusters, R reference haplotypes, N samples, G groups of
-references.
+references, A parameter sets.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.copying import heads, inputs, leave_one_out, mosaic, network
+from vcfbert.copying import inputs, leave_one_out, mosaic, parameter_sets
 from vcfbert.copying.compiled import kernel
 from vcfbert.copying.forward_backward import clusters
-from vcfbert.copying.heads import Heads
-from vcfbert.copying.inputs import HEADS, NUM_INPUTS
+from vcfbert.copying.inputs import NUM_INPUTS, NUM_SETS
 from vcfbert.copying.intrinsics import trailing_zeros
 from vcfbert.copying.mosaic import Chunk
-from vcfbert.copying.network import FIRST_GATES, Answer
+from vcfbert.copying.network import FIRST_GATES, Network, copying_only
+from vcfbert.copying.parameter_sets import ParameterSets
 from vcfbert.domain import tokens
 
 LOW = 8e-3
-"""A site where every head is nearer than this to the same allele is decided, and the heads' mean
-stands. Nine in ten are, and the rest of the work is for the others. From 1e-3 to this, r2 stays the
-same to the fourth digit in every bin of chr20."""
+"""A site is decided if every parameter set is within this of the same allele; it gets their mean,
+and the network runs on the others only (one site in ten). From 1e-3 to this, r2 stays the same to
+the fourth digit in every bin of chr20."""
 
 CLUSTER = 0.005
-"""Longest cluster of typed sites, in switches of the first head at its initial rate."""
+"""Longest cluster of typed sites, in switches of the first parameter set at its initial rate."""
 
 FEWEST_TO_FIT = 8
-"""Typed sites below which the switch rates stay as they are."""
+"""With fewer typed sites the switch rates are not fitted."""
 
-_ALIKE = 20.0  # neighbouring sites of one haplotype that say the same
+_ALIKE = 20.0  # neighbouring sites of a haplotype that carry the same information
 _CERTAIN = 1e-3  # of a likelihood, so that one wrong allele does not decide a fit
 _PRIOR_HAPLOTYPES = 5.0  # weight of the whole panel in a group's frequencies
 _F = np.float32
@@ -43,7 +43,7 @@ _F = np.float32
 
 @dataclass(frozen=True)
 class Prepared:
-    """A chunk, ready for queries.
+    """A chunk that is ready for queries.
 
     group_frequency  (S, G) ALT frequency in each group, shrunk towards the panel's
     """
@@ -57,7 +57,7 @@ class OpenSites:
     """The undecided sites of one haplotype.
 
     rows   (n, F) inputs of the network
-    sites  (n,) chunk indexes
+    sites  (n,) indexes in the chunk
     """
 
     rows: NDArray[np.float32]
@@ -66,10 +66,10 @@ class OpenSites:
 
 @dataclass(frozen=True)
 class Haplotype:
-    """What the heads say of one haplotype.
+    """One haplotype, imputed by the copying model.
 
     probabilities  (S, A) of ALT
-    left_out       (T,) probability of ALT at each typed site had it not been typed
+    left_out       (T,) probability of ALT at each typed site, imputed as if it were not typed
     """
 
     probabilities: NDArray[np.float32]
@@ -79,10 +79,10 @@ class Haplotype:
 
 @dataclass(frozen=True)
 class ImputedChunk:
-    """alt (S, N, 2) and left_out (T, N, 2) probabilities of ALT; shares of haplotypes and sites.
+    """alt (S, N, 2) and left_out (T, N, 2) probabilities of ALT.
 
-    open_share    share that was not decided by the heads
-    out_of_range  share of the open ones with an input beyond what training saw
+    open_share    share of haplotypes and sites that the copying model leaves undecided
+    out_of_range  share of the undecided ones with an input outside the range seen in training
     """
 
     alt: NDArray[np.float32]
@@ -96,24 +96,23 @@ def prepare(
     typed: NDArray[np.int64],
     cm: NDArray[np.floating],
     group: NDArray[np.int64],
-    rates: Heads,
+    rates: ParameterSets,
     typed_bits: NDArray[np.uint64] | None = None,
 ) -> Prepared:
-    """What all queries of a chunk share.
+    """Prepare what all queries of a chunk share.
 
     bits   (R, ceil(S / 64)) alleles, the first site in the lowest bit
     typed  (T,) indexes of typed sites among the S, rising, at least one
     cm     (S,) never falling
-    group  (R,) number of each reference's population, from 0
+    group  (R,) group of each reference, from 0
     """
     num_groups = int(group.max()) + 1
-    counts = np.zeros((len(cm), num_groups), np.int32)
-    _count(bits, group, counts)
+    counts = alt_counts(bits, group, len(cm))
     sizes = np.bincount(group, minlength=num_groups)
     frequency = counts.sum(axis=1) / len(bits)
     by_group = (counts + _PRIOR_HAPLOTYPES * frequency[:, None]) / (sizes + _PRIOR_HAPLOTYPES)
     inside = np.clip(frequency, 1e-7, 1 - 1e-7)
-    rate = float(heads.initial(len(bits)).rates[0])
+    rate = float(parameter_sets.initial(len(bits)).rates[0])
     panel = leave_one_out.predictions(bits, typed, cm, frequency, rate)
     chunk = lay_out(
         bits=bits,
@@ -134,7 +133,7 @@ def prepare(
 def lay_out(
     *, typed: NDArray[np.int64], stops: NDArray[np.int64], cm: NDArray[np.float32], **others: Any
 ) -> Chunk:
-    """A chunk with what follows from where its sites and clusters are; arguments as its fields."""
+    """A chunk with the fields that follow from its sites and clusters; arguments as its fields."""
     place = np.searchsorted(typed, np.arange(len(cm)), side="right")
     left = cm - np.append(cm[0], cm[typed])[place]
     right = np.append(cm[typed], cm[-1])[place] - cm
@@ -149,8 +148,21 @@ def lay_out(
     )
 
 
+def alt_counts(
+    bits: NDArray[np.uint64], group: NDArray[np.int64], num_sites: int
+) -> NDArray[np.int32]:
+    """(S, G) copies of ALT at each site in each group of references.
+
+    bits   (R, ceil(S / 64))
+    group  (R,) from 0
+    """
+    counts = np.zeros((num_sites, int(group.max()) + 1), np.int32)
+    _count(bits, group, counts)
+    return counts
+
+
 def take_bits(bits: NDArray[np.uint64], sites: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """The bits of some sites, packed anew.
+    """The bits of some sites.
 
     bits     (R, ceil(S / 64))
     sites    (T,)
@@ -168,16 +180,17 @@ def open_sites(
     *,
     low: float = LOW,
 ) -> tuple[Haplotype, Haplotype]:
-    """Run the heads over both haplotypes of a sample.
+    """Run the copying model over both haplotypes of a sample.
 
-    query       (2, T) 0 REF, 1 ALT, more where nothing was observed
-    candidates  rows of the references for either haplotype
+    query       (2, T) 0 REF, 1 ALT, more if missing
+    candidates  rows of the references for each haplotype
+    low         see LOW
     """
     chunk, by_group = prepared.chunk, prepared.group_frequency
     num_sites, num_typed, num_clusters = len(chunk.cm), len(chunk.typed), len(chunk.stops)
     found = []
     for alleles, rows_of in zip(query, candidates, strict=True):
-        probabilities = np.empty((num_sites, HEADS), np.float32)
+        probabilities = np.empty((num_sites, NUM_SETS), np.float32)
         rows = np.empty((num_sites, NUM_INPUTS), np.float32)
         sites = np.empty(num_sites, np.int64)
         places = np.empty(num_sites, np.float32)
@@ -190,32 +203,31 @@ def open_sites(
     around = _around(chunk, found[0][-1] + found[1][-1])
     haplotypes = []
     for number, (probabilities, left_out, rows, sites, places, shares) in enumerate(found):
-        sibling = found[1 - number][0]
-        inputs.complete(rows, sites, places, shares, around, by_group, sibling)
+        other_haplotype = found[1 - number][0]
+        inputs.complete(rows, sites, places, shares, around, by_group, other_haplotype)
         haplotypes.append(Haplotype(probabilities, left_out, OpenSites(rows, sites)))
     return haplotypes[0], haplotypes[1]
 
 
 def impute_samples(
     prepared: Prepared,
-    answer: Answer,
+    network: Network,
     queries: NDArray[np.uint8],
     candidates: Sequence[NDArray[np.int64]],
     *,
     threads: int = 2,
-    low: float = LOW,
 ) -> ImputedChunk:
-    """Impute everyone; the numbers do not depend on `threads`.
+    """Impute all samples; the numbers do not depend on `threads`.
 
-    queries     (N, 2, T) 0 REF, 1 ALT, more where nothing was observed
+    queries     (N, 2, T) 0 REF, 1 ALT, more if missing
     candidates  2 N arrays, rows of the references
     """
     num_sites, num_samples = len(prepared.chunk.cm), len(queries)
     alt = np.empty((num_samples, 2, num_sites), np.float32)
     left_out = np.empty((num_samples, 2, len(prepared.chunk.typed)), np.float32)
     num_open = np.zeros(num_samples, np.int64)
-    strangers = np.zeros(num_samples, np.int64)
-    place = places(prepared)
+    num_outside = np.zeros(num_samples, np.int64)
+    low = decided_below(network)
 
     def impute(sample: int) -> None:
         pair = open_sites(
@@ -223,13 +235,12 @@ def impute_samples(
         )
         for side, haplotype in enumerate(pair):
             target = alt[sample, side]
-            _mix_heads(haplotype.probabilities, target)
-            sites = haplotype.open.sites
-            values, outside = answer.probabilities(haplotype.open.rows, sites, place[sites])
-            target[sites] = values
+            _mix_sets(haplotype.probabilities, target)
+            values, outside = network.probabilities(haplotype.open.rows)
+            target[haplotype.open.sites] = values
             left_out[sample, side] = haplotype.left_out
             num_open[sample] += len(values)
-            strangers[sample] += outside
+            num_outside[sample] += outside
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for _ in pool.map(impute, range(num_samples)):
@@ -239,13 +250,13 @@ def impute_samples(
         alt=alt.transpose(2, 0, 1),
         left_out=left_out.transpose(2, 0, 1),
         open_share=total / max(2 * num_samples * num_sites, 1),
-        out_of_range=int(strangers.sum()) / max(total, 1),
+        out_of_range=int(num_outside.sum()) / max(total, 1),
     )
 
 
-def places(prepared: Prepared) -> NDArray[np.float32]:
-    """(S,) where each site is: cM times the first head's switch rate."""
-    return prepared.chunk.cm * prepared.chunk.rates[0]
+def decided_below(network: Network) -> float:
+    """LOW; 1 without a network, so that every site is decided."""
+    return 1.0 if network.weights is None else LOW
 
 
 def fit_rates(
@@ -256,10 +267,10 @@ def fit_rates(
     seed: int,
     threads: int = 2,
 ) -> Prepared:
-    """Scale the heads' switch rates so that hidden typed sites of left-out samples are likeliest.
+    """Scale the switch rates to maximise the likelihood of masked typed sites of left-out samples.
 
-    Half of the typed sites are hidden and imputed. This corrects a map that is absent or of another
-    unit, and a panel whose haplotypes are shared over other lengths than 4 Ne / H has it.
+    Half of the typed sites are masked and imputed. This corrects a map that is missing or in
+    another unit, and panels whose haplotypes are shared over other lengths than 4 Ne / H implies.
 
     queries     (n, 2, T) typed alleles of some of the references
     candidates  2 n arrays of rows, none of them of the query's own sample
@@ -267,35 +278,30 @@ def fit_rates(
     num_typed = queries.shape[2]
     if num_typed < FEWEST_TO_FIT or len(queries) == 0:
         return prepared
-    hidden = np.sort(np.random.default_rng(seed).permutation(num_typed)[: num_typed // 2])
-    truth = queries[:, :, hidden].transpose(2, 0, 1) == 1
+    masked = np.sort(np.random.default_rng(seed).permutation(num_typed)[: num_typed // 2])
+    truth = queries[:, :, masked].transpose(2, 0, 1) == 1
     visible = queries.copy()
-    visible[:, :, hidden] = tokens.MISSING
+    visible[:, :, masked] = tokens.MISSING
 
     def likelihood(factor: float) -> float:
         found = impute_samples(
-            scaled(prepared, factor),
-            network.heads_only(),
-            visible,
-            candidates,
-            threads=threads,
-            low=1.0,
+            scaled(prepared, factor), copying_only(), visible, candidates, threads=threads
         )
-        alt = np.clip(found.left_out[hidden], _CERTAIN, 1 - _CERTAIN)
+        alt = np.clip(found.left_out[masked], _CERTAIN, 1 - _CERTAIN)
         total = np.log(np.where(truth, alt, 1 - alt)).sum(dtype=np.float64)
         return float(total / _ALIKE)
 
-    return scaled(prepared, heads.best_factor(likelihood))
+    return scaled(prepared, parameter_sets.best_factor(likelihood))
 
 
 def scaled(prepared: Prepared, factor: float) -> Prepared:
-    """All switch rates times a factor."""
+    """The same chunk with all switch rates multiplied by a factor."""
     rates = (prepared.chunk.rates * factor).astype(np.float32)
     return Prepared(prepared.chunk._replace(rates=rates), prepared.group_frequency)
 
 
 def _around(chunk: Chunk, shares: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weight of each group over the chunk, each cluster counting for the cM around it.
+    """Weight of each group over the chunk; a cluster counts for the cM around it.
 
     shares  (C, G)
     """
@@ -306,21 +312,20 @@ def _around(chunk: Chunk, shares: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @kernel(fastmath=False)
-def _mix_heads(probabilities, out):
-    """The heads' mean before training; exact where all of them are certain."""
+def _mix_sets(probabilities, out):
+    """Mean of the parameter sets with their weights before training; exact if all are certain."""
     weights = np.exp(np.array(FIRST_GATES))
     weights /= weights.sum()
     for site in range(out.size):
         first = probabilities[site, 0]
         total = 0.0
-        for head in range(HEADS):
-            total += weights[head] * (probabilities[site, head] - first)
+        for a in range(NUM_SETS):
+            total += weights[a] * (probabilities[site, a] - first)
         out[site] = first + total
 
 
 @kernel(fastmath=False)
 def _count(bits, group, counts):
-    """ALT copies at each site in each group."""
     for row in range(bits.shape[0]):
         number = group[row]
         for word in range(bits.shape[1]):

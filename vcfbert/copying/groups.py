@@ -1,8 +1,8 @@
-"""Groups of samples in a panel, found from its genotypes: stand-ins for populations.
+"""Groups of samples in a panel, found from its genotypes, in place of populations.
 
-Always found, never read from a sample table, so that the inputs made from them mean the same on
-every panel. On chr20, 16 groups gave the network as much as the 26 populations of the 1000 Genomes
-but for .001 of r2 (docs/decisions/mosaic.md).
+Groups are never read from a sample table, so that the inputs made from them mean the same on every
+panel. On chr20, 16 groups are within .001 of r2 of the 26 populations of the 1000 Genomes
+(docs/decisions/mosaic.md).
 
 N samples, R = 2 N haplotypes, S sites, G groups.
 """
@@ -23,10 +23,10 @@ _ROUNDS = 30
 
 
 def of_references(alleles: NDArray[np.uint8], *, seed: int = 1) -> NDArray[np.int64]:
-    """Group of each haplotype, (R,) from 0; both haplotypes of a sample are in one.
+    """Group of each haplotype, (R,) from 0; both haplotypes of a sample are in the same group.
 
-    Principal components of the samples' standardised genotypes, then k-means. A panel of few
-    samples     has fewer groups, one for every eight samples at most.
+    Principal components of the samples' standardised genotypes, then k-means. A small panel has
+    fewer groups, at most one for every eight samples.
 
     alleles  (R, S) 0 REF, 1 ALT, at sites picked by `sites_for`; rows 2n, 2n + 1 are one sample
     """
@@ -46,7 +46,7 @@ def of_references(alleles: NDArray[np.uint8], *, seed: int = 1) -> NDArray[np.in
 
 
 def sites_for(frequency: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Sites whose genotypes tell groups apart, (at most MAX_SITES,) rising.
+    """Sites whose genotypes separate groups: at most MAX_SITES indexes, rising.
 
     frequency  (S,) of ALT
     """
@@ -76,7 +76,7 @@ def _components(values: NDArray[np.float32], rng: np.random.Generator) -> NDArra
 def _k_means(
     points: NDArray[np.float32], count: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Nearest of `count` centres for each point; the centres start apart (k-means++)."""
+    """Index of the nearest of `count` centres for each point; centres start by k-means++."""
     centres = [points[rng.integers(len(points))]]
     nearest = ((points - centres[0]) ** 2).sum(axis=1).astype(np.float64)
     for _ in range(count - 1):

@@ -1,7 +1,7 @@
-"""What the network on top of the heads reads of one haplotype and site, in order.
+"""Inputs of the network for one haplotype and site, in order.
 
-Lengths are in cM times the switch rate of the first head, so that panels of every size and map
-give numbers of the same range; probabilities are log odds.
+Lengths are in cM times the switch rate of the first parameter set, so that panels of any size and
+map give numbers of the same range. Probabilities are log odds.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from vcfbert.copying.compiled import kernel
 
-HEADS = 3
-"""Copying heads; the kernels hold their weights in vectors of four."""
+NUM_SETS = 3
+"""Parameter sets of the copying model; the kernels hold their weights in vectors of four."""
 
 NAMES = (
-    *(f"head {head}" for head in range(HEADS)),
+    *(f"parameter set {a}" for a in range(NUM_SETS)),
     "frequency",
     "minor frequency",
     "distance left",
@@ -37,62 +37,63 @@ NAMES = (
     "other sites",
     "vote 3",
     "vote 6",
-    *(f"states {head}" for head in range(HEADS)),
+    *(f"states {a}" for a in range(NUM_SETS)),
     "ancestry here",
     "ancestry around",
-    "sibling head 0",
-    "sibling head 1",
+    "other haplotype 0",
+    "other haplotype 1",
     "panel carriers",
     "panel others",
 )
-"""F inputs. `carrier` is the best candidate with the ALT allele, `other` the best without it;
-`states` the effective number of candidates in use; `sibling` the sample's other haplotype; `panel`
-what the references say of the site among themselves (`leave_one_out`)."""
+"""F inputs. `parameter set` is the ALT probability under each set, `carrier` the best candidate
+with the ALT allele, `other` the best without it, `states` the effective number of candidates in
+use, `other haplotype` the ALT probability of the sample's other haplotype under the first two sets,
+and `panel` how well the references predict the site among themselves (`leave_one_out`)."""
 
 NUM_INPUTS = len(NAMES)
 CARRIER = NAMES.index("carrier left")
 VOTES = NAMES.index("vote 3")
 STATES = NAMES.index("states 0")
 ANCESTRY = NAMES.index("ancestry here")
-SIBLING = NAMES.index("sibling head 0")
+OTHER_HAPLOTYPE = NAMES.index("other haplotype 0")
 PANEL = NAMES.index("panel carriers")
 
 LOGIT_LIMIT = 12.0
-_SMALLEST_PROBABILITY = 1e-7
+SMALLEST_PROBABILITY = 1e-7
 _F = np.float32
 
 
 @kernel()
 def log_odds(probability: float) -> float:
-    """Log odds of a probability, no further than LOGIT_LIMIT from 0."""
-    inside = min(max(probability, _SMALLEST_PROBABILITY), 1.0 - _SMALLEST_PROBABILITY)
+    """Log odds of a probability, clipped to LOGIT_LIMIT on either side of 0."""
+    inside = min(max(probability, SMALLEST_PROBABILITY), 1.0 - SMALLEST_PROBABILITY)
     return min(max(math.log(inside / (1.0 - inside)), -LOGIT_LIMIT), LOGIT_LIMIT)
 
 
 def all_log_odds(probability: NDArray[np.floating]) -> NDArray[np.float32]:
-    """The same for an array."""
-    inside = np.clip(probability, _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
+    """`log_odds` of an array."""
+    inside = np.clip(probability, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
     return np.log(inside / (1 - inside)).clip(-LOGIT_LIMIT, LOGIT_LIMIT).astype(np.float32)
 
 
 @kernel()
 def log_length(length: float) -> float:
-    """Log of a length in units of the mean shared stretch; 0 and less is the smallest."""
+    """Log of a length in units of the mean shared segment; negative lengths count as 0."""
     return math.log(max(length, 0.0) + 1e-2)
 
 
 @kernel()
-def complete(rows, sites, places, shares, regional, group_frequency, sibling):
+def complete(rows, sites, places, shares, regional, group_frequency, other_haplotype):
     """Fill in the inputs that need the whole chunk or the sample's other haplotype.
 
     rows             (n, F) written
-    sites            (n,) chunk index of each row's site
-    places           (n,) left cluster of each row's site, counted in clusters, with the fraction
-                     of the way to the next
+    sites            (n,) index in the chunk of each row's site
+    places           (n,) position of each row's site in clusters: the one on the left, and the
+                     fraction of the way to the next
     shares           (C, G) copying weight of each group of references at each cluster
-    regional         (G,) the same over the chunk and both haplotypes
+    regional         (G,) the same, averaged over the chunk and both haplotypes
     group_frequency  (S, G) ALT frequency in each group
-    sibling          (S, A) probabilities of the other haplotype
+    other_haplotype  (S, A) probabilities of the sample's other haplotype
     """
     last = shares.shape[0] - 1
     for row in range(sites.size):
@@ -108,5 +109,5 @@ def complete(rows, sites, places, shares, regional, group_frequency, sibling):
             around += regional[group] * frequency
         rows[row, ANCESTRY] = log_odds(here / mass)
         rows[row, ANCESTRY + 1] = log_odds(around)
-        rows[row, SIBLING] = log_odds(sibling[site, 0])
-        rows[row, SIBLING + 1] = log_odds(sibling[site, 1])
+        rows[row, OTHER_HAPLOTYPE] = log_odds(other_haplotype[site, 0])
+        rows[row, OTHER_HAPLOTYPE + 1] = log_odds(other_haplotype[site, 1])

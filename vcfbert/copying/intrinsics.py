@@ -1,11 +1,11 @@
-"""Machine instructions that numba has no name for."""
+"""Machine instructions that numba does not offer."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba.core import types
+from numba import types
 from numba.extending import intrinsic
 
 from vcfbert.copying.compiled import kernel

@@ -1,9 +1,9 @@
-"""How well a panel predicts its own sites: each reference from the haplotypes most like it.
+"""How well a panel predicts its own sites: each reference from its most similar haplotypes.
 
 The positional Burrows-Wheeler transform (Durbin 2014, Bioinformatics 30:1266) keeps haplotypes
-sorted by their alleles up to a typed site, so that those which match furthest back stand side by
-side. Going through the typed sites once from left to right and once from right to left, each
-reference is compared with its two neighbours in either order at the untyped sites that follow.
+sorted by their alleles up to a typed site, so that those with the longest match are adjacent. In
+one pass from left to right and one from right to left, each reference is compared with its two
+neighbours in the order at the untyped sites that follow.
 
 R references, S sites, T typed sites.
 """
@@ -17,9 +17,9 @@ from vcfbert.copying.compiled import kernel
 from vcfbert.copying.intrinsics import trailing_zeros
 
 MOST_TYPED = 1_500
-"""Typed sites that the orders follow, evenly chosen of more; enough to tell who is alike."""
+"""Typed sites that are sorted by, thinned evenly if there are more; enough to find neighbours."""
 
-_PRIOR = 0.5  # neighbours' worth of the frequency, added to those that are seen
+_PRIOR = 0.5  # weight of the frequency, in neighbours
 _F = np.float32
 
 
@@ -32,14 +32,14 @@ def predictions(
 ) -> NDArray[np.float64]:
     """Share of ALT among the neighbours of ALT carriers, and among those of the others.
 
-    A neighbour counts for x / (1 + x) where the shared match is x switches long.
+    A neighbour counts x / (1 + x) if the shared match is x switches long.
 
-    bits       (R, ceil(S / 64)) both haplotypes of a sample side by side
+    bits       (R, ceil(S / 64)) the two haplotypes of a sample are adjacent
     typed      (T,) indexes among the S
     cm         (S,)
     frequency  (S,) of ALT
     rate       switches per cM
-    returns    (2, S), the frequency at typed sites and where nobody has a neighbour
+    returns    (2, S); the frequency at typed sites and where no neighbour counts
     """
     stride = -(-len(typed) // MOST_TYPED)
     sums = np.zeros((3, len(cm)), np.float64)
@@ -58,7 +58,7 @@ def predictions(
 
 
 def bits_but(typed: NDArray[np.int64], count: int) -> NDArray[np.uint64]:
-    """(ceil(count / 64),) a bit for each site that is not typed."""
+    """(ceil(count / 64),) words with a bit set for each site that is not typed."""
     is_untyped = np.ones(-(-count // 64) * 64, np.bool_)
     is_untyped[typed] = is_untyped[count:] = False
     return np.packbits(is_untyped, bitorder="little").view(np.uint64)
@@ -66,10 +66,10 @@ def bits_but(typed: NDArray[np.int64], count: int) -> NDArray[np.uint64]:
 
 @kernel()
 def _sweep(bits, typed, untyped, cm, rate, sums, total):
-    """One direction: add to the sums of neighbours' weights.
+    """One pass: add up the weights of neighbours.
 
     typed    (T,) in the order of the sweep
-    untyped  (ceil(S / 64),) a bit for each site that is asked for
+    untyped  (ceil(S / 64),) a bit set for each site to predict
     sums     (3, S): of carriers' neighbours that carry ALT, of carriers' neighbours, of others'
              neighbours that carry ALT
     total    (S,): of all neighbours
@@ -77,7 +77,7 @@ def _sweep(bits, typed, untyped, cm, rate, sums, total):
     is_backward = typed[0] > typed[-1]
     count, num_sites = bits.shape[0], cm.size
     order = np.arange(count)
-    start = np.full(count, cm[typed[0]], np.float32)  # of the match with the one before in order
+    start = np.full(count, cm[typed[0]], np.float32)  # of the match with the previous in the order
     room, starts = np.empty_like(order), np.empty_like(start)
     weight = np.empty(count + 1, np.float32)
     weight[0] = weight[count] = _F(0)
@@ -104,13 +104,13 @@ def _sweep(bits, typed, untyped, cm, rate, sums, total):
 
 @kernel()
 def _sort(bits, site, place, order, start, room, starts):
-    """Bring the order from before a typed site to after it; both alleles keep theirs.
+    """Update the order at a typed site: a stable sort by its allele.
 
-    start  (R,) cM where the match with the one before in the order begins
+    start  (R,) cM at which the match with the previous haplotype in the order begins
     """
     number, bit = site >> 6, np.uint64(site & 63)
     zeros, ones = 0, 0
-    # Since the last of either allele: the shortest match in the order, and where that begins.
+    # Since the last haplotype with each allele: the shortest match, and where it begins.
     short0, short1, begin0, begin1 = _F(0), _F(0), place, place
     for rank in range(order.size):
         row, begin = order[rank], start[rank]
@@ -133,7 +133,7 @@ def _sort(bits, site, place, order, start, room, starts):
 
 @kernel()
 def _inside(first, stop):
-    """Bits [first, stop) of a word, as far as they lie in it."""
+    """A word with the bits [first, stop) set, clipped to 0 to 64."""
     word = ~np.uint64(0)
     if first > 0:
         word = (word >> np.uint64(first)) << np.uint64(first)
@@ -144,7 +144,7 @@ def _inside(first, stop):
 
 @kernel()
 def _compare(bits, number, keep, order, weight, sums):
-    """Compare neighbours in the order at the sites of one word."""
+    """Compare adjacent haplotypes at the sites of one word."""
     base = 64 * number
     before = bits[order[0], number] & keep
     here = before

@@ -1,12 +1,12 @@
-"""One haplotype as a mosaic of candidates: probabilities of every site, inputs of the open.
+"""Imputation of one haplotype as a mosaic of candidates: probabilities, and inputs of the network.
 
 S sites of the chunk, T typed sites in C clusters (`forward_backward.clusters`), R reference
-haplotypes, K candidates, A heads, G groups of references, F inputs (`inputs.NAMES`).
+haplotypes, K candidates, A parameter sets, G groups of references, F inputs (`inputs.NAMES`).
 
-A chunk is gone through once from left to right, keeping the forward weights at every 64th typed
-site, and once from right to left, a block of 64 typed sites at a time. Memory is 64 A K floats, not
-C A K. Where a cluster is, as a point, is at the typed site in its middle; the sites between two
-such points are imputed from the weights of both clusters.
+The first pass goes from left to right and keeps the forward weights at every 64th typed site; the
+second goes from right to left, a block of 64 typed sites at a time. So memory is 64 A K floats, not
+C A K. The position of a cluster is its middle typed site; the sites between two such points are
+imputed from the weights of both clusters.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from vcfbert.copying.forward_backward import (
     read_block,
     switch_table,
 )
-from vcfbert.copying.inputs import HEADS, log_length, log_odds
+from vcfbert.copying.inputs import NUM_SETS, log_length, log_odds
 from vcfbert.copying.intrinsics import trailing_zeros
 
 ACTIVE = np.float32(2e-3)
-"""A candidate whose weight is below this at both typed neighbours does not vote between them; half
-of an even share is enough where that is less."""
+"""A candidate votes between two clusters only if its weight at either is above this, or above half
+of an even share if that is less."""
 
-_SHORTEST = np.float32(1e-5)
-"""cM added to a shared match that votes, so that where the map is flat all vote alike."""
+SHORTEST_MATCH_CM = 1e-5
+"""Added to a shared match that votes, so that all votes are equal if the map is flat."""
 
 _F = np.float32
-_LANES = 4  # heads, padded to a power of two
+_LANES = 4  # parameter sets, padded to a power of two
 
 
 class Chunk(NamedTuple):
@@ -45,13 +45,13 @@ class Chunk(NamedTuple):
     bits         (R, ceil(S / 64)) uint64 alleles, the first site in the lowest bit
     typed_bits   (R, ceil(T / 64)) uint64, typed sites alone
     typed        (T,) indexes of the typed sites among the S
-    untyped      (ceil(S / 64),) uint64, a bit for each site that is not typed
+    untyped      (ceil(S / 64),) uint64, a bit set for each site that is not typed
     stops        (C,) typed sites up to the end of each cluster
-    points       (C,) number of the typed site that a cluster is at
-    around       (2, S) float32 cM to the typed site, or the chunk's end, on the left and the right
+    points       (C,) index among the typed sites of each cluster's middle
+    around       (2, S) float32 cM to the next typed site, or the chunk's end, on the left and right
     cm           (S,) float32
     frequency    (S,) float32 log odds of the ALT frequency
-    minor        (S,) float32 log of the minor frequency
+    minor        (S,) float32 log of the minor allele frequency
     panel        (2, S) float32 log odds of `leave_one_out.predictions`
     group        (R,) group of each reference
     rates        (A,) float32 switches per cM
@@ -75,42 +75,42 @@ class Chunk(NamedTuple):
 
 
 class _State(NamedTuple):
-    """Scratch of one query; `last` arrays hold where a candidate mismatched last."""
+    """Scratch arrays of one query."""
 
     candidates: NDArray[np.int64]  # (K,)
     typed: NDArray[np.uint64]  # (K,) alleles at the typed sites of a block
     mismatches: NDArray[np.uint8]  # (64, K)
     forward: NDArray[np.float32]  # (64, A, K)
-    ends: NDArray[np.float32]  # (2, A, K) weights at two clusters, by the parity of their numbers
+    ends: NDArray[np.float32]  # (2, A, K) weights at two clusters, by parity of their indexes
     beta: NDArray[np.float32]  # (A, K)
     left: NDArray[np.float32]  # (64, 3, K) last mismatch to the left: cM, the one before, site
-    right: NDArray[np.float32]  # (2, 3, K), by the parity of the next cluster to the left
+    right: NDArray[np.float32]  # (2, 3, K), by parity of the next cluster to the left
     lengths: NDArray[np.float32]  # (8, K)
     allele: NDArray[np.float32]  # (K,)
-    mask: NDArray[np.int32]  # (K,) all bits set where the candidate carries ALT
-    alleles: NDArray[np.uint64]  # (ceil(S / 64), K) the candidates' bits, side by side
+    mask: NDArray[np.int32]  # (K,) all bits set if the candidate carries ALT
+    alleles: NDArray[np.uint64]  # (ceil(S / 64), K) the candidates' bits, adjacent
     words: NDArray[np.uint64]  # (K,) alleles of up to 64 sites
     active: NDArray[np.int64]  # (K,)
-    votes: NDArray[np.float32]  # (K, 2 * _LANES) weights of the active at both neighbours
+    votes: NDArray[np.float32]  # (K, 2 * _LANES) weights of the active candidates at both clusters
     sums: NDArray[np.float32]  # (64, 2 * _LANES)
     scales: NDArray[np.float32]  # (A,) of the latest forward weights
-    states: NDArray[np.float32]  # (2, A) effective states at two clusters, as `ends`
+    states: NDArray[np.float32]  # (2, A) effective number of candidates at two clusters, as `ends`
 
 
 @kernel()
 def impute_haplotype(
     chunk, query, candidates, low, probabilities, rows, sites, places, shares, left_out
 ):
-    """Impute one haplotype; returns the number of open sites n, those some head leaves undecided.
+    """Impute one haplotype; returns n, the number of undecided sites.
 
-    query          (T,) 0 REF, 1 ALT, more where nothing was observed
+    query          (T,) 0 REF, 1 ALT, more if missing
     candidates     (K,) rows of the references
-    low            sites whose probabilities are all below `low` or above 1 - low are not open
-    probabilities  (S, A) written: probability of ALT by each head
-    rows           (S, F) written up to n; what needs the sibling is left to `inputs.complete`
+    low            sites whose probabilities are all below `low` or above 1 - low are decided
+    probabilities  (S, A) written: probability of ALT under each parameter set
+    rows           (S, F) written up to n; `inputs.complete` adds what needs the other haplotype
     sites, places  (S,) written up to n, see `inputs.complete`
-    shares         (C, G) written: weight of each group at each cluster, by the first head
-    left_out       (T,) written: probability of ALT at each typed site had it not been typed
+    shares         (C, G) written: weight of each group at each cluster under the first set
+    left_out       (T,) written: probability of ALT at each typed site as if it were not typed
     """
     candidates, starts = _by_group(chunk.group, candidates, shares.shape[1])
     state = _new_state(chunk, candidates)
@@ -154,7 +154,7 @@ def impute_haplotype(
 @kernel()
 def _new_state(chunk, candidates):
     count = candidates.size
-    # A copy, because rows far apart would have to be fetched anew for every interval.
+    # A copy: the rows are far apart and would be fetched again for every interval.
     alleles = np.empty((chunk.bits.shape[1], count), np.uint64)
     for k in range(count):
         row = chunk.bits[candidates[k]]
@@ -164,9 +164,9 @@ def _new_state(chunk, candidates):
         candidates,
         np.empty(count, np.uint64),
         np.empty((64, count), np.uint8),
-        np.empty((64, HEADS, count), np.float32),
-        np.empty((2, HEADS, count), np.float32),
-        np.ones((HEADS, count), np.float32),
+        np.empty((64, NUM_SETS, count), np.float32),
+        np.empty((2, NUM_SETS, count), np.float32),
+        np.ones((NUM_SETS, count), np.float32),
         np.empty((64, 3, count), np.float32),
         np.empty((2, 3, count), np.float32),
         np.empty((8, count), np.float32),
@@ -177,14 +177,14 @@ def _new_state(chunk, candidates):
         np.empty(count, np.int64),
         np.zeros((count, 2 * _LANES), np.float32),
         np.empty((64, 2 * _LANES), np.float32),
-        np.ones(HEADS, np.float32),
-        np.empty((2, HEADS), np.float32),
+        np.ones(NUM_SETS, np.float32),
+        np.empty((2, NUM_SETS), np.float32),
     )
 
 
 @kernel()
 def _by_group(group, candidates, num_groups):
-    """The candidates in the order of their groups, and where each group starts, (G + 1,)."""
+    """The candidates sorted by group, and the start of each group, (G + 1,)."""
     starts = np.zeros(num_groups + 1, np.int64)
     for k in range(candidates.size):
         starts[group[candidates[k]] + 1] += 1
@@ -200,7 +200,7 @@ def _by_group(group, candidates, num_groups):
 
 @kernel()
 def _share(here, starts, share):
-    """Weight of each group by the first head."""
+    """Weight of each group under the first parameter set."""
     for number in range(share.size):
         total = _F(0)
         for k in range(starts[number], starts[number + 1]):
@@ -210,7 +210,7 @@ def _share(here, starts, share):
 
 @kernel()
 def _switches(chunk):
-    """Switch probabilities (C, A) on the way to each cluster."""
+    """Switch probabilities (C, A) before each cluster."""
     step = np.zeros(chunk.points.size, np.float32)
     for c in range(1, step.size):
         here, before = chunk.typed[chunk.points[c]], chunk.typed[chunk.points[c - 1]]
@@ -220,12 +220,12 @@ def _switches(chunk):
 
 @kernel()
 def _sweep_right(chunk, query, state, rho):
-    """Before every block of 64 typed sites: forward weights, their scales, the last mismatches and
-    the number of the first cluster.
+    """State before each block of 64 typed sites: forward weights, scales, last mismatches, index of
+    its first cluster.
     """
     count, blocks = state.candidates.size, chunk.typed_bits.shape[1]
-    saved = np.empty((blocks, HEADS, count), np.float32)
-    scales = np.ones((blocks, HEADS), np.float32)
+    saved = np.empty((blocks, NUM_SETS, count), np.float32)
+    scales = np.ones((blocks, NUM_SETS), np.float32)
     lasts = np.empty((blocks, 3, count), np.float32)
     firsts = np.zeros(blocks, np.int64)
     saved[0] = _F(1) / _F(count)
@@ -260,9 +260,9 @@ def _refill(chunk, query, state, rho, block, first, saved, scales, lasts):
 
 @kernel()
 def _note_mismatches(before, after, mismatches, place, site):
-    """Move the last mismatch on where there is one in this cluster.
+    """Update the last mismatches of candidates that mismatch in this cluster.
 
-    before, after  (3, K), two arrays, or the loops are not vectorised
+    before, after  (3, K); must not be the same array, or the loops are not vectorised
     """
     mark = _F(site)
     for k in range(mismatches.size):
@@ -276,10 +276,10 @@ def _note_mismatches(before, after, mismatches, place, site):
 
 @kernel()
 def _typed_sites(chunk, state, query, c, probabilities, left_out):
-    """Probabilities at a cluster's sites: what was observed, else what the heads say.
+    """Probabilities at a cluster's typed sites: the observed allele, or imputed if it is missing.
 
-    Without its own allele a site is what the first two heads say with the weights divided by what
-    the site itself contributed, hit or miss.
+    `left_out` is the mean of the first two parameter sets after the site's own emission is divided
+    out of the weights.
     """
     here, words = state.ends[c & 1], state.typed
     start = chunk.stops[c - 1] if c else 0
@@ -287,24 +287,24 @@ def _typed_sites(chunk, state, query, c, probabilities, left_out):
         place, bit = chunk.typed[site], np.uint64(site & 63)
         allele = query[site]
         if allele > 1:
-            for head in range(HEADS):
-                probabilities[place, head] = _carried(here[head], words, bit)[1]
+            for a in range(NUM_SETS):
+                probabilities[place, a] = _carried(here[a], words, bit)[1]
             left_out[site] = _F(0.5) * (probabilities[place, 0] + probabilities[place, 1])
             continue
         probabilities[place] = _F(allele)
         total = _F(0)
-        for head in range(2):
-            ref, alt = _carried(here[head], words, bit)
-            hit = _F(1) - chunk.errors[head]
-            alt /= hit if allele == 1 else chunk.errors[head]
-            ref /= hit if allele == 0 else chunk.errors[head]
+        for a in range(2):
+            ref, alt = _carried(here[a], words, bit)
+            hit = _F(1) - chunk.errors[a]
+            alt /= hit if allele == 1 else chunk.errors[a]
+            ref /= hit if allele == 0 else chunk.errors[a]
             total += _F(0.5) * alt / (alt + ref)
         left_out[site] = total
 
 
 @kernel()
 def _carried(weights, words, bit):
-    """Weight of those who carry REF and of those who carry ALT."""
+    """Total weight of candidates with REF, and with ALT."""
     ref, alt = _F(0), _F(0)
     for k in range(words.size):
         carried = _F((words[k] >> bit) & np.uint64(1))
@@ -315,8 +315,8 @@ def _carried(weights, words, bit):
 
 @kernel()
 def _between(chunk, state, left, c, low, probabilities, rows, sites, places, count):
-    """Impute the untyped sites between the points of clusters c and c + 1, -1 being the chunk's
-    start; returns the new number of open sites.
+    """Impute the untyped sites between the points of clusters c and c + 1, where -1 is the chunk's
+    start; returns the new number of undecided sites.
     """
     last = chunk.points.size - 1
     start = chunk.typed[chunk.points[c]] if c >= 0 else -1
@@ -344,15 +344,15 @@ def _between(chunk, state, left, c, low, probabilities, rows, sites, places, cou
             place = base + i
             part = (chunk.cm[place] - from_cm) / max(to_cm - from_cm, _F(1e-9))
             highest, lowest = _F(0), _F(1)
-            for head in range(HEADS):
-                value = (_F(1) - part) * state.sums[i, head] / mass[head]
-                value += part * state.sums[i, _LANES + head] / mass[_LANES + head]
-                probabilities[place, head] = value
+            for a in range(NUM_SETS):
+                value = (_F(1) - part) * state.sums[i, a] / mass[a]
+                value += part * state.sums[i, _LANES + a] / mass[_LANES + a]
+                probabilities[place, a] = value
                 highest, lowest = max(highest, value), min(lowest, value)
             if highest > low and lowest < _F(1) - low:
                 row = rows[count]
-                for head in range(HEADS):
-                    row[head] = log_odds(probabilities[place, head])
+                for a in range(NUM_SETS):
+                    row[a] = log_odds(probabilities[place, a])
                 _describe(chunk, state, c, place, i, part, row, mass3, mass6)
                 sites[count] = place
                 places[count] = min(max(c + part, _F(0)), _F(last))
@@ -362,37 +362,37 @@ def _between(chunk, state, left, c, low, probabilities, rows, sites, places, cou
 
 @kernel()
 def _gather_active(state, here, onward):
-    """Weights of the candidates in use, side by side; returns their number and their sums."""
-    bits = state.mask  # free at this moment
+    """Collect the weights of candidates that vote; returns their number and sums."""
+    bits = state.mask  # not in use here
     bits[:] = 0
     first, second = here.view(np.int32), onward.view(np.int32)
-    for head in range(HEADS):
-        # Floats of one sign are ordered as their bits are, and only the maximum of integers is
-        # compiled to vector instructions.
+    for a in range(NUM_SETS):
+        # Floats of one sign sort like their bits, and only the maximum of integers is compiled to
+        # vector instructions.
         for k in range(bits.size):
-            bits[k] = max(bits[k], max(first[head, k], second[head, k]))
+            bits[k] = max(bits[k], max(first[a, k], second[a, k]))
     largest = bits.view(np.float32)
     count = 0
     mass = np.full(2 * _LANES, _F(1e-30), np.float32)
-    limit = min(ACTIVE, _F(0.5) / _F(largest.size))  # so that some vote, however many they are
+    limit = min(ACTIVE, _F(0.5) / _F(largest.size))  # so that some candidates always vote
     for k in range(largest.size):
         if largest[k] > limit:
             state.active[count] = k
-            for head in range(HEADS):
-                state.votes[count, head] = here[head, k]
-                state.votes[count, _LANES + head] = onward[head, k]
-                mass[head] += here[head, k]
-                mass[_LANES + head] += onward[head, k]
+            for a in range(NUM_SETS):
+                state.votes[count, a] = here[a, k]
+                state.votes[count, _LANES + a] = onward[a, k]
+                mass[a] += here[a, k]
+                mass[_LANES + a] += onward[a, k]
             count += 1
     return count, mass
 
 
 @kernel()
 def _measure(left, right, here, onward, from_cm, to_cm, lengths):
-    """Shared match of every candidate around an interval; returns sums of its powers 3 and 6.
+    """Length of every candidate's match around an interval; returns sums of its powers 3 and 6.
 
-    lengths  (8, K) written: left, right, total, total but one mismatch, typed sites, weight, and
-             the powers 3 and 6 of the total
+    lengths  (8, K) written: left, right, total, total across one mismatch, typed sites, weight,
+             and powers 3 and 6 of the total
     """
     sum3, sum6 = _F(0), _F(0)
     for k in range(here.size):
@@ -403,7 +403,7 @@ def _measure(left, right, here, onward, from_cm, to_cm, lengths):
         lengths[3, k] = max(right[1, k] - left[0, k], right[0, k] - left[1, k])
         lengths[4, k] = right[2, k] - left[2, k]
         lengths[5, k] = _F(0.5) * (here[k] + onward[k])
-        votes = total + _SHORTEST
+        votes = total + _F(SHORTEST_MATCH_CM)
         cube = votes * votes * votes
         lengths[6, k] = cube
         lengths[7, k] = cube * cube
@@ -414,7 +414,7 @@ def _measure(left, right, here, onward, from_cm, to_cm, lengths):
 
 @kernel()
 def _word(bits, first, size):
-    """`size` bits, at most 64, from site `first` on, the first in the lowest bit."""
+    """The `size` bits from site `first` on, at most 64, the first in the lowest bit."""
     number, shift = first >> 6, np.uint64(first & 63)
     word = bits[number] >> shift
     if shift != 0 and number + 1 < bits.size:
@@ -448,29 +448,29 @@ def _spread(word, votes, sums):
 
 @kernel()
 def _describe(chunk, state, c, place, bit, part, row, mass3, mass6):
-    """Fill in the inputs of an open site that this haplotype alone decides."""
+    """Fill in the inputs of an undecided site that depend on this haplotype only."""
     shift = np.uint64(bit)
     for k in range(state.words.size):
         state.mask[k] = -np.int32((state.words[k] >> shift) & np.uint64(1))
         state.allele[k] = -state.mask[k]
     unit = chunk.rates[0]
-    row[HEADS] = chunk.frequency[place]
-    row[HEADS + 1] = chunk.minor[place]
+    row[NUM_SETS] = chunk.frequency[place]
+    row[NUM_SETS + 1] = chunk.minor[place]
     row[inputs.PANEL] = chunk.panel[0, place]
     row[inputs.PANEL + 1] = chunk.panel[1, place]
-    row[HEADS + 2] = log_length(unit * chunk.around[0, place])
-    row[HEADS + 3] = log_length(unit * chunk.around[1, place])
+    row[NUM_SETS + 2] = log_length(unit * chunk.around[0, place])
+    row[NUM_SETS + 3] = log_length(unit * chunk.around[1, place])
     _best(state.allele, state.mask, state.lengths, unit, mass3, mass6, row)
-    for head in range(HEADS):
-        here, onward = state.states[c & 1, head], state.states[1 - (c & 1), head]
+    for a in range(NUM_SETS):
+        here, onward = state.states[c & 1, a], state.states[1 - (c & 1), a]
         states = (_F(1) - part) * here + part * onward
-        row[inputs.STATES + head] = np.log(states)
+        row[inputs.STATES + a] = np.log(states)
 
 
 @kernel()
 def _best(allele, mask, lengths, unit, mass3, mass6, row):
-    """The best match among carriers of ALT and among the others, and votes by length."""
-    best = np.zeros((2, 6), np.int32)  # the bits of lengths, which are ordered as the lengths are
+    """Best match among carriers of ALT and among the others, and votes by length."""
+    best = np.zeros((2, 6), np.int32)  # bits of lengths, which sort like the lengths
     bits = lengths.view(np.int32)
     for measure in range(6):
         carrier, other = np.int32(0), np.int32(0)

@@ -1,25 +1,25 @@
-"""What the engine asks of a network, and the small one, as plain arrays run by a compiled kernel.
+"""The network that corrects the copying model, as plain arrays run by a compiled kernel.
 
-The small one is the same function as `model.mosaic.Mosaic`, for the CPU and without PyTorch; a test
-compares them. n open sites, F inputs, U hidden units, A heads.
+It computes the same function as `model.mosaic.Mosaic`, on the CPU and without PyTorch; a test
+compares them. n undecided sites, F inputs, U hidden units, A parameter sets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.copying import inputs
 from vcfbert.copying.compiled import kernel
-from vcfbert.copying.inputs import HEADS, log_odds
+from vcfbert.copying.inputs import NUM_SETS, log_odds
 from vcfbert.errors import StoreError
 
 FIRST_GATES = (0.0, 0.0, -4.0)
-"""Log weights of the heads before anything is learned: the mean of the first two."""
+"""Log weights of the parameter sets before training: the mean of the first two."""
 
 _F = np.float32
 _BLOCK = 64
@@ -29,11 +29,11 @@ class Weights(NamedTuple):
     """Arrays of a network; `model.mosaic.Mosaic` has tensors of the same names.
 
     mean, spread  (F,) of the inputs in training
-    lowest        (F,) standardised inputs are clipped to the range seen in training
-    highest       (F,)
+    lowest        (F,) and highest (F,): range of the standardised inputs, which are clipped to it
     first         (U, F) and first_bias (U,)
     second        (U, U) and second_bias (U,)
-    last          (A + 1, U) and last_bias (A + 1,): log weights of the heads, then the correction
+    last          (A + 1, U) and last_bias (A + 1,): log weights of the parameter sets, then the
+                  correction
     """
 
     mean: NDArray[np.float32]
@@ -48,71 +48,25 @@ class Weights(NamedTuple):
     last_bias: NDArray[np.float32]
 
 
-class Answer(Protocol):
-    """What answers for the sites that the heads leave open.
-
-    name              what the output's header calls it
-    fingerprint       SHA-256 of the weights; empty for the heads alone
-    is_heads          True where there is no network, so that no site needs a closer look
-    reads_neighbours  True where a site's answer depends on the other open sites
-    """
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-
-    @property
-    def fingerprint(self) -> str: ...  # noqa: D102
-
-    @property
-    def is_heads(self) -> bool: ...  # noqa: D102
-
-    @property
-    def reads_neighbours(self) -> bool: ...  # noqa: D102
-
-    def probabilities(
-        self,
-        rows: NDArray[np.float32],
-        sites: NDArray[np.int64],
-        place: NDArray[np.float32],
-    ) -> tuple[NDArray[np.float32], int]:
-        """ALT probabilities of one haplotype's open sites, and how many had an input out of range.
-
-        rows     (n, F)
-        sites    (n,) what orders them along the genome; all different
-        place    (n,) cM times the first head's switch rate
-        returns  (n,) and a count
-        """
-
-
 @dataclass(frozen=True)
 class Network:
-    """The small network, see `Answer`; `weights` None is the heads alone."""
+    """A network that can be run.
+
+    name         shown in the output's header
+    weights      None for the copying model alone
+    fingerprint  SHA-256 of the file of the weights; empty without one
+    """
 
     name: str
     weights: Weights | None
     fingerprint: str
 
-    @property
-    def is_heads(self) -> bool:
-        """True without weights."""
-        return self.weights is None
+    def probabilities(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+        """ALT probabilities of undecided sites, and how many have an input out of range.
 
-    @property
-    def reads_neighbours(self) -> bool:
-        """Each site is answered for by itself."""
-        return False
-
-    def probabilities(
-        self,
-        rows: NDArray[np.float32],
-        sites: NDArray[np.int64],
-        place: NDArray[np.float32],
-    ) -> tuple[NDArray[np.float32], int]:
-        """See `Answer`."""
-        return self.of_rows(rows)
-
-    def of_rows(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
-        """The same from the rows alone, whichever sites they are of."""
+        rows     (n, F)
+        returns  (n,) and a count
+        """
         out = np.empty(len(rows), np.float32)
         if self.weights is None:
             _mix(rows, out)
@@ -120,26 +74,28 @@ class Network:
         return out, int(_run(self.weights, rows, out))
 
 
-def heads_only() -> Network:
-    """The mean of the first two heads, without a network."""
-    return Network("heads", None, "")
+def copying_only() -> Network:
+    """No network: the mean of the first two parameter sets."""
+    return Network("none", None, "")
 
 
 def from_arrays(
     arrays: Mapping[str, NDArray[Any]], *, name: str, fingerprint: str, source: str
 ) -> Network:
-    """A network of arrays by their names.
+    """Build a network from arrays by their names.
 
-    Raises StoreError where one is missing, of another shape or not finite; `source` is named.
+    Raises StoreError, naming `source`, if one is missing, of another shape or not finite.
     """
     missing = [field for field in Weights._fields if field not in arrays]
     if missing:
-        raise StoreError(f"{source} has no tensor {missing[0]!r}, so it is no mosaic checkpoint.")
+        raise StoreError(
+            f"{source} is not a network of mosaic: the tensor {missing[0]!r} is missing."
+        )
     weights = Weights(*(np.ascontiguousarray(arrays[f], np.float32) for f in Weights._fields))
     units = len(weights.first_bias)
     shapes: list[tuple[int, ...]] = [(inputs.NUM_INPUTS,)] * 4
     shapes += [(units, inputs.NUM_INPUTS), (units,), (units, units), (units,)]
-    shapes += [(HEADS + 1, units), (HEADS + 1,)]
+    shapes += [(NUM_SETS + 1, units), (NUM_SETS + 1,)]
     for field, array, shape in zip(Weights._fields, weights, shapes, strict=True):
         if array.shape != shape:
             raise StoreError(
@@ -156,12 +112,12 @@ def from_arrays(
 
 @kernel()
 def _mix(rows, out):
-    """Weigh the heads as before training."""
+    """Average the parameter sets with their weights before training."""
     for row in range(rows.shape[0]):
         total, mass = _F(0), _F(0)
-        for head in range(HEADS):
-            weight = _F(np.exp(FIRST_GATES[head]))
-            total += weight / (_F(1) + np.exp(-rows[row, head]))
+        for a in range(NUM_SETS):
+            weight = _F(np.exp(FIRST_GATES[a]))
+            total += weight / (_F(1) + np.exp(-rows[row, a]))
             mass += weight
         out[row] = total / mass
 
@@ -173,9 +129,9 @@ def _run(weights, rows, out):
     scaled = np.empty((width, _BLOCK), np.float32)
     hidden = np.empty((units, _BLOCK), np.float32)
     deeper = np.empty((units, _BLOCK), np.float32)
-    last = np.empty((HEADS + 1, _BLOCK), np.float32)
+    last = np.empty((NUM_SETS + 1, _BLOCK), np.float32)
     excess = np.empty(_BLOCK, np.float32)
-    strangers = 0
+    num_outside = 0
     for start in range(0, rows.shape[0], _BLOCK):
         size = min(_BLOCK, rows.shape[0] - start)
         excess[:] = 0
@@ -190,14 +146,14 @@ def _run(weights, rows, out):
         _layer(weights.second, weights.second_bias, hidden, deeper, True)
         _layer(weights.last, weights.last_bias, deeper, last, False)
         for row in range(size):
-            strangers += excess[row] > 0
+            num_outside += excess[row] > 0
             out[start + row] = _answer(rows[start + row], last[:, row], np.exp(-excess[row]))
-    return strangers
+    return num_outside
 
 
 @kernel()
 def _layer(matrix, bias, before, after, is_rectified):
-    """A linear layer over a block of columns, rectified or not."""
+    """A linear layer over a block of columns, optionally rectified."""
     units, width = matrix.shape
     whole = width - width % 4
     for unit in range(units):
@@ -224,10 +180,10 @@ def _layer(matrix, bias, before, after, is_rectified):
 
 @kernel()
 def _answer(row, last, trust):
-    """Probability from the heads' log odds and the network's output, trusted 0 to 1."""
+    """Probability from the parameter sets' log odds and the network's output, trusted 0 to 1."""
     total, mass = _F(0), _F(0)
-    for head in range(HEADS):
-        weight = np.exp(_F(FIRST_GATES[head]) + trust * last[head])
-        total += weight / (_F(1) + np.exp(-row[head]))
+    for a in range(NUM_SETS):
+        weight = np.exp(_F(FIRST_GATES[a]) + trust * last[a])
+        total += weight / (_F(1) + np.exp(-row[a]))
         mass += weight
-    return _F(1) / (_F(1) + np.exp(-(_F(log_odds(total / mass)) + trust * last[HEADS])))
+    return _F(1) / (_F(1) + np.exp(-(_F(log_odds(total / mass)) + trust * last[NUM_SETS])))

@@ -1,8 +1,8 @@
 """A prepared chunk and its queries on a device, for the modules that run on a GPU.
 
-B query haplotypes, K candidates, S sites of the chunk, T typed sites in C clusters, A heads, G
-groups of references. *Interval* c holds the untyped sites between the points of clusters c - 1 and
-c: the first those before them all, the last, C, those after.
+B query haplotypes, K candidates, S sites of the chunk, T typed sites in C clusters, A parameter
+sets, G groups of references. *Interval* c holds the untyped sites between the points of clusters
+c - 1 and c; interval 0 is before the first point, interval C after the last.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vcfbert.copying.engine import Prepared
-from vcfbert.copying.torch_forward_backward import BLOCK, Batch, Rates, rates_of
+from vcfbert.copying.torch_forward_backward import BLOCK, QueryBatch, Rates, rates_of
 
 _SHORTEST_CM = 1e-9
 
@@ -27,19 +27,20 @@ class DeviceChunk:
 
     bits             (R, ceil(S / 64)) int64
     typed_bits       (R, ceil(T / 64)) int64
-    typed            T typed sites and `untyped` S - T others, both on the host too
-    frequency        (S,) log odds; `minor` (S,) log of the minor frequency; `panel` (2, S)
+    typed            (T,) typed sites and `untyped` (S - T,) the others, on the host
+    untyped_sites    the same as `untyped`, on the device
+    frequency        (S,) log odds; `minor` (S,) log of the minor allele frequency; `panel` (2, S)
     group            (R,)
     group_frequency  (S, G)
-    rates            of the heads; `unit` is the switch rate of the first, per cM
-    width            (C,) share of the chunk that each cluster stands for
+    rates            of the parameter sets; `unit` is the switch rate of the first, per cM
+    width            (C,) weight of each cluster in the chunk
     firsts           first cluster of each block of 64 typed sites, and C
-    cluster          (T,) of each typed site, on the host; `points` (C,) site of the chunk of each
-    interval         (S,) that a site lies in; of a point, the one before it
+    cluster          (T,) of each typed site; `points` (C,) site of each cluster; on the host
+    interval         (S,) of each site; for a point, the one before it
     distance         (2, S) cM to the typed sites on the left and on the right
     part             (S,) of the way from the left end of the interval to the right one
     left_ends        (C + 1,) cM of the left end of each interval; `right_ends` of the right one
-    left_marks       (C + 1,) number of the typed site at the left end; `right_marks` of the right
+    left_marks       (C + 1,) index of the typed site at the left end; `right_marks` at the right
     """
 
     bits: Tensor
@@ -68,12 +69,12 @@ class DeviceChunk:
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
+        """Device of the tensors."""
         return self.part.device
 
 
 def to_device(prepared: Prepared, device: torch.device) -> DeviceChunk:
-    """Copy a chunk and lay out its intervals."""
+    """Copy a chunk to a device and lay out its intervals."""
     chunk = prepared.chunk
     cm, typed = chunk.cm, chunk.typed
     untyped = np.setdiff1d(np.arange(len(cm)), typed)
@@ -120,11 +121,11 @@ def to_device(prepared: Prepared, device: torch.device) -> DeviceChunk:
 
 def to_batch(
     queries: NDArray[np.uint8], candidates: Sequence[NDArray[np.int64]], device: torch.device
-) -> Batch:
-    """Queries, (B, T), and the rows of their candidates, padded to the longest list."""
+) -> QueryBatch:
+    """Queries (B, T) and their candidates, padded to the longest list."""
     counts = np.array([len(rows) for rows in candidates])
     is_present = np.arange(counts.max()) < counts[:, None]
     padded = np.zeros(is_present.shape, np.int64)
     padded[is_present] = np.concatenate(candidates)
     arrays = (queries, padded, is_present)
-    return Batch(*(torch.from_numpy(np.array(array)).to(device) for array in arrays))
+    return QueryBatch(*(torch.from_numpy(np.array(array)).to(device) for array in arrays))

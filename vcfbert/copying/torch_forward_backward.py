@@ -1,9 +1,9 @@
 """Li-Stephens forward and backward steps for many queries at once, in PyTorch for a GPU.
 
-The same model as `forward_backward`, which is for one query on the CPU, and the same numbers up to
-rounding. B query haplotypes, K candidates (those of a query with fewer are padded), T typed sites
-in C clusters, n typed sites of a block in c clusters, A heads. Python loops over clusters alone;
-each step is a few operations over (B, A, K).
+The same model and, up to rounding, the same numbers as `forward_backward`, which is for one query
+on the CPU. B query haplotypes, K candidates (padded if a query has fewer), T typed sites in C
+clusters, n typed sites of a block in c clusters, A parameter sets. Only clusters are looped over in
+Python; each step is a few operations over (B, A, K).
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch import Tensor
 from vcfbert.copying.forward_backward import MIN_STEP_CM
 
 BLOCK = 64
-"""Typed sites of a word; forward weights are kept before each block and made again inside it."""
+"""Typed sites of a word. Forward weights are kept before each block and recomputed inside it."""
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Queries and what they may copy.
+class QueryBatch:
+    """Query haplotypes and their candidates.
 
-    queries     (B, T) uint8: 0 REF, 1 ALT, more where nothing was observed
-    candidates  (B, K) rows of the references; any row where `is_present` is False
+    queries     (B, T) uint8: 0 REF, 1 ALT, more if missing
+    candidates  (B, K) rows of the references; any row if `is_present` is False
     is_present  (B, K) at least one True for each query
     """
 
@@ -34,7 +34,7 @@ class Batch:
 
     @property
     def share(self) -> Tensor:
-        """(B, 1, 1) weight of one candidate where all weigh alike."""
+        """(B, 1, 1) weight of one candidate if all have the same."""
         return 1.0 / self.is_present.sum(dim=1, dtype=torch.float32)[:, None, None]
 
 
@@ -42,7 +42,7 @@ class Batch:
 class Rates:
     """The hidden Markov model's constants.
 
-    rho     (C, A, 1) probability of a switch between a cluster and the one before it
+    rho     (C, A, 1) probability of a switch between a cluster and the previous one
     errors  (A, 1)
     """
 
@@ -53,7 +53,7 @@ class Rates:
 def rates_of(step_cm: Tensor, rates: Tensor, errors: Tensor) -> Rates:
     """Constants of the clusters.
 
-    step_cm        (C,) distance from the cluster before; the first is not read
+    step_cm        (C,) distance from the previous cluster; the first is not read
     rates, errors  (A,)
     """
     rho = -torch.expm1(-rates * step_cm.clamp(min=MIN_STEP_CM)[:, None])
@@ -61,7 +61,7 @@ def rates_of(step_cm: Tensor, rates: Tensor, errors: Tensor) -> Rates:
     return Rates(rho[:, :, None], errors[:, None])
 
 
-def typed_alleles(typed_bits: Tensor, batch: Batch, block: int) -> Tensor:
+def typed_alleles(typed_bits: Tensor, batch: QueryBatch, block: int) -> Tensor:
     """Alleles of the candidates at the sites of a block: (n, B, K), 0 or 1.
 
     typed_bits  (R, ceil(T / 64)) int64, the first site in the lowest bit
@@ -72,12 +72,12 @@ def typed_alleles(typed_bits: Tensor, batch: Batch, block: int) -> Tensor:
 
 
 def mismatches(
-    alleles: Tensor, batch: Batch, block: int, cluster: Tensor, num_clusters: int
+    alleles: Tensor, batch: QueryBatch, block: int, cluster: Tensor, num_clusters: int
 ) -> Tensor:
-    """Sites of each cluster where a candidate has not the query's allele, 2 for more: (c, B, K).
+    """Mismatches of each candidate with the query in each cluster, at most 2: (c, B, K).
 
     alleles  (n, B, K) of `typed_alleles`
-    cluster  (n,) cluster of each site, counted from the block's first, of `num_clusters`
+    cluster  (n,) cluster of each site, from 0 in the block
     """
     query = batch.queries[:, BLOCK * block : BLOCK * (block + 1)].T[:, :, None]
     differ = ((alleles != query) & (query <= 1)).to(torch.int32)
@@ -130,30 +130,11 @@ def backward_block(
     return weights, beta
 
 
-def start(batch: Batch, num_heads: int) -> tuple[Tensor, Tensor]:
+def start(batch: QueryBatch, num_sets: int) -> tuple[Tensor, Tensor]:
     """Weights before the first cluster, (B, A, K), and their sum, (B, A, 1)."""
     weights = batch.share * batch.is_present[:, None]
-    weights = weights.expand(-1, num_heads, -1)
+    weights = weights.expand(-1, num_sets, -1)
     return weights, torch.ones_like(weights[:, :, :1])
-
-
-def copying_weights(typed_bits: Tensor, batch: Batch, rates: Rates, stops: Tensor) -> Tensor:
-    """Posterior copying weights of every query, (B, C, A, K): the plain form, which keeps all.
-
-    stops  (C,) see `forward_backward.read_block`
-    """
-    num_typed, counts = batch.queries.shape[1], []
-    number = torch.searchsorted(stops, torch.arange(num_typed, device=stops.device), right=True)
-    for block in range(typed_bits.shape[1]):
-        cluster = number[BLOCK * block : BLOCK * (block + 1)]
-        alleles = typed_alleles(typed_bits, batch, block)
-        inside = cluster - cluster[0]
-        counts.append(mismatches(alleles, batch, block, inside, int(inside[-1]) + 1))
-    whole = emission(torch.cat(counts), batch.is_present, rates.errors)
-    num_heads = len(rates.errors)
-    forward, _ = forward_block(*start(batch, num_heads), whole, rates.rho, batch.share)
-    beta, _ = backward_block(torch.ones_like(whole[0]), whole, rates.rho, batch.share)
-    return normalised(forward, beta).transpose(0, 1)
 
 
 def normalised(forward: Tensor, beta: Tensor) -> Tensor:
@@ -164,15 +145,15 @@ def normalised(forward: Tensor, beta: Tensor) -> Tensor:
 
 
 def last_mismatches(mismatched: Tensor, first: int, carry: Tensor) -> Tensor:
-    """In which cluster each candidate mismatched last, and before that: (c, 2, B, K).
+    """Clusters of each candidate's last two mismatches, the latest first: (c, 2, B, K).
 
     mismatched  (c, B, K) of clusters first, first + 1, ...
-    carry       (2, B, K) int32, the two before cluster `first`; -1 where there is none
+    carry       (2, B, K) int32, the last two before cluster `first`; -1 if there is none
     """
     places = torch.arange(len(mismatched), dtype=torch.int32, device=mismatched.device) + first
     missed = torch.where(mismatched == 0, -1, places[:, None, None])
     latest = torch.maximum(torch.cummax(missed, dim=0).values, carry[0])
-    before = torch.cat([carry[:1], latest[:-1]])  # the latest, had the cluster matched
+    before = torch.cat([carry[:1], latest[:-1]])  # the latest before this cluster
     before = torch.where(mismatched == 2, latest, before)
     inside = (latest - first).clamp(min=0).long()
     second = torch.where(latest < first, carry[1], before.gather(0, inside))

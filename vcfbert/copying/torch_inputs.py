@@ -1,7 +1,7 @@
-"""The inputs of the network (`inputs.NAMES`) at many open sites of many queries, in PyTorch.
+"""Inputs of the network (`inputs.NAMES`) at many undecided sites of many queries, in PyTorch.
 
-n pairs of a query and a site, I intervals between clusters, B queries, K candidates, A heads,
-G groups of references, F inputs.
+n pairs of a query and a site, I intervals between clusters, B queries, K candidates, A parameter
+sets, G groups of references, F inputs.
 """
 
 from __future__ import annotations
@@ -12,22 +12,21 @@ import torch
 from torch import Tensor
 
 from vcfbert.copying import inputs
-from vcfbert.copying.inputs import HEADS, LOGIT_LIMIT, NUM_INPUTS
+from vcfbert.copying.inputs import LOGIT_LIMIT, NUM_INPUTS, NUM_SETS, SMALLEST_PROBABILITY
+from vcfbert.copying.mosaic import SHORTEST_MATCH_CM
 from vcfbert.copying.torch_chunk import DeviceChunk
 
-_SMALLEST_PROBABILITY = 1e-7
-_SHORTEST = 1e-5  # cM, as in `mosaic`
-_TOTAL = 2  # the measure of a shared match that votes
+_TOTAL = 2  # index of the measure that votes
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Open sites of queries.
+class UndecidedSites:
+    """Undecided sites of queries.
 
     query     (n,)
     site      (n,) of the chunk
-    interval  (n,) number among the I at hand
-    alleles   (n, K) float, 1 where a candidate carries ALT
+    interval  (n,) index among the I intervals of a block
+    alleles   (n, K) float, 1 if a candidate carries ALT
     present   (n, K) 0 for padding
     """
 
@@ -39,24 +38,24 @@ class Pairs:
 
 
 def log_odds(probability: Tensor) -> Tensor:
-    """Log odds of probabilities, no further than LOGIT_LIMIT from 0."""
-    inside = probability.clamp(_SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
+    """`inputs.log_odds` of tensors."""
+    inside = probability.clamp(SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
     return torch.log(inside / (1 - inside)).clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
 
 
 def log_length(length: Tensor) -> Tensor:
-    """Log of lengths in units of the mean shared stretch; 0 and less is the smallest."""
+    """`inputs.log_length` of tensors."""
     return torch.log(length.clamp(min=0) + 1e-2)
 
 
 def measures(left: Tensor, right: Tensor, chunk: DeviceChunk, span: slice) -> Tensor:
-    """Shared match of every candidate around intervals, (5, I, B, K).
+    """Length of every candidate's match around intervals, (5, I, B, K).
 
-    In order: left, right, total, total but one mismatch, in cM; typed sites.
+    In order: left, right, total, total across one mismatch, in cM; typed sites.
 
-    left   (I, 2, B, K) clusters of the last two mismatches before an interval, nearest first, -1
-           for none
-    right  (I, 2, B, K) the same after it, counted from the last cluster to the first
+    left   (I, 2, B, K) clusters of the last two mismatches before an interval, nearest first; -1
+           if there is none
+    right  (I, 2, B, K) the same after it, counted from the last cluster
     span   the I intervals
     """
     start, stop = chunk.left_ends[span, None, None], chunk.right_ends[span, None, None]
@@ -70,25 +69,25 @@ def measures(left: Tensor, right: Tensor, chunk: DeviceChunk, span: slice) -> Te
 
 def describe(
     chunk: DeviceChunk,
-    pairs: Pairs,
+    pairs: UndecidedSites,
     probabilities: Tensor,
     lengths: Tensor,
     weight: Tensor,
     states: Tensor,
 ) -> Tensor:
-    """All inputs but those of ancestry and sibling, (n, F).
+    """All inputs but those of ancestry and the other haplotype, (n, F).
 
     probabilities  (n, A)
     lengths        (5, I, B, K) of `measures`, 0 for padding
-    weight         (I, B, K) of the first head, mean of both ends
+    weight         (I, B, K) under the first parameter set, mean of both ends
     states         (2, I, B, A) effective number of candidates at the ends of the intervals
     """
     rows = probabilities.new_zeros(len(pairs.site), NUM_INPUTS)
-    rows[:, :HEADS] = log_odds(probabilities)
-    rows[:, HEADS] = chunk.frequency[pairs.site]
-    rows[:, HEADS + 1] = chunk.minor[pairs.site]
+    rows[:, :NUM_SETS] = log_odds(probabilities)
+    rows[:, NUM_SETS] = chunk.frequency[pairs.site]
+    rows[:, NUM_SETS + 1] = chunk.minor[pairs.site]
     rows[:, inputs.PANEL : inputs.PANEL + 2] = chunk.panel[:, pairs.site].T
-    rows[:, HEADS + 2 : HEADS + 4] = log_length(chunk.unit * chunk.distance[:, pairs.site]).T
+    rows[:, NUM_SETS + 2 : NUM_SETS + 4] = log_length(chunk.unit * chunk.distance[:, pairs.site]).T
     rows[:, inputs.CARRIER - 1] = torch.log1p(pairs.alleles.sum(dim=1))
     for number, measure in enumerate(lengths):
         both = _best(measure[pairs.interval, pairs.query], pairs.alleles)
@@ -99,19 +98,19 @@ def describe(
             rows[:, inputs.CARRIER + 10 : inputs.CARRIER + 12] = torch.log1p(both)
     both = _best(weight[pairs.interval, pairs.query], pairs.alleles)
     rows[:, inputs.CARRIER + 8 : inputs.CARRIER + 10] = torch.log(both + 1e-4)
-    cube = (lengths[_TOTAL][pairs.interval, pairs.query] + _SHORTEST) ** 3
+    cube = (lengths[_TOTAL][pairs.interval, pairs.query] + SHORTEST_MATCH_CM) ** 3
     cube = cube * pairs.present
     for place, votes in enumerate((cube, cube**2)):
         share = (votes * pairs.alleles).sum(dim=1) / votes.sum(dim=1)
         rows[:, inputs.VOTES + place] = log_odds(share)
     ends = states[:, pairs.interval, pairs.query]  # (2, n, A)
     mixed = torch.lerp(ends[0], ends[1], chunk.part[pairs.site, None])
-    rows[:, inputs.STATES : inputs.STATES + HEADS] = torch.log(mixed)
+    rows[:, inputs.STATES : inputs.STATES + NUM_SETS] = torch.log(mixed)
     return rows
 
 
 def _best(values: Tensor, alleles: Tensor) -> Tensor:
-    """Largest value among carriers and among the others, 0 where there is none: (n, 2)."""
+    """Largest value among carriers and among the others, 0 if there are none: (n, 2)."""
     carried = values * alleles
     return torch.stack([carried.amax(dim=1), (values - carried).amax(dim=1)], dim=1)
 
@@ -141,4 +140,6 @@ def complete(
     here = (share * frequency).sum(dim=1) / (share.sum(dim=1) + 1e-9)
     rows[:, inputs.ANCESTRY] = log_odds(here)
     rows[:, inputs.ANCESTRY + 1] = log_odds((around[query // 2] * frequency).sum(dim=1))
-    rows[:, inputs.SIBLING : inputs.SIBLING + 2] = log_odds(probabilities[query ^ 1, site, :2])
+    rows[:, inputs.OTHER_HAPLOTYPE : inputs.OTHER_HAPLOTYPE + 2] = log_odds(
+        probabilities[query ^ 1, site, :2]
+    )

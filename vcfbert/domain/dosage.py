@@ -1,4 +1,4 @@
-"""ALT probabilities to dosages, genotype probabilities and best-guess calls.
+"""Dosages, genotype probabilities and best-guess calls from ALT probabilities.
 
 S sites, N samples. A sample's two haplotypes are phased: the first is left of the `|` in a VCF.
 """
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from vcfbert.domain import tokens
 
 _CELLS_AT_ONCE = 1 << 20  # of sums in float64
-_MIN_VARIANCE = 1e-12  # below this nothing varies but by rounding
+_MIN_VARIANCE = 1e-12  # smaller variances are rounding errors
 
-CALL_ABOVE = 0.5  # a haplotype carries ALT where that is the likelier allele; ties are REF
+CALL_ABOVE = 0.5  # a haplotype is called ALT above this
 
 
 @dataclass(frozen=True)
 class Imputed:
-    """What one system says about some sites of some samples.
+    """Result of one system at some sites of some samples.
 
     alt_probability       (S, N, 2) probability that each haplotype carries ALT
     calls                 (S, N, 2) best guess of each haplotype, 0 REF or 1 ALT
@@ -35,7 +35,7 @@ class Imputed:
     genotype_probability: NDArray[np.float32]
 
     def at(self, rows: NDArray[np.bool_]) -> Imputed:
-        """The same system's answer at some of the sites, (S,) True."""
+        """The results at some of the sites, (S,) True."""
         return Imputed(
             alt_probability=self.alt_probability[rows],
             calls=self.calls[rows],
@@ -65,7 +65,7 @@ def from_haplotypes(alt_probability: NDArray[np.floating]) -> Imputed:
 def from_genotypes(
     genotype_probability: NDArray[np.floating], alt_probability: NDArray[np.floating]
 ) -> Imputed:
-    """Take dosage from genotype probabilities; only the haplotypes know the phase of the calls.
+    """Dosage from genotype probabilities; the phase of the calls is that of the haplotypes.
 
     genotype_probability  (S, N, 3) summing to 1
     alt_probability       (S, N, 2)
@@ -89,7 +89,7 @@ def from_alleles(alleles: NDArray[np.uint8]) -> Imputed:
 
 
 def from_frequency(frequency: NDArray[np.floating], num_samples: int) -> Imputed:
-    """Everyone gets the site's frequency: dosage 2 f and the most frequent allele.
+    """The site's frequency for all samples: dosage 2 f and the most frequent allele.
 
     frequency  (S,) ALT frequency
     """
@@ -114,14 +114,14 @@ def of_independent(alt_probability: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def estimated_r2(alt_probability: NDArray[np.float32]) -> NDArray[np.float64]:
-    """What the squared correlation with the true alleles is if the probabilities are right.
+    """Squared correlation with the true alleles, if the probabilities are calibrated.
 
-    Their variance over haplotypes, divided by that of the alleles they expect, f (1 - f): the
-    Rsq of Minimac (Das et al. 2016, Nature Genetics 48:1284) and, but for a sample's haplotypes
-    being taken together, the DR2 of Beagle (Browning and Browning 2009, AJHG 84:210).
+    The variance of the probabilities over haplotypes divided by that of alleles, f (1 - f): the Rsq
+    of Minimac (Das et al. 2016, Nature Genetics 48:1284), and the DR2 of Beagle (Browning and
+    Browning 2009, AJHG 84:210) except that Beagle adds up the two haplotypes of a sample.
 
     alt_probability  (S, N, 2)
-    returns          (S,) 0 to 1; 0 where no haplotype carries ALT or all do
+    returns          (S,) 0 to 1; 0 if no haplotype carries ALT or all do
 
     >>> estimated_r2(np.array([[[1, 0]], [[0.5, 0.5]], [[0, 0]]], dtype=np.float32))
     array([1., 0., 0.])
@@ -136,11 +136,11 @@ def estimated_r2(alt_probability: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def empirical_r2(alleles: NDArray[np.uint8], left_out: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Squared correlation of typed alleles and what is imputed without them: ER2 of Minimac.
+    """Squared correlation of typed alleles with those imputed without them: ER2 of Minimac.
 
-    alleles   (T, N, 2) 0 REF, 1 ALT, more where nothing was observed
-    left_out  (T, N, 2) probability of ALT had the site not been typed
-    returns   (T,) NaN where either side does not vary
+    alleles   (T, N, 2) 0 REF, 1 ALT, more if missing
+    left_out  (T, N, 2) probability of ALT as if the site were not typed
+    returns   (T,) NaN if either does not vary
 
     >>> typed, imputed = [[[0, 1]], [[1, 1]], [[0, 4]]], [[[0.1, 0.9]], [[0.5, 0.6]], [[0.1, 0.2]]]
     >>> empirical_r2(np.array(typed, dtype=np.uint8), np.array(imputed, dtype=np.float32))

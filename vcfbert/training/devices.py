@@ -36,17 +36,6 @@ def set_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Use one thread for PyTorch in the block, for callers that run in many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def choose_device(name: str) -> torch.device:
     """The device of this name; `auto` is CUDA if there is any. DeviceError if it is not there."""
     if name == "auto":

@@ -8,6 +8,7 @@ import pytest
 from vcfbert import config
 from vcfbert.config import presets
 from vcfbert.copying import inputs
+from vcfbert.copying.network import FIRST_GATES
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.model.mosaic import Mosaic
 from vcfbert.pipelines.auditing import audit, audit_report, estimates
@@ -102,7 +103,7 @@ def test_mosaic_has_a_report_of_its_own(tmp_path):
         assert f"  {name}\n" in text
     assert "R = 20 " in text
     assert "weights: none yet" in text
-    built = Mosaic(inputs.NUM_INPUTS, settings.mosaic.units)
+    built = Mosaic(inputs.NUM_INPUTS, settings.mosaic.units, FIRST_GATES)
     counted = sum(parameter.numel() for parameter in built.parameters())
     assert sum(report.parameters.values()) == counted
     assert json.loads(report.to_json())["parameters"] == report.parameters

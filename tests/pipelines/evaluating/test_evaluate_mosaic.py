@@ -15,9 +15,9 @@ from tests.pipelines.evaluations import typed_list
 from tests.pipelines.mosaic.test_train_mosaic import train
 from vcfbert.domain.sites import TEST, TRAIN
 from vcfbert.errors import ConfigError, StoreError
+from vcfbert.pipelines.chunks import panel_samples
 from vcfbert.pipelines.evaluating import evaluate as evaluating
 from vcfbert.pipelines.evaluating.evaluate import EvalOptions
-from vcfbert.pipelines.mosaic import training_data
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr import panel as panel_store
 from vcfbert.storage.zarr.panel import open_panel
@@ -40,13 +40,13 @@ def evaluate(workspace, tmp_path, *, overwrite=False, **changes):
     return evaluating.evaluate(workspace, options, progress=Silent(), overwrite=overwrite)
 
 
-def test_the_model_is_scored_with_two_baselines(fx_ready, tmp_path):
+def test_the_model_is_compared_with_the_copying_model_and_the_frequency(fx_ready, tmp_path):
     summary = evaluate(fx_ready, tmp_path)
-    assert list(summary.scores) == ["model", "heads", "most frequent allele"]
+    assert list(summary.scores) == ["model", "copying", "most frequent allele"]
     r2 = {system: by_group["all"].r2 for system, by_group in summary.scores.items()}
-    assert r2["heads"] > r2["most frequent allele"] + 0.2
+    assert r2["copying"] > r2["most frequent allele"] + 0.2
     assert r2["model"] > r2["most frequent allele"] + 0.2
-    assert r2["model"] != r2["heads"]
+    assert r2["model"] != r2["copying"]
     record = json.loads(summary.json_path.read_text())
     assert (record["samples"], record["sites"], record["chunks"]) == (6, 120, 1)
     assert record["hidden_sites"] == record["systems"]["model"]["all"]["sites"]
@@ -59,13 +59,13 @@ def test_the_model_is_scored_with_two_baselines(fx_ready, tmp_path):
 
 def test_only_train_samples_are_references(fx_ready, tmp_path, monkeypatch):
     seen = []
-    real = training_data.take_out
+    real = panel_samples.leave_out
 
-    def spy(stretch, references, samples):
+    def spy(chunk, references, samples):
         seen.append((references, samples))
-        return real(stretch, references, samples)
+        return real(chunk, references, samples)
 
-    monkeypatch.setattr(training_data, "take_out", spy)
+    monkeypatch.setattr(panel_samples, "leave_out", spy)
     summary = evaluate(fx_ready, tmp_path, split="validation")
     with open_panel(fx_ready.panel) as panel:
         [(references, samples)] = seen
@@ -83,8 +83,8 @@ def test_hidden_genotypes_do_not_matter(fx_ready, tmp_path, monkeypatch):
         answers.append(found.alt)
         return found
 
-    real_impute, real_read = training_data.Ready.impute, training_data.read_stretch
-    monkeypatch.setattr(training_data.Ready, "impute", keep)
+    real_impute, real_read = panel_samples.TypedSamples.impute, panel_samples.read
+    monkeypatch.setattr(panel_samples.TypedSamples, "impute", keep)
     with open_panel(fx_ready.panel) as panel:
         is_hidden = np.arange(120) % 4 != 0
         path = typed_list(tmp_path / "few.tsv", panel, is_hidden)
@@ -92,16 +92,16 @@ def test_hidden_genotypes_do_not_matter(fx_ready, tmp_path, monkeypatch):
     first = evaluate(fx_ready, tmp_path, typed=path)
 
     def changed(panel, sites, core):
-        stretch = real_read(panel, sites, core)
-        place = np.flatnonzero(is_hidden[stretch.sites]).astype(np.uint64)
-        flips = np.zeros(stretch.bits.shape[1], np.uint64)
+        chunk = real_read(panel, sites, core)
+        place = np.flatnonzero(is_hidden[chunk.sites]).astype(np.uint64)
+        flips = np.zeros(chunk.bits.shape[1], np.uint64)
         for word, bit in zip(place >> np.uint64(6), place & np.uint64(63), strict=True):
             flips[word] |= np.uint64(1) << bit
-        bits = stretch.bits.copy()
+        bits = chunk.bits.copy()
         bits[rows] ^= flips
-        return dataclasses.replace(stretch, bits=bits)
+        return dataclasses.replace(chunk, bits=bits)
 
-    monkeypatch.setattr(training_data, "read_stretch", changed)
+    monkeypatch.setattr(panel_samples, "read", changed)
     second = evaluate(fx_ready, tmp_path, typed=path, overwrite=True)
     assert len(answers) == 4
     npt.assert_array_equal(answers[0], answers[2])
@@ -115,8 +115,8 @@ def test_predictions_are_written_with_typed_sites_as_given(fx_ready, tmp_path):
         is_hidden = np.arange(120) % 3 != 0
         path = typed_list(tmp_path / "third.tsv", panel, is_hidden)
         samples = panel.samples.in_splits(2)
-        stretch = training_data.read_stretch(panel, np.arange(120), slice(0, 120))
-        truth = stretch.alleles(panel.samples.haplotypes(2)).T.reshape(120, -1, 2)
+        chunk = panel_samples.read(panel, np.arange(120), slice(0, 120))
+        truth = chunk.alleles(panel.samples.haplotypes(2)).T.reshape(120, -1, 2)
         names = [panel.samples.names[n] for n in samples]
     evaluate(fx_ready, tmp_path, typed=path, vcf=vcf)
     reader = cyvcf2.VCF(str(vcf))
@@ -131,14 +131,14 @@ def test_without_typed_sites_all_samples_get_the_frequency(fx_ready, tmp_path):
         path = typed_list(tmp_path / "two.tsv", panel, np.arange(120) >= 2)
     summary = evaluate(fx_ready, tmp_path, typed=path)
     assert summary.facts["chunks"] == 0
-    for system in ("model", "heads"):
+    for system in ("model", "copying"):
         assert summary.scores[system]["all"] == summary.scores["most frequent allele"]["all"]
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"genotypes": "head"}, "a genotype head, and mosaic is of mosaic, which has none"),
+        ({"genotypes": "head"}, "a genotype head, but mosaic is of mosaic, which has none"),
         ({"device": "cuda"}, "evaluated on the CPU"),
         ({"rate": 0.3, "mask_version": 0}, "both choose the hidden sites"),
     ],
@@ -180,15 +180,15 @@ def test_the_answers_are_those_of_impute(fx_ready, tmp_path):
         panel_store.write_panel(
             alone.panel, sites, samples, panel.windows, lambda w: panel.packed(w)[rows], settings={}
         )
-        stretch = training_data.read_stretch(panel, np.arange(120), slice(0, 120))
+        chunk = panel_samples.read(panel, np.arange(120), slice(0, 120))
         target = imputations.write_target(
             tmp_path / "target.vcf.gz",
-            stretch.alleles(panel.samples.haplotypes(TEST)).T,
+            chunk.alleles(panel.samples.haplotypes(TEST)).T,
             typed=np.flatnonzero(~is_hidden),
         )
     shutil.copytree(fx_ready.run("mosaic"), alone.run("mosaic"))
     evaluate(fx_ready, tmp_path, typed=path, vcf=tmp_path / "eval.vcf.gz")
-    imputations.run(alone, target, tmp_path / "impute.vcf.gz", heads_only=False, run="mosaic")
+    imputations.run(alone, target, tmp_path / "impute.vcf.gz", no_network=False, run="mosaic")
     npt.assert_allclose(
         imputations.dosages(tmp_path / "eval.vcf.gz"),
         imputations.dosages(tmp_path / "impute.vcf.gz"),

@@ -21,7 +21,7 @@ from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan
 from vcfbert.pipelines.imputing.impute import ImputeOptions
 from vcfbert.pipelines.preparing import prepare
 from vcfbert.progress import Silent
-from vcfbert.retrieval import along
+from vcfbert.retrieval import chunk_candidates
 from vcfbert.storage.vcf import bgzf
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.mosaic import torch_engine, weight_files
@@ -50,7 +50,7 @@ def test_every_site_of_the_panel_is_written_once_in_order(fx_done):
     assert positions == [1000 * (site + 1) for site in range(NUM_SITES)]
     assert out.with_name("out.vcf.gz.tbi").exists()
     sites = summary.report["sites"]
-    assert (sites["written"], sites["typed"], sites["left_out"]) == (NUM_SITES, len(TYPED), 0)
+    assert (sites["written"], sites["typed"], sites["skipped"]) == (NUM_SITES, len(TYPED), 0)
 
 
 def test_hidden_genotypes_are_predicted_and_typed_ones_kept(fx_done):
@@ -79,7 +79,7 @@ def test_info_says_what_was_typed_and_how_well_it_is_known(fx_done):
 def test_the_header_names_network_panel_and_settings(fx_done, fx_home):
     header = cyvcf2.VCF(str(fx_done[2])).raw_header
     assert "##source=vcfbert" in header
-    assert "##vcfbert_checkpoint=<ID=heads>" in header
+    assert "##vcfbert_checkpoint=<ID=none>" in header
     assert "##vcfbert_panel=" in header
     assert "##vcfbert_impute=chunk_cm=10 overlap_cm=2 seed=1" in header
     assert "##contig=<ID=20>" in header
@@ -97,7 +97,7 @@ def test_qc_files_lie_beside_the_output(fx_done):
     assert (row["#contig"], row["sites"], row["typed"]) == ("20", "300", "75")
     report = json.loads((folder / "summary.json").read_text())
     assert report["target_file"] == str(target)
-    assert report["candidates"]["least"] > 10
+    assert report["candidates"]["min"] > 10
     text = "\n".join(summary.lines())
     assert "sites written" in text
     assert str(out) in text
@@ -155,24 +155,22 @@ def test_memory_bounds_a_chunk(fx_done, fx_home, tmp_path, monkeypatch):
     assert len(lines(tmp_path / "small.vcf.gz")) == NUM_SITES
 
 
-def test_a_sample_of_the_panel_is_never_imputed_from_themselves(
-    fx_home, tmp_path, monkeypatch, caplog
-):
+def test_a_sample_of_the_panel_is_never_imputed_from_itself(fx_home, tmp_path, monkeypatch, caplog):
     seen = []
-    search = along.candidates
+    search = chunk_candidates.find
 
     def spy(typed_bits, queries, excluded=None, *, threads=1):
         found = search(typed_bits, queries, excluded, threads=threads)
         seen.append((queries, found))
         return found
 
-    monkeypatch.setattr(along, "candidates", spy)
+    monkeypatch.setattr(chunk_candidates, "find", spy)
     alleles = imputations.panel_alleles()[:, 20:26]  # samples 10, 11 and 12
     names = ["s10", "stranger", "s12"]
     target = write_target(tmp_path / "t.vcf", alleles, names=names)
     with caplog.at_level(logging.WARNING):
         summary = run(fx_home, target, tmp_path / "o.vcf.gz")
-    assert "2 of the target's samples are in the panel" in caplog.text
+    assert "2 samples of the target are also in the panel" in caplog.text
     assert "s10, s12" in caplog.text
     assert summary.report["samples"]["in_panel"] == ["s10", "s12"]
     fitted, imputed = seen
@@ -213,7 +211,7 @@ def test_missing_genotypes_are_imputed_and_half_missing_ones_in_half(fx_done, fx
     rows = lines(tmp_path / "holes.vcf.gz")
     assert all("." not in cell.split(":")[0] for row in rows for cell in row[9:])
     assert "TYPED" in rows[TYPED[10]][7]
-    assert "IMP" in rows[TYPED[30]][7]  # nobody was typed there
+    assert "IMP" in rows[TYPED[30]][7]  # typed in no sample
     kept = rows[TYPED[20]][10].split(":")[2].split(",")
     assert kept[1] == str(truth[TYPED[20], 3])
     assert summary.report["sites"]["missing_genotypes"] == 2
@@ -250,13 +248,14 @@ def test_another_map_moves_the_sites(fx_done, fx_home, tmp_path):
     assert summary.report["genetic_map"] == str(path)
 
 
-def test_a_network_is_used_where_the_heads_leave_a_site_open(fx_done, fx_home, tmp_path, caplog):
+def test_the_network_is_used_at_undecided_sites(fx_done, fx_home, tmp_path, caplog):
     _, target, out, _ = fx_done
     rng = np.random.default_rng(1)
     shapes = network.Weights(
         mean=(inputs.NUM_INPUTS,), spread=(inputs.NUM_INPUTS,), lowest=(inputs.NUM_INPUTS,),
         highest=(inputs.NUM_INPUTS,), first=(8, inputs.NUM_INPUTS), first_bias=(8,),
-        second=(8, 8), second_bias=(8,), last=(inputs.HEADS + 1, 8), last_bias=(inputs.HEADS + 1,),
+        second=(8, 8), second_bias=(8,),
+        last=(inputs.NUM_SETS + 1, 8), last_bias=(inputs.NUM_SETS + 1,),
     )  # fmt: skip
     arrays = {name: rng.normal(0, 0.1, shape) for name, shape in shapes._asdict().items()}
     arrays |= {"spread": np.ones(inputs.NUM_INPUTS), "lowest": np.full(inputs.NUM_INPUTS, -1.0),
@@ -268,14 +267,14 @@ def test_a_network_is_used_where_the_heads_leave_a_site_open(fx_done, fx_home, t
     answer = weight_files.load(folder / weight_files.FILE, name="mine")
     with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.WARNING):
         patch.setattr(weight_files, "shipped", lambda: answer)
-        summary = run(fx_home, target, tmp_path / "n.vcf.gz", heads_only=False)
+        summary = run(fx_home, target, tmp_path / "n.vcf.gz", no_network=False)
     header = cyvcf2.VCF(str(tmp_path / "n.vcf.gz")).raw_header
     assert f"##vcfbert_checkpoint=<ID=mine,Fingerprint={answer.fingerprint}>" in header
     assert lines(tmp_path / "n.vcf.gz") != lines(out)
     facts = summary.report["network"]
-    assert facts["open_share"] > 0
+    assert facts["undecided"] > 0
     assert facts["out_of_range"] > 0.5
-    assert "beyond what it saw in training" in caplog.text
+    assert "outside the range seen in training" in caplog.text
 
 
 @pytest.fixture(scope="module")
@@ -300,7 +299,7 @@ def test_contigs_without_typed_sites_are_left_out(fx_two_contigs, tmp_path, capl
     with caplog.at_level(logging.WARNING):
         summary = run(home, target, tmp_path / "o.vcf.gz")
     assert {line[0] for line in lines(tmp_path / "o.vcf.gz")} == {"1"}
-    assert summary.report["sites"]["left_out"] == summary.report["sites"]["written"]
+    assert summary.report["sites"]["skipped"] == summary.report["sites"]["written"]
     assert "1 contigs of the panel have too few typed sites and are not written: 2." in caplog.text
     assert "fewer than 50 typed sites" in caplog.text
     run(home, target, tmp_path / "o.vcf.gz", min_typed=1, overwrite=True)
@@ -342,11 +341,11 @@ def test_tiny_panels_and_single_typed_sites_are_imputed(tmp_path, num_samples, n
         npt.assert_allclose(found[fixed], 2 * alleles[fixed, :1] * np.ones((1, 2)), atol=1e-3)
 
 
-def test_a_panel_of_nobody_else_is_explained(tmp_path):
+def test_a_panel_without_other_samples_is_explained(tmp_path):
     panels.write_small_panel(tmp_path / "panel.zarr", num_samples=1, num_sites=20)
     records = [("20", 1000 * (site + 1), "A", "G", ["0|1"]) for site in range(9)]
     target = panels.write_vcf(tmp_path / "t.vcf", records, ["s0"])
-    with pytest.raises(InputError, match="has nobody but s0"):
+    with pytest.raises(InputError, match="contains only s0"):
         run(Workspace(tmp_path), target, tmp_path / "o.vcf.gz")
 
 
@@ -379,7 +378,7 @@ def test_a_folder_of_other_files_is_never_replaced(fx_done, fx_home, tmp_path):
     folder = tmp_path / "precious"
     folder.mkdir()
     (folder / "thesis.txt").write_text("x")
-    with pytest.raises(StoreError, match=r"thesis.txt, which is no QC file"):
+    with pytest.raises(StoreError, match=r"thesis.txt, which is not a QC file"):
         run(fx_home, fx_done[1], tmp_path / "o.vcf.gz", qc=folder, overwrite=True)
     assert (folder / "thesis.txt").exists()
 
@@ -399,7 +398,7 @@ def test_the_target_is_never_overwritten(fx_done, fx_home):
         ({"threads": 0}, "--threads"),
         ({"seed": -1}, "--seed"),
         ({"fields": ()}, "FORMAT"),
-        ({"heads_only": True, "run": "a"}, "--heads-only"),
+        ({"no_network": True, "run": "a"}, "--no-network"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):
@@ -410,12 +409,12 @@ def test_options_out_of_range_are_refused(options, message):
 def test_runs_that_cannot_impute_are_named(fx_done, fx_home, tmp_path):
     out = tmp_path / "o.vcf.gz"
     with pytest.raises(StoreError, match=r"There is no run .*absent.*leave out --run"):
-        run(fx_home, fx_done[1], out, heads_only=False, run="absent")
+        run(fx_home, fx_done[1], out, no_network=False, run="absent")
     folder = fx_home.run("other")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.toml").write_text('system = "retrieval"\n')
-    with pytest.raises(StoreError, match="is of another system"):
-        run(fx_home, fx_done[1], out, heads_only=False, run="other")
+    with pytest.raises(StoreError, match="is not of mosaic"):
+        run(fx_home, fx_done[1], out, no_network=False, run="other")
 
 
 def test_a_device_gives_the_same_answer(fx_done, fx_home, tmp_path, monkeypatch):
@@ -429,7 +428,7 @@ def test_pytorch_is_not_loaded(fx_done, fx_home, tmp_path):
     words = ["impute", str(fx_done[1]), "-o", str(tmp_path / "o.vcf.gz"), "-w", str(fx_home.root)]
     code = (
         "import sys; from vcfbert_cli.main import app\n"
-        f"try: app({[*words, '--heads-only', '--quiet']!r})\n"
+        f"try: app({[*words, '--no-network', '--quiet']!r})\n"
         "except SystemExit as end: assert not end.code, end.code\n"
         "print(sorted({'torch', 'tensorboard', 'msprime'} & set(sys.modules)))"
     )

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import numpy.testing as npt
 import pytest
+from safetensors import safe_open
 
 from tests import panels
 from vcfbert import config
@@ -48,6 +49,13 @@ def train(workspace, name="run", *, typed=(), resume=False, overwrite=False, see
     return pipeline.train(workspace, settings, options, progress=Silent(), overwrite=overwrite)
 
 
+def facts_of(path):
+    """How a network was made, from its file."""
+    with safe_open(path, framework="numpy") as stream:
+        metadata = json.loads(stream.metadata()[weight_files.METADATA_KEY])
+    return json.loads(metadata["facts"])
+
+
 def tensors(workspace, name="run"):
     run = mosaic_runs.read(workspace.run(name))
     return run.network.weights._asdict()
@@ -80,15 +88,15 @@ def test_a_run_folder_is_whole(fx_own):
     assert mosaic_runs.system_of(run.path) == "mosaic"
     with (run.path / "metrics.csv").open() as stream:
         assert [row["step"] for row in csv.DictReader(stream)] == ["0", "20", "40"]
-    in_file = weight_files.facts_of(run.path / weight_files.FILE)
+    in_file = facts_of(run.path / weight_files.FILE)
     assert in_file.items() < run.record.items()
     assert run.record.keys() - in_file.keys() == {"seconds", "peak_memory_bytes"}
     assert run.record["undecided_sites"] == summary.rows > 100
     assert run.record["designs"] == summary.designs
     assert sum(summary.designs.values()) == 4
     assert run.record["samples"] == 12
-    assert set(summary.scores) == {"heads", "trained"}
-    assert summary.losses["trained"] <= summary.losses["heads"] + 1e-6
+    assert set(summary.scores) == {"copying", "trained"}
+    assert summary.losses["trained"] <= summary.losses["copying"] + 1e-6
     assert any(line.startswith("Validation loss") for line in summary.lines())
 
 
@@ -123,12 +131,12 @@ def test_test_samples_change_nothing(fx_own, tmp_path):
 
 
 def test_shuffled_labels_teach_nothing(fx_own, monkeypatch):
-    """What was taught nonsense does not beat the heads, and the network stays as it began."""
+    """Shuffled labels do not beat the copying model, and the network stays as it started."""
     real = fitting.fit
     seen = {}
 
     def shuffled(begin, data, *rest, **keywords):
-        seen["before"] = fitting.weights_of(begin)
+        seen["before"] = begin.arrays()
         labels = np.random.default_rng(1).permutation(data.labels)
         seen["fitted"] = real(begin, OpenData(data.rows, labels), *rest, **keywords)
         return seen["fitted"]
@@ -137,9 +145,9 @@ def test_shuffled_labels_teach_nothing(fx_own, monkeypatch):
     summary = train(fx_own, "nonsense", steps=120)
     fitted = seen["fitted"]
     losses = [loss for _, _, loss in fitted.history[1:]]
-    assert min(losses) > fitted.heads_loss
-    assert losses[-1] > 1.5 * fitted.heads_loss
-    assert summary.losses["trained"] == pytest.approx(summary.losses["heads"], abs=1e-6)
+    assert min(losses) > summary.losses["copying"]
+    assert losses[-1] > 1.5 * summary.losses["copying"]
+    assert summary.losses["trained"] == pytest.approx(summary.losses["copying"], abs=1e-6)
     for name, values in tensors(fx_own, "nonsense").items():
         npt.assert_array_equal(values, seen["before"][name], err_msg=name)
 
@@ -163,7 +171,7 @@ def test_typed_lists_are_of_no_use_to_a_system_of_masks(fx_own, tmp_path):
 
 def test_training_starts_from_the_shipped_network(fx_own, fx_shipped):
     summary = train(fx_own, "from-shipped", start="shipped", units=3, steps=20)
-    assert list(summary.losses) == ["heads", "shipped", "trained"]
+    assert list(summary.losses) == ["copying", "shipped", "trained"]
     assert summary.losses["trained"] <= summary.losses["shipped"]
     run = mosaic_runs.read(fx_own.run("from-shipped"))
     assert run.record["start"] == fx_shipped.fingerprint
@@ -176,14 +184,14 @@ def test_within_its_range_a_continued_network_answers_as_before(fx_shipped):
     far = weights.mean + 50 * weights.spread
     data = OpenData(np.concatenate([inside, far[None]]).astype(np.float32), np.zeros(4, np.uint8))
     grown = fitting.continued(weights, data)
-    answer = network.from_arrays(fitting.weights_of(grown), name="", fingerprint="", source="test")
+    answer = network.from_arrays(grown.arrays(), name="", fingerprint="", source="test")
     npt.assert_allclose(
-        answer.of_rows(inside.astype(np.float32))[0],
-        fx_shipped.of_rows(inside.astype(np.float32))[0],
+        answer.probabilities(inside.astype(np.float32))[0],
+        fx_shipped.probabilities(inside.astype(np.float32))[0],
         atol=1e-6,
     )
-    assert fx_shipped.of_rows(data.rows)[1] == 1
-    assert answer.of_rows(data.rows)[1] == 0
+    assert fx_shipped.probabilities(data.rows)[1] == 1
+    assert answer.probabilities(data.rows)[1] == 0
 
 
 def test_without_shipped_weights_the_remedy_is_named(fx_own, monkeypatch, tmp_path):
@@ -210,7 +218,7 @@ def test_a_run_is_replaced_only_when_asked(fx_own):
     assert mosaic_runs.read(fx_own.run("replaced")).settings.seed == 2
 
 
-def test_a_run_is_not_gone_on_with(fx_own):
+def test_a_run_cannot_be_resumed(fx_own):
     with pytest.raises(ConfigError, match="leave out --resume"):
         train(fx_own, "first", resume=True)
     with pytest.raises(ConfigError, match="leave out --resume"):

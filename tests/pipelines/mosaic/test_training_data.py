@@ -1,4 +1,4 @@
-"""Held-out samples of a panel: only their typed alleles reach their training rows."""
+"""Left-out samples of a panel: only their typed alleles reach their training rows."""
 
 import dataclasses
 
@@ -11,8 +11,9 @@ from vcfbert import config
 from vcfbert.config import MosaicConfig, presets
 from vcfbert.domain import sites as site_tables
 from vcfbert.errors import InputError
+from vcfbert.pipelines.chunks import panel_samples
+from vcfbert.pipelines.chunks.panel_samples import PanelChunk
 from vcfbert.pipelines.mosaic import fold_plan, training_data
-from vcfbert.pipelines.mosaic.training_data import Stretch
 from vcfbert.storage.zarr.panel import open_panel
 
 TYPED = np.arange(2, 120, 5)
@@ -20,89 +21,89 @@ SAMPLES = np.array([4, 9, 25])
 
 
 @pytest.fixture(scope="module")
-def fx_stretch(fx_workspace):
+def fx_chunk(fx_workspace):
     with open_panel(fx_workspace.panel) as panel:
-        return training_data.read_stretch(panel, np.arange(120), slice(10, 110))
+        return panel_samples.read(panel, np.arange(120), slice(10, 110))
 
 
 @pytest.fixture(scope="module")
-def fx_taken(fx_stretch):
-    return training_data.take_out(fx_stretch, rest_of(SAMPLES), SAMPLES)
+def fx_left_out(fx_chunk):
+    return panel_samples.leave_out(fx_chunk, rest_of(SAMPLES), SAMPLES)
 
 
 def rest_of(samples, num_samples=60):
     return site_tables.haplotypes_of(np.setdiff1d(np.arange(num_samples), samples))
 
 
-def with_alleles(stretch: Stretch, rows, sites, seed=5) -> Stretch:
-    """The same stretch with other alleles of some haplotypes at some sites."""
-    alleles = stretch.alleles(np.arange(len(stretch.bits)))
+def with_alleles(chunk: PanelChunk, rows, sites, seed=5) -> PanelChunk:
+    """The same chunk with other alleles of some haplotypes at some sites."""
+    alleles = chunk.alleles(np.arange(len(chunk.bits)))
     place = np.ix_(rows, sites)
     alleles[place] ^= np.random.default_rng(seed).integers(2, size=alleles[place].shape, dtype="u1")
-    return dataclasses.replace(stretch, bits=chunks.pack(alleles))
+    return dataclasses.replace(chunk, bits=chunks.pack(alleles))
 
 
-def prepared_of(stretch):
-    taken = training_data.take_out(stretch, rest_of(SAMPLES), SAMPLES)
-    return taken, training_data.make_ready(taken, TYPED, seed=1, threads=1)
+def prepared_of(chunk):
+    left_out = panel_samples.leave_out(chunk, rest_of(SAMPLES), SAMPLES)
+    return left_out, panel_samples.typed_at(left_out, TYPED, seed=1, threads=1)
 
 
-def data_of(taken, ready, most=10**6):
+def data_of(left_out, typed, most=10**6):
     rng = np.random.default_rng(3)
-    return training_data.open_data(ready, taken, most, rng, 2)
+    return training_data.open_data(typed, left_out, most, rng, 2)
 
 
-def test_a_stretch_holds_what_the_windows_hold(fx_workspace):
+def test_a_chunk_holds_what_the_windows_hold(fx_workspace):
     with open_panel(fx_workspace.panel) as panel:
         sites = np.setdiff1d(np.arange(21, 100), [28, 91])
-        stretch = training_data.read_stretch(panel, sites, slice(30, 90))
-        whole = training_data.read_stretch(panel, np.arange(120), slice(0, 120))
+        chunk = panel_samples.read(panel, sites, slice(30, 90))
+        whole = panel_samples.read(panel, np.arange(120), slice(0, 120))
         everyone = np.arange(2 * len(panel.samples))
-        npt.assert_array_equal(stretch.alleles(everyone), whole.alleles(everyone)[:, sites])
-        npt.assert_array_equal(sites[stretch.is_core], np.arange(30, 90))
+        npt.assert_array_equal(chunk.alleles(everyone), whole.alleles(everyone)[:, sites])
+        npt.assert_array_equal(sites[chunk.is_core], np.arange(30, 90))
         copies = whole.alleles(everyone).sum(axis=0)
         npt.assert_array_equal(copies, panel.sites.alt_count.sum(axis=1))
 
 
-def test_a_sample_among_the_own_references_is_refused(fx_stretch):
-    with pytest.raises(AssertionError, match="copied from themselves"):
-        training_data.take_out(fx_stretch, rest_of(SAMPLES[:2]), SAMPLES)
+def test_a_sample_among_the_own_references_is_refused(fx_chunk):
+    with pytest.raises(AssertionError, match="copied from itself"):
+        panel_samples.leave_out(fx_chunk, rest_of(SAMPLES[:2]), SAMPLES)
 
 
-def test_nothing_that_is_made_of_the_references_knows_the_samples_taken_out(fx_stretch):
+def test_nothing_that_is_made_of_the_references_knows_the_left_out_samples(fx_chunk):
     own = site_tables.haplotypes_of(SAMPLES)
-    other = with_alleles(fx_stretch, own, np.arange(120))
-    (taken, ready), (taken_too, ready_too) = prepared_of(fx_stretch), prepared_of(other)
-    npt.assert_array_equal(taken.group, taken_too.group)
-    for one, another in zip(ready.prepared.chunk, ready_too.prepared.chunk, strict=True):
+    other = with_alleles(fx_chunk, own, np.arange(120))
+    (left_out, typed), (left_out_too, typed_too) = prepared_of(fx_chunk), prepared_of(other)
+    npt.assert_array_equal(left_out.group, left_out_too.group)
+    for one, another in zip(typed.prepared.chunk, typed_too.prepared.chunk, strict=True):
         npt.assert_array_equal(one, another)
-    npt.assert_array_equal(ready.prepared.group_frequency, ready_too.prepared.group_frequency)
-    count = fx_stretch.alleles(rest_of(SAMPLES)).sum(axis=0)
-    odds = np.log(count / (len(rest_of(SAMPLES)) - count))[ready.sites]
-    npt.assert_allclose(ready.prepared.chunk.frequency, odds, rtol=1e-5)
+    npt.assert_array_equal(typed.prepared.group_frequency, typed_too.prepared.group_frequency)
+    count = fx_chunk.alleles(rest_of(SAMPLES)).sum(axis=0)
+    odds = np.log(count / (len(rest_of(SAMPLES)) - count))[typed.sites]
+    npt.assert_allclose(typed.prepared.chunk.frequency, odds, rtol=1e-5)
 
 
-def test_hidden_genotypes_never_reach_the_rows(fx_stretch):
+def test_hidden_genotypes_never_reach_the_rows(fx_chunk):
     own = site_tables.haplotypes_of(SAMPLES)
     hidden = np.setdiff1d(np.arange(120), TYPED)
-    other = with_alleles(fx_stretch, own, hidden)
-    one, another = (data_of(*prepared_of(stretch)) for stretch in (fx_stretch, other))
+    other = with_alleles(fx_chunk, own, hidden)
+    one, another = (data_of(*prepared_of(chunk)) for chunk in (fx_chunk, other))
     npt.assert_array_equal(one.rows, another.rows)
     assert (one.labels != another.labels).mean() > 0.3
 
 
-def test_typed_genotypes_do_reach_the_rows(fx_stretch):
-    other = with_alleles(fx_stretch, site_tables.haplotypes_of(SAMPLES), TYPED)
-    one, another = (data_of(*prepared_of(stretch)) for stretch in (fx_stretch, other))
+def test_typed_genotypes_do_reach_the_rows(fx_chunk):
+    other = with_alleles(fx_chunk, site_tables.haplotypes_of(SAMPLES), TYPED)
+    one, another = (data_of(*prepared_of(chunk)) for chunk in (fx_chunk, other))
     assert one.rows.shape != another.rows.shape or (one.rows != another.rows).any()
 
 
-def test_rows_are_of_the_core_and_as_many_as_asked_for(fx_taken):
-    ready = training_data.make_ready(fx_taken, TYPED, seed=1, threads=1)
-    data = data_of(fx_taken, ready)
+def test_rows_are_of_the_core_and_as_many_as_asked_for(fx_left_out):
+    typed = panel_samples.typed_at(fx_left_out, TYPED, seed=1, threads=1)
+    data = data_of(fx_left_out, typed)
     in_core = 2 * len(SAMPLES) * (100 - np.isin(np.arange(10, 110), TYPED).sum())
     assert 0 < len(data.rows) <= in_core
-    few = data_of(fx_taken, ready, most=7)
+    few = data_of(fx_left_out, typed, most=7)
     assert few.rows.shape == (7, data.rows.shape[1])
     assert (data.rows == few.rows[0]).all(axis=1).any()
 

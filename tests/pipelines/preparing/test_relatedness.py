@@ -19,7 +19,7 @@ from vcfbert.pipelines.preparing import prepare as pipeline
 from vcfbert.pipelines.preparing.prepare import PrepareOptions
 from vcfbert.pipelines.systems import preflight_stores
 from vcfbert.progress import Silent
-from vcfbert.retrieval import along
+from vcfbert.retrieval import chunk_candidates
 from vcfbert.retrieval.index import open_index
 from vcfbert.storage.zarr.panel import open_panel
 from vcfbert.storage.zarr.workspace import Workspace
@@ -187,13 +187,13 @@ def test_a_target_who_is_in_the_panel_is_not_imputed_from_listed_relatives(
     fx_apart, tmp_path, monkeypatch
 ):
     seen = []
-    search = along.candidates
+    search = chunk_candidates.find
 
     def spy(typed_bits, queries, excluded=None, *, threads=1):
         seen.append(excluded)
         return search(typed_bits, queries, excluded, threads=threads)
 
-    monkeypatch.setattr(along, "candidates", spy)
+    monkeypatch.setattr(chunk_candidates, "find", spy)
     alleles = panels.mosaic_alleles(SITES, 2 * SAMPLES, founders=16)[:, :4]
     lines = panels.records_of(alleles)[::2]
     target = panels.write_vcf(tmp_path / "t.vcf", lines, ["s1", "stranger"])

@@ -2,7 +2,7 @@
 
 No query finds itself or its sibling, no hidden genotype reaches the network, no held-out sample is
 in an index, and a run on shuffled labels scores like chance. Those of mosaic are in
-test_mosaic_data, test_assess_mosaic, test_fit_mosaic, test_fit_mosaic_large and test_impute.
+test_training_data, test_evaluate_mosaic, test_train_mosaic and test_impute.
 """
 
 import dataclasses

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from research.pretraining import demographies, genotyping_errors, recombination, varied_panels
-from research.pretraining.genotyping_errors import Defects
+from research.pretraining.genotyping_errors import ErrorRates
 from vcfbert.pipelines.mosaic import designs
 
 SCALE = 0.08
@@ -27,8 +27,7 @@ def arrays(panel):
             "references",
             "queries",
             "truth",
-            "population_of_reference",
-            "population_of_query",
+            "population",
         )
     ]
 
@@ -57,9 +56,8 @@ def test_shapes_types_and_order(fx_panels, seed):
         assert haplotypes.shape[1] == sites
         assert haplotypes.max() <= 1
     assert panel.queries.shape == panel.truth.shape
-    assert len(panel.population_of_reference) * 2 == len(panel.references)
-    assert len(panel.population_of_query) * 2 == len(panel.queries)
-    assert panel.population_of_reference.max() < len(panel.description["populations"])
+    assert len(panel.population) * 2 == len(panel.references)
+    assert panel.population.max() < len(panel.description["populations"])
     assert json.loads(json.dumps(panel.description)) == panel.description
 
 
@@ -68,7 +66,7 @@ def test_the_panel_keeps_sites_with_enough_copies(fx_panels, seed):
     panel = fx_panels[seed]
     count = panel.references.sum(axis=0, dtype=int)
     assert (count >= 1).all()
-    if panel.description["counts_everyone"]:
+    if panel.description["counts_all"]:
         count = count + panel.queries.sum(axis=0, dtype=int)
     assert (count >= panel.description["min_count"]).all()
 
@@ -79,21 +77,20 @@ def test_even_the_smallest_panel_has_sites():
         assert len(panel.position) >= 20
 
 
-def test_an_absent_population_is_among_queries_only():
+def test_an_absent_population_is_not_among_the_references():
     panel = next(
         panel
         for seed in range(100)
         if (panel := varied_panels.draw(seed, scale=0.05)).description["absent"]
     )
     absent = panel.description["populations"].index(panel.description["absent"])
-    assert absent not in panel.population_of_reference
-    assert absent in panel.population_of_query
+    assert absent not in panel.population
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_errors_are_those_described(fx_panels, seed):
     panel = fx_panels[seed]
-    given = panel.description["query_defects"]
+    given = panel.description["query_errors"]
     differs = panel.queries != panel.truth
     genotype = panel.queries[::2] + panel.queries[1::2] != panel.truth[::2] + panel.truth[1::2]
     if given["allele_error"] == 0 and given["missed"] == 0:
@@ -105,17 +102,17 @@ def test_errors_are_those_described(fx_panels, seed):
     assert differs.mean() < 0.01 + 5 / everyone
 
 
-def test_told_maps():
+def test_supplied_maps():
     rng = np.random.default_rng(1)
     truth = recombination.landscape(1_000_000, 2.0, rng)
     position = np.sort(rng.choice(1_000_000, 2_000, replace=False))
-    exact = recombination.told_map(truth, position, "true", rng)
+    exact = recombination.supplied_map(truth, position, "true", rng)
     assert truth.cm(np.array([1_000_000]))[0] == pytest.approx(2.0)
-    uniform = recombination.told_map(truth, position, "uniform", rng)
+    uniform = recombination.supplied_map(truth, position, "uniform", rng)
     np.testing.assert_allclose(uniform, position / 1e6, atol=1e-6)
-    scaled = recombination.told_map(truth, position, "scaled", rng)
+    scaled = recombination.supplied_map(truth, position, "scaled", rng)
     np.testing.assert_allclose(scaled / scaled[-1], exact / exact[-1])
-    estimated = recombination.told_map(truth, position, "estimated", rng)
+    estimated = recombination.supplied_map(truth, position, "estimated", rng)
     assert (np.diff(estimated) >= 0).all()
     assert 0.5 < estimated[-1] / exact[-1] < 2
 
@@ -178,7 +175,7 @@ def test_wrong_alleles_come_at_the_rate_and_rare_heterozygotes_are_missed():
     frequency = np.full(500, 0.5)
     none = np.zeros(500, dtype=bool)
     genotyping_errors.wrong_alleles(
-        haplotypes, frequency, Defects(allele_error=0.01), np.random.default_rng(5), is_bad=none
+        haplotypes, frequency, ErrorRates(allele_error=0.01), np.random.default_rng(5), is_bad=none
     )
     assert (haplotypes != before).mean() == pytest.approx(0.01, rel=0.1)
     rare = np.zeros((2_000, 1_000), dtype=np.uint8)
@@ -186,7 +183,7 @@ def test_wrong_alleles_come_at_the_rate_and_rare_heterozygotes_are_missed():
     genotyping_errors.wrong_alleles(
         rare,
         np.full(1_000, 1 / 2_000),
-        Defects(missed=0.3),
+        ErrorRates(missed=0.3),
         np.random.default_rng(6),
         is_bad=np.zeros(1_000, dtype=bool),
     )

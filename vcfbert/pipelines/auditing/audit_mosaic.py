@@ -1,7 +1,7 @@
-"""`audit-dims` for `mosaic` and `mosaic-large`: inputs, heads, parameters, memory of copying.
+"""`audit-dims` for `mosaic`: parameter sets, inputs, parameters and memory.
 
-Letters as in docs/glossary.md: S sites, N samples, R reference haplotypes, T typed sites, K
-candidates, A heads, F inputs, U units; of the transformer L open sites of a stretch, D its width.
+S sites, N samples, R reference haplotypes, T typed sites, K candidates, A parameter sets, F inputs,
+U units, as in docs/glossary.md.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from pathlib import Path
 
 from vcfbert.config import Config
 from vcfbert.copying import inputs
-from vcfbert.copying.heads import SIZES_AND_ERRORS
-from vcfbert.copying.network import Answer
+from vcfbert.copying.network import Network
+from vcfbert.copying.parameter_sets import SIZES_AND_ERRORS
 from vcfbert.errors import StoreError
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.mosaic import network_sizes, weight_files
 
 BLOCK = 64
-"""Typed sites whose copying weights are kept at a time."""
+"""Typed sites whose copying weights are in memory at a time."""
 
 CANDIDATES = 400
-"""K that memory is shown for: what the search finds on arrays of usual density."""
+"""K for which memory is shown: usual for arrays."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A tensor of the network, or an array that a query needs.
+    """A tensor of the network, or an array of a query.
 
     shape  in letters and in numbers
     """
@@ -41,15 +41,13 @@ class Part:
 
 @dataclass(frozen=True)
 class MosaicReport:
-    """All that `audit-dims` says of `mosaic`.
+    """The report of `audit-dims` for `mosaic`.
 
-    kind     of the network: small or large
     units    U
-    network  where its weights are, None where there are none
+    network  path of its weights; None if there are none
     """
 
     settings: Config
-    kind: str
     units: int
     size: dict[str, int]
     source: str
@@ -60,18 +58,16 @@ class MosaicReport:
     def lines(self) -> list[str]:
         """The report as text."""
         size = self.size
-        flag = "--preset mosaic" if self.kind == "small" else "--preset mosaic-large"
         return [
-            f"{self.settings.preset}: A = {inputs.HEADS} heads, F = {inputs.NUM_INPUTS} inputs, "
-            f"U = {self.units} units; no parameter belongs to a site",
-            *self._transformer(),
+            f"{self.settings.preset}: A = {inputs.NUM_SETS} parameter sets, F = "
+            f"{inputs.NUM_INPUTS} inputs, U = {self.units} units; no parameter belongs to a site",
             f"panel: S = {size['S']:,}, N = {size['N']:,}, R = {size['R']:,} ({self.source})",
             "",
-            "heads",
+            "parameter sets",
             *(
-                f"  head {head}: Ne = {samples:,.0f}, {0.04 * samples / size['R']:.3g} switches a "
-                f"cM, error {error:g}"
-                for head, (samples, error) in enumerate(SIZES_AND_ERRORS)
+                f"  {a}: Ne = {ne:,.0f}, {0.04 * ne / size['R']:.3g} switches per cM, "
+                f"error {error:g}"
+                for a, (ne, error) in enumerate(SIZES_AND_ERRORS)
             ),
             "",
             "inputs of an undecided site",
@@ -88,26 +84,17 @@ class MosaicReport:
             *(f"  {name:26}{count:>14,}" for name, count in self.parameters.items()),
             f"  {'all':26}{sum(self.parameters.values()):>14,}",
             "",
-            f"weights: {self.network or f'none yet; make them with: vcfbert train {flag}'}",
-        ]
-
-    def _transformer(self) -> list[str]:
-        if self.kind == "small":
-            return []
-        model, chosen = self.settings.model, self.settings.mosaic
-        return [
-            f"transformer over L = {chosen.stretch:,} undecided sites of a haplotype, of which "
-            f"{chosen.overlap:,} at either end are the next one's: D = {model.width}, "
-            f"{model.num_layers} layers, {model.num_heads} attention heads"
+            "weights: "
+            + (self.network or "none yet; train them with: vcfbert train --preset mosaic"),
         ]
 
     def to_json(self) -> str:
-        """The report for programs."""
-        record = dataclasses.asdict(self) | {"inputs": inputs.NAMES, "heads": SIZES_AND_ERRORS}
-        return json.dumps(record, indent=1)
+        """The report as JSON."""
+        more = {"inputs": inputs.NAMES, "parameter_sets": SIZES_AND_ERRORS}
+        return json.dumps(dataclasses.asdict(self) | more, indent=1)
 
     def raise_mismatch(self) -> None:
-        """Nothing is compared: a network that does not fit is refused when it is read."""
+        """There is nothing to compare: a network that does not fit is refused when it is read."""
 
 
 def report(
@@ -118,63 +105,50 @@ def report(
     size: dict[str, int],
     source: str,
 ) -> MosaicReport:
-    """Work out a report.
+    """Make a report.
 
-    size  S, N and R of the panel, which `source` tells the origin of
+    size  S, N and R of the panel; `source` says where they come from
 
-    Raises StoreError where `run` is named and has no network of this kind.
+    Raises StoreError if `run` is named and has no network of this kind.
     """
-    network, path = _network(settings, workspace, run)
-    settings = settings if network is None else network_sizes.settings_of(settings, network)
-    is_large = settings.mosaic.network == "large"
+    found, path = _network(settings, workspace, run)
+    units = settings.mosaic.units if found is None else network_sizes.num_units(found)
     return MosaicReport(
         settings=settings,
-        kind=settings.mosaic.network,
-        units=settings.mosaic.units,
+        units=units,
         size=size,
         source=source,
-        shapes=_shapes(size) + (_of_stretch(settings) if is_large else []),
-        parameters=network_sizes.parameters(settings),
-        network=None if network is None else f"{path} ({network.fingerprint[:12]})",
+        shapes=_shapes(size),
+        parameters=network_sizes.parameters(units),
+        network=None if found is None else f"{path} ({found.fingerprint[:12]})",
     )
 
 
 def _shapes(size: dict[str, int]) -> list[Part]:
-    """What a query needs, whatever the number of samples."""
+    """Arrays of a query, for any number of samples."""
     words = -(-size["S"] // 64)
-    heads = inputs.HEADS
+    sets = inputs.NUM_SETS
     return [
         Part("reference alleles", "R S/64", (size["R"], words), "uint64"),
         Part("candidates of a haplotype", "K", (CANDIDATES,), "int64"),
-        Part("copying weights", "64 A K", (BLOCK, heads, CANDIDATES), "float32"),
-        Part("probabilities of heads", "S A", (size["S"], heads), "float32"),
-        Part("inputs of open sites", "S F at most", (size["S"], inputs.NUM_INPUTS), "float32"),
+        Part("copying weights", "64 A K", (BLOCK, sets, CANDIDATES), "float32"),
+        Part("copying probabilities", "S A", (size["S"], sets), "float32"),
+        Part("inputs of the network", "S F at most", (size["S"], inputs.NUM_INPUTS), "float32"),
         Part("ALT probabilities", "S 2", (size["S"], 2), "float32"),
-    ]
-
-
-def _of_stretch(settings: Config) -> list[Part]:
-    """What the transformer makes of a stretch."""
-    length, model = settings.mosaic.stretch, settings.model
-    return [
-        Part("inputs of a stretch", "L F", (length, inputs.NUM_INPUTS), "float32"),
-        Part("states of a stretch", "L D", (length, model.width), "float32"),
-        Part("attention of a layer", "heads L L", (model.num_heads, length, length), "float32"),
     ]
 
 
 def _network(
     settings: Config, workspace: Workspace | None, run: str | None
-) -> tuple[Answer | None, Path]:
+) -> tuple[Network | None, Path]:
     """The network of the run, of the run named after the preset, or the shipped one."""
     if workspace is not None:
         path = workspace.run(run or settings.preset) / weight_files.FILE
         if run is not None or path.exists():
             return weight_files.load(path, name=path.parent.name), path
     elif run is not None:
-        raise StoreError(f"A run is looked up in a workspace, and none is given for {run!r}.")
+        raise StoreError(f"The run {run!r} needs a workspace. Name one with --workspace.")
     path = weight_files.shipped_path()
-    is_large = settings.mosaic.network == "large"  # and no such network is shipped
-    if is_large or settings.mosaic.start == "scratch" or not path.exists():
+    if settings.mosaic.start == "scratch" or not path.exists():
         return None, path
     return weight_files.shipped(), path

@@ -1,7 +1,7 @@
-"""What an imputation reads, works on and writes, chunk by chunk; worked out before it begins.
+"""Plan of an imputation: which sites each chunk reads, imputes and writes.
 
-S sites in the panel, T typed ones, C chunks. A chunk answers for the sites of its core. Beyond the
-core it looks at typed sites alone, so context costs next to nothing.
+S sites in the panel, T typed sites, C chunks. A chunk imputes the sites of its core. Around the
+core it reads typed sites only, so context costs very little.
 """
 
 from __future__ import annotations
@@ -18,8 +18,14 @@ from vcfbert.domain.sites import Region, Sites
 from vcfbert.errors import InputError
 from vcfbert.storage import site_lists, tables
 
+CHUNK_CM, OVERLAP_CM = 10.0, 2.0
+"""Longest core, and how far around it typed sites are read."""
+
+MIN_TYPED = 5
+"""Fewest typed sites of a contig that is imputed, and of a chunk."""
+
 CORE_BYTES = 1_000_000_000
-"""Memory that the alleles of a core's references and the answers of its samples may take."""
+"""Memory for the alleles of a core's references and the probabilities of its samples."""
 
 MOST_CORE_SITES = 100_000
 FEWEST_CORE_SITES = 1_000
@@ -29,11 +35,11 @@ FEWEST_CORE_SITES = 1_000
 class ChunkPlan:
     """One chunk.
 
-    number   counted over the whole panel, from 0
-    core     panel sites that it answers for
-    around   panel sites within the overlap of the core, and the core
-    written  (n,) those of them that are written
-    typed    (T,) panel sites that it reads genotypes of, rising: in the core and around it
+    number   index among the chunks of the whole panel
+    core     panel sites that it imputes
+    around   panel sites of the core and within the overlap on either side
+    written  (n,) sites of the core that are written
+    typed    (T,) typed panel sites in and around the core, rising
     """
 
     number: int
@@ -44,28 +50,19 @@ class ChunkPlan:
 
     @property
     def sites(self) -> NDArray[np.int64]:
-        """Panel sites that the heads pass, rising.
+        """Panel sites that the copying model imputes, rising.
 
-        The ends of the stretch are among them whatever is written, because matches are measured
-        from there.
+        Both ends of `around` are always included, because matches are measured from them.
         """
-        return self._with_context(self.written)
-
-    @property
-    def all_sites(self) -> NDArray[np.int64]:
-        """The same with the whole core, for a network whose answers depend on its other sites."""
-        return self._with_context(np.arange(self.core.start, self.core.stop))
-
-    def _with_context(self, sites: NDArray[np.int64]) -> NDArray[np.int64]:
         ends = np.array([self.around.start, self.around.stop - 1])
-        return np.union1d(np.union1d(sites, self.typed), ends)
+        return np.union1d(np.union1d(self.written, self.typed), ends)
 
 
 @dataclass(frozen=True)
 class Cores:
-    """The cores that are to be written, and how far around them genotypes are looked for.
+    """Cores with sites to write.
 
-    number       (C,) of the core, counted over the whole panel
+    number       (C,) index among the chunks of the whole panel
     start, stop  (C,) panel sites
     low, high    (C,) panel sites, half-open, within the overlap of the core
     """
@@ -81,7 +78,7 @@ class Cores:
 
 
 def with_map(sites: Sites, path: Path | None) -> Sites:
-    """The same sites at the genetic positions of another map; None leaves them."""
+    """The same sites at the genetic positions of another map; None keeps the panel's."""
     if path is None:
         return sites
     maps: dict[str, ContigMap] = tables.read_genetic_map(path)
@@ -96,35 +93,35 @@ def with_map(sites: Sites, path: Path | None) -> Sites:
 def wanted_sites(
     sites: Sites, region: str | None, listed: Path | None, *, source: str
 ) -> NDArray[np.bool_]:
-    """(S,) True for the sites to write: those of a region, and of a list.
+    """(S,) True for the sites to write: in the region, and in the list.
 
-    Raises InputError where there are none; `source` is the panel.
+    Raises InputError if there are none; `source` is the path of the panel.
     """
     is_wanted = np.ones(len(sites), dtype=np.bool_)
     if region is not None:
-        stretch = Region.parse(region).among(sites.contigs, source=source)
-        is_wanted &= sites.contig == sites.contigs.index(stretch.contig)
-        is_wanted &= (sites.position >= stretch.start) & (sites.position <= stretch.end)
+        parsed = Region.parse(region).among(sites.contigs, source=source)
+        is_wanted &= sites.contig == sites.contigs.index(parsed.contig)
+        is_wanted &= (sites.position >= parsed.start) & (sites.position <= parsed.end)
         if not is_wanted.any():
-            raise InputError(f"{source} has no sites in {stretch}. Give another --region.")
+            raise InputError(f"{source} has no sites in {parsed}. Give another --region.")
     if listed is None:
         return is_wanted
     lines = set(site_lists.read_list(listed))
     if not lines:
-        raise InputError(f"{listed} lists no sites. Give one a line: chromosome and position.")
+        raise InputError(f"{listed} lists no sites. Give a chromosome and a position on each line.")
     is_listed = site_lists.match(lines, sites).is_typed & is_wanted
     if not is_listed.any():
         first = min(lines, key=lambda site: (site.contig, site.position))
         raise InputError(
             f"None of the {len(lines):,} sites in {listed} (such as {first.contig}:"
-            f"{first.position}) is among the panel's{' of the region' if region else ''}. "
-            "Give a list of the panel's region and genome build."
+            f"{first.position}) is in the panel{' within the region' if region else ''}. "
+            "Give a list for the panel's region and genome build."
         )
     return is_listed
 
 
 def most_core_sites(num_haplotypes: int, num_samples: int) -> int:
-    """Sites of a core that memory has room for: a bit a reference, two probabilities a sample."""
+    """Sites of a core that fit into memory: a bit per reference, two probabilities per sample."""
     each = num_haplotypes / 8 + 8 * num_samples + 200
     return int(np.clip(CORE_BYTES / each, FEWEST_CORE_SITES, MOST_CORE_SITES))
 
@@ -136,14 +133,15 @@ def cut(
     overlap_cm: float,
     most_sites: int,
 ) -> Cores:
-    """The cores that hold a wanted site, of a panel that is always cut in the same places.
+    """The cores with a wanted site.
 
-    So what is written of a site does not depend on which others are.
+    The panel is always cut in the same places, so that the result at a site does not depend on
+    which other sites are written.
     """
-    whole = chunks.cut(sites.cm, sites.contig, chunk_cm, 0.0, most_sites)
+    edges = chunks.cut(sites.cm, sites.contig, chunk_cm, most_sites)
     before = np.concatenate([[0], np.cumsum(is_wanted)])
-    number = np.flatnonzero(before[whole.core_stop] > before[whole.core_start])
-    start, stop = whole.core_start[number], whole.core_stop[number]
+    number = np.flatnonzero(np.diff(before[edges]))
+    start, stop = edges[number], edges[number + 1]
     low, high = np.empty_like(start), np.empty_like(stop)
     for row, (first, last) in enumerate(zip(start.tolist(), stop.tolist(), strict=True)):
         begin, end = contig_range(sites, first)
@@ -153,15 +151,21 @@ def cut(
     return Cores(number, start, stop, low, high)
 
 
+def whole_panel(sites: Sites, num_haplotypes: int, num_samples: int) -> Cores:
+    """The cores of all sites with the default options of `impute`."""
+    most = most_core_sites(num_haplotypes, num_samples)
+    return cut(sites, np.ones(len(sites), dtype=np.bool_), CHUNK_CM, OVERLAP_CM, most)
+
+
 def contig_range(sites: Sites, site: int) -> tuple[int, int]:
-    """The half-open range of the sites on a site's contig."""
+    """Half-open range of the sites on the contig of a site."""
     contig = sites.contig[site]
     here = np.flatnonzero(sites.contig == contig)
     return int(here[0]), int(here[-1]) + 1
 
 
 def region_to_read(sites: Sites, cores: Cores) -> str:
-    """The stretch of one contig that holds all genotypes that its cores look at."""
+    """The region of one contig with all genotypes that its cores read."""
     first, last = int(cores.low.min()), int(cores.high.max()) - 1
     name = sites.contigs[sites.contig[first]]
     return f"{name}:{sites.position[first]}-{sites.position[last]}"
@@ -174,7 +178,7 @@ def plan(
     typed: NDArray[np.int64],
     min_typed: int,
 ) -> list[ChunkPlan]:
-    """The chunks to impute; those of contigs with fewer than `min_typed` typed sites are left out.
+    """The chunks to impute; contigs with fewer than `min_typed` typed sites have none.
 
     typed  (T,) panel sites with genotypes, rising
     """
@@ -201,7 +205,7 @@ def widened(
     core_cm: NDArray[np.floating],
     least: int,
 ) -> tuple[int, int]:
-    """A range of typed sites with the nearest ones added until it has `least`, if there are.
+    """Extend a range of typed sites by the nearest ones until it has `least`, or all.
 
     >>> widened(np.array([0.0, 5.0, 9.0, 20.0]), 1, 1, np.array([6.0, 7.0]), 2)
     (1, 3)
@@ -214,7 +218,7 @@ def widened(
 
 
 def take(sites: Sites, chosen: NDArray[np.int64]) -> Sites:
-    """Some of the sites, as a table of their own.
+    """A table of some of the sites.
 
     chosen  (n,) rising
     """

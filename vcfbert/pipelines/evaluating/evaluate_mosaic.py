@@ -1,11 +1,10 @@
-"""`vcfbert eval` for a run of `mosaic`: the split's samples imputed from the train samples alone.
+"""`vcfbert eval` for a run of `mosaic`: samples of a split, imputed from the train samples only.
 
-S sites in the panel, n sites in a chunk's core, N samples to be imputed.
+S sites in the panel, n sites in a chunk's core, N samples to impute.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,39 +12,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert import config
+from vcfbert import config, versions
 from vcfbert.copying import engine, network
-from vcfbert.copying.network import Answer, Network
+from vcfbert.copying.network import Network
 from vcfbert.domain import dosage
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain.dosage import Imputed
 from vcfbert.domain.sites import TRAIN
 from vcfbert.errors import ConfigError, InputError
-from vcfbert.pipelines.chunks import chunk_plan
+from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan, panel_samples
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.evaluating.cases import Case, EvalOptions
 from vcfbert.pipelines.evaluating.scoring import MAJOR, MODEL, Core, Imputation
-from vcfbert.pipelines.imputing.impute import ImputeOptions
-from vcfbert.pipelines.imputing.qc_files import MUCH_OUT_OF_RANGE
-from vcfbert.pipelines.mosaic import training_data
 from vcfbert.storage.zarr.panel import PanelReader
-from vcfbert.training.devices import Device
-from vcfbert.training.mosaic import torch_engine
 from vcfbert.training.mosaic.mosaic_runs import MosaicRun
 
-HEADS = "heads"
-SYSTEMS = (MODEL, HEADS, MAJOR)
+COPYING = "copying"
+SYSTEMS = (MODEL, COPYING, MAJOR)
 
-_SITES_AT_ONCE = 2_048  # that are scored together
+_SITES_AT_ONCE = 2_048  # scored at a time
 
 
 @dataclass
 class Shares:
-    """Sums over chunks of how much was left to the network.
+    """Sums over chunks.
 
-    pairs         haplotypes and sites
-    undecided     of them, those that the heads left undecided
-    out_of_range  of these, those with inputs beyond what training saw
+    pairs         pairs of a haplotype and a site
+    undecided     of them, those that the copying model leaves undecided
+    out_of_range  of these, those with inputs outside the range seen in training
+    typed         number of typed sites of each chunk
     """
 
     pairs: float = 0.0
@@ -59,7 +54,7 @@ class Shares:
         return self.out_of_range / max(self.undecided, 1.0)
 
     def add(self, found: engine.ImputedChunk, num_typed: int) -> None:
-        """Count a chunk in."""
+        """Add a chunk."""
         here = found.open_share * found.alt.size
         self.pairs += found.alt.size
         self.undecided += here
@@ -74,101 +69,89 @@ def impute(run: MosaicRun, case: Case) -> Imputation:
     samples.
     """
     _check_options(case.options)
-    device = _device(case.options, run.network)
     references = case.panel.samples.haplotypes(TRAIN)
     if len(references) == 0:
         raise InputError(f"{case.panel.path} has no train samples to impute from.")
     shares = Shares()
     return Imputation(
         systems=SYSTEMS,
-        cores=_cores(case, run.network, device, references, shares),
+        cores=_cores(case, run.network, references, shares),
         facts=lambda: _facts(run, case.panel, references, shares),
     )
 
 
 def _check_options(options: EvalOptions) -> None:
-    """Refuse what there is no such thing as."""
+    """Refuse options that do not apply to mosaic."""
     if options.genotypes != "haplotypes":
         raise ConfigError(
-            f"--genotypes {options.genotypes} takes dosages from a genotype head, and "
-            f"{options.run} is of mosaic, which has none. Leave it out."
+            f"--genotypes {options.genotypes} needs a genotype head, but {options.run} is of "
+            "mosaic, which has none. Leave it out."
         )
-
-
-def _device(options: EvalOptions, answer: Answer) -> Device | None:
-    """The GPU to use; None for the compiled path."""
-    if not isinstance(answer, Network):
-        return torch_engine.choose(options.device)
     if options.device not in ("auto", "cpu"):
         raise ConfigError(
             f"{options.run} is of mosaic, which is evaluated on the CPU. Leave out --device."
         )
-    return None
 
 
 def _cores(
     case: Case,
-    answer: Answer,
-    device: Device | None,
+    answer: Network,
     references: NDArray[np.int64],
     shares: Shares,
 ) -> Iterator[Core]:
-    """All sites of the panel, in order, some at a time."""
-    panel = case.panel
+    """All sites of the panel in order, some at a time."""
+    panel, is_hidden = case.panel, case.is_hidden
     frequency = site_tables.reference_frequency(panel.sites, panel.samples)
-    next_site = 0
-    for chunk in _chunks(panel, ~case.is_hidden, len(case.samples)):
+    threads, next_site = versions.num_cores(), 0
+    for chunk in _chunks(panel, ~is_hidden, len(case.samples)):
         yield from _unreached(case, frequency, next_site, chunk.core.start)
-        stretch_sites = np.union1d(np.arange(chunk.around.start, chunk.around.stop), chunk.typed)
-        stretch = training_data.read_stretch(panel, stretch_sites, chunk.core)
-        taken = training_data.take_out(stretch, references, case.samples)
-        threads = os.cpu_count() or 1
-        typed = np.searchsorted(stretch_sites, chunk.typed)
-        ready = training_data.make_ready(taken, typed, seed=ImputeOptions().seed, threads=threads)
-        core = np.flatnonzero(stretch.is_core[ready.sites])
+        sites = np.union1d(np.arange(chunk.around.start, chunk.around.stop), chunk.typed)
+        here = panel_samples.read(panel, sites, chunk.core)
+        left_out = panel_samples.leave_out(here, references, case.samples)
+        typed = panel_samples.typed_at(
+            left_out,
+            np.searchsorted(sites, chunk.typed),
+            seed=chunk_imputation.FIT_SEED,
+            threads=threads,
+        )
+        core = np.flatnonzero(here.is_core[typed.sites])
         found = {
-            MODEL: ready.impute(answer, threads=threads, device=device),
-            HEADS: ready.impute(network.heads_only(), threads=threads, device=device),
+            name: typed.impute(one, threads=threads)
+            for name, one in ((MODEL, answer), (COPYING, network.copying_only()))
         }
-        shares.add(found[MODEL], len(typed))
-        truth = taken.truth()[:, ready.sites[core]].T.reshape(len(core), -1, 2)
+        shares.add(found[MODEL], len(chunk.typed))
+        truth = left_out.truth()[:, typed.sites[core]].T.reshape(len(core), -1, 2)
         for first in range(0, len(core), _SITES_AT_ONCE):
             part = slice(first, first + _SITES_AT_ONCE)
-            here = slice(chunk.core.start + first, chunk.core.start + first + len(core[part]))
+            done = slice(chunk.core.start + first, chunk.core.start + first + len(core[part]))
             answers = {
                 name: dosage.from_haplotypes(one.alt[core[part]]) for name, one in found.items()
             }
-            yield _core(case, here, truth[part], answers, frequency)
+            yield _core(case, done, truth[part], answers, frequency)
         next_site = chunk.core.stop
     yield from _unreached(case, frequency, next_site, len(panel.sites))
-    if shares.beyond_training > MUCH_OUT_OF_RANGE:
-        case.notes.append(
-            f"{shares.beyond_training:.1%} of the sites that the network decided have inputs "
-            "beyond what it saw in training; it falls back towards the heads there."
-        )
+    case.notes.extend(chunk_imputation.out_of_range_warnings(shares.beyond_training))
 
 
 def _chunks(panel: PanelReader, is_typed: NDArray[np.bool_], samples: int) -> list[ChunkPlan]:
-    """The chunks that `impute` would work on with its usual options."""
-    usual = ImputeOptions()
+    """The chunks of `impute` with default options."""
     everywhere = np.ones(len(panel.sites), dtype=np.bool_)
-    most = chunk_plan.most_core_sites(2 * len(panel.samples), samples)
-    cores = chunk_plan.cut(panel.sites, everywhere, usual.chunk_cm, usual.overlap_cm, most)
+    cores = chunk_plan.whole_panel(panel.sites, 2 * len(panel.samples), samples)
     typed = np.flatnonzero(is_typed)
-    return chunk_plan.plan(panel.sites, cores, everywhere, typed, usual.min_typed)
+    return chunk_plan.plan(panel.sites, cores, everywhere, typed, chunk_plan.MIN_TYPED)
 
 
 def _unreached(case: Case, frequency: NDArray[np.float64], start: int, stop: int) -> Iterator[Core]:
-    """Sites of contigs with next to no typed sites: everyone gets the frequency."""
+    """Sites of contigs with too few typed sites: all samples get the frequency."""
     for first in range(start, stop, _SITES_AT_ONCE):
         here = slice(first, min(first + _SITES_AT_ONCE, stop))
-        stretch = training_data.read_stretch(case.panel, np.arange(here.start, here.stop), here)
-        truth = stretch.alleles(site_tables.haplotypes_of(case.samples))
+        chunk = panel_samples.read(case.panel, np.arange(here.start, here.stop), here)
+        truth = chunk.alleles(site_tables.haplotypes_of(case.samples))
         truth = truth.T.reshape(here.stop - here.start, -1, 2)
         is_hidden = case.is_hidden[here]
         alt = np.where(is_hidden[:, None, None], frequency[here, None, None], truth)
         same = dosage.from_haplotypes(alt)
-        yield _core(case, here, truth, {MODEL: same, HEADS: same}, frequency)
+        yield _core(case, here, truth, {MODEL: same, COPYING: same}, frequency)
 
 
 def _core(
@@ -185,7 +168,7 @@ def _core(
 def _facts(
     run: MosaicRun, panel: PanelReader, references: NDArray[np.int64], shares: Shares
 ) -> dict[str, Any]:
-    """What the report says of the run and what it copied from."""
+    """The run and its references, for the report."""
     return {
         "reference_haplotypes": len(references),
         "chunks": len(shares.typed),

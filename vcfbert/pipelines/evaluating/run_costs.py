@@ -98,13 +98,11 @@ def _of_retrieval(run: Path) -> RunFacts:
 
 def _of_mosaic(run: Path) -> RunFacts:
     read = mosaic_runs.read(run)
-    settings = network_sizes.settings_of(read.settings, read.network)
-    training, is_large = settings.training, settings.mosaic.network == "large"
     costs = Costs(
-        parameters=sum(network_sizes.parameters(settings).values()),
+        parameters=sum(network_sizes.parameters(network_sizes.num_units(read.network)).values()),
         best_f1=None,
         agreement=None,
-        batch=f"{training.batch_size} x {training.accumulation}" if is_large else None,
+        batch=None,
         epochs=None,
         seconds=_number(read.record, "seconds"),
         epoch_seconds=None,

@@ -1,10 +1,10 @@
-"""What an imputation did: the printed table and the QC files."""
+"""Summary and QC files of `impute`."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,56 +14,53 @@ from numpy.typing import NDArray
 from vcfbert.domain.match_report import MatchReport
 from vcfbert.domain.sites import Sites
 from vcfbert.errors import StoreError
-from vcfbert.pipelines.chunks.chunk_imputation import ImputedCore
+from vcfbert.pipelines.chunks.chunk_imputation import ImputedCore, out_of_range_warnings
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.storage.zarr import stores
 
 SUMMARY, CHUNKS = "summary.json", "chunks.tsv"
 FEW_TYPED = 50
-"""Below this many typed sites a chunk's answers are little better than frequencies; noted."""
-
-MUCH_OUT_OF_RANGE = 0.05
-"""Above this share of undecided sites with inputs out of range, the network is a stranger here."""
+"""With fewer typed sites a chunk is imputed little better than from frequencies."""
 
 _NAMED = 5  # samples or contigs in a warning
 
 FILES = frozenset({SUMMARY, CHUNKS, "only_in_target.tsv", "dropped.tsv", "noted.tsv"})
-"""The files of a QC folder."""
+"""Files of a QC folder."""
 
 
 @dataclass(frozen=True)
 class ImputeSummary:
-    """What was written; `report` is what summary.json holds."""
+    """Paths of the output, and the content of summary.json."""
 
     out: Path
     qc: Path
     report: Mapping[str, Any]
 
     def lines(self) -> list[str]:
-        """The report as a table."""
+        """The summary as a table."""
         report = self.report
         target, sites, network = report["target"], report["sites"], report["network"]
-        heads, seconds = report["candidates"], report["seconds"]
+        candidates, seconds = report["candidates"], report["seconds"]
         rows: list[tuple[str, object]] = [
             ("samples", report["samples"]["target"]),
             ("  also in the panel", len(report["samples"]["in_panel"])),
-            ("  there under another name", len(report["samples"]["under_another_name"]["pairs"])),
+            ("  duplicates of other panel samples", len(report["samples"]["duplicates"]["pairs"])),
             ("records read", target["records"]),
             ("  only in the target", target["only_in_target"]),
             *((f"  dropped: {reason}", count) for reason, count in target["dropped"].items()),
-            ("  REF and ALT exchanged, repaired", target["swapped_sites"]),
-            ("  strand in doubt, kept", target["suspicious_sites"]),
+            ("  swapped alleles, repaired", target["swapped_sites"]),
+            ("  strand uncertain, kept", target["suspicious_sites"]),
             ("sites written", sites["written"]),
             ("  typed", sites["typed"]),
             ("  imputed", sites["imputed"]),
-            ("sites of contigs without typed sites", sites["left_out"]),
+            ("sites of contigs with too few typed sites", sites["skipped"]),
             ("missing genotypes imputed", sites["missing_genotypes"]),
             ("chunks", report["chunks"]),
-            ("reference haplotypes", report["references"]),
-            ("candidates of a haplotype", f"{heads['mean']:.0f} ({heads['least']:,} to "
-             f"{heads['most']:,})"),
+            ("reference haplotypes", report["reference_haplotypes"]),
+            ("candidates per haplotype", f"{candidates['mean']:.0f} ({candidates['min']:,} to "
+             f"{candidates['max']:,})"),
             ("network", network["name"]),
-            ("  sites it decided", f"{network['open_share']:.1%}"),
+            ("  sites it decides", f"{network['undecided']:.1%}"),
             ("  with inputs out of range", f"{network['out_of_range']:.2%}"),
             ("seconds", f"{seconds['total']:.1f}"),
         ]  # fmt: skip
@@ -76,28 +73,23 @@ class ImputeSummary:
 
 
 @dataclass
-class Tally:
-    """Sums over the chunks that are done."""
+class ChunkTally:
+    """Sums over the finished chunks."""
 
-    rows: list[str]
-    candidates: list[Any]
+    rows: list[str] = field(default_factory=list)
+    candidates: list[NDArray[np.int64]] = field(default_factory=list)
     cells: float = 0.0
     open_cells: float = 0.0
-    strange_cells: float = 0.0
+    cells_out_of_range: float = 0.0
     typed: int = 0
     imputed: int = 0
 
-    @classmethod
-    def empty(cls) -> Tally:
-        """Nothing done yet."""
-        return cls(rows=[], candidates=[])
-
     def add(self, sites: Sites, chunk: ChunkPlan, core: ImputedCore, seconds: float) -> None:
-        """One chunk is written."""
+        """Add a chunk."""
         cells = core.alt.shape[1] * 2.0 * len(chunk.sites)
         self.cells += cells
         self.open_cells += core.open_share * cells
-        self.strange_cells += core.out_of_range * core.open_share * cells
+        self.cells_out_of_range += core.out_of_range * core.open_share * cells
         self.candidates.append(core.candidates)
         self.imputed += int(core.is_imputed.sum())
         self.typed += int((~core.is_imputed).sum())
@@ -114,7 +106,7 @@ class Tally:
             "typed_with_context": len(chunk.typed),
             "candidates": f"{core.candidates.mean():.1f}",
             "rate_factor": f"{core.rate_factor:.4g}",
-            "open_share": f"{core.open_share:.4f}",
+            "undecided": f"{core.open_share:.4f}",
             "out_of_range": f"{core.out_of_range:.4f}",
             "seconds": f"{seconds:.2f}",
         }
@@ -123,38 +115,38 @@ class Tally:
         self.rows.append("\t".join(map(str, fields.values())))
 
     def report(self) -> dict[str, Any]:
-        """The parts of the summary that the chunks decide, as JSON types."""
+        """The sums as JSON types."""
         counts = np.concatenate(self.candidates)
         return {
             "chunks": len(self.rows) - 1,
             "candidates": {
                 "mean": round(float(counts.mean()), 1),
-                "least": int(counts.min()),
-                "most": int(counts.max()),
+                "min": int(counts.min()),
+                "max": int(counts.max()),
             },
-            "open_share": self.open_cells / self.cells,
-            "out_of_range": self.strange_cells / self.open_cells if self.open_cells else 0.0,
+            "undecided": self.open_cells / self.cells,
+            "out_of_range": self.cells_out_of_range / self.open_cells if self.open_cells else 0.0,
         }
 
 
 def shared_samples(names: Sequence[str], of_panel: Sequence[str]) -> list[str]:
-    """A warning that samples of the target are in the panel."""
+    """A warning if samples of the target are in the panel, by name."""
     known = set(of_panel)
     found = [name for name in names if name in known]
     if not found:
         return []
     return [
-        f"{len(found):,} of the target's samples are in the panel, too, and are not imputed from "
-        f"their own haplotypes there: {_some(found)}."
+        f"{len(found):,} samples of the target are also in the panel and are not imputed from "
+        f"their own haplotypes: {_some(found)}."
     ]
 
 
 def few_typed(
     sites: Sites, planned: Sequence[ChunkPlan], is_wanted: NDArray[np.bool_]
 ) -> list[str]:
-    """Warnings of where there is little or nothing to impute from.
+    """Warnings of contigs and chunks with too few typed sites.
 
-    is_wanted  (S,) True for the sites that are to be written
+    is_wanted  (S,) True for the sites to write
     """
     messages = []
     done = {int(sites.contig[chunk.core.start]) for chunk in planned}
@@ -172,20 +164,17 @@ def few_typed(
         place += f"{sites.position[worst.core.start]}-{sites.position[worst.core.stop - 1]}"
         messages.append(
             f"{len(few):,} of {len(planned):,} chunks have fewer than {FEW_TYPED} typed sites in "
-            f"reach, {place} only {len(worst.typed)}: expect little there, and look at DR2."
+            f"reach; {place} has {len(worst.typed)}. Accuracy is low there: filter on DR2."
         )
     return messages
 
 
 def much_out_of_range(share: float) -> list[str]:
-    """A warning that the network sees what it has not seen in training."""
-    if share <= MUCH_OUT_OF_RANGE:
-        return []
-    return [
-        f"{share:.1%} of the sites that the network decided have inputs beyond what it saw in "
-        "training; it falls back towards the heads there. A network of this panel may do better: "
-        "vcfbert train --preset mosaic, then impute with --run mosaic."
-    ]
+    """A warning if much of the data differs from what the network was trained on."""
+    advice = (
+        "A network trained on this panel may do better: vcfbert train --preset mosaic, then impute"
+    )
+    return [f"{text} {advice} with --run mosaic." for text in out_of_range_warnings(share)]
 
 
 def _some(names: Sequence[str]) -> str:
@@ -194,7 +183,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def qc_folder(out: Path) -> Path:
-    """Where QC files go unless told: beside the output.
+    """Default folder of the QC files, next to the output.
 
     >>> qc_folder(Path("a/imputed.vcf.gz")).as_posix()
     'a/imputed.qc'
@@ -204,21 +193,21 @@ def qc_folder(out: Path) -> Path:
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
-    """StoreError where something stands there that may not be replaced.
+    """Raise StoreError if the folder must not be replaced.
 
-    A folder with other files than FILES is never replaced: it was made for something else.
+    A folder with other files than FILES is never replaced.
     """
     if not folder.exists():
         return
-    strangers = (
+    others = (
         sorted(entry.name for entry in folder.iterdir() if entry.name not in FILES)
         if folder.is_dir()
         else [folder.name]
     )
-    if strangers:
+    if others:
         raise StoreError(
-            f"{folder} holds {strangers[0]}, which is no QC file of impute, so it is not replaced. "
-            "Choose another folder with --qc."
+            f"{folder} contains {others[0]}, which is not a QC file of impute, so it is not "
+            "replaced. Choose another folder with --qc."
         )
     if not overwrite:
         raise StoreError.exists(folder)

@@ -1,26 +1,25 @@
-"""Which sites of a panel are typed: designs like those of arrays, and shares of the sites.
+"""Designs of typed sites: simulated genotyping arrays, and random shares of the sites.
 
-Frequencies are those of the references, as the makers of arrays see other samples than are typed.
-Families, and how often each is drawn:
+Frequencies are those of the references, because arrays are designed on other samples than are
+typed. Families, and how often each is drawn:
 
-    array      45 %  50 to 1,500 sites a Mb, nearly all with MAF >= 5 % in one population or in
-                     all; from evenly spaced to clustered: the gaps of the OmniExpress on chr20 (879
-                     sites in 2.2 Mb) vary more than random ones, with a coefficient of 1.3, and
-                     their median MAF is .26 where that of all common sites is .22; one in three
-                     has gaps of 50 to 200 kb
-    sparse     13 %  the same with 1 site in 20 to 100 kb
-    share      27 %  20 to 70 % of the sites with MAF >= 1 %, each by itself
-    thinned     8 %  30 to 95 % of all sites with two copies of the minor allele or more
-    clusters    7 %  dense typing in spots of 2 to 20 kb and little between them, as of exons
+    array      45 %  50 to 1,500 sites per Mb, nearly all with MAF >= 5 % in one population or in
+                     all, from evenly spaced to clustered: the gaps of the OmniExpress on chr20
+                     (879 sites in 2.2 Mb) have a coefficient of variation of 1.3, more than random
+                     gaps, and its median MAF is .26, against .22 of all common sites; one array in
+                     three has gaps of 50 to 200 kb
+    sparse     13 %  the same with one site in 20 to 100 kb
+    share      27 %  20 to 70 % of the sites with MAF >= 1 %, independently
+    thinned     8 %  30 to 95 % of all sites with at least two copies of the minor allele
+    clusters    7 %  dense typing in spots of 2 to 20 kb and few sites between them, as of exons
 
-    T typed sites
+S sites, R reference haplotypes, T typed sites.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,35 +28,28 @@ from vcfbert.domain import sites
 
 COMMON = 0.05
 SHARED = 0.01
-FEWEST = 3  # typed sites of a design, where the panel has as many that vary
+FEWEST = 3  # typed sites of a design, if the panel has as many that vary
 
 
-class References(Protocol):
-    """What designs read of a panel, such as a `varied.VariedPanel`.
+@dataclass(frozen=True)
+class DesignPanel:
+    """Reference haplotypes that designs are made from.
 
-    position                 (S,) 1-based, rising
-    references               (R, S) 0 REF, 1 ALT
-    population_of_reference  (R // 2,)
+    position    (S,) 1-based, rising
+    references  (R, S) 0 REF, 1 ALT
+    population  (R // 2,) index of each sample's population
     """
 
-    @property
-    def position(self) -> NDArray[np.int32]:
-        """Positions of the sites."""
-
-    @property
-    def references(self) -> NDArray[np.uint8]:
-        """Alleles of the reference haplotypes."""
-
-    @property
-    def population_of_reference(self) -> NDArray[np.int16]:
-        """Number of each sample's population."""
+    position: NDArray[np.int32]
+    references: NDArray[np.uint8]
+    population: NDArray[np.int16]
 
 
 @dataclass(frozen=True)
 class TypedDesign:
-    """Sites that are typed.
+    """A set of typed sites.
 
-    sites  (T,) rising indexes into the panel's sites; each varies among the references
+    sites  (T,) rising indexes of sites that vary among the references
     """
 
     name: str
@@ -65,12 +57,12 @@ class TypedDesign:
 
 
 @dataclass(frozen=True)
-class _Panel:
-    """What designs read of a panel.
+class _Variation:
+    """Positions and allele frequencies of a panel.
 
     position  (S,)
     minor     (S,) minor allele frequency among the references
-    local     (S,) the same in one population, or in all: what the makers looked at
+    local     (S,) the same in one population, or in all: what the array is designed on
     copies    (S,) of the minor allele
     """
 
@@ -84,15 +76,15 @@ class _Panel:
         return max(float(self.position[-1] - self.position[0]) / 1e6, 1e-6)
 
 
-def designs(panel: References, rng: np.random.Generator, n: int) -> list[TypedDesign]:
-    """`n` designs of random families."""
+def designs(panel: DesignPanel, rng: np.random.Generator, n: int) -> list[TypedDesign]:
+    """`n` designs of randomly drawn families."""
     count = panel.references.sum(axis=0, dtype=np.int64)
     minor = sites.minor(count / len(panel.references))
     families = list(FAMILIES)
     weights = np.array(list(FAMILIES.values()))
     drawn = []
     for _ in range(n):
-        seen = _Panel(
+        seen = _Variation(
             position=panel.position,
             minor=minor,
             local=_local_minor(panel, minor, rng),
@@ -104,8 +96,8 @@ def designs(panel: References, rng: np.random.Generator, n: int) -> list[TypedDe
     return drawn
 
 
-def array(panel: _Panel, rng: np.random.Generator) -> tuple[str, NDArray[np.int64]]:
-    """An array of 50 to 1,500 sites a Mb, now and then with gaps."""
+def array(panel: _Variation, rng: np.random.Generator) -> tuple[str, NDArray[np.int64]]:
+    """An array of 50 to 1,500 sites per Mb, sometimes with gaps."""
     per_mb = float(np.exp(rng.uniform(np.log(50), np.log(1_500))))
     chosen = _chosen(panel, per_mb, rng)
     if rng.random() < 0.35:
@@ -113,26 +105,26 @@ def array(panel: _Panel, rng: np.random.Generator) -> tuple[str, NDArray[np.int6
     return f"array-{per_mb:.0f}", chosen
 
 
-def sparse(panel: _Panel, rng: np.random.Generator) -> tuple[str, NDArray[np.int64]]:
-    """An array with a site in 20 to 100 kb."""
+def sparse(panel: _Variation, rng: np.random.Generator) -> tuple[str, NDArray[np.int64]]:
+    """An array with one site in 20 to 100 kb."""
     per_mb = float(np.exp(rng.uniform(np.log(10), np.log(50))))
     return f"sparse-{per_mb:.0f}", _chosen(panel, per_mb, rng)
 
 
-def share(panel: _Panel, rng: np.random.Generator) -> tuple[str, NDArray[np.int64]]:
+def share(panel: _Variation, rng: np.random.Generator) -> tuple[str, NDArray[np.int64]]:
     """A random share of the sites with MAF >= 1 %."""
     part = float(rng.uniform(0.2, 0.7))
     return f"share-{part:.2f}", _part(np.flatnonzero(panel.minor >= SHARED), part, rng)
 
 
-def thinned(panel: _Panel, rng: np.random.Generator) -> tuple[str, NDArray[np.int64]]:
-    """A random share of all sites but singletons."""
+def thinned(panel: _Variation, rng: np.random.Generator) -> tuple[str, NDArray[np.int64]]:
+    """A random share of all sites except singletons."""
     part = float(rng.uniform(0.3, 0.95))
     return f"thinned-{part:.2f}", _part(np.flatnonzero(panel.copies >= 2), part, rng)
 
 
-def clusters(panel: _Panel, rng: np.random.Generator) -> tuple[str, NDArray[np.int64]]:
-    """Most sites within spots of 2 to 20 kb, few between them."""
+def clusters(panel: _Variation, rng: np.random.Generator) -> tuple[str, NDArray[np.int64]]:
+    """Most sites in spots of 2 to 20 kb, few between them."""
     spots = rng.uniform(panel.position[0], panel.position[-1], size=rng.integers(3, 25))
     widths = np.exp(rng.uniform(np.log(2e3), np.log(2e4), size=len(spots)))
     is_near = np.zeros(len(panel.position), dtype=bool)
@@ -144,7 +136,9 @@ def clusters(panel: _Panel, rng: np.random.Generator) -> tuple[str, NDArray[np.i
     return f"clusters-{len(spots)}", np.union1d(inside, outside)
 
 
-FAMILIES: dict[Callable[[_Panel, np.random.Generator], tuple[str, NDArray[np.int64]]], float] = {
+FAMILIES: dict[
+    Callable[[_Variation, np.random.Generator], tuple[str, NDArray[np.int64]]], float
+] = {
     array: 0.45,
     sparse: 0.13,
     share: 0.27,
@@ -154,19 +148,19 @@ FAMILIES: dict[Callable[[_Panel, np.random.Generator], tuple[str, NDArray[np.int
 
 
 def _local_minor(
-    panel: References, minor: NDArray[np.float64], rng: np.random.Generator
+    panel: DesignPanel, minor: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """MAF in one population of the references in half of the cases, else in all."""
-    populations, samples = np.unique(panel.population_of_reference, return_counts=True)
+    """MAF in one population of the references in half of the cases, otherwise in all."""
+    populations, samples = np.unique(panel.population, return_counts=True)
     if rng.random() < 0.5 or len(populations) == 1:
         return minor
     chosen = rng.choice(populations, p=samples / samples.sum())
-    rows = sites.haplotypes_of(np.flatnonzero(panel.population_of_reference == chosen))
+    rows = sites.haplotypes_of(np.flatnonzero(panel.population == chosen))
     return sites.minor(panel.references[rows].mean(axis=0, dtype=np.float64))
 
 
-def _chosen(panel: _Panel, per_mb: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """About `per_mb` sites a Mb: common ones preferred, some evenly spaced, some by chance."""
+def _chosen(panel: _Variation, per_mb: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """About `per_mb` sites per Mb: mostly common ones, some evenly spaced, some at random."""
     wanted = max(int(per_mb * panel.megabases), FEWEST)
     rare_share = float(rng.choice([0.0, rng.uniform(0.0, 0.12)]))
     is_common = (panel.local >= COMMON) & (panel.copies > 0)
@@ -185,28 +179,28 @@ def _chosen(panel: _Panel, per_mb: float, rng: np.random.Generator) -> NDArray[n
 
 
 def _evenly(position: NDArray[np.int32], key: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
-    """The site with the smallest finite key of each of `bins` equal stretches."""
+    """The site with the smallest finite key in each of `bins` equal bins."""
     if bins < 1:
         return np.zeros(0, dtype=np.int64)
     edges = np.linspace(position[0], position[-1] + 1, bins + 1)
-    stretch = np.searchsorted(edges, position, side="right")
-    order = np.lexsort((key, stretch))
-    first = np.flatnonzero(np.diff(stretch[order], prepend=-1))
+    bin_of_site = np.searchsorted(edges, position, side="right")
+    order = np.lexsort((key, bin_of_site))
+    first = np.flatnonzero(np.diff(bin_of_site[order], prepend=-1))
     best = order[first]
     return np.sort(best[np.isfinite(key[best])])
 
 
 def _clumps(position: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.float64]:
-    """A density that varies over tens of kb, as much as on real arrays or not at all."""
+    """A density that varies over tens of kb, up to as much as on real arrays."""
     knots = np.arange(position[0], position[-1] + 30_000, 15_000)
     spread = rng.uniform(0.0, 1.2)
     return np.exp(np.interp(position, knots, rng.normal(0.0, spread, size=len(knots))))
 
 
 def _without_gaps(
-    panel: _Panel, chosen: NDArray[np.int64], rng: np.random.Generator
+    panel: _Variation, chosen: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Without the sites in 1 to 3 stretches of 50 to 200 kb."""
+    """Remove the sites in 1 to 3 gaps of 50 to 200 kb."""
     place = panel.position[chosen]
     is_kept = np.ones(len(chosen), dtype=bool)
     for _ in range(int(rng.integers(1, 4))):
@@ -224,9 +218,9 @@ def _part(
 
 
 def _enough(
-    chosen: NDArray[np.int64], panel: _Panel, rng: np.random.Generator
+    chosen: NDArray[np.int64], panel: _Variation, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """At least FEWEST sites, or all that vary."""
+    """Add sites at random up to FEWEST, or all that vary."""
     if len(chosen) >= FEWEST:
         return chosen
     others = np.setdiff1d(np.flatnonzero(panel.copies > 0), chosen)

@@ -1,8 +1,8 @@
-"""Who is taken out of a panel to train `mosaic`, where, and typed at which sites.
+"""Folds of the training of `mosaic`: left-out samples, chunks and typed sites.
 
-Train samples are taken out in folds and imputed from the train samples who remain. Validation
-samples are imputed from all train samples, typed as the folds were; where the panel has none, some
-more train samples stand for them. Test samples are neither imputed nor references.
+In each fold some train samples are left out and imputed from the rest. Validation samples are
+imputed from all train samples, typed as in the folds; if the panel has none, more train samples
+take their place. Test samples are neither imputed nor references.
 """
 
 from __future__ import annotations
@@ -18,28 +18,29 @@ from vcfbert.config import MosaicConfig
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain.sites import TRAIN, VALIDATION, Samples
 from vcfbert.errors import InputError
+from vcfbert.pipelines.chunks import panel_samples
 from vcfbert.pipelines.chunks.chunk_plan import Cores
+from vcfbert.pipelines.chunks.panel_samples import LeftOut, TypedSamples
 from vcfbert.pipelines.mosaic import designs, training_data
 from vcfbert.pipelines.mosaic.designs import FEWEST, TypedDesign
-from vcfbert.pipelines.mosaic.training_data import Ready, TakenOut
 from vcfbert.storage import site_lists
 from vcfbert.storage.zarr.panel import PanelReader
 
 FEWEST_SAMPLES = 10
 LARGEST_SHARE = 5
-"""Samples taken out at once are at most one in so many of the train samples."""
+"""At most one in this many train samples is left out at a time."""
 
 VALIDATING_FOLDS = 3
-"""Folds whose chunks and designs the validation samples are typed at."""
+"""Folds whose chunks and designs are used for the validation samples."""
 
 _FOLDS, _UNITS = 11, 12  # random streams of a run's seed
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Samples who are imputed, and the haplotypes they are imputed from.
+    """Samples to impute, and the haplotypes they are imputed from.
 
-    number   decides the fold's random draws
+    number   seeds the fold's random draws
     designs  by chunk; None draws chunks and designs
     """
 
@@ -54,30 +55,30 @@ class Fold:
         samples: Samples,
         designs: Mapping[int, list[TypedDesign]],
     ) -> Fold:
-        """Other samples, taken out of the train samples and typed as this fold was."""
+        """Other samples, left out of the train samples and typed as in this fold."""
         return replace(_fold(self.number, sample_index, samples), designs=designs)
 
     def first_designs(self) -> Fold:
-        """The same samples under one design of each chunk."""
+        """The same samples with only one design for each chunk."""
         assert self.designs is not None
         return replace(self, designs={chunk: few[:1] for chunk, few in self.designs.items()})
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A fold over one chunk under one design."""
+    """One chunk of a fold, with one design."""
 
     chunk: int
-    taken: TakenOut
+    left_out: LeftOut
     design: TypedDesign
-    ready: Ready
+    typed: TypedSamples
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where the units of a fold come from.
+class FoldSource:
+    """What the units of all folds are made from.
 
-    typed  designs over all sites of the panel; empty where they are drawn
+    typed  designs over all sites of the panel; empty to draw designs
     """
 
     panel: PanelReader
@@ -89,12 +90,12 @@ class Source:
 
     @property
     def num_units(self) -> int:
-        """Units of a fold, at most."""
+        """Most units of a fold."""
         return self._num_chunks * (len(self.typed) or self.settings.designs)
 
     @property
     def rows_per_unit(self) -> int:
-        """Undecided sites kept of each unit."""
+        """Most undecided sites of a unit."""
         return -(-self.settings.rows_per_design // self._num_chunks)
 
     @property
@@ -102,33 +103,34 @@ class Source:
         return min(self.settings.chunks, len(self.cores))
 
     def rng(self, *numbers: int) -> np.random.Generator:
-        """A random stream of its own."""
+        """An independent random stream."""
         return np.random.default_rng([self.seed, _UNITS, *numbers])
 
     def units(self, fold: Fold) -> Iterator[Unit]:
-        """All units of a fold; the same in every call."""
+        """All units of a fold; every call gives the same."""
         rng = self.rng(fold.number)
         drawn = np.sort(rng.permutation(len(self.cores))[: self._num_chunks])
         for chunk in drawn.tolist() if fold.designs is None else fold.designs:
             sites = np.arange(self.cores.low[chunk], self.cores.high[chunk])
             core = slice(int(self.cores.start[chunk]), int(self.cores.stop[chunk]))
-            stretch = training_data.read_stretch(self.panel, sites, core)
-            taken = training_data.take_out(stretch, fold.references, fold.samples)
+            here = panel_samples.read(self.panel, sites, core)
+            left_out = panel_samples.leave_out(here, fold.references, fold.samples)
             if fold.designs is not None:
                 designed = fold.designs[chunk]
             elif self.typed:
                 designed = self._listed(int(sites[0]), int(sites[-1]) + 1)
             else:
-                shown = training_data.design_panel(taken, population_codes(self.panel.samples), rng)
+                codes = population_codes(self.panel.samples)
+                shown = training_data.design_panel(left_out, codes, rng)
                 designed = designs.designs(shown, rng, self.settings.designs)
             for design in designed:
-                ready = training_data.make_ready(
-                    taken, design.sites, seed=self.seed, threads=self.threads
+                typed = panel_samples.typed_at(
+                    left_out, design.sites, seed=self.seed, threads=self.threads
                 )
-                yield Unit(chunk, taken, design, ready)
+                yield Unit(chunk, left_out, design, typed)
 
     def _listed(self, start: int, stop: int) -> list[TypedDesign]:
-        """The lists in a chunk; one with next to no typed sites there is left out."""
+        """The lists in a chunk, without those with too few typed sites there."""
         here = []
         for design in self.typed:
             first, last = np.searchsorted(design.sites, [start, stop])
@@ -138,30 +140,30 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Who is taken out.
+class FoldPlan:
+    """Left-out samples.
 
-    folds       of some of the train samples
-    validation  samples who are never trained on; each group is typed as the fold of its place
+    folds       of train samples
+    validation  groups of samples that are never trained on, typed as the fold of the same index
     """
 
     folds: list[Fold]
     validation: list[NDArray[np.int64]]
 
 
-def draw(samples: Samples, settings: MosaicConfig, seed: int, num_lists: int = 0) -> Plan:
+def draw(samples: Samples, settings: MosaicConfig, seed: int, num_lists: int = 0) -> FoldPlan:
     """Draw the samples of each fold.
 
-    num_lists  of typed sites; where there are fewer than a fold would draw, there are more folds,
-               so that the network sees as many samples and sites
+    num_lists  lists of typed sites; if they are fewer than the designs that a fold draws, there are
+               more folds, so that the network sees as many samples and sites
 
-    Raises InputError where there are too few train samples.
+    Raises InputError if there are too few train samples.
     """
     train = samples.in_splits(TRAIN)
     if len(train) < FEWEST_SAMPLES:
         raise InputError(
-            f"The panel has {len(train)} train samples, but {FEWEST_SAMPLES} at least are needed "
-            "to take some out and impute them from the rest. Use the shipped network: impute "
+            f"The panel has {len(train)} train samples, but at least {FEWEST_SAMPLES} are needed "
+            "to leave some out and impute them from the rest. Use the shipped network: impute "
             "without --run."
         )
     rng = np.random.default_rng([seed, _FOLDS])
@@ -180,29 +182,29 @@ def draw(samples: Samples, settings: MosaicConfig, seed: int, num_lists: int = 0
         folds.append(_fold(number, np.take(order, places, mode="wrap"), samples))
     num_groups = min(num_folds, VALIDATING_FOLDS)
     groups = [np.sort(validation[number::num_groups]) for number in range(num_groups)]
-    return Plan(folds, groups)
+    return FoldPlan(folds, groups)
 
 
 def read_designs(paths: Sequence[Path], panel: PanelReader) -> list[TypedDesign]:
-    """The lists of typed sites; InputError where one is of no use."""
+    """Read the lists of typed sites; InputError if one has too few sites."""
     found = []
     for path in paths:
         typed = np.flatnonzero(site_lists.read_typed(path, panel.sites).is_typed)
         if len(typed) < FEWEST:
             raise InputError(
-                f"{path} names {len(typed)} sites of the panel, but {FEWEST} at least are needed."
+                f"{path} names {len(typed)} sites of the panel, but at least {FEWEST} are needed."
             )
         found.append(TypedDesign(path.name, typed))
     return found
 
 
 def population_codes(samples: Samples) -> NDArray[np.int16]:
-    """(N,) number of each sample's population in the sample table; all 0 where it names none."""
+    """(N,) index of each sample's population; all 0 if the sample table names none."""
     return np.unique(np.array(samples.population), return_inverse=True)[1].astype(np.int16)
 
 
 def _fold(number: int, sample_index: NDArray[np.int64], samples: Samples) -> Fold:
-    """Samples taken out; nobody of them, and no relative of theirs, is a reference."""
+    """A fold of these samples; neither they nor their relatives are references."""
     sample_index = np.sort(sample_index)
     rest = np.setdiff1d(samples.in_splits(TRAIN), sample_index)
     rest = np.setdiff1d(rest, samples.relatives_of(sample_index))

@@ -1,6 +1,6 @@
-"""Fitting the small network of `mosaic` to open sites of samples who are not in the panel.
+"""Fitting of the network of `mosaic` to undecided sites of samples that are not references.
 
-n open sites, F inputs, U hidden units.
+n undecided sites, F inputs, U hidden units.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ from torch import Tensor, nn
 
 from vcfbert.config import MosaicConfig
 from vcfbert.copying.inputs import NUM_INPUTS
-from vcfbert.copying.network import Weights
+from vcfbert.copying.network import FIRST_GATES, Network, Weights
 from vcfbert.model.mosaic import Mosaic
 
 RANGE = 0.0005
-"""Share of the training's inputs beyond either end of the range that is taken as known."""
+"""Share of the training inputs outside the range at either end."""
 
 _MARGIN = 0.1  # of the range, added at either end
-_SAMPLE = 1_000_000  # rows that the range is read from
+_SAMPLE = 1_000_000  # rows that the range is estimated from
+_SMALLEST = 1e-7  # probability that a loss is computed with
 
 
 @dataclass(frozen=True)
 class OpenData:
-    """rows (n, F) float32 inputs and labels (n,) 0 REF, 1 ALT."""
+    """Undecided sites: rows (n, F) float32 inputs and labels (n,) 0 REF, 1 ALT."""
 
     rows: NDArray[np.float32]
     labels: NDArray[np.uint8]
 
 
 def joined(parts: Sequence[OpenData]) -> OpenData:
-    """All rows of several."""
+    """All rows of several parts."""
     return OpenData(
         np.concatenate([np.empty((0, NUM_INPUTS), np.float32), *(part.rows for part in parts)]),
         np.concatenate([np.empty(0, np.uint8), *(part.labels for part in parts)]),
@@ -44,23 +45,16 @@ def joined(parts: Sequence[OpenData]) -> OpenData:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network and its losses in nats an open site.
-
-    heads_loss  validation loss of the heads alone
-    best_loss   validation loss of the network that was kept
-    history     (step, training loss, validation loss) at each check
-    """
+    """A trained network, and (step, training loss, validation loss) of each check."""
 
     network: Mosaic
-    heads_loss: float
-    best_loss: float
     history: list[tuple[int, float, float]]
 
 
 def new_network(data: OpenData, settings: MosaicConfig, seed: int) -> Mosaic:
-    """A network that knows the range of the inputs and answers as the heads do."""
+    """A network with the range of the inputs that returns the mean of the parameter sets."""
     torch.manual_seed(seed)
-    network = Mosaic(data.rows.shape[1], settings.units)
+    network = Mosaic(data.rows.shape[1], settings.units, FIRST_GATES)
     sample = _sample(data)
     mean, spread = sample.mean(axis=0), sample.std(axis=0) + 1e-3
     lowest, highest = _with_margin((sample - mean) / spread)
@@ -69,14 +63,11 @@ def new_network(data: OpenData, settings: MosaicConfig, seed: int) -> Mosaic:
 
 
 def continued(weights: Weights, data: OpenData) -> Mosaic:
-    """The network of these weights, which also knows the range of the data.
+    """The network with these weights, and its range extended to that of the data.
 
-    Where the data lie within the range that it knows, it answers as the weights do.
+    For inputs inside its old range the results stay the same.
     """
-    network = Mosaic(len(weights.mean), len(weights.first_bias))
-    network.load_state_dict(
-        {name: torch.from_numpy(np.array(values)) for name, values in weights._asdict().items()}
-    )
+    network = Mosaic.of(weights._asdict(), FIRST_GATES)
     standard = (_sample(data) - weights.mean) / weights.spread
     lowest, highest = _with_margin(standard)
     network.set_range(
@@ -86,11 +77,6 @@ def continued(weights: Weights, data: OpenData) -> Mosaic:
         torch.maximum(network.highest, _tensor(highest)),
     )
     return network
-
-
-def weights_of(network: Mosaic) -> dict[str, NDArray[np.float32]]:
-    """Its arrays by the names of `copying.network.Weights`."""
-    return {name: values.detach().numpy().copy() for name, values in network.state_dict().items()}
 
 
 def fit(
@@ -105,10 +91,9 @@ def fit(
 ) -> Fitted:
     """Minimise cross-entropy with AdamW and one cycle of the learning rate.
 
-    keep  the `best` check by the validation loss, or the `last` step
+    keep  the check with the `best` validation loss, or the `last`
 
-    The network as it is given counts as a check, so the result is never worse than it on the
-    validation data.
+    The given network counts as a check, so the best is never worse on the validation data.
     """
     rows, labels = torch.from_numpy(train.rows), torch.from_numpy(train.labels)
     generator = torch.Generator().manual_seed(seed)
@@ -141,12 +126,12 @@ def fit(
             if keep == "last" or validated < best_loss:
                 best_loss, best = validated, _copy(network)
     network.load_state_dict(best)
-    return Fitted(network.eval(), heads_loss(validation), best_loss, history)
+    return Fitted(network.eval(), history)
 
 
 @torch.no_grad()
 def loss_of(network: Mosaic, data: OpenData, batch: int = 65_536) -> float:
-    """Mean cross-entropy in nats."""
+    """Mean cross-entropy in nats a site."""
     total = 0.0
     for first in range(0, len(data.rows), batch):
         rows = torch.from_numpy(data.rows[first : first + batch])
@@ -158,9 +143,10 @@ def loss_of(network: Mosaic, data: OpenData, batch: int = 65_536) -> float:
     return total / max(len(data.rows), 1)
 
 
-def heads_loss(data: OpenData) -> float:
-    """The same for the heads alone."""
-    return loss_of(Mosaic(data.rows.shape[1], 1), data)
+def loss(network: Network, data: OpenData) -> float:
+    """Mean cross-entropy of the compiled network, in nats a site."""
+    values = network.probabilities(data.rows)[0].astype(np.float64).clip(_SMALLEST, 1 - _SMALLEST)
+    return float(-np.log(np.where(data.labels == 1, values, 1 - values)).mean())
 
 
 def _sample(data: OpenData) -> NDArray[np.float64]:
@@ -171,7 +157,7 @@ def _sample(data: OpenData) -> NDArray[np.float64]:
 def _with_margin(
     standard: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Range of standardised inputs, a little widened."""
+    """Range of standardised inputs with a margin."""
     lowest, highest = np.quantile(standard, [RANGE, 1 - RANGE], axis=0)
     room = _MARGIN * (highest - lowest) + 0.1
     return lowest - room, highest + room

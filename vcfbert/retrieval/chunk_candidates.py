@@ -1,13 +1,13 @@
-"""Candidates of query haplotypes along a chunk: the nearest references around many of its places.
+"""Candidates of query haplotypes over a chunk: the nearest references at many positions.
 
-Each place is searched at two scales. At either, a mismatch near the place counts NEARBY times as
-much as one in the stretch around it, four times as long: of the many references that are equal
-nearby, those that go on matching come first. On real haplotypes this takes a third fewer
-candidates for the same accuracy than the plain distance does, and the order of the panel's samples,
-who come by population, hardly matters (docs/decisions/mosaic.md).
+Each position is searched at two scales. At each scale, a mismatch near the position counts NEARBY
+times as much as one in the segment around it, which is AROUND times as long: of the many references
+that are equal nearby, those that keep matching come first. On real haplotypes this needs a third
+fewer candidates for the same accuracy than the plain distance, and the order of the samples in the
+panel hardly matters (docs/decisions/mosaic.md).
 
 T typed sites, R reference haplotypes, Q query haplotypes, K candidates. Search in the main process
-or in a thread of it: FAISS hangs after `fork`.
+or one of its threads: FAISS hangs after `fork`.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from numpy.typing import NDArray
 from vcfbert.domain import tokens
 
 HITS = 8
-"""References that the search of a place gives, at least."""
+"""Fewest references that each search returns."""
 
 MIN_TOTAL = 500
-"""Hits of all searches together, at least: where few sites are typed there are few places."""
+"""Fewest hits of all searches together, because few typed sites make few searches."""
 
 MOST, LEAST = 400, 250
-"""K is at most MOST, the best hits of every place first, because the later work is in proportion to
-K. Many typed sites tell references apart, and few good ones do: down to LEAST at MANY_TYPED."""
+"""K is at most MOST, because later work is proportional to K; the best hits of every search come
+first. With many typed sites fewer candidates are enough: down to LEAST at MANY_TYPED."""
 
 FEW_TYPED, MANY_TYPED = 1_000, 4_000
 
 STEP = 10
-"""Typed sites from place to place, at least; more where MAX_PLACES would not reach."""
+"""Fewest typed sites between positions; more if MAX_POSITIONS would not cover the chunk."""
 
-MIN_PLACES, MAX_PLACES = 8, 64
+MIN_POSITIONS, MAX_POSITIONS = 8, 64
 
 SPARSE, DENSE = (2, 8), (4, 16)
-"""Bytes, of eight typed sites each, that are near a place at the two scales."""
+"""Bytes, of eight typed sites each, near a position at the two scales."""
 
 NEARBY = 4
-AROUND = 4  # the stretch is so many times as long as what is near
+AROUND = 4
 
-_DENSE_STEP = 24  # typed sites from place to place, beyond which SPARSE would leave gaps
+_DENSE_STEP = 24  # typed sites between positions, from which SPARSE would leave gaps
 _QUERIES_PER_BLOCK = 1_024
 
 
 @dataclass(frozen=True)
-class Search:
-    """One place at one scale: bytes [near, near_stop) and, around them, [start, stop)."""
+class PositionSearch:
+    """One position at one scale: bytes [near, near_stop) and, around them, [start, stop)."""
 
     near: int
     near_stop: int
@@ -62,7 +62,7 @@ class Search:
         """The bytes whose Hamming distance is that of this search.
 
         packed   (n, at least `stop`)
-        returns  (n, m) m a multiple of what FAISS has fast code for
+        returns  (n, m), where FAISS has fast code for m bytes
         """
         near, around = packed[:, self.near : self.near_stop], packed[:, self.start : self.stop]
         parts = [near] * NEARBY + [around]
@@ -72,36 +72,36 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """All searches of a chunk, the hits of each, and the most candidates of a query."""
 
-    searches: tuple[Search, ...]
+    searches: tuple[PositionSearch, ...]
     hits: int
     most: int
 
 
-def plan(num_typed: int) -> Plan:
-    """Where to search.
+def plan(num_typed: int) -> SearchPlan:
+    """The searches of a chunk with that many typed sites.
 
     >>> plan(20).searches[0], plan(20).hits
-    (Search(near=0, near_stop=2, start=0, stop=3), 167)
+    (PositionSearch(near=0, near_stop=2, start=0, stop=3), 167)
     >>> [(len(plan(typed).searches), plan(typed).hits, plan(typed).most) for typed in (900, 9_000)]
     [(125, 8, 400), (128, 8, 250)]
     """
     width = -(-num_typed // 8)
-    count = int(np.clip(num_typed // STEP, MIN_PLACES, MAX_PLACES))
+    count = int(np.clip(num_typed // STEP, MIN_POSITIONS, MAX_POSITIONS))
     centres = [width * (number + 0.5) / count for number in range(count)]
     scales = SPARSE if num_typed < _DENSE_STEP * count else DENSE
     searches = dict.fromkeys(
-        Search(*_stretch(centre, scale, width), *_stretch(centre, AROUND * scale, width))
+        PositionSearch(*_segment(centre, scale, width), *_segment(centre, AROUND * scale, width))
         for scale in scales
         for centre in centres
     )
     most = int(np.interp(num_typed, (FEW_TYPED, MANY_TYPED), (MOST, LEAST)))
-    return Plan(tuple(searches), min(most, max(HITS, -(-MIN_TOTAL // len(searches)))), most)
+    return SearchPlan(tuple(searches), min(most, max(HITS, -(-MIN_TOTAL // len(searches)))), most)
 
 
-def candidates(
+def find(
     typed_bits: NDArray[np.uint64],
     queries: NDArray[np.uint8],
     excluded: Sequence[NDArray[np.int64]] | None = None,
@@ -110,19 +110,19 @@ def candidates(
 ) -> list[NDArray[np.int64]]:
     """Rows of the references to copy from, rising, for each query; the same for any `threads`.
 
-    Of references equally far from a query the first are taken. Where its allele is missing, the
-    search takes the panel's major one for it. Up to MOST references are all taken.
+    Ties are resolved in the order of the references. A missing allele is searched as the major
+    allele of the panel. If a query has at most MOST references, all of them are its candidates.
 
     typed_bits  (R, ceil(T / 64)) alleles at typed sites, the first in the lowest bit
-    queries     (Q, T) 0 REF, 1 ALT, more where nothing was observed
-    excluded    Q arrays of rows that are not for this query, its own and its relatives'
+    queries     (Q, T) 0 REF, 1 ALT, more if missing
+    excluded    Q arrays of rows that are no candidates of this query: its own and its relatives'
     """
-    nobody = np.empty(0, np.int64)
-    banned = [np.unique(rows) for rows in excluded or [nobody] * len(queries)]
-    everyone = np.arange(len(typed_bits), dtype=np.int64)
-    is_few = [len(everyone) - len(rows) <= MOST for rows in banned]
+    none = np.empty(0, np.int64)
+    banned = [np.unique(rows) for rows in excluded or [none] * len(queries)]
+    references = np.arange(len(typed_bits), dtype=np.int64)
+    is_few = [len(references) - len(rows) <= MOST for rows in banned]
     found = [
-        np.setdiff1d(everyone, rows, assume_unique=True) if few else nobody
+        np.setdiff1d(references, rows, assume_unique=True) if few else none
         for rows, few in zip(banned, is_few, strict=True)
     ]
     searched = np.flatnonzero(~np.array(is_few, dtype=np.bool_))
@@ -137,7 +137,7 @@ def candidates(
     return found
 
 
-def _stretch(centre: float, length: int, width: int) -> tuple[int, int]:
+def _segment(centre: float, length: int, width: int) -> tuple[int, int]:
     """`length` bytes around a centre, moved to lie within [0, width)."""
     length = min(length, width)
     start = int(np.clip(centre - length / 2, 0, width - length))
@@ -145,7 +145,7 @@ def _stretch(centre: float, length: int, width: int) -> tuple[int, int]:
 
 
 def _filled(queries: NDArray[np.uint8], codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Queries with the panel's major allele where they have none; 0 where both are as frequent."""
+    """Queries with missing alleles replaced by the major allele of the panel; 0 in a tie."""
     is_missing = queries > tokens.ALT
     sites = np.flatnonzero(is_missing.any(axis=0))
     if len(sites) == 0:
@@ -160,19 +160,19 @@ def _nearest(
     codes: NDArray[np.uint8],
     queries: NDArray[np.uint8],
     banned: Sequence[NDArray[np.int64]],
-    chosen: Plan,
+    chosen: SearchPlan,
     threads: int,
 ) -> list[NDArray[np.int64]]:
     """The union of all searches' hits for each query.
 
     queries  (Q, ceil(T / 8)) packed as `codes` is
-    banned   Q arrays of different rows
+    banned   Q arrays of distinct rows
     """
     count = min(chosen.hits + max(len(rows) for rows in banned), len(codes))
     offset = len(codes) * np.arange(len(queries))[:, None]
     banned_keys = np.concatenate([rows + place for rows, place in zip(banned, offset, strict=True)])
 
-    def hits(search: Search) -> NDArray[np.int64]:
+    def hits(search: PositionSearch) -> NDArray[np.int64]:
         rows: NDArray[np.int64] = _nearest_codes(search.code(codes), search.code(queries), count)
         if len(banned_keys):
             is_banned = np.isin(rows + offset, banned_keys)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests import panels
 from vcfbert.domain import tokens
 from vcfbert.domain.tokens import MISSING
-from vcfbert.retrieval import along
+from vcfbert.retrieval import chunk_candidates
 
 
 def bits_of(alleles: np.ndarray) -> np.ndarray:
@@ -28,7 +28,7 @@ def slow_candidates(alleles, query, banned, chosen):
     for search in chosen.searches:
         near = differs[:, 8 * search.near : 8 * search.near_stop].sum(axis=1)
         around = differs[:, 8 * search.start : 8 * search.stop].sum(axis=1)
-        distance = along.NEARBY * near + around
+        distance = chunk_candidates.NEARBY * near + around
         ranked.append(sorted(free, key=lambda row: (distance[row], row))[: chosen.hits])
     by_rank = [row for rank in zip(*ranked, strict=True) for row in rank]
     return np.sort(list(dict.fromkeys(by_rank))[: chosen.most])
@@ -49,11 +49,11 @@ def test_candidates_are_those_of_the_slow_search(seed, num_typed, num_references
     queries = founders[:4] ^ (rng.random((4, num_typed)) < 0.05).astype(np.uint8)
     excluded = [rng.integers(num_references, size=rng.integers(0, 9)) for _ in queries]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(along, "MOST", most)
-        patch.setattr(along, "LEAST", most)
-        patch.setattr(along, "MIN_TOTAL", 20)
-        found = along.candidates(bits_of(alleles), queries, excluded)
-        chosen = along.plan(num_typed)
+        patch.setattr(chunk_candidates, "MOST", most)
+        patch.setattr(chunk_candidates, "LEAST", most)
+        patch.setattr(chunk_candidates, "MIN_TOTAL", 20)
+        found = chunk_candidates.find(bits_of(alleles), queries, excluded)
+        chosen = chunk_candidates.plan(num_typed)
     for query, banned, rows in zip(queries, excluded, found, strict=True):
         npt.assert_array_equal(rows, slow_candidates(alleles, query, banned, chosen))
 
@@ -66,21 +66,21 @@ def fx_panel():
 
 
 def test_rows_rise_and_are_few(fx_panel):
-    for rows in along.candidates(*fx_panel):
+    for rows in chunk_candidates.find(*fx_panel):
         assert (np.diff(rows) > 0).all()
-        assert 50 < len(rows) <= along.MOST
+        assert 50 < len(rows) <= chunk_candidates.MOST
 
 
 def test_the_same_for_any_number_of_threads_and_for_a_query_alone(fx_panel):
     bits, queries = fx_panel
     excluded = [np.arange(n, dtype=np.int64) for n in range(len(queries))]
-    together = along.candidates(bits, queries, excluded)
-    in_threads = along.candidates(bits, queries, excluded, threads=3)
+    together = chunk_candidates.find(bits, queries, excluded)
+    in_threads = chunk_candidates.find(bits, queries, excluded, threads=3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(along, "_QUERIES_PER_BLOCK", 7)
-        in_blocks = along.candidates(bits, queries, excluded)
+        patch.setattr(chunk_candidates, "_QUERIES_PER_BLOCK", 7)
+        in_blocks = chunk_candidates.find(bits, queries, excluded)
     alone = [
-        along.candidates(bits, queries[n : n + 1], excluded[n : n + 1])[0]
+        chunk_candidates.find(bits, queries[n : n + 1], excluded[n : n + 1])[0]
         for n in range(len(queries))
     ]
     for others in (in_threads, in_blocks, alone):
@@ -92,26 +92,28 @@ def test_a_query_finds_its_own_row_unless_it_is_excluded(fx_panel):
     bits, _ = fx_panel
     alleles = tokens.unpack(bits.view(np.uint8), 500)
     own = np.array([3, 500, 999])
-    rows = along.candidates(bits, alleles[own])
+    rows = chunk_candidates.find(bits, alleles[own])
     assert all(row in found for row, found in zip(own, rows, strict=True))
     excluded = [np.array([row, row ^ 1]) for row in own]
-    for banned, found in zip(excluded, along.candidates(bits, alleles[own], excluded), strict=True):
+    for banned, found in zip(
+        excluded, chunk_candidates.find(bits, alleles[own], excluded), strict=True
+    ):
         assert not np.isin(banned, found).any()
 
 
 def test_one_with_many_relatives_takes_all_others_and_leaves_the_rest_alone(fx_panel):
     bits, queries = fx_panel
-    plain = along.candidates(bits, queries[:2])
+    plain = chunk_candidates.find(bits, queries[:2])
     relatives = np.arange(700)
-    found = along.candidates(bits, queries[:2], [relatives, np.empty(0, np.int64)])
+    found = chunk_candidates.find(bits, queries[:2], [relatives, np.empty(0, np.int64)])
     npt.assert_array_equal(found[0], np.arange(700, 1000))
     npt.assert_array_equal(found[1], plain[1])
 
 
 def test_a_small_panel_is_taken_whole(fx_panel):
     bits, queries = fx_panel
-    found = along.candidates(bits[: along.MOST], queries[:1], [np.array([5])])
-    npt.assert_array_equal(found[0], np.delete(np.arange(along.MOST), 5))
+    found = chunk_candidates.find(bits[: chunk_candidates.MOST], queries[:1], [np.array([5])])
+    npt.assert_array_equal(found[0], np.delete(np.arange(chunk_candidates.MOST), 5))
 
 
 def test_a_missing_allele_is_searched_as_the_major_one(fx_panel):
@@ -122,14 +124,14 @@ def test_a_missing_allele_is_searched_as_the_major_one(fx_panel):
     holes[:, ::3] = MISSING
     filled[:, ::3] = alleles[:, ::3].mean(axis=0) > 0.5
     for first, second in zip(
-        along.candidates(bits, holes), along.candidates(bits, filled), strict=True
+        chunk_candidates.find(bits, holes), chunk_candidates.find(bits, filled), strict=True
     ):
         npt.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("num_typed", [1, 7, 8, 9, 40, 100, 999, 1000, 2_500, 4_000, 40_000])
 def test_the_plan_covers_all_typed_sites(num_typed):
-    chosen = along.plan(num_typed)
+    chosen = chunk_candidates.plan(num_typed)
     width = -(-num_typed // 8)
     covered = np.zeros(width, bool)
     for search in chosen.searches:
@@ -137,15 +139,17 @@ def test_the_plan_covers_all_typed_sites(num_typed):
         covered[search.start : search.stop] = True
     if num_typed < 10_000:  # beyond that, stretches of 512 sites lie apart
         assert covered.all()
-    assert len(chosen.searches) <= 2 * along.MAX_PLACES
-    assert chosen.hits * len(chosen.searches) >= min(along.MIN_TOTAL, along.MOST)
+    assert len(chosen.searches) <= 2 * chunk_candidates.MAX_POSITIONS
+    assert chosen.hits * len(chosen.searches) >= min(
+        chunk_candidates.MIN_TOTAL, chunk_candidates.MOST
+    )
 
 
 def test_few_typed_sites_get_a_floor_and_many_a_lower_cap():
-    few, some, many = (along.plan(typed) for typed in (10, 500, 8_000))
-    assert few.hits == along.MOST
-    assert (some.most, many.most) == (along.MOST, along.LEAST)
+    few, some, many = (chunk_candidates.plan(typed) for typed in (10, 500, 8_000))
+    assert few.hits == chunk_candidates.MOST
+    assert (some.most, many.most) == (chunk_candidates.MOST, chunk_candidates.LEAST)
 
 
 def test_no_queries_give_no_candidates(fx_panel):
-    assert along.candidates(fx_panel[0], np.empty((0, 500), np.uint8)) == []
+    assert chunk_candidates.find(fx_panel[0], np.empty((0, 500), np.uint8)) == []

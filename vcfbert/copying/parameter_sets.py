@@ -1,4 +1,4 @@
-"""Switch and error rates of the copying heads: initial values, and a fit to the panel."""
+"""Parameter sets of the copying model: switch and error rates, and the fit of the former."""
 
 from __future__ import annotations
 
@@ -9,44 +9,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIZES_AND_ERRORS = ((1e6, 1e-3), (3e5, 3e-3), (3e6, 1e-3))
-"""Effective population size and error rate of each head: Beagle's usual pair, one that copies
-longer, one that switches sooner. More heads gained less than the spread over seeds
+"""Effective population size and error rate of each parameter set: Beagle's default pair, one that
+copies for longer, and one that switches sooner. More sets gain less than two seeds differ
 (docs/decisions/mosaic.md)."""
 
 POWERS = (-6, 5)
-"""Lowest and highest power of two that a fit may scale the switch rates by."""
+"""Lowest and highest power of two by which the fit may scale the switch rates."""
 
 PRIOR_POWERS = 2.0
-"""Standard deviation of the fitted power before any data."""
+"""Standard deviation of the prior of the fitted power."""
 
 OVER_FIT = 1.8
-"""The fitted factor times this is what imputes best: typed sites are common, and their haplotypes
-longer, than those to be imputed (measured on chr20 with its map and without one)."""
+"""The fitted factor times this imputes best (measured on chr20 with and without its map): the fit
+sees typed sites only, which are more common than those to impute, so their haplotypes are
+longer."""
 
 
 @dataclass(frozen=True)
-class Heads:
-    """rates (A,) switches per cM, errors (A,) probabilities that an allele was miscopied."""
+class ParameterSets:
+    """rates (A,) switches per cM, errors (A,) probabilities that an allele is miscopied."""
 
     rates: NDArray[np.float32]
     errors: NDArray[np.float32]
 
-    def scaled(self, factor: float) -> Heads:
-        """All switch rates times a factor."""
-        return Heads((self.rates * factor).astype(np.float32), self.errors)
 
-
-def initial(num_references: int) -> Heads:
+def initial(num_references: int) -> ParameterSets:
     """Rates of Li and Stephens 2003: 4 Ne / H a Morgan, so 0.04 Ne / H a centimorgan."""
     sizes = np.array([size for size, _ in SIZES_AND_ERRORS])
     errors = np.array([error for _, error in SIZES_AND_ERRORS], dtype=np.float32)
-    return Heads((0.04 * sizes / max(num_references, 1)).astype(np.float32), errors)
+    return ParameterSets((0.04 * sizes / max(num_references, 1)).astype(np.float32), errors)
 
 
 def best_factor(likelihood: Callable[[float], float]) -> float:
-    """Factor of the switch rates: uphill by powers of two from 1, then a parabola at the top.
+    """Best factor of the switch rates: hill climbing by powers of two, then a parabola at the top.
 
-    likelihood  log likelihood of a factor, in nats; where it says little the factor stays near 1
+    likelihood  log likelihood of a factor, in nats; if it is flat, the factor stays near 1
     """
     known: dict[int, float] = {}
 
@@ -66,7 +63,7 @@ def best_factor(likelihood: Callable[[float], float]) -> float:
 
 
 def _peak(places: NDArray[np.float64], heights: NDArray[np.float64]) -> float:
-    """Place of the largest height, by the parabola through it and its neighbours.
+    """Position of the maximum, from the parabola through the largest height and its neighbours.
 
     >>> _peak(np.array([0.0, 1.0, 2.0]), np.array([0.0, 3.0, 2.0]))
     1.25
