@@ -86,8 +86,13 @@ def train(
 
 def evaluate(
     run: Annotated[
-        str, typer.Option(metavar="NAME", help="Run to evaluate; its best checkpoint is used.")
-    ],
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default="the network shipped with vcfbert",
+            help="Run to evaluate; its best checkpoint is used.",
+        ),
+    ] = None,
     split: Annotated[
         options.Split, typer.Option(help="Samples to evaluate on.")
     ] = options.Split.TEST,
@@ -141,7 +146,9 @@ def evaluate(
     output: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", show_default="runs/NAME/eval", help="Folder for the JSON and CSV."
+            metavar="DIR",
+            show_default="runs/NAME/eval, or eval",
+            help="Folder for the JSON and CSV.",
         ),
     ] = None,
     device: options.DeviceOption = options.Device.AUTO,

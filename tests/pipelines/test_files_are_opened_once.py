@@ -63,7 +63,7 @@ def target(folder: Path, *, is_indexed: bool) -> Path:
 @pytest.mark.parametrize("is_indexed", [True, False], ids=["indexed", "not indexed"])
 def test_impute_opens_its_target_once(tmp_path, fx_panel_workspace, fx_steps, is_indexed, region):
     path = target(tmp_path, is_indexed=is_indexed)
-    options = impute.ImputeOptions(run=None, heads_only=True, region=region)
+    options = impute.ImputeOptions(run=None, no_network=True, region=region)
     impute.impute(fx_panel_workspace, path, tmp_path / "o.vcf.gz", options, progress=Silent())
     expected = {"header": 1, "end": 1, "htslib": 1}
     assert fx_steps == expected | ({"index": 1} if is_indexed else {"scan": 1})

@@ -30,8 +30,8 @@ _SPLIT_CODES = {"test": site_tables.TEST, "validation": site_tables.VALIDATION}
 class EvalOptions:
     """Options of `eval`."""
 
-    run: str
-    """Name of the run; its best checkpoint is used."""
+    run: str | None = None
+    """Name of the run, whose best checkpoint is used; None is the network shipped with vcfbert."""
 
     split: Split = "test"
     """Samples to impute."""
@@ -55,7 +55,7 @@ class EvalOptions:
     """Also write the predictions here, .vcf.gz or .bcf."""
 
     output: Path | None = None
-    """Folder of the JSON and CSV; None is runs/NAME/eval."""
+    """Folder of the JSON and CSV; None is runs/NAME/eval, or eval for the shipped network."""
 
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
@@ -68,6 +68,11 @@ class EvalOptions:
 
     rare_maf: float | None = None
     """Sites below this minor allele frequency are rare; None is the run's training.rare_maf."""
+
+    @property
+    def run_name(self) -> str:
+        """The run as reports and messages name it."""
+        return "shipped" if self.run is None else self.run
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ def open_case(
     workspace: Workspace,
     options: EvalOptions,
     settings: Config,
-    trained_on: str,
+    trained_on: str | None,
     *,
     overwrite: bool,
 ) -> Case:
@@ -119,7 +124,7 @@ def open_case(
 
     stack       closes the panel
     settings    of the run
-    trained_on  fingerprint of the panel the run was trained on
+    trained_on  fingerprint of the panel the run was trained on; None if trained on no samples
 
     Raises ConfigError, InputError or StoreError as `evaluate.evaluate` says.
     """
@@ -150,13 +155,13 @@ def open_case(
 
 
 def _check_training_samples(
-    workspace: Workspace, options: EvalOptions, trained_on: str, panel: PanelReader
+    workspace: Workspace, options: EvalOptions, trained_on: str | None, panel: PanelReader
 ) -> list[str]:
     """Refuse to test a run on the samples it was trained on; return warnings for the report.
 
     trained_on  fingerprint of the panel the run was trained on
     """
-    if trained_on == panel.fingerprint:
+    if trained_on is None or trained_on == panel.fingerprint:
         return []
     if options.panel is None:
         raise StoreError(
@@ -197,7 +202,8 @@ def _report_stem(
     workspace: Workspace, home: Workspace, options: EvalOptions, hidden: HiddenSites
 ) -> Path:
     """Path of the report without its extension."""
-    folder = workspace.run(options.run) / "eval" if options.output is None else options.output
+    home_of_run = workspace.root if options.run is None else workspace.run(options.run)
+    folder = home_of_run / "eval" if options.output is None else options.output
     where = "" if options.panel is None else f"-on-{home.root.resolve().name}"
     drawn = "" if options.seed is None else f"-seed-{options.seed}"
     return folder / f"{options.split}-{hidden.description}{drawn}{where}"

@@ -1,4 +1,4 @@
-"""`vcfbert eval`: impute held-out samples with a trained run and score the result."""
+"""`vcfbert eval`: impute held-out samples with a run or the shipped network, and score them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def evaluate(
     overwrite: bool = False,
     on_core: OnCore | None = None,
 ) -> EvalSummary:
-    """Impute samples the run has not seen, score them and two baselines, write the report.
+    """Impute held-out samples, score them and two baselines, write the report.
 
     on_core  is called with each stretch of imputed sites
 
@@ -45,7 +45,7 @@ def evaluate(
     run = _read_run(workspace, options.run)
     with ExitStack() as stack:
         case = cases.open_case(
-            stack, workspace, options, run.settings, run.parents["panel"], overwrite=overwrite
+            stack, workspace, options, run.settings, run.parents.get("panel"), overwrite=overwrite
         )
         imputation = _impute(workspace, run, case)
         writer = _open_vcf(stack, case, overwrite=overwrite)
@@ -65,7 +65,9 @@ def evaluate(
     return _write_report(case, scores, imputation.facts() | seconds)
 
 
-def _read_run(workspace: Workspace, name: str) -> Checkpoint | MosaicRun:
+def _read_run(workspace: Workspace, name: str | None) -> Checkpoint | MosaicRun:
+    if name is None:
+        return mosaic_runs.shipped()
     path = runs.folder_of(workspace, name)
     if mosaic_runs.system_of(path) == "mosaic":
         return mosaic_runs.read(path)
@@ -76,6 +78,7 @@ def _impute(workspace: Workspace, run: Checkpoint | MosaicRun, case: Case) -> Im
     """Impute from the train samples: chunk by chunk (mosaic) or window by window (the others)."""
     if isinstance(run, MosaicRun):
         return evaluate_mosaic.impute(run, case)
+    assert case.options.run is not None, "only mosaic has a shipped network"
     return evaluate_systems.impute(workspace.run(case.options.run), run, case)
 
 
@@ -98,7 +101,7 @@ def _write_report(
     """
     options, panel, groups = case.options, case.panel, case.groups
     common = {
-        "run": options.run,
+        "run": options.run_name,
         "split": options.split,
         "panel": str(panel.path),
         "samples": len(case.samples),

@@ -84,12 +84,12 @@ def _check_options(options: EvalOptions) -> None:
     """Refuse options that do not apply to mosaic."""
     if options.genotypes != "haplotypes":
         raise ConfigError(
-            f"--genotypes {options.genotypes} needs a genotype head, but {options.run} is of "
+            f"--genotypes {options.genotypes} needs a genotype head, but {options.run_name} is of "
             "mosaic, which has none. Leave it out."
         )
     if options.device not in ("auto", "cpu"):
         raise ConfigError(
-            f"{options.run} is of mosaic, which is evaluated on the CPU. Leave out --device."
+            f"{options.run_name} is of mosaic, which is evaluated on the CPU. Leave out --device."
         )
 
 

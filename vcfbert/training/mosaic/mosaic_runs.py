@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vcfbert import config
-from vcfbert.config import Config
+from vcfbert.config import Config, presets
 from vcfbert.copying.network import Network
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.files import digests, seals
@@ -34,7 +34,6 @@ class MosaicRun:
     record  content of `run.json`
     """
 
-    path: Path
     settings: Config
     network: Network
     record: dict[str, Any]
@@ -107,4 +106,9 @@ def read(run: Path) -> MosaicRun:
     seals.check(run, made_by, is_wanted=lambda name: True)
     network = weight_files.load(run / weight_files.FILE, name=run.name)
     settings = config.from_dict(config.load(run / "config.toml"), source=str(run))
-    return MosaicRun(path=run, settings=settings, network=network, record=record)
+    return MosaicRun(settings=settings, network=network, record=record)
+
+
+def shipped() -> MosaicRun:
+    """The network shipped with vcfbert, as a run without parents: its panels were simulated."""
+    return MosaicRun(presets.mosaic(), weight_files.shipped(), {"parents": {}})
