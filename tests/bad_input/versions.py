@@ -200,7 +200,7 @@ CASES = [
     case("a run that is there", whole, f"train {SMALL} --run tiny", 1, "already exists", "--resume",
          "--force"),
     case("settings of another run", whole, f"{RESUME} --set model.num_layers=2", 1,
-         "model.num_layers = 1", "cannot go on with 2"),
+         "model.num_layers = 1", "cannot be resumed with 2"),
     case("mosaic that goes on", whole, "train --run mosaic --resume", 1, "is not gone on with",
          "--force"),
     case("mosaic in another format", mosaic_format, IMPUTE, 1, "has other format version",

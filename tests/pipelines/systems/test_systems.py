@@ -149,7 +149,7 @@ def test_stores_of_another_system_are_no_mismatch_where_nothing_reads_them(fx_co
 @pytest.mark.parametrize(
     ("started", "asked", "message"),
     [
-        ("v17", small("v18-current"), "preset = 'v17', so it cannot go on with 'v18-current'"),
+        ("v17", small("v18-current"), "preset = 'v17', so it cannot be resumed with 'v18-current'"),
         ("v17", small("v17", "model.copy_skip=false"), "copy_skip = True, so .* with False"),
         ("v13", small("v13", "model.width=32"), r"model\.width = 16, so .* with 32"),
     ],

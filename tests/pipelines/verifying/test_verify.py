@@ -271,7 +271,7 @@ def test_a_shipped_network_that_changed_is_found(fx_whole, tmp_path, monkeypatch
 
 
 def test_what_a_killed_command_leaves_is_a_note(fx_own):
-    (fx_own.root / "masks" / "v0002.zarr.77.partial").mkdir()
+    (fx_own.root / "masks" / f".v0002.zarr.vcfbert-{'7' * 32}.partial").mkdir()
     (fx_own.root / TINY / "checkpoints" / "step-00000099.safetensors").write_bytes(b"")
     path = fx_own.root / TINY / "metrics.csv"
     path.write_bytes(path.read_bytes() + b"3,9\n")
@@ -281,7 +281,11 @@ def test_what_a_killed_command_leaves_is_a_note(fx_own):
     summary = verify(fx_own)
     assert summary.faults == []
     text = "\n".join(summary.notes)
-    for words in ("77.partial is what a stopped", "ahead of the last", "fresh was stopped before"):
+    for words in (
+        "77.partial belongs to a running",
+        "ahead of the last",
+        "fresh was stopped before",
+    ):
         assert words in text
     assert "step-00000099.safetensors is named by no checkpoint" in text
 

@@ -135,7 +135,7 @@ def train(
     Raises StoreError where the panel or the shipped weights are missing or the run is there,
     InputError where the panel has too few samples or a list of typed sites is of no use.
     """
-    run = workspace.run(options.name)
+    run = workspace.new_run(options.name)
     with locks.hold(run):
         if run.exists() and not overwrite:
             raise StoreError.exists(run)

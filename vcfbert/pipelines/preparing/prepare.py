@@ -25,7 +25,7 @@ from vcfbert.domain.records import Policy, RecordBlock, SiteSplitter
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION, Samples, Sites
 from vcfbert.domain.windows import Segment, Windows
 from vcfbert.errors import ConfigError, InputError, StoreError
-from vcfbert.files import digests, locks, publishing
+from vcfbert.files import digests, replacing
 from vcfbert.pipelines.preparing import relatedness, split_assignment
 from vcfbert.pipelines.preparing.relatedness import Relatedness
 from vcfbert.progress import Progress
@@ -162,8 +162,7 @@ def prepare(
     """
     started = time.perf_counter()
     with (
-        locks.hold(workspace.panel),
-        workspace.writing("masks"),
+        workspace.writing("panel", "masks"),
         stores.staging(workspace.root / "prepare") as folder,
     ):
         if workspace.panel.exists() and not overwrite:
@@ -176,7 +175,7 @@ def prepare(
         # The panel last: where it stands, all of it stands.
         made = (staged.version("masks", 0), staged.qc, staged.relatives, staged.panel)
         names = [str(path.relative_to(folder)) for path in made]
-        publishing.put(folder, names, workspace.root)
+        replacing.put_all(folder, names, workspace.root)
     for message in related.warnings(str(workspace.relatives)):
         logger.warning("%s", message)
     return PrepareSummary(workspace.panel, workspace.qc, fingerprint, report, related)

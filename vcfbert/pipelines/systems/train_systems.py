@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vcfbert.config import Config
 from vcfbert.domain import sites as site_tables
 from vcfbert.errors import ConfigError, InputError, StoreError
+from vcfbert.files import locks
 from vcfbert.model.embedding import Encoder
 from vcfbert.pipelines.mosaic import train_mosaic
 from vcfbert.pipelines.mosaic.train_mosaic import MosaicOptions, MosaicSummary
@@ -135,9 +136,9 @@ def train_retrieval(
             f"--typed names what mosaic is trained for; {settings.preset} draws masks. Leave it "
             "out, or train with --preset mosaic."
         )
-    run = workspace.run(options.name)
+    run = workspace.new_run(options.name)
     with ExitStack() as stack:
-        stack.enter_context(runs.hold(run))
+        stack.enter_context(locks.hold(run))
         runs.check_new(run, resume=options.resume, overwrite=overwrite)
         device = devices.choose_device(options.device)
         if options.threads is not None:
@@ -349,7 +350,8 @@ def _begin(
     """Return a new state, or the one a run stopped in."""
     if not options.resume:
         return loop.new_state(settings, device)
-    checkpoint = runs.reopen(run, settings)
+    checkpoint = checkpoints.read(run, "last")
+    runs.check_resumable(run, checkpoint.settings, settings)
     for name, fingerprint in parents.items():
         if checkpoint.parents.get(name) != fingerprint:
             raise StoreError(

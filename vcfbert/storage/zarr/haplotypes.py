@@ -15,14 +15,6 @@ from vcfbert.storage.zarr.panel import PanelReader
 _WORD = 64
 
 
-def read_bits(panel: PanelReader, first: int, stop: int) -> NDArray[np.uint64]:
-    """Alleles of all haplotypes at the sites [first, stop).
-
-    returns  (H, ceil(S / 64)) the first site in the lowest bit; 0 behind the last
-    """
-    return read_sites(panel, np.arange(first, stop))
-
-
 def read_sites(panel: PanelReader, sites: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Alleles of all haplotypes at some sites, one window of the panel in memory at a time.
 

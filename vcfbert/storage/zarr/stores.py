@@ -13,9 +13,10 @@ import hashlib
 import itertools
 import math
 import os
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore
 
 from vcfbert.errors import DeviceError, StoreError
-from vcfbert.files import locks, replacing, seals
+from vcfbert.files import locks, replacing, seals, temporary
 from vcfbert.storage.zarr import declared_sizes, schema
 from vcfbert.storage.zarr.schema import Kind
 
@@ -57,9 +58,6 @@ class _PinnedStore(LocalStore):
 def open_store(path: Path, kind: Kind) -> Iterator[zarr.Group]:
     """Open a finished store for reading, after checking its kind and format version."""
     made_by = schema.MADE_BY[kind]
-    if replacing.is_aside(path):
-        with locks.hold(path):
-            pass  # which puts back what a killed writer had moved aside
     with locks.reading(path):
         yield from _opened(path, kind, made_by)
 
@@ -118,42 +116,36 @@ def create_folder(path: Path, *, overwrite: bool = False, sealed: bool = True) -
 
 @contextmanager
 def staging(place: Path) -> Iterator[Path]:
-    """Hold a place and yield an empty folder beside it, which is gone afterwards.
+    """Hold a place and yield an empty temporary folder beside it, deleted when the block ends.
 
-    What is made there and renamed from there never stands half-written under its name.
+    What is written there and then renamed is never half-written under its final name.
     """
-    partial = replacing.partial_of(place)
-    with locks.hold(place), locks.own(partial):
+    with locks.hold(place):
+        partial = locks.beside(place, "partial")
         try:
-            replacing.remove(partial)  # of a process that had this number
             partial.mkdir(parents=True)
         except OSError as error:
             raise StoreError.unwritable(place, error) from error
         try:
             yield partial
         finally:
-            replacing.remove(partial)
+            temporary.remove(partial)
 
 
 @contextmanager
 def scratch_beside(path: Path) -> Iterator[Path]:
-    """Yield an empty folder on the disk that `path` would be on; it is gone afterwards.
+    """Yield an empty folder on the disk of `path`, deleted when the block ends.
 
-    Raises StoreError where nothing can be written there.
+    Raises StoreError if nothing can be written there.
     """
     existing = next(place for place in path.absolute().parents if place.exists())
-    folder = existing / f".{path.name}.{os.getpid()}.scratch"
-    for old in existing.glob(f".{glob.escape(path.name)}.*.scratch"):
-        with suppress(StoreError), locks.hold(old):  # an error says that it is in use
-            replacing.remove(old)
-    with locks.hold(folder):
+    name = f"{path.name}.scratch-"
+    locks.clear_stopped(existing, f"{glob.escape(name)}*")
+    with staging(existing / f"{name}{secrets.token_hex(8)}") as folder:
         try:
-            folder.mkdir()
             yield folder
         except OSError as error:
             raise StoreError.unwritable(path, error) from error
-        finally:
-            replacing.remove(folder)
 
 
 def require_disk(path: Path, needed: int, *, what: str, instead: str) -> None:
@@ -180,8 +172,8 @@ def sync_tree(folder: Path) -> None:
     """Force a folder's files to the disk, so that a rename never outlives its content."""
     for base, _, names in os.walk(folder):
         for name in names:
-            replacing.sync(Path(base) / name)
-        replacing.sync(Path(base))
+            temporary.sync(Path(base) / name)
+        temporary.sync(Path(base))
 
 
 def create_array(
@@ -397,17 +389,16 @@ def fingerprint(*parts: bytes | str | NDArray[Any]) -> str:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file so that `path` holds either all of it or what it held before."""
-    partial = replacing.partial_of(path)
+    """Write a file so that `path` has either all of the new content or its old content."""
     with locks.hold(path):
+        partial = locks.beside(path, "partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as stream:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
-            partial.replace(path)
-            replacing.sync(path.parent)
+            replacing.put(partial, path)
         except OSError as error:
             raise StoreError.unwritable(path, error) from error
         finally:

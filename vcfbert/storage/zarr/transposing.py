@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
 from vcfbert.errors import StoreError
-from vcfbert.files import locks, replacing
+from vcfbert.files import locks
 
 _HAPLOTYPES_AT_ONCE = 65_536  # of a multiple of 8; bounds the unpacked bytes of a window
 
@@ -62,8 +62,8 @@ class AlleleSpool:
 @contextmanager
 def open_spool(folder: Path, num_haplotypes: int) -> Iterator[AlleleSpool]:
     """A spool in `folder`, gone when the block ends, however it ends."""
-    path = replacing.partial_of(folder / "alleles")
     with locks.hold(folder / "alleles"):
+        path = locks.beside(folder / "alleles", "partial")
         try:
             with path.open("w+b") as stream:
                 yield AlleleSpool(stream, num_haplotypes)
