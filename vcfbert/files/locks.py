@@ -75,17 +75,14 @@ def hold(place: Path) -> Iterator[None]:
 
 def beside(path: Path, ending: Ending) -> Path:
     """A temporary name beside `path`, which this thread holds."""
-    found = _hold_of(_settled(path))
-    assert found is not None, f"{path} is not held"
-    return temporary.name_of(path, found.token, ending)
+    return temporary.name_of(path, _require(path).token, ending)
 
 
 def sync_record(path: Path) -> None:
     """Force the lock file that proves whose `beside(path, ...)` is to the disk."""
-    found = _hold_of(_settled(path))
-    assert found is not None, f"{path} is not held"
-    temporary.sync(found.file)
-    temporary.sync(found.file.parent)
+    file = _require(path).file
+    temporary.sync(file)
+    temporary.sync(file.parent)
 
 
 def clear_stopped(folder: Path, pattern: str) -> None:
@@ -143,6 +140,12 @@ def _hold_of(place: Path) -> _Hold | None:
     with _guard:
         holds = (_held.get(path) for path in (place, *place.parents))
         return next((hold for hold in holds if hold and hold.thread == thread), None)
+
+
+def _require(path: Path) -> _Hold:
+    found = _hold_of(_settled(path))
+    assert found is not None, f"{path} is not held"
+    return found
 
 
 @contextmanager
