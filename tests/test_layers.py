@@ -36,7 +36,7 @@ LAYERS = {
 ROOMS = {
     "training.devices": set(),
     "training.machine": set(),
-    "training.runs": {"training.systems"},
+    "training.runs": set(),
     "training.mosaic": {"training.devices"},
     "training.systems": {"training.devices", "training.runs"},
     "pipelines.about": set(),

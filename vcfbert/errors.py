@@ -1,7 +1,7 @@
-"""What a user can put right, as exception classes.
+"""Exceptions for mistakes that a user can correct.
 
 Each message says what was found, where, what was needed and the next command. An exception stores
-its message only, so that it survives the trip back from a worker process.
+only its message, so that it survives the trip back from a worker process.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Self
 
 
 class VcfbertError(Exception):
-    """Anything a user can put right. The message says what, where and how."""
+    """Anything a user can correct. The message says what, where and how."""
 
 
 class ConfigError(VcfbertError):
@@ -23,7 +23,7 @@ class InputError(VcfbertError):
 
 
 class DeviceError(VcfbertError):
-    """The machine lacks what was asked for: a GPU, memory, disk."""
+    """The machine lacks a GPU, memory or disk space that was asked for."""
 
 
 class StoreError(VcfbertError):
@@ -31,14 +31,14 @@ class StoreError(VcfbertError):
 
     @classmethod
     def missing(cls, path: Path, *, made_by: str) -> Self:
-        """No store there; `made_by` is the command line that makes one."""
+        """There is no store at `path`; `made_by` is the command that makes one."""
         return cls(f"No store at {path}. Make one with: vcfbert {made_by}")
 
     @classmethod
     def wrong_kind(cls, path: Path, *, found: object, needed: str, made_by: str) -> Self:
-        """A store of another kind stands at `path`."""
+        """The store at `path` is of another kind."""
         return cls(
-            f"{path} holds {found!r}, but a {needed!r} store is needed here. "
+            f"{path} is a store of the kind {found!r}, but {needed!r} is needed here. "
             f"Make one with: vcfbert {made_by}"
         )
 
@@ -47,31 +47,31 @@ class StoreError(VcfbertError):
         """The store was written in another format."""
         return cls(
             f"{path} has format version {found}, but this vcfbert reads version {needed}. "
-            f"Make it again with: vcfbert {made_by} --force"
+            f"Rebuild it with: vcfbert {made_by} --force"
         )
 
     @classmethod
     def stale(cls, path: Path, *, parent: str, made_by: str) -> Self:
-        """The store was made from another parent than the one that stands there now."""
+        """The store was made from another parent than the current one."""
         return cls(
             f"{path} was made from another {parent} than the one in this workspace. "
-            f"Make it again with: vcfbert {made_by}"
+            f"Rebuild it with: vcfbert {made_by}"
         )
 
     @classmethod
     def unwritable(cls, path: Path, error: OSError) -> Self:
-        """The operating system refuses to write at `path`."""
+        """The operating system refuses to write `path`."""
         return cls(
             f"Cannot write {path}: {error.strerror or error}. "
-            "Check the free space and the permissions there."
+            "Check the free space and the permissions."
         )
 
     @classmethod
     def in_use(cls, path: Path, *, holder: str) -> Self:
-        """Another writer is at work at `path`."""
+        """Another process is writing `path`."""
         return cls(
             f"{path} is being written by {holder}. "
-            "Wait until that has ended, or stop it, and run this command again."
+            "Wait until it has finished, or stop it, then run this command again."
         )
 
     @classmethod
@@ -79,13 +79,13 @@ class StoreError(VcfbertError):
         """The file system of `path` cannot keep two writers apart."""
         return cls(
             f"Cannot lock {path}: its file system has no file locks ({error.strerror}), so two "
-            "writers could spoil each other's work. Choose a place on a local disk, or have it "
-            "mounted with locks (NFS with its lock service, Lustre with the option flock)."
+            "writers could damage each other's output. Write to a local disk, or mount the file "
+            "system with locks (NFS with its lock service, Lustre with the option flock)."
         )
 
     @classmethod
     def replaced(cls, path: Path) -> Self:
-        """What was being read has been replaced by another command."""
+        """Another command has replaced what was being read."""
         return cls(
             f"{path} was replaced or deleted by another command while it was being read. "
             "Run this command again."
@@ -93,5 +93,5 @@ class StoreError(VcfbertError):
 
     @classmethod
     def exists(cls, path: Path) -> Self:
-        """A finished store stands at `path` and is not replaced unasked."""
-        return cls(f"{path} already exists. Choose another place, or pass --force to replace it.")
+        """There is a finished store at `path`, and the command may not replace it."""
+        return cls(f"{path} already exists. Choose another path, or pass --force to replace it.")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vcfbert.files import replacing
+from vcfbert.files import replacing, temporary
 
 WATCHED = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree"}
 """Audit events that change a folder, beside files opened to be written."""
@@ -75,7 +75,7 @@ class _Counter:
     def install(self) -> None:
         """Watch this process from now on; there is no way back."""
         sys.addaudithook(self._hear)
-        sync, exchange = replacing.sync, replacing.exchange
+        sync, exchange = temporary.sync, replacing.exchange
 
         def counted_sync(path: Path) -> None:
             self.step(path)
@@ -87,7 +87,7 @@ class _Counter:
             self.step(other)
             return is_done
 
-        replacing.sync, replacing.exchange = counted_sync, counted_exchange
+        temporary.sync, replacing.exchange = counted_sync, counted_exchange
 
     def step(self, path: object) -> None:
         """Count an operation, and end the process where it is the one."""

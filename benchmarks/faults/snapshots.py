@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from vcfbert.files import temporary
+
 SECONDS = re.compile(r"(^|_)seconds$|peak_memory|^sha256$")
 """Keys and columns that differ from one run to the next: times, memory, and seals over them."""
-
-LEFTOVER = re.compile(r".*\.\d+\.(partial|old)(\.tbi|\.csi)?|\..*\.(lock|scratch)")
 
 
 def of(folder: Path) -> dict[str, str]:
@@ -20,21 +20,18 @@ def of(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if path.is_file() and not any(is_leftover(part) for part in parts):
+        if path.is_file() and not any(temporary.is_temporary(part) for part in parts):
             if "tensorboard" not in parts:
                 found["/".join(parts)] = hashlib.sha256(_content(path)).hexdigest()
     return found
 
 
-def is_leftover(name: str) -> bool:
-    """True for what a killed command may leave beside a place."""
-    return bool(LEFTOVER.fullmatch(name))
-
-
 def leftovers(folder: Path) -> list[str]:
     """Every leftover below a folder."""
     return sorted(
-        str(path.relative_to(folder)) for path in folder.rglob("*") if is_leftover(path.name)
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if temporary.is_temporary(path.name)
     )
 
 

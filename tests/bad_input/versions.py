@@ -135,7 +135,7 @@ CASES = [
     case("a chunk of the panel has a flipped byte", file(PANEL_CHUNK, lambda c: flipped(c, 30)),
          INDEX, 1, "alleles of window 0 in", "is damaged", AGAIN),
     case("a panel that is no store", file(PANEL, lambda c: b"{"), INDEX, 1,
-         f"{OF_PANEL} is no readable Zarr store", AGAIN),
+         f"{OF_PANEL} is not a readable Zarr store", AGAIN),
     case("no panel", lambda room: None, TRAIN, 1, "No store at work/panel.zarr",
          "vcfbert prepare PANEL"),
     case("no panel", lambda room: None, ENCODE, 1, "No store at work/panel.zarr",

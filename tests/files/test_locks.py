@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,11 +18,11 @@ import pytest
 from tests import panels
 from tests.pipelines import workspaces
 from vcfbert.errors import StoreError
-from vcfbert.files import locks, publishing, replacing
+from vcfbert.files import locks, temporary
 from vcfbert.pipelines.systems import refresh
 from vcfbert.pipelines.systems.refresh import RefreshOptions
 from vcfbert.progress import Silent
-from vcfbert.storage.zarr import masks, stores
+from vcfbert.storage.zarr import stores
 from vcfbert.storage.zarr.panel import open_panel
 from vcfbert.storage.zarr.workspace import Workspace
 
@@ -31,7 +32,7 @@ from pathlib import Path
 from vcfbert.files import locks
 sys.argv = ["/usr/bin/vcfbert", "prepare", "panel.vcf.gz"]
 with locks.hold(Path({place!r})):
-    Path({place!r} + ".77.partial").mkdir()
+    locks.beside(Path({place!r}), "partial").mkdir()
     print("held", flush=True)
     time.sleep(60)
 """
@@ -63,14 +64,72 @@ def test_the_second_writer_is_told_who_the_first_is_and_a_killed_one_holds_nothi
             pass
     with pytest.raises(StoreError, match=f"process {process.pid}"):
         stores.write_file(place, b"")
-    locks.clear_below(place.parent)  # takes nothing from one who lives
-    assert names(place.parent) == [".store.lock", "store.77.partial"]
+    with locks.hold(place.parent):  # takes nothing from a running writer
+        pass
+    partial, lock = names(place.parent)
+    assert lock == ".store.vcfbert-lock"
+    assert re.fullmatch(r"\.store\.vcfbert-[0-9a-f]{32}\.partial", partial)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert (place.parent / ".store.lock").exists()
+    assert names(place.parent) == [partial, lock]
     with stores.create_folder(place) as folder:
-        assert names(place.parent) == [".store.lock", folder.name]  # the leftover is gone
+        assert names(place.parent) == sorted([lock, folder.name])  # the leftover is gone
+        assert folder.name != partial
     assert names(place.parent) == ["store"]
+
+
+def test_a_killed_writers_leftovers_below_a_folder_are_cleared_with_the_folder(tmp_path):
+    """Also those of a second writer that was killed before it had cleared the first one's."""
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    for _ in range(2):
+
+        def die_at_work() -> None:
+            temporary.clear = lambda place, tokens: None
+            with locks.hold(tmp_path / "run"):
+                locks.beside(tmp_path / "run" / "checkpoints" / "last.json", "partial").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        assert in_a_child(die_at_work) == -signal.SIGKILL
+    assert len(names(tmp_path / "run" / "checkpoints")) == 2
+    with locks.hold(tmp_path / "run"):
+        assert names(tmp_path / "run" / "checkpoints") == []
+    assert names(tmp_path) == ["run"]
+
+
+def test_a_forked_child_neither_keeps_nor_uses_its_parents_lock(tmp_path):
+    place, refused = tmp_path / "store", []
+    (tried, tell), (begin, end) = os.pipe(), os.pipe()
+    with locks.hold(place):
+        child = os.fork()
+        if child == 0:
+            os.close(end)
+            hold_elsewhere(place, refused)
+            os.write(tell, b"x")
+            os.read(begin, 1)  # until the parent closes the other end
+            os._exit(len(refused))
+        os.read(tried, 1)
+    with locks.hold(place):
+        pass
+    os.close(end)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+
+def test_a_lock_file_of_another_program_is_left_alone(tmp_path):
+    file = tmp_path / ".store.vcfbert-lock"
+    file.write_text("mine")
+    with pytest.raises(StoreError, match=r"vcfbert-lock was not written by vcfbert"):
+        with locks.hold(tmp_path / "store"):
+            pass
+    assert file.read_text() == "mine"
+
+
+def in_a_child(work) -> int:
+    """Exit code of a forked child that does some work; minus the signal that killed it."""
+    child = os.fork()
+    if child == 0:
+        work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_the_holder_enters_again_and_other_threads_do_not(tmp_path):
@@ -109,101 +168,6 @@ def test_folders_made_for_nothing_are_taken_away(tmp_path):
         with locks.hold(tmp_path / "new" / "deep" / "out.vcf.gz"):
             raise ValueError("stopped")
     assert names(tmp_path) == []
-
-
-@pytest.mark.parametrize("exchange", ["renameat2", "two renames"])
-def test_a_replacement_that_is_killed_anywhere_loses_neither(tmp_path, monkeypatch, exchange):
-    """Fails at each step in turn, as a kill would, then lets the next writer look."""
-    if exchange == "two renames":
-        monkeypatch.setattr(replacing, "exchange", lambda one, other: False)
-    place, seen = tmp_path / "store", set()
-    for step in range(1, 20):
-        place.mkdir(exist_ok=True)
-        (place / "content").write_text("old")
-        steps = 0
-
-        def count(original, limit=step):
-            def counted(*arguments, **named):
-                nonlocal steps
-                steps += 1
-                if steps == limit:
-                    raise KeyboardInterrupt
-                return original(*arguments, **named)
-
-            return counted
-
-        partial = tmp_path / "store.77.partial"
-        partial.mkdir()
-        (partial / "content").write_text("new")
-        with monkeypatch.context() as patch:
-            for name in ("rename", "replace", "fsync", "rmdir", "unlink"):
-                patch.setattr(os, name, count(getattr(os, name)))
-            try:
-                replacing.put(partial, place)
-                is_done = True
-            except KeyboardInterrupt:
-                is_done = False
-        with locks.hold(place):
-            seen.add((place / "content").read_text())
-        assert names(tmp_path) == ["store"]
-        if is_done:
-            break
-    assert is_done
-    assert "new" in seen
-    assert ("old" in seen) == (exchange == "two renames")  # one step has no middle
-
-
-def test_what_a_kill_moved_aside_is_put_back_for_readers(tmp_path):
-    workspace = panels.small_workspace(tmp_path / "work")
-    refresh.refresh(workspace, workspaces.SMALL, RefreshOptions(masks=True), progress=Silent())
-    mask = workspace.version("masks", 0)
-    for path in (workspace.panel, mask):
-        path.rename(path.with_name(f"{path.name}.77.old"))
-    assert workspace.versions("masks") == [0]
-    assert masks.read_masks(workspace.newest("masks")).version == 0
-    with open_panel(workspace.root / "panel.zarr") as panel:
-        assert len(panel.windows)
-    assert names(workspace.root) == ["masks", "panel.zarr"]
-
-
-def test_what_belongs_together_is_put_in_place_together_whenever_it_is_killed(tmp_path):
-    """Killed before each step in turn; the next look at the panel finishes what was begun."""
-    for step in range(1, 20):
-        root = tmp_path / str(step)
-        for folder, content in ((root, "old"), (root / "prepare.77.partial", "new")):
-            for name in ("masks", "panel.zarr"):
-                (folder / name).mkdir(parents=True)
-                (folder / name / "content").write_text(content)
-        child = os.fork()
-        if child == 0:
-            kill_before_step(step)
-            publishing.put(root / "prepare.77.partial", ["masks", "panel.zarr"], root)
-            os._exit(0)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        Workspace(root).panel.exists()
-        found = {(root / name / "content").read_text() for name in ("masks", "panel.zarr")}
-        assert len(found) == 1, step
-        if code == 0:
-            break
-        assert code == -signal.SIGKILL
-    assert found == {"new"}
-    assert step > 4
-
-
-def kill_before_step(step: int) -> None:
-    """Count renames, exchanges and fsyncs of this process, which dies before one of them."""
-    steps = iter(range(1, 100))
-
-    def counted(original):
-        def call(*arguments):
-            if next(steps) == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(*arguments)
-
-        return call
-
-    replacing.exchange, replacing.sync = counted(replacing.exchange), counted(replacing.sync)
-    os.rename = counted(os.rename)
 
 
 def test_an_open_panel_is_never_read_on_as_another(tmp_path):

@@ -157,7 +157,7 @@ def test_what_is_no_file_is_refused(fx_panel, tmp_path, kind):
     (tmp_path / "outside").write_bytes(file.read_bytes())
     file.unlink()
     file.symlink_to(tmp_path / "outside") if kind == "link" else os.mkfifo(file)
-    with pytest.raises(StoreError, match="no regular file"):
+    with pytest.raises(StoreError, match="not a regular file"):
         readers.read_panel(fx_panel)
 
 
@@ -340,7 +340,7 @@ def test_a_pipe_in_place_of_a_record_does_not_hold_a_command_up(fx_seeds, tmp_pa
     shutil.copytree(fx_seeds.workspace.run("mosaic"), tmp_path / "mosaic")
     (tmp_path / "mosaic" / "run.json").unlink()
     os.mkfifo(tmp_path / "mosaic" / "run.json")
-    with pytest.raises(StoreError, match="no regular file"):
+    with pytest.raises(StoreError, match="not a regular file"):
         mosaic_runs.read(tmp_path / "mosaic")
 
 

@@ -1,7 +1,7 @@
-"""Reading files of unknown origin with a bound on memory: small files whole, long ones by lines.
+"""Readers of untrusted files with bounded memory: small files whole, long ones line by line.
 
-What is wrong is a ValueError or an OSError, so that each reader says in its own words what it
-needs. Files of a workspace must be regular files; what a user names may also be a pipe.
+They raise ValueError or OSError, and each caller explains in its own words what it needs. Files of
+a workspace must be regular files; files that a user names may also be pipes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any, BinaryIO
 _PIECE = 1 << 20
 
 MAX_JSON = 1 << 28
-"""Bytes of a manifest or a run's record; the manifest of a million haplotypes has less."""
+"""Bytes of a manifest or of the record of a run; a million haplotypes need less."""
 
 MAX_TOML = 1 << 20
-"""Bytes of a config."""
+"""Bytes of a settings file."""
 
 MAX_LINE = 1 << 20
 """Characters of a line of a table."""
@@ -36,7 +36,7 @@ def read(path: Path, limit: int) -> bytes:
 
 
 def read_pieces(stream: BinaryIO | gzip.GzipFile, limit: int) -> bytes:
-    """All that is left of a stream, with room taken only for what comes."""
+    """The rest of a stream; memory grows only with what is read."""
     pieces, size = [], 0
     while piece := stream.read(_PIECE):
         pieces.append(piece)
@@ -47,13 +47,13 @@ def read_pieces(stream: BinaryIO | gzip.GzipFile, limit: int) -> bytes:
 
 
 def require_regular(path: Path) -> None:
-    """ValueError where there is a folder, a pipe or a device."""
+    """Raise ValueError for a folder, a pipe or a device."""
     if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError("it is no regular file")
+        raise ValueError("it is not a regular file")
 
 
 def json_of(content: bytes | str) -> Any:
-    """What JSON says; ValueError also where it is nested too deeply or holds endless numbers."""
+    """The value of JSON text; ValueError also if nesting or numbers are too long."""
     try:
         return json.loads(content)
     except RecursionError as error:
@@ -61,7 +61,7 @@ def json_of(content: bytes | str) -> Any:
 
 
 def toml_of(text: str) -> dict[str, Any]:
-    """What TOML says; ValueError likewise."""
+    """The table of TOML text; ValueError also if it is nested too deeply."""
     try:
         return tomllib.loads(text)
     except RecursionError as error:
@@ -69,7 +69,7 @@ def toml_of(text: str) -> dict[str, Any]:
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbers and lines of a text in UTF-8, without their ends and a byte order mark."""
+    """Numbered lines of a UTF-8 text, without line ends and byte order mark."""
     with path.open(encoding="utf-8-sig") as stream:
         number = 0
         while line := stream.readline(MAX_LINE):
@@ -80,4 +80,4 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 class LongLineError(ValueError):
-    """A line that no table has."""
+    """A line that is longer than any line of a table."""

@@ -1,4 +1,4 @@
-"""SHA-256 of files, and JSON files that carry their own."""
+"""SHA-256 of files, and JSON files that contain their own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PIECE = 1 << 20
 
 
 def of_file(path: Path) -> str:
-    """SHA-256 of a file's content, read in pieces."""
+    """SHA-256 of the content of a file, which is read in pieces."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while piece := stream.read(_PIECE):
@@ -36,9 +36,9 @@ def of_bytes(content: bytes) -> str:
 
 
 def sealed_json(record: Mapping[str, Any], *, indent: int = 1, allow_nan: bool = True) -> bytes:
-    """Write a record as JSON that begins with the SHA-256 of its own text.
+    """JSON of a record, which begins with the SHA-256 of the text.
 
-    The digest is that of the bytes with zeros in its place, so that a change of any byte shows.
+    The digest is computed with zeros in its place, so it detects a change of any byte.
 
     >>> opened_json(sealed_json({"seed": 1}))
     {'seed': 1}
@@ -48,17 +48,17 @@ def sealed_json(record: Mapping[str, Any], *, indent: int = 1, allow_nan: bool =
 
 
 def opened_json(content: bytes) -> dict[str, Any]:
-    """Read what `sealed_json` made; ValueError where it is not that any more."""
+    """The record in what `sealed_json` returned; ValueError if that has changed."""
     record = bounded.json_of(content.decode("utf-8"))
     written = record.pop(KEY, None) if isinstance(record, dict) else None
     if not isinstance(written, str):
-        raise ValueError(f"it does not carry its {KEY}")
+        raise ValueError(f"it does not contain its {KEY}")
     blank = content.replace(written.encode(), _BLANK.encode(), 1)
     if of_bytes(blank) != written:
-        raise ValueError("its SHA-256 is not the one it carries")
+        raise ValueError("its SHA-256 is not the one it contains")
     return dict(record)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a sealed JSON file; OSError or ValueError where it cannot be believed."""
+    """Read a sealed JSON file; OSError or ValueError if it is unreadable or has changed."""
     return opened_json(bounded.read(path, bounded.MAX_JSON))

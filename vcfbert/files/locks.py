@@ -1,9 +1,9 @@
-"""One writer at a time for each place, by locks that the kernel frees when their holder dies.
+"""Locks that admit one writer to a path at a time, and marks on folders that are being read.
 
-A place is a path that something is written at: a store, the folder of its versions, a run, an
-output file. Beside it lies `.NAME.lock` while somebody writes, and says who. What a killed writer
-left beside a place is cleared by the next one that holds it. Readers take no part in this; they
-mark the folder they read, so that nobody prunes it.
+The lock file of a path exists while the path is written and names the writer. The kernel frees the
+lock when the writer dies; the file then remains and lists the token of what the writer left, which
+the next writer clears. Readers take no lock; they mark the folder they read, so that it is not
+pruned. `docs/decisions/locks.md` says why this is not the library `filelock`.
 """
 
 from __future__ import annotations
@@ -12,83 +12,94 @@ import errno
 import fcntl
 import os
 import re
+import secrets
 import shlex
 import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from vcfbert.errors import StoreError
-from vcfbert.files import replacing
+from vcfbert.files import temporary
+from vcfbert.files.temporary import Ending
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 """What a file system without locks answers."""
 
-_LEFTOVER = re.compile(r"(?P<place>.+)\.\d+\.(partial|old)(\.tbi|\.csi)?")
-"""Names of what is written beside a place, with the number of the process that writes it."""
+_RECORD = re.compile(r"^(?P<token>[0-9a-f]{32}) (?P<holder>.+)$", re.MULTILINE)
+_MAX_RECORDS = 1 << 20  # bytes of a lock file that are read
 
-_held: dict[Path, int] = {}  # place -> the thread of this process that writes there
-_open: set[int] = set()  # descriptors of locks, which a forked child must not keep
+
+@dataclass(frozen=True)
+class _Hold:
+    """One hold of a lock by a thread of this process."""
+
+    thread: int
+    token: str
+    descriptor: int
+    file: Path
+
+
+_held: dict[Path, _Hold] = {}  # by the place, and by its partial folder
 _guard = threading.Lock()
 
 
 @contextmanager
 def hold(place: Path) -> Iterator[None]:
-    """Be the one writer at `place`, and at all below it, until the block ends.
+    """Be the only writer at `place`, and everywhere below it, until the block ends.
 
-    What a killed writer left half done at the place is cleared first. Entering again is free for
-    the thread that holds the place or a folder above it.
+    First recovers or deletes what a killed writer left there. A thread that holds the place or a
+    folder above it may enter again.
 
-    Raises StoreError that names the holder where somebody else writes there, and where nothing can
-    be written or the file system has no locks.
+    Raises StoreError if another writer holds the place (the message names it), if the place is not
+    writable, or if its file system has no locks.
     """
     place = _settled(place)
-    if _is_held(place):
+    if _hold_of(place) is not None:
         yield
         return
     made = _make_parents(place)
     try:
-        with _lock(place), _registered(place):
-            replacing.clear(place)
-            clear_below(place)
+        with _locked(place):
+            for below in temporary.locked_below(place):
+                with suppress(StoreError), _locked(below):  # an error: it is being written
+                    pass
             yield
     finally:
-        _drop_empty(made)
+        _remove_empty(made)
 
 
-@contextmanager
-def own(place: Path) -> Iterator[None]:
-    """Count a folder that nobody else can know of as held."""
-    with _registered(_settled(place)):
-        yield
+def beside(path: Path, ending: Ending) -> Path:
+    """A temporary name beside `path`, which this thread holds."""
+    return temporary.name_of(path, _require(path).token, ending)
 
 
-def clear_below(folder: Path) -> None:
-    """Clear what killed writers left directly in a folder; what is being written stays."""
-    if not folder.is_dir():
-        return
-    matches = (_LEFTOVER.fullmatch(entry.name) for entry in os.scandir(folder))
-    for name in sorted({match["place"] for match in matches if match}):
-        place = _settled(folder / name)
-        if place in _held:
-            continue
-        try:
-            with _lock(place):
-                replacing.clear(place)
-        except StoreError:
-            continue  # it is being written: no leftover
+def sync_record(path: Path) -> None:
+    """Force the lock file that proves whose `beside(path, ...)` is to the disk."""
+    file = _require(path).file
+    temporary.sync(file)
+    temporary.sync(file.parent)
+
+
+def clear_stopped(folder: Path, pattern: str) -> None:
+    """Clear what killed writers left of the paths in a folder whose names match a glob pattern."""
+    for place in temporary.locked_below(folder):
+        if place.match(pattern):
+            with suppress(StoreError), hold(place):
+                pass
 
 
 @contextmanager
 def reading(folder: Path) -> Iterator[None]:
-    """Mark a folder as being read, where the file system can tell."""
+    """Mark a folder as being read, if its file system has locks."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        yield  # whoever reads finds out and has more to say
+        yield  # the reader fails next and has more to say
         return
     try:
         _flock(descriptor, fcntl.LOCK_SH)
@@ -98,7 +109,7 @@ def reading(folder: Path) -> Iterator[None]:
 
 
 def is_read(folder: Path) -> bool:
-    """True where somebody reads a folder, in this process or another."""
+    """True if a folder is being read, in this process or another."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return not _flock(descriptor, fcntl.LOCK_EX)
@@ -107,7 +118,7 @@ def is_read(folder: Path) -> bool:
 
 
 def _flock(descriptor: int, kind: int) -> bool:
-    """Try to lock; False where another holds it. A file system without locks locks nothing."""
+    """Try to lock a folder; False if it is locked. A file system without locks locks nothing."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -119,31 +130,67 @@ def _flock(descriptor: int, kind: int) -> bool:
 
 
 def _settled(place: Path) -> Path:
-    """One name for one place, whichever way leads to it."""
+    """The same name for a place whichever path leads to it."""
     return place.parent.resolve() / place.name
 
 
-def _is_held(place: Path) -> bool:
+def _hold_of(place: Path) -> _Hold | None:
+    """The hold of this thread that covers a place."""
     thread = threading.get_ident()
     with _guard:
-        return any(_held.get(one) == thread for one in (place, *place.parents))
+        holds = (_held.get(path) for path in (place, *place.parents))
+        return next((hold for hold in holds if hold and hold.thread == thread), None)
+
+
+def _require(path: Path) -> _Hold:
+    found = _hold_of(_settled(path))
+    assert found is not None, f"{path} is not held"
+    return found
 
 
 @contextmanager
-def _registered(place: Path) -> Iterator[None]:
-    with _guard:
-        _held[place] = threading.get_ident()
-    try:
-        yield
-    finally:
+def _locked(place: Path) -> Iterator[None]:
+    """Hold the lock file of a place, after clearing what the tokens in it name."""
+    file, token = temporary.lock_of(place), secrets.token_hex(16)
+    with _opened(file, place) as descriptor:
+        old = os.pread(descriptor, _MAX_RECORDS, 0).decode(errors="replace")
+        tokens = {match["token"] for match in _RECORD.finditer(old)}
+        if old and not tokens:
+            raise StoreError(f"{file} was not written by vcfbert. Move it away to write {place}.")
+        hold = _Hold(threading.get_ident(), token, descriptor, file)
+        places = (place, temporary.name_of(place, token, "partial"))
         with _guard:
-            _held.pop(place, None)
+            _held.update(dict.fromkeys(places, hold))
+        try:
+            _record(hold, place, is_first=not old)
+            temporary.clear(place, tokens)
+            yield
+        except BaseException:
+            with suppress(OSError):  # the record stays for the next writer
+                temporary.clear(place, tokens | {token})
+                file.unlink(missing_ok=True)
+            raise
+        else:
+            file.unlink(missing_ok=True)  # while it is held: `_acquire` notices
+        finally:
+            with _guard:
+                for each in places:
+                    _held.pop(each, None)
+
+
+def _record(hold: _Hold, place: Path, *, is_first: bool) -> None:
+    """Add the token and the holder to the lock file; earlier tokens stay until they are cleared."""
+    line = f"{'' if is_first else chr(10)}{hold.token} {_myself()}\n".encode(errors="replace")
+    try:
+        if os.write(hold.descriptor, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise StoreError.unwritable(place, error) from error
 
 
 @contextmanager
-def _lock(place: Path) -> Iterator[None]:
-    """Hold the lock file of a place; StoreError where another does."""
-    file = place.with_name(f".{place.name}.lock")
+def _opened(file: Path, place: Path) -> Iterator[int]:
+    """The descriptor of a locked lock file."""
     try:
         descriptor = _acquire(file, place)
     except OSError as error:
@@ -151,26 +198,25 @@ def _lock(place: Path) -> Iterator[None]:
             raise StoreError.no_locks(place, error) from error
         raise StoreError.unwritable(place, error) from error
     try:
-        yield
+        yield descriptor
     finally:
-        file.unlink(missing_ok=True)  # while it is held: `_acquire` notices
-        _open.discard(descriptor)
         os.close(descriptor)
 
 
 def _acquire(file: Path, place: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     while True:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(file, flags, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_same(descriptor, file):  # else its holder deleted it while this one waited
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, _myself().encode())
-                _open.add(descriptor)
+            if _is_same(descriptor, file):  # if not, its holder deleted it meanwhile
                 return descriptor
         except BlockingIOError as error:
-            holder = os.read(descriptor, 4096).decode(errors="replace") or "another process"
+            records = _RECORD.findall(
+                os.pread(descriptor, _MAX_RECORDS, 0).decode(errors="replace")
+            )
             os.close(descriptor)
+            holder = records[-1][1] if records else "another process"
             raise StoreError.in_use(place, holder=holder) from error
         except BaseException:
             os.close(descriptor)
@@ -186,37 +232,36 @@ def _is_same(descriptor: int, file: Path) -> bool:
 
 
 def _myself() -> str:
-    """Who writes: process, machine, command, since when."""
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The process, machine, command and time of this writer, in one line."""
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]).replace("\n", " ")
     now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
     return f"process {os.getpid()} on {socket.gethostname()} ({command[:500]}) since {now}"
 
 
 def _make_parents(place: Path) -> list[Path]:
-    """Make the folders above a place; returns those that were not there, the lowest first."""
-    absent = [folder for folder in place.parents if not folder.exists()]
+    """Make the folders above a place; returns those that were missing, the lowest first."""
+    missing = [folder for folder in place.parents if not folder.exists()]
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError.unwritable(place, error) from error
-    return absent
+    return missing
 
 
-def _drop_empty(folders: list[Path]) -> None:
-    """Take away the folders that were made for nothing."""
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove folders in which nothing was written."""
     for folder in folders:
         try:
             folder.rmdir()
         except OSError:
-            return  # something was written there
+            return
 
 
 def _forget() -> None:
-    """A forked child writes nothing in its parent's name, and does not keep its locks alive."""
+    """Drop the parent's locks in a forked child, which must neither use them nor keep them."""
     _guard.release()
-    for descriptor in _open:
+    for descriptor in {hold.descriptor for hold in _held.values()}:
         os.close(descriptor)
-    _open.clear()
     _held.clear()
 
 

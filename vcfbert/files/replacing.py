@@ -1,57 +1,57 @@
-"""Putting something finished in the place of something older, so that a kill loses neither.
+"""Replacement of files and folders by finished ones, in steps that a kill cannot spoil.
 
-NAME.PID.partial   being written, or replaced and about to go
-NAME.PID.old       what stood at NAME, where a system cannot exchange two folders in one step
+Several things that belong together are put in place by a plan on the disk. After a kill, `finish`
+carries out the rest, and until then `detours` tells readers where each finished thing is.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import json
 import os
-import re
-import shutil
-import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
+
+from vcfbert.errors import StoreError
+from vcfbert.files import bounded, locks, temporary
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _CANNOT = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EXDEV}
+_PLAN = "plan.json"
 
 
-def partial_of(path: Path) -> Path:
-    """Where this process writes what is to stand at `path`."""
-    return path.with_name(f"{path.name}.{os.getpid()}.partial")
+def put(new: Path, path: Path) -> None:
+    """Move a finished file or folder, already on the disk, to `path`; then delete what was there.
 
-
-def put(partial: Path, path: Path) -> None:
-    """Put what is finished and on the disk in its place; what stood there goes only after that.
-
-    The caller holds the place.
+    The caller holds `path`, or it is a file.
     """
     path.parent.mkdir(exist_ok=True)
-    if not (partial.is_dir() and path.exists()):
-        partial.replace(path)
-        sync(path.parent)
+    if not (new.is_dir() and path.exists()):
+        new.replace(path)
+        temporary.sync(path.parent)
         return
-    if not exchange(partial, path):
-        old = path.with_name(f"{path.name}.{os.getpid()}.old")
-        path.rename(old)  # a kill here leaves `old`, which `recover` puts back
-        partial.rename(path)
-        old.rename(partial)
-    sync(path.parent)
-    remove(partial)
+    old = new
+    if not exchange(new, path):
+        old = locks.beside(path, "old")
+        locks.sync_record(path)
+        path.rename(old)  # a kill here leaves `old`, which the next writer puts back
+        new.rename(path)
+    temporary.sync(path.parent)
+    temporary.remove(old)
 
 
 def drop(path: Path) -> None:
-    """Delete a finished folder, so that none that is half deleted stands at `path`."""
-    partial = partial_of(path)
+    """Delete a finished folder that the caller holds, so that `path` is never half deleted."""
+    partial = locks.beside(path, "partial")
     path.rename(partial)
-    remove(partial)
+    temporary.remove(partial)
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Swap two paths in one step; False where the system cannot."""
+    """Swap two paths in one step; False if the system cannot."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except AttributeError:  # another C library, or not Linux
@@ -65,21 +65,8 @@ def exchange(one: Path, other: Path) -> bool:
     raise OSError(number, os.strerror(number), str(other))
 
 
-def recover(path: Path) -> None:
-    """Put back what a killed writer had moved aside; the caller holds the place."""
-    for old in _beside(path, "old"):
-        if not path.exists():
-            old.rename(path)
-            sync(path.parent)
-
-
-def is_aside(path: Path) -> bool:
-    """True where nothing stands at `path` but what a killed writer had moved aside."""
-    return not path.exists() and bool(_beside(path, "old"))
-
-
 def identity(path: Path) -> tuple[int, int, int] | None:
-    """What tells a finished folder from another of the same name; None where there is none."""
+    """What distinguishes a finished folder from a later one at the same path; None if missing."""
     try:
         found = path.stat()
     except OSError:
@@ -87,36 +74,70 @@ def identity(path: Path) -> tuple[int, int, int] | None:
     return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
-def clear(path: Path) -> None:
-    """Delete what killed writers left beside a place; the caller holds it."""
-    recover(path)
-    for leftover in _beside(path, "partial", "old"):
-        remove(leftover)
+def put_all(staging: Path, names: Sequence[str], root: Path) -> None:
+    """Move things of a temporary folder in `root` to their places below `root`, in this order.
 
-
-def remove(path: Path) -> None:
-    """Delete a file or a folder that Zarr's threads may still be writing into after Ctrl-C."""
-    if not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    for pause in (0.0, 0.1, 0.3, 1.0):
-        time.sleep(pause)
-        shutil.rmtree(path, ignore_errors=True)
-        if not path.exists():
-            return
-
-
-def sync(path: Path) -> None:
-    """Force a file, or the names in a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    The caller holds the places of the folders.
+    """
+    plan = {name: (staging / name).stat().st_ino for name in names}
+    partial = staging / f"{_PLAN}.partial"
+    record = {"token": temporary.token_of(staging), "names": plan}
+    partial.write_text(json.dumps(record), encoding="utf-8")
+    temporary.sync(partial)
+    partial.rename(staging / _PLAN)
+    temporary.sync(staging)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        _carry_out(staging, plan, root)
+    except BaseException:  # Ctrl-C, after which the folder is deleted: finish first
+        _carry_out(staging, plan, root)
+        raise
 
 
-def _beside(path: Path, *endings: str) -> list[Path]:
-    pattern = re.compile(rf"{re.escape(path.name)}\.\d+\.({'|'.join(endings)})(\.tbi|\.csi)?")
-    if not path.parent.is_dir():
-        return []
-    return sorted(entry for entry in path.parent.iterdir() if pattern.fullmatch(entry.name))
+def finish(root: Path) -> None:
+    """Carry out the plans of killed writers; those of running ones are left alone."""
+    for staging, plan in _plans(root):
+        with suppress(StoreError), ExitStack() as stack:  # an error: its writer is running
+            for name in reversed(plan):
+                stack.enter_context(locks.hold(root / Path(name).parts[0]))
+            _carry_out(staging, plan, root)
+            temporary.remove(staging)
+
+
+def detours(root: Path, folder: Path) -> dict[Path, Path]:
+    """Where a killed writer left what belongs in a folder, by place; changes nothing.
+
+    root    where plans are
+    folder  `root` or a folder below it
+    """
+    found = temporary.moved_aside(folder)
+    for staging, plan in _plans(root):
+        for name, number in plan.items():
+            if (root / name).parent == folder and _is_staged(staging / name, number):
+                found[root / name] = staging / name
+    return found
+
+
+def _plans(root: Path) -> Iterator[tuple[Path, dict[str, int]]]:
+    """Temporary folders that hold a plan of their own, and what it puts in place."""
+    for path in sorted(root.glob(f".*.vcfbert-*.partial/{_PLAN}")):
+        try:
+            record = bounded.json_of(bounded.read(path, bounded.MAX_JSON))
+            plan = {str(name): int(number) for name, number in record["names"].items()}
+            is_ours = record["token"] == temporary.token_of(path.parent)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+        is_inside = not any(Path(name).is_absolute() or ".." in Path(name).parts for name in plan)
+        if is_ours and is_inside:
+            yield path.parent, plan
+
+
+def _carry_out(staging: Path, plan: Mapping[str, int], root: Path) -> None:
+    """Put in place what is not there yet."""
+    for name, number in plan.items():
+        if _is_staged(staging / name, number):
+            put(staging / name, root / name)
+
+
+def _is_staged(path: Path, number: int) -> bool:
+    """True before a thing is put in place; afterwards the exchange has left another one here."""
+    return path.exists() and path.stat().st_ino == number

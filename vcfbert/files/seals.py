@@ -1,8 +1,8 @@
-"""The seal of a store: the SHA-256 of every file in its folder, in a file that ends in its own.
+"""Seals of stores: a file with the SHA-256 of every file in the folder, and of itself.
 
-A store is sealed when it is finished, before it is renamed to its place. The lines are those that
-`sha256sum -c seal.sha256` reads. What is small (zarr.json) is checked whenever a store is opened;
-`vcfbert verify` checks everything.
+A store is sealed when it is finished, before it is renamed to its place. `sha256sum -c seal.sha256`
+reads the format. Opening a store checks its metadata (zarr.json); `vcfbert verify` checks
+everything.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def write(folder: Path) -> None:
 def read(folder: Path, made_by: str) -> dict[str, str]:
     """Digests by name, relative to the folder.
 
-    made_by  the command that makes the store again, for messages
+    made_by  the command that rebuilds the store, for messages
 
-    Raises StoreError where the seal is missing or is not whole.
+    Raises StoreError if the seal is missing or damaged.
     """
     path = folder / NAME
     try:
@@ -42,24 +42,23 @@ def read(folder: Path, made_by: str) -> dict[str, str]:
         return {_inside(name): digest for digest, name in pairs}
     except FileNotFoundError as error:
         raise StoreError(
-            f"{path} is missing, so nobody can tell whether the store is whole. Make it again "
-            f"with: vcfbert {made_by}"
+            f"{path} is missing, so the store cannot be checked. Rebuild it with: vcfbert {made_by}"
         ) from error
     except (OSError, ValueError) as error:
         raise StoreError(
-            f"{path} is damaged ({error}). Make the store again with: vcfbert {made_by}"
+            f"{path} is damaged ({error}). Rebuild the store with: vcfbert {made_by}"
         ) from error
 
 
 def _inside(name: str) -> str:
-    """ValueError where a name leads out of the folder."""
+    """The name; ValueError if it leads out of the folder."""
     if name.startswith("/") or ".." in name.split("/") or "\0" in name:
         raise ValueError(f"it names {name[:80]!r}, which is not in the folder")
     return name
 
 
 def check(folder: Path, made_by: str, *, is_wanted: Callable[[str], bool]) -> None:
-    """Raise StoreError at the first of the wanted files that is not what was sealed."""
+    """Raise StoreError for the first of the wanted files that differs from the seal."""
     sealed = read(folder, made_by)
     wanted = {name: digest for name, digest in sealed.items() if is_wanted(name)}
     for fault in _damages(folder, wanted, made_by):
@@ -67,7 +66,7 @@ def check(folder: Path, made_by: str, *, is_wanted: Callable[[str], bool]) -> No
 
 
 def is_metadata(name: str) -> bool:
-    """True for the small files that say what a store is.
+    """True for the small files that describe a store.
 
     >>> is_metadata("sites/position/zarr.json"), is_metadata("sites/position/c/0")
     (True, False)
@@ -76,9 +75,9 @@ def is_metadata(name: str) -> bool:
 
 
 def faults(folder: Path, made_by: str, *, besides: Iterable[str] = ()) -> list[str]:
-    """Everything about a folder that is not as sealed, as sentences.
+    """Every difference between a folder and its seal, as sentences.
 
-    besides  folders in it that came later and are not sealed
+    besides  folders that were added later and are not sealed
 
     Raises StoreError as `read` does.
     """
@@ -89,7 +88,7 @@ def faults(folder: Path, made_by: str, *, besides: Iterable[str] = ()) -> list[s
     )
     return [
         *_damages(folder, sealed, made_by),
-        *(f"{folder / name} does not belong there: it was never sealed. Move it away."
+        *(f"{folder / name} is not part of the store: it is not in the seal. Move it away."
           for name in extra),
     ]  # fmt: skip
 
@@ -106,7 +105,7 @@ def _damages(folder: Path, sealed: dict[str, str], made_by: str) -> Iterator[str
         except OSError as error:
             what = f"cannot be read ({error.strerror})"
         if what:
-            yield f"{path} {what}. Make the store again with: vcfbert {made_by}"
+            yield f"{path} {what}. Rebuild the store with: vcfbert {made_by}"
 
 
 def _names(folder: Path) -> Iterator[str]:

@@ -1,21 +1,18 @@
-"""Folder of a training run.
+"""The settings, versions and tables in the folder of a training run.
 
-RUN/config.toml       all settings, which --config reads
+RUN/config.toml       the resolved settings; pass them with --config to repeat the run
 RUN/run.json          versions, seeds, fingerprints of panel and index, SHA-256 of config.toml
-RUN/metrics.csv       a row for each epoch
+RUN/metrics.csv       one row for each epoch
 RUN/refresh.csv       a row for each new version of masks and of encodings
-RUN/checkpoints/      see `checkpoints`
-RUN/embeddings/       encodings of the references that training made
+RUN/checkpoints/      see `training.systems.checkpoints`
+RUN/embeddings/       encodings of the references that this run made
 RUN/tensorboard/      events
 """
 
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +22,10 @@ from vcfbert import config
 from vcfbert import versions as installed
 from vcfbert.config import Config
 from vcfbert.errors import ConfigError, StoreError
-from vcfbert.files import digests, locks
+from vcfbert.files import digests
 from vcfbert.storage.zarr import stores
 from vcfbert.storage.zarr.workspace import Workspace
-from vcfbert.training.systems import checkpoints
 
-# Settings that may change when a run is resumed: its length, not what it computes.
 _EXTENSIBLE = {
     "training.max_epochs",
     "training.max_minutes",
@@ -38,6 +33,7 @@ _EXTENSIBLE = {
     "training.checkpoint_every",
     "training.log_every",
 }
+"""Settings that may differ when a run is resumed: they do not change what it computes."""
 
 
 def folder_of(workspace: Workspace, name: str) -> Path:
@@ -54,9 +50,9 @@ def folder_of(workspace: Workspace, name: str) -> Path:
 
 
 def check_new(run: Path, *, resume: bool, overwrite: bool) -> None:
-    """Raise StoreError if the run exists and is neither to be resumed nor replaced.
+    """Raise StoreError if the run exists and is neither resumed nor replaced.
 
-    Raises ConfigError if it is to be both.
+    Raises ConfigError if it is to be both resumed and replaced.
     """
     if resume and overwrite:
         raise ConfigError(
@@ -64,13 +60,13 @@ def check_new(run: Path, *, resume: bool, overwrite: bool) -> None:
         )
     if run.exists() and not (resume or overwrite):
         raise StoreError(
-            f"The run {run} already exists. Resume it with: vcfbert train --run {run.name} "
-            "--resume; or choose another --run; or pass --force to replace it."
+            f"The run {run} already exists. Resume it: vcfbert train --run {run.name} --resume; "
+            "choose another --run; or pass --force to replace it."
         )
 
 
 def create(run: Path, settings: Config, parents: dict[str, str]) -> None:
-    """Write settings, versions and fingerprints into the folder of a new run."""
+    """Write the settings and the record of a new run to its folder."""
     text = config.to_toml(settings).encode()
     stores.write_file(run / "config.toml", text)
     record = {
@@ -82,46 +78,32 @@ def create(run: Path, settings: Config, parents: dict[str, str]) -> None:
     stores.write_file(run / "run.json", digests.sealed_json(record))
 
 
-@contextmanager
-def hold(run: Path) -> Iterator[None]:
-    """Lock a run for training, and delete unfinished files of a killed training."""
-    with locks.hold(run):
-        for folder in (run / "checkpoints", run / "embeddings"):
-            locks.clear_below(folder)
-        yield
-
-
-def reopen(run: Path, settings: Config) -> checkpoints.Checkpoint:
-    """Return the last checkpoint of a run that is resumed with these settings.
-
-    Raises ConfigError naming the first setting that would change what the run computes.
-    """
-    last = checkpoints.read(run, "last")
-    saved, asked = config.fields_of(last.settings), config.fields_of(settings)
-    for name, value in asked.items():
-        if name not in _EXTENSIBLE and saved[name] != value:
+def check_resumable(run: Path, saved: Config, asked: Config) -> None:
+    """Raise ConfigError naming the first setting that would change what a resumed run computes."""
+    before = config.fields_of(saved)
+    for name, value in config.fields_of(asked).items():
+        if name not in _EXTENSIBLE and before[name] != value:
             raise ConfigError(
-                f"The run {run.name} has {name} = {saved[name]!r}, so it cannot be resumed "
-                f"with {value!r}. Resume it with its own settings: vcfbert train --run {run.name} "
+                f"The run {run.name} has {name} = {before[name]!r}, so it cannot be resumed with "
+                f"{value!r}. Resume it with its own settings: vcfbert train --run {run.name} "
                 "--resume; or start a new run with --run."
             )
-    return dataclasses.replace(last, settings=settings)
 
 
 def write_metrics(run: Path, history: list[dict[str, Any]]) -> None:
-    """Write the whole CSV, so that a resumed run has no rows of epochs that it repeats."""
+    """Write metrics.csv as a whole, so that a resumed run leaves no rows of epochs it repeats."""
     if history:
         stores.write_file(run / "metrics.csv", as_csv(history))
 
 
 def write_refreshes(run: Path, refreshes: list[dict[str, Any]]) -> None:
-    """Write the whole CSV of new masks and encodings, for the same reason."""
+    """Write refresh.csv, the log of new masks and encodings, as a whole."""
     if refreshes:
         stores.write_file(run / "refresh.csv", as_csv(refreshes))
 
 
 def as_csv(rows: list[dict[str, Any]]) -> bytes:
-    """Rows as CSV; all have the keys of the first."""
+    """Rows as CSV text; all have the keys of the first."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -130,7 +112,7 @@ def as_csv(rows: list[dict[str, Any]]) -> bytes:
 
 
 def versions() -> dict[str, str]:
-    """Return what a run depends on besides its inputs: packages and machine."""
+    """What a run depends on besides its inputs: package versions and the machine."""
     here = installed.machine() | {"threads": torch.get_num_threads()}
     return installed.packages() | {name: str(value) for name, value in here.items()}
 

@@ -271,7 +271,7 @@ def test_a_shipped_network_that_changed_is_found(fx_whole, tmp_path, monkeypatch
 
 
 def test_leftovers_of_a_killed_command_are_notes(fx_own):
-    (fx_own.root / "masks" / "v0002.zarr.77.partial").mkdir()
+    (fx_own.root / "masks" / f".v0002.zarr.vcfbert-{'7' * 32}.partial").mkdir()
     (fx_own.root / TINY / "checkpoints" / "step-00000099.safetensors").write_bytes(b"")
     path = fx_own.root / TINY / "metrics.csv"
     path.write_bytes(path.read_bytes() + b"3,9\n")
@@ -282,7 +282,7 @@ def test_leftovers_of_a_killed_command_are_notes(fx_own):
     assert summary.faults == []
     text = "\n".join(summary.notes)
     for words in (
-        "77.partial was left by a stopped",
+        "77.partial belongs to a running",
         "rows after the last",
         "fresh was stopped before",
     ):

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.testing as npt
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,19 +30,6 @@ def test_bits_already_there_stay():
     target = np.array([[0b101]], np.uint8)
     haplotypes.copy_bits(np.array([[0b11]], np.uint8), 0, 2, target, 3)
     assert target.tolist() == [[0b11101]]
-
-
-@pytest.mark.parametrize("first", [0, 1, 5, 28, 29, 63, 64, 100, 119])
-@pytest.mark.parametrize("stop", [1, 29, 30, 64, 65, 117, 120])
-def test_a_range_is_that_of_the_panel(fx_workspace, first, stop):
-    alleles = panels.mosaic_alleles(120, 120)
-    with open_panel(fx_workspace.panel) as panel:
-        bits = haplotypes.read_bits(panel, first, max(first, stop))
-    size = max(0, stop - first)
-    assert bits.shape == (120, -(-size // 64))
-    unpacked = tokens.unpack(bits.view(np.uint8), 64 * bits.shape[1])
-    npt.assert_array_equal(unpacked[:, :size], alleles[first:stop].T)
-    assert not unpacked[:, size:].any()
 
 
 @given(data=st.data())

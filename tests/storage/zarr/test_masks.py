@@ -60,7 +60,7 @@ def test_a_changed_byte_is_noticed(fx_mask, tmp_path):
     content = bytearray(chunk.read_bytes())
     content[len(content) // 2] ^= 1
     chunk.write_bytes(content)
-    with pytest.raises(StoreError, match="does not hold the masks"):
+    with pytest.raises(StoreError, match="its masks are not those"):
         masks.read_masks(path)
 
 

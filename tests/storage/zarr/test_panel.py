@@ -96,11 +96,11 @@ def test_a_panel_that_lost_an_attribute_is_an_explained_error(tmp_path, name):
         pass
 
 
-def test_a_panel_whose_metadata_is_no_group_is_an_explained_error(tmp_path):
+def test_a_panel_whose_metadata_is_not_a_group_is_an_explained_error(tmp_path):
     panels.write_small_panel(tmp_path / "panel.zarr")
     (tmp_path / "panel.zarr" / "zarr.json").write_text("[]")
     with (
-        pytest.raises(StoreError, match=r"zarr\.json is no metadata of Zarr 3"),
+        pytest.raises(StoreError, match=r"zarr\.json is not Zarr 3 metadata"),
         panel.open_panel(tmp_path / "panel.zarr"),
     ):
         pass
@@ -123,7 +123,7 @@ def test_an_array_whose_metadata_is_damaged_is_an_explained_error(tmp_path):
     panels.write_small_panel(tmp_path / "panel.zarr")
     (tmp_path / "panel.zarr" / "sites" / "cm" / "zarr.json").write_text("{}")
     with (
-        pytest.raises(StoreError, match=r"cm/zarr\.json is no metadata of Zarr 3"),
+        pytest.raises(StoreError, match=r"cm/zarr\.json is not Zarr 3 metadata"),
         panel.open_panel(tmp_path / "panel.zarr"),
     ):
         pass

@@ -1,4 +1,4 @@
-"""Where things lie."""
+"""Paths of a workspace."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from vcfbert.storage.zarr.workspace import Workspace
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../panel.zarr", "/tmp", "a/b", "a/"])
 def test_a_runs_name_never_leads_out_of_the_folder_of_runs(tmp_path, name):
-    with pytest.raises(ConfigError, match="without slashes"):
+    with pytest.raises(ConfigError, match="has no slashes"):
         Workspace(tmp_path).run(name)
 
 

@@ -123,7 +123,7 @@ def train(
     if the panel has too few samples or a list of typed sites cannot be used.
     """
     _check_device(options.device)
-    run = workspace.run(options.name)
+    run = workspace.new_run(options.name)
     with locks.hold(run):
         if run.exists() and not overwrite:
             raise StoreError.exists(run)

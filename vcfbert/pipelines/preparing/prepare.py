@@ -22,7 +22,7 @@ from vcfbert.domain.relatedness import Relatedness
 from vcfbert.domain.sites import Region, Samples, Sites
 from vcfbert.domain.windows import Segment, Windows
 from vcfbert.errors import StoreError
-from vcfbert.files import digests, locks, publishing
+from vcfbert.files import digests, replacing
 from vcfbert.pipelines.preparing import panel_samples, qc_report
 from vcfbert.pipelines.preparing.options import PrepareOptions
 from vcfbert.pipelines.preparing.qc_report import PrepareSummary
@@ -54,8 +54,7 @@ def prepare(
     """
     started = time.perf_counter()
     with (
-        locks.hold(workspace.panel),
-        workspace.writing("masks"),
+        workspace.writing("panel", "masks"),
         stores.staging(workspace.root / "prepare") as folder,
     ):
         if workspace.panel.exists() and not overwrite:
@@ -68,7 +67,7 @@ def prepare(
         # The panel last: if it is there, everything else is.
         made = (staged.version("masks", 0), staged.qc, staged.relatives, staged.panel)
         names = [str(path.relative_to(folder)) for path in made]
-        publishing.put(folder, names, workspace.root)
+        replacing.put_all(folder, names, workspace.root)
     for message in related.warnings(str(workspace.relatives)):
         logger.warning("%s", message)
     return PrepareSummary(workspace.panel, workspace.qc, fingerprint, report, related)

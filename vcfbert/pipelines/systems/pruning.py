@@ -1,6 +1,6 @@
-"""Which old versions of a workspace can go.
+"""Deletion of old versions of masks, embeddings and indexes that nothing depends on.
 
-Masks and embeddings that a dense index was made from, and indexes that a run stands on, stay.
+Masks and embeddings that a dense index was made from stay, and so do indexes that a run uses.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from vcfbert.storage.zarr.workspace import Versioned, Workspace
 
 
 def prune(workspace: Workspace, keep: int) -> list[Path]:
-    """Delete all but the newest `keep` versions of each kind; returns what was deleted.
+    """Delete all but the newest `keep` versions of each kind; returns the deleted paths.
 
-    A version that something kept depends on stays, however old, and so does one that is being read.
+    A version that is being read stays, and so does one that something kept depends on.
     """
     with workspace.writing("masks", "embeddings", "indexes"):
         needed = _needed_by_runs(workspace)
-        gone = _prune_kind(workspace, "indexes", keep, needed, _index_fingerprint)
+        deleted = _prune_kind(workspace, "indexes", keep, needed, _index_fingerprint)
         for version in workspace.versions("indexes"):
             parents = manifest.read(workspace.version("indexes", version)).parents
             needed |= set(parents.values())
-        gone += _prune_kind(workspace, "embeddings", keep, needed, _embeddings_fingerprint)
-        gone += _prune_kind(workspace, "masks", keep, needed, _masks_fingerprint)
-    return gone
+        deleted += _prune_kind(workspace, "embeddings", keep, needed, _embeddings_fingerprint)
+        deleted += _prune_kind(workspace, "masks", keep, needed, _masks_fingerprint)
+    return deleted
 
 
 def _prune_kind(
@@ -40,16 +40,16 @@ def _prune_kind(
     fingerprint_of: Callable[[Path], str],
 ) -> list[Path]:
     paths = [workspace.version(kind, version) for version in workspace.versions(kind)[:-keep]]
-    gone = [
+    unneeded = [
         path for path in paths if fingerprint_of(path) not in needed and not locks.is_read(path)
     ]
-    for path in gone:
+    for path in unneeded:
         replacing.drop(path)
-    return gone
+    return unneeded
 
 
 def _needed_by_runs(workspace: Workspace) -> set[str]:
-    """Fingerprints of all that the runs of a workspace stand on."""
+    """Fingerprints of everything that the runs of a workspace depend on."""
     needed: set[str] = set()
     for path in sorted((workspace.root / "runs").glob("*/run.json")):
         try:
@@ -57,8 +57,8 @@ def _needed_by_runs(workspace: Workspace) -> set[str]:
             needed |= set(record["parents"].values())
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
-                f"{path} cannot be read ({error}), so nobody knows what its run needs. "
-                f"Repair or delete {path.parent}, then prune."
+                f"{path} cannot be read ({error}), so what its run depends on is unknown. "
+                f"Repair or delete {path.parent}, then prune again."
             ) from error
     return needed
 

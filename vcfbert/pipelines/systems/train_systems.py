@@ -10,6 +10,7 @@ from typing import Any
 
 from vcfbert.config import Config, TrainingConfig
 from vcfbert.errors import StoreError
+from vcfbert.files import locks
 from vcfbert.pipelines.systems import epochs, preflight, run_refresh, training_inputs, training_run
 from vcfbert.pipelines.systems.preflight_inputs import OpenedInputs
 from vcfbert.pipelines.systems.training_inputs import TrainingInputs
@@ -94,9 +95,9 @@ def train(
     ConfigError if settings do not fit the data or the options, DeviceError if the machine lacks
     what they ask for.
     """
-    folder = workspace.run(options.name)
+    folder = workspace.new_run(options.name)
     with ExitStack() as stack:
-        stack.enter_context(runs.hold(folder))
+        stack.enter_context(locks.hold(folder))
         runs.check_new(folder, resume=options.resume, overwrite=overwrite)
         device = devices.choose_device(options.device)
         if options.threads is not None:
@@ -121,7 +122,8 @@ def _restore(state: TrainState, run: Path, settings: Config, parents: dict[str, 
     Raises ConfigError if the settings would change what it computes, StoreError if it was trained
     on other inputs.
     """
-    checkpoint = runs.reopen(run, settings)
+    checkpoint = checkpoints.read(run, "last")
+    runs.check_resumable(run, checkpoint.settings, settings)
     for name, fingerprint in parents.items():
         if checkpoint.parents.get(name) != fingerprint:
             raise StoreError(

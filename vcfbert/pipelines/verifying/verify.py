@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vcfbert.errors import StoreError
+from vcfbert.files import temporary
 from vcfbert.pipelines.verifying import check_panel, check_runs, check_source, check_stores
 from vcfbert.pipelines.verifying.check_stores import Known
 from vcfbert.pipelines.verifying.store_report import StoreReport, VerifySummary
@@ -23,10 +24,6 @@ _KINDS: dict[Versioned, str] = {
     "embeddings": schema.AGAIN["embeddings"],
     "indexes": check_stores.INDEX,
 }
-
-
-_UNFINISHED = (".partial", ".old", ".scratch", ".replaced", ".lock")
-"""Suffixes of files that a stopped command leaves behind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +73,7 @@ def _count(workspace: Workspace) -> int:
 def _runs(workspace: Workspace) -> list[Path]:
     folder = workspace.root / "runs"
     names = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [
-        path
-        for path in names
-        if path.is_dir() and not path.name.startswith(".") and path.suffix not in _UNFINISHED
-    ]
+    return [path for path in names if path.is_dir() and not path.name.startswith(".")]
 
 
 def _check_panel(
@@ -163,10 +156,10 @@ def _leftovers(workspace: Workspace) -> list[StoreReport]:
     notes = []
     for folder in folders:
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            is_unfinished = path.suffix in _UNFINISHED
-            if is_unfinished:
+            if temporary.is_temporary(path.name):
                 notes.append(
-                    f"{path} was left by a stopped command. Delete it when no command is running."
+                    f"{path} belongs to a running command, or to one that was stopped. Leave it: "
+                    "the next command that writes there recovers or deletes it."
                 )
             elif folder == workspace.root and path.name not in ours:
                 notes.append(f"{path} is not a file of vcfbert and was not checked.")

@@ -20,7 +20,7 @@ from vcfbert.domain import dosage
 from vcfbert.domain.dosage import Imputed
 from vcfbert.domain.sites import Sites
 from vcfbert.errors import InputError, StoreError
-from vcfbert.files import locks, replacing
+from vcfbert.files import locks, temporary
 from vcfbert.storage.vcf import bgzf, tabix
 from vcfbert.storage.vcf.bgzf import END_OF_FILE, BgzfWriter, Workers
 from vcfbert.storage.vcf.output_header import (
@@ -79,11 +79,11 @@ def create_predictions(
     """
     layout = CellLayout.of(fields, decimals)
     suffix = _suffix(path)
-    partial = replacing.partial_of(path)
     index_suffix = ".tbi" if suffix == ".vcf.gz" and _fits_tabix(sites) else ".csi"
-    partial_index = Path(f"{partial}{index_suffix}")
     open_sink = _vcf_sink if suffix == ".vcf.gz" else _bcf_sink
     with locks.hold(path):
+        partial = locks.beside(path, "partial")
+        partial_index = Path(f"{partial}{index_suffix}")
         check_path(path, overwrite=overwrite)
         _claim(partial, path)
         try:
@@ -109,7 +109,7 @@ def _put(partial: Path, path: Path, index_suffix: str) -> None:
     """Rename a finished file and its index, so that no file ever has the index of another."""
     index = Path(f"{partial}{index_suffix}")
     for file in (partial, index):
-        replacing.sync(file)
+        temporary.sync(file)
     for old in (".tbi", ".csi"):
         Path(f"{path}{old}").unlink(missing_ok=True)
     files = [(index, Path(f"{path}{index_suffix}")), (partial, path)]
@@ -117,7 +117,7 @@ def _put(partial: Path, path: Path, index_suffix: str) -> None:
         files.reverse()
     for file, place in files:
         file.replace(place)
-    replacing.sync(path.parent)
+    temporary.sync(path.parent)
 
 
 class PredictionWriter:

@@ -1,8 +1,7 @@
-"""What a store may look like, looked at before Zarr takes memory for it.
+"""Checks of the metadata and chunk sizes of a store before Zarr allocates memory for it.
 
-Zarr believes what a store's JSON says: the shape of an array, the chunks it is cut into, and any
-codec that is installed. This version writes four rows of codecs and nothing else, so nothing else
-is read.
+Zarr trusts the JSON of a store: the shape and chunks of an array, and any installed codec. vcfbert
+writes only four sequences of codecs, so it reads no others.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from vcfbert.storage.zarr import schema
 from vcfbert.storage.zarr.schema import ArraySpec, Kind
 
 MAX_CHUNK_BYTES = 1 << 31
-"""Of a chunk that is decompressed; those that are mapped take no memory."""
+"""Bytes of a decompressed chunk; memory-mapped chunks take no memory."""
 
 MAX_METADATA_BYTES = 1 << 24
-"""Of a zarr.json; a group's holds the names of contigs."""
+"""Bytes of a zarr.json; that of a group has the names of contigs."""
 
 _CODECS = (
     ("bytes",),
@@ -43,9 +42,9 @@ _BLOSC_HEADER = 16
 
 
 def check_store(path: Path, kind: Kind) -> None:
-    """StoreError where a store holds links, pipes, or metadata of another make than ours.
+    """Raise StoreError if a store has links, pipes or metadata that vcfbert does not write.
 
-    A store that is not there, or has no root, is left to who opens it.
+    A store that is missing or has no root is left to the caller.
     """
     if not (path / "zarr.json").is_file():
         return
@@ -60,15 +59,15 @@ def check_store(path: Path, kind: Kind) -> None:
                 _check_array(_metadata(path / spec.name), spec, num_files)
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise StoreError(
-            f"{path} is no readable Zarr store of vcfbert ({error}). Make it again with: vcfbert "
+            f"{path} is not a readable Zarr store of vcfbert ({error}). Rebuild it with: vcfbert "
             f"{schema.MADE_BY[kind]} --force"
         ) from error
 
 
 def check_chunk(file: Path, size: int, codecs: tuple[str, ...]) -> None:
-    """ValueError where a chunk's file does not hold `size` bytes by what it says itself.
+    """Raise ValueError unless the header of a chunk declares `size` decompressed bytes.
 
-    codecs  names, as in the array's metadata
+    codecs  names, as in the metadata of the array
     """
     bounded.require_regular(file)
     stored = file.stat().st_size - _CHECKSUM_BYTES * ("crc32c" in codecs)
@@ -80,27 +79,27 @@ def check_chunk(file: Path, size: int, codecs: tuple[str, ...]) -> None:
     elif "blosc" in codecs:
         found = int.from_bytes(head[4:8], "little")
         if len(head) < _BLOSC_HEADER or int.from_bytes(head[12:16], "little") != stored:
-            raise ValueError("its length is not the one it names")
+            raise ValueError("its length is not the one in its header")
     if found != size:
-        raise ValueError(f"it holds {found:,} bytes where {size:,} are needed")
+        raise ValueError(f"it has {found:,} bytes, but {size:,} are needed")
 
 
 def _zstd_size(head: bytes) -> int:
-    """The content size in a frame's header (RFC 8878, 3.1.1.1)."""
+    """The content size in the header of a frame (RFC 8878, 3.1.1.1)."""
     if len(head) < 6 or head[:4] != _ZSTD_MAGIC:
-        raise ValueError("it is no zstd frame")
+        raise ValueError("it is not a zstd frame")
     flags = head[4]
     is_single = bool(flags & 0x20)
     width = (0, 2, 4, 8)[flags >> 6] or int(is_single)
     if not width:
-        raise ValueError("it does not say how much it holds")
+        raise ValueError("it does not declare its size")
     place = 5 + (not is_single) + (0, 1, 2, 4)[flags & 3]
     size = int.from_bytes(head[place : place + width], "little")
     return size + 256 if width == 2 else size
 
 
 def _check_files(path: Path) -> int:
-    """How many files there are; ValueError at the first entry that is neither file nor folder."""
+    """The number of files; ValueError if an entry is neither a file nor a folder."""
     folders = [os.fspath(path)]
     count = 0
     while folders:
@@ -109,7 +108,7 @@ def _check_files(path: Path) -> int:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
                 elif not entry.is_file(follow_symlinks=False):
-                    raise ValueError(f"{entry.path} is no regular file")
+                    raise ValueError(f"{entry.path} is not a regular file")
                 else:
                     count += 1
     return count
@@ -121,7 +120,7 @@ def _metadata(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{folder / 'zarr.json'} is damaged: {error}") from error
     if not isinstance(found, dict) or found.get("zarr_format") != 3:
-        raise ValueError(f"{folder / 'zarr.json'} is no metadata of Zarr 3")
+        raise ValueError(f"{folder / 'zarr.json'} is not Zarr 3 metadata")
     return found
 
 
@@ -146,7 +145,7 @@ def _check_array(found: Mapping[str, Any], spec: ArraySpec, num_files: int) -> N
     _require(f"{name}: dimensions", (len(shape), len(chunks)), (dims, dims))
     pieces = math.prod(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
     if pieces > num_files:
-        raise ValueError(f"{name} has {pieces:,} chunks, and there are {num_files} files")
+        raise ValueError(f"{name} has {pieces:,} chunks, but the store has {num_files} files")
     keys = found["chunk_key_encoding"]
     _require(f"{name}: names of chunks", (keys["name"], keys["configuration"]["separator"]),
              ("default", "/"))  # fmt: skip

@@ -1,10 +1,10 @@
-"""Writing and reading encoded references, in two layouts behind one reader.
+"""Writer and reader of encoded references in two layouts.
 
 W windows, L sites in a window, R reference haplotypes, D embedding width, V vocabulary.
 
-The encoder is context-free, so an embedding depends on (window, token, site) alone. The layout
-`codebook` keeps one vector for each of those; `dense` also keeps the gathered embeddings of every
-reference haplotype, which is what an encoder with context would need.
+The encoder is context-free, so an embedding depends only on (window, token, site). The layout
+`codebook` stores one vector for each of these; `dense` also stores the gathered embeddings of every
+reference haplotype, as an encoder with context would need.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from vcfbert.storage.zarr.masks import MaskVersion
 
 Layout = Literal["codebook", "dense"]
 TokensOf = Callable[[int, slice], NDArray[np.uint8]]
-"""Window and a range of rows to the (n, L) unmasked tokens of those reference haplotypes."""
+"""Maps a window and a range of rows to the (n, L) unmasked tokens of these references."""
 
 _CACHED_WINDOWS = 4
-_BLOCK_BYTES = 64 << 20  # of a dense window held in memory
+_BLOCK_BYTES = 64 << 20  # of a dense window in memory
 
 
 class EmbeddingsReader:
     """An open embeddings store. Several threads may read it."""
 
     def __init__(self, path: Path, root: zarr.Group) -> None:
-        """Read the attributes; `open_embeddings` is the way in."""
+        """Read the attributes; use `open_embeddings`."""
         self.path = path
         self.layout: Layout = stores.attribute(root, "layout")
         self.fingerprint = str(stores.attribute(root, "fingerprint"))
@@ -68,10 +68,10 @@ class EmbeddingsReader:
     def complete(
         self, window: int, rows: NDArray[np.int64], complete_tokens: NDArray[np.uint8]
     ) -> NDArray[np.float32]:
-        """Embeddings of what reference haplotypes carry.
+        """Embeddings of reference haplotypes.
 
-        rows             (n,) of `reference_haplotypes`; what the dense layout reads
-        complete_tokens  (n, L) their unmasked tokens; what the codebook layout gathers by
+        rows             (n,) into `reference_haplotypes`; the dense layout uses these
+        complete_tokens  (n, L) their unmasked tokens; the codebook layout uses these
         returns          (n, L, D)
         """
         if self.layout == "codebook":
@@ -81,9 +81,9 @@ class EmbeddingsReader:
     def masked(
         self, window: int, rows: NDArray[np.int64], masked_tokens: NDArray[np.uint8]
     ) -> NDArray[np.float32]:
-        """Embeddings of what a mask leaves of reference haplotypes; as `complete`.
+        """Embeddings of masked reference haplotypes; arguments as in `complete`.
 
-        Raises StoreError where the dense layout was encoded under another mask.
+        Raises StoreError if the dense layout was encoded under another mask.
         """
         if self.layout == "codebook":
             return self._gather(window, masked_tokens)
@@ -103,7 +103,7 @@ class EmbeddingsReader:
         if self._is_masked is None:
             raise StoreError(
                 f"{self.path} has the layout 'codebook', but 'dense' is needed here. "
-                "Make it again with: vcfbert encode-refs --layout dense --force"
+                "Rebuild it with: vcfbert encode-refs --layout dense --force"
             )
         return self._is_masked
 
@@ -113,9 +113,9 @@ class EmbeddingsReader:
         if differing:
             raise StoreError(
                 f"{self.path} was encoded under mask version {self.mask_version}, which differs "
-                f"from the mask asked for at {differing} sites of window {window}. Encode under "
-                "that mask: vcfbert encode-refs --layout dense --mask-version N --force; the "
-                "layout codebook serves every mask."
+                f"from the requested mask at {differing} sites of window {window}. Encode under "
+                "that mask: vcfbert encode-refs --layout dense --mask-version N --force; or use "
+                "the layout codebook, which serves every mask."
             )
 
     def _gather(self, window: int, wanted: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -141,7 +141,7 @@ def open_embeddings(path: Path) -> Iterator[EmbeddingsReader]:
             reader = EmbeddingsReader(path, root)
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(
-                f"{path} is damaged ({error!r}). Make it again with: vcfbert encode-refs --force"
+                f"{path} is damaged ({error!r}). Rebuild it with: vcfbert encode-refs --force"
             ) from error
         yield reader
 
@@ -155,9 +155,9 @@ def write_codebook(
     reference_haplotypes: NDArray[np.int64],
     overwrite: bool = False,
 ) -> None:
-    """Write a store of the layout `codebook`; it serves every mask.
+    """Write a store of the layout `codebook`, which serves every mask.
 
-    codebooks             (V, L, D) of each window, in order; taken one at a time
+    codebooks             (V, L, D) of each window, in order; consumed one at a time
     reference_haplotypes  (R,) panel haplotypes of the train samples
     """
     parents = {"panel": panel_fingerprint, "encoder": encoder_fingerprint}
@@ -177,9 +177,9 @@ def write_dense(
     reference_haplotypes: NDArray[np.int64],
     overwrite: bool = False,
 ) -> None:
-    """Write a store of the layout `dense`, by blocks of rows, for the panel of `mask`.
+    """Write a store of the layout `dense`, in blocks of rows, for the panel of `mask`.
 
-    Raises DeviceError, before anything is written, where the disk cannot hold it.
+    Raises DeviceError before anything is written if the disk is too small.
     """
     remaining = iter(codebooks)
     first = next(remaining)
@@ -189,7 +189,7 @@ def write_dense(
         path,
         dense_bytes(num_windows, num_rows, length, width),
         what="Dense embeddings",
-        instead="Free some, or use --layout codebook, which gives the same batches.",
+        instead="Free disk space, or use --layout codebook, which gives the same batches.",
     )
     parents = {
         "panel": mask.panel_fingerprint,
@@ -204,8 +204,8 @@ def write_dense(
         ]
         stored = _stored_codebooks(root, itertools.chain([first], remaining))
         for window, codebook in enumerate(stored):
-            hidden = (np.zeros(length, dtype=np.bool_), mask.is_masked[window])
-            for array, is_masked in zip(arrays, hidden, strict=True):
+            masks = (np.zeros(length, dtype=np.bool_), mask.is_masked[window])
+            for array, is_masked in zip(arrays, masks, strict=True):
                 blocks = _gathered_blocks(codebook, tokens_of, window, num_rows, is_masked)
                 stores.write_chunk(array, window, blocks)
         for array in arrays:
@@ -215,25 +215,25 @@ def write_dense(
 
 
 def dense_bytes(num_windows: int, num_rows: int, length: int, width: int) -> int:
-    """What the arrays of the layout `dense` take on disk."""
+    """Bytes on disk of the arrays of the layout `dense`."""
     gathered = 2 * num_rows  # complete and masked
     return 4 * num_windows * length * width * (gathered + tokens.VOCABULARY_SIZE)
 
 
 def codebook_bytes(num_windows: int, length: int, width: int) -> int:
-    """What the array of the layout `codebook` takes on disk, at most."""
+    """Most bytes on disk of the array of the layout `codebook`."""
     return 4 * num_windows * length * width * tokens.VOCABULARY_SIZE
 
 
 def _stored_codebooks(
     root: zarr.Group, codebooks: Iterable[NDArray[np.float32]]
 ) -> Iterator[NDArray[np.float32]]:
-    """Store each window's codebook and hand it on."""
+    """Store the codebook of each window and yield it."""
     array = None
     for codebook in codebooks:
         if array is None:
             shape, chunk = (0, *codebook.shape), (1, *codebook.shape)
-            # zstd would save a fifth; reading, which training waits for, would take 8 times as long
+            # zstd would save a fifth, but training would wait 8 times as long for each read
             array = stores.create_array(root, "embeddings", "codebook", shape, chunk, level=None)
         array.append(codebook[None])
         yield codebook
@@ -246,7 +246,7 @@ def _gathered_blocks(
     num_rows: int,
     is_masked: NDArray[np.bool_],
 ) -> Iterator[NDArray[np.float32]]:
-    """(n, L, D) embeddings of one range of rows after another."""
+    """Yield the (n, L, D) embeddings of consecutive ranges of rows."""
     site = np.arange(codebook.shape[1])
     step = max(1, _BLOCK_BYTES // codebook[0].nbytes)
     for first in range(0, num_rows, step):
@@ -255,7 +255,7 @@ def _gathered_blocks(
 
 
 def fingerprint_of(layout: Layout, parents: dict[str, str], rows: NDArray[np.int64]) -> str:
-    """A hash of what a store is made of: the layout, the parents and whose rows, (R,)."""
+    """A hash of the layout, the parents and the (R,) haplotypes of the rows."""
     return stores.fingerprint(layout, repr(sorted(parents.items())), rows)
 
 
@@ -266,7 +266,7 @@ def _finish(
     reference_haplotypes: NDArray[np.int64],
     mask: MaskVersion | None,
 ) -> None:
-    """Write what is small: rows, parents, and a fingerprint of what the store was made of."""
+    """Write the rows, the parents and the fingerprint."""
     rows = np.asarray(reference_haplotypes, dtype=np.int64)
     stores.write_column(root, "embeddings", "reference_haplotypes", rows)
     root.attrs.update(

@@ -1,7 +1,7 @@
 """Alleles of haplotypes at any sites of a panel, joined from its windows as bits.
 
-S chosen sites, H haplotypes of the panel. The panel keeps eight alleles a byte, window by
-window; the cores of the windows have each site once.
+S chosen sites, H haplotypes of the panel. The panel stores eight alleles in a byte, window by
+window; each site is in the core of one window.
 """
 
 from __future__ import annotations
@@ -15,19 +15,11 @@ from vcfbert.storage.zarr.panel import PanelReader
 _WORD = 64
 
 
-def read_bits(panel: PanelReader, first: int, stop: int) -> NDArray[np.uint64]:
-    """Alleles of all haplotypes at the sites [first, stop).
-
-    returns  (H, ceil(S / 64)) the first site in the lowest bit; 0 behind the last
-    """
-    return read_sites(panel, np.arange(first, stop))
-
-
 def read_sites(panel: PanelReader, sites: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Alleles of all haplotypes at some sites, one window of the panel in memory at a time.
 
     sites    (S,) indexes into the panel's sites, rising
-    returns  (H, ceil(S / 64)) the first of them in the lowest bit; 0 behind the last
+    returns  (H, ceil(S / 64)) the first of them in the lowest bit; 0 after the last
     """
     words = -(-len(sites) // _WORD)
     bits = np.zeros((2 * len(panel.samples), 8 * words), np.uint8)
@@ -55,7 +47,7 @@ def read_alleles(panel: PanelReader, sites: NDArray[np.int64]) -> NDArray[np.uin
 def copy_bits(
     source: NDArray[np.uint8], start: int, stop: int, target: NDArray[np.uint8], place: int
 ) -> None:
-    """Copy the bits [start, stop) of each line to bit `place` on; what is there must be 0.
+    """Copy the bits [start, stop) of each row to bit `place` and up, where all bits must be 0.
 
     source  (H, n) packed, the first in the lowest bit
     target  (H, m) packed the same way
@@ -77,7 +69,7 @@ def copy_bits(
 
 
 def _merge(target: NDArray[np.uint8], to: int, part: NDArray[np.uint8]) -> None:
-    """Set bits from byte `to` on; bytes outside the target are 0 and are left out."""
+    """Set bits from byte `to` on; bytes outside the target are 0 and are skipped."""
     skipped = max(0, -to)
     room = target[:, to + skipped : to + part.shape[1]]
     room |= part[:, skipped : skipped + room.shape[1]]

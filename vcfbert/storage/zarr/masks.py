@@ -1,4 +1,4 @@
-"""Writing and reading mask versions: which sites of each window are hidden.
+"""Writer and reader of mask versions, which say which sites of each window are masked.
 
 W windows, L sites in a window.
 """
@@ -21,14 +21,14 @@ from vcfbert.storage.zarr import stores
 
 @dataclass(frozen=True)
 class MaskVersion:
-    """One drawing of masks over every window of a panel.
+    """Masks drawn for every window of a panel.
 
-    version            number in the workspace; with seed and role it decides the drawing
+    version            number in the workspace; with seed and role it determines the masks
     policy             how sites were chosen, such as `random`
-    rate               share of the real sites that was asked for
-    role               whose masks these are: train, validation or test
-    panel_fingerprint  the panel whose windows these are
-    is_masked          (W, L) True where hidden; never padding
+    rate               requested share of the real sites
+    role               which split the masks are for: train, validation or test
+    panel_fingerprint  the panel of the windows
+    is_masked          (W, L) True where masked; never padding
     """
 
     version: int
@@ -41,14 +41,14 @@ class MaskVersion:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the drawing and of what it was drawn for."""
+        """A hash of the masks, their settings and the panel."""
         return stores.fingerprint(repr(_settings(self)), self.panel_fingerprint, self.is_masked)
 
 
 def write_masks(path: Path, mask: MaskVersion, *, overwrite: bool = False) -> None:
-    """Write a mask store; StoreError where one stands there and `overwrite` is off."""
+    """Write a mask store; StoreError if it exists and `overwrite` is False."""
     with stores.create_store(path, "masks", overwrite=overwrite) as root:
-        # One chunk: a version is a bit a site before compression, and is always read whole.
+        # One chunk: a version has one bit for each site and is always read whole.
         stores.write_column(root, "masks", "is_masked", mask.is_masked)
         root.attrs.update(
             {
@@ -60,10 +60,9 @@ def write_masks(path: Path, mask: MaskVersion, *, overwrite: bool = False) -> No
 
 
 def read_masks(path: Path) -> MaskVersion:
-    """Read a mask store whole.
+    """Read a whole mask store.
 
-    Raises StoreError where there is none, where it is of another kind or version, or where its
-    content is no longer what was written.
+    Raises StoreError if it is missing, of another kind or version, or damaged.
     """
     with stores.open_store(path, "masks") as root:
         try:
@@ -104,6 +103,6 @@ def _settings(mask: MaskVersion) -> dict[str, Any]:
 
 def _damaged(path: Path) -> StoreError:
     return StoreError(
-        f"{path} does not hold the masks it was written with. "
+        f"{path} is damaged: its masks are not those that were written. "
         "Draw new ones with: vcfbert refresh --masks"
     )

@@ -1,4 +1,4 @@
-"""Writing and reading the panel store.
+"""Writer and reader of the panel store.
 
 S sites, W windows, L sites in a window, N samples, H = 2 N haplotypes.
 """
@@ -28,10 +28,10 @@ _CACHED_WINDOWS = 2
 
 
 class PanelReader:
-    """An open panel store. Sites, samples and windows are in memory, alleles stay on disk."""
+    """An open panel store. Sites, samples and windows are in memory; alleles stay on disk."""
 
     def __init__(self, path: Path, root: zarr.Group) -> None:
-        """Read the small tables; `open_panel` is the way in."""
+        """Read the small tables; use `open_panel`."""
         self.path = path
         self.fingerprint = str(stores.attribute(root, "fingerprint"))
         self.settings: dict[str, Any] = dict(stores.attribute(root, "settings"))
@@ -44,7 +44,7 @@ class PanelReader:
 
     @property
     def alleles_shape(self) -> tuple[int, ...]:
-        """Of the stored array."""
+        """The shape of the stored array."""
         return tuple(self._alleles.shape)
 
     @property
@@ -65,7 +65,7 @@ class PanelReader:
         return block
 
     def tokens(self, window: int, haplotypes: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Unmasked tokens of some haplotypes, PAD behind the window's last site.
+        """Unmasked tokens of some haplotypes; PAD after the last site of the window.
 
         haplotypes  (n,) indexes into the panel's H
         returns     (n, L)
@@ -84,13 +84,13 @@ def open_panel(path: Path) -> Iterator[PanelReader]:
             _check_sizes(reader)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise StoreError(
-                f"{path} is damaged ({error!r}). Make it again with: vcfbert prepare PANEL --force"
+                f"{path} is damaged ({error!r}). Rebuild it with: vcfbert prepare PANEL --force"
             ) from error
         yield reader
 
 
 def _check_sizes(reader: PanelReader) -> None:
-    """ValueError where tables that belong together differ in length, or lead out of one another."""
+    """Raise ValueError if tables differ in length or refer to rows that do not exist."""
     sites, samples, windows = reader.sites, reader.samples, reader.windows
     columns = (sites.contig, sites.identifier, sites.ref, sites.alt, sites.site_type, sites.cm,
                sites.alt_count, sites.population_alt_count)  # fmt: skip
@@ -102,7 +102,7 @@ def _check_sizes(reader: PanelReader) -> None:
     if any(found != needed for found, needed in lengths):
         raise ValueError("columns of one table differ in length")
     if not (0 <= sites.contig).all() or not (sites.contig < len(sites.contigs)).all():
-        raise ValueError("a site is of a contig that has no name")
+        raise ValueError("a site is on a contig without a name")
     faults = window_tables.faults(windows, len(sites))
     if faults:
         raise ValueError(faults[0])
@@ -123,8 +123,8 @@ def write_panel(
 ) -> str:
     """Write a panel store; returns its fingerprint, a hash of everything but `settings`.
 
-    alleles_of  window to its (H, ceil(L / 8)) packed alleles, called once a window, in order
-    settings    how the panel was made, saved as the attribute `settings`
+    alleles_of  (H, ceil(L / 8)) packed alleles of a window; called once per window, in order
+    settings    how the panel was made; saved as the attribute `settings`
     """
     num_haplotypes = 2 * len(samples)
     width = -(-windows.length // 8)
@@ -139,9 +139,9 @@ def write_panel(
             (1, min(num_haplotypes, HAPLOTYPES_PER_CHUNK), width),
         )
         # Several windows at once, because zarr compresses the chunks of one call in parallel.
-        together = max(1, min(8, WRITE_BYTES // (num_haplotypes * width)))
-        for first in range(0, len(windows), together):
-            last = min(first + together, len(windows))
+        num_at_once = max(1, min(8, WRITE_BYTES // (num_haplotypes * width)))
+        for first in range(0, len(windows), num_at_once):
+            last = min(first + num_at_once, len(windows))
             block = np.stack([alleles_of(window) for window in range(first, last)])
             array[first:last] = block
             parts += [stores.fingerprint(part) for part in block]
@@ -151,7 +151,7 @@ def write_panel(
 
 
 def _write_tables(root: zarr.Group, sites: Sites, samples: Samples, windows: Windows) -> None:
-    """Write everything but the alleles."""
+    """Write everything except the alleles."""
     root.attrs.update(_attributes(sites, samples, windows))
     for name, values in _columns(sites, samples, windows).items():
         stores.write_column(root, "panel", name, values)
@@ -160,7 +160,7 @@ def _write_tables(root: zarr.Group, sites: Sites, samples: Samples, windows: Win
 
 
 def table_prints(sites: Sites, samples: Samples, windows: Windows) -> list[str]:
-    """A fingerprint of each table; that of a panel is of these and of each window's alleles."""
+    """A fingerprint of each table; that of a panel also covers the alleles of each window."""
     columns, texts = _columns(sites, samples, windows), _texts(sites, samples)
     prints = [stores.fingerprint(name, values) for name, values in columns.items()]
     prints += [stores.fingerprint(name, "\n".join(lines)) for name, lines in texts.items()]
@@ -173,7 +173,7 @@ def _attributes(sites: Sites, samples: Samples, windows: Windows) -> dict[str, A
         "populations": list(samples.populations),
         "length": windows.length,
     }
-    if len(samples.relatives):  # left out where there are none, as panels of before have it
+    if len(samples.relatives):  # absent if empty, as in panels of earlier versions
         attributes["relatives"] = samples.relatives.tolist()
     return attributes
 
@@ -242,7 +242,7 @@ def _read_windows(root: zarr.Group) -> Windows:
 
 
 def _pairs(root: zarr.Group) -> NDArray[np.int64]:
-    """Listed relatives; nobody where the panel keeps no list."""
+    """Listed relatives; empty if the panel has no list."""
     pairs: Any = dict(root.attrs).get("relatives", [])
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
@@ -250,5 +250,5 @@ def _pairs(root: zarr.Group) -> NDArray[np.int64]:
 def _names(root: zarr.Group, attribute: str) -> list[str]:
     value = stores.attribute(root, attribute)
     if not isinstance(value, list):
-        raise TypeError(f"{attribute} is no list")
+        raise TypeError(f"{attribute} is not a list")
     return [str(item) for item in value]

@@ -1,4 +1,4 @@
-"""Every stored array once: name, dtype, dimensions, meaning, and each kind's format version.
+"""Declarations of every stored array, and the format version of each kind of store.
 
 Letters as in the glossary: S sites, W windows, L sites in a window, N samples, H = 2 N haplotypes
 of the panel (sample n has haplotypes 2 n and 2 n + 1), R reference haplotypes, D embedding width,
@@ -17,7 +17,7 @@ Kind = Literal["panel", "masks", "embeddings"]
 FORMAT_VERSION: dict[Kind, int] = {"panel": 2, "masks": 2, "embeddings": 2}
 
 CHECKPOINT_FORMAT = 5
-"""Of the checkpoints of a run; here, where it is known without PyTorch."""
+"""Of the checkpoints of a run; declared here so that reading it needs no PyTorch."""
 
 MADE_BY: dict[Kind, str] = {
     "panel": "prepare PANEL",
@@ -30,7 +30,7 @@ AGAIN: dict[Kind, str] = {
     "masks": "refresh --masks",
     "embeddings": "encode-refs --force",
 }
-"""Commands that make a store again where one stands."""
+"""Commands that rebuild a store that exists."""
 
 SPLITS = sites.SPLITS
 """Order of the split codes and of the columns of `sites/alt_count`."""
@@ -52,52 +52,51 @@ class ArraySpec:
 
 ARRAYS = (
     ArraySpec("panel", "alleles", "uint8", "W H ceil(L/8)",
-              "Packed alleles, the first site in the lowest bit, 1 is ALT; one chunk holds "
-              "haplotypes of one window, because one window's references are read together."),
+              "Packed alleles, the first site in the lowest bit, 1 is ALT; a chunk has haplotypes "
+              "of one window, because the references of a window are read at once."),
     ArraySpec("panel", "windows/start", "int64", "W", "First site the model sees."),
     ArraySpec("panel", "windows/stop", "int64", "W", "Past the last site the model sees."),
-    ArraySpec("panel", "windows/core_start", "int64", "W", "First site the window answers for."),
-    ArraySpec("panel", "windows/core_stop", "int64", "W", "Past the last such site."),
+    ArraySpec("panel", "windows/core_start", "int64", "W", "First site that the window predicts."),
+    ArraySpec("panel", "windows/core_stop", "int64", "W", "Past the last predicted site."),
     ArraySpec("panel", "sites/contig", "int32", "S", "Index into the attribute `contigs`."),
     ArraySpec("panel", "sites/position", "int32", "S", "1-based position, as in the VCF."),
-    ArraySpec("panel", "sites/id", "text", "S", "VCF ID; `.` where absent."),
+    ArraySpec("panel", "sites/id", "text", "S", "VCF ID; `.` if absent."),
     ArraySpec("panel", "sites/ref", "text", "S", "REF allele."),
-    ArraySpec("panel", "sites/alt", "text", "S", "The one ALT allele of the biallelic site."),
+    ArraySpec("panel", "sites/alt", "text", "S", "ALT allele."),
     ArraySpec("panel", "sites/type", "int8", "S", "0 SNV, 1 insertion, 2 deletion, 3 other."),
     ArraySpec("panel", "sites/cm", "float64", "S", "Genetic position in centimorgans."),
     ArraySpec("panel", "sites/alt_count", "int32", "S 3",
               "ALT copies among the train, validation and test samples."),
     ArraySpec("panel", "sites/population_alt_count", "int32", "S P",
               "ALT copies among the train samples of each superpopulation (of each population "
-              "where the sample table has no superpopulations); attribute `populations`."),
+              "if the sample table has no superpopulations), as in the attribute `populations`."),
     ArraySpec("panel", "samples/name", "text", "N", "Sample names, in VCF order."),
-    ArraySpec("panel", "samples/population", "text", "N", "Population; `.` where unknown."),
+    ArraySpec("panel", "samples/population", "text", "N", "Population; `.` if unknown."),
     ArraySpec("panel", "samples/superpopulation", "text", "N",
-              "Superpopulation; `.` where unknown."),
+              "Superpopulation; `.` if unknown."),
     ArraySpec("panel", "samples/split", "int8", "N", "0 train, 1 validation, 2 test."),
-    ArraySpec("masks", "is_masked", "bool", "W L", "True where the site is hidden; never padding."),
+    ArraySpec("masks", "is_masked", "bool", "W L", "True where the site is masked; never padding."),
     ArraySpec("embeddings", "codebook", "float32", "W V L D",
               "Raw embedding of each token at each site of each window; the complete and masked "
-              "embeddings of any haplotype are gathers from it. The layout `dense` has it too, to "
-              "embed queries, who are not all references."),
+              "embeddings of any haplotype are gathered from it. The layout `dense` has it too, "
+              "because queries are not always references."),
     ArraySpec("embeddings", "reference_haplotypes", "int64", "R",
-              "Panel haplotype of each row: those of the train samples."),
+              "Panel haplotype of each row; all are of train samples."),
     ArraySpec("embeddings", "complete", "float32", "W R L D",
-              "Layout `dense`: embeddings of the unmasked tokens; one uncompressed chunk a "
-              "window, memory-mapped."),
+              "Layout `dense`: embeddings of the unmasked tokens; one uncompressed, memory-mapped "
+              "chunk per window."),
     ArraySpec("embeddings", "masked", "float32", "W R L D",
-              "Layout `dense`: embeddings of the tokens under the mask version named in the "
-              "attributes."),
+              "Layout `dense`: embeddings of the tokens under the mask version in the attributes."),
     ArraySpec("embeddings", "is_masked", "bool", "W L",
-              "Layout `dense`: that mask version, to refuse any other."),
+              "Layout `dense`: the masks of that version, so that others are refused."),
 )  # fmt: skip
 
 
 def arrays_of(kind: Kind) -> tuple[ArraySpec, ...]:
-    """The arrays a store of this kind may hold."""
+    """The arrays that a store of this kind may have."""
     return tuple(spec for spec in ARRAYS if spec.kind == kind)
 
 
 def find(kind: Kind, name: str) -> ArraySpec:
-    """The declaration of one array; writing an undeclared one is a programming error."""
+    """The declaration of one array; writing an undeclared array is a programming error."""
     return next(spec for spec in ARRAYS if spec.kind == kind and spec.name == name)

@@ -1,9 +1,9 @@
-"""Opening and creating Zarr stores, and the home of zarr.
+"""Zarr stores: opening, creating, and reading and writing their arrays.
 
-A path that exists is a store that finished: a store is written beside its place and renamed. Every
-store carries its kind, format version, fingerprint and the fingerprints of its parents. Every
-chunk carries a checksum (crc32c), but for arrays that are memory-mapped, and the folder a seal over
-every file (see `seals`), whose part on metadata is checked when a store is opened.
+A path that exists is a finished store: a store is written under a temporary name and renamed. It
+records its kind, format version, fingerprint and the fingerprints of its parents. Every chunk has a
+checksum (crc32c), except in memory-mapped arrays, and the folder has a seal over every file (see
+`files.seals`); opening a store checks the seal of the metadata.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import hashlib
 import itertools
 import math
 import os
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,29 +27,29 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore
 
 from vcfbert.errors import DeviceError, StoreError
-from vcfbert.files import locks, replacing, seals
+from vcfbert.files import locks, replacing, seals, temporary
 from vcfbert.storage.zarr import declared_sizes, schema
 from vcfbert.storage.zarr.schema import Kind
 
 ZSTD_LEVEL = 12
-"""For alleles: 8 % smaller than level 9 and still a hundredth of the time that parsing takes."""
+"""For alleles: 8 % smaller than level 9, and still a hundredth of the time of parsing."""
 
 COLUMN_LEVEL = 17
 """For tables, which are small and read whole."""
 
-_STRICT = {"array.write_empty_chunks": True}  # so that a chunk that is absent is a chunk lost
+_STRICT = {"array.write_empty_chunks": True}  # so that an absent chunk is a lost chunk
 
 
 class _PinnedStore(LocalStore):
-    """A store that tells when another one has been put in its place."""
+    """A store that notices if another one has replaced it."""
 
     def __init__(self, root: Path, *, read_only: bool = True) -> None:
-        """Remember which folder stands there now."""
+        """Remember which folder is at `root` now."""
         super().__init__(root, read_only=read_only)
         self.folder = replacing.identity(root)
 
     def require_same(self) -> None:
-        """Raise StoreError where what was read may be of another store than the one opened."""
+        """Raise StoreError if the folder is no longer the one that was opened."""
         if replacing.identity(self.root) != self.folder:
             raise StoreError.replaced(self.root)
 
@@ -57,9 +58,6 @@ class _PinnedStore(LocalStore):
 def open_store(path: Path, kind: Kind) -> Iterator[zarr.Group]:
     """Open a finished store for reading, after checking its kind and format version."""
     made_by = schema.MADE_BY[kind]
-    if replacing.is_aside(path):
-        with locks.hold(path):
-            pass  # which puts back what a killed writer had moved aside
     with locks.reading(path):
         yield from _opened(path, kind, made_by)
 
@@ -71,7 +69,7 @@ def _opened(path: Path, kind: Kind, made_by: str) -> Iterator[zarr.Group]:
     except FileNotFoundError as error:
         raise StoreError.missing(path, made_by=made_by) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} is no readable Zarr store ({error}). Make it again with: "
+        raise StoreError(f"{path} is not a readable Zarr store ({error}). Rebuild it with: "
                          f"vcfbert {made_by} --force") from error  # fmt: skip
     try:
         found = root.attrs.get("vcfbert_kind")
@@ -102,7 +100,8 @@ def create_store(path: Path, kind: Kind, *, overwrite: bool = False) -> Iterator
 def create_folder(path: Path, *, overwrite: bool = False, sealed: bool = True) -> Iterator[Path]:
     """Yield an empty folder that appears at `path`, sealed, only if the block completes.
 
-    Raises StoreError, too, where another process writes at `path`.
+    Raises StoreError if another process is writing `path`, or if `path` exists and may not be
+    replaced.
     """
     with staging(path) as partial:
         if path.exists() and not overwrite:
@@ -118,49 +117,43 @@ def create_folder(path: Path, *, overwrite: bool = False, sealed: bool = True) -
 
 @contextmanager
 def staging(place: Path) -> Iterator[Path]:
-    """Hold a place and yield an empty folder beside it, which is gone afterwards.
+    """Hold a place and yield an empty temporary folder beside it, deleted when the block ends.
 
-    What is made there and renamed from there never stands half-written under its name.
+    What is written there and then renamed is never half-written under its final name.
     """
-    partial = replacing.partial_of(place)
-    with locks.hold(place), locks.own(partial):
+    with locks.hold(place):
+        partial = locks.beside(place, "partial")
         try:
-            replacing.remove(partial)  # of a process that had this number
             partial.mkdir(parents=True)
         except OSError as error:
             raise StoreError.unwritable(place, error) from error
         try:
             yield partial
         finally:
-            replacing.remove(partial)
+            temporary.remove(partial)
 
 
 @contextmanager
 def scratch_beside(path: Path) -> Iterator[Path]:
-    """Yield an empty folder on the disk that `path` would be on; it is gone afterwards.
+    """Yield an empty folder on the disk of `path`, deleted when the block ends.
 
-    Raises StoreError where nothing can be written there.
+    Raises StoreError if nothing can be written there.
     """
     existing = next(place for place in path.absolute().parents if place.exists())
-    folder = existing / f".{path.name}.{os.getpid()}.scratch"
-    for old in existing.glob(f".{glob.escape(path.name)}.*.scratch"):
-        with suppress(StoreError), locks.hold(old):  # an error says that it is in use
-            replacing.remove(old)
-    with locks.hold(folder):
+    name = f"{path.name}.scratch-"
+    locks.clear_stopped(existing, f"{glob.escape(name)}*")
+    with staging(existing / f"{name}{secrets.token_hex(8)}") as folder:
         try:
-            folder.mkdir()
             yield folder
         except OSError as error:
             raise StoreError.unwritable(path, error) from error
-        finally:
-            replacing.remove(folder)
 
 
 def require_disk(path: Path, needed: int, *, what: str, instead: str) -> None:
     """Raise DeviceError unless the disk below `path` has `needed` free bytes.
 
-    what     is to be written, in the plural
-    instead  what to do about it, for the end of the message
+    what     what is to be written, in the plural
+    instead  what to do instead, for the end of the message
     """
     existing = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(existing).free
@@ -171,17 +164,17 @@ def require_disk(path: Path, needed: int, *, what: str, instead: str) -> None:
 
 
 def replace_folder(partial: Path, path: Path) -> None:
-    """Put a finished folder in its place; what stood there goes only after that."""
+    """Force a finished folder to the disk and put it in its place."""
     sync_tree(partial)
     replacing.put(partial, path)
 
 
 def sync_tree(folder: Path) -> None:
-    """Force a folder's files to the disk, so that a rename never outlives its content."""
+    """Force all files of a folder to the disk, so that a rename never outlives its content."""
     for base, _, names in os.walk(folder):
         for name in names:
-            replacing.sync(Path(base) / name)
-        replacing.sync(Path(base))
+            temporary.sync(Path(base) / name)
+        temporary.sync(Path(base))
 
 
 def create_array(
@@ -224,8 +217,8 @@ def create_array(
 def write_column(root: zarr.Group, kind: Kind, name: str, values: NDArray[Any]) -> None:
     """Write a whole small array as one chunk.
 
-    Numbers are stored by byte planes: positions and counts have high bytes that hardly change, and
-    take half the space so.
+    Numbers are stored by byte planes, which halves the space: the high bytes of positions and
+    counts hardly change.
     """
     array = create_array(
         root, kind, name, values.shape, values.shape, level=COLUMN_LEVEL, shuffled=True
@@ -234,7 +227,7 @@ def write_column(root: zarr.Group, kind: Kind, name: str, values: NDArray[Any]) 
 
 
 def write_text(root: zarr.Group, kind: Kind, name: str, values: Sequence[str]) -> None:
-    """Write strings as UTF-8 lines; Zarr 3 has no settled string type to rely on."""
+    """Write strings as UTF-8 lines; Zarr 3 has no settled string type."""
     text = "\n".join(values).encode("utf-8")
     write_column(root, kind, name, np.frombuffer(text, dtype=np.uint8))
 
@@ -251,16 +244,15 @@ def read_column(root: zarr.Group, name: str) -> NDArray[Any]:
     except (ValueError, RuntimeError, OSError) as error:  # a checksum or a codec that fails
         require_same(array)
         raise StoreError(
-            f"{array.path} in {_root(array)} is damaged ({error}). Make the store again with "
-            "--force."
+            f"{array.path} in {_root(array)} is damaged ({error}). Rebuild the store with --force."
         ) from error
 
 
 def attribute(root: zarr.Group, name: str) -> Any:
-    """An attribute that every store of the kind has; StoreError where the store lacks it."""
+    """A required attribute; StoreError if the store lacks it."""
     if name not in root.attrs:
         raise StoreError(
-            f"{_place(root)} lacks the attribute {name}: the store is damaged. Make it again with "
+            f"{_place(root)} lacks the attribute {name}: the store is damaged. Rebuild it with "
             "--force."
         )
     return root.attrs[name]
@@ -269,7 +261,7 @@ def attribute(root: zarr.Group, name: str) -> Any:
 def read_window(array: zarr.Array[Any], window: int, kind: Kind) -> NDArray[Any]:
     """Read one window of an array whose first axis is chunked window by window.
 
-    Raises StoreError where a chunk is damaged, or is gone, which Zarr itself would read as zeros.
+    Raises StoreError if a chunk is damaged or missing (Zarr itself reads a missing one as zeros).
     """
     _require_chunks(array, window)
     try:
@@ -280,7 +272,7 @@ def read_window(array: zarr.Array[Any], window: int, kind: Kind) -> NDArray[Any]
         require_same(array)
         raise StoreError(
             f"{array.path} of window {window} in {_root(array)} is damaged ({error}). "
-            f"Make the store again with: vcfbert {schema.MADE_BY[kind]} --force"
+            f"Rebuild the store with: vcfbert {schema.MADE_BY[kind]} --force"
         ) from error
 
 
@@ -295,13 +287,13 @@ def _place(root: zarr.Group) -> Path:
 
 
 def require_same(array: zarr.Array[Any]) -> None:
-    """Raise StoreError where another store stands now where this array's was opened."""
+    """Raise StoreError if the store of this array has been replaced since it was opened."""
     if isinstance(array.store, _PinnedStore):
         array.store.require_same()
 
 
 def _require_chunks(array: zarr.Array[Any], first: int) -> None:
-    """Check that the chunks at one place of the first axis are there."""
+    """Raise StoreError unless all chunks at one index of the first axis are there and whole."""
     folder = _root(array) / array.path / "c" / str(first)
     size = math.prod(array.chunks) * array.dtype.itemsize
     described: Any = array.metadata.to_dict()["codecs"]
@@ -311,15 +303,15 @@ def _require_chunks(array: zarr.Array[Any], first: int) -> None:
         if not file.exists():
             require_same(array)
             raise StoreError(
-                f"{file} is missing: the store is damaged. Make it again with --force, by the "
-                "command that made it."
+                f"{file} is missing: the store is damaged. Rebuild it with --force and the command "
+                "that made it."
             )
         try:
             declared_sizes.check_chunk(file, size, names)
         except (OSError, ValueError) as error:
             raise StoreError(
-                f"{file} is damaged ({error}). Make the store again with --force, by the command "
-                "that made it."
+                f"{file} is damaged ({error}). Rebuild the store with --force and the command that "
+                "made it."
             ) from error
 
 
@@ -329,20 +321,19 @@ def read_text(root: zarr.Group, name: str) -> list[str]:
         return read_column(root, name).tobytes().decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise StoreError(
-            f"{name} in {_place(root)} is damaged ({error}). Make the store again with --force."
+            f"{name} in {_place(root)} is damaged ({error}). Rebuild the store with --force."
         ) from error
 
 
 def member(root: zarr.Group, name: str) -> zarr.Array[Any]:
-    """An array by its path; StoreError where the store lacks it."""
+    """An array by its path; StoreError if the store lacks it."""
     try:
         found = root.get(name)
     except (ValueError, TypeError, KeyError):  # its zarr.json is damaged
         found = None
     if not isinstance(found, zarr.Array):
         raise StoreError(
-            f"{_place(root)} lacks the array {name}: the store is damaged. Make it again with "
-            "--force."
+            f"{_place(root)} lacks the array {name}: the store is damaged. Rebuild it with --force."
         )
     return found
 
@@ -350,10 +341,10 @@ def member(root: zarr.Group, name: str) -> zarr.Array[Any]:
 def write_chunk(array: zarr.Array[Any], chunk: int, blocks: Iterable[NDArray[np.float32]]) -> None:
     """Write one chunk along the first axis of an array created with `mapped=True`, in pieces.
 
-    Zarr wants a whole chunk in memory. The raw bytes of one are plain to write, so that a chunk
-    may be larger than memory. Lengthen the array with `resize` when all its chunks are there.
+    Zarr needs a whole chunk in memory; writing the raw bytes allows chunks larger than memory.
+    Lengthen the array with `resize` once all its chunks are written.
 
-    blocks  along the second axis, in order, the whole of the others
+    blocks  consecutive parts along the second axis, whole along the others
     """
     folder = Path(str(array.store_path.store.root)) / array.path  # type: ignore[attr-defined]
     file = _chunk_file(folder, chunk, array.ndim)
@@ -371,8 +362,8 @@ def map_chunk(path: Path, name: str, chunk: int, shape: Sequence[int]) -> NDArra
     try:
         declared_sizes.check_chunk(file, 4 * math.prod(shape), ("bytes",))
         return np.memmap(file, dtype="<f4", mode="r", shape=tuple(shape))
-    except (OSError, ValueError, OverflowError) as error:  # absent, or shorter than it was
-        raise StoreError(f"{file} is damaged or missing ({error}). Make {path} again.") from error
+    except (OSError, ValueError, OverflowError) as error:  # missing or truncated
+        raise StoreError(f"{file} is damaged or missing ({error}). Rebuild {path}.") from error
 
 
 def _chunk_file(array: Path, chunk: int, num_dims: int) -> Path:
@@ -380,7 +371,7 @@ def _chunk_file(array: Path, chunk: int, num_dims: int) -> Path:
 
 
 def fingerprint(*parts: bytes | str | NDArray[Any]) -> str:
-    """SHA-256 of what a store is made of, to tell whether a child still fits its parent."""
+    """SHA-256 of the parts of a store, by which a child recognises its parent."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, str):
@@ -397,17 +388,16 @@ def fingerprint(*parts: bytes | str | NDArray[Any]) -> str:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file so that `path` holds either all of it or what it held before."""
-    partial = replacing.partial_of(path)
+    """Write a file so that `path` has either all of the new content or its old content."""
     with locks.hold(path):
+        partial = locks.beside(path, "partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as stream:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
-            partial.replace(path)
-            replacing.sync(path.parent)
+            replacing.put(partial, path)
         except OSError as error:
             raise StoreError.unwritable(path, error) from error
         finally:

@@ -1,6 +1,6 @@
-"""A file that turns alleles read site by site into alleles of haplotypes, window by window.
+"""Temporary file that turns alleles read site by site into haplotypes window by window.
 
-H haplotypes. The file holds one bit an allele; memory holds a block or a window, never the panel.
+H haplotypes. The file has one bit per allele; memory holds a block or a window, never the panel.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
 from vcfbert.errors import StoreError
-from vcfbert.files import locks, replacing
+from vcfbert.files import locks
 
 _HAPLOTYPES_AT_ONCE = 65_536  # of a multiple of 8; bounds the unpacked bytes of a window
 
 
 class AlleleSpool:
-    """Sites are appended in order, then windows are read in any order."""
+    """Alleles that are appended site by site and read window by window."""
 
     def __init__(self, stream: BinaryIO, num_haplotypes: int) -> None:
-        """Wrap an empty file opened for reading and writing; `open_spool` is the way in."""
+        """Wrap an empty file opened for reading and writing; use `open_spool`."""
         self._stream = stream
         self._num_haplotypes = num_haplotypes
         self._width = -(-num_haplotypes // 8)
@@ -61,9 +61,9 @@ class AlleleSpool:
 
 @contextmanager
 def open_spool(folder: Path, num_haplotypes: int) -> Iterator[AlleleSpool]:
-    """A spool in `folder`, gone when the block ends, however it ends."""
-    path = replacing.partial_of(folder / "alleles")
+    """Yield a spool in `folder`, deleted when the block ends."""
     with locks.hold(folder / "alleles"):
+        path = locks.beside(folder / "alleles", "partial")
         try:
             with path.open("w+b") as stream:
                 yield AlleleSpool(stream, num_haplotypes)

@@ -1,4 +1,4 @@
-"""Where each store of a workspace lives, and which version is the newest.
+"""Paths of the stores and runs of a workspace, and their versions.
 
 WORKSPACE/panel.zarr                 one panel
 WORKSPACE/masks/v0000.zarr           mask versions
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from vcfbert.errors import ConfigError, StoreError
-from vcfbert.files import locks, publishing, replacing
+from vcfbert.files import locks, replacing
 
 Versioned = Literal["masks", "embeddings", "indexes"]
 
@@ -31,74 +31,81 @@ _SUFFIX: dict[Versioned, str] = {"masks": ".zarr", "embeddings": ".zarr", "index
 
 @dataclass(frozen=True)
 class Workspace:
-    """The layout of one folder. Makes nothing by itself."""
+    """The layout of one folder.
+
+    Paths are those to read from. If a killed writer left a finished store on the way to its place,
+    its path is where it is now, until the next command that writes there has moved it.
+    """
 
     root: Path
 
     @property
     def panel(self) -> Path:
         """The panel store."""
-        publishing.finish(self.root)
-        return _standing(self.root / "panel.zarr")
+        return self._find("panel.zarr")
 
     @property
     def qc(self) -> Path:
         """The QC report of `prepare`."""
-        return self.root / "panel.qc.json"
+        return self._find("panel.qc.json")
 
     @property
     def relatives(self) -> Path:
-        """The pairs that `prepare` found to be one sample, or close relatives."""
-        return self.root / "panel.relatives.tsv"
+        """The duplicates and close relatives that `prepare` found."""
+        return self._find("panel.relatives.tsv")
 
     def run(self, name: str) -> Path:
-        """The folder of a training run; ConfigError where the name would lead elsewhere."""
+        """The folder of a training run to read; ConfigError as in `new_run`."""
+        return self._find("runs", self.new_run(name).name)
+
+    def new_run(self, name: str) -> Path:
+        """The folder to write a training run to; ConfigError if the name leads elsewhere."""
         if name in ("", "..") or name != Path(name).name:
             raise ConfigError(
-                f"A run's name is that of one folder below {self.root / 'runs'}, got {name!r}. "
-                "Choose a name without slashes."
+                f"A run is one folder in {self.root / 'runs'}, so its name has no slashes; "
+                f"got {name!r}. Choose another name."
             )
-        return _standing(self.root / "runs" / name)
+        return self.root / "runs" / name
 
     def versions(self, kind: Versioned) -> list[int]:
-        """Finished versions, rising."""
+        """Finished versions in increasing order."""
         folder = self.root / kind
-        if not folder.is_dir():
-            return []
-        pattern = re.compile(rf"v(\d+){re.escape(_SUFFIX[kind])}(\.\d+\.old)?")
-        matches = (pattern.fullmatch(entry.name) for entry in folder.iterdir())
-        return sorted({int(match.group(1)) for match in matches if match})
+        names = {path.name for path in replacing.detours(self.root, folder)}
+        if folder.is_dir():
+            names |= {entry.name for entry in folder.iterdir()}
+        pattern = re.compile(rf"v(\d+){re.escape(_SUFFIX[kind])}")
+        matches = (pattern.fullmatch(name) for name in names)
+        return sorted(int(match.group(1)) for match in matches if match)
 
     def version(self, kind: Versioned, version: int) -> Path:
-        """Where a version lives, whether it exists or not."""
-        return _standing(self.root / kind / f"v{version:04d}{_SUFFIX[kind]}")
+        """The path of a version, whether it exists or not."""
+        return self._find(kind, f"v{version:04d}{_SUFFIX[kind]}")
 
     def newest(self, kind: Versioned) -> Path:
-        """The newest finished version; StoreError naming the command where there is none."""
+        """The newest finished version; StoreError naming the command to run if there is none."""
         versions = self.versions(kind)
         if not versions:
             raise StoreError.missing(self.version(kind, 0), made_by=_MADE_BY[kind])
         return self.version(kind, versions[-1])
 
     @contextmanager
-    def writing(self, *kinds: Versioned) -> Iterator[None]:
-        """Be the one who adds, replaces or deletes versions of these kinds.
+    def writing(self, *kinds: Versioned | Literal["panel"]) -> Iterator[None]:
+        """Be the only writer of the panel, or of versions of these kinds.
 
-        Raises StoreError naming who else does; the number of the next version is settled only here.
+        First finishes what a killed writer left undone. The number of the next version is certain
+        only in this block. Raises StoreError with the name of the other writer if there is one.
         """
         with ExitStack() as stack:
             for kind in kinds:
-                stack.enter_context(locks.hold(self.root / kind))
+                place = "panel.zarr" if kind == "panel" else kind
+                stack.enter_context(locks.hold(self.root / place))
+            replacing.finish(self.root)
             yield
 
     def next_version(self, kind: Versioned) -> int:
-        """The number a new version gets."""
+        """The number of the next version."""
         return max(self.versions(kind), default=-1) + 1
 
-
-def _standing(path: Path) -> Path:
-    """The path itself, after what a killed writer had moved aside there is put back."""
-    if replacing.is_aside(path):
-        with locks.hold(path):
-            pass
-    return path
+    def _find(self, *parts: str) -> Path:
+        path = self.root.joinpath(*parts)
+        return replacing.detours(self.root, path.parent).get(path, path)
