@@ -1,12 +1,12 @@
-"""One ingredient at a time: small runs of the systems, alike but for what their name says.
+"""Small runs of the systems that differ in one part at a time.
 
     python benchmarks/ablation.py WORKSPACE [--seeds 1 2 3] [--jobs 2]
 
-The workspace holds a prepared panel, its embeddings and indexes. Every run has the same width,
-layers, samples in a batch and steps; a run that is there already is not trained again. Shown is the
-last validation of each run, the mean over seeds with the lowest and the highest: read differences
-against that spread. Runs of one seed are validated on the same samples and hidden sites, half of
-the sites; `vcfbert compare` sets some of them side by side on test samples.
+The workspace has a prepared panel, its embeddings and indexes. All runs have the same width,
+layers, batch size and steps; existing runs are not trained again. The table shows the last
+validation of each run: the mean over seeds, the lowest and the highest. Compare differences with
+that spread. Runs with the same seed are validated on the same samples with the same half of the
+sites masked. `systems_tasks.py` compares some of them on test samples.
 """
 
 from __future__ import annotations
@@ -96,13 +96,13 @@ def main() -> None:
 
 
 def run_of(variant: str, seed: int) -> str:
-    """Name of a run's folder."""
+    """Name of the folder of a run."""
     letters = "".join(letter if letter.isalnum() else "-" for letter in variant)
     return f"ablation-{letters}-{seed}"
 
 
 def train(arguments: argparse.Namespace, variant: str, seed: int) -> str:
-    """Train a run where it is not there; returns how that ended."""
+    """Train a run if it does not exist; returns the result."""
     name = run_of(variant, seed)
     if (arguments.workspace / "runs" / name).is_dir():
         return "was there"
@@ -119,7 +119,7 @@ def train(arguments: argparse.Namespace, variant: str, seed: int) -> str:
 
 
 def figures_of(run: Path) -> dict[str, float]:
-    """The last row of a run's metrics, with what training cost a batch."""
+    """The last row of the metrics of a run, with the training cost of a batch."""
     with open(run / "metrics.csv", newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     found = {name: float(rows[-1][name]) for name in SHOWN if name in rows[-1]}
@@ -132,7 +132,7 @@ def figures_of(run: Path) -> dict[str, float]:
 
 
 def call(arguments: argparse.Namespace, words: Iterable[str]) -> None:
-    """Run vcfbert; SystemExit with what it said where it fails."""
+    """Run vcfbert; SystemExit with its output if it fails."""
     command = [str(arguments.vcfbert), *words, "--workspace", str(arguments.workspace), "-q"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -153,7 +153,7 @@ def spread(arguments: argparse.Namespace, variant: str) -> list[dict[str, object
 
 
 def text(rows: list[dict[str, object]]) -> str:
-    """A line a variant."""
+    """A line for each variant."""
     titles = list(SHOWN.values())
     cells: dict[str, dict[str, str]] = {}
     for row in rows:

@@ -1,9 +1,9 @@
-"""What fusion and segments bring before any training: scores with initial weights.
+"""Scores of fusion and segments before training, with initial weights.
 
     python benchmarks/fusion.py WORKSPACE --typed SITES.tsv [--samples 60] [--seed 1]
 
-Test samples of a prepared panel with the listed sites visible; a row for each way to fuse and to
-retrieve. Nothing is learned, so the differences are those of the method alone.
+Imputes test samples of a prepared panel with the listed sites visible, with a row for each way to
+fuse and to retrieve. Nothing is trained, so the differences are due to the method only.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def settings_of(fusion: str, neighbours: int, segments: int, seed: int) -> Config:
-    """No transformer: with initial weights its output does not reach the haplotype logits."""
+    """Settings without a transformer, whose initial weights do not affect the haplotype logits."""
     return config.merge(
         Config(seed=seed),
         {

@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py WORKSPACE [--config FILE] [--references 1000 4000] [--batches 30]
 
-The panel is linked into a workspace of its own for each count, an index of that many references
-is built there, and a run is trained in a process of its own.
+For each number of references, the panel is linked into a new workspace, an index is built there,
+and a run is trained in a separate process.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What retrieval loses when references are masked otherwise than queries (masks.align=false).
+"""Loss of retrieval if references have other masks than queries (masks.align=false).
 
     python benchmarks/misalignment.py WORKSPACE [--samples 60] [--seed 1] [--run NAME]
 
-Test samples of a prepared panel under random masks, a row for each rate and space. `agreement` is
-the share of hidden alleles that the nearest haplotype of the window has, too, `F1` that of copying
-it. No network takes part; the weights of the embedding space are those of a run's encoder, or
-initial ones.
+Retrieves for test samples of a prepared panel under random masks, with a row for each rate and
+space. `agreement` is the share of masked alleles that the nearest haplotype of the window has, too;
+`F1` is the score of copying it. There is no network; the weights of the embedding space are those
+of the encoder of a run, or initial ones.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ def masks_of(panel: PanelReader, seed: int, rate: float, *, align: bool) -> Mask
 
 
 def score(maker: BatchMaker, hidden: Masks, plan: list[Work]) -> tuple[float, float, float]:
-    """Agreement, F1 and rare F1 (MAF below 5 %) of the nearest haplotype at hidden sites."""
-    counts = np.zeros((2, 4))  # all and rare; hidden, true positives, false ones, false negatives
+    """Agreement, F1 and rare F1 (MAF below 5 %) of the nearest haplotype at masked sites."""
+    # Rows: all, rare. Columns: masked, true positives, false positives, false negatives.
+    counts = np.zeros((2, 4))
     for work in plan:
         batch = hidden.batch(maker, work)
         where = maker.panel.windows.sites(work.window)

@@ -1,8 +1,8 @@
-"""Prints one line a preset: parameters, memory of a training step on a GPU, largest batch.
+"""Parameters, memory of a training step and largest batch of each preset.
 
     python benchmarks/presets.py [GPU_MEMORY_IN_GB]
 
-The same numbers as `vcfbert audit-dims --preset NAME`, side by side; nothing is trained.
+Prints the numbers of `vcfbert audit-dims --preset NAME` in one table; nothing is trained.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Seconds to renew masks and reference encodings of a whole panel.
+"""Time to refresh the masks and embeddings of a whole panel.
 
     python benchmarks/refresh.py WORKSPACE [--preset v18-large] [--repeats 5]
 
-WORKSPACE holds a prepared panel and is only read: new versions go to a temporary folder beside it.
-Prints the call of `references.refresh` inside a warm process, its parts, and the whole command
-`vcfbert refresh --masks --embeddings`, start-up and imports included.
+WORKSPACE has a prepared panel and is only read: new versions go to a temporary folder next to it.
+Measures a call of `refresh` inside a warm process, its parts, and the whole command
+`vcfbert refresh --masks --embeddings` with start-up and imports.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from vcfbert.training.systems import encoding
 
 
 def best(work: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Wall and processor seconds of the quickest of some calls."""
+    """Wall and CPU seconds of the fastest of some calls."""
     measured = []
     for _ in range(repeats):
         wall, processor = time.perf_counter(), time.process_time()
@@ -78,7 +78,7 @@ def main() -> None:
             )
             for label, work in rows.items():
                 wall, processor = best(work, chosen.repeats)
-                # A child's processor time is not this process's.
+                # The CPU time of a child is not counted in this process.
                 shown = "" if label == "whole command" else f"{processor:8.3f} s processor"
                 print(f"{label:<28}{wall:8.3f} s{shown}")
             print(f"{'exact index, needs nothing':<28}{0.0:8.3f} s")

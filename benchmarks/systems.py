@@ -1,11 +1,11 @@
-"""V17 beside V18 in one run: milliseconds a batch and peak memory, at equal dims and batch.
+"""Time and peak memory of a training step of V17 and V18, with equal sizes and batches.
 
     python benchmarks/systems.py WORKSPACE [--batch-size 16] [--width 192 --layers 10 --heads 6]
 
-The published figures are 18 GB and 215 ms a batch for V17, 10.6 GB and 125 ms for V18: ratios of
-1.70 and 1.72. Batches are real ones. Rounds of the systems alternate, and each figure is a median,
-so that what else the machine does falls on all alike. Peak memory is that of tensors: counted by
-the allocator on a GPU; on a CPU, bytes alive at the fullest moment of the same step.
+The published figures are 18 GB and 215 ms for a batch of V17, 10.6 GB and 125 ms for V18: ratios
+of 1.70 and 1.72. Batches are real. Rounds of the systems alternate, and each figure is a median, so
+that other work of the machine affects all systems equally. Peak memory is that of tensors: on a GPU
+as counted by the allocator, on a CPU the live bytes at the peak of the same step.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PUBLISHED = {"ms": 215 / 125, "bytes": 18 / 10.6}
 
 @dataclass
 class Contestant:
-    """A system ready to take steps, and what they took."""
+    """A system ready for training steps, and the measurements of its steps."""
 
     settings: Config
     state: TrainState
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def settings_of(name: str, arguments: argparse.Namespace) -> Config:
-    """A preset at the dims and batch of all."""
+    """A preset with the common sizes and batch."""
     changes = {
         "model": {
             "width": arguments.width,
@@ -85,7 +85,7 @@ def settings_of(name: str, arguments: argparse.Namespace) -> Config:
 
 
 def enter(panel: PanelReader, settings: Config, device: torch.device, rounds: int) -> Contestant:
-    """Make the batches of all rounds and one to warm up with; the same samples for each system."""
+    """Make the batches of all rounds and one for the warm-up, with the same samples for each."""
     embeddings = None
     if settings.reads_embeddings:
         embeddings = encoding.EncodedOnDemand(
@@ -111,7 +111,7 @@ def enter(panel: PanelReader, settings: Config, device: torch.device, rounds: in
 
 
 def one_round(contestant: Contestant, number: int) -> None:
-    """A whole step and a forward pass alone; round 0 warms up and, on a GPU, meets the peak."""
+    """A whole step, and a forward pass; round 0 is the warm-up and, on a GPU, gives the peak."""
     state, settings = contestant.state, contestant.settings
     batch = contestant.batches[number]
     is_cuda = state.device.type == "cuda"

@@ -1,10 +1,10 @@
-"""The runs of ablation.py on test samples, several shares of sites hidden: one table, all seeds.
+"""Scores of the runs of ablation.py on test samples, with several shares of the sites masked.
 
     python benchmarks/systems_tasks.py WORKSPACE --typed typed.random{30,50,80}.tsv
 
-For each seed and list of typed sites, `vcfbert compare` sets the runs of that seed side by side;
-what it wrote already is read and not computed again. Differences are to the first variant, with
-the interval over samples that compare gives; the spread is that of seeds.
+For each seed and list of typed sites, `vcfbert compare` compares the runs of that seed; existing
+results are read and not computed again. Differences are to the first variant, with the intervals
+over samples of `compare`; the spread is over seeds.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def compared(arguments: argparse.Namespace, seed: int, typed: Path) -> list[Row]
 
 
 def text(rows: list[Row], variants: list[str]) -> str:
-    """Mean over seeds; lowest to highest where there are several."""
+    """Mean over seeds; with several seeds, also the lowest and the highest."""
     groups = {str(row["quantity"]) for row in rows}
     shown = [
         name

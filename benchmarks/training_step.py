@@ -1,10 +1,10 @@
-"""A training step, and what of it is spent outside the network.
+"""Time of a training step, and the share of it that is spent outside the network.
 
     python benchmarks/training_step.py WORKSPACE [--preset NAME | --config FILE] [--device auto]
 
-In one run: the whole step on real batches (search, loading, copies, forward, backward, optimizer),
-the same step on one batch that lies ready on the device, and the transformer alone on random
-tensors, forward and backward. Each is the median of the timed repeats.
+Measures the whole step on real batches (search, loading, copies, forward, backward, optimizer), the
+same step on one batch that is on the device already, and forward and backward of the transformer on
+random tensors. Each figure is the median of the repeats.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--preset", default="v18-large")
     parser.add_argument("--config", type=Path)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--batch-size", type=int, help="samples; the preset's where absent")
+    parser.add_argument("--batch-size", type=int, help="samples; default: of the preset")
     parser.add_argument("--steps", type=int, default=12)
     arguments = parser.parse_args()
     settings = chosen_settings(arguments)
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def chosen_settings(arguments: argparse.Namespace) -> Config:
-    """The preset or the file; one batch a step, so that steps compare."""
+    """The preset or the file, with one batch in each step, so that steps can be compared."""
     if arguments.config is None:
         settings = presets.get(arguments.preset)
     else:
@@ -110,7 +110,7 @@ def real_steps(
     plan: list[schedule.Work],
     tables: WindowTables,
 ) -> tuple[float, float]:
-    """Median seconds of a step as training takes it, and of making a batch."""
+    """Median seconds of a training step, and of making a batch."""
     state.model.train()
     seconds, made = [], []
     begun = time.perf_counter()
@@ -166,7 +166,7 @@ def transformer_alone(
 
 
 def timed(run: Callable[[], None], state: TrainState, repeats: int) -> float:
-    """Median seconds, after two runs that do not count."""
+    """Median seconds, after two runs to warm up."""
     seconds = []
     for _ in range(repeats + 2):
         begun = time.perf_counter()

@@ -18,20 +18,8 @@ from vcfbert.training.systems import checkpoints
 
 
 @dataclass(frozen=True)
-class TrainOptions:
+class TrainOptions(SystemOptions):
     """Options of `train`."""
-
-    name: str
-    """Folder of the run below `runs/`."""
-
-    resume: bool = False
-    """Resume from the last checkpoint; retrieval systems only."""
-
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-
-    threads: int | None = None
-    """CPU threads; None leaves the choice to the system."""
 
     typed: tuple[Path, ...] = ()
     """Lists of typed sites to train for, mosaic only; empty draws them."""
@@ -62,8 +50,7 @@ def train(
             f"--typed is an option of mosaic, but {settings.preset} draws masks. Leave it out, or "
             "train with --preset mosaic."
         )
-    chosen = SystemOptions(options.name, options.resume, options.device, options.threads)
-    return train_systems.train(workspace, settings, chosen, progress=progress, overwrite=overwrite)
+    return train_systems.train(workspace, settings, options, progress=progress, overwrite=overwrite)
 
 
 def saved_settings(workspace: Workspace, name: str | None) -> Config:

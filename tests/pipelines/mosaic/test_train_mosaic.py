@@ -165,7 +165,7 @@ def test_lists_of_typed_sites_are_the_designs(fx_own, tmp_path):
 
 def test_typed_lists_are_of_no_use_to_a_system_of_masks(fx_own, tmp_path):
     options = TrainOptions("tiny", typed=(tmp_path / "mine.tsv",))
-    with pytest.raises(ConfigError, match="--typed names what mosaic is trained for"):
+    with pytest.raises(ConfigError, match="--typed is an option of mosaic"):
         pipeline.train(fx_own, presets.tiny(), options, progress=Silent())
 
 

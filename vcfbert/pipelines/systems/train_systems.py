@@ -27,7 +27,7 @@ from vcfbert.training.systems.loop import TrainState
 
 @dataclass(frozen=True)
 class SystemOptions:
-    """Options of `train` that retrieval systems read."""
+    """Options of training; `resume` is for retrieval systems only."""
 
     name: str
     """Folder of the run below `runs/`."""
