@@ -73,7 +73,6 @@ def complaints(case: Case, folder: Path, home: Path) -> list[str]:
         _descriptor_of_stderr() as noise,
         warnings.catch_warnings(),
         patch.object(testing, "_get_command", lambda _: COMMAND),
-        patch.object(os, "fsync", bool),  # no case is about a crash, and disks are slow
         patch.object(audit, "_largest_width", lambda *_: 0),  # seconds of memory arithmetic
         patch.object(audit, "_largest_preset", lambda *_: None),
     ):
