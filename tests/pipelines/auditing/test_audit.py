@@ -56,7 +56,7 @@ def test_flags_stand_over_the_example_panel(fx_report):
 def test_the_largest_batch_fits_and_one_more_does_not():
     settings, length, memory_gb = presets.tiny(), 40, 0.02
     usable = int(audit_report.USABLE_SHARE * memory_gb * audit.GB)
-    largest = audit.memory_report(settings, length, memory_gb).largest_batch
+    largest = audit._largest_batch(settings, length, usable)
     assert largest > 8
     assert audit._step(settings, length, largest).total <= usable
     assert audit._step(settings, length, largest + 1).total > usable
@@ -79,12 +79,13 @@ def test_a_gpu_that_is_too_small_holds_nothing():
 def test_the_largest_preset_is_the_last_that_fits():
     sizes = {name: audit._step(presets.get(name), 40, 1).total for name in ("v18-large", "v18-xl")}
     assert sizes["v18-large"] < sizes["v18-xl"]
-    assert audit.memory_report(presets.tiny(), 40, 80.0).largest_preset == "v18-max"
+    usable = int(audit_report.USABLE_SHARE * 80 * audit.GB)
+    assert audit._largest_preset(40, usable) == "v18-max"
 
 
 @pytest.mark.parametrize("name", presets.of_system("retrieval"))
-def test_every_preset_has_a_report(name, monkeypatch):
-    monkeypatch.setattr(audit, "_largest_width", lambda *_: 0)  # tested by itself, and slow
+@pytest.mark.usefixtures("fx_quick_audit")
+def test_every_preset_has_a_report(name):
     lines = audit.audit(presets.get(name), None, AuditOptions(window_size=64)).lines()
     text = "\n".join(lines)
     assert "12 D^2 layers" in text

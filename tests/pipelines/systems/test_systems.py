@@ -53,6 +53,7 @@ def evaluate(workspace, **changes):
     return evaluate_systems.evaluate(workspace, options, progress=Silent())
 
 
+@pytest.mark.usefixtures("fx_quick_audit")
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_a_system_goes_from_panel_to_scores_and_makes_only_what_it_reads(fx_copy, name):
     train(fx_copy, small(name))
@@ -137,6 +138,7 @@ def test_embeddings_that_nothing_would_read_are_not_made(fx_copy, name):
         )
 
 
+@pytest.mark.usefixtures("fx_quick_audit")
 def test_stores_of_another_system_are_no_mismatch_where_nothing_reads_them(fx_copy):
     references.encode_refs(fx_copy, small("v18-current"), EncodeOptions(), progress=Silent())
     wide = small("v13", "model.width=32")
