@@ -68,9 +68,9 @@ chr20 folder="chr20-work": setup
     step eval --run chr20-cpu --typed "$data/typed.random50.tsv" --force
     {{quote(python)}} benchmarks/beside_peers.py "$VCFBERT_WORKSPACE/runs/chr20-cpu" {{quote(chr20_peers)}} random50
 
-# Tests, a file at a time on each core; arguments go to pytest: just test -k r2, just test -n 0 --pdb
+# Tests on all cores; arguments go to pytest: just test -k r2, just test -n 0 --pdb
 test *args: setup
-    OMP_NUM_THREADS=1 {{quote(python)}} -m pytest -n auto --maxprocesses 8 --dist loadfile "$@"
+    OMP_NUM_THREADS=1 {{quote(python)}} -m pytest -n auto --maxprocesses 8 --dist worksteal "$@"
 
 # All that CI runs: format, lint, types, then layers, tests, doctests, docs
 check: setup
