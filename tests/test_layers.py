@@ -1,4 +1,4 @@
-"""Imports go down one list only, and each heavy library has one home."""
+"""Imports go down one list of layers, each heavy library has one home, and code stays short."""
 
 import ast
 import subprocess
@@ -31,7 +31,7 @@ LAYERS = {
     },
     "cli": {"pipelines", "storage.zarr.workspace", "config", "errors", "progress"},
 }  # fmt: skip
-"""What each layer may import beside itself."""
+"""What each layer may import besides itself."""
 
 ROOMS = {
     "training.devices": set(),
