@@ -39,37 +39,6 @@ class _Place:
     part: float
 
 
-def copying_weights(
-    alleles: NDArray[np.uint8],
-    query: NDArray[np.uint8],
-    stops: NDArray[np.int64],
-    step_cm: NDArray[np.float64],
-    rate: float,
-    error: float,
-) -> NDArray[np.float64]:
-    """Posterior weights (C, K) of one parameter set by the forward-backward algorithm.
-
-    alleles  (K, T) 0 REF, 1 ALT
-    query    (T,) 0, 1, or more where nothing was observed
-    stops    (C,) and step_cm (C,) as in `forward_backward.copying_weights`
-    """
-    differ = ((alleles != query) & (query <= 1)).astype(np.int64)
-    mismatches = np.add.reduceat(differ, np.append(0, stops[:-1]), axis=1).clip(max=2).T  # (C, K)
-    emission = (error / (1.0 - error)) ** mismatches
-    rho = -np.expm1(-rate * np.maximum(step_cm, MIN_STEP_CM))
-    forward, backward = np.empty_like(emission), np.ones_like(emission)
-    num_sites, num_states = emission.shape
-    forward[0] = emission[0] / emission[0].sum()
-    for t in range(1, num_sites):
-        forward[t] = ((1 - rho[t]) * forward[t - 1] + rho[t] / num_states) * emission[t]
-        forward[t] /= forward[t].sum()
-    for t in range(num_sites - 1, 0, -1):
-        onward = emission[t] * backward[t]
-        backward[t - 1] = (1 - rho[t]) * onward / onward.sum() + rho[t] / num_states
-    weights = forward * backward
-    return weights / weights.sum(axis=1, keepdims=True)
-
-
 def impute(
     case: Case, query: NDArray[np.uint8], candidates: NDArray[np.int64], active: float
 ) -> Answer:
@@ -148,7 +117,7 @@ def _weights(
     step = np.diff(place, prepend=place[0])
     rates = zip(chunk.rates.astype(np.float64), chunk.errors.astype(np.float64), strict=True)
     return np.stack(
-        [copying_weights(alleles, query, chunk.stops, step, *constants) for constants in rates]
+        [reference_weights(alleles, query, chunk.stops, step, *constants) for constants in rates]
     )
 
 
@@ -228,3 +197,35 @@ def _log_length(length: float) -> float:
 def _log_odds(probability: float) -> float:
     inside = min(max(probability, 1e-7), 1 - 1e-7)
     return min(max(math.log(inside / (1 - inside)), -12.0), 12.0)
+
+
+def reference_weights(
+    alleles: NDArray[np.uint8],
+    query: NDArray[np.uint8],
+    stops: NDArray[np.int64],
+    step_cm: NDArray[np.float64],
+    rate: float,
+    error: float,
+) -> NDArray[np.float64]:
+    """Posterior copying weights of one parameter set, step by step in float64.
+
+    alleles  (K, T) 0 REF, 1 ALT
+    query    (T,) 0, 1, or more if missing
+    stops    (C,) and step_cm (C,) as in `copying_weights`
+    returns  (C, K)
+    """
+    differ = ((alleles != query) & (query <= 1)).astype(np.int64)
+    mismatches = np.add.reduceat(differ, np.append(0, stops[:-1]), axis=1).clip(max=2).T  # (C, K)
+    emission = (error / (1.0 - error)) ** mismatches
+    rho = -np.expm1(-rate * np.maximum(step_cm, MIN_STEP_CM))
+    forward, backward = np.empty_like(emission), np.ones_like(emission)
+    num_sites, num_states = emission.shape
+    forward[0] = emission[0] / emission[0].sum()
+    for t in range(1, num_sites):
+        forward[t] = ((1 - rho[t]) * forward[t - 1] + rho[t] / num_states) * emission[t]
+        forward[t] /= forward[t].sum()
+    for t in range(num_sites - 1, 0, -1):
+        onward = emission[t] * backward[t]
+        backward[t - 1] = (1 - rho[t]) * onward / onward.sum() + rho[t] / num_states
+    weights = forward * backward
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.testing as npt
 import pytest
 
-from tests.copying import chunks, oracle
-from vcfbert.copying.forward_backward import clusters, copying_weights
+from tests.copying import chunks
+from vcfbert.copying.forward_backward import clusters, copying_weights, reference_weights
 
 TOLERANCE = 1e-5
 
@@ -39,7 +39,7 @@ def test_weights_are_those_of_the_oracle_across_blocks_of_64(num_typed):
     found = weights_of(case, query, rows, rates, errors)
     typed = case.alleles[rows][:, case.chunk.typed]
     for head in range(len(rates)):
-        expected = oracle.copying_weights(
+        expected = reference_weights(
             typed, query, case.chunk.stops, steps_of(case), rates[head], errors[head]
         )
         npt.assert_allclose(found[:, head], expected, atol=TOLERANCE)
@@ -57,7 +57,7 @@ def test_weights_are_those_of_the_oracle_for_any_rates_and_missing_alleles(seed)
     found = weights_of(case, query, rows, [rate], [error])
     typed = case.alleles[rows][:, case.chunk.typed]
     rate, error = float(np.float32(rate)), float(np.float32(error))
-    expected = oracle.copying_weights(typed, query, case.chunk.stops, steps_of(case), rate, error)
+    expected = reference_weights(typed, query, case.chunk.stops, steps_of(case), rate, error)
     npt.assert_allclose(found[:, 0], expected, atol=TOLERANCE)
 
 
@@ -71,7 +71,7 @@ def test_a_long_chunk_neither_under_nor_overflows(error):
     assert np.isfinite(found).all()
     npt.assert_allclose(found.sum(axis=2), 1.0, atol=1e-5)
     for head, rate in enumerate((1e-3, 40.0)):
-        expected = oracle.copying_weights(
+        expected = reference_weights(
             case.alleles[rows],
             query,
             case.chunk.stops,
@@ -150,7 +150,7 @@ def test_weights_of_clusters_are_those_of_the_oracle(longest):
     assert 5 <= len(case.chunk.stops) < 300
     typed = case.alleles[rows][:, case.chunk.typed]
     for head, (rate, error) in enumerate(zip(case.chunk.rates, case.chunk.errors, strict=True)):
-        expected = oracle.copying_weights(
+        expected = reference_weights(
             typed, query, case.chunk.stops, steps_of(case), float(rate), float(error)
         )
         npt.assert_allclose(found[:, head], expected, atol=TOLERANCE)
@@ -185,7 +185,5 @@ def test_the_oracle_is_the_hidden_markov_model_by_its_definition():
             weights[t, path[t]] += chance
     weights /= weights.sum(axis=1, keepdims=True)
     npt.assert_allclose(
-        oracle.copying_weights(alleles, query, np.arange(1, 4), steps, rate, error),
-        weights,
-        atol=1e-12,
+        reference_weights(alleles, query, np.arange(1, 4), steps, rate, error), weights, atol=1e-12
     )

@@ -195,3 +195,35 @@ def clusters(cm: NDArray[np.floating], longest: float) -> NDArray[np.int64]:
             stops.append(site)
             start = site
     return np.array([*stops, len(cm)], dtype=np.int64)
+
+
+def reference_weights(
+    alleles: NDArray[np.uint8],
+    query: NDArray[np.uint8],
+    stops: NDArray[np.int64],
+    step_cm: NDArray[np.float64],
+    rate: float,
+    error: float,
+) -> NDArray[np.float64]:
+    """The same for one head in float64 and plain NumPy: slow, and the oracle of the others.
+
+    alleles  (K, T) 0 REF, 1 ALT
+    query    (T,) 0, 1, or more where nothing was observed
+    stops    (C,) and step_cm (C,) as in `copying_weights`
+    returns  (C, K)
+    """
+    differ = ((alleles != query) & (query <= 1)).astype(np.int64)
+    mismatches = np.add.reduceat(differ, np.append(0, stops[:-1]), axis=1).clip(max=2).T  # (C, K)
+    emission = (error / (1.0 - error)) ** mismatches
+    rho = -np.expm1(-rate * np.maximum(step_cm, MIN_STEP_CM))
+    forward, backward = np.empty_like(emission), np.ones_like(emission)
+    num_sites, num_states = emission.shape
+    forward[0] = emission[0] / emission[0].sum()
+    for t in range(1, num_sites):
+        forward[t] = ((1 - rho[t]) * forward[t - 1] + rho[t] / num_states) * emission[t]
+        forward[t] /= forward[t].sum()
+    for t in range(num_sites - 1, 0, -1):
+        onward = emission[t] * backward[t]
+        backward[t - 1] = (1 - rho[t]) * onward / onward.sum() + rho[t] / num_states
+    weights = forward * backward
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
