@@ -85,7 +85,7 @@ chr20 folder="chr20-work": setup
 
 # Run the tests; arguments go to pytest: just test -k r2, just test -n 0 --pdb
 test *args: setup
-    OMP_NUM_THREADS=1 {{quote(python)}} -m pytest -n auto --maxprocesses 8 --dist loadfile "$@"
+    OMP_NUM_THREADS=1 {{quote(python)}} -m pytest -n auto --maxprocesses 8 --dist worksteal "$@"
 
 # Run what CI runs: format, lint, types, tests, documents
 check: setup

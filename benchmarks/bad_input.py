@@ -1,10 +1,10 @@
-"""Cases of bad input tried and passed, by family.
+"""Number of bad inputs that end in the expected error, by family.
 
     python benchmarks/bad_input.py [--only TEXT]
 
-Runs every case of the table in tests/bad_input: exit code, explanation, no traceback, no line of a
-library, nothing left half-written, nothing changed. Prints a table, and each case that ended
-otherwise with what is wrong; writes benchmarks/results/bad_input.csv where all were run.
+Runs every case of tests/bad_input and checks exit code and error message, and that there is no
+traceback, no output of a C library, no unfinished file and no changed input. Prints a table, and
+each failed case with the reason; writes benchmarks/results/bad_input.csv if all cases ran.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from tests.bad_input.table import CASES  # noqa: E402
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", default="", help="run the cases whose label has this text")
-    parser.add_argument("--verbose", action="store_true", help="name each case before it runs")
+    parser.add_argument("--only", default="", help="run only cases whose label contains this text")
+    parser.add_argument(
+        "--verbose", action="store_true", help="print the label of each case before it runs"
+    )
     args = parser.parse_args()
     only = args.only
     chosen = [case for case in CASES if only in case.label]

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import functools
+import os
+from collections.abc import Iterator
+
 import hypothesis
 import pytest
 
 from tests import panels
 from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.systems import memory
 
-# How long an example takes is the machine's business, and no reason to fail.
+# A busy machine is not a reason to fail.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fx_fast() -> Iterator[None]:
+    """Skip work that every training and every store repeats, a third of the suite's time.
+
+    Nothing is flushed to the disk; tests of crashes run in processes of their own, which do. The
+    memory of a step, a pure function of the settings, is measured once for each of them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        patch.setattr(memory, "measure_step", functools.cache(memory.measure_step))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -20,10 +38,10 @@ def fx_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests of the shared panel where it is not there.
+    """Skip tests of the shared panel if it is absent.
 
-    The panel is real samples' data beside the repository and never a part of it; the reason of the
-    skip names the folder, and the same code is tested on small panels everywhere.
+    It is data of real samples, so it is kept outside the repository. The same code is tested on
+    small panels everywhere.
     """
     if panels.SHARED_CHR20.is_dir():
         return

@@ -19,10 +19,10 @@ from vcfbert.storage.zarr import panel
 from vcfbert.storage.zarr.workspace import Workspace
 
 SHARED_CHR20 = Path(__file__).resolve().parents[2] / "shared" / "data" / "chr20"
-"""The real panel beside the repository; tests that need it carry `pytest.mark.shared`."""
+"""The real panel next to the repository; tests that need it carry `pytest.mark.shared`."""
 
 Record = tuple[str, int, str, str, Sequence[str]]
-"""Contig, position, REF, ALT and one GT text a sample."""
+"""Contig, position, REF, ALT and one GT text per sample."""
 
 HEADER = (
     "##fileformat=VCFv4.2\n"
@@ -34,7 +34,7 @@ HEADER = (
 
 
 def vcf_text(records: Sequence[Record], names: Sequence[str]) -> str:
-    """A VCF with GT alone; IDs are rs1, rs2, ... in order."""
+    """A VCF with GT only; IDs are rs1, rs2, ... in order."""
     contigs = dict.fromkeys(record[0] for record in records)
     lines = [
         f"{contig}\t{position}\trs{number}\t{ref}\t{alt}\t.\tPASS\t.\tGT\t" + "\t".join(genotypes)
@@ -56,7 +56,7 @@ def write_vcf(
 ) -> Path:
     """Write a VCF; `.gz` is BGZF, with a tabix index unless `index` is off.
 
-    names  one a sample; s0, s1, ... where absent
+    names  of the samples; s0, s1, ... by default
     """
     if names is None:
         names = [f"s{n}" for n in range(len(records[0][4]) if records else 2)]
@@ -100,7 +100,7 @@ def mosaic_alleles(
 
 
 def split_of(num_samples: int) -> NDArray[np.int8]:
-    """Every tenth sample validates, every tenth is tested, the others train."""
+    """Every tenth sample is for validation, every tenth for testing, the others for training."""
     split = np.full(num_samples, TRAIN, dtype=np.int8)
     split[3::10] = VALIDATION
     split[7::10] = TEST
@@ -157,7 +157,7 @@ def write_small_panel(
 
 
 def small_workspace(root: Path) -> Workspace:
-    """A workspace that holds the small panel and nothing else."""
+    """A workspace with the small panel only."""
     workspace = Workspace(root)
     write_small_panel(workspace.panel)
     return workspace

@@ -1,4 +1,4 @@
-"""Changes that no checksum tells: the seals are made again, so that later checks must find them."""
+"""Changes of stored files that checksums do not reveal: the folder is sealed again afterwards."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def edit_metadata(store: Path, name: str, change: Callable[[dict[str, Any]], obj
 
 
 def reseal(folder: Path) -> None:
-    """Seal a folder as it is now, where it was sealed."""
+    """Seal a folder again if it was sealed."""
     if (folder / seals.NAME).exists():
         seals.write(folder)
 

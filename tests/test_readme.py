@@ -27,22 +27,27 @@ def run(command: list[str], folder: Path) -> str:
 def test_the_shell_lines_lead_from_a_vcf_to_an_evaluated_model(tmp_path):
     lines = block("sh", "vcfbert simulate").replace(
         "vcfbert simulate demo/panel",
-        "vcfbert simulate demo/panel --num-samples 60 --length 300000",
+        "vcfbert simulate demo/panel --num-samples 60 --length 100000",
     )
-    lines = lines.replace("vcfbert train ", "vcfbert train --set training.max_epochs=1 ")
+    lines = lines.replace(
+        "vcfbert train ",
+        "vcfbert train --set training.max_epochs=1 --set training.batches_per_epoch=3 ",
+    )
     assert lines.count("\n") <= 8
     out = run(["bash", "-euo", "pipefail", "-c", lines], tmp_path)
     assert "nearest haplotype" in out
     assert (tmp_path / "demo" / "work" / "runs" / "tiny" / "metrics.csv").exists()
 
 
-def test_the_python_does_the_same(tmp_path):
-    code = block("python", "simulate").replace(
-        "SimulateOptions()", "SimulateOptions(num_samples=60, length=300_000)"
+def test_the_python_imputes_trains_and_evaluates(tmp_path):
+    code = block("python", "vcfbert.simulate").replace(
+        'vcfbert.simulate("demo/panel")',
+        'vcfbert.simulate("demo/panel", num_samples=60, length=100_000)',
     )
     code = code.replace(
-        "presets.tiny()",
-        "__import__('vcfbert.config').config.merge("
-        "presets.tiny(), {'training': {'max_epochs': 1}}, source='test')",
+        'vcfbert.train("tiny", workspace="demo/work")',
+        'vcfbert.train("tiny", workspace="demo/work", '
+        'settings={"training": {"max_epochs": 1, "batches_per_epoch": 3}})',
     )
     assert "nearest haplotype" in run([sys.executable, "-c", code], tmp_path)
+    assert (tmp_path / "demo" / "imputed.vcf.gz.tbi").exists()

@@ -1,7 +1,7 @@
-"""A case of bad input, what shall come of it, and running it.
+"""A case of bad input with its expected outcome, and the runner of cases.
 
-A case makes files in a folder of its own and runs one command there. What is said, what it ends
-with and what it leaves behind are compared with the case; every difference is one complaint.
+A case writes files to its own folder and runs one command there, in this process. Exit code,
+messages and files left behind are compared with the case; every difference is one complaint.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from vcfbert.pipelines.auditing import estimates
 from vcfbert_cli.main import app
 
 COMMAND = get_command(app)
-"""Made once: Typer reads the signatures of all commands each time, half of what a case takes."""
+"""Built once: otherwise Typer reads the signatures of all commands for each case."""
 
 LONGEST_MESSAGE = 700
-"""Characters of an explanation; what is longer nobody reads."""
+"""Characters of an error message; users do not read longer ones."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One bad (or only odd) input.
+    """One bad or unusual input.
 
     make       writes the files
-    command    what is typed in their folder, behind `vcfbert`
-    exit_code  0 where the input is odd and not an error
-    message    what must be said: in the one explanation, or for exit code 0 in what is printed and
-               in the QC reports
-    reports    True where the command prints its report before it fails, as audit-dims does
+    command    arguments of `vcfbert`, which runs in the folder of the files
+    exit_code  0 if the input is unusual but not an error
+    message    texts that the error message must contain; for exit code 0, texts of the output and
+               the QC reports
+    reports    True if the command prints its report before it fails, as audit-dims does
     """
 
     family: str
@@ -60,10 +60,10 @@ class Case:
 
 
 def complaints(case: Case, folder: Path, home: Path) -> list[str]:
-    """Everything in which a case ended otherwise than it shall; empty where all is well.
+    """Differences between the expected outcome of a case and the actual one.
 
-    folder  empty, the case's own
-    home    a prepared workspace to copy from
+    folder  the case's own folder, empty
+    home    a prepared workspace to copy
     """
     room = Room(folder, home)
     case.make(room)
@@ -73,26 +73,25 @@ def complaints(case: Case, folder: Path, home: Path) -> list[str]:
         _descriptor_of_stderr() as noise,
         warnings.catch_warnings(),
         patch.object(testing, "_get_command", lambda _: COMMAND),
-        patch.object(os, "fsync", bool),  # no case is about a crash, and disks are slow
         patch.object(estimates, "_largest_width", lambda *_: 0),  # seconds of memory arithmetic
         patch.object(estimates, "_largest_preset", lambda *_: None),
     ):
         warnings.simplefilter("error")
         done = CliRunner().invoke(app, shlex.split(case.command), env={"VCFBERT_WORKSPACE": None})
-    found = _of_ending(case, done)
+    found = _of_exit(case, done)
     if noise:
         found.append(f"a library wrote {noise[0][:200]!r} to stderr")
     return found + _of_words(case, done, room) + _of_files(case, before, folder)
 
 
-def _of_ending(case: Case, done: Result) -> list[str]:
+def _of_exit(case: Case, done: Result) -> list[str]:
     found = []
     if done.exit_code != case.exit_code:
         found.append(f"exit code {done.exit_code}, not {case.exit_code}: {done.output[-500:]}")
     if done.exception is not None and not isinstance(done.exception, SystemExit):
-        found.append(f"a traceback of {done.exception!r}")
+        found.append(f"unexpected exception {done.exception!r}")
     if "Traceback" in done.output:
-        found.append("a traceback is printed")
+        found.append("prints a traceback")
     return found
 
 
@@ -101,16 +100,18 @@ def _of_words(case: Case, done: Result, room: Room) -> list[str]:
         lines = done.stderr.splitlines()
         errors = [line for line in lines if line.startswith("error: ")]
         if len(errors) != 1 or lines[-1] != errors[0]:
-            return [f"stderr does not end with one explanation: {done.stderr[-500:]!r}"]
+            return [f"stderr does not end with one error message: {done.stderr[-500:]!r}"]
         said = errors[0]
-        found = [f"an explanation of {len(said)} letters"] if len(said) > LONGEST_MESSAGE else []
+        found = (
+            [f"an error message of {len(said)} characters"] if len(said) > LONGEST_MESSAGE else []
+        )
         if done.stdout and not case.reports:
-            found.append(f"results are printed: {done.stdout[:200]!r}")
+            found.append(f"prints results: {done.stdout[:200]!r}")
     else:
         said, found = " ".join([done.stdout, done.stderr, *room.reports()]), []
         said = " ".join(said.split())
     return found + [
-        f"{text!r} is not said: {said[:900]}" for text in case.message if text not in said
+        f"{text!r} is missing in: {said[:900]}" for text in case.message if text not in said
     ]
 
 
@@ -132,7 +133,7 @@ def _of_files(case: Case, before: dict[str, str], folder: Path) -> list[str]:
 
 
 def _contents(folder: Path) -> dict[str, str]:
-    """Every file below by its path; an empty folder is nothing."""
+    """SHA-256 of every file below the folder, by relative path."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
@@ -142,7 +143,7 @@ def _contents(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def _descriptor_of_stderr() -> Iterator[list[str]]:
-    """Collect what libraries of C write past Python; the list is filled at the end."""
+    """Collect what C libraries write to stderr; the list is filled at the end."""
     written: list[str] = []
     with tempfile.TemporaryFile() as stream:
         kept = os.dup(2)

@@ -1,4 +1,4 @@
-"""The workspace that cases copy: a panel, masks, embeddings, an index and two runs, untrained."""
+"""The workspace that cases copy: panel, masks, embeddings, index and two untrained runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RUN, MOSAIC = "tiny", "mosaic"
 
 
 def make(root: Path) -> Path:
-    """Make it below `root`; returns its folder."""
+    """Create the workspace below `root`; returns its folder."""
     vcf = write_vcf(root / "p.vcf.gz", panel_records(), PANEL_NAMES)
     table = root / "s.tsv"
     table.write_text(samples_text(), encoding="utf-8")
@@ -51,7 +51,7 @@ def make(root: Path) -> Path:
 
 
 def samples_text() -> str:
-    """A table: every tenth validates, every tenth is tested."""
+    """A sample table: every tenth sample is for validation, every tenth for testing."""
     split = {3: "validation", 7: "test"}
     rows = [
         f"{name}\t{'EW'[n % 2]}\t{split.get(n % 10, 'train')}" for n, name in enumerate(PANEL_NAMES)
@@ -65,7 +65,7 @@ def save_run(
     change: Callable[[dict[str, Tensor]], object] = bool,
     settings: Config = SMALL,
 ) -> None:
-    """A run of initial weights, changed by `change` before they are saved."""
+    """Save a run of initial weights after `change` has edited them."""
     state = loop.new_state(settings.model, settings.training, settings.seed, choose_device("cpu"))
     index = open_index(workspace.newest("indexes"), panel_fingerprint=panel_fingerprint)
     weights = {name: value.clone() for name, value in state.model.state_dict().items()}

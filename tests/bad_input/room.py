@@ -1,7 +1,7 @@
-"""The folder of a case, and what is easily put into it.
+"""The folder of a case, and writers of its files.
 
-A small panel (20 samples, 41 sites of contig 20) and a good target of it (2 samples) are the ground
-that cases depart from. S sites.
+Cases are variations of a small panel (20 samples, 41 sites of contig 20) and a valid target (2
+samples). S sites.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Change = Callable[[list[Record]], list[Record]]
 
 @cache
 def panel_records() -> list[Record]:
-    """Sites 1000, 2000, ... of contig 20, A>G but for the odd ones; 41 sites in 40 records."""
+    """Sites 1000, 2000, ... of contig 20, A>G with few exceptions; 41 sites in 40 records."""
     records = []
     alleles = panels.mosaic_alleles(NUM_SITES, 2 * PANEL_SAMPLES)
     for contig, place, ref, alt, calls in panels.records_of(alleles, step=1000):
@@ -47,7 +47,7 @@ def panel_records() -> list[Record]:
 
 
 def target_records() -> list[Record]:
-    """A good target: 27 records at sites of the panel with A>G, in two samples."""
+    """A valid target: 27 records at A>G sites of the panel, two samples."""
     return [
         (contig, place, ref, alt, list(calls[5:7]))
         for contig, place, ref, alt, calls in panel_records()
@@ -67,7 +67,7 @@ def with_record(number: int, **changes: object) -> Change:
 
 
 def added(*extra: Record) -> Change:
-    """More records, put where they belong."""
+    """More records, sorted in by position."""
 
     def change(records: list[Record]) -> list[Record]:
         return sorted([*records, *extra], key=lambda record: record[1])
@@ -107,17 +107,17 @@ class Room:
         return panels.write_vcf(self.folder / name, records, names, index=index)
 
     def work(self) -> Workspace:
-        """Copy the prepared workspace to the folder `work`, where commands look for it."""
+        """Copy the prepared workspace to `work`, the default of the commands."""
         shutil.copytree(self.home, self.folder / "work")
         return Workspace(self.folder / "work")
 
     def panel(self) -> Workspace:
-        """Copy the prepared panel alone, which is all that imputing needs."""
+        """Copy only the prepared panel; `impute` needs no more."""
         shutil.copytree(self.home / "panel.zarr", self.folder / "work" / "panel.zarr")
         return Workspace(self.folder / "work")
 
     def reports(self) -> list[str]:
-        """QC reports that stand in the folder."""
+        """Text of the QC reports in the folder."""
         names = ("work/panel.qc.json", "out.qc/summary.json")
         return [path.read_text() for name in names if (path := self.folder / name).exists()]
 
@@ -135,7 +135,7 @@ def panel(change: Change = list, names: Sequence[str] = PANEL_NAMES, name: str =
 
 
 def target(change: Change = list, names: Sequence[str] = NAMES, name: str = "t.vcf") -> Make:
-    """A target to impute, beside the prepared panel."""
+    """A target to impute, and the prepared panel."""
 
     def make(room: Room) -> None:
         room.panel()
@@ -164,7 +164,7 @@ def target_text(edit: Callable[[str], str | bytes], name: str = "t.vcf") -> Make
 
 
 def bgzipped(text: str | bytes, path: Path, *, index: bool = False) -> Path:
-    """Write text as BGZF, with a tabix index where asked."""
+    """Write text as BGZF, with a tabix index if `index`."""
     with pysam.BGZFile(str(path), "w") as stream:
         stream.write(text.encode() if isinstance(text, str) else text)
     if index:
@@ -173,7 +173,7 @@ def bgzipped(text: str | bytes, path: Path, *, index: bool = False) -> Path:
 
 
 def flipped(content: bytes, place: int) -> bytes:
-    """One byte turned over."""
+    """The content with all bits of one byte flipped."""
     return content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
 
 

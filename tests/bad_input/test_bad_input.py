@@ -1,4 +1,4 @@
-"""Every case of the table ends as it says: code, explanation, and nothing half-written."""
+"""Every case of the table has its exit code and message, and leaves no unfinished file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.bad_input.table import CASES
 
 @pytest.fixture(scope="session")
 def fx_home(tmp_path_factory):
-    """A whole workspace, to be copied."""
+    """A complete workspace to copy."""
     return home.make(tmp_path_factory.mktemp("home"))
 
 
@@ -23,7 +23,6 @@ def test_a_case_ends_as_the_table_says(case, fx_home, tmp_path):
     assert cases.complaints(case, tmp_path, fx_home) == []
 
 
-def test_cases_have_names_of_their_own():
-    assert [
-        name for name, times in Counter(case.label for case in CASES).items() if times > 1
-    ] == []
+def test_labels_of_cases_are_unique():
+    times = Counter(case.label for case in CASES)
+    assert [label for label in times if times[label] > 1] == []

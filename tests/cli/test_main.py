@@ -72,12 +72,10 @@ def test_a_file_in_place_of_the_workspace_is_one_line(tmp_path):
 
 def test_a_closed_pipe_is_quiet():
     done = subprocess.run(
-        ["bash", "-c", f"{COMMAND} audit-dims --preset tiny | head -n 1"],
+        ["bash", "-c", f"{COMMAND} version | head -n 0"],  # gone before a line is written
         capture_output=True, text=True, check=True, timeout=60, cwd="/",
     )  # fmt: skip
-    assert done.stdout.count("\n") == 1
-    assert "Traceback" not in done.stderr
-    assert "BrokenPipe" not in done.stderr
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

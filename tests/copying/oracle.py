@@ -1,4 +1,4 @@
-"""What the compiled kernels compute, in slow and plain NumPy and float64."""
+"""The model of the compiled kernels in slow, plain NumPy and float64."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.copying.chunks import Case
+from tests.copying.chunks import MISSING, Case
 from vcfbert.copying import inputs
 from vcfbert.copying.forward_backward import MIN_STEP_CM
 from vcfbert.copying.inputs import NUM_SETS
@@ -18,13 +18,11 @@ _PENALTY = 1e-4  # added before a log is taken of a posterior
 
 @dataclass(frozen=True)
 class Answer:
-    """weights (A, C, K), probabilities (S, A), rows (S, F) NaN at typed sites, shares (C, G)."""
+    """weights (A, C, K), probabilities (S, A), shares (C, G)."""
 
     weights: NDArray[np.float64]
     probabilities: NDArray[np.float64]
-    rows: NDArray[np.float64]
     shares: NDArray[np.float64]
-    left_out: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -44,19 +42,14 @@ class _Place:
 def impute(
     case: Case, query: NDArray[np.uint8], candidates: NDArray[np.int64], active: float
 ) -> Answer:
-    """Candidates below `active` at both clusters around a site, by every head, do not vote there.
-
-    The inputs that need the other haplotype are left NaN.
+    """At each site, candidates below `active` at both clusters around it in every parameter set
+    do not vote.
     """
     chunk, typed = case.chunk, case.chunk.typed
-    cm = chunk.cm.astype(np.float64)
     alleles = case.alleles[candidates].astype(np.float64)
-    at_typed = case.alleles[candidates][:, typed]
-    weights = _weights(case, query, at_typed)
-    last = len(chunk.points) - 1
-    probabilities = np.empty((len(cm), NUM_SETS))
-    rows = np.full((len(cm), inputs.NUM_INPUTS), np.nan)
-    for site in range(len(cm)):
+    weights = _weights(case, query, candidates)
+    probabilities = np.empty((len(chunk.cm), NUM_SETS))
+    for site in range(len(chunk.cm)):
         if site in typed:
             number = int(np.searchsorted(typed, site))
             cluster = int(np.searchsorted(chunk.stops, number, side="right"))
@@ -64,32 +57,80 @@ def impute(
             probabilities[site] = query[number] if seen else weights[:, cluster] @ alleles[:, site]
             continue
         place = _place(case, site)
-        ends = weights[:, [max(place.left, 0), min(place.right, last)]]  # (A, 2, K)
+        ends = _ends(weights, place)
         voting = ends.max(axis=(0, 1)) > active
         share = ends * voting / (ends * voting).sum(axis=2, keepdims=True)
         share = share[:, 0] * (1 - place.part) + share[:, 1] * place.part
         probabilities[site] = share @ alleles[:, site]
-        rows[site] = _row(case, _mismatches(case, query, at_typed), ends, alleles[:, site], site)
-        rows[site, :NUM_SETS] = [_log_odds(value) for value in probabilities[site]]
     group = chunk.group[candidates]
     shares = np.stack([(weights[0] * (group == g)).sum(axis=1) for g in range(group.max() + 1)], 1)
-    left_out = _left_out(case, weights, query, at_typed)
-    return Answer(weights, probabilities, rows, shares, left_out)
+    return Answer(weights, probabilities, shares)
 
 
-def _weights(case: Case, query: NDArray[np.uint8], at_typed) -> NDArray[np.float64]:
-    chunk = case.chunk
+def network_inputs(
+    case: Case,
+    query: NDArray[np.uint8],
+    candidates: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """(S, F) inputs of the network; NaN at typed sites and for what needs the other haplotype.
+
+    probabilities  (S, A) of `impute`
+    """
+    alleles, weights = case.alleles[candidates], _weights(case, query, candidates)
+    mismatches = _mismatches(case, query, candidates)
+    rows = np.full((len(case.chunk.cm), inputs.NUM_INPUTS), np.nan)
+    for site in np.setdiff1d(np.arange(len(rows)), case.chunk.typed):
+        ends = _ends(weights, _place(case, site))
+        rows[site] = _row(case, mismatches, ends, alleles[:, site].astype(np.float64), site)
+        rows[site, :NUM_SETS] = [_log_odds(value) for value in probabilities[site]]
+    return rows
+
+
+def left_out(
+    case: Case, query: NDArray[np.uint8], candidates: NDArray[np.int64], number: int
+) -> float:
+    """Probability of ALT at one typed site after its allele is deleted from the query."""
+    hidden = query.copy()
+    hidden[number] = MISSING
+    cluster = np.searchsorted(case.chunk.stops, number, side="right")
+    weights = _weights(case, hidden, candidates)[:2, cluster]
+    return float((weights @ case.alleles[candidates, case.chunk.typed[number]]).mean())
+
+
+def is_left_out_exact(
+    case: Case, query: NDArray[np.uint8], candidates: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """(T,) True where no candidate has more than two mismatches in the site's cluster.
+
+    More count as two, so one of them cannot be taken back.
+    """
+    exact = _mismatches(case, query, candidates).max(axis=0) <= 2
+    return np.repeat(exact, np.diff(case.chunk.stops, prepend=0))
+
+
+def _weights(
+    case: Case, query: NDArray[np.uint8], candidates: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    chunk, alleles = case.chunk, case.alleles[candidates][:, case.chunk.typed]
     place = chunk.cm.astype(np.float64)[chunk.typed[chunk.points]]
     step = np.diff(place, prepend=place[0])
     rates = zip(chunk.rates.astype(np.float64), chunk.errors.astype(np.float64), strict=True)
     return np.stack(
-        [reference_weights(at_typed, query, chunk.stops, step, *constants) for constants in rates]
+        [reference_weights(alleles, query, chunk.stops, step, *constants) for constants in rates]
     )
 
 
-def _mismatches(case: Case, query: NDArray[np.uint8], at_typed) -> NDArray[np.int64]:
+def _ends(weights: NDArray[np.float64], place: _Place) -> NDArray[np.float64]:
+    """(A, 2, K) weights at the clusters left and right of a place."""
+    return weights[:, [max(place.left, 0), min(place.right, weights.shape[1] - 1)]]
+
+
+def _mismatches(
+    case: Case, query: NDArray[np.uint8], candidates: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """(K, C) numbers of mismatches in each cluster."""
-    differ = (at_typed != query) & (query <= 1)
+    differ = (case.alleles[candidates][:, case.chunk.typed] != query) & (query <= 1)
     return np.stack([part.sum(axis=1) for part in np.split(differ, case.chunk.stops[:-1], 1)], 1)
 
 
@@ -99,19 +140,6 @@ def _place(case: Case, site: int) -> _Place:
     start = cm[points[right - 1]] if right else cm[0]
     stop = cm[points[right]] if right < len(points) else cm[-1]
     return _Place(right - 1, right, start, stop, (cm[site] - start) / max(stop - start, 1e-9))
-
-
-def _left_out(case: Case, weights, query, at_typed) -> NDArray[np.float64]:
-    """Mean of the first two parameter sets, with the site's own emission divided out."""
-    cluster = np.searchsorted(case.chunk.stops, np.arange(len(query)), side="right")
-    answers = []
-    for a in range(2):
-        error = case.chunk.errors[a]
-        emission = np.where(at_typed == query, 1 - error, error).T  # (T, K)
-        emission[query > 1] = 1.0
-        cavity = weights[a][cluster] / emission
-        answers.append((cavity * at_typed.T).sum(axis=1) / cavity.sum(axis=1))
-    return np.mean(answers, axis=0)
 
 
 def _row(case: Case, mismatches, ends, allele, site: int) -> NDArray[np.float64]:

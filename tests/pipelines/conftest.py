@@ -9,6 +9,7 @@ import pytest
 
 from tests import panels
 from tests.pipelines import workspaces
+from vcfbert.pipelines.auditing import estimates
 from vcfbert.storage.zarr.workspace import Workspace
 
 
@@ -16,6 +17,14 @@ from vcfbert.storage.zarr.workspace import Workspace
 def fx_built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The small panel with masks, embeddings and index of `workspaces.SMALL`; read-only."""
     return workspaces.build(panels.small_workspace(tmp_path_factory.mktemp("built")))
+
+
+@pytest.fixture
+def fx_quick_audit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Audits do not search what else would fit, seconds of arithmetic that test_audit tests."""
+    monkeypatch.setattr(estimates, "_largest_batch", lambda *_: 1)
+    monkeypatch.setattr(estimates, "_largest_width", lambda *_: 0)
+    monkeypatch.setattr(estimates, "_largest_preset", lambda *_: None)
 
 
 @pytest.fixture

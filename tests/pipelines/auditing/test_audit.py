@@ -86,8 +86,8 @@ def test_the_largest_preset_is_the_last_that_fits():
 
 
 @pytest.mark.parametrize("name", presets.of_system("retrieval"))
-def test_every_preset_has_a_report(name, monkeypatch):
-    monkeypatch.setattr(estimates, "_largest_width", lambda *_: 0)  # tested by itself, and slow
+@pytest.mark.usefixtures("fx_quick_audit")
+def test_every_preset_has_a_report(name):
     lines = audit.audit(presets.get(name), None, AuditOptions(window_size=64)).lines()
     text = "\n".join(lines)
     assert "12 D^2 layers" in text

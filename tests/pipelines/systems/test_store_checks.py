@@ -138,6 +138,7 @@ def test_a_run_that_was_named_must_be_there(fx_built):
         store_checks.of_workspace(TINY, fx_built, "mine")
 
 
+@pytest.mark.usefixtures("fx_quick_audit")
 def test_the_report_has_the_panels_numbers_and_fails_on_a_mismatch(fx_built, monkeypatch):
     monkeypatch.setattr(estimates, "_largest_width", lambda *_: 0)
     good = audit.audit(TINY, fx_built, audit.AuditOptions())

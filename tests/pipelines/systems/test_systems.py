@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests import tampering
-from tests.pipelines.systems.test_train_systems import KillAt, KilledError, rows, train, weights
+from tests.pipelines.systems.test_train_systems import check_resuming, rows, train, weights
 from vcfbert import config
 from vcfbert.config import presets
 from vcfbert.errors import ConfigError, StoreError
@@ -54,6 +54,7 @@ def evaluate(workspace, **changes):
     return evaluating.evaluate(workspace, options, progress=Silent())
 
 
+@pytest.mark.usefixtures("fx_quick_audit")
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_a_system_goes_from_panel_to_scores_and_makes_only_what_it_reads(fx_copy, name):
     train(fx_copy, small(name))
@@ -69,14 +70,9 @@ def test_a_system_goes_from_panel_to_scores_and_makes_only_what_it_reads(fx_copy
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_a_system_that_was_killed_goes_on_to_the_same_weights(fx_copy, name):
+def test_a_system_that_was_killed_resumes_to_the_same_weights(fx_copy, name):
     train(fx_copy, small(name), "whole")
-    with pytest.raises(KilledError):
-        train(fx_copy, small(name), "cut", progress=KillAt(9))
-    train(fx_copy, small(name), "cut", resume=True)
-    assert rows(fx_copy, "cut") == rows(fx_copy, "whole")
-    whole, cut = weights(fx_copy, "whole"), weights(fx_copy, "cut")
-    assert all((whole[name] == cut[name]).all() for name in whole)
+    check_resuming(fx_copy, small(name), 9)
 
 
 def test_v13_neither_searches_nor_reports_a_distance(fx_copy, monkeypatch):
@@ -115,15 +111,12 @@ def test_the_contrastive_loss_is_off_unless_asked_for_and_resumes_exactly(fx_cop
     """On, it moves the encoder; validation, which is to be compared, is without it."""
     train(fx_copy, small("v18-current"), "off")
     taught = small("v18-current", "loss.contrastive_weight=3")
-    train(fx_copy, taught, "on")
-    first = {name: float(rows(fx_copy, name)[0]["train_loss"]) for name in ("on", "off")}
-    assert first["on"] > first["off"]
-    off, on = weights(fx_copy, "off"), weights(fx_copy, "on")
+    train(fx_copy, taught, "whole")
+    first = {name: float(rows(fx_copy, name)[0]["train_loss"]) for name in ("whole", "off")}
+    assert first["whole"] > first["off"]
+    off, on = weights(fx_copy, "off"), weights(fx_copy, "whole")
     assert (off["encoder.scale.weight"] != on["encoder.scale.weight"]).any()
-    with pytest.raises(KilledError):
-        train(fx_copy, taught, "cut", progress=KillAt(9))
-    train(fx_copy, taught, "cut", resume=True)
-    assert rows(fx_copy, "cut") == rows(fx_copy, "on")
+    check_resuming(fx_copy, taught, 9)
 
 
 @pytest.mark.parametrize("name", ["v13", "v17"])
@@ -138,6 +131,7 @@ def test_embeddings_that_nothing_would_read_are_not_made(fx_copy, name):
         )
 
 
+@pytest.mark.usefixtures("fx_quick_audit")
 def test_stores_of_another_system_are_no_mismatch_where_nothing_reads_them(fx_copy):
     encode.encode_refs(fx_copy, small("v18-current"), EncodeOptions(), progress=Silent())
     wide = small("v13", "model.width=32")

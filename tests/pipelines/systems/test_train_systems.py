@@ -131,16 +131,22 @@ def test_the_same_seed_gives_the_same_run(fx_copy):
     assert rows(fx_copy, "one") == rows(fx_copy, "other")
 
 
-@pytest.mark.parametrize("steps", [1, 2, 10, 20])
-def test_a_killed_run_goes_on_to_the_same_losses_and_weights(fx_copy, steps):
-    train(fx_copy, small_settings(), "whole")
+def check_resuming(workspace, settings, steps):
+    """The run `cut-{steps}`, killed after so many steps, ends as the run `whole` did."""
+    name = f"cut-{steps}"
     with pytest.raises(KilledError):
-        train(fx_copy, small_settings(), "cut", progress=KillAt(steps))
-    train(fx_copy, small_settings(), "cut", resume=True)
-    assert rows(fx_copy, "cut") == rows(fx_copy, "whole")
-    whole, cut = weights(fx_copy, "whole"), weights(fx_copy, "cut")
-    for name, value in whole.items():
-        npt.assert_array_equal(cut[name], value, err_msg=name)
+        train(workspace, settings, name, progress=KillAt(steps))
+    train(workspace, settings, name, resume=True)
+    assert rows(workspace, name) == rows(workspace, "whole")
+    whole, cut = weights(workspace, "whole"), weights(workspace, name)
+    for key, value in whole.items():
+        npt.assert_array_equal(cut[key], value, err_msg=key)
+
+
+def test_a_killed_run_resumes_to_the_same_losses_and_weights(fx_copy):
+    train(fx_copy, small_settings(), "whole")
+    for steps in (1, 2, 10, 20):
+        check_resuming(fx_copy, small_settings(), steps)
 
 
 def test_a_finished_run_can_be_given_more_epochs(fx_copy):

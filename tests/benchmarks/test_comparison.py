@@ -25,7 +25,7 @@ from benchmarks.comparison import (
 from benchmarks.comparison.accuracy import Imputed, Truth
 from benchmarks.comparison.processes import Measured
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 def some_scores(seed: int = 1, num_sites: int = 40, num_samples: int = 30):
