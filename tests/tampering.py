@@ -1,4 +1,4 @@
-"""Changes that no checksum tells: the seals are made again, so that later checks must find them."""
+"""Changes with repaired seals, which no checksum detects, so that later checks must find them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vcfbert.files import digests, seals
 
 
 def edit_json(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change a JSON file that carries its own digest."""
+    """Change a JSON file that contains its own digest."""
     record = digests.read_json(path)
     change(record)
     path.write_bytes(digests.sealed_json(record))
@@ -28,7 +28,7 @@ def edit_metadata(store: Path, name: str, change: Callable[[dict[str, Any]], obj
 
 
 def reseal(folder: Path) -> None:
-    """Seal a folder as it is now, where it was sealed."""
+    """Seal a folder again if it has a seal."""
     if (folder / seals.NAME).exists():
         seals.write(folder)
 

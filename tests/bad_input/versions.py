@@ -125,7 +125,7 @@ CASES = [
     case("panel in another format", attribute(PANEL, VERSION, None), INDEX, 1,
          f"{OF_PANEL} has format version None", AGAIN),
     case("masks in place of the panel", attribute(PANEL, "vcfbert_kind", "masks"), IMPUTE, 1,
-         f"{OF_PANEL} holds 'masks', but a 'panel' store is needed", "vcfbert prepare PANEL"),
+         f"{OF_PANEL} is a store of the kind 'masks', but 'panel' is needed", "vcfbert prepare PANEL"),
     case("a chunk of the panel is gone", file(PANEL_CHUNK, None), ENCODE, 0, "Encoded"),
     case("a chunk of the panel is gone", file(PANEL_CHUNK, None), INDEX, 1,
          "alleles/c/0/0/0 is missing", "--force"),
