@@ -1,13 +1,12 @@
-"""Damages put into every kind of store, against those that `vcfbert verify` finds.
+"""Damage to every kind of store, and how much of it `vcfbert verify` finds.
 
     python benchmarks/corruption.py [WORKSPACE] [--flips 100] [--others 20] [--seed 1]
 
-One bit flipped, a file cut short, a file deleted, two files swapped: one at a time, and mended
-again. Without WORKSPACE one is made of a simulated panel by the pipelines themselves: both layouts
-of embeddings, both kinds of index, a run of `tiny` and one of `mosaic`. A damage counts as found
-where `verify` tells a fault of the very store that was damaged: the step of it that looks at that
-store is asked first, because it is quick, and all of it where that step finds nothing. WORKSPACE is
-copied, never touched.
+One flipped bit, truncated file, deleted file or pair of swapped files at a time, each repaired
+before the next. Without WORKSPACE, the pipelines make one from a simulated panel: both
+layouts of embeddings, both kinds of index, a run of `tiny` and one of `mosaic`. Damage counts as found if `verify` reports
+a fault of the damaged store. The step of `verify` that checks this store is asked first, because it
+is fast, and all of `verify` if that step finds nothing. WORKSPACE is copied and not changed.
 """
 
 from __future__ import annotations
@@ -64,15 +63,15 @@ MOSAIC = {
     }
 }
 UNCOVERED = ("tensorboard", "eval")
-"""Folders of a run that nothing is promised of."""
+"""Folders of a run that are not covered."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """What is damaged.
+    """A store to damage.
 
-    place  as `verify` names it
-    files  that a damage can hit
+    place  its name in the report of `verify`
+    files  that may be damaged
     """
 
     kind: str
@@ -83,8 +82,8 @@ class Store:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("workspace", type=Path, nargs="?")
-    parser.add_argument("--flips", type=int, default=100, help="flips in each kind of store")
-    parser.add_argument("--others", type=int, default=20, help="of every other damage")
+    parser.add_argument("--flips", type=int, default=100, help="flipped bits in each kind of store")
+    parser.add_argument("--others", type=int, default=20, help="number of each other damage")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
@@ -110,7 +109,7 @@ def main() -> None:
 
 
 def make(folder: Path, workspace: Workspace) -> None:
-    """Every kind of store, of a small simulated panel."""
+    """Make every kind of store from a small simulated panel."""
     panel = folder / "panel"
     simulate.simulate(panel, SimulateOptions(num_samples=90, length=200_000), progress=QUIET)
     options = PrepareOptions(
@@ -133,7 +132,7 @@ def make(folder: Path, workspace: Workspace) -> None:
 
 
 def stores(workspace: Workspace) -> Iterator[Store]:
-    """Every store of a workspace; several of one kind are one after another."""
+    """Every store of a workspace; those of one kind are consecutive."""
     root = workspace.root
     yield Store("panel", "panel.zarr", files_of(workspace.panel))
     yield Store("QC", workspace.qc.name, [workspace.qc])
@@ -168,7 +167,7 @@ def check_clean(workspace: Workspace) -> None:
 def damage(
     workspace: Workspace, store: Store, arguments: argparse.Namespace, rng: np.random.Generator
 ) -> list[dict[str, object]]:
-    """Rows of the table: what was injected and found, by damage."""
+    """Rows of the table: numbers injected and found, by kind of damage."""
     wanted: dict[Callable[[Store, np.random.Generator], Iterator[str]], int] = {
         flip: arguments.flips,
         cut: arguments.others,
@@ -181,7 +180,7 @@ def damage(
         for what in itertools.islice(damages(kind, store, rng), count):
             name = kind.__name__
             injected[name] += 1
-            is_found = is_told(workspace, store)
+            is_found = is_reported(workspace, store)
             found[name] += is_found
             if not is_found:
                 print(f"NOT FOUND: {store.place}: {name} {what}", flush=True)
@@ -198,8 +197,8 @@ def damage(
     ]
 
 
-def is_told(workspace: Workspace, store: Store) -> bool:
-    """True where there is a fault of the store."""
+def is_reported(workspace: Workspace, store: Store) -> bool:
+    """True if `verify` reports a fault of the store."""
     step = StoreReport(store.place)
     path = workspace.root / store.place
     if store.kind == "QC":
@@ -219,13 +218,13 @@ def damages(
     store: Store,
     rng: np.random.Generator,
 ) -> Iterator[str]:
-    """One damage after another; each is there while it is told, and mended after that."""
+    """Yield damages one after another; each is repaired before the next."""
     while True:
         yield from kind(store, rng)
 
 
 def flip(store: Store, rng: np.random.Generator) -> Iterator[str]:
-    """One bit, half of the time of a file drawn by its size, else of any file."""
+    """Flip one bit; half of the time in a file drawn by size, otherwise in any file."""
     sizes = np.array([path.stat().st_size for path in store.files], dtype=np.float64)
     weights = sizes / sizes.sum() if rng.random() < 0.5 else (sizes > 0) / (sizes > 0).sum()
     path = store.files[int(rng.choice(len(sizes), p=weights))]
@@ -238,7 +237,7 @@ def flip(store: Store, rng: np.random.Generator) -> Iterator[str]:
 
 
 def cut(store: Store, rng: np.random.Generator) -> Iterator[str]:
-    """A file loses its end."""
+    """Truncate a file."""
     path = drawn(store, rng)
     with kept(path) as content:
         size = int(rng.integers(len(content)))
@@ -247,7 +246,7 @@ def cut(store: Store, rng: np.random.Generator) -> Iterator[str]:
 
 
 def delete(store: Store, rng: np.random.Generator) -> Iterator[str]:
-    """A file is gone."""
+    """Delete a file."""
     path = drawn(store, rng)
     with kept(path):
         path.unlink()
@@ -255,7 +254,7 @@ def delete(store: Store, rng: np.random.Generator) -> Iterator[str]:
 
 
 def swap(store: Store, rng: np.random.Generator) -> Iterator[str]:
-    """Two files of other content change places."""
+    """Swap two files that differ."""
     one, other = drawn(store, rng), drawn(store, rng)
     with kept(one) as first, kept(other) as second:
         if first == second:
@@ -266,14 +265,14 @@ def swap(store: Store, rng: np.random.Generator) -> Iterator[str]:
 
 
 def drawn(store: Store, rng: np.random.Generator) -> Path:
-    """A file that is not empty."""
+    """A random file that is not empty."""
     full = [path for path in store.files if path.stat().st_size]
     return full[int(rng.integers(len(full)))]
 
 
 @contextmanager
 def kept(path: Path) -> Iterator[bytes]:
-    """Put a file back as it was."""
+    """Restore a file when the block ends."""
     content = path.read_bytes()
     try:
         yield content

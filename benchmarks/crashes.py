@@ -1,12 +1,12 @@
-"""Kills of every writing command at random moments and places, and what is left.
+"""Kills of every writing command at random times and places, and checks of what is left.
 
     python benchmarks/crashes.py [--rounds 5] [--commands prepare,train] [--csv FILE]
 
 For each command: KILL, TERM and INT, before the n-th operation on the file system and after a
-random time, without and with an older output to replace. After each kill the workspace must verify,
-nothing may stand half-written under a final name, what stood before must still stand or be replaced
-by what the whole command makes, and the command run again must leave exactly that. Seeded, but
-times depend on the machine. Trainings are killed without the checks before them, which only read.
+random time, with and without an older output to replace. After each kill `verify` must find no
+fault, every file under a final name must be as before or as an undisturbed command writes it, and
+the command, run again, must write exactly that. Kills are seeded, but times depend on the machine.
+Training is killed without the checks that precede it, which only read.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ EXITS = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 13
 class Row:
     """Kills of one kind.
 
-    stopped    ended by the signal and not before it
+    stopped    ended by the signal, not before it
     verified   the workspace had no fault
-    whole      every file under a final name was old or as the whole command makes it
-    cleaned    the command run again left nothing beside the finished
-    identical  and left what it makes undisturbed
+    whole      every file under a final name was as before or as an undisturbed command writes it
+    cleaned    the command, run again, left no temporary files
+    identical  and wrote what an undisturbed command writes
     """
 
     command: str
@@ -59,9 +59,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a command starts from and makes, as digests by path.
+    """Digests by path before and after an undisturbed command.
 
-    second  what a second run of a command that adds versions makes
+    second  after it is run twice, for a command that adds versions
     """
 
     before: dict[str, str]
@@ -84,9 +84,9 @@ def measure(ground: Ground, case: Case, state: str, arguments: list[str]) -> Wan
 
 
 def strays(ground: Ground, wanted: Wanted, case: Case) -> list[str]:
-    """What stands under a final name and is neither as before nor as finished; what is gone."""
+    """Files under a final name that are neither as before nor finished, and files that are lost."""
     found = snapshots.of(ground.trial)
-    run = "work/runs/r/"  # of train, which grows; the new one is checked by `verify` alone
+    run = "work/runs/r/"  # of train, which grows; only `verify` checks the new one
     settings = f"{run}config.toml"
     is_new = case.name == "train" and found.get(settings) != wanted.before.get(settings)
     odd = [
@@ -107,7 +107,7 @@ def strays(ground: Ground, wanted: Wanted, case: Case) -> list[str]:
 
 
 def again(ground: Ground, case: Case, arguments: list[str], is_even: bool) -> Ended:
-    """Run the command again as a user would: a begun training goes on, or is begun again."""
+    """Run the command again as a user would: an interrupted training is resumed or restarted."""
     if case.name == "train" and (ground.work / "runs" / "r").exists():
         settings = (ground.work / "runs" / "r" / "config.toml").read_text()
         if is_even and "\nseed = 1\n" in f"\n{settings}":
@@ -123,7 +123,7 @@ def attempt(
     ground: Ground, case: Case, state: str, arguments: list[str], wanted: Wanted,
     kill: children.Kill, row: Row,
 ) -> list[str]:  # fmt: skip
-    """Stop a command once and count what holds; returns sentences on what does not."""
+    """Stop a command once and count the checks that pass; returns one sentence per failure."""
     ground.start(state)
     ended = ground.run(arguments, kill)
     row.kills += 1
@@ -154,7 +154,7 @@ def attempt(
 def agrees(found: dict[str, str], wanted: Wanted, case: Case) -> bool:
     if case.older is not None:
         return found == wanted.after
-    # Versions: a new one of each kind, and none that two runs in a row would not make.
+    # Versions: a new one of each kind, and none that two consecutive runs would not write.
     has_new = all(
         any(path.startswith(f"work/{kind}/v000{n}.zarr") for n in (1, 2) for path in found)
         for kind in ("masks", "embeddings")
@@ -163,7 +163,7 @@ def agrees(found: dict[str, str], wanted: Wanted, case: Case) -> bool:
 
 
 def variants(ground: Ground, case: Case) -> Iterator[tuple[str, str, list[str]]]:
-    """Whether there is an older output, the state to start from and the arguments."""
+    """For each variant: is there an older output, the initial state and the arguments."""
     yield "no", case.base, case.command
     if case.older is None:
         yield "pruned", case.base, [*case.command, "--prune", "1"]
@@ -177,12 +177,12 @@ def variants(ground: Ground, case: Case) -> Iterator[tuple[str, str, list[str]]]
 
 
 class Series:
-    """The kills of one command, one of each kind in a round."""
+    """Kills of one command, one of each kind in a round."""
 
     def __init__(self, ground: Ground, case: Case, step: int) -> None:
-        """Measure the command undisturbed, without and with an older output.
+        """Measure the undisturbed command, with and without an older output.
 
-        step  takes every so many-th kind
+        step  takes every step-th kind of kill
         """
         self._step = step
         self.rows: list[Row] = []
@@ -191,7 +191,7 @@ class Series:
         self._wanted = [measure(ground, case, *variant[1:]) for variant in self._variants]
 
     def round(self, rng: random.Random) -> Iterator[str]:
-        """Kill it in every way once; yields what does not hold."""
+        """Kill it once in every way; yields a sentence for each check that fails."""
         kinds = itertools.product(enumerate(self._variants), SIGNALS, (True, False))
         chosen = itertools.islice(kinds, 0, None, self._step)
         for place, ((which, variant), stop, by_place) in enumerate(chosen):
@@ -206,7 +206,7 @@ class Series:
 
 
 def warm_up() -> None:
-    """Import everything that commands import, and compute nothing."""
+    """Import everything that commands import, without computing anything."""
     import torch._dynamo  # which the first optimizer imports, for many seconds
     import torch.utils.tensorboard  # noqa: F401
 
@@ -214,20 +214,20 @@ def warm_up() -> None:
     from vcfbert.storage.vcf import rendering  # noqa: F401
     from vcfbert_cli.main import app  # noqa: F401
 
-    # The checks before training write nothing and take most of a training as brief as these.
+    # The checks before training write nothing and take most of the time of such short trainings.
     train_systems.preflight.before_training = lambda bench, progress: None
     gc.collect()
-    gc.freeze()  # or each child would copy what it looks through for garbage
+    gc.freeze()  # or the garbage collector of each child would copy the memory it visits
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=5, help="of 12 kills of each command")
-    parser.add_argument("--step", type=int, default=1, help="take every so many-th kind of kill")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of 12 kills of each command")
+    parser.add_argument("--step", type=int, default=1, help="take every STEP-th kind of kill")
     parser.add_argument("--seed", type=int, default=5)
-    parser.add_argument("--commands", default="", help="names, comma between; all if left out")
+    parser.add_argument("--commands", default="", help="comma-separated names; all if omitted")
     parser.add_argument("--csv", type=Path, default=RESULTS)
-    parser.add_argument("--folder", type=Path, help="where to work; a disk in memory is quicker")
+    parser.add_argument("--folder", type=Path, help="where to work; a disk in memory is faster")
     chosen = parser.parse_args()
     warm_up()
     rng = random.Random(chosen.seed)

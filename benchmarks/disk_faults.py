@@ -1,11 +1,11 @@
-"""Full disks, read-only folders and files deleted under a running command, and what is left.
+"""Full disks, read-only folders and files deleted during a command, and checks of what is left.
 
     python benchmarks/disk_faults.py [--commands prepare,train] [--csv FILE] [--folder DIR]
 
-Each must end with exit code 1 and one sentence, or not be touched by the fault at all; afterwards
-the workspace verifies, nothing half-written stands, and the command run again leaves what it leaves
-undisturbed. Limits on the size of files work for everyone; the small disk and the read-only one are
-a tmpfs, which only root can mount, and are left out, with the reason, where that is not allowed.
+A command must end with exit code 1 and one sentence, or not be affected by the fault. Afterwards
+`verify` finds no fault, nothing half-written has a final name, and the command, run again, writes
+what an undisturbed one writes. Limits on file sizes need no rights; small and read-only disks are
+a tmpfs, which only root can mount, and are skipped with a message if that is not allowed.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ RESULTS = Path(__file__).resolve().parent / "results" / "disk_faults.csv"
 class Row:
     """One fault of one command.
 
-    code       exit code; 0 where the fault touched nothing
-    explained  the sentence, where it failed
+    code       exit code; 0 if the fault did not affect the command
+    explained  the sentence, if the command failed
     verified   the workspace had no fault afterwards
-    whole      nothing half-written stood
-    identical  the command run again left what it leaves undisturbed
+    whole      nothing half-written had a final name
+    identical  the command, run again, wrote what an undisturbed one writes
     """
 
     command: str
@@ -56,13 +56,13 @@ class Row:
 
     @property
     def is_good(self) -> bool:
-        """True where everything was as promised."""
+        """True if everything was as promised."""
         is_told = self.code == 0 or (self.code == 1 and self.explained.startswith("error: "))
         return is_told and self.verified and self.whole and self.identical
 
 
 def judge(ground: Ground, case: Case, wanted: Wanted, fault: str, ended: Ended) -> Row:
-    """Look at what a fault has left; the fault itself is over."""
+    """Check what a fault has left, after it is over."""
     verified = not ground.verify()
     whole = not crashes.strays(ground, wanted, case)
     again = crashes.again(ground, case, case.command, is_even=True)
@@ -75,7 +75,7 @@ def judge(ground: Ground, case: Case, wanted: Wanted, fault: str, ended: Ended) 
 
 
 def file_limits(ground: Ground, case: Case, wanted: Wanted) -> Iterator[Row]:
-    """No file may grow beyond a size."""
+    """Files cannot grow beyond a size."""
     for limit in FILE_LIMITS:
         ground.start(case.base)
         ended = ground.run(case.command, prepare=lambda most=limit: _limit(most))
@@ -87,7 +87,7 @@ def _limit(most: int) -> None:
 
 
 def small_disks(ground: Ground, case: Case, wanted: Wanted) -> Iterator[Row]:
-    """The disk has room for what is there and a little more."""
+    """The disk has little free space."""
     for free in FREE:
         with _mounted(ground, case, free):
             ended = ground.run(case.command)
@@ -96,7 +96,7 @@ def small_disks(ground: Ground, case: Case, wanted: Wanted) -> Iterator[Row]:
 
 
 def read_only(ground: Ground, case: Case, wanted: Wanted) -> Iterator[Row]:
-    """Nothing can be written at all."""
+    """Nothing can be written."""
     with _mounted(ground, case, 1 << 26):
         _mount("-o", "remount,ro", str(ground.trial))
         ended = ground.run(case.command)
@@ -106,7 +106,7 @@ def read_only(ground: Ground, case: Case, wanted: Wanted) -> Iterator[Row]:
 
 @contextmanager
 def _mounted(ground: Ground, case: Case, free: int) -> Iterator[None]:
-    """A trial on a disk of its own."""
+    """Put the trial on a disk of its own."""
     ground.start(case.base)
     aside = ground.trial.with_name("aside")
     ground.trial.rename(aside)
@@ -127,7 +127,7 @@ def _mount(*arguments: str) -> None:
 
 
 def can_mount(folder: Path) -> bool:
-    """True where this process may mount a tmpfs."""
+    """True if this process may mount a tmpfs."""
     place = folder / "probe"
     place.mkdir()
     done = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], capture_output=True)
@@ -138,7 +138,7 @@ def can_mount(folder: Path) -> bool:
 
 
 def deleted(ground: Ground, case: Case, wanted: Wanted) -> Iterator[Row]:
-    """What the command reads or has begun to write is deleted under it, half-way."""
+    """Something that the command reads or writes is deleted half-way."""
     for name, path in (
         ("panel store", ground.work / "panel.zarr"),
         ("index", ground.work / "indexes" / "v0000"),
@@ -160,7 +160,7 @@ def _deleting(path: Path) -> Callable[[], None]:
 
 
 def _restore(ground: Ground, case: Case) -> None:
-    """Put back what was deleted, as a user would from a copy; what was made since stays."""
+    """Restore what was deleted from a copy, as a user would; newer files stay."""
     kept = ground.trial.with_name("kept")
     ground.trial.rename(kept)
     ground.start(case.base)
@@ -176,9 +176,9 @@ def _restore(ground: Ground, case: Case) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--commands", default="", help="names, comma between; all if left out")
+    parser.add_argument("--commands", default="", help="comma-separated names; all if omitted")
     parser.add_argument("--csv", type=Path, default=RESULTS)
-    parser.add_argument("--folder", type=Path, help="where to work; a disk in memory is quicker")
+    parser.add_argument("--folder", type=Path, help="where to work; a disk in memory is faster")
     chosen = parser.parse_args()
     crashes.warm_up()
     wanted_names = chosen.commands.split(",") if chosen.commands else None
@@ -189,7 +189,7 @@ def main() -> None:
         if can_mount(ground.root):
             faults += [small_disks, read_only]
         else:
-            print("small and read-only disks left out: no tmpfs can be mounted here")
+            print("skipped small and read-only disks: cannot mount a tmpfs here")
         for case in ground.cases():
             if wanted_names is not None and case.name not in wanted_names:
                 continue

@@ -2,10 +2,9 @@
 
     python benchmarks/integrity.py [FOLDER] [--samples 500] [--repeats 5]
 
-Both commands run with everything on and with everything off, in turn, on one simulated panel in
-FOLDER (a temporary folder where there is none). Off means: no fsync, no CRC in the chunks, no seal
-written or read, no SHA-256 computed. A ratio is that of the quickest runs, in wall seconds and in
-seconds of the processor.
+Both commands run in turn with everything on and everything off, on one simulated panel in FOLDER (a
+temporary folder if omitted). Off means: no fsync, no CRC in the chunks, no seal written or read, no
+SHA-256 computed. The ratios compare the fastest runs, in wall time and in processor time.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ TRAINING = {
     "refresh": {"embeddings_on": "epochs", "embeddings_every": 1},
 }
 Seconds = tuple[float, float]
-"""Wall and processor."""
+"""Wall time and processor time."""
 
 
 def main() -> None:
@@ -53,7 +52,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--samples", type=int, default=500)
     parser.add_argument("--length", type=int, default=2_000_000, help="bases of the panel")
-    parser.add_argument("--batches", type=int, default=60, help="of an epoch of training")
+    parser.add_argument("--batches", type=int, default=60, help="batches in an epoch of training")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
@@ -80,7 +79,7 @@ def main() -> None:
 
 
 def run(folder: Path, name: str, batches: int) -> dict[str, Seconds]:
-    """Seconds of both commands in a workspace of its own, which is deleted."""
+    """Seconds of both commands in a new workspace, which is deleted afterwards."""
     panel, workspace = folder / "panel", Workspace(folder / name)
     options = PrepareOptions(samples=panel / "samples.tsv", genetic_map=panel / "genetic.map")
     settings = config.merge(presets.tiny(), TRAINING, source="benchmark")
@@ -100,7 +99,7 @@ def run(folder: Path, name: str, batches: int) -> dict[str, Seconds]:
 
 
 def timed(work: Callable[[], object]) -> Seconds:
-    os.sync()  # nothing of the run before is written meanwhile
+    os.sync()  # so that no output of the previous run is written meanwhile
     wall, processor = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - wall, time.process_time() - processor
@@ -108,7 +107,7 @@ def timed(work: Callable[[], object]) -> Seconds:
 
 @contextmanager
 def everything_off() -> Iterator[None]:
-    """Leave out all that is there to find or to prevent damage."""
+    """Switch off everything that detects or prevents damage."""
     create = zarr.Group.create_array
 
     def without_crc(self: zarr.Group, *args: Any, compressors: Any, **options: Any) -> Any:
@@ -131,7 +130,7 @@ def everything_off() -> Iterator[None]:
 
 
 def row_of(command: str, times: dict[tuple[str, str], list[Seconds]]) -> dict[str, object]:
-    """The quickest of each, and their ratios."""
+    """The fastest of each, and their ratios."""
     on, off = times[command, "on"], times[command, "off"]
     wall_on, wall_off = min(wall for wall, _ in on), min(wall for wall, _ in off)
     cpu_on, cpu_off = min(cpu for _, cpu in on), min(cpu for _, cpu in off)

@@ -1,9 +1,8 @@
-"""Whether every stage gives the same bytes again, and with other numbers of threads.
+"""Comparison of the bytes that every stage writes when it is repeated or run with other threads.
 
-Writes benchmarks/results/reproducibility.csv: stage, what was changed, the same or not. Each stage
-runs in a process of its own, on a simulated panel. What tells the time is left out of the
-comparison: seconds, paths and the machine in reports, with the digests over them (the files are
-compared themselves), and events of TensorBoard.
+Writes benchmarks/results/reproducibility.csv: stage, what was changed, identical or not. Each stage
+runs in its own process on a simulated panel. The comparison leaves out times, paths and the machine
+in reports, the digests over them (the files themselves are compared), and TensorBoard events.
 
     python benchmarks/reproducibility.py FOLDER
 """
@@ -36,7 +35,7 @@ def run(folder: Path, arguments: list[str], **environment: str) -> None:
 
 
 def still(value):
-    """JSON without what the clock and the place decide."""
+    """JSON without times, paths and the machine."""
     if isinstance(value, dict):
         return {key: still(one) for key, one in value.items() if key not in MOVED}
     return [still(one) for one in value] if isinstance(value, list) else value
@@ -55,7 +54,7 @@ def content(path: Path) -> bytes:
 
 
 def digest(root: Path) -> dict[str, str]:
-    """Of every file below; events of TensorBoard hold times."""
+    """Digest of every file below, except TensorBoard events, which contain times."""
     files = [root] if root.is_file() else sorted(root.rglob("*"))
     return {
         str(path.relative_to(root)): hashlib.sha256(content(path)).hexdigest()
@@ -65,7 +64,7 @@ def digest(root: Path) -> dict[str, str]:
 
 
 def stages(panel: str) -> list[tuple[str, list[str], list[str]]]:
-    """Stage, command, what it writes."""
+    """Stage, command and outputs."""
     short = ["--set", "training.max_epochs=2", "--set", "training.batches_per_epoch=8"]
     mosaic = ["--set", "mosaic.steps=100", "--set", "mosaic.folds=2"]
     typed = f"{panel}/typed.tsv"

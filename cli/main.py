@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-import vcfbert
+from vcfbert.versions import __version__
 
 from . import about, comparing, imputing, panels, references, systems, verifying
 
@@ -22,7 +22,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"vcfbert {vcfbert.__version__}")
+        typer.echo(f"vcfbert {__version__}")
         raise typer.Exit
 
 

@@ -1,4 +1,7 @@
-"""Progress on stderr: a bar on a terminal, plain lines otherwise, nothing with --quiet."""
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere, nothing with --quiet.
+
+With --verbose, a line of the log for each stage, too.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +23,16 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
-from vcfbert.progress import Progress, Silent
+from vcfbert.progress import Logged, Progress, Silent
 
 SECONDS_BETWEEN_LINES = 10.0  # a log of a long run stays readable
 
 
 class Bar:
-    """Progress bars on a terminal; finished stages stay on screen."""
+    """Draws the running stage on a terminal; finished stages stay on screen."""
 
     def __init__(self, drawing: RichProgress) -> None:
-        """Draw into a running rich display."""
+        """Draw into a started rich display."""
         self._drawing = drawing
         self._task: TaskID | None = None
 
@@ -49,8 +52,8 @@ class Bar:
         self._drawing.console.print(message, markup=False, highlight=False)
 
 
-class ProgressLines:
-    """Progress as lines: one when a stage begins, some while it runs, one when it ends."""
+class PlainLines:
+    """Writes a line when a stage begins, and every ten seconds while it runs."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         """Write to `stream`; `clock` gives seconds."""
@@ -62,14 +65,13 @@ class ProgressLines:
         self._began = self._wrote = 0.0
 
     def start(self, stage: str, total: int | None) -> None:
-        """End the previous stage and begin this one."""
-        self.finish()
+        """Begin a stage."""
         self._stage, self._total, self._done = stage, total, 0
         self._began = self._wrote = self._clock()
         self.note(f"{stage} ..." if total is None else f"{stage}: {total:,} steps ...")
 
     def advance(self, steps: int = 1) -> None:
-        """Count steps; write at most one line in SECONDS_BETWEEN_LINES."""
+        """Count, and write at most every SECONDS_BETWEEN_LINES."""
         self._done += steps
         now = self._clock()
         if self._stage is None or now - self._wrote < SECONDS_BETWEEN_LINES:
@@ -79,30 +81,21 @@ class ProgressLines:
         self.note(f"{self._stage}: {self._done:,}{of_total}, {now - self._began:.0f} s")
 
     def note(self, message: str) -> None:
-        """Write one line at once, also into a pipe."""
+        """Write one line now, so that a pipe shows it while the stage runs."""
         print(message, file=self._stream, flush=True)
-
-    def finish(self) -> None:
-        """Report the end of the running stage."""
-        if self._stage is not None:
-            self.note(f"{self._stage}: done, {self._clock() - self._began:.1f} s")
-        self._stage = None
 
 
 @contextmanager
 def on_stderr(*, quiet: bool, verbose: bool) -> Iterator[Progress]:
-    """Progress and logging on stderr for one command."""
-    level = logging.INFO if verbose else logging.WARNING
-    if quiet:
-        with _logging_to(logging.StreamHandler(sys.stderr), level):
-            yield Silent()
-    elif sys.stderr.isatty():
+    """Progress of one command, and its log on stderr: warnings, or with `verbose` stages, too."""
+    level = logging.INFO if verbose and not quiet else logging.WARNING
+    if sys.stderr.isatty() and not quiet:
         yield from _with_bar(level)
-    else:
-        lines = ProgressLines(sys.stderr)
-        with _logging_to(logging.StreamHandler(sys.stderr), level):
-            yield lines
-            lines.finish()
+        return
+    with _logging_to(logging.StreamHandler(sys.stderr), level):
+        progress = Logged(Silent() if quiet else PlainLines(sys.stderr))
+        yield progress
+        progress.finish()
 
 
 def _with_bar(level: int) -> Iterator[Progress]:
@@ -116,12 +109,14 @@ def _with_bar(level: int) -> Iterator[Progress]:
     )
     handler = RichHandler(console=console, show_path=False, show_time=False, show_level=False)
     with _logging_to(handler, level), drawing:
-        yield Bar(drawing)
+        progress = Logged(Bar(drawing))
+        yield progress
+        progress.finish()
 
 
 @contextmanager
 def _logging_to(handler: logging.Handler, level: int) -> Iterator[None]:
-    """Send the log lines of vcfbert, and of no other library, to a handler."""
+    """Send the log of vcfbert to a handler, and only there."""
     logger = logging.getLogger("vcfbert")
     before = logger.level, logger.propagate
     logger.addHandler(handler)

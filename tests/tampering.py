@@ -11,7 +11,7 @@ from vcfbert.files import digests, seals
 
 
 def edit_json(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change a JSON file that carries its own digest."""
+    """Change a JSON file that contains its own digest."""
     record = digests.read_json(path)
     change(record)
     path.write_bytes(digests.sealed_json(record))

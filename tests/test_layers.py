@@ -17,7 +17,7 @@ LAYERS = {
     "files": {"errors"},
     "config": {"errors", "files"},
     "domain": {"errors"},
-    "storage": {"domain", "files", "errors"},
+    "storage": {"domain", "files", "errors", "versions"},
     "retrieval": {"domain", "files", "errors"},
     "copying": {"domain", "errors"},
     "model": {"domain", "config", "errors"},
@@ -29,7 +29,8 @@ LAYERS = {
         "training", "model", "copying", "retrieval", "storage", "domain", "files", "config",
         "errors", "progress", "versions",
     },
-    "cli": {"pipelines", "storage.zarr.workspace", "config", "errors", "progress"},
+    "api": {"pipelines", "storage.zarr.workspace", "config", "errors", "progress"},
+    "cli": {"pipelines", "storage.zarr.workspace", "config", "errors", "progress", "versions"},
 }  # fmt: skip
 """What each layer may import besides itself."""
 

@@ -7,6 +7,6 @@
 
 from vcfbert.api import evaluate, impute, prepare, simulate, train
 from vcfbert.errors import VcfbertError
+from vcfbert.versions import __version__
 
-__version__ = "0.1.0"
 __all__ = ["VcfbertError", "__version__", "evaluate", "impute", "prepare", "simulate", "train"]

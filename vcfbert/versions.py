@@ -10,7 +10,7 @@ import platform
 import sys
 from importlib import metadata
 
-import vcfbert
+__version__ = "0.1.0"
 
 DEPENDENCIES = (
     "cyvcf2", "deflate", "faiss-cpu", "faiss-gpu", "jaxtyping", "llvmlite", "matplotlib", "msprime",
@@ -22,7 +22,7 @@ DEPENDENCIES = (
 
 def packages() -> dict[str, str]:
     """Versions of vcfbert, Python and the dependencies that are installed."""
-    found = {"vcfbert": vcfbert.__version__, "python": platform.python_version()}
+    found = {"vcfbert": __version__, "python": platform.python_version()}
     for name in DEPENDENCIES:
         try:
             found[name] = metadata.version(name)

@@ -1,1 +1,1 @@
-"""What `crashes.py` needs: forked commands, kills at exact places, digests of what they leave."""
+"""Forked commands, kills at exact places and digests of outputs, for `crashes.py`."""

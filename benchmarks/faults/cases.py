@@ -1,4 +1,4 @@
-"""The commands that are killed, the workspaces they start from, and what they must leave."""
+"""Commands to kill and the workspaces they start from."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ MADE_BY = {
 
 @dataclass(frozen=True)
 class Case:
-    """A command that is stopped.
+    """A command to stop.
 
-    command  its arguments, but for --force
+    command  its arguments, without --force
     base     the state of the workspace it starts from
-    older    the arguments that make the output that stands there before; None where the command
-             adds versions and replaces nothing
+    older    the arguments that write an older output; None if the command adds versions and
+             replaces nothing
     """
 
     name: str
@@ -43,9 +43,9 @@ class Case:
 
 
 class Ground:
-    """A folder with states to start from, and one trial at a time.
+    """A folder with initial states, and one trial at a time.
 
-    The trial is always at the same place, because reports name paths.
+    The trial always has the same path, because reports contain paths.
     """
 
     def __init__(self, root: Path) -> None:
@@ -80,18 +80,18 @@ class Ground:
         ]  # fmt: skip
 
     def start(self, state: str) -> None:
-        """Lay out a state for the next trial, after making it where that was not done yet."""
+        """Copy a state for the next trial; make it first if needed."""
         if not self.has(state):
             self._make(state)
         shutil.rmtree(self.trial, ignore_errors=True)
         shutil.copytree(self._states / state, self.trial)
 
     def keep(self, state: str) -> None:
-        """Name what the trial has become."""
+        """Save the trial as a state."""
         shutil.copytree(self.trial, self._states / state)
 
     def has(self, state: str) -> bool:
-        """True where there is such a state."""
+        """True if there is such a state."""
         return (self._states / state).is_dir()
 
     def run(
@@ -100,11 +100,11 @@ class Ground:
         kill: children.Kill | None = None,
         prepare: Callable[[], None] = lambda: None,
     ) -> Ended:
-        """Run a command on the trial's workspace."""
+        """Run a command on the workspace of the trial."""
         return children.run(lambda: _command(self.work, arguments), self.trial, kill, prepare)
 
     def verify(self) -> list[str]:
-        """The faults of the trial's workspace."""
+        """Faults of the workspace of the trial."""
         ended = children.run(lambda: _faults(self.work), self.trial)
         if ended.code != 0:
             return [f"verify ended with {ended.code}: {ended.said}"]
@@ -125,7 +125,7 @@ class Ground:
         self.done(["simulate", str(self.data), *sizes])
 
     def _make(self, state: str) -> None:
-        """Make a state from the one before it."""
+        """Make a state from the previous one."""
         name = MADE_BY[state]
         case = next(case for case in self.cases() if case.name == name)
         self.start(case.base)
@@ -146,13 +146,13 @@ def _command(work: Path, arguments: list[str]) -> None:
 
 
 def _faults(work: Path) -> list[str]:
-    """What `vcfbert verify` finds; a workspace that was never begun has nothing to find."""
+    """Faults that `vcfbert verify` finds; none in a workspace without a panel."""
     from vcfbert.pipelines.verifying import verify
     from vcfbert.progress import Silent
     from vcfbert.storage.zarr.workspace import Workspace
 
     if not (work / "panel.zarr").exists():
-        # Masks and the report come before the panel; a store below is as whole as its seal.
+        # Masks and reports are put in place before the panel.
         masks = Workspace(work).versions("masks")
         return [f"{work} has masks {masks} and no panel" for _ in masks[1:]]
     found = verify.verify(Workspace(work), verify.VerifyOptions(), progress=Silent())

@@ -1,6 +1,7 @@
-"""Commands in forked children of a process that has every import, and ways to end them.
+"""Commands in forked children, and kills of them at exact places.
 
-The parent computes nothing, so a fork is safe: FAISS and OpenMP hang only after their first work.
+The parent has every import but computes nothing, so a fork is safe: FAISS and OpenMP hang in a
+child only if the parent has used them.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from typing import Any
 from vcfbert.files import replacing, temporary
 
 WATCHED = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree"}
-"""Audit events that change a folder, beside files opened to be written."""
+"""Audit events that change a folder, besides opening files to write."""
 
-PATIENCE = 120.0  # seconds that a child may take
+PATIENCE = 120.0  # seconds until a child counts as hung
 
 
 @dataclass(frozen=True)
 class Kill:
     """When a child gets which signal.
 
-    after  seconds after its start; None for an exact place
-    place  the number of the file-system operation before which it gets it; None for a time
-    action  done at the place instead
+    after   seconds after its start; None for an exact place
+    place   number of the file-system operation before which the signal comes; None for a time
+    action  called at the place instead of sending the signal
     """
 
     signal: signal.Signals = signal.SIGKILL
@@ -48,7 +49,7 @@ class Ended:
     code        exit code, or minus the signal that ended it
     operations  file-system operations below the watched folder
     said        stdout and stderr
-    answer      what the work returned
+    answer      the return value of the work
     """
 
     code: int
@@ -59,12 +60,12 @@ class Ended:
 
     @property
     def was_stopped(self) -> bool:
-        """True where the signal came before the end."""
+        """True if the signal came before the end."""
         return self.code not in (0, 1, 2)
 
 
 class _Counter:
-    """Counts the operations of a child that change what lies below a folder."""
+    """Counts the operations of a child that change files below a folder."""
 
     def __init__(self, folder: Path, kill: Kill | None) -> None:
         self.count = 0
@@ -73,7 +74,7 @@ class _Counter:
         self._lock = threading.Lock()
 
     def install(self) -> None:
-        """Watch this process from now on; there is no way back."""
+        """Watch this process until it ends."""
         sys.addaudithook(self._hear)
         sync, exchange = temporary.sync, replacing.exchange
 
@@ -90,7 +91,7 @@ class _Counter:
         temporary.sync, replacing.exchange = counted_sync, counted_exchange
 
     def step(self, path: object) -> None:
-        """Count an operation, and end the process where it is the one."""
+        """Count an operation; end the process if it is the chosen one."""
         if not isinstance(path, (str, bytes, os.PathLike)):
             return
         if not os.fsdecode(path).startswith(self._folder):
@@ -121,11 +122,11 @@ def run(
     kill: Kill | None = None,
     prepare: Callable[[], None] = lambda: None,
 ) -> Ended:
-    """Do some work in a child and tell how it ended.
+    """Run some work in a child and return how it ended.
 
-    work     returns what JSON can hold; SystemExit is its exit code
+    work     returns a JSON value; SystemExit gives the exit code
     folder   where operations are counted
-    prepare  called in the child first
+    prepare  called first in the child
     """
     said, answer = folder.with_name("said.txt"), folder.with_name("answer.json")
     for file in (said, answer):
@@ -164,7 +165,7 @@ def _live(
         out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(out, 1)
         os.dup2(out, 2)
-        # A shell's background jobs ignore Ctrl-C, and so would Python.
+        # Background jobs of a shell ignore Ctrl-C, and so would Python.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         prepare()
         counter = _Counter(folder, kill)
@@ -178,9 +179,9 @@ def _live(
         sys.stdout.flush()
         content = json.dumps({"operations": counter.count, "answer": result})
         answer.write_text(content)
-    except KeyboardInterrupt:  # a signal that came when the command had ended
+    except KeyboardInterrupt:  # a signal after the end of the command
         code = 130
-    except OSError:  # the limit on files holds for the answer, too
+    except OSError:  # the limit on file sizes also applies to the answer
         pass
     finally:
         os._exit(code)
@@ -194,7 +195,7 @@ def _signal(child: int, number: signal.Signals) -> None:
 
 
 def _wait(child: int) -> int:
-    """The status of a child; one that hangs is killed, which shows as a fault of the trial."""
+    """The status of a child; one that hangs is killed and raises TimeoutError."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -207,7 +208,7 @@ def _wait(child: int) -> int:
 
 
 def draw(rng: random.Random, number: signal.Signals, whole: Ended, *, by_place: bool) -> Kill:
-    """A kill somewhere in a command that took as much when nobody stopped it."""
+    """A random kill during a command, of which `whole` is an undisturbed run."""
     if by_place:
         return Kill(number, place=rng.randint(1, max(1, whole.operations)))
     return Kill(number, after=rng.uniform(0.0, whole.seconds))

@@ -1,4 +1,4 @@
-"""Digests of what commands leave, without the seconds that they took."""
+"""Digests of the outputs of commands, without times."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 from vcfbert.files import temporary
 
 SECONDS = re.compile(r"(^|_)seconds$|peak_memory|^sha256$")
-"""Keys and columns that differ from one run to the next: times, memory, and seals over them."""
+"""Keys and columns that differ between runs: times, memory, and seals over them."""
 
 
 def of(folder: Path) -> dict[str, str]:
-    """Digest by relative path of all that stands under a final name."""
+    """Digest by relative path of every file under a final name."""
     found = {}
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
@@ -27,7 +27,7 @@ def of(folder: Path) -> dict[str, str]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Every leftover below a folder."""
+    """Temporary files and lock files below a folder."""
     return sorted(
         str(path.relative_to(folder))
         for path in folder.rglob("*")

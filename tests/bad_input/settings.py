@@ -81,7 +81,7 @@ CASES = [
          "--edges takes comma-separated numbers"),
     case("bounds that fall", None, "compare tiny mosaic --edges 0.5,0.1", 1, "edges"),
     case("name of a run that leads elsewhere", None, "eval --run ../x", 1,
-         "got '../x'", "without slashes"),
+         "got '../x'", "has no slashes"),
     case("name of a run that leads elsewhere", None, "train --preset tiny --run /tmp/x", 1,
-         "without slashes"),
+         "has no slashes"),
 ]  # fmt: skip

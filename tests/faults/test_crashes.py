@@ -1,4 +1,4 @@
-"""A handful of kills and of faults of the disk; `benchmarks/crashes.py` has the many."""
+"""A few kills and disk faults; `benchmarks/crashes.py` and `disk_faults.py` try many."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(script: str, *arguments: str, out: Path) -> list[dict[str, str]]:
-    """Run in a process that has computed nothing yet, for FAISS hangs after a fork else."""
+    """Run in a new process, because FAISS hangs in a fork of one that has used it."""
     command = [sys.executable, str(ROOT / "benchmarks" / script), *arguments, "--csv", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -20,7 +20,7 @@ def run(script: str, *arguments: str, out: Path) -> list[dict[str, str]]:
 
 
 def test_killed_commands_leave_a_workspace_that_verifies_and_end_the_same_again(tmp_path):
-    """SIGKILL before some operation on the files and SIGTERM after some time, and so on."""
+    """Signals before an operation on the file system or after some time."""
     commands = "prepare,build-index,impute"
     arguments = ("--rounds", "1", "--step", "5", "--commands", commands, "--folder", str(tmp_path))
     rows = run("crashes.py", *arguments, out=tmp_path / "kills.csv")

@@ -1,4 +1,4 @@
-"""One writer at a time, whoever dies; readers are left alone."""
+"""One writer at a time, even after kills; readers are left alone."""
 
 from __future__ import annotations
 

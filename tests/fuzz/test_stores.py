@@ -93,7 +93,7 @@ METADATA = {
 def test_metadata_of_another_make_is_refused(fx_panel, change):
     edited(fx_panel / "alleles" / "zarr.json", lambda record: record.update(change))
     seals.write(fx_panel)
-    with little_memory(), pytest.raises(StoreError, match=r"no readable Zarr store of vcfbert"):
+    with little_memory(), pytest.raises(StoreError, match=r"not a readable Zarr store of vcfbert"):
         readers.read_panel(fx_panel)
 
 

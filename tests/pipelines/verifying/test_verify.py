@@ -124,7 +124,7 @@ def test_all_faults_are_listed(fx_own):
     text = "\n".join(summary.lines())
     for name in ("alleles/c/0/0/0", "alleles/c/1/0/0", "sites/cm/c/0"):
         assert f"{name} is damaged: its SHA-256" in text
-    assert "stranger does not belong there" in text
+    assert "stranger is not part of the store" in text
     with pytest.raises(StoreError, match=r"2 of 11 stores .* failed with 4 faults"):
         summary.raise_faults()
 
@@ -191,7 +191,7 @@ def test_faults_that_no_checksum_shows_are_found_in_other_stores(fx_own):
     rewritten(fx_own.root / MASKS, "is_masked", flipped((0, 0), True))
     rewritten(fx_own.root / CODEBOOK, "codebook", put((0, 0, 0, 0), np.nan))
     found = failed(fx_own)
-    assert "does not hold the masks it was written with" in found[MASKS]
+    assert "its masks are not those that were written" in found[MASKS]
     assert "the codebook of window 0 contains NaN or infinity" in found[CODEBOOK]
 
 

@@ -319,7 +319,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_what_was_there(tmp_path, suffix
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"Cannot write {path}: ")
-    assert done.stdout.endswith(". Check the free space and the permissions there.\n")
+    assert done.stdout.endswith(". Check the free space and the permissions.\n")
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == b"mine"
 

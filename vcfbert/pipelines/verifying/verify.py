@@ -149,6 +149,7 @@ def _leftovers(workspace: Workspace) -> list[StoreReport]:
         workspace.qc.name,
         workspace.relatives.name,
         "runs",
+        "eval",
         "compare",
         *_KINDS,
     }

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-import vcfbert
+from vcfbert import versions
 from vcfbert.errors import ConfigError
 
 FIELDS = ("GT", "DS", "HDS", "GP")
@@ -102,7 +102,7 @@ def header_text(
     lines = [
         "##fileformat=VCFv4.2",
         '##FILTER=<ID=PASS,Description="All filters passed">',
-        f"##source=vcfbert {vcfbert.__version__}",
+        f"##source=vcfbert {versions.__version__}",
     ]
     if facts.checkpoint is not None or facts.checkpoint_fingerprint is not None:
         made_by = {"ID": facts.checkpoint, "Fingerprint": facts.checkpoint_fingerprint}
