@@ -1,4 +1,4 @@
-"""Who is in a panel twice, and who is closely related to whom, by genotypes alone.
+"""Duplicates and close relatives by genotypes alone.
 
 Kinship is the between-family estimator of KING-robust (Manichaikul et al. 2010, Bioinformatics
 26:2867), which needs no allele frequencies and so no homogeneous population:
@@ -81,7 +81,7 @@ class Pairs:
         return replace(self, first=first[self.first], second=second[self.second])
 
 
-def nobody() -> Pairs:
+def no_pairs() -> Pairs:
     """No pairs."""
     none, share = np.empty(0, np.int64), np.empty(0, np.float64)
     return Pairs(none, none, share, share, np.empty(0, np.bool_))
@@ -128,7 +128,7 @@ def close_pairs(
     """Pairs that are the same or, where `least_kinship` is given, at least so closely related.
 
     genotypes      (M, N) ALT copies
-    others         (M, N') compared with everyone of `genotypes`; None compares those among
+    others         (M, N') compared with all of `genotypes`; None compares those among
                    themselves, each pair once
     least_kinship  None for pairs that are the same alone
     """
@@ -156,7 +156,7 @@ def close_pairs(
             first, second = first[is_once], second[is_once]
         found.append((first, second))
     if not found:
-        return nobody()
+        return no_pairs()
     first, second = (np.concatenate(side).astype(np.int64) for side in zip(*found, strict=True))
     pairs = _measured(one[:, first], another[:, second], first, second)
     is_meant = pairs.is_same

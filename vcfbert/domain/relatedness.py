@@ -197,7 +197,7 @@ def measure(
     chosen = kinship.thinned(frequency, sites.contig, sites.cm)
     length = kinship.length_cm(sites.contig[chosen], sites.cm[chosen])
     held_out_only = held_out_only or len(samples) > MOST_SAMPLES
-    pairs = kinship.nobody()
+    pairs = kinship.no_pairs()
     if kinship.can_tell_same(len(chosen), length):
         alleles = read(chosen)
         genotypes = alleles[:, 0::2] + alleles[:, 1::2]

@@ -1,4 +1,4 @@
-"""Who trains, who validates and who is tested.
+"""Splits of samples into train, validation and test.
 
 N samples.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
 
 UNKNOWN = -1
-"""A sample whose split nobody has said."""
+"""A sample whose split is not given."""
 
 
 def complete(
@@ -26,8 +26,8 @@ def complete(
 ) -> NDArray[np.int8]:
     """The split of each sample: what is given, and the rest drawn.
 
-    Test samples are drawn only where nobody's split is given. Validation samples are drawn, from
-    the train samples, wherever none are given. Each stratum gives in proportion to its size.
+    Test samples are drawn only if no split is given. Validation samples are drawn from the train
+    samples if none are given. Each stratum contributes in proportion to its size.
 
     given    (N,) TRAIN, VALIDATION, TEST, or all UNKNOWN
     strata   N labels, such as superpopulations
@@ -45,7 +45,7 @@ def complete(
 
 
 def leaking(split: NDArray[np.int8], relatives: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """True for train samples with a relative among those held out.
+    """True for train samples with a held-out close relative.
 
     split      (N,)
     relatives  (n, 2) pairs of samples
@@ -63,7 +63,7 @@ def leaking(split: NDArray[np.int8], relatives: NDArray[np.int64]) -> NDArray[np
 def _draw(
     rng: np.random.Generator, samples: NDArray[np.int64], strata: Sequence[str], fraction: float
 ) -> NDArray[np.int64]:
-    """A share of the samples, at least one where the share is not 0 and there are two."""
+    """A share of the samples, at least one if the share is not 0 and there are two samples."""
     count = round(fraction * len(samples))
     if fraction > 0 and len(samples) > 1:
         count = max(count, 1)
