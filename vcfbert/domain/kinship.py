@@ -1,20 +1,20 @@
-"""Duplicates and close relatives in a panel, from genotypes only.
+"""Duplicates and close relatives by genotypes alone.
 
 Kinship is the between-family estimator of KING-robust (Manichaikul et al. 2010, Bioinformatics
 26:2867), which needs no allele frequencies and so no homogeneous population:
 
     kinship(i, j) = 1/2 - sum over sites of (x_i - x_j)^2 / (4 min(h_i, h_j))
 
-with x the ALT copies of a sample and h the number of its heterozygous sites. It is 1/2 for
-duplicates, 1/4 for parents, children and siblings, and 0 for unrelated samples of one population.
+with x the ALT copies of a sample and h the number of sites where that sample is heterozygous. It is
+1/2 for one sample twice, 1/4 for parents, children and siblings, 0 for strangers of one population.
 
-How much a region shows depends on its genetic length, not on its number of sites. Unrelated samples
+What a region can tell depends on its genetic length, not on its number of sites. Unrelated samples
 share haplotypes of megabases, and close relatives share all or nothing over a few centimorgans: two
-siblings agree completely in a quarter of such regions and nowhere in another quarter. In a short
+siblings agree entirely in a quarter of such regions and nowhere in another quarter. In one short
 region only identical genotypes from end to end are conclusive (the same sample, a twin, or a
-sibling with the same haplotypes, which leaks as much). On 7.7 cM of the 1000 Genomes, 1 pair of 3.1
-million is identical, while hundreds of pairs pass the threshold for first-degree relatives, far too
-many to be real (benchmarks/kinship.py). Hence MIN_CM for duplicates and RELATIVES_CM for close
+sibling with the same haplotypes, which leaks as much). On 7.7 cM of the 1000 Genomes, 1 pair of
+3.1 million is identical, and hundreds of pairs pass the threshold for first-degree relatives, far
+too many to be real (benchmarks/kinship.py). Hence MIN_CM for duplicates and RELATIVES_CM for close
 relatives.
 
 N samples, M sites, n pairs.
@@ -28,34 +28,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_SITES, MIN_CM = 100, 2.0
-"""Below these, unrelated samples agree at all sites by chance. Measured on the 1000 Genomes: 100
-neighbouring sites of an array over 1 cM are the same in up to 11 pairs, 200 over 2 cM in the one
-that is."""
+"""Below these strangers agree everywhere by chance. Measured on the 1000 Genomes: 100 neighbouring
+sites of an array over 1 cM are the same in up to 11 pairs, 200 over 2 cM in the one that is."""
 
 MAX_DIFFERENT = 0.01
-"""At most this share of sites differs between duplicates."""
+"""Of one sample typed twice, at most this share of the sites differs."""
 
 FIRST_DEGREE = 0.177
 """Kinship from here on is that of parents, children and siblings (2 ** -2.5)."""
 
 RELATIVES_CM = 300.0
-"""Close relatives can be told from unrelated samples over at least this length."""
+"""Relatives are told from strangers where so much of the genome is seen."""
 
 COMMON_MAF = 0.05
 SPACING_CM = 0.01
 MAX_SITES_OF_SAME, MAX_SITES = 1_000, 4_000
-"""Sites that are compared: to find duplicates, and to estimate kinship."""
+"""Sites that are looked at: to find who is the same, and to estimate kinship."""
 
 _CELLS = 1 << 23  # of distances at a time
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of samples; `first` and `second` index the two lists that were compared.
+    """Pairs of samples; `first` and `second` count in the two lists that were compared.
 
-    different  (n,) share of sites at which they differ
-    kinship    (n,) NaN if either sample has no heterozygous site
-    is_same    (n,) True for duplicates
+    different  (n,) share of the sites where they differ
+    kinship    (n,) NaN where either is nowhere heterozygous
+    is_same    (n,) True where the genotypes are of one sample, up to MAX_DIFFERENT
     """
 
     first: NDArray[np.int64]
@@ -91,7 +90,7 @@ def no_pairs() -> Pairs:
 def thinned(
     frequency: NDArray[np.floating], contig: NDArray[np.integer], cm: NDArray[np.floating]
 ) -> NDArray[np.int64]:
-    """(M,) common sites at least SPACING_CM apart, thinned evenly to the number that is needed.
+    """(M,) common sites that are SPACING_CM apart, evenly thinned to what is worth looking at.
 
     frequency  (S,) of ALT
     contig     (S,) and `cm` (S,) in their order
@@ -119,25 +118,25 @@ def length_cm(contig: NDArray[np.integer], cm: NDArray[np.floating]) -> float:
 
 
 def can_tell_same(num_sites: int, length: float) -> bool:
-    """True if samples whose genotypes agree are duplicates, not unrelated samples by chance."""
+    """True where samples whose genotypes agree are the same, and not strangers by chance."""
     return num_sites >= MIN_SITES and length >= MIN_CM
 
 
 def close_pairs(
     genotypes: NDArray[np.uint8], others: NDArray[np.uint8] | None, least_kinship: float | None
 ) -> Pairs:
-    """Duplicates and, if `least_kinship` is given, pairs with at least this kinship.
+    """Pairs that are the same or, where `least_kinship` is given, at least so closely related.
 
     genotypes      (M, N) ALT copies
-    others         (M, N') compared with all of `genotypes`; None compares those with each
-                   other, each pair once
-    least_kinship  None for duplicates only
+    others         (M, N') compared with all of `genotypes`; None compares those among
+                   themselves, each pair once
+    least_kinship  None for pairs that are the same alone
     """
     one = genotypes.astype(np.float32)
     another = one if others is None else others.astype(np.float32)
     squares, het = _sums(one), (one == 1).sum(axis=0)
     squares_too, het_too = _sums(another), (another == 1).sum(axis=0)
-    same = 4 * MAX_DIFFERENT * len(one)  # a site that differs adds at most 4
+    same = 4 * MAX_DIFFERENT * len(one)  # a site that differs adds 4 at most
     found: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
     step = max(1, _CELLS // max(another.shape[1], 1))
     for start in range(0, one.shape[1], step):
@@ -169,11 +168,11 @@ def close_pairs(
 def alike(
     genotypes: NDArray[np.uint8], others: NDArray[np.uint8], most_different: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs with nearly the same genotypes at sites known in both, as two lists of indexes.
+    """Pairs whose genotypes are about the same where both are known, as two lists of indexes.
 
-    genotypes       (M, N) ALT copies, more than 2 if missing
+    genotypes       (M, N) ALT copies, more than 2 where unknown
     others          (M, N') ALT copies
-    most_different  largest sum of squared differences, as a share of the known sites
+    most_different  largest sum of squared differences, as a share of the sites known
     """
     is_known = genotypes <= 2
     copies = np.where(is_known, genotypes, 0).astype(np.float32)
@@ -207,7 +206,7 @@ def _measured(
     first: NDArray[np.int64],
     second: NDArray[np.int64],
 ) -> Pairs:
-    """Measures of each pair; `one` and `another` (M, n) are the two sides."""
+    """What is said of each pair; `one` and `another` (M, n) are the two sides."""
     gap = one - another
     different = (gap != 0).sum(axis=0) / max(len(gap), 1)
     het = np.minimum((one == 1).sum(axis=0), (another == 1).sum(axis=0))

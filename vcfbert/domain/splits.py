@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
 
 UNKNOWN = -1
-"""Split of a sample that is not assigned yet."""
+"""A sample whose split is not given."""
 
 
 def complete(
@@ -24,10 +24,10 @@ def complete(
     test_fraction: float,
     seed: int,
 ) -> NDArray[np.int8]:
-    """The split of each sample: given splits, with missing ones drawn.
+    """The split of each sample: what is given, and the rest drawn.
 
-    Test samples are drawn only if no splits are given. Validation samples are drawn from the train
-    samples if none are given. Draws are proportional to the sizes of the strata.
+    Test samples are drawn only if no split is given. Validation samples are drawn from the train
+    samples if none are given. Each stratum contributes in proportion to its size.
 
     given    (N,) TRAIN, VALIDATION, TEST, or all UNKNOWN
     strata   N labels, such as superpopulations
@@ -45,7 +45,7 @@ def complete(
 
 
 def leaking(split: NDArray[np.int8], relatives: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """True for train samples with a relative among the held-out samples.
+    """True for train samples with a held-out close relative.
 
     split      (N,)
     relatives  (n, 2) pairs of samples
@@ -63,12 +63,12 @@ def leaking(split: NDArray[np.int8], relatives: NDArray[np.int64]) -> NDArray[np
 def _draw(
     rng: np.random.Generator, samples: NDArray[np.int64], strata: Sequence[str], fraction: float
 ) -> NDArray[np.int64]:
-    """A share of the samples; at least one if the share is above 0 and there are two samples."""
+    """A share of the samples, at least one if the share is not 0 and there are two samples."""
     count = round(fraction * len(samples))
     if fraction > 0 and len(samples) > 1:
         count = max(count, 1)
     labels = np.array([strata[sample] for sample in samples])
-    # Sort by stratum, in random order within; then take every (n / count)-th sample.
+    # Sorted by stratum, random inside; then every (n / count)-th sample.
     order = np.lexsort((rng.random(len(samples)), labels)) if len(samples) else samples
     ranks = ((np.arange(count) + 0.5) * len(samples) / max(count, 1)).astype(np.int64)
     return samples[order[ranks]]

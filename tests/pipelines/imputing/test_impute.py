@@ -218,7 +218,7 @@ def test_missing_genotypes_are_imputed_and_half_missing_ones_in_half(fx_done, fx
     assert summary.report["sites"]["typed"] == len(TYPED) - 1
 
 
-def test_exchanged_alleles_are_repaired_and_counted(fx_done, fx_home, tmp_path, caplog):
+def test_swapped_alleles_are_corrected_and_counted(fx_done, fx_home, tmp_path, caplog):
     truth, _, out, _ = fx_done
     records = [
         ("20", 1000 * (site + 1), "G", "A",
@@ -230,7 +230,7 @@ def test_exchanged_alleles_are_repaired_and_counted(fx_done, fx_home, tmp_path, 
         summary = run(fx_home, target, tmp_path / "swapped.vcf.gz", er2=True)
     assert lines(tmp_path / "swapped.vcf.gz") == lines(out)
     assert summary.report["target"]["swapped_sites"] == len(TYPED)
-    assert "REF and ALT exchanged" in caplog.text
+    assert "sites have swapped alleles" in caplog.text
     assert (tmp_path / "swapped.qc" / "noted.tsv").read_text().count("\n") == len(TYPED) + 1
 
 
