@@ -202,7 +202,6 @@ def test_an_interruption_is_exit_code_130(fx_calls):
         ["prepare", "a.vcf", "--min-maf", "2"],
         ["prepare", "a.vcf", "--missing", "guess"],
         ["train", "--retrieve-k", "0"],
-        ["eval"],
         ["impute", "t.vcf.gz"],
         ["impute", "t.vcf.gz", "-o", "o.vcf.gz", "--min-typed", "0"],
         ["impute", "t.vcf.gz", "-o", "o.vcf.gz", "--unphased", "guess"],

@@ -14,8 +14,8 @@ from tests import panels
 from tests.files.test_locks import in_a_child, names
 from tests.pipelines import workspaces
 from vcfbert.files import locks, replacing, temporary
-from vcfbert.pipelines.systems import pruning, references
-from vcfbert.pipelines.systems.references import RefreshOptions
+from vcfbert.pipelines.systems import pruning, refresh
+from vcfbert.pipelines.systems.refresh import RefreshOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr import masks, stores
 from vcfbert.storage.zarr.panel import open_panel
@@ -174,7 +174,7 @@ def test_files_of_the_user_survive_every_write_and_every_read(tmp_path):
         stores.write_file(out, b"")
         panels.write_small_panel(workspace.panel, overwrite=True)
         renew = RefreshOptions(masks=True, prune=1)
-        references.refresh(workspace, workspaces.SMALL, renew, progress=Silent())
+        refresh.refresh(workspace, workspaces.SMALL, renew, progress=Silent())
         with stores.scratch_beside(out), locks.hold(workspace.new_run("r")):
             pass
         with workspace.writing("panel", "masks", "embeddings", "indexes"):
@@ -213,7 +213,7 @@ def listing(folder: Path) -> list[tuple[str, int, int]]:
 
 def test_a_reader_changes_nothing(tmp_path):
     workspace = panels.small_workspace(tmp_path / "work")
-    references.refresh(workspace, workspaces.SMALL, RefreshOptions(masks=True), progress=Silent())
+    refresh.refresh(workspace, workspaces.SMALL, RefreshOptions(masks=True), progress=Silent())
     for name in USERS:
         path = workspace.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -241,9 +241,7 @@ def test_scratch_folders_are_apart_and_those_of_killed_commands_are_cleared(tmp_
 def test_pruning_waits_for_no_reader_of_another_thread(tmp_path):
     workspace = panels.small_workspace(tmp_path / "work")
     for _ in range(3):
-        references.refresh(
-            workspace, workspaces.SMALL, RefreshOptions(masks=True), progress=Silent()
-        )
+        refresh.refresh(workspace, workspaces.SMALL, RefreshOptions(masks=True), progress=Silent())
     gone: list[Path] = []
     with locks.reading(workspace.version("masks", 0)):
         other = threading.Thread(target=lambda: gone.extend(pruning.prune(workspace, 1)))

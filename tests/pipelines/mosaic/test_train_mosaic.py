@@ -80,15 +80,16 @@ def fx_shipped(fx_own, monkeypatch):
 
 def test_a_run_folder_is_whole(fx_own):
     summary = train(fx_own, "whole")
-    run = mosaic_runs.read(fx_own.run("whole"))
-    assert sorted(path.name for path in run.path.iterdir()) == [
+    folder = fx_own.run("whole")
+    run = mosaic_runs.read(folder)
+    assert sorted(path.name for path in folder.iterdir()) == [
         "config.toml", "metrics.csv", "mosaic.safetensors", "run.json", "seal.sha256",
     ]  # fmt: skip
     assert run.settings == settings_with()
-    assert mosaic_runs.system_of(run.path) == "mosaic"
-    with (run.path / "metrics.csv").open() as stream:
+    assert mosaic_runs.system_of(folder) == "mosaic"
+    with (folder / "metrics.csv").open() as stream:
         assert [row["step"] for row in csv.DictReader(stream)] == ["0", "20", "40"]
-    in_file = facts_of(run.path / weight_files.FILE)
+    in_file = facts_of(folder / weight_files.FILE)
     assert in_file.items() < run.record.items()
     assert run.record.keys() - in_file.keys() == {"seconds", "peak_memory_bytes"}
     assert run.record["undecided_sites"] == summary.rows > 100
@@ -219,9 +220,9 @@ def test_a_run_is_replaced_only_when_asked(fx_own):
 
 
 def test_a_run_cannot_be_resumed(fx_own):
-    with pytest.raises(ConfigError, match="leave out --resume"):
+    with pytest.raises(ConfigError, match="Leave out --resume"):
         train(fx_own, "first", resume=True)
-    with pytest.raises(ConfigError, match="leave out --resume"):
+    with pytest.raises(ConfigError, match="Leave out --resume"):
         pipeline.saved_settings(fx_own, "first")
 
 

@@ -154,7 +154,7 @@ def test_too_few_samples_are_refused(fx_workspace):
         split = np.full(len(panel.samples), site_tables.TEST, dtype=np.int8)
         split[:9] = site_tables.TRAIN
         samples = dataclasses.replace(panel.samples, split=split)
-    with pytest.raises(InputError, match="9 train samples, but 10"):
+    with pytest.raises(InputError, match="9 train samples, but at least 10"):
         fold_plan.draw(samples, MosaicConfig(), seed=1)
 
 
