@@ -3,10 +3,11 @@
     python benchmarks/corruption.py [WORKSPACE] [--flips 100] [--others 20] [--seed 1]
 
 One flipped bit, truncated file, deleted file or pair of swapped files at a time, each repaired
-before the next. Without WORKSPACE, the pipelines make one from a simulated panel: both layouts of embeddings,
-both kinds of index, a run of `tiny` and one of `mosaic`. Damage counts as found if `verify` reports
-a fault of the damaged store. The step of `verify` that checks this store is asked first, because it
-is fast, and all of `verify` if that step finds nothing. WORKSPACE is copied and not changed.
+before the next. Without WORKSPACE, the pipelines make one from a simulated panel: both layouts of
+embeddings, both kinds of index, a run of `tiny` and one of `mosaic`. Damage counts as found if
+`verify` reports a fault of the damaged store. The step of `verify` that checks this store is asked
+first, because it is fast, and all of `verify` if that step finds nothing. WORKSPACE is copied and
+not changed.
 """
 
 from __future__ import annotations

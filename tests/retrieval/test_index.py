@@ -129,7 +129,7 @@ def test_no_index_names_the_command(tmp_path):
     ("change", "message"),
     [
         ({"format_version": 99}, "format version 99"),
-        ({"vcfbert_kind": "panel"}, "'index' store is needed"),
+        ({"vcfbert_kind": "panel"}, "'index' is needed"),
         ({"kind": "other"}, "exact or dense"),
         ({"unknown": 1}, "cannot be read"),
     ],

@@ -112,10 +112,10 @@ class EmbeddingsReader:
         differing = int(is_other.any(axis=0).sum())
         if differing:
             raise StoreError(
-                f"{self.path} was encoded under mask version {self.mask_version}, which differs "
-                f"from the requested mask at {differing} sites of window {window}. Encode under "
-                "that mask: vcfbert encode-refs --layout dense --mask-version N --force; or use the "
-                "layout codebook, which serves every mask."
+                f"{self.path} was encoded under mask version {self.mask_version}, which "
+                f"differs from the requested mask at {differing} sites of window {window}. Encode "
+                "under that mask: vcfbert encode-refs --layout dense --mask-version N --force; or "
+                "use the layout codebook, which serves every mask."
             )
 
     def _gather(self, window: int, wanted: NDArray[np.uint8]) -> NDArray[np.float32]:

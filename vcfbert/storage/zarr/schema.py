@@ -55,7 +55,7 @@ ARRAYS = (
     ArraySpec("panel", "windows/start", "int64", "W", "First site the model sees."),
     ArraySpec("panel", "windows/stop", "int64", "W", "Past the last site the model sees."),
     ArraySpec("panel", "windows/core_start", "int64", "W", "First site that the window predicts."),
-    ArraySpec("panel", "windows/core_stop", "int64", "W", "Past the last site that the window predicts."),
+    ArraySpec("panel", "windows/core_stop", "int64", "W", "Past the last such site."),
     ArraySpec("panel", "sites/contig", "int32", "S", "Index into the attribute `contigs`."),
     ArraySpec("panel", "sites/position", "int32", "S", "1-based position, as in the VCF."),
     ArraySpec("panel", "sites/id", "text", "S", "VCF ID; `.` if absent."),
