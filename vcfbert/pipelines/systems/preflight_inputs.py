@@ -157,7 +157,7 @@ class Bench(ABC):
         """One sample in the first window: of a large network on a CPU even that takes seconds."""
         return self.training_masks.batch(self.maker(), Work(0, self.samples[:1]))
 
-    def temporary_name(self) -> list[Beside]:
+    def beside(self) -> list[Beside]:
         """Validation samples in a few windows, with what their neighbours are judged by."""
         maker = self.maker()
         samples = self.panel.samples.in_splits(site_tables.VALIDATION)[:SAMPLES]
