@@ -71,7 +71,7 @@ def zipped(edit: Callable[[str], str | bytes]) -> Make:
     return make
 
 
-def temporary_name(name: str, content: bytes) -> Make:
+def beside(name: str, content: bytes) -> Make:
     """The panel beside another file."""
 
     def make(room: Room) -> None:
