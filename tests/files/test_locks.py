@@ -32,7 +32,7 @@ from pathlib import Path
 from vcfbert.files import locks
 sys.argv = ["/usr/bin/vcfbert", "prepare", "panel.vcf.gz"]
 with locks.hold(Path({place!r})):
-    locks.beside(Path({place!r}), "partial").mkdir()
+    locks.temporary_name(Path({place!r}), "partial").mkdir()
     print("held", flush=True)
     time.sleep(60)
 """
@@ -86,7 +86,9 @@ def test_a_killed_writers_leftovers_below_a_folder_are_cleared_with_the_folder(t
         def die_at_work() -> None:
             temporary.clear = lambda place, tokens: None
             with locks.hold(tmp_path / "run"):
-                locks.beside(tmp_path / "run" / "checkpoints" / "last.json", "partial").touch()
+                locks.temporary_name(
+                    tmp_path / "run" / "checkpoints" / "last.json", "partial"
+                ).touch()
                 os.kill(os.getpid(), signal.SIGKILL)
 
         assert in_a_child(die_at_work) == -signal.SIGKILL

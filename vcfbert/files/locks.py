@@ -73,13 +73,13 @@ def hold(place: Path) -> Iterator[None]:
         _remove_empty(made)
 
 
-def beside(path: Path, ending: Ending) -> Path:
-    """A temporary name beside `path`, which this thread holds."""
+def temporary_name(path: Path, ending: Ending) -> Path:
+    """A temporary name next to `path`, which this thread holds."""
     return temporary.name_of(path, _require(path).token, ending)
 
 
 def sync_record(path: Path) -> None:
-    """Force the lock file that proves whose `beside(path, ...)` is to the disk."""
+    """Force the lock file with the token of temporary names of `path` to the disk."""
     file = _require(path).file
     temporary.sync(file)
     temporary.sync(file.parent)

@@ -35,7 +35,7 @@ def put(new: Path, path: Path) -> None:
         return
     old = new
     if not exchange(new, path):
-        old = locks.beside(path, "old")
+        old = locks.temporary_name(path, "old")
         locks.sync_record(path)
         path.rename(old)  # a kill here leaves `old`, which the next writer puts back
         new.rename(path)
@@ -45,7 +45,7 @@ def put(new: Path, path: Path) -> None:
 
 def drop(path: Path) -> None:
     """Delete a finished folder that the caller holds, so that `path` is never half deleted."""
-    partial = locks.beside(path, "partial")
+    partial = locks.temporary_name(path, "partial")
     path.rename(partial)
     temporary.remove(partial)
 

@@ -28,7 +28,7 @@ _NAME = re.compile(
 
 
 def name_of(path: Path, token: str, ending: Ending) -> Path:
-    """The temporary name beside `path` with this token."""
+    """The temporary name next to `path` with this token."""
     return path.with_name(f".{path.name}.vcfbert-{token}.{ending}")
 
 

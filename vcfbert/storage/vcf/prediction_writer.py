@@ -82,7 +82,7 @@ def create_predictions(
     index_suffix = ".tbi" if suffix == ".vcf.gz" and _fits_tabix(sites) else ".csi"
     open_sink = _vcf_sink if suffix == ".vcf.gz" else _bcf_sink
     with locks.hold(path):
-        partial = locks.beside(path, "partial")
+        partial = locks.temporary_name(path, "partial")
         partial_index = Path(f"{partial}{index_suffix}")
         check_path(path, overwrite=overwrite)
         _claim(partial, path)

@@ -117,12 +117,12 @@ def create_folder(path: Path, *, overwrite: bool = False, sealed: bool = True) -
 
 @contextmanager
 def staging(place: Path) -> Iterator[Path]:
-    """Hold a place and yield an empty temporary folder beside it, deleted when the block ends.
+    """Hold a place and yield an empty temporary folder next to it, deleted when the block ends.
 
     What is written there and then renamed is never half-written under its final name.
     """
     with locks.hold(place):
-        partial = locks.beside(place, "partial")
+        partial = locks.temporary_name(place, "partial")
         try:
             partial.mkdir(parents=True)
         except OSError as error:
@@ -390,7 +390,7 @@ def fingerprint(*parts: bytes | str | NDArray[Any]) -> str:
 def write_file(path: Path, content: bytes) -> None:
     """Write a file so that `path` has either all of the new content or its old content."""
     with locks.hold(path):
-        partial = locks.beside(path, "partial")
+        partial = locks.temporary_name(path, "partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as stream:

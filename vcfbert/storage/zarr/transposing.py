@@ -63,7 +63,7 @@ class AlleleSpool:
 def open_spool(folder: Path, num_haplotypes: int) -> Iterator[AlleleSpool]:
     """Yield a spool in `folder`, deleted when the block ends."""
     with locks.hold(folder / "alleles"):
-        path = locks.beside(folder / "alleles", "partial")
+        path = locks.temporary_name(folder / "alleles", "partial")
         try:
             with path.open("w+b") as stream:
                 yield AlleleSpool(stream, num_haplotypes)
