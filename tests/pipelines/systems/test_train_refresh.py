@@ -3,6 +3,7 @@
 import csv
 import time
 
+import numpy.testing as npt
 import pytest
 
 from tests.pipelines.systems.test_train_systems import (
