@@ -52,14 +52,14 @@ demo folder="demo-work": setup
     say "After $SECONDS s: the imputed file is $out. You can stop here with Ctrl-C."
 
     say "2/3 Train the network of mosaic on this panel (about 30 s); Ctrl-C stops"
-    step train --preset mosaic --typed "$panel/typed.tsv" --set mosaic.steps=1000 --force
+    step train --preset mosaic --typed "$panel/typed.tsv" --set mosaic.steps=500 --force
     step eval --run mosaic --typed "$panel/typed.tsv" --force
 
-    say "3/3 Research chain: train a small BERT that retrieves (about 90 s); Ctrl-C stops, train can resume"
+    say "3/3 Research chain: train a small BERT that retrieves (about a minute); Ctrl-C stops, train can resume"
     step encode-refs --preset tiny --force
     step build-index --force
     step audit-dims --preset tiny
-    step train --preset tiny --set training.max_epochs=1 --force
+    step train --preset tiny --set training.max_epochs=1 --set training.batches_per_epoch=60 --force
     step refresh --masks --embeddings --run tiny --preset tiny
     step eval --run tiny --typed "$panel/typed.tsv" --force
     say "The demo took $SECONDS s. Panel: $panel. Imputed file: $out. Stores and runs: $VCFBERT_WORKSPACE."

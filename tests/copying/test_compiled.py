@@ -1,14 +1,15 @@
 """Compilation is announced once, and only if it happens."""
 
 import numpy as np
+from numba import njit
 
-from vcfbert.copying.compiled import announcing_compilation, kernel
+from vcfbert.copying.compiled import announcing_compilation
 
 
 def test_compilation_is_announced_once_and_only_if_it_happens():
     notes = []
 
-    @kernel()
+    @njit  # without a cache, so that it is compiled in every session
     def double(x):
         return x + x
 
