@@ -20,6 +20,7 @@ from vcfbert.pipelines.systems.preflight_inputs import PreflightInputs
 from vcfbert.retrieval import similarity
 from vcfbert.retrieval.index import IndexReader
 from vcfbert.storage.zarr import haplotypes
+from vcfbert.storage.zarr import panel as panel_store
 from vcfbert.storage.zarr.embeddings import EmbeddingsReader
 from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.training.systems import encoding
@@ -87,20 +88,10 @@ def _check_relatives(panel: PanelReader) -> str:
 
 def _check_counts(panel: PanelReader, window: int) -> int:
     """Decode a window and compare it with the site table; returns the number of sites compared."""
-    where = panel.windows.sites(window)
-    num_sites = panel.windows.num_sites(window)
-    for code, name in ((TRAIN, "train"), (VALIDATION, "validation"), (TEST, "test")):
-        decoded = panel.tokens(window, panel.samples.haplotypes(code))
-        counts = (decoded[:, :num_sites] == tokens.ALT).sum(axis=0)
-        written = panel.sites.alt_count[where, code]
-        if (counts != written).any():
-            site = int(np.argmax(counts != written))
-            raise StoreError(
-                f"{panel.path}: at site {where.start + site} of window {window} the {name} samples "
-                f"carry {int(counts[site])} ALT alleles, but the site table has "
-                f"{int(written[site])}. Rebuild it with: vcfbert prepare PANEL --force"
-            )
-    return num_sites
+    fault = panel_store.allele_fault(panel, window)
+    if fault is not None:
+        raise StoreError(f"{panel.path}: {fault}. Rebuild it with: vcfbert prepare PANEL --force")
+    return panel.windows.num_sites(window)
 
 
 def pre_encoding(given: PreflightInputs) -> str:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain.sites import TRAIN, Samples, Sites
-from vcfbert.domain.windows import Windows
 from vcfbert.errors import StoreError
 from vcfbert.pipelines.systems import store_checks
 from vcfbert.pipelines.verifying.store_report import StoreReport
@@ -108,16 +107,14 @@ def of_counts(sites: Sites, samples: Samples) -> Iterator[str]:
 
 def _check_alleles(panel: PanelReader, report: StoreReport, is_sealed: bool) -> None:
     """Decode every window; check its counts and padding, and the fingerprint of the panel."""
-    groups = panel.samples.groups().astype(np.float32)
-    written = np.hstack([panel.sites.alt_count, panel.sites.population_alt_count])
     prints: list[str] = []
     for window in range(len(panel.windows)):
         with report.catching(is_sealed=is_sealed):
             packed = panel.packed(window)
             prints.append(stores.fingerprint(packed))
-            sentence = _wrong_in(packed, panel.windows, window, groups, written)
-            if sentence is not None:
-                raise StoreError(f"{panel.path}: {sentence}. {AGAIN}")
+            fault = panel_store.allele_fault(panel, window, packed)
+            if fault is not None:
+                raise StoreError(f"{panel.path}: {fault}. {AGAIN}")
     if len(prints) < len(panel.windows):
         return
     tables = panel_store.table_prints(panel.sites, panel.samples, panel.windows)
@@ -126,28 +123,3 @@ def _check_alleles(panel: PanelReader, report: StoreReport, is_sealed: bool) -> 
             f"{panel.path}: its fingerprint does not match its content, so stores made from it may "
             f"have other alleles. {AGAIN}"
         )
-
-
-def _wrong_in(
-    packed: NDArray[np.uint8],
-    cut: Windows,
-    window: int,
-    groups: NDArray[np.float32],
-    written: NDArray[np.int32],
-) -> str | None:
-    """The fault in the alleles of a window, if any.
-
-    packed   (H, ceil(L / 8))
-    groups   (3 + P, H) 1 if a haplotype belongs to a group
-    written  (S, 3 + P) ALT counts of the site table
-    """
-    num_sites, where = cut.num_sites(window), cut.sites(window)
-    alleles = np.unpackbits(packed, axis=1, bitorder="little")
-    if alleles[:, num_sites:].any():
-        return f"window {window} has alleles after its last site, in the padding"
-    counts = groups @ alleles[:, :num_sites].astype(np.float32)
-    differs = (counts.T != written[where]).any(axis=1)
-    if differs.any():
-        site = where.start + int(np.argmax(differs))
-        return f"the alleles of window {window} do not match the ALT counts of site {site}"
-    return None

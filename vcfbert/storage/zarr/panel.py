@@ -111,6 +111,28 @@ def _check_sizes(reader: PanelReader) -> None:
         raise ValueError(f"alleles have the shape {reader.alleles_shape}, not {shape}")
 
 
+def allele_fault(
+    panel: PanelReader, window: int, packed: NDArray[np.uint8] | None = None
+) -> str | None:
+    """The fault in the alleles of a window: bits in the padding, or ALT counts not of its sites.
+
+    packed  (H, ceil(L / 8)) its alleles, if they are read already
+    """
+    packed = panel.packed(window) if packed is None else packed
+    num_sites, where = panel.windows.num_sites(window), panel.windows.sites(window)
+    alleles = np.unpackbits(packed, axis=1, bitorder="little")
+    if alleles[:, num_sites:].any():
+        return f"window {window} has alleles after its last site, in the padding"
+    counts = panel.samples.groups().astype(np.float32) @ alleles[:, :num_sites].astype(np.float32)
+    sites = panel.sites
+    written = np.hstack([sites.alt_count[where], sites.population_alt_count[where]])
+    differs = (counts.T != written).any(axis=1)
+    if differs.any():
+        site = where.start + int(np.argmax(differs))
+        return f"the alleles of window {window} do not match the ALT counts of site {site}"
+    return None
+
+
 def write_panel(
     path: Path,
     sites: Sites,
