@@ -86,7 +86,7 @@ def test_dataset_fails_where_an_allele_was_flipped(fx_own):
     block = root["alleles"][0]
     block[0, 0] ^= 128  # the first site of the first haplotype
     root["alleles"][0] = block
-    assert "ALT alleles" in failures(fx_own)["dataset"]
+    assert "ALT counts of site" in failures(fx_own)["dataset"]
 
 
 def test_dataset_fails_where_windows_leave_sites_out(fx_own):
