@@ -27,14 +27,15 @@ import numpy as np
 
 from vcfbert import config
 from vcfbert.config import presets
+from vcfbert.pipelines import train
 from vcfbert.pipelines.preparing import prepare, simulate
 from vcfbert.pipelines.preparing.prepare import PrepareOptions
 from vcfbert.pipelines.preparing.simulate import SimulateOptions
-from vcfbert.pipelines.systems import build_index, encode, refresh, train_systems
+from vcfbert.pipelines.systems import build_index, encode, refresh
 from vcfbert.pipelines.systems.build_index import IndexOptions
 from vcfbert.pipelines.systems.encode import EncodeOptions
 from vcfbert.pipelines.systems.refresh import RefreshOptions
-from vcfbert.pipelines.systems.train_systems import SystemOptions
+from vcfbert.pipelines.train import TrainOptions
 from vcfbert.pipelines.verifying import check_runs, verify
 from vcfbert.pipelines.verifying.check_stores import Known
 from vcfbert.pipelines.verifying.store_report import StoreReport
@@ -126,9 +127,8 @@ def make(folder: Path, workspace: Workspace) -> None:
     encode.encode_refs(workspace, settings, EncodeOptions(), progress=QUIET, overwrite=True)
     small = config.merge(presets.get("mosaic"), MOSAIC, source="benchmark")
     for name, chosen in {"tiny": settings, "mosaic": small}.items():
-        train_systems.train(
-            workspace, chosen, SystemOptions(name, device="cpu", threads=1), progress=QUIET
-        )
+        chosen_options = TrainOptions(name, device="cpu", threads=1)
+        train.train(workspace, chosen, chosen_options, progress=QUIET)
 
 
 def stores(workspace: Workspace) -> Iterator[Store]:

@@ -95,6 +95,7 @@ def train(
     ConfigError if settings do not fit the data or the options, DeviceError if the machine lacks
     what they ask for.
     """
+    assert settings.system == "retrieval", "pipelines.train hands mosaic to its own room"
     folder = workspace.new_run(options.name)
     with ExitStack() as stack:
         stack.enter_context(locks.hold(folder))
