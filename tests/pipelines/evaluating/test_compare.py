@@ -209,6 +209,15 @@ def test_costs_that_were_not_recorded_are_a_dash_and_a_note(fx_runs, fx_found, t
     assert found.csv_path.parent == workspace.root / "compare" / "good-vs-poor"
 
 
+def test_a_log_with_an_endless_field_is_refused(fx_runs, tmp_path):
+    shutil.copytree(fx_runs.root, tmp_path / "own")
+    workspace = Workspace(tmp_path / "own")
+    path = workspace.run("poor") / "metrics.csv"
+    path.write_text(path.read_text() + '"' + "7" * (csv.field_size_limit() + 1))
+    with pytest.raises(StoreError, match=r"metrics\.csv cannot be read \(field larger"):
+        compare.compare(workspace, OPTIONS, progress=Silent())
+
+
 @pytest.mark.parametrize("runs", [(), ("a",), ("a", "a"), ("a", "b", "a")])
 def test_two_different_runs_are_needed(runs):
     with pytest.raises(ConfigError, match="two different runs"):

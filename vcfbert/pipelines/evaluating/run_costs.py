@@ -133,7 +133,7 @@ def _rows(path: Path) -> list[Row]:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             rows: list[Row] = list(csv.DictReader(stream))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise StoreError(f"{path} cannot be read ({error}). {again}") from error
     if not rows:
         raise StoreError(f"{path} has no rows. {again}")
