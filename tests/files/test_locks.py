@@ -215,3 +215,17 @@ def draw(workspace: Workspace, refused: list[str]) -> None:
         refresh.refresh(workspace, workspaces.SMALL, options, progress=Silent())
     except StoreError as error:
         refused.append(str(error))
+
+
+def test_after_ctrl_c_the_record_stays_for_the_next_writer(tmp_path):
+    """Threads of Zarr may write into a deleted folder again after the command has gone."""
+    place = tmp_path / "embeddings"
+    place.mkdir()
+    with pytest.raises(KeyboardInterrupt), locks.hold(place):
+        partial = locks.temporary_name(place / "v0000.zarr", "partial")
+        raise KeyboardInterrupt
+    (partial / "c").mkdir(parents=True)  # a late write
+    with locks.hold(place):
+        pass
+    assert names(tmp_path) == ["embeddings"]
+    assert names(place) == []

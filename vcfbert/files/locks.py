@@ -165,10 +165,11 @@ def _locked(place: Path) -> Iterator[None]:
             _record(hold, place, is_first=not old)
             temporary.clear(place, tokens)
             yield
-        except BaseException:
+        except BaseException as error:
             with suppress(OSError):  # the record stays for the next writer
                 temporary.clear(place, tokens | {token})
-                file.unlink(missing_ok=True)
+                if not (isinstance(error, KeyboardInterrupt) and place.is_dir()):
+                    file.unlink(missing_ok=True)  # else threads of Zarr may still write there
             raise
         else:
             file.unlink(missing_ok=True)  # while it is held: `_acquire` notices
