@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -221,11 +222,17 @@ def test_after_ctrl_c_the_record_stays_for_the_next_writer(tmp_path):
     """Threads of Zarr may write into a deleted folder again after the command has gone."""
     place = tmp_path / "embeddings"
     place.mkdir()
-    with pytest.raises(KeyboardInterrupt), locks.hold(place):
-        partial = locks.temporary_name(place / "v0000.zarr", "partial")
-        raise KeyboardInterrupt
+    partial = interrupted_at(place)
     (partial / "c").mkdir(parents=True)  # a late write
     with locks.hold(place):
         pass
     assert names(tmp_path) == ["embeddings"]
     assert names(place) == []
+
+
+def interrupted_at(place: Path) -> Path:
+    """The temporary folder of a writer that Ctrl-C ended while it held a place."""
+    with suppress(KeyboardInterrupt), locks.hold(place):
+        partial = locks.temporary_name(place / "v0000.zarr", "partial")
+        raise KeyboardInterrupt
+    return partial
