@@ -71,8 +71,8 @@ def test_intervals_of_the_same_seed_are_the_same():
 
 
 def test_what_is_undefined_is_nan():
-    nobody = np.zeros((SAMPLES, 1, bootstrap.NUM_SUMS))
-    found = difference(nobody, nobody, r2, draw_samples(SAMPLES, 10, seed=1))
+    empty = np.zeros((SAMPLES, 1, bootstrap.NUM_SUMS))
+    found = difference(empty, empty, r2, draw_samples(SAMPLES, 10, seed=1))
     assert np.isnan([found.value, found.low, found.high]).all()
 
 

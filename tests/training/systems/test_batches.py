@@ -149,7 +149,7 @@ def test_token_space_finds_what_flat_l2_over_masked_token_ids_finds(fx_maker, ve
     is_masked = masks.draw_masks(
         maker.panel.windows, seed=1, role="train", version=version, rate=0.5
     )[WINDOW]
-    samples = fx_maker.panel.samples.in_splits(VALIDATION)  # who are no rows, so nobody is excluded
+    samples = fx_maker.panel.samples.in_splits(VALIDATION)  # not in the index, so none is excluded
     batch = maker.make(WINDOW, samples, is_masked)
 
     def masked_ids(haplotypes):
