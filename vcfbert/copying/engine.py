@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vcfbert.copying import inputs, leave_one_out, mosaic, parameter_sets
 from vcfbert.copying.compiled import kernel
-from vcfbert.copying.forward_backward import clusters
+from vcfbert.copying.forward_backward import LONGEST_CLUSTER_CM, clusters
 from vcfbert.copying.inputs import NUM_INPUTS, NUM_SETS
 from vcfbert.copying.intrinsics import trailing_zeros
 from vcfbert.copying.mosaic import Chunk
@@ -30,7 +30,8 @@ and the network runs on the others only (one site in ten). From 1e-3 to this, r2
 the fourth digit in every bin of chr20."""
 
 CLUSTER = 0.005
-"""Longest cluster of typed sites, in switches of the first parameter set at its initial rate."""
+"""Longest cluster of typed sites, in switches of the first parameter set at its initial rate, if
+that is below LONGEST_CLUSTER_CM."""
 
 FEWEST_TO_FIT = 8
 """With fewer typed sites the switch rates are not fitted."""
@@ -118,7 +119,7 @@ def prepare(
         bits=bits,
         typed_bits=take_bits(bits, typed) if typed_bits is None else typed_bits,
         typed=typed.astype(np.int64),
-        stops=clusters(cm[typed], CLUSTER / rate),
+        stops=clusters(cm[typed], min(CLUSTER / rate, LONGEST_CLUSTER_CM)),
         cm=(cm - cm[0]).astype(np.float32),
         frequency=np.log(inside / (1 - inside)).astype(np.float32),
         minor=np.log(np.minimum(inside, 1 - inside) + 1e-5).astype(np.float32),

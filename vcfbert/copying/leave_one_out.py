@@ -21,6 +21,7 @@ MOST_TYPED = 1_500
 
 _PRIOR = 0.5  # weight of the frequency, in neighbours
 _F = np.float32
+_LONGER = _F(3e38)  # than any match; not infinity, which fastmath may assume never to occur
 
 
 def predictions(
@@ -122,11 +123,11 @@ def _sort(bits, site, place, order, start, room, starts):
         if (bits[row, number] >> bit) & np.uint64(1):
             room[ones], starts[ones] = row, begin1
             ones += 1
-            short1 = _F(np.inf)
+            short1 = _LONGER
         else:
             order[zeros], start[zeros] = row, begin0
             zeros += 1
-            short0 = _F(np.inf)
+            short0 = _LONGER
     for rank in range(ones):
         order[zeros + rank], start[zeros + rank] = room[rank], starts[rank]
 
