@@ -28,7 +28,10 @@ def haplotypes(*carried: int) -> np.ndarray:
     return alleles
 
 
-def found(alleles, chosen=range(len(ROWS))):
+EVERY = tuple(range(len(ROWS)))
+
+
+def found(alleles, chosen=EVERY):
     chosen = np.array(chosen)
     bits = chunks.pack(alleles[:, chosen])
     runs = multiallelic.alternatives(chosen, bits, targets.sites_of(ROWS))
