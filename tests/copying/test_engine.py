@@ -8,6 +8,7 @@ import pytest
 from tests.copying import chunks
 from vcfbert.copying import engine, parameter_sets
 from vcfbert.copying.forward_backward import LONGEST_CLUSTER_CM
+from vcfbert.copying.panel_statistics import PanelStatistics
 from vcfbert.copying.parameter_sets import OVER_FIT, best_factor
 
 
@@ -18,7 +19,8 @@ def test_clusters_are_short_however_large_the_panel_is(num_references):
     bits = chunks.pack(generator.integers(0, 2, (num_references, 200)).astype(np.uint8))
     typed, group = np.arange(0, 200, 2), np.zeros(num_references, np.int64)
     rates = parameter_sets.initial(num_references)
-    stops = engine.prepare(bits, typed, cm, group, rates).chunk.stops
+    blank = PanelStatistics.blank(200)
+    stops = engine.prepare(bits, typed, cm, group, rates, blank).chunk.stops
     longest = min(engine.CLUSTER / rates.rates[0], LONGEST_CLUSTER_CM)
     lengths = cm[typed[stops - 1]] - cm[typed[np.append(0, stops[:-1])]]
     assert lengths.max() <= longest

@@ -78,7 +78,7 @@ def test_probabilities_of_alternatives_add_up_to_one_at_most(seed):
     for run in runs:
         assert (after[run].sum(axis=0) <= 1 + 1e-6).all()
         is_fine = before[run].sum(axis=0) <= 1
-        npt.assert_array_equal(after[run][:, is_fine], before[run][:, is_fine])
+        npt.assert_allclose(after[run][:, is_fine], before[run][:, is_fine], atol=1e-6)
     carried = is_known[1] & (alleles[1] == 1)
     assert (after[1][carried] == 0).all()
     assert (after[3][carried] == 0).all()

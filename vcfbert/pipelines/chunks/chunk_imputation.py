@@ -10,34 +10,27 @@ imported for a GPU only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.copying import engine, groups, parameter_sets
+from vcfbert.copying import engine, panel_statistics, parameter_sets
 from vcfbert.copying.engine import ImputedChunk, Prepared
 from vcfbert.copying.network import Network
-from vcfbert.copying.parameter_sets import ParameterSets
 from vcfbert.domain import dosage, tokens
 from vcfbert.domain.sites import Sites, haplotypes_of
-from vcfbert.pipelines.chunks import multiallelic
+from vcfbert.pipelines.chunks import chunk_references, multiallelic, switch_rates
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
 from vcfbert.pipelines.chunks.target_samples import TargetSamples, TypedAlike, typed_alike
 from vcfbert.retrieval import chunk_candidates
-from vcfbert.storage.zarr import haplotypes
 from vcfbert.storage.zarr.panel import PanelReader
 
 if TYPE_CHECKING:
     from vcfbert.training.devices import Device
-
-FIT_SEED = 1
-"""Default seed of the fit of the switch rates."""
-
-SAMPLES_OF_FIT = 8
-"""Samples of the panel that the switch rates are fitted to."""
 
 SAMPLES_AT_ONCE = 256
 """Samples between two steps of progress, whose candidates are in memory at the same time."""
@@ -97,37 +90,6 @@ class ImputedCore:
 
 
 @dataclass(frozen=True)
-class _References:
-    """The references of a chunk.
-
-    sites         (S,) panel sites, rising
-    bits          (R, ceil(S / 64)) their alleles
-    cm            (S,)
-    group         gives (R,) the group of each reference
-    alternatives  arrays of indexes among the S, see `multiallelic.alternatives`
-    """
-
-    sites: NDArray[np.int64]
-    bits: NDArray[np.uint64]
-    cm: NDArray[np.float64]
-    group: Future[NDArray[np.int64]]
-    alternatives: list[NDArray[np.int64]]
-
-    def reaching(self, chunk: ChunkPlan, typed: NDArray[np.int64]) -> _References:
-        """Without the sites that are only there for samples with typed sites further away."""
-        ends = np.append(typed[[0, -1]], [chunk.around.start, chunk.around.stop - 1])
-        is_kept = (self.sites >= ends.min()) & (self.sites <= ends.max())
-        if is_kept.all():
-            return self
-        kept = np.flatnonzero(is_kept)
-        moved = [run - kept[0] for run in self.alternatives if is_kept[run].all()]
-        bits = engine.take_bits(self.bits, kept)
-        return replace(
-            self, sites=self.sites[kept], bits=bits, cm=self.cm[kept], alternatives=moved
-        )
-
-
-@dataclass(frozen=True)
 class _Part:
     """Some samples, imputed at `sites`; the other fields as in ImputedChunk and ImputedCore."""
 
@@ -154,19 +116,21 @@ def impute(
     left_out = np.zeros((len(chunk.typed), len(samples.names), 2), np.float32)
     parts = []
     groups = typed_alike(samples, source.sites, chunk, source.min_typed)
-    with ThreadPoolExecutor(1) as pool:
-        references = _read(source, chunk, groups, pool)
-        if on_typed is not None:
-            rows = np.searchsorted(references.sites, chunk.typed)
-            on_typed(engine.take_bits(references.bits, rows), samples.queries(chunk.typed))
-        for part, typed in _parts(source, chunk, groups, references):
-            rows = np.searchsorted(part.sites, chunk.written)
-            _copy_rows(part.imputed.alt, rows, alt, part.samples)
-            is_read = np.isin(typed, chunk.typed)
-            rows = np.searchsorted(chunk.typed, typed[is_read])
-            left_out[np.ix_(rows, part.samples)] = part.imputed.left_out[is_read]
-            parts.append(part)
-            advance(len(part.samples))
+    references = chunk_references.read(
+        source.panel, source.sites.cm, chunk, [alike.typed for alike in groups],
+        seed=source.seed, threads=source.threads,
+    )  # fmt: skip
+    if on_typed is not None:
+        rows = np.searchsorted(references.sites, chunk.typed)
+        on_typed(engine.take_bits(references.bits, rows), samples.queries(chunk.typed))
+    for part, typed in _parts(source, chunk, groups, references):
+        rows = np.searchsorted(part.sites, chunk.written)
+        _copy_rows(part.imputed.alt, rows, alt, part.samples)
+        is_read = np.isin(typed, chunk.typed)
+        rows = np.searchsorted(chunk.typed, typed[is_read])
+        left_out[np.ix_(rows, part.samples)] = part.imputed.left_out[is_read]
+        parts.append(part)
+        advance(len(part.samples))
     return _core(samples, chunk, alt, left_out, parts)
 
 
@@ -201,23 +165,11 @@ def _core(
     )
 
 
-def _read(
-    source: ImputationSource, chunk: ChunkPlan, groups: list[TypedAlike], pool: Executor
-) -> _References:
-    """Read the references; their groups are found in the pool meanwhile."""
-    table = source.panel.sites
-    sites = np.unique(np.concatenate([chunk.sites, *(alike.typed for alike in groups)]))
-    sites = multiallelic.with_alternatives(sites, table)
-    bits = haplotypes.read_sites(source.panel, sites)
-    group = pool.submit(groups_of, source.panel, chunk.around, sites, bits)
-    if source.threads == 1:
-        group.result()
-    alternatives = multiallelic.alternatives(sites, bits, table)
-    return _References(sites, bits, source.sites.cm[sites], group, alternatives)
-
-
 def _parts(
-    source: ImputationSource, chunk: ChunkPlan, groups: list[TypedAlike], references: _References
+    source: ImputationSource,
+    chunk: ChunkPlan,
+    groups: list[TypedAlike],
+    references: ChunkReferences,
 ) -> Iterator[tuple[_Part, NDArray[np.int64]]]:
     """Imputed samples, each part with its typed sites.
 
@@ -243,7 +195,7 @@ def _parts(
 def _impute_alike(
     source: ImputationSource,
     chunk: ChunkPlan,
-    references: _References,
+    references: ChunkReferences,
     alike: TypedAlike,
     threads: int,
 ) -> Iterator[_Part]:
@@ -252,15 +204,18 @@ def _impute_alike(
         yield _from_frequency(source, references, alike.samples)
         return
     references = references.reaching(chunk, alike.typed)
-    prepared = _prepare(references, alike.typed, seed=source.seed, threads=threads)
-    typed_bits = prepared.chunk.typed_bits
+    rates = references.rates[switch_rates.num_to_fit(len(alike.typed))]
+    prepared = engine.prepare(
+        references.bits, np.searchsorted(references.sites, alike.typed), references.cm,
+        references.group, rates, references.statistics,
+    )  # fmt: skip
     first_rate = parameter_sets.initial(len(references.bits)).rates[0]
     for first in range(0, len(alike.samples), SAMPLES_AT_ONCE):
         block = alike.samples[first : first + SAMPLES_AT_ONCE]
         asked = source.samples.queries(alike.typed, block)
         own = [source.samples.own[haplotype] for haplotype in haplotypes_of(block).tolist()]
         found = chunk_candidates.find(
-            typed_bits, asked.reshape(-1, len(alike.typed)), own, threads=threads
+            prepared.chunk.typed_bits, asked.reshape(-1, len(alike.typed)), own, threads=threads
         )
         imputed = _run_engine(
             prepared, source.network, asked, found, threads=threads, device=source.device
@@ -274,11 +229,11 @@ def _impute_alike(
 
 
 def _from_frequency(
-    source: ImputationSource, references: _References, samples: NDArray[np.int64]
+    source: ImputationSource, references: ChunkReferences, samples: NDArray[np.int64]
 ) -> _Part:
     """Samples without a typed site on the contig: frequencies in the panel without themselves."""
     bits, num_sites = references.bits, len(references.sites)
-    counts = engine.alt_counts(bits, np.zeros(len(bits), np.int64), num_sites)[:, 0]
+    counts = panel_statistics.alt_counts(bits, np.zeros(len(bits), np.int64), num_sites)[:, 0]
     alt = np.empty((num_sites, len(samples), 2), np.float32)
     for place, sample in enumerate(samples.tolist()):
         own = source.samples.own[2 * sample]
@@ -317,60 +272,6 @@ def out_of_range_warnings(share: float) -> list[str]:
         f"{share:.1%} of the sites that the network decides have inputs outside the range seen in "
         "training; there the result falls back to the copying model."
     ]
-
-
-def _prepare(
-    references: _References, typed: NDArray[np.int64], *, seed: int, threads: int
-) -> Prepared:
-    """Prepare the references for samples with these typed sites."""
-    rows = np.searchsorted(references.sites, typed)
-    typed_bits = engine.take_bits(references.bits, rows)
-    rates = fitted_rates(typed_bits, references.cm[rows], seed=seed, threads=threads)
-    group = references.group.result()
-    return engine.prepare(references.bits, rows, references.cm, group, rates, typed_bits)
-
-
-def groups_of(
-    panel: PanelReader, around: slice, sites: NDArray[np.int64], bits: NDArray[np.uint64]
-) -> NDArray[np.int64]:
-    """(R,) group of each reference, found from a range of panel sites.
-
-    around  the range
-    sites   (S,) panel sites of `bits`
-    """
-    counts = panel.sites.alt_count[around].sum(axis=1, dtype=np.float64)
-    chosen = around.start + groups.sites_for(counts / len(bits))
-    if np.isin(chosen, sites, assume_unique=True).all():
-        taken = engine.take_bits(bits, np.searchsorted(sites, chosen))
-    else:
-        taken = haplotypes.read_sites(panel, chosen)
-    return groups.of_references(tokens.unpack(taken.view(np.uint8), len(chosen)))
-
-
-def fitted_rates(
-    typed_bits: NDArray[np.uint64], cm: NDArray[np.floating], *, seed: int, threads: int
-) -> ParameterSets:
-    """Parameter sets with switch rates fitted to some of the references.
-
-    Each is imputed without its own sample. The fit needs typed sites only, and no groups.
-
-    typed_bits  (R, ceil(T / 64))
-    cm          (T,)
-    """
-    num_typed, num_samples = len(cm), len(typed_bits) // 2
-    first = parameter_sets.initial(len(typed_bits))
-    if num_samples < 2:
-        return first
-    group = np.zeros(len(typed_bits), np.int64)
-    prepared = engine.prepare(typed_bits, np.arange(num_typed), cm, group, first, typed_bits)
-    chosen = np.unique(np.linspace(0, num_samples - 1, SAMPLES_OF_FIT).astype(np.int64))
-    rows = haplotypes_of(chosen)
-    known = tokens.unpack(typed_bits[rows].view(np.uint8), num_typed)
-    own = list(np.repeat(rows.reshape(-1, 2), 2, axis=0))
-    found = chunk_candidates.find(typed_bits, known, own, threads=threads)
-    asked = known.reshape(len(chosen), 2, num_typed)
-    fitted = engine.fit_rates(prepared, asked, found, seed=seed, threads=threads)
-    return ParameterSets(fitted.chunk.rates, first.errors)
 
 
 def _copy_rows(

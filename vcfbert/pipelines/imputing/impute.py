@@ -25,7 +25,7 @@ from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.sites import Sites, haplotypes_of
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.files import locks
-from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan
+from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan, switch_rates
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.target_samples import TargetSamples
@@ -71,7 +71,7 @@ class ImputeOptions:
     threads: int | None = None
     """CPU threads; None is all cores. The output is the same for any number."""
 
-    seed: int = chunk_imputation.FIT_SEED
+    seed: int = switch_rates.FIT_SEED
     """Seed of the fit of the switch rates."""
 
     chunk_cm: float = chunk_plan.CHUNK_CM
