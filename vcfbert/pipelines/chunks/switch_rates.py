@@ -20,11 +20,14 @@ from vcfbert.retrieval import chunk_candidates
 FIT_SEED = 1
 """Default seed of the fit."""
 
-SAMPLES_OF_FIT = 8
-"""Samples of the panel that the switch rates are fitted to."""
+SAMPLES_OF_FIT = (8, 16)
+"""Fewest and most samples of the panel that the switch rates are fitted to."""
 
-FIT_MAF = 0.01
-"""Least minor allele frequency of the sites to fit at, if there are enough."""
+ALLELES_OF_FIT = 16_384
+"""Samples times sites: with more sites, fewer samples tell as much."""
+
+FIT_MAFS = (0.05, 0.01, 0.0)
+"""Minor allele frequencies of the sites to fit at: the first that enough sites reach."""
 
 
 def num_to_fit(num_typed: int) -> int:
@@ -45,9 +48,10 @@ def sites_to_fit(frequency: NDArray[np.floating], count: int) -> NDArray[np.int6
     frequency  (S,) of ALT
     returns    (T,) indexes, rising, at most `count`
     """
-    common = panel_statistics.common_sites(frequency, FIT_MAF)
-    if len(common) < count:
-        common = panel_statistics.common_sites(frequency, 0.0)
+    for least in FIT_MAFS:
+        common = panel_statistics.common_sites(frequency, least)
+        if len(common) >= count:
+            break
     return panel_statistics.evenly(common, count)
 
 
@@ -67,7 +71,8 @@ def fitted(
         return first
     group, blank = np.zeros(len(bits), np.int64), PanelStatistics.blank(num_sites)
     prepared = engine.prepare(bits, np.arange(num_sites), cm, group, first, blank, bits)
-    chosen = np.unique(np.linspace(0, num_samples - 1, SAMPLES_OF_FIT).astype(np.int64))
+    count = int(np.clip(ALLELES_OF_FIT // num_sites, *SAMPLES_OF_FIT))
+    chosen = np.unique(np.linspace(0, num_samples - 1, count).astype(np.int64))
     rows = haplotypes_of(chosen)
     known = tokens.unpack(np.ascontiguousarray(bits[rows]).view(np.uint8), num_sites)
     own = list(np.repeat(rows.reshape(-1, 2), 2, axis=0))
