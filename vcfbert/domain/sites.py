@@ -97,6 +97,11 @@ class Sites:
     def __len__(self) -> int:
         return len(self.position)
 
+    def last_positions(self) -> dict[str, int]:
+        """The last position on each contig that has sites."""
+        last = np.flatnonzero(np.diff(self.contig, append=-1)).tolist()
+        return {self.contigs[self.contig[row]]: int(self.position[row]) for row in last}
+
 
 @dataclass(frozen=True)
 class Samples:

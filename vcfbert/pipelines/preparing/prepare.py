@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vcfbert.config import MaskConfig
 from vcfbert.domain import masks, relatedness, windows
+from vcfbert.domain.genome import Genome
 from vcfbert.domain.relatedness import Relatedness
 from vcfbert.domain.sites import Region, Samples, Sites
 from vcfbert.domain.windows import Segment, Windows
@@ -29,6 +30,7 @@ from vcfbert.pipelines.preparing.qc_report import PrepareSummary
 from vcfbert.pipelines.preparing.site_collector import SiteCollector
 from vcfbert.progress import Progress
 from vcfbert.storage import tables
+from vcfbert.storage.vcf import genome_header
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.zarr import masks as mask_store
 from vcfbert.storage.zarr import panel, stores, transposing
@@ -88,7 +90,8 @@ def _make(
             _read(file, region, columns, collector, progress)
             table = collector.table(maps)
             cut = _cut(table, segments, options)
-            fingerprint = _write(staged, table, samples, cut, alleles, options, progress)
+            genome = genome_header.read(file.header.text).of(table.last_positions())
+            fingerprint = _write(staged, table, samples, cut, genome, alleles, options, progress)
             related = relatedness.measure(table, samples, alleles.alleles)
     _write_masks(staged, cut, fingerprint, options.seed)
     report = qc_report.counts(collector, table, samples, cut, options)
@@ -136,6 +139,7 @@ def _write(
     table: Sites,
     samples: Samples,
     cut: Windows,
+    genome: Genome,
     alleles: AlleleSpool,
     options: PrepareOptions,
     progress: Progress,
@@ -148,7 +152,9 @@ def _write(
         return alleles.window(int(cut.start[window]), int(cut.stop[window]), cut.length)
 
     settings = options.as_json()
-    return panel.write_panel(workspace.panel, table, samples, cut, packed, settings=settings)
+    return panel.write_panel(
+        workspace.panel, table, samples, cut, packed, settings=settings, genome=genome
+    )
 
 
 def _write_masks(workspace: Workspace, cut: Windows, fingerprint: str, seed: int) -> None:

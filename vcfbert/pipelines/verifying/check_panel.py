@@ -117,7 +117,7 @@ def _check_alleles(panel: PanelReader, report: StoreReport, is_sealed: bool) -> 
                 raise StoreError(f"{panel.path}: {fault}. {AGAIN}")
     if len(prints) < len(panel.windows):
         return
-    tables = panel_store.table_prints(panel.sites, panel.samples, panel.windows)
+    tables = panel_store.table_prints(panel.sites, panel.samples, panel.windows, panel.genome)
     if stores.fingerprint(*tables, *prints) != panel.fingerprint:
         report.faults.append(
             f"{panel.path}: its fingerprint does not match its content, so stores made from it may "
