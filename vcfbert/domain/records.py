@@ -5,8 +5,9 @@ N samples, H = 2 N haplotypes; a block holds consecutive records.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -21,10 +22,12 @@ PLOIDY = "not diploid"
 MISSING = "missing genotypes"
 UNPHASED = "unphased heterozygotes"
 NO_ALT = "no ALT allele"
-SYMBOLIC = "ALT symbolic, * or breakend"
-DUPLICATE = "duplicate position, REF and ALT"
-REASONS = (PLOIDY, MISSING, UNPHASED, NO_ALT, SYMBOLIC, DUPLICATE)
+DUPLICATE = "duplicate position, alleles and ID"
+REASONS = (PLOIDY, MISSING, UNPHASED, NO_ALT, DUPLICATE)
 """Reasons to drop a record or a site, in the order of the checks."""
+
+PLACEHOLDERS = frozenset(("<*>", "<NON_REF>", "."))
+"""ALT that stands for no allele that was observed, as in a gVCF."""
 
 MissingPolicy = Literal["drop", "error", "major"]
 UnphasedPolicy = Literal["error", "drop"]
@@ -32,13 +35,21 @@ UnphasedPolicy = Literal["error", "drop"]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The fixed columns of one VCF line."""
+    """The fixed columns of one VCF line.
+
+    infos  what INFO says of a structural variant, one text for each ALT; empty if it says nothing
+    """
 
     contig: str
     position: int
     identifier: str
     ref: str
     alts: list[str]
+    infos: tuple[str, ...] = ()
+
+    def info(self, number: int) -> str:
+        """The text of an ALT allele, numbered from 1; `.` if there is none."""
+        return self.infos[number - 1] if self.infos else "."
 
     def place(self) -> str:
         """Contig and position, for messages."""
@@ -65,6 +76,7 @@ class SiteBlock:
 
     records           n, each site's record; a record that was split is repeated
     alt               n, the site's one ALT allele
+    info              n, what INFO says of it; `.` for nothing
     alleles           (n, H) 0 REF, 1 ALT
     dropped           records or alleles that were dropped, by reason
     filled_genotypes  genotypes filled in by the policy `major`
@@ -72,6 +84,7 @@ class SiteBlock:
 
     records: list[Record]
     alt: list[str]
+    info: list[str]
     alleles: NDArray[np.uint8]
     dropped: Counter[str]
     filled_genotypes: int
@@ -91,7 +104,7 @@ class GenotypePolicy:
 class SiteSplitter:
     """Converts the blocks of one file, in order, to biallelic sites.
 
-    Remembers the alleles at the last position, to find duplicates across blocks.
+    Remembers the sites at the last position, to find duplicates across blocks.
     """
 
     def __init__(self, source: str, names: list[str], policy: GenotypePolicy) -> None:
@@ -100,7 +113,7 @@ class SiteSplitter:
         self._names = names
         self._policy = policy
         self._place: tuple[str, int] = ("", 0)
-        self._seen: set[tuple[str, str]] = set()
+        self._seen: dict[tuple[str, str, str], set[str]] = {}
 
     def split(self, block: RecordBlock) -> SiteBlock:
         """The sites of the next block. Raises InputError if the policy says so."""
@@ -114,6 +127,7 @@ class SiteSplitter:
         filled = 0
         records: list[Record] = []
         alts: list[str] = []
+        infos: list[str] = []
         plain_rows: list[int] = []
         plain_places: list[int] = []
         odd_rows: dict[int, NDArray[np.uint8]] = {}
@@ -122,21 +136,23 @@ class SiteSplitter:
             if not usable:
                 continue
             if is_plain[row] and len(record.alts) == 1:
-                if self._is_new(record, record.alts[0], dropped):
+                if self._is_new(record, 1, dropped):
                     plain_rows.append(row)
                     plain_places.append(len(records))
                     records.append(record)
                     alts.append(record.alts[0])
+                    infos.append(record.info(1))
                 continue
             if self._refused(record, calls[row], bool(block.is_diploid[row]), dropped):
                 continue
             pairs = calls[row, :, :2]
             filled += int((pairs == MISSING_CALL).any(axis=1).sum())
             for number in usable:
-                if self._is_new(record, record.alts[number - 1], dropped):
+                if self._is_new(record, number, dropped):
                     odd_rows[len(records)] = _biallelic(pairs, number)
                     records.append(record)
                     alts.append(record.alts[number - 1])
+                    infos.append(record.info(number))
         alleles = np.empty((len(records), samples, 2), dtype=np.uint8)
         if odd_rows or len(plain_rows) < count:
             alleles[plain_places] = calls[plain_rows, :, :2]
@@ -144,34 +160,46 @@ class SiteSplitter:
             alleles[:] = calls[:, :, :2]
         for place, row_alleles in odd_rows.items():
             alleles[place] = row_alleles
-        return SiteBlock(records, alts, alleles.reshape(-1, 2 * samples), dropped, filled)
+        flat = alleles.reshape(-1, 2 * samples)
+        return SiteBlock(records, alts, infos, flat, dropped, filled)
 
     def _usable_alts(self, record: Record, dropped: Counter[str]) -> list[int]:
-        """Numbers of the ALT alleles that are spelled out and differ from REF."""
+        """Numbers of the ALT alleles that can be carried and differ from REF."""
         if not record.alts:
             dropped[NO_ALT] += 1
             return []
-        spelled = [
+        usable = [
             number
             for number, alt in enumerate(record.alts, start=1)
-            if alt.isalpha() and record.ref.isalpha()
+            if alt != record.ref and alt not in PLACEHOLDERS
         ]
-        if len(spelled) < len(record.alts):
-            dropped[SYMBOLIC] += len(record.alts) - len(spelled)
-        usable = [number for number in spelled if record.alts[number - 1] != record.ref]
-        if len(usable) < len(spelled):
-            dropped[NO_ALT] += len(spelled) - len(usable)
+        if len(usable) < len(record.alts):
+            dropped[NO_ALT] += len(record.alts) - len(usable)
         return usable
 
-    def _is_new(self, record: Record, alt: str, dropped: Counter[str]) -> bool:
+    def _is_new(self, record: Record, number: int, dropped: Counter[str]) -> bool:
+        """False for a duplicate: at the position of a site with the same alleles and ID.
+
+        An ID that is missing may be any; those of databases, such as rs12, are of the place and the
+        alleles, so two of them are of one variant. Symbolic alleles are the same if INFO is, too.
+        """
         place = (record.contig, record.position)
+        alt = record.alts[number - 1]
+        key = record.ref, alt, "." if alt.isalpha() else record.info(number)
         if place != self._place:
             self._place = place
             self._seen.clear()
-        elif (record.ref, alt) in self._seen:
+        if key not in self._seen:
+            self._seen[key] = {record.identifier}
+            return True
+        name = _marker(record)
+        names = {_marker(replace(record, identifier=before)) for before in self._seen[key]}
+        if name == "." or not names.isdisjoint((name, ".")):
             dropped[DUPLICATE] += 1
+            if name not in names:  # it was taken for the one without an ID, which now has this one
+                self._seen[key] = {*self._seen[key], record.identifier} - {"."}
             return False
-        self._seen.add((record.ref, alt))
+        self._seen[key].add(record.identifier)
         return True
 
     def _refused(
@@ -211,6 +239,26 @@ class SiteSplitter:
             dropped[UNPHASED] += 1
             return True
         return False
+
+
+def _marker(record: Record) -> str:
+    """The ID, `.` if it is missing, or one word for all IDs of a variant by place and alleles.
+
+    >>> [_marker(Record("6", 5, name, "A", "T")) for name in (".", "HLA_A*01", "rs7", "6:5:A:T")]
+    ['.', 'HLA_A*01', 'variant', 'variant']
+    """
+    contig = re.escape(record.contig.removeprefix("chr"))
+    of_place = rf"[rs]s\d+|(?:chr)?{contig}[:_]{record.position}(?:[:_].*)?"
+    return "variant" if re.fullmatch(of_place, record.identifier) else record.identifier
+
+
+def capitals(allele: str) -> str:
+    """Letters in capitals; a symbolic allele or a breakend as written.
+
+    >>> capitals("a"), capitals("<del>")
+    ('A', '<del>')
+    """
+    return allele.upper() if allele.isalpha() else allele
 
 
 def highest_alleles(calls: NDArray[np.int16]) -> NDArray[np.int64]:

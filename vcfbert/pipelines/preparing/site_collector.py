@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import genetic_map, records, sites, tokens, windows
-from vcfbert.domain.records import GenotypePolicy, RecordBlock, SiteSplitter
+from vcfbert.domain.records import GenotypePolicy, Record, RecordBlock, SiteSplitter
 from vcfbert.domain.sites import TRAIN, VALIDATION, Samples, Sites
 from vcfbert.domain.windows import Segment
 from vcfbert.errors import InputError
@@ -54,7 +54,9 @@ class SiteCollector:
         self._groups = tokens.pack(samples.groups().astype(np.uint8))
         self._num_reference = 2 * len(samples.in_splits(TRAIN, VALIDATION))
         self.contigs: dict[str, int] = {}
-        self._text: tuple[list[str], list[str], list[str]] = ([], [], [])
+        self._text: tuple[list[str], list[str], list[str], list[str]] = ([], [], [], [])
+        self._record_numbers: list[int] = []
+        self._last_record: Record | None = None
         self._contig: list[NDArray[np.int32]] = []
         self._position: list[NDArray[np.int32]] = []
         self._counts: list[NDArray[np.int32]] = []
@@ -77,12 +79,17 @@ class SiteCollector:
         self._contig.append(contig[kept])
         self._position.append(position[kept])
         self._counts.append(counts[kept])
-        identifiers, refs, alts = self._text
+        identifiers, refs, alts, infos = self._text
+        numbers = self._record_numbers
         for row in kept.tolist():
             record = split.records[row]
             identifiers.append(record.identifier)
             refs.append(record.ref)
             alts.append(split.alt[row])
+            infos.append(split.info[row])
+            is_same = record is self._last_record  # another ALT of the record before
+            numbers.append(numbers[-1] + (not is_same) if numbers else 0)
+            self._last_record = record
         return len(block.records)
 
     def _is_kept(
@@ -117,15 +124,17 @@ class SiteCollector:
             )
         contig, position = np.concatenate(self._contig), np.concatenate(self._position)
         counts = np.concatenate(self._counts)
-        identifiers, refs, alts = self._text
+        identifiers, refs, alts, infos = self._text
         names = list(self.contigs)
         return Sites(
             contigs=tuple(names),
             contig=contig,
             position=position,
+            record=np.array(self._record_numbers, np.int32),
             identifier=identifiers,
             ref=refs,
             alt=alts,
+            info=infos,
             site_type=sites.site_types(refs, alts),
             cm=self._centimorgans(maps, names, contig, position),
             alt_count=np.ascontiguousarray(counts[:, : len(sites.SPLITS)]),

@@ -94,8 +94,8 @@ def open_panel(path: Path) -> Iterator[PanelReader]:
 def _check_sizes(reader: PanelReader) -> None:
     """Raise ValueError if tables differ in length or refer to rows that do not exist."""
     sites, samples, windows = reader.sites, reader.samples, reader.windows
-    columns = (sites.contig, sites.identifier, sites.ref, sites.alt, sites.site_type, sites.cm,
-               sites.alt_count, sites.population_alt_count)  # fmt: skip
+    columns = (sites.contig, sites.record, sites.identifier, sites.ref, sites.alt, sites.info,
+               sites.site_type, sites.cm, sites.alt_count, sites.population_alt_count)  # fmt: skip
     sample_index = samples.population, samples.superpopulation, samples.split
     bounds = windows.stop, windows.core_start, windows.core_stop
     lengths = [(len(column), len(sites)) for column in columns]
@@ -211,6 +211,7 @@ def _columns(sites: Sites, samples: Samples, windows: Windows) -> dict[str, NDAr
     return {
         "sites/contig": sites.contig,
         "sites/position": sites.position,
+        "sites/record": sites.record,
         "sites/type": sites.site_type,
         "sites/cm": sites.cm,
         "sites/alt_count": sites.alt_count,
@@ -228,6 +229,7 @@ def _texts(sites: Sites, samples: Samples) -> dict[str, list[str]]:
         "sites/id": sites.identifier,
         "sites/ref": sites.ref,
         "sites/alt": sites.alt,
+        "sites/info": sites.info,
         "samples/name": samples.names,
         "samples/population": samples.population,
         "samples/superpopulation": samples.superpopulation,
@@ -239,9 +241,11 @@ def _read_sites(root: zarr.Group) -> Sites:
         contigs=tuple(_names(root, "contigs")),
         contig=stores.read_column(root, "sites/contig"),
         position=stores.read_column(root, "sites/position"),
+        record=stores.read_column(root, "sites/record"),
         identifier=stores.read_text(root, "sites/id"),
         ref=stores.read_text(root, "sites/ref"),
         alt=stores.read_text(root, "sites/alt"),
+        info=stores.read_text(root, "sites/info"),
         site_type=stores.read_column(root, "sites/type"),
         cm=stores.read_column(root, "sites/cm"),
         alt_count=stores.read_column(root, "sites/alt_count"),
