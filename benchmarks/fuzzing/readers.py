@@ -223,7 +223,7 @@ def _prepare(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
         samples=rng.choice((None, work / "samples.tsv")),
         genetic_map=rng.choice((None, work / "genetic.map")),
         windows=rng.choice((None, work / "segments.csv")),
-        missing=rng.choice(("drop", "major", "error")),
+        missing=rng.choice(("fill", "drop", "major", "error")),
         unphased=rng.choice(("drop", "error")),
         window_size=40,
         flank=2,

@@ -170,8 +170,41 @@ def test_a_tie_is_filled_with_ref():
     npt.assert_array_equal(result.alleles, [[1, 0, 0, 1, 0, 0]])
 
 
+def test_missing_genotypes_are_filled_by_similar_haplotypes_and_counted_by_sample():
+    rows = [(n, "A", "G", ["1|0", "1|0", "0|0"]) for n in range(5, 9)]
+    result = split(*rows, (9, "A", "C", ["1|0", ".|.", "0|0"]), missing="fill")
+    assert result.alleles[-1].tolist() == [1, 0, 1, 0, 0, 0]
+    assert result.filled_genotypes == 1
+    assert result.missing.tolist() == [0, 1, 0]
+    assert not result.dropped
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"), [("0|.", [0, 0]), (".|1", [1, 1]), ("./1", [1, 0]), (".", [1, 0])]
+)
+def test_only_an_allele_in_known_order_is_kept_of_half_a_genotype(text, filled):
+    rows = [(n, "A", "G", ["1|0", "1|0", "0|0"]) for n in range(5, 9)]
+    row = (9, "A", "C", ["1|0", text, "0|0"])
+    if text == ".|1":
+        row = (9, "A", "C", ["1|1", text, "0|0"])
+    result = split(*rows, row, missing="fill")
+    assert result.alleles[-1, 2:4].tolist() == filled
+
+
+def test_a_record_that_most_samples_lack_is_not_filled():
+    result = split((5, "A", "G", ["1|0", ".|.", "./."]), missing="fill")
+    assert result.dropped == {records.MISSING: 1}
+    assert result.missing.tolist() == [0, 1, 1]
+
+
+def test_the_filled_alleles_of_a_record_with_two_alt_exclude_each_other():
+    rows = [(n, "A", "G", ["1|0", "1|0", "0|0"]) for n in range(5, 9)]
+    result = split(*rows, (9, "A", "C,T", ["2|1", ".|.", "0|0"]), missing="fill")
+    assert result.alleles[-2:].tolist() == [[0, 1, 0, 0, 0, 0], [1, 0, 1, 0, 0, 0]]
+
+
 def test_a_missing_genotype_is_an_error_where_that_is_the_policy():
-    with pytest.raises(InputError, match=r"p\.vcf, 20:5, sample bob.*missing.*--missing drop"):
+    with pytest.raises(InputError, match=r"p\.vcf, 20:5, sample bob.*missing.*--missing fill"):
         split((5, "A", "G", ["0|1", ".|.", "0|0"]), missing="error")
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.domain import gaps
 from vcfbert.errors import InputError
 
 MISSING_CALL, NO_CALL = -1, -2
@@ -29,7 +30,10 @@ REASONS = (PLOIDY, MISSING, UNPHASED, NO_ALT, DUPLICATE)
 PLACEHOLDERS = frozenset(("<*>", "<NON_REF>", "."))
 """ALT that stands for no allele that was observed, as in a gVCF."""
 
-MissingPolicy = Literal["drop", "error", "major"]
+MOST_MISSING = 0.1
+"""Share of samples without a genotype above which a record cannot be filled in."""
+
+MissingPolicy = Literal["fill", "drop", "error", "major"]
 UnphasedPolicy = Literal["error", "drop"]
 
 
@@ -79,7 +83,8 @@ class SiteBlock:
     info              n, what INFO says of it; `.` for nothing
     alleles           (n, H) 0 REF, 1 ALT
     dropped           records or alleles that were dropped, by reason
-    filled_genotypes  genotypes filled in by the policy `major`
+    filled_genotypes  genotypes filled in by the policy
+    missing           (N,) missing genotypes of each sample, also of records that are dropped
     """
 
     records: list[Record]
@@ -88,14 +93,16 @@ class SiteBlock:
     alleles: NDArray[np.uint8]
     dropped: Counter[str]
     filled_genotypes: int
+    missing: NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GenotypePolicy:
     """What to do with genotypes that are missing or not phased."""
 
-    missing: MissingPolicy = "drop"
-    """`drop` the record, stop with an `error`, or fill in the `major` allele."""
+    missing: MissingPolicy = "fill"
+    """`fill` in the allele of the most similar haplotypes, `drop` the record, stop with an `error`,
+    or fill in the `major` allele."""
 
     unphased: UnphasedPolicy = "error"
     """Stop with an `error` at an unphased heterozygote, or `drop` the record."""
@@ -112,6 +119,11 @@ class SiteSplitter:
         self._source = source
         self._names = names
         self._policy = policy
+        tenth = int(MOST_MISSING * len(names))
+        self._most_missing = {
+            "fill": min(max(1, tenth), len(names) - 1),
+            "major": len(names),
+        }.get(policy.missing, 0)
         self._place: tuple[str, int] = ("", 0)
         self._seen: dict[tuple[str, str, str], set[str]] = {}
 
@@ -124,13 +136,16 @@ class SiteSplitter:
         is_plain = np.bitwise_or.reduce(calls.reshape(count, -1), axis=1) >> 1 == 0
         is_plain &= block.is_diploid & calls[:, :, 2].all(axis=1)
         dropped: Counter[str] = Counter()
+        missing = np.zeros(samples, dtype=np.int64)
         filled = 0
+        if not is_plain.all():
+            calls = _whole_calls(calls, np.flatnonzero(~is_plain))
         records: list[Record] = []
         alts: list[str] = []
         infos: list[str] = []
         plain_rows: list[int] = []
         plain_places: list[int] = []
-        odd_rows: dict[int, NDArray[np.uint8]] = {}
+        odd: list[tuple[int, int, int]] = []  # place, row, allele number
         for row, record in enumerate(block.records):
             usable = self._usable_alts(record, dropped)
             if not usable:
@@ -143,25 +158,28 @@ class SiteSplitter:
                     alts.append(record.alts[0])
                     infos.append(record.info(1))
                 continue
-            if self._refused(record, calls[row], bool(block.is_diploid[row]), dropped):
+            is_missing = (calls[row, :, :2] == MISSING_CALL).any(axis=1)
+            missing += is_missing
+            if self._refused(record, calls[row], bool(block.is_diploid[row]), is_missing, dropped):
                 continue
-            pairs = calls[row, :, :2]
-            filled += int((pairs == MISSING_CALL).any(axis=1).sum())
+            filled += int(is_missing.sum())
             for number in usable:
                 if self._is_new(record, number, dropped):
-                    odd_rows[len(records)] = _biallelic(pairs, number)
+                    odd.append((len(records), row, number))
                     records.append(record)
                     alts.append(record.alts[number - 1])
                     infos.append(record.info(number))
         alleles = np.empty((len(records), samples, 2), dtype=np.uint8)
-        if odd_rows or len(plain_rows) < count:
+        if odd or len(plain_rows) < count:
             alleles[plain_places] = calls[plain_rows, :, :2]
         else:
             alleles[:] = calls[:, :, :2]
-        for place, row_alleles in odd_rows.items():
-            alleles[place] = row_alleles
+        if self._policy.missing == "fill":
+            _fill(calls, sorted({row for _, row, _ in odd}))
+        for place, row, number in odd:
+            alleles[place] = _biallelic(calls[row, :, :2], number)
         flat = alleles.reshape(-1, 2 * samples)
-        return SiteBlock(records, alts, infos, flat, dropped, filled)
+        return SiteBlock(records, alts, infos, flat, dropped, filled, missing)
 
     def _usable_alts(self, record: Record, dropped: Counter[str]) -> list[int]:
         """Numbers of the ALT alleles that can be carried and differ from REF."""
@@ -203,7 +221,12 @@ class SiteSplitter:
         return True
 
     def _refused(
-        self, record: Record, calls: NDArray[np.int16], is_diploid: bool, dropped: Counter[str]
+        self,
+        record: Record,
+        calls: NDArray[np.int16],
+        is_diploid: bool,
+        is_missing: NDArray[np.bool_],
+        dropped: Counter[str],
     ) -> bool:
         """True if the record is dropped, and counted. Raises InputError if the policy says so."""
         first, second, phased = calls.T
@@ -218,14 +241,13 @@ class SiteSplitter:
                 f"has allele {highest[sample]}, but the record has {len(record.alts)} "
                 "ALT. Correct the record or leave it out: bcftools view -e."
             )
-        is_missing = (first == MISSING_CALL) | (second == MISSING_CALL)
-        if is_missing.any() and self._policy.missing != "major":
-            if self._policy.missing == "error":
-                raise InputError(
-                    f"{self._source}, {record.place()}, sample "
-                    f"{self._names[int(np.argmax(is_missing))]}: the genotype is missing. Impute "
-                    "it first, or pass --missing drop or --missing major."
-                )
+        if is_missing.any() and self._policy.missing == "error":
+            raise InputError(
+                f"{self._source}, {record.place()}, sample "
+                f"{self._names[int(np.argmax(is_missing))]}: the genotype is missing. Impute it "
+                "first, or pass --missing fill, drop or major."
+            )
+        if int(is_missing.sum()) > self._most_missing:
             dropped[MISSING] += 1
             return True
         is_unphased = (phased == 0) & (first != second)
@@ -239,6 +261,28 @@ class SiteSplitter:
             dropped[UNPHASED] += 1
             return True
         return False
+
+
+def _whole_calls(calls: NDArray[np.int16], rows: NDArray[np.int64]) -> NDArray[np.int16]:
+    """A copy in which some records have no `.` for a genotype, and no `./1`: both are `./.`.
+
+    The haplotype of the allele of `./1` is not known; that of `.|1` is.
+    """
+    calls = calls.copy()
+    first, second, phased = (calls[rows, :, column] for column in range(3))
+    is_point = (first == MISSING_CALL) & (second == NO_CALL)
+    is_half = (first == MISSING_CALL) ^ (second == MISSING_CALL)
+    row, sample = np.nonzero(is_point | (is_half & (phased == 0)))
+    calls[rows[row], sample, :2] = MISSING_CALL
+    return calls
+
+
+def _fill(calls: NDArray[np.int16], rows: list[int]) -> None:
+    """Replace the missing alleles of some records by those of the most similar haplotypes."""
+    numbers = calls[:, :, :2].reshape(len(calls), -1)
+    with_gaps = [row for row in rows if (numbers[row] == MISSING_CALL).any()]
+    if with_gaps:
+        calls[with_gaps, :, :2] = gaps.fill(numbers, with_gaps).reshape(-1, calls.shape[1], 2)
 
 
 def _marker(record: Record) -> str:

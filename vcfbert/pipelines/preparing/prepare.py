@@ -24,7 +24,7 @@ from vcfbert.domain.sites import Region, Samples, Sites
 from vcfbert.domain.windows import Segment, Windows
 from vcfbert.errors import StoreError
 from vcfbert.files import digests, replacing
-from vcfbert.pipelines.preparing import panel_samples, qc_report
+from vcfbert.pipelines.preparing import losses, panel_samples, qc_report
 from vcfbert.pipelines.preparing.options import PrepareOptions
 from vcfbert.pipelines.preparing.qc_report import PrepareSummary
 from vcfbert.pipelines.preparing.site_collector import SiteCollector
@@ -70,6 +70,8 @@ def prepare(
         made = (staged.version("masks", 0), staged.qc, staged.relatives, staged.panel)
         names = [str(path.relative_to(folder)) for path in made]
         replacing.put_all(folder, names, workspace.root)
+    for message in report["warnings"]:
+        logger.warning("%s", message)
     for message in related.warnings(str(workspace.relatives)):
         logger.warning("%s", message)
     return PrepareSummary(workspace.panel, workspace.qc, fingerprint, report, related)
@@ -89,12 +91,14 @@ def _make(
             collector = SiteCollector(str(panel_vcf), samples, options, segments, alleles)
             _read(file, region, columns, collector, progress)
             table = collector.table(maps)
+            warnings = losses.check(collector, samples.names, options)
             cut = _cut(table, segments, options)
             genome = genome_header.read(file.header.text).of(table.last_positions())
             fingerprint = _write(staged, table, samples, cut, genome, alleles, options, progress)
             related = relatedness.measure(table, samples, alleles.alleles)
     _write_masks(staged, cut, fingerprint, options.seed)
     report = qc_report.counts(collector, table, samples, cut, options)
+    report["warnings"] = warnings
     report["read"]["samples"] = len(file.samples)
     report["samples"] |= left_out
     report |= {

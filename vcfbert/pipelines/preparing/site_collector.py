@@ -41,9 +41,10 @@ class SiteCollector:
         self.filled_genotypes = 0
         self.num_records = 0
         self.num_sites = 0
-        self._source = source
+        self.missing = np.zeros(len(samples), dtype=np.int64)  # genotypes of each sample
+        self.source = source
         self._splitter = SiteSplitter(
-            self._source,
+            source,
             samples.names,
             GenotypePolicy(missing=options.missing, unphased=options.unphased),
         )
@@ -68,6 +69,7 @@ class SiteCollector:
         self.num_sites += len(split.records) + split.dropped.total()
         self.dropped += split.dropped
         self.filled_genotypes += split.filled_genotypes
+        self.missing += split.missing
         contig = np.array(
             [self.contigs.setdefault(r.contig, len(self.contigs)) for r in split.records], np.int32
         )
@@ -119,7 +121,7 @@ class SiteCollector:
             is_filtered = any(self.dropped[reason] for reason in (TOO_RARE_MAC, TOO_RARE_MAF))
             remedy = "Lower --min-maf or --min-mac, or give" if is_filtered else "Give"
             raise InputError(
-                f"{self._source}: none of {self.num_sites:,} sites is kept ({reasons}). {remedy} "
+                f"{self.source}: none of {self.num_sites:,} sites is kept ({reasons}). {remedy} "
                 "another region, other windows or another panel."
             )
         contig, position = np.concatenate(self._contig), np.concatenate(self._position)
