@@ -43,7 +43,7 @@ def prepare(
             "--map",
             metavar="FILE",
             show_default="1 cM per Mb",
-            help="Genetic map in PLINK columns: chromosome, id, cM, position.",
+            help="Genetic map of PLINK, SHAPEIT, Eagle, HapMap or others; may be gzipped.",
         ),
     ] = None,
     region: Annotated[

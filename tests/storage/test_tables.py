@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-import numpy.testing as npt
+import gzip
+
 import pytest
 
 from vcfbert.domain import splits
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
 from vcfbert.domain.windows import Segment
 from vcfbert.errors import InputError
-from vcfbert.storage import tables
+from vcfbert.storage import map_files, tables
 
 
 @pytest.fixture
@@ -55,31 +56,6 @@ def test_a_bad_sample_table_is_refused_with_its_line(fx_file, text, message):
         tables.read_samples(fx_file(text))
 
 
-def test_a_plink_map_is_read(fx_file):
-    maps = tables.read_genetic_map(fx_file("20 . 0.0 100\n20\t.\t1.5\t200\n\n21 . 0 5\n21 . 1 9\n"))
-    npt.assert_array_equal(maps["20"].position, [100, 200])
-    npt.assert_array_equal(maps["20"].cm, [0, 1.5])
-    assert list(maps) == ["20", "21"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "fewer than two points"),
-        ("20 . 0.0 100\n", "fewer than two points on contig 20"),
-        ("position rate map\n1 2 3\n", "line 1.*PLINK columns"),
-        ("20 . 0 100\n20 . x 200\n", "line 2.*PLINK columns"),
-        ("20 . 0 100\n20 . 1 100\n", "line 2: position 100 at 1.0 cM does not come after"),
-        ("20 . 1 100\n20 . 0 200\n", "line 2: position 200 at 0.0 cM does not come after"),
-        ("20 . 1 100\n20 . nan 200\n", "line 2: position 200"),
-        ("20 . 0 1\n20 . 1 2\n21 . 0 1\n21 . 1 2\n20 . 2 3\n", "line 5: contig 20 returns"),
-    ],
-)
-def test_a_bad_map_is_refused_with_its_line(fx_file, text, message):
-    with pytest.raises(InputError, match=message):
-        tables.read_genetic_map(fx_file(text))
-
-
 def test_segments_are_read_with_and_without_a_header(fx_file):
     expected = [Segment("20", 1, 10), Segment("20", 11, 20), Segment("21", 5, 6)]
     lines = "20,1,10\n20, 11, 20\n21,5,6\n"
@@ -105,12 +81,19 @@ def test_bad_segments_are_refused_with_their_line(fx_file, text, message):
         tables.read_segments(fx_file(text))
 
 
-@pytest.mark.parametrize(
-    "read", [tables.read_samples, tables.read_genetic_map, tables.read_segments]
-)
+@pytest.mark.parametrize("read", [tables.read_samples, map_files.read, tables.read_segments])
 def test_a_file_that_is_missing_or_no_text_is_named(tmp_path, read):
     with pytest.raises(InputError, match=r"absent\.txt does not exist"):
         read(tmp_path / "absent.txt")
-    (tmp_path / "binary.txt").write_bytes(b"\x1f\x8b\xff\xfe")
+    (tmp_path / "binary.txt").write_bytes(b"PK\x03\x04\xff\xfe")
     with pytest.raises(InputError, match=r"binary\.txt is not a text file"):
         read(tmp_path / "binary.txt")
+
+
+def test_a_compressed_table_is_inflated_and_a_damaged_one_is_named(tmp_path):
+    path = tmp_path / "samples.tsv.gz"
+    path.write_bytes(gzip.compress(b"sample\tsplit\na\ttrain\n"))
+    assert tables.read_samples(path)["a"].split == TRAIN
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InputError, match=r"samples\.tsv\.gz.*compressed, but damaged"):
+        tables.read_samples(path)

@@ -83,8 +83,10 @@ def read_list(path: Path) -> Iterator[ListedSite]:
             if text.strip() and not text.startswith("#"):
                 yield _parse(text, f"{path}, line {number}")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file. Give it uncompressed, in UTF-8.") from error
-    except bounded.LongLineError as error:
+        raise InputError(
+            f"{path} is not a text file. Give it in UTF-8, as it is or compressed with gzip."
+        ) from error
+    except bounded.UnreadableTextError as error:
         raise InputError(f"{path} is not a site list: {error}. Give {_EXAMPLE}.") from error
     except OSError as error:
         raise InputError(f"Cannot read the site list {path}: {error.strerror}.") from error

@@ -23,7 +23,7 @@ class PrepareOptions:
     relative is left out."""
 
     genetic_map: Path | None = None
-    """Genetic map in PLINK format; without it, 1 cM per Mb."""
+    """Genetic map (forms in docs/policy.md); without it, 1 cM per Mb."""
 
     region: str | None = None
     """`contig:start-end`; needs an index."""

@@ -29,7 +29,7 @@ from vcfbert.pipelines.preparing.options import PrepareOptions
 from vcfbert.pipelines.preparing.qc_report import PrepareSummary
 from vcfbert.pipelines.preparing.site_collector import SiteCollector
 from vcfbert.progress import Progress
-from vcfbert.storage import tables
+from vcfbert.storage import map_files, tables
 from vcfbert.storage.vcf import genome_header
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.zarr import masks as mask_store
@@ -85,7 +85,7 @@ def _make(
         region = None if options.region is None else file.find_region(options.region)
         file.count(region)  # an empty file is refused before the tables are read
         columns, samples, left_out = panel_samples.choose(file, options, progress)
-        maps = None if options.genetic_map is None else tables.read_genetic_map(options.genetic_map)
+        maps = None if options.genetic_map is None else map_files.read(options.genetic_map)
         segments = None if options.windows is None else tables.read_segments(options.windows)
         with transposing.open_spool(staged.root, 2 * len(samples)) as alleles:
             collector = SiteCollector(str(panel_vcf), samples, options, segments, alleles)

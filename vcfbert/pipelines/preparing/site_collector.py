@@ -153,10 +153,4 @@ class SiteCollector:
         """(S,) genetic positions, from the supplied map or at 1 cM per Mb."""
         if maps is None:
             return genetic_map.uniform(position)
-        cm = np.empty(len(position))
-        for number in np.unique(contig).tolist():
-            here = contig == number
-            cm[here] = genetic_map.centimorgans(
-                maps, names[number], position[here], source=self._map_source
-            )
-        return cm
+        return genetic_map.of_sites(maps, names, contig, position, source=self._map_source)
