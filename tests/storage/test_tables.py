@@ -34,6 +34,52 @@ def test_a_sample_table_is_read_by_its_header(fx_file):
     assert rows["a"].population == "."
 
 
+KNOWN = {
+    "1000 Genomes panel": (
+        "sample\tpop\tsuper_pop\tgender\t\t\nHG1\tGBR\tEUR\tmale\nHG2\tYRI\tAFR\tfemale\n"
+    ),
+    "1000 Genomes panel with tabs at all ends": (
+        "sample\tpop\tsuper_pop\tgender\t\t\nHG1\tGBR\tEUR\tmale\t\t\nHG2\tYRI\tAFR\tfemale\t\n"
+    ),
+    "1000 Genomes 30x": (
+        "FamilyID SampleID FatherID MotherID Sex Population Superpopulation\n"
+        "HG1 HG1 0 0 1 GBR EUR\nF2 HG2 0 0 2 YRI AFR\n"
+    ),
+    "IGSR": (
+        "Sample name\tSex\tBiosample ID\tPopulation code\tPopulation name\tSuperpopulation code\t"
+        "Superpopulation name\nHG1\tmale\tS1\tGBR\tBritish\tEUR\tEuropean Ancestry\n"
+        "HG2\tfemale\tS2\tYRI\tYoruba\tAFR\tAfrican Ancestry\n"
+    ),
+    "PLINK 2 psam": (
+        "#IID\tSID\tPAT\tMAT\tSEX\tSuperPop\tPopulation\nHG1\t1\t0\t0\t1\tEUR\tGBR\n"
+        "HG2\t1\t0\t0\t2\tAFR\tYRI\n"
+    ),
+    "PLINK 2 psam with families": (
+        "##made by plink2\n#FID IID SEX SuperPop Population\nA HG1 1 EUR GBR\nB HG2 2 AFR YRI\n"
+    ),
+    "IMPUTE2": "ID POP GROUP SEX\nHG1 GBR EUR male\nHG2 YRI AFR female\n",
+    "ours": "sample\tpopulation\tsuperpopulation\nHG1\tGBR\tEUR\nHG2\tYRI\tAFR\n",
+}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["unix", "windows"])
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_sample_tables_of_others_are_read(tmp_path, name, end):
+    path = tmp_path / "samples"
+    path.write_bytes(KNOWN[name].replace("\n", end).encode())
+    rows = tables.read_samples(path)
+    assert list(rows) == ["HG1", "HG2"]
+    assert [row.population for row in rows.values()] == ["GBR", "YRI"]
+    assert [row.superpopulation for row in rows.values()] == ["EUR", "AFR"]
+
+
+def test_the_pedigree_of_1000_genomes_is_read(fx_file):
+    header = "Family ID\tIndividual ID\tPaternal ID\tMaternal ID\tGender\tPhenotype\tPopulation\t"
+    row = "BB01\tHG1\t0\t0\t1\t0\tACB\tfather\t0\n"
+    found = tables.read_samples(fx_file(f"{header}Relationship\tSiblings\n{row}"))
+    assert found["HG1"] == tables.SampleRow("ACB", ".", splits.UNKNOWN)
+
+
 def test_a_table_without_splits_says_so(fx_file):
     assert tables.read_samples(fx_file("sample\na\n"))["a"].split == splits.UNKNOWN
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,15 @@ _SPLITS = {
 }
 
 
-_READ = ("sample", "population", "superpopulation", "split")
-"""Columns of the sample table that are used."""
+_NAMES = {
+    "sample": ("sample", "sampleid", "samplename", "iid", "individualid", "individual", "id"),
+    "population": ("population", "pop", "populationcode", "popcode"),
+    "superpopulation": (
+        "superpopulation", "superpop", "superpopulationcode", "superpopcode", "group",
+    ),
+    "split": ("split",),
+}  # fmt: skip
+"""Names of the columns that are used, without case and signs; earlier ones have priority."""
 
 _LAST_POSITION = 2**31 - 2
 
@@ -37,35 +45,31 @@ class SampleRow:
 
 
 def read_samples(path: Path) -> dict[str, SampleRow]:
-    """Read a tab-separated sample table with a header line.
+    """Read a sample table with a header line, separated by tabs, or by spaces if it has no tab.
 
-    The column `sample` is required; `population`, `superpopulation` and `split` are optional; other
-    columns are ignored.
+    A column `sample` is required; `population`, `superpopulation` and `split` are optional; other
+    columns are ignored. The names of 1000 Genomes (`pop`, `super_pop`, `Individual ID`), PLINK 2
+    (`#IID`, `SuperPop`) and IMPUTE2 (`ID POP GROUP`) mean the same.
 
     Raises InputError with the line number of a repeated sample, an unknown split, another number of
     columns, or a split that only some samples have.
     """
     rows: dict[str, SampleRow] = {}
-    rest = lines(path)
-    header = next(rest, (0, ""))[1].lstrip("#").split("\t")
-    if "sample" not in header:
-        raise InputError(
-            f"{path}, line 1: the header has no column 'sample'. It must be tab-separated, for "
-            "example: sample, population, superpopulation, split."
-        )
-    repeated = next((name for name in _READ if header.count(name) > 1), None)
-    if repeated is not None:
-        raise InputError(
-            f"{path}, line 1: the column {repeated} is repeated. Remove or rename one."
-        )
+    rest = (line for line in lines(path) if not line[1].startswith("##"))
+    first = next(rest, (0, ""))[1]
+    mark = "\t" if "\t" in first.strip() else None
+    header = first.lstrip("#").rstrip().split(mark)
+    column = _columns(header, path)
     for number, line in rest:
-        fields = line.split("\t")
+        fields = line.split(mark)
+        while len(fields) > len(header) and not fields[-1].strip():
+            fields.pop()  # a tab at the end
         if len(fields) != len(header):
             raise InputError(
                 f"{path}, line {number}: {len(fields)} columns, but the header has {len(header)}. "
                 "Separate columns by one tab; write . for unknown values."
             )
-        row = {name: value.strip() or "." for name, value in zip(header, fields, strict=True)}
+        row = {name: fields[place].strip() or "." for name, place in column.items()}
         name = row["sample"]
         if name == ".":
             raise InputError(f"{path}, line {number}: the line has no sample name. Add it.")
@@ -88,6 +92,26 @@ def read_samples(path: Path) -> dict[str, SampleRow]:
     if not rows:
         raise InputError(f"{path} has no samples below its header line. Add a line for each.")
     return rows
+
+
+def _columns(header: list[str], path: Path) -> dict[str, int]:
+    """Index of each column that is used. Raises InputError if there is no column of samples."""
+    names = [re.sub(r"[^a-z]", "", name.lower()) for name in header]
+    found = {
+        kind: next((name for name in known if name in names), None)
+        for kind, known in _NAMES.items()
+    }
+    if found["sample"] is None:
+        raise InputError(
+            f"{path}, line 1: the header has no column 'sample'. It must be tab-separated, for "
+            "example: sample, population, superpopulation, split."
+        )
+    repeated = next((name for name in found.values() if name and names.count(name) > 1), None)
+    if repeated is not None:
+        raise InputError(
+            f"{path}, line 1: the column {repeated} is repeated. Remove or rename one."
+        )
+    return {kind: names.index(name) for kind, name in found.items() if name is not None}
 
 
 def read_relatives(path: Path) -> list[tuple[str, str]]:
