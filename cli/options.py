@@ -41,6 +41,7 @@ class IndexKind(StrEnum):
 class Missing(StrEnum):
     """Values of `prepare --missing`."""
 
+    FILL = "fill"
     DROP = "drop"
     ERROR = "error"
     MAJOR = "major"

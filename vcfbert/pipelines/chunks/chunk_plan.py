@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import chunks, genetic_map, tokens
-from vcfbert.domain.genetic_map import ContigMap
 from vcfbert.domain.sites import Region, Sites
 from vcfbert.errors import InputError
-from vcfbert.storage import site_lists, tables
+from vcfbert.storage import map_files, site_lists
 
 CHUNK_CM, OVERLAP_CM = 10.0, 2.0
 """Longest core, and how far around it typed sites are read."""
@@ -81,12 +80,8 @@ def with_map(sites: Sites, path: Path | None) -> Sites:
     """The same sites at the genetic positions of another map; None keeps the panel's."""
     if path is None:
         return sites
-    maps: dict[str, ContigMap] = tables.read_genetic_map(path)
-    cm = np.empty(len(sites))
-    for number in np.unique(sites.contig).tolist():
-        here = sites.contig == number
-        name = sites.contigs[number]
-        cm[here] = genetic_map.centimorgans(maps, name, sites.position[here], source=str(path))
+    maps = map_files.read(path)
+    cm = genetic_map.of_sites(maps, sites.contigs, sites.contig, sites.position, source=str(path))
     return replace(sites, cm=cm)
 
 
@@ -260,9 +255,11 @@ def take(sites: Sites, chosen: NDArray[np.int64]) -> Sites:
         sites,
         contig=sites.contig[chosen],
         position=sites.position[chosen],
+        record=sites.record[chosen],
         identifier=[sites.identifier[row] for row in rows],
         ref=[sites.ref[row] for row in rows],
         alt=[sites.alt[row] for row in rows],
+        info=[sites.info[row] for row in rows],
         site_type=sites.site_type[chosen],
         cm=sites.cm[chosen],
         alt_count=sites.alt_count[chosen],

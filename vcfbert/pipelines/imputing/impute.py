@@ -63,7 +63,7 @@ class ImputeOptions:
     """Use the copying model alone."""
 
     genetic_map: Path | None = None
-    """Genetic map in PLINK format to use instead of the panel's."""
+    """Genetic map (forms in docs/policy.md) to use instead of the panel's."""
 
     region: str | None = None
     """Write only the sites of this region; genotypes around it are still used."""
