@@ -123,7 +123,7 @@ EncoderRun = Annotated[
         "--run",
         metavar="NAME",
         show_default="initial weights",
-        help="Use the best checkpoint of this run.",
+        help="Use the settings and the best checkpoint of this run; other settings are refused.",
     ),
 ]
 DeviceOption = Annotated[
