@@ -110,3 +110,15 @@ def test_typed_everywhere_asks_for_nothing():
     frequency = case.alleles.mean(axis=0)
     found = predictions(case.chunk.bits, case.chunk.typed, case.chunk.cm, frequency, 3.0)
     npt.assert_array_equal(found, np.stack([frequency, frequency]))
+
+
+def test_the_estimated_r2_rises_with_agreement_and_needs_two_carriers():
+    carriers, others = (
+        np.array([0.1, 0.5, 0.9, 1.0, 0.3, 0.8]),
+        np.array([0.1, 0.1, 0.1, 0, 0.5, 0]),
+    )
+    count = np.array([9, 9, 9, 9, 9, 1])
+    found = leave_one_out.estimated_r2(carriers, others, count, 20)
+    npt.assert_allclose(found[:5], [0.0, 0.64, 0.96, 1.0, 0.0])
+    assert np.isnan(found[5])
+    assert np.isnan(leave_one_out.estimated_r2(carriers, others, 20 - count, 20)[5])

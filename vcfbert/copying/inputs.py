@@ -76,6 +76,11 @@ def all_log_odds(probability: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.log(inside / (1 - inside)).clip(-LOGIT_LIMIT, LOGIT_LIMIT).astype(np.float32)
 
 
+def all_probabilities(log_odds: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The probabilities of an array of log odds."""
+    return 1 / (1 + np.exp(-log_odds.astype(np.float64)))
+
+
 @kernel()
 def log_length(length: float) -> float:
     """Log of a length in units of the mean shared segment; negative lengths count as 0."""

@@ -57,6 +57,31 @@ def predictions(
     return found
 
 
+def estimated_r2(
+    among_carriers: NDArray[np.floating],
+    among_others: NDArray[np.floating],
+    alt_count: NDArray[np.integer],
+    num_references: int,
+) -> NDArray[np.float64]:
+    """Squared correlation of imputed and true alleles at each site, for these typed sites.
+
+    The difference c of the two shares is the correlation of a reference's allele with that of one
+    neighbour. An imputed allele has matches on both sides, and both must fail: 1 - (1 - c)^2.
+    docs/decisions/site-quality.md compares it with the true r2.
+
+    among_carriers, among_others  (S,) as `predictions` returns them
+    alt_count                     (S,) copies of ALT among the references
+    returns                       (S,) 0 to 1; NaN if fewer than two references have the rarer
+                                  allele, because a single one has no other to be imputed from
+
+    >>> estimated_r2(np.array([0.9, 0.9]), np.array([0.4, 0.4]), np.array([5, 1]), 10)
+    array([0.75,  nan])
+    """
+    correlation = np.clip(among_carriers - among_others, 0.0, 1.0).astype(np.float64)
+    is_known = np.minimum(alt_count, num_references - alt_count) >= 2
+    return np.where(is_known, 1 - (1 - correlation) ** 2, np.nan)
+
+
 def bits_but(typed: NDArray[np.int64], count: int) -> NDArray[np.uint64]:
     """(ceil(count / 64),) words with a bit set for each site that is not typed."""
     is_untyped = np.ones(-(-count // 64) * 64, np.bool_)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.copying import engine, groups, parameter_sets
+from vcfbert.copying import engine, groups, inputs, leave_one_out, parameter_sets
 from vcfbert.copying.engine import ImputedChunk, Prepared
 from vcfbert.copying.network import Network
 from vcfbert.copying.parameter_sets import ParameterSets
@@ -91,6 +91,9 @@ class ImputedCore:
     alt           (n, N, 2) probability of ALT; 0 or 1 for typed alleles
     is_imputed    (n,) False if the site is typed in at least one sample
     dr2, er2      (n,) estimated r2; r2 of typed sites imputed as if not typed, else NaN
+    pr2           (n,) r2 of imputed sites estimated from the panel; NaN if it cannot be told
+    typed         (t,) panel sites among the written that are typed, rising
+    left_out      (t, N, 2) probability of ALT at these as if they were not typed
     candidates    (2 N,) number of candidates of each haplotype
     rate_factor   fitted factor of the switch rates
     open_share    share of haplotypes and sites that the copying model leaves undecided
@@ -101,6 +104,9 @@ class ImputedCore:
     is_imputed: NDArray[np.bool_]
     dr2: NDArray[np.float64]
     er2: NDArray[np.float64]
+    pr2: NDArray[np.float64]
+    typed: NDArray[np.int64]
+    left_out: NDArray[np.float32]
     candidates: NDArray[np.int64]
     rate_factor: float
     open_share: float
@@ -156,6 +162,9 @@ def impute(
         is_imputed=~is_typed,
         dr2=dosage.estimated_r2(alt),
         er2=er2,
+        pr2=_panel_r2(source, prepared, chunk, written, is_typed),
+        typed=chunk.written[is_typed],
+        left_out=left_out[rows],
         candidates=np.array(counts, dtype=np.int64),
         rate_factor=float(
             prepared.chunk.rates[0] / parameter_sets.initial(len(prepared.chunk.bits)).rates[0]
@@ -163,6 +172,21 @@ def impute(
         open_share=num_open,
         out_of_range=num_outside / num_open if num_open else 0.0,
     )
+
+
+def _panel_r2(
+    source: ImputationSource,
+    prepared: Prepared,
+    chunk: ChunkPlan,
+    written: NDArray[np.int64],
+    is_typed: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """(n,) r2 of the written sites from how well the references predict one another."""
+    carriers, others = inputs.all_probabilities(prepared.chunk.panel[:, written])
+    count = source.panel.sites.alt_count[chunk.written].sum(axis=1)
+    r2 = leave_one_out.estimated_r2(carriers, others, count, len(prepared.chunk.bits))
+    r2[is_typed] = np.nan
+    return r2
 
 
 def _run_engine(
