@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from vcfbert.copying.compiled import kernel
 from vcfbert.copying.intrinsics import trailing_zeros
 
-MOST_TYPED = 1_500
-"""Typed sites that are sorted by, thinned evenly if there are more; enough to find neighbours."""
+MOST_TYPED = 5_000
+"""Typed sites that are sorted by, thinned evenly if there are more. With 1,500 of 2,345 typed sites
+on 2 Mb, the estimated r2 of a site is too low (.896 against .939) and correlates less with the true
+one (.77 against .87)."""
 
 _PRIOR = 0.5  # weight of the frequency, in neighbours
 _F = np.float32
