@@ -450,6 +450,13 @@ def test_records_that_the_panel_lacks_are_kept_on_request(tmp_path):
     assert [one.record.position for one in part.others] == [150]
 
 
+def test_haploid_genotypes_of_kept_records_stay_haploid(tmp_path):
+    rows = [(100, "A", "G", "0|1 1|1"), (150, "C", "T", "1 0"), (160, "C", "T", "1 0/1")]
+    found = read(tmp_path, *rows, keep_others=True)
+    npt.assert_array_equal(found.others[0].calls[:, :2], [[1, -2], [0, -2]])
+    npt.assert_array_equal(found.others[1].calls[:, :2], [[1, -2], [0, 1]])
+
+
 @pytest.mark.parametrize(
     ("calls", "message"),
     [("0|0|1 0|0", "20:150: a genotype has more than two alleles"), ("0|2 0|0", "has allele 2")],
