@@ -68,8 +68,8 @@ def estimated_r2(
     """Squared correlation of imputed and true alleles at each site, for these typed sites.
 
     The difference c of the two shares is the correlation of a reference's allele with that of one
-    neighbour. An imputed allele has matches on both sides, and both must fail: 1 - (1 - c)^2.
-    docs/decisions/site-quality.md compares it with the true r2.
+    neighbour. The estimate is 1 - (1 - c)^2, an empirical choice: docs/decisions/site-quality.md
+    compares it with other forms and with the true r2.
 
     among_carriers, among_others  (S,) as `predictions` returns them
     alt_count                     (S,) copies of ALT among the references
