@@ -102,6 +102,8 @@ def impute(
     sites: StrPath | None = None,
     fields: Sequence[str] = ("GT", "DS", "HDS", "GP"),
     er2: bool = False,
+    all_typed_sites: bool = False,
+    empirical: bool = False,
     unphased: Literal["error", "missing", "as-written"] = "error",
     min_typed: int = 5,
     chunk_cm: float = 10.0,
@@ -134,6 +136,8 @@ def impute(
         sites=_path(sites),
         unphased=unphased,
         er2=er2,
+        all_typed_sites=all_typed_sites,
+        empirical=empirical,
         qc=_path(qc),
         device=device,
     )
