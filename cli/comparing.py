@@ -32,7 +32,11 @@ def compare(
         ),
     ] = None,
     mask_version: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Hide the sites of this mask version.")
+        str | None,
+        typer.Option(
+            metavar="N|PATH",
+            help="Hide the sites of this mask version, of the workspace or by its path.",
+        ),
     ] = None,
     typed: Annotated[
         Path | None,

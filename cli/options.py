@@ -126,6 +126,24 @@ EncoderRun = Annotated[
         help="Use the settings and the best checkpoint of this run; other settings are refused.",
     ),
 ]
+MaskVersion = Annotated[
+    str | None,
+    typer.Option(
+        "--mask-version",
+        metavar="N|PATH",
+        show_default="newest",
+        help="Mask version of the workspace, or the path of one that a run wrote.",
+    ),
+]
+EmbeddingsVersion = Annotated[
+    str | None,
+    typer.Option(
+        "--embeddings",
+        metavar="N|PATH",
+        show_default="newest",
+        help="Embeddings version of the workspace, or the path of one that a run wrote.",
+    ),
+]
 DeviceOption = Annotated[
     Device,
     typer.Option("--device", help="Device to compute on; auto uses the GPU if there is one."),

@@ -23,15 +23,7 @@ def encode_refs(
         typer.Option(help="codebook stores one table per window; dense stores every haplotype."),
     ] = options.EmbeddingsLayout.CODEBOOK,
     run: options.EncoderRun = None,
-    mask_version: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=0,
-            show_default="newest",
-            help="Mask version for the masked embeddings.",
-        ),
-    ] = None,
+    mask_version: options.MaskVersion = None,
     preset: options.Preset = None,
     config_path: options.ConfigFile = None,
     set_: options.Set = None,

@@ -44,6 +44,17 @@ def train(
             help="Train mosaic for targets typed at these sites. Can be repeated.",
         ),
     ] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            "--init-from",
+            metavar="RUN",
+            show_default="initial weights",
+            help="Start with the best weights of this run, as far as they fit.",
+        ),
+    ] = None,
+    mask_version: options.MaskVersion = None,
+    embeddings: options.EmbeddingsVersion = None,
     preset: options.Preset = None,
     config_path: options.ConfigFile = None,
     set_: options.Set = None,
@@ -57,9 +68,10 @@ def train(
 ) -> None:
     """Train a model on the training samples of the panel.
 
-    Reads the panel. The BERT systems also read the newest index and embeddings, and make those that
-    are missing; they draw their own masks, unless the index is dense. Writes runs/NAME in the
-    workspace: config.toml, metrics.csv, the weights and, for the BERT systems, TensorBoard events.
+    Reads the panel. The BERT systems also read the newest index, masks and embeddings, start with
+    those masks and with the encoder that made those embeddings, and make what is missing. Writes
+    runs/NAME in the workspace: config.toml, metrics.csv, the weights and, for the BERT systems,
+    the last masks and embeddings and TensorBoard events.
 
     Without --preset and --config, --resume continues and --force repeats a run with its own
     settings.
@@ -83,7 +95,12 @@ def train(
                 Workspace(workspace),
                 chosen,
                 train.TrainOptions(
-                    run or chosen.preset, resume, device.value, threads, tuple(typed or ())
+                    run or chosen.preset,
+                    resume,
+                    device.value,
+                    threads,
+                    train.StartOptions(mask_version, embeddings, init_from),
+                    tuple(typed or ()),
                 ),
                 progress=progress,
                 overwrite=force,
@@ -117,7 +134,11 @@ def evaluate(
         typer.Option(metavar="N", min=0, show_default="seed of the run", help="Seed for --rate."),
     ] = None,
     mask_version: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Hide the sites of this mask version.")
+        str | None,
+        typer.Option(
+            metavar="N|PATH",
+            help="Hide the sites of this mask version, of the workspace or by its path.",
+        ),
     ] = None,
     typed: Annotated[
         Path | None,

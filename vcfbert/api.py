@@ -159,6 +159,9 @@ def train(
     settings: Mapping[str, Any] | None = None,
     resume: bool = False,
     typed: Sequence[StrPath] = (),
+    init_from: str | None = None,
+    mask_version: int | StrPath | None = None,
+    embeddings: int | StrPath | None = None,
     device: str = "auto",
     threads: int | None = None,
     overwrite: bool = False,
@@ -166,10 +169,13 @@ def train(
 ) -> TrainSummary | MosaicSummary:
     """Train a model on the training samples of a workspace's panel.
 
-    preset    None is v18-large, or the run's own settings if it is resumed or replaced
-    run       name of the run; the preset's if None
-    settings  nested settings that override the preset: {"training": {"max_epochs": 2}}
-    typed     lists of typed sites to train `mosaic` for
+    preset        None is v18-large, or the run's own settings if it is resumed or replaced
+    run           name of the run; the preset's if None
+    settings      nested settings that override the preset: {"training": {"max_epochs": 2}}
+    typed         lists of typed sites to train `mosaic` for
+    init_from     run whose best weights are taken over as far as they fit
+    mask_version  of the first epoch, a number or a path; None is the newest that fits
+    embeddings    whose encoder training starts with, likewise
     """
     from vcfbert import config
     from vcfbert.config import presets
@@ -182,8 +188,9 @@ def train(
         base = stage.replaced_settings(_workspace(workspace), run)
     base = base or presets.get(preset or "v18-large")
     chosen = config.merge(base, settings or {}, source="settings")
+    start = stage.StartOptions(_version(mask_version), _version(embeddings), init_from)
     options = stage.TrainOptions(
-        run or chosen.preset, resume, device, threads, tuple(Path(path) for path in typed)
+        run or chosen.preset, resume, device, threads, start, tuple(Path(path) for path in typed)
     )
     return stage.train(
         _workspace(workspace), chosen, options, progress=progress, overwrite=overwrite
@@ -197,7 +204,7 @@ def evaluate(
     split: Literal["test", "validation"] = "test",
     rate: float | None = None,
     typed: StrPath | None = None,
-    mask_version: int | None = None,
+    mask_version: int | StrPath | None = None,
     seed: int | None = None,
     panel: StrPath | None = None,
     vcf: StrPath | None = None,
@@ -217,7 +224,7 @@ def evaluate(
         split=split,
         rate=rate,
         seed=seed,
-        mask_version=mask_version,
+        mask_version=_version(mask_version),
         typed=_path(typed),
         panel=_path(panel),
         vcf=_path(vcf),
@@ -229,6 +236,10 @@ def evaluate(
 
 def _path(path: StrPath | None) -> Path | None:
     return None if path is None else Path(path)
+
+
+def _version(name: int | StrPath | None) -> int | str | None:
+    return str(name) if isinstance(name, Path) else name
 
 
 def _workspace(folder: StrPath) -> Workspace:

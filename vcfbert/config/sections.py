@@ -310,8 +310,13 @@ class RefreshConfig:
     embeddings_every: int = 1
     """Encode the references again after this many; 0 keeps the first encoding."""
 
+    keep: int = 3
+    """Versions of masks and encodings that stay in the folder of the run, the last ones. Those of
+    the last checkpoint always stay."""
+
     def __post_init__(self) -> None:
         """Check the ranges."""
+        at_least("refresh.keep", self.keep, 1)
         at_least("refresh.masks_every", self.masks_every, 0)
         at_least("refresh.embeddings_every", self.embeddings_every, 0)
 

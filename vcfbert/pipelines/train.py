@@ -11,11 +11,14 @@ from vcfbert.errors import ConfigError
 from vcfbert.pipelines.mosaic import train_mosaic
 from vcfbert.pipelines.mosaic.train_mosaic import MosaicOptions, MosaicSummary
 from vcfbert.pipelines.systems import train_systems
+from vcfbert.pipelines.systems.start import StartOptions
 from vcfbert.pipelines.systems.train_systems import SystemOptions, TrainSummary
 from vcfbert.progress import Progress
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.mosaic import mosaic_runs
 from vcfbert.training.systems import checkpoints
+
+__all__ = ["StartOptions", "TrainOptions", "replaced_settings", "saved_settings", "train"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,12 @@ def train(
     if settings.system == "mosaic":
         if options.resume:
             raise mosaic_runs.refuse_resume(options.name)
+        if options.start.given:
+            raise ConfigError(
+                f"{' and '.join(options.start.given)} choose what a BERT system starts with, but "
+                "mosaic reads neither masks nor embeddings and has its own --set mosaic.start. "
+                "Leave them out, or train with another preset."
+            )
         mosaic = MosaicOptions(options.name, options.typed, options.threads, options.device)
         return train_mosaic.train(
             workspace, settings, mosaic, progress=progress, overwrite=overwrite

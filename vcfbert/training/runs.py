@@ -5,7 +5,8 @@ RUN/run.json          versions, seeds, fingerprints of panel and index, SHA-256 
 RUN/metrics.csv       one row for each epoch
 RUN/refresh.csv       a row for each new version of masks and of encodings
 RUN/checkpoints/      see `training.systems.checkpoints`
-RUN/embeddings/       encodings of the references that this run made
+RUN/masks/            the last versions of its training masks, if all samples share them
+RUN/embeddings/       the last encodings of the references that this run made
 RUN/tensorboard/      events
 """
 
@@ -32,6 +33,7 @@ _EXTENSIBLE = {
     "training.patience",
     "training.checkpoint_every",
     "training.log_every",
+    "refresh.keep",
 }
 """Settings that may differ when a run is resumed: they do not change what it computes."""
 
@@ -66,11 +68,16 @@ def check_new(run: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def create(
-    run: Path, settings: Config, parents: dict[str, str], index: dict[str, Any] | None
+    run: Path,
+    settings: Config,
+    parents: dict[str, str],
+    index: dict[str, Any] | None,
+    start: dict[str, Any],
 ) -> None:
     """Write the settings and the record of a new run to its folder.
 
     index  what is noted about the index besides its fingerprint; None if nothing is retrieved
+    start  what is noted about the masks, the encoding and the weights that it starts with
     """
     text = config.to_toml(settings).encode()
     stores.write_file(run / "config.toml", text)
@@ -79,6 +86,7 @@ def create(
         "seed": settings.seed,
         "parents": parents,
         "index": index,
+        "start": start,
         "files": {"config.toml": digests.of_bytes(text)},
     }
     stores.write_file(run / "run.json", digests.sealed_json(record))

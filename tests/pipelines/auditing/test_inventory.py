@@ -17,6 +17,7 @@ from vcfbert.pipelines.auditing import audit, estimates, inventory, stored_prefl
 from vcfbert.pipelines.auditing.audit import AuditOptions
 from vcfbert.pipelines.systems import refresh, train_systems
 from vcfbert.pipelines.systems.refresh import RefreshOptions
+from vcfbert.pipelines.systems.start import TrainingStart
 from vcfbert.pipelines.systems.train_systems import SystemOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr import masks as mask_store
@@ -78,7 +79,7 @@ def fx_space(fx_built):
 
 
 def bench_of(workspace, stack):
-    return stored_preflight.StoredInputs(SMALL, workspace, None, stack)
+    return TrainingStart(SMALL, workspace, workspace.run("new"), stack)
 
 
 def test_figures_equal_a_slow_computation_on_the_same_batches(fx_built, fx_space):
@@ -121,7 +122,7 @@ def test_a_feature_space_that_cannot_be_measured_has_a_reason(fx_own):
         fx_own, None,
     )  # fmt: skip
     assert (found, reason) == (None, "this system retrieves nothing")
-    shutil.rmtree(fx_own.root / "indexes")
+    next(fx_own.newest("indexes").glob("*.faiss")).write_bytes(b"damaged")
     found, reason = stored_preflight.feature_space(SMALL, fx_own, None)
     assert found is None
     assert "vcfbert build-index" in reason

@@ -18,6 +18,7 @@ from vcfbert.pipelines.mosaic import fold_plan
 from vcfbert.pipelines.preparing import prepare as pipeline
 from vcfbert.pipelines.preparing.prepare import PrepareOptions
 from vcfbert.pipelines.systems import preflight_stores
+from vcfbert.pipelines.systems.start import TrainingStart
 from vcfbert.progress import Silent
 from vcfbert.retrieval import chunk_candidates
 from vcfbert.retrieval.index import open_index
@@ -163,7 +164,7 @@ def test_the_strict_checks_see_a_relative_that_is_found(fx_apart, monkeypatch):
     monkeypatch.setattr(BatchMaker, "_excluded", lambda self, samples: real(self, samples)[:, :2])
     with open_panel(fx_apart[0].panel) as panel:
         samples = panel.samples.relatives[0]
-    monkeypatch.setattr(stored_preflight.StoredInputs, "samples", samples)
+    monkeypatch.setattr(TrainingStart, "samples", samples)
     failed = {one.name for one in stored_preflight.check(SETTINGS, fx_apart[0], None).failed}
     assert "FAISS retrieval" in failed
     assert "batch collation" in failed

@@ -6,6 +6,7 @@ test_training_data, test_evaluate_mosaic, test_train_mosaic and test_impute.
 """
 
 import dataclasses
+from contextlib import ExitStack
 
 import numpy as np
 import numpy.testing as npt
@@ -18,8 +19,8 @@ from tests.pipelines.systems.test_preflight import failures
 from tests.pipelines.systems.test_systems import small
 from vcfbert import config
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
-from vcfbert.pipelines.auditing import stored_preflight
 from vcfbert.pipelines.systems import train_systems
+from vcfbert.pipelines.systems.start import TrainingStart
 from vcfbert.pipelines.systems.train_systems import SystemOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr.panel import open_panel
@@ -41,8 +42,8 @@ SYSTEMS = {
 def fx_bench(fx_built, request):
     """An open workspace under the settings of a system."""
     settings = SYSTEMS[request.param]
-    with stored_preflight.ExitStack() as stack:
-        bench = stored_preflight.StoredInputs(settings, fx_built, None, stack)
+    with ExitStack() as stack:
+        bench = TrainingStart(settings, fx_built, fx_built.run("new"), stack)
         if settings.reads_embeddings:  # that of fx_built is of other weights
             bench.embeddings = EncodedOnDemand(
                 new_encoder(settings.model, settings.seed), bench.panel
@@ -139,8 +140,8 @@ def fx_shuffled(tmp_path_factory):
 def correlation(workspace, settings, name):
     """Of truth and answer at hidden sites, within each site: 0 by chance, 1 where labels leak."""
     train_systems.train(workspace, settings, SystemOptions(name, device="cpu"), progress=Silent())
-    with stored_preflight.ExitStack() as stack:
-        bench = stored_preflight.StoredInputs(settings, workspace, None, stack)
+    with ExitStack() as stack:
+        bench = TrainingStart(settings, workspace, workspace.run("new"), stack)
         model = checkpoints.load_model(workspace.run(name), "best")[0].eval()
         if settings.reads_embeddings:
             bench.embeddings = EncodedOnDemand(model.encoder, bench.panel)

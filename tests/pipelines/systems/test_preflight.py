@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import re
 import shutil
 
 import faiss
@@ -15,7 +14,7 @@ from tests.pipelines.workspaces import DENSE, SMALL, build, changed
 from vcfbert import config
 from vcfbert.config import presets
 from vcfbert.domain import tokens
-from vcfbert.errors import ConfigError, StoreError
+from vcfbert.errors import ConfigError, StoreError, VcfbertError
 from vcfbert.files import digests
 from vcfbert.pipelines.auditing import stored_preflight
 from vcfbert.pipelines.systems import build_index, encode, preflight, train_systems
@@ -74,11 +73,12 @@ def test_a_dense_index_passes_too(tmp_path):
 def test_a_trained_run_passes_with_its_own_weights(fx_own):
     settings = changed(training={"max_epochs": 1, "batches_per_epoch": 3})
     train_systems.train(fx_own, settings, SystemOptions("mine", device="cpu"), progress=Silent())
-    assert "pre-encoding" in failures(fx_own, settings, "mine")  # stored are the first weights
+    assert failures(fx_own, settings, "mine") == {}
     encode.encode_refs(
         fx_own, settings, EncodeOptions(run="mine"), progress=Silent(), overwrite=True
     )
     assert failures(fx_own, settings, "mine") == {}
+    assert failures(fx_own, settings) == {}
 
 
 def test_dataset_fails_where_an_allele_was_flipped(fx_own):
@@ -104,12 +104,6 @@ def test_without_a_panel_every_check_fails_for_one_reason(tmp_path):
     assert found["memory"] == "not run, because of what the check 'dataset' found"
 
 
-def test_pre_encoding_fails_where_embeddings_are_of_other_weights(fx_own):
-    settings = dataclasses.replace(SMALL, seed=9)
-    encode.encode_refs(fx_own, settings, EncodeOptions(), progress=Silent(), overwrite=True)
-    assert "was made by the encoder" in failures(fx_own)["pre-encoding"]
-
-
 def test_pre_encoding_fails_where_a_stored_vector_moved(fx_own):
     root = zarr.open_group(fx_own.newest("embeddings"), mode="r+")
     codebook = root["codebook"][0]
@@ -118,15 +112,64 @@ def test_pre_encoding_fails_where_a_stored_vector_moved(fx_own):
     assert "differs from a new encoding" in failures(fx_own)["pre-encoding"]
 
 
-def test_pre_encoding_fails_where_nothing_is_encoded(fx_own):
-    shutil.rmtree(fx_own.root / "embeddings")
-    assert "vcfbert encode-refs" in failures(fx_own)["pre-encoding"]
+def lose(kind):
+    return lambda workspace: shutil.rmtree(workspace.root / kind)
 
 
-def test_pre_encoding_fails_where_embeddings_are_of_another_width(fx_built):
-    found = failures(fx_built, changed(model={"width": 32}))
-    assert re.search(r"\(\d, 32, 16\), .* \(\d, 32, 32\)", found["pre-encoding"])
-    assert found["data alignment"].startswith("not run")
+def encode_otherwise(workspace):
+    settings = dataclasses.replace(SMALL, seed=9)
+    encode.encode_refs(workspace, settings, EncodeOptions(), progress=Silent(), overwrite=True)
+
+
+def damage(kind):
+    def change(workspace):
+        path = next(path for path in workspace.newest(kind).rglob("0") if path.is_file())
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 255
+        path.write_bytes(content)
+
+    return change
+
+
+def swap_rows(workspace):
+    rewrite_manifest(workspace, lambda record: record["reference_haplotypes"].reverse())
+
+
+def renew_panel(workspace):
+    panels.write_small_panel(workspace.panel, seed=8, overwrite=True)
+
+
+ANY = {
+    "whole": (lambda workspace: None, {}, True),
+    "no embeddings": (lose("embeddings"), {}, True),
+    "no masks": (lose("masks"), {}, True),
+    "no index": (lose("indexes"), {}, True),
+    "other encoder": (encode_otherwise, {}, True),
+    "other width": (lambda workspace: None, {"model": {"width": 32}}, True),
+    "masks of samples": (lambda workspace: None, {"masks": {"scope": "sample"}}, True),
+    "damaged masks": (damage("masks"), {}, False),
+    "damaged embeddings": (damage("embeddings"), {}, False),
+    "other rows": (swap_rows, {}, False),
+    "other panel": (renew_panel, {}, False),
+    "no panel": (lambda workspace: shutil.rmtree(workspace.panel), {}, False),
+    "many neighbours": (lambda workspace: None, {"retrieval": {"num_neighbours": 500}}, False),
+}
+
+
+@pytest.mark.parametrize("name", ANY)
+def test_the_strict_checks_refuse_what_train_refuses_and_nothing_else(fx_own, name):
+    change, sections, is_taken = ANY[name]
+    change(fx_own)
+    settings = changed(**{"training": {"max_epochs": 1, "batches_per_epoch": 2}} | sections)
+    assert (failures(fx_own, settings) == {}) is is_taken
+    assert not fx_own.run("mine").exists()
+    chosen = SystemOptions("mine", device="cpu")
+    if is_taken:
+        train_systems.train(fx_own, settings, chosen, progress=Silent())
+        return
+    with pytest.raises(VcfbertError):
+        train_systems.train(fx_own, settings, chosen, progress=Silent())
+    assert not fx_own.run("mine").exists()
 
 
 def rewrite_manifest(workspace, change):
@@ -166,7 +209,9 @@ def test_retrieval_fails_where_a_dense_index_is_of_another_encoding(tmp_path):
     encode.encode_refs(
         workspace, other, EncodeOptions(layout="dense"), progress=Silent(), overwrite=True
     )
-    assert "another embeddings version" in failures(workspace, other)["FAISS retrieval"]
+    found = failures(workspace, other)
+    assert "the embeddings that it was made from are not in" in found["pre-encoding"]
+    assert found["FAISS retrieval"].startswith("not run")
 
 
 def test_retrieval_fails_where_a_held_out_sample_is_in_the_index(fx_own):
@@ -208,12 +253,12 @@ def save_run(workspace, change):
         parents = {"panel": panel.fingerprint, "index": index}
     checkpoints.save(
         workspace.run("mine"),
-        "best",
+        "last",
         settings=SMALL,
         parents=parents,
-        state={"epoch": 0, "step": 0},
+        state=state.counters(),
         weights=weights,
-        optimizer=None,
+        optimizer=checkpoints.optimizer_tensors(state.optimizer),
     )
 
 
@@ -249,7 +294,6 @@ def test_the_refresh_fails_where_a_dense_index_cannot_follow(tmp_path):
 
 def test_the_refresh_fails_where_weights_do_not_reach_the_encoding(fx_own):
     save_run(fx_own, lambda weights: weights["encoder.token.weight"].zero_())
-    encode.encode_refs(fx_own, SMALL, EncodeOptions(run="mine"), progress=Silent(), overwrite=True)
     assert "has no effect" in failures(fx_own, run="mine")["embedding refresh"]
 
 

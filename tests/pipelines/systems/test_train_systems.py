@@ -21,6 +21,7 @@ from vcfbert.pipelines.systems.encode import EncodeOptions
 from vcfbert.pipelines.systems.refresh import RefreshOptions
 from vcfbert.pipelines.systems.train_systems import SystemOptions
 from vcfbert.progress import Silent
+from vcfbert.storage.zarr.embeddings import open_embeddings
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training import devices
 from vcfbert.training.systems import checkpoints, loop
@@ -313,7 +314,7 @@ def mask_store(workspace):
     refresh.refresh(workspace, small_settings(), options, progress=Silent())
 
 
-def test_a_dense_index_of_another_encoder_is_refused(fx_copy):
+def test_a_dense_index_of_another_encoder_gives_training_that_encoder(fx_copy):
     settings = config.merge(
         small_settings(max_epochs=1),
         {"refresh": {"masks_every": 0, "embeddings_every": 0}, "retrieval": {"num_segments": 1}},
@@ -323,9 +324,14 @@ def test_a_dense_index_of_another_encoder_is_refused(fx_copy):
     encode.encode_refs(fx_copy, settings, EncodeOptions(layout="dense"), progress=Silent())
     build_index.build_index(fx_copy, IndexOptions(kind="dense"), progress=Silent())
     other = config.merge(settings, {"seed": 9}, source="test")
-    with pytest.raises(StoreError, match="build-index"):
-        train(fx_copy, other)
-    assert not fx_copy.run("run").exists()
+    train(fx_copy, other)
+    with open_embeddings(fx_copy.newest("embeddings")) as reader:
+        started = checkpoints.read(fx_copy.run("run"), "last").parents["first encoder"]
+        assert started == reader.encoder_fingerprint
+    shutil.rmtree(fx_copy.newest("embeddings"))
+    with pytest.raises(StoreError, match="build-index --kind dense --force"):
+        train(fx_copy, other, "again")
+    assert not fx_copy.run("again").exists()
 
 
 def test_a_run_without_a_finished_epoch_is_summed_up_all_the_same(fx_copy):

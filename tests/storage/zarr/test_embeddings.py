@@ -29,19 +29,20 @@ MASK = MaskVersion(
     is_masked=(RNG.random((WINDOWS, LENGTH)) < 0.5) & (TOKENS[:, 0] != tokens.PAD),
 )
 HAPLOTYPES = np.arange(0, 2 * ROWS, 2)
+ENCODER = {"token": np.ones((2, 3), "f4"), "scale": np.arange(4, dtype="f4")}
 
 
 def write_codebook(path: Path, **changes) -> None:
     settings = {
         "panel_fingerprint": "p",
-        "encoder_fingerprint": "e",
+        "encoder": ENCODER,
         "reference_haplotypes": HAPLOTYPES,
     }
     embeddings.write_codebook(path, iter(CODEBOOKS), **(settings | changes))
 
 
 def write_dense(path: Path, **changes) -> None:
-    settings = {"encoder_fingerprint": "e", "reference_haplotypes": HAPLOTYPES}
+    settings = {"encoder": ENCODER, "reference_haplotypes": HAPLOTYPES}
     embeddings.write_dense(
         path, iter(CODEBOOKS), lambda w, rows: TOKENS[w, rows], MASK, **(settings | changes)
     )
@@ -81,7 +82,8 @@ def test_a_store_says_what_it_was_made_of(fx_paths):
     prints = set()
     for path in fx_paths:
         with embeddings.open_embeddings(path) as reader:
-            assert (reader.panel_fingerprint, reader.encoder_fingerprint) == ("p", "e")
+            assert reader.panel_fingerprint == "p"
+            assert reader.encoder_fingerprint == embeddings.encoder_fingerprint(ENCODER)
             assert (reader.num_windows, reader.length, reader.width) == (WINDOWS, LENGTH, WIDTH)
             npt.assert_array_equal(reader.reference_haplotypes, HAPLOTYPES)
             prints.add(reader.fingerprint)
@@ -151,13 +153,32 @@ def test_a_failed_write_leaves_what_stood_there(fx_paths):
             fx_paths[0],
             breaking(),
             panel_fingerprint="p",
-            encoder_fingerprint="new",
+            encoder={"token": np.zeros(1, "f4")},
             reference_haplotypes=HAPLOTYPES,
             overwrite=True,
         )
     with embeddings.open_embeddings(fx_paths[0]) as reader:
-        assert reader.encoder_fingerprint == "e"
+        assert reader.encoder_fingerprint == embeddings.encoder_fingerprint(ENCODER)
     assert len(list(fx_paths[0].parent.iterdir())) == 2
+
+
+def test_the_encoder_reads_back_in_both_layouts(fx_paths):
+    for path in fx_paths:
+        with embeddings.open_embeddings(path) as reader:
+            found = reader.encoder_weights()
+            assert sorted(found) == sorted(ENCODER)
+            for name, value in ENCODER.items():
+                npt.assert_array_equal(found[name], value)
+
+
+def test_another_encoder_under_the_same_name_is_damage(fx_paths):
+    root = zarr.open_group(fx_paths[0], mode="r+")
+    root["encoder"][0] = 7
+    with (
+        embeddings.open_embeddings(fx_paths[0]) as reader,
+        pytest.raises(StoreError, match="is da"),
+    ):
+        reader.encoder_weights()
 
 
 def test_damage_is_named(fx_paths):

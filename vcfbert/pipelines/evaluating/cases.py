@@ -19,6 +19,7 @@ from vcfbert.pipelines.evaluating import hidden_sites
 from vcfbert.pipelines.evaluating.hidden_sites import HiddenSites
 from vcfbert.storage.vcf import prediction_writer
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.stored_versions import VersionName
 from vcfbert.storage.zarr.workspace import Workspace
 
 Split = Literal["test", "validation"]
@@ -42,8 +43,8 @@ class EvalOptions:
     seed: int | None = None
     """Seed of the draw by rate; None is the run's own."""
 
-    mask_version: int | None = None
-    """Hide the sites of a mask version."""
+    mask_version: VersionName | None = None
+    """Hide the sites of a mask version: its number in the workspace, or its path."""
 
     typed: Path | None = None
     """Hide all sites except those in this list."""

@@ -24,6 +24,7 @@ from vcfbert.pipelines.evaluating.score_report import EvalSummary
 from vcfbert.pipelines.evaluating.scoring import MODEL, Core
 from vcfbert.progress import Progress
 from vcfbert.storage.zarr import stores
+from vcfbert.storage.zarr.stored_versions import VersionName
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training import runs as run_folders
 
@@ -44,8 +45,8 @@ class CompareOptions:
     seed: int | None = None
     """Seed for drawing hidden sites and bootstrap samples; None is the first run's."""
 
-    mask_version: int | None = None
-    """Hide the sites of a mask version."""
+    mask_version: VersionName | None = None
+    """Hide the sites of a mask version: its number in the workspace, or its path."""
 
     typed: Path | None = None
     """Hide all sites except those in this list."""

@@ -16,8 +16,10 @@ from vcfbert.domain import masks
 from vcfbert.domain.windows import Windows
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.storage import site_lists
+from vcfbert.storage.zarr import stored_versions
 from vcfbert.storage.zarr.masks import read_masks
 from vcfbert.storage.zarr.panel import PanelReader
+from vcfbert.storage.zarr.stored_versions import VersionName
 from vcfbert.storage.zarr.workspace import Workspace
 
 
@@ -42,7 +44,7 @@ def choose(
     seed: int,
     default_rate: float,
     rate: float | None,
-    mask_version: int | None,
+    mask_version: VersionName | None,
     typed: Path | None,
 ) -> HiddenSites:
     """Hide sites by rate, mask version or typed list, whichever is given, or by `default_rate`.
@@ -114,20 +116,18 @@ def _from_list(path: Path, panel: PanelReader) -> HiddenSites:
     return HiddenSites(~typed.is_typed, description, origin)
 
 
-def _from_version(workspace: Workspace, panel: PanelReader, version: int) -> HiddenSites:
-    path = workspace.version("masks", version)
-    versions = workspace.versions("masks")
-    if version not in versions:
-        known = ", ".join(str(number) for number in versions) or "none"
-        raise StoreError(
-            f"No mask version {version} in {workspace.root}; there are: {known}. "
-            "Draw one with: vcfbert refresh --masks"
-        )
+def _from_version(workspace: Workspace, panel: PanelReader, name: VersionName) -> HiddenSites:
+    path = stored_versions.path_of(workspace, "masks", name)
     mask = read_masks(path)
     if mask.panel_fingerprint != panel.fingerprint:
         raise StoreError.stale(path, parent="panel", made_by="refresh --masks")
+    version = mask.version
     origin = {"mask_version": version, "policy": mask.policy, "rate": mask.rate, "seed": mask.seed}
-    return HiddenSites(of_cores(mask.is_masked, panel.windows), f"mask-v{version:04d}", origin)
+    description = f"mask-v{version:04d}"
+    if not str(name).isdecimal():  # the number alone would be taken for that of the workspace
+        origin["store"] = str(path)
+        description = f"mask-{path.resolve().parent.parent.name}-v{version:04d}"
+    return HiddenSites(of_cores(mask.is_masked, panel.windows), description, origin)
 
 
 def _from_rate(panel: PanelReader, rate: float, seed: int) -> HiddenSites:

@@ -18,10 +18,11 @@ from vcfbert.errors import ConfigError, StoreError
 from vcfbert.model.embedding import Encoder
 from vcfbert.pipelines.systems import reference_stores, run_settings
 from vcfbert.progress import Progress
-from vcfbert.storage.zarr import embeddings, masks
+from vcfbert.storage.zarr import embeddings, masks, stored_versions
 from vcfbert.storage.zarr.embeddings import Layout
 from vcfbert.storage.zarr.masks import MaskVersion
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.stored_versions import VersionName
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training import runs
 from vcfbert.training.systems import checkpoints, encoding
@@ -37,8 +38,9 @@ class EncodeOptions:
     run: str | None = None
     """Encode with the best checkpoint of this run; None takes initial weights from the seed."""
 
-    mask_version: int | None = None
-    """Masks for the dense layout; None is the newest version. A codebook serves every mask."""
+    mask_version: VersionName | None = None
+    """Masks for the dense layout, a number or a path; None is the newest version. A codebook serves
+    every mask."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,13 @@ def choose_encoder(
     return checkpoints.load_encoder(folder), f"the best checkpoint of run {run}"
 
 
-def newest_masks(workspace: Workspace, panel: PanelReader, version: int | None) -> MaskVersion:
+def masks_of(workspace: Workspace, panel: PanelReader, name: VersionName | None) -> MaskVersion:
     """Read a mask version, by default the newest; StoreError if it is of another panel."""
-    path = workspace.newest("masks") if version is None else workspace.version("masks", version)
+    path = (
+        workspace.newest("masks")
+        if name is None
+        else stored_versions.path_of(workspace, "masks", name)
+    )
     mask = masks.read_masks(path)
     if mask.panel_fingerprint != panel.fingerprint:
         raise StoreError.stale(path, parent="panel", made_by="refresh --masks")
@@ -141,7 +147,7 @@ def write(
     """
     begun = time.perf_counter()
     haplotypes = reference_stores.train_haplotypes(panel)
-    fingerprint = encoding.encoder_fingerprint(encoder)
+    weights = encoding.weights_of(encoder)
     progress.start("encode", len(panel.windows))
     codebooks = _codebooks(encoder, panel, progress)
     if mask is None:
@@ -149,7 +155,7 @@ def write(
             path,
             codebooks,
             panel_fingerprint=panel.fingerprint,
-            encoder_fingerprint=fingerprint,
+            encoder=weights,
             reference_haplotypes=haplotypes,
             overwrite=overwrite,
         )
@@ -159,7 +165,7 @@ def write(
             codebooks,
             lambda window, rows: panel.tokens(window, haplotypes[rows]),
             mask,
-            encoder_fingerprint=fingerprint,
+            encoder=weights,
             reference_haplotypes=haplotypes,
             overwrite=overwrite,
         )
@@ -178,7 +184,7 @@ def write(
 def _mask(workspace: Workspace, panel: PanelReader, options: EncodeOptions) -> MaskVersion | None:
     """The masks of the dense layout; None for a codebook."""
     if options.layout == "dense":
-        return newest_masks(workspace, panel, options.mask_version)
+        return masks_of(workspace, panel, options.mask_version)
     if options.mask_version is not None:
         raise ConfigError(
             "--mask-version needs --layout dense: the layout codebook serves every mask. Leave it "

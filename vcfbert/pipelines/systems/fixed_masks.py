@@ -5,26 +5,9 @@ from __future__ import annotations
 from vcfbert.config import MaskConfig, RefreshConfig, RetrievalConfig
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.retrieval.index import IndexReader
-from vcfbert.storage.zarr.masks import MaskVersion, read_masks
+from vcfbert.storage.zarr import stored_versions
+from vcfbert.storage.zarr.masks import MaskVersion
 from vcfbert.storage.zarr.workspace import Workspace
-
-
-def of_index(
-    workspace: Workspace,
-    retrieval: RetrievalConfig,
-    masks: MaskConfig,
-    refresh: RefreshConfig,
-    index: IndexReader | None,
-) -> MaskVersion | None:
-    """Return the masks of a dense index; None for an exact index or none.
-
-    Raises ConfigError if the settings ask for what such an index cannot do, StoreError if its mask
-    version is gone.
-    """
-    if index is None or index.kind != "dense":
-        return None
-    check_refresh(refresh, retrieval, index)
-    return stored(workspace, retrieval, masks, index)
 
 
 def stored(
@@ -38,10 +21,9 @@ def stored(
             "vcfbert build-index --kind exact --force"
         )
     _check_masks(masks, index)
-    for version in workspace.versions("masks"):
-        mask = read_masks(workspace.version("masks", version))
-        if mask.fingerprint == index.parents["masks"]:
-            return mask
+    mask = stored_versions.mask_with(workspace, index.parents["masks"])
+    if mask is not None:
+        return mask
     raise StoreError.stale(index.path, parent="mask version", made_by="build-index --kind dense")
 
 

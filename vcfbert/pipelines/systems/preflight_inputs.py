@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.config import Config, RetrievalConfig
-from vcfbert.domain import masks
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain.mask_policies import Fixed
 from vcfbert.pipelines.systems import fixed_masks
-from vcfbert.pipelines.systems.training_inputs import TrainingInputs
+from vcfbert.pipelines.systems.first_masks import FirstMasks
 from vcfbert.retrieval.index import IndexReader
 from vcfbert.storage.zarr.embeddings import EmbeddingsReader
 from vcfbert.storage.zarr.masks import MaskVersion
@@ -82,6 +81,11 @@ class PreflightInputs(ABC):
     def fixed_masks(self) -> MaskVersion | None:
         """The only mask version of a dense index; None if masks are drawn."""
 
+    @property
+    @abstractmethod
+    def first_masks(self) -> FirstMasks | None:
+        """The masks to start with; None if each sample draws its own, or if masks are fixed."""
+
     def check_refresh(self) -> None:
         """Raise ConfigError if the settings ask for a refresh that the index cannot follow."""
         if isinstance(self.index, IndexReader) and self.index.kind == "dense":
@@ -94,12 +98,12 @@ class PreflightInputs(ABC):
 
     @cached_property
     def training_masks(self) -> Masks:
-        """Masks of the first epoch."""
+        """Masks that training starts or resumes with."""
         if self.fixed_masks is not None:
             return Masks(Fixed(self.fixed_masks.is_masked))
-        first = self.settings.masks
-        rate = masks.curriculum_rate(0, first.levels, first.epochs_per_level, first.start_rate)
-        return self.mask_plan.of_training(0, rate)
+        if self.first_masks is not None:
+            return self.mask_plan.of_version(self.first_masks.mask)
+        return self.mask_plan.of_training(0, self.mask_plan.first_rate)
 
     @cached_property
     def validation_masks(self) -> Masks:
@@ -172,51 +176,3 @@ class PreflightInputs(ABC):
             codebook=self.embeddings.codebook(work.window) if reads else None,
             strangers=self.panel.tokens(work.window, drawn),
         )
-
-
-class OpenedInputs(PreflightInputs):
-    """The inputs that a run has opened for training."""
-
-    def __init__(
-        self,
-        settings: Config,
-        workspace: Workspace,
-        run: Path,
-        inputs: TrainingInputs,
-        embeddings: EmbeddingsReader | EncodedOnDemand,
-        state: TrainState,
-    ) -> None:
-        """Take what is open; the caller closes it."""
-        super().__init__(settings, workspace, run)
-        self.is_current = state.step == 0
-        self._inputs, self._embeddings, self._state = inputs, embeddings, state
-
-    @property
-    def panel(self) -> PanelReader:
-        """As given."""
-        return self._inputs.panel
-
-    @property
-    def index(self) -> References:
-        """As given."""
-        return self._inputs.index
-
-    @property
-    def embeddings(self) -> EmbeddingsReader | EncodedOnDemand:
-        """As given."""
-        return self._embeddings
-
-    @property
-    def state(self) -> TrainState:
-        """As given."""
-        return self._state
-
-    @property
-    def mask_plan(self) -> MaskPlan:
-        """As given."""
-        return self._inputs.masks
-
-    @property
-    def fixed_masks(self) -> MaskVersion | None:
-        """As given."""
-        return self._inputs.fixed_masks

@@ -193,7 +193,10 @@ def refresh(given: PreflightInputs) -> str:
     encoder = copy.deepcopy(state.model.encoder).eval()
     needed = embeddings.codebook_bytes(len(panel.windows), panel.length, settings.model.width)
     stores.require_disk(
-        given.run, 2 * needed, what="The encodings of two epochs", instead="Free some."
+        given.run,
+        (settings.refresh.keep + 2) * needed,  # those kept, the last checkpoint's and a new one
+        what="The encodings that a run keeps",
+        instead="Free some, or lower refresh.keep.",
     )
     with stores.scratch_beside(given.run) as folder:
         path = folder / "embeddings.zarr"
@@ -203,7 +206,7 @@ def refresh(given: PreflightInputs) -> str:
             path,
             iter(made),
             panel_fingerprint=panel.fingerprint,
-            encoder_fingerprint=encoding.encoder_fingerprint(encoder),
+            encoder=encoding.weights_of(encoder),
             reference_haplotypes=panel.samples.haplotypes(TRAIN),
         )
         seconds = time.perf_counter() - begun

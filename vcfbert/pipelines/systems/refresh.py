@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vcfbert.config import Config
-from vcfbert.domain.mask_policies import Drawing
 from vcfbert.errors import ConfigError
 from vcfbert.pipelines.systems import encode, run_settings
 from vcfbert.pipelines.systems.encode import EncodeSummary
@@ -36,7 +35,7 @@ class RefreshOptions:
     """Run whose settings and best checkpoint are used; None takes initial weights from the seed."""
 
     rate: float | None = None
-    """Rate of the new masks; None is `masks.start_rate` of the settings."""
+    """Rate of the new masks; None is the first rate of the curriculum, `masks.start_rate`."""
 
     prune: int | None = None
     """Afterwards keep only this many versions of each kind, the newest; None keeps all."""
@@ -97,7 +96,7 @@ def refresh(
         if options.embeddings:
             path = workspace.version("embeddings", workspace.next_version("embeddings"))
             encoder, name = encode.choose_encoder(workspace, settings, options.run, panel)
-            newest = encode.newest_masks(workspace, panel, None) if _is_dense(workspace) else None
+            newest = encode.masks_of(workspace, panel, None) if _is_dense(workspace) else None
             encoded = encode.write(
                 path, panel, encoder, name, newest, progress=progress, overwrite=False
             )
@@ -150,23 +149,13 @@ def _draw(
         saved = checkpoints.read(runs.folder_of(workspace, options.run), "best").parents
         found = {"panel": panel.fingerprint} | plan.fingerprints
         run_settings.check_parents(workspace, options.run, saved, found)
-    policy = plan.training
-    if policy.reads_alleles or settings.scope == "sample":
+    if plan.is_by_sample:
         raise ConfigError(
             f"masks.policy = {settings.policy!r} with masks.scope = {settings.scope!r} draws a "
             "mask for each sample during training, so there is no version to store. Set "
             "masks.scope=window and another policy, or leave --masks out."
         )
-    rate = settings.start_rate if options.rate is None else options.rate
-    return MaskVersion(
-        version=version,
-        policy=settings.policy,
-        rate=rate,
-        seed=seed,
-        role="train",
-        panel_fingerprint=panel.fingerprint,
-        is_masked=Drawing(policy, panel.windows, seed, "train", version, rate).whole(),
-    )
+    return plan.draw(version, plan.first_rate if options.rate is None else options.rate)
 
 
 def _is_dense(workspace: Workspace) -> bool:

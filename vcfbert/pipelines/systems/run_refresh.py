@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from vcfbert.config import MaskConfig, RefreshConfig, RefreshOn, TrainingConfig
@@ -12,6 +13,8 @@ from vcfbert.domain.mask_policies import Fixed
 from vcfbert.pipelines.systems import training_run
 from vcfbert.pipelines.systems.training_run import TrainingRun
 from vcfbert.progress import Progress
+from vcfbert.storage.zarr import masks
+from vcfbert.storage.zarr.masks import MaskVersion
 from vcfbert.training.systems import refresh_rules, selection
 from vcfbert.training.systems.loop import TrainState
 from vcfbert.training.systems.masking import Masks
@@ -53,22 +56,53 @@ def masks_in_use(
     rate = _rate(run.settings.masks, state.epoch)
     cause: Cause = rule.on
     if used is None:
-        used, cause = InUse(version=0, rate=rate, **now), "start"
+        used, cause = _first(run, rate, **now), "start"
     elif rule.is_due(used, **now, gain_epoch=standing(run.settings.training, state).gain_epoch):
         used = used.next(rate=rate, **now)
     elif before is not None:
         return before
     begun = time.perf_counter()
-    made = TrainingMasks(
-        version=used.version,
-        share=run.inputs.masks.hidden_share(used.rate),
-        masks=run.inputs.masks.of_training(used.version, used.rate),
-    )
+    made, mask = _masks_of(run, used)
     if used != state.masks:
         state.masks = used
+        seed, store = run.settings.seed, ""
+        if mask is not None:
+            path = training_run.own_masks(run.folder, used.version)
+            if cause != "start":  # the first are there since the run was made
+                masks.write_masks(path, mask, overwrite=True)
+            seed, store = mask.seed, _place(run, path)
+            training_run.drop_versions(run.folder, run.settings.refresh, state)
         spent = time.perf_counter() - begun
-        _record(run.settings.seed, state, run.progress, "masks", cause, spent)
+        _record(seed, state, run.progress, "masks", cause, spent, store)
     return made
+
+
+def _first(run: TrainingRun, rate: float, *, epoch: int, batch: int) -> InUse:
+    """The version that training starts with; 0 if each sample draws its own."""
+    first = run.inputs.first_masks
+    if first is None:
+        return InUse(0, epoch, batch, rate)
+    return InUse(first.mask.version, epoch, batch, first.mask.rate)
+
+
+def _masks_of(run: TrainingRun, used: InUse) -> tuple[TrainingMasks, MaskVersion | None]:
+    """The masks of a version, and the version itself unless each sample draws its own.
+
+    The first version is as it was stored; later ones follow from the seed of the run.
+    """
+    plan, first = run.inputs.masks, run.inputs.first_masks
+    share = plan.hidden_share(used.rate)
+    if first is None:
+        return TrainingMasks(used.version, share, plan.of_training(used.version, used.rate)), None
+    mask = first.mask
+    if mask.version != used.version:
+        mask = plan.draw(used.version, used.rate)
+    return TrainingMasks(used.version, share, plan.of_version(mask)), mask
+
+
+def _place(run: TrainingRun, path: Path) -> str:
+    """A path from the folder of the workspace, for the log."""
+    return path.relative_to(run.folder.parent.parent).as_posix()
 
 
 def refresh_embeddings(run: TrainingRun, state: TrainState, *, epoch_is_over: bool = False) -> None:
@@ -87,17 +121,18 @@ def refresh_embeddings(run: TrainingRun, state: TrainState, *, epoch_is_over: bo
     begun = time.perf_counter()
     used = state.embeddings.next(**now)
     state.model.eval()
+    path = training_run.own_embeddings(run.folder, used.version)
     training_run.encode(
-        training_run.own_embeddings(run.folder, used.version),
+        path,
         state.model.encoder,
         run.inputs.panel,
         run.inputs.index,
     )
     state.embeddings = used
     spent = time.perf_counter() - begun
-    _record(run.settings.seed, state, run.progress, "embeddings", rule.on, spent)
-    # Versions in between are not needed: a run that is stopped resumes from the saved one.
-    training_run.drop_embeddings(run.folder, {state.saved_embeddings, used.version})
+    store = _place(run, path)
+    _record(run.settings.seed, state, run.progress, "embeddings", rule.on, spent, store)
+    training_run.drop_versions(run.folder, run.settings.refresh, state)
 
 
 def batches_left(settings: RefreshConfig, state: TrainState, most: int) -> int:
@@ -110,10 +145,10 @@ def batches_left(settings: RefreshConfig, state: TrainState, most: int) -> int:
 
 
 def record_first_embeddings(
-    seed: int, state: TrainState, progress: Progress, seconds: float
+    seed: int, state: TrainState, progress: Progress, seconds: float, store: str
 ) -> None:
-    """Add the encoding that a run starts with to its refreshes."""
-    _record(seed, state, progress, "embeddings", "start", seconds)
+    """Add the encoding that a run starts with, in a store, to its refreshes."""
+    _record(seed, state, progress, "embeddings", "start", seconds, store)
 
 
 def _rate(settings: MaskConfig, epoch: int) -> float:
@@ -135,12 +170,18 @@ def _rule(settings: RefreshConfig, kind: Kind) -> Rule:
 
 
 def _record(
-    seed: int, state: TrainState, progress: Progress, kind: Kind, cause: Cause, seconds: float
+    seed: int,
+    state: TrainState,
+    progress: Progress,
+    kind: Kind,
+    cause: Cause,
+    seconds: float,
+    store: str,
 ) -> None:
-    """Add a refresh to those of the run, and report it."""
+    """Add a refresh to those of the run, and report it; `store` as in `refresh_rules.log_row`."""
     used = state.masks if kind == "masks" else state.embeddings
     assert used is not None
-    row = refresh_rules.log_row(kind, used, cause=cause, seed=seed, seconds=seconds)
+    row = refresh_rules.log_row(kind, used, cause=cause, seed=seed, seconds=seconds, store=store)
     state.refreshes.append(row)
     state.refresh_seconds += seconds
     rate = f", rate {used.rate:g}" if kind == "masks" else ""

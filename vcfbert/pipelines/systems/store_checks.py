@@ -5,6 +5,7 @@ H panel haplotypes, W windows, L sites in a window, R reference haplotypes, D wi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -31,8 +32,8 @@ from vcfbert.training.systems.checkpoints import Which
 TOLERANCE = 1e-4  # relative to a norm; queries and references pass the same float32 encoder
 _PROBES = 16  # haplotypes that are embedded as queries and as references
 ARRAYS_OF: dict[embeddings.Layout, tuple[str, ...]] = {
-    "codebook": ("codebook", "reference_haplotypes"),
-    "dense": ("codebook", "reference_haplotypes", "complete", "masked", "is_masked"),
+    "codebook": ("codebook", "reference_haplotypes", "encoder"),
+    "dense": ("codebook", "reference_haplotypes", "encoder", "complete", "masked", "is_masked"),
 }
 
 
@@ -112,6 +113,12 @@ def letters_of(panel: PanelReader, width: int) -> dict[str, int]:
         "D": width,
         "V": tokens.VOCABULARY_SIZE,
     }
+
+
+def letters_of_embeddings(reader: EmbeddingsReader) -> dict[str, int]:
+    """The numbers of rows and of encoder weights, as the store declares them."""
+    weights = sum(math.prod(shape) for shape in reader.encoder_shapes.values())
+    return {"R": len(reader.reference_haplotypes), "E": weights}
 
 
 def expected_shape(dims: str, letters: dict[str, int]) -> tuple[int, ...]:
@@ -223,7 +230,7 @@ def _of_embeddings(
     """
     path = workspace.newest("embeddings")
     with embeddings.open_embeddings(path) as reader:
-        rows = {**letters, "R": len(reader.reference_haplotypes)}
+        rows = letters | letters_of_embeddings(reader)
         names = ARRAYS_OF[reader.layout]
         out = arrays("embeddings", path, rows, "the settings", made_by, names)
         fingerprint = reader.panel_fingerprint

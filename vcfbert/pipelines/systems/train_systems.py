@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vcfbert.config import Config, TrainingConfig
 from vcfbert.files import locks
 from vcfbert.pipelines.systems import (
+    build_index,
     epochs,
     preflight,
     run_refresh,
-    training_inputs,
     training_run,
 )
-from vcfbert.pipelines.systems.preflight_inputs import OpenedInputs
+from vcfbert.pipelines.systems.build_index import IndexOptions
+from vcfbert.pipelines.systems.initial_weights import TakenOver
+from vcfbert.pipelines.systems.start import StartOptions, TrainingStart
 from vcfbert.pipelines.systems.training_inputs import TrainingInputs
 from vcfbert.pipelines.systems.training_run import TrainingRun
 from vcfbert.progress import Progress
 from vcfbert.retrieval.index import IndexReader
-from vcfbert.storage.zarr import embeddings, stores
-from vcfbert.storage.zarr.embeddings import EmbeddingsReader
+from vcfbert.storage.zarr import embeddings, masks, stores
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training import devices, machine, runs
-from vcfbert.training.systems import checkpoints, events, index_of_run, loop, selection
-from vcfbert.training.systems.encoding import EncodedOnDemand
+from vcfbert.training.systems import events, index_of_run, selection
 from vcfbert.training.systems.loop import TrainState
 
 
@@ -47,12 +47,16 @@ class SystemOptions:
     threads: int | None = None
     """CPU threads; None leaves the choice to PyTorch."""
 
+    start: StartOptions = field(default_factory=StartOptions)
+    """What a new run starts from; for retrieval systems only."""
+
 
 @dataclass(frozen=True)
 class TrainSummary:
     """How a run ended.
 
-    best  row of the metrics of the best epoch; empty if no epoch was finished
+    best          row of the metrics of the best epoch; empty if no epoch was finished
+    started_from  what was taken over from another run; empty for initial weights
     """
 
     run: Path
@@ -65,6 +69,7 @@ class TrainSummary:
     chosen_by: str
     best: dict[str, Any]
     wait_share: float
+    started_from: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """The summary as text."""
@@ -73,6 +78,7 @@ class TrainSummary:
             f"steps, {self.seconds:.0f} s; stopped by {self.stopped_by}.",
             self._best_line(),
             f"The network waited for batches {100 * self.wait_share:.1f} % of the time.",
+            *self.started_from,
             f"Run folder: {self.run}",
         ]
 
@@ -106,87 +112,97 @@ def train(
     with ExitStack() as stack:
         stack.enter_context(locks.hold(folder))
         runs.check_new(folder, resume=options.resume, overwrite=overwrite)
-        device = devices.choose_device(options.device)
         if options.threads is not None:
             devices.set_threads(options.threads)
-        resumed = folder if options.resume else None
-        inputs = training_inputs.open_inputs(stack, workspace, settings, progress, resumed=resumed)
-        state = loop.new_state(settings.model, settings.training, settings.seed, device)
-        if options.resume:
-            _restore(state, folder, settings, inputs.parents)
-        checked = _opened_inputs(stack, workspace, folder, settings, inputs, state)
-        preflight.before_training(checked, progress)
-        machine.start_peak(device)
+        _build_missing_index(workspace, settings, progress)
+        start = TrainingStart(
+            settings,
+            workspace,
+            folder,
+            stack,
+            options.start,
+            is_resumed=options.resume,
+            device=options.device,
+            note=progress.note,
+        )
+        inputs, state = start.inputs(), start.state
+        preflight.before_training(start, progress)
+        machine.start_peak(state.device)
         if not options.resume:
-            _create(folder, settings, inputs, state, progress)
+            _create(folder, settings, inputs, start, progress)
         run = _start(stack, folder, settings, inputs, state, progress)
         stopped_by = epochs.run_epochs(run, state)
-    return _summarise(folder, settings.training, state, stopped_by)
+    return _summarise(folder, settings.training, state, stopped_by, start.taken_over)
 
 
-def _restore(state: TrainState, run: Path, settings: Config, parents: dict[str, str]) -> None:
-    """Load the last checkpoint of a run: weights, moments, counters and sums.
-
-    Raises ConfigError if the settings would change what it computes, StoreError if it was trained
-    on other inputs.
-    """
-    checkpoint = checkpoints.read(run, "last")
-    runs.check_resumable(run, checkpoint.settings, settings)
-    runs.check_parents(
-        run.name,
-        checkpoint.parents,
-        parents,
-        place=str(run.parent.parent),
-        remedy="It cannot be resumed; start a new run with --run.",
-    )
-    checkpoints.load_weights(state.model, checkpoint.weights_file)
-    if checkpoint.optimizer_file is not None:
-        moments = checkpoints.load_tensors(checkpoint.optimizer_file)
-        checkpoints.restore_optimizer(state.optimizer, moments)
-    state.restore_counters(checkpoint.state)
-
-
-def _opened_inputs(
-    stack: ExitStack,
-    workspace: Workspace,
-    run: Path,
-    settings: Config,
-    inputs: TrainingInputs,
-    state: TrainState,
-) -> OpenedInputs:
-    """What the pre-flight checks read; nothing of the run has been written yet."""
-    encoded: EmbeddingsReader | EncodedOnDemand
-    if state.embeddings.version:
-        own = training_run.own_embeddings(run, state.embeddings.version)
-        encoded = stack.enter_context(embeddings.open_embeddings(own))
-    elif inputs.stored_embeddings is not None:
-        encoded = stack.enter_context(embeddings.open_embeddings(inputs.stored_embeddings))
-    else:
-        encoded = EncodedOnDemand(inputs.encoder or state.model.encoder, inputs.panel)
-    return OpenedInputs(settings, workspace, run, inputs, encoded, state)
+def _build_missing_index(workspace: Workspace, settings: Config, progress: Progress) -> None:
+    """Build an exact index, which takes a moment, if the system searches one and none is there."""
+    if settings.retrieval.space != "none" and not workspace.versions("indexes"):
+        progress.note("No index in the workspace yet: building an exact one.")
+        build_index.build_index(workspace, IndexOptions(), progress=progress)
 
 
 def _create(
-    run: Path, settings: Config, inputs: TrainingInputs, state: TrainState, progress: Progress
+    run: Path, settings: Config, inputs: TrainingInputs, start: TrainingStart, progress: Progress
 ) -> None:
     """Make the folder of a new run, with a checkpoint, so that it can be resumed from the start.
 
     An existing run of that name is replaced only when the new folder is complete.
     """
+    state, home = start.state, start.workspace.root
     with stores.staging(run) as folder:
         index = inputs.index
         noted = index_of_run.record_of(index.manifest) if isinstance(index, IndexReader) else None
-        runs.create(folder, settings, inputs.parents, noted)
+        runs.create(folder, settings, inputs.parents, noted, _start_record(home, inputs, start))
+        if inputs.first_masks is not None:
+            first = inputs.first_masks.mask
+            masks.write_masks(training_run.own_masks(folder, first.version), first)
         begun = time.perf_counter()
-        if inputs.encoder is not None:
-            if inputs.stored_embeddings is None:
+        if inputs.encoding is not None:
+            place = inputs.encoding.store
+            if place is None:
+                place = training_run.own_embeddings(run, 0)
                 own = training_run.own_embeddings(folder, 0)
-                training_run.encode(own, inputs.encoder, inputs.panel, inputs.index)
+                training_run.encode(own, inputs.encoding.encoder, inputs.panel, inputs.index)
             spent = time.perf_counter() - begun
             state.seconds += spent  # which includes `refresh_seconds`
-            run_refresh.record_first_embeddings(settings.seed, state, progress, spent)
+            store = _below(home, place)
+            run_refresh.record_first_embeddings(settings.seed, state, progress, spent, store)
         training_run.save_checkpoint(folder, settings, inputs.parents, state, "last")
         stores.replace_folder(folder, run)
+
+
+def _start_record(home: Path, inputs: TrainingInputs, start: TrainingStart) -> dict[str, Any]:
+    """What run.json notes about the masks, the encoding and the weights that a run starts with.
+
+    A store of null means that the run made it itself.
+    """
+    first, encoded, taken = inputs.first_masks, inputs.encoding, start.taken_over
+    mask = inputs.fixed_masks if first is None else first.mask
+    place = None if first is None else first.store
+    return {
+        "masks": None
+        if mask is None
+        else {
+            "store": None if place is None else _below(home, place),
+            "version": mask.version,
+            "policy": mask.policy,
+            "rate": mask.rate,
+            "seed": mask.seed,
+        },
+        "embeddings": None
+        if encoded is None
+        else {
+            "store": None if encoded.store is None else _below(home, encoded.store),
+            "encoder": inputs.parents["first encoder"],
+        },
+        "weights": None if taken is None else taken.record(),
+    }
+
+
+def _below(home: Path, path: Path) -> str:
+    """A path from the folder of the workspace, if it is in there."""
+    return path.relative_to(home).as_posix() if path.is_relative_to(home) else str(path)
 
 
 def _start(
@@ -198,14 +214,11 @@ def _start(
     progress: Progress,
 ) -> TrainingRun:
     """Open what training writes to, and find the encoding that it starts with."""
-    first = inputs.stored_embeddings
-    if inputs.encoder is not None and first is None:
-        first = training_run.own_embeddings(folder, 0)
-    fingerprint = None
-    if first is not None and state.embeddings.version == 0:
+    first, fingerprint = None, None
+    if inputs.encoding is not None:
+        first = inputs.encoding.store or training_run.own_embeddings(folder, 0)
         if not first.exists():  # a resumed run that began with embeddings of the workspace
-            assert inputs.encoder is not None
-            training_run.encode(first, inputs.encoder, inputs.panel, inputs.index)
+            training_run.encode(first, inputs.encoding.encoder, inputs.panel, inputs.index)
         with embeddings.open_embeddings(first) as reader:
             fingerprint = reader.fingerprint
     writer = events.open_writer(folder, state.step)
@@ -214,7 +227,11 @@ def _start(
 
 
 def _summarise(
-    run: Path, settings: TrainingConfig, state: TrainState, stopped_by: str
+    run: Path,
+    settings: TrainingConfig,
+    state: TrainState,
+    stopped_by: str,
+    taken: TakenOver | None,
 ) -> TrainSummary:
     chosen = selection.standing(state.history, settings.val_metric, settings.min_delta)
     best = next((row for row in state.history if row["epoch"] == chosen.best_epoch), {})
@@ -229,4 +246,5 @@ def _summarise(
         best_epoch=chosen.best_epoch,
         best=best,
         wait_share=state.wait_seconds / max(state.seconds, 1e-9),
+        started_from=[] if taken is None else taken.lines(),
     )

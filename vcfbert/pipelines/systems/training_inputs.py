@@ -1,8 +1,7 @@
-"""Opening of what a training run reads: panel, masks, index, stored embeddings."""
+"""What a training run reads: panel, masks, index, stored embeddings."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,20 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.config import Config, RetrievalConfig
+from vcfbert.config import RetrievalConfig
 from vcfbert.domain import sites as site_tables
-from vcfbert.errors import ConfigError, InputError, StoreError
-from vcfbert.model.embedding import Encoder
-from vcfbert.pipelines.systems import build_index, fixed_masks
-from vcfbert.pipelines.systems.build_index import IndexOptions
-from vcfbert.progress import Progress
+from vcfbert.errors import ConfigError, InputError
+from vcfbert.pipelines.systems.first_encoding import FirstEncoding
+from vcfbert.pipelines.systems.first_masks import FirstMasks
 from vcfbert.retrieval.index import IndexReader, open_index
-from vcfbert.storage.zarr import embeddings
-from vcfbert.storage.zarr.embeddings import EmbeddingsReader
 from vcfbert.storage.zarr.masks import MaskVersion
-from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.storage.zarr.workspace import Workspace
-from vcfbert.training.systems import checkpoints, encoding, index_of_run, masking
+from vcfbert.training.systems import checkpoints, index_of_run
 from vcfbert.training.systems.batches import References
 from vcfbert.training.systems.indexing import IndexedOnDemand
 from vcfbert.training.systems.masking import MaskPlan
@@ -33,10 +28,12 @@ from vcfbert.training.systems.masking import MaskPlan
 class TrainingInputs:
     """The open inputs of a run.
 
-    parents            fingerprints of panel, index and list of typed sites
-    fixed_masks        the only mask version of a dense index; None if masks are drawn
-    encoder            with initial weights; None if the system reads no embeddings
-    stored_embeddings  embeddings of the workspace, if they were made by this encoder
+    parents      fingerprints of panel, index, list of typed sites, first masks and first encoding
+    fixed_masks  the only mask version of a dense index; None if masks are drawn
+    first_masks  the masks of a window that training starts or resumes with; None if each sample
+                 draws its own
+    encoding     that training starts with; None if the system reads no embeddings, or if a resumed
+                 run has made a later one
     """
 
     panel: PanelReader
@@ -44,8 +41,8 @@ class TrainingInputs:
     parents: dict[str, str]
     masks: MaskPlan
     fixed_masks: MaskVersion | None
-    encoder: Encoder | None
-    stored_embeddings: Path | None
+    first_masks: FirstMasks | None
+    encoding: FirstEncoding | None
 
     @cached_property
     def train_samples(self) -> NDArray[np.int64]:
@@ -58,136 +55,66 @@ class TrainingInputs:
         return self.panel.samples.in_splits(site_tables.VALIDATION)
 
 
-def open_inputs(
-    stack: ExitStack,
-    workspace: Workspace,
-    settings: Config,
-    progress: Progress,
-    *,
-    resumed: Path | None = None,
-) -> TrainingInputs:
-    """Open the stores, which `stack` closes, and refuse settings that do not fit them.
-
-    resumed  folder of a run whose own index is to be opened instead of the newest
-    """
-    panel = stack.enter_context(open_panel(workspace.panel))
+def check_validation(panel: PanelReader) -> None:
+    """Raise InputError if a panel has no validation samples."""
     if len(panel.samples.in_splits(site_tables.VALIDATION)) == 0:
         raise InputError(
             f"{panel.path} has no validation samples, which decide when training stops. "
             "Prepare it again with --validation-fraction above 0."
         )
-    retrieval, masks = settings.retrieval, settings.masks
-    index = _open_index(workspace, retrieval, panel, progress, resumed)
-    fixed = fixed_masks.of_index(workspace, retrieval, masks, settings.refresh, index)
-    plan = masking.plan(masks, settings.seed, panel)
-    for note in plan.notes:
-        progress.note(note)
-    parents = {"panel": panel.fingerprint} | plan.fingerprints
-    if index is not None:
-        parents["index"] = index.fingerprint
-    encoder = None
-    if settings.reads_embeddings:
-        encoder = encoding.new_encoder(settings.model, settings.seed)
-    return TrainingInputs(
-        panel=panel,
-        index=IndexedOnDemand(panel) if index is None else index,
-        parents=parents,
-        masks=plan,
-        fixed_masks=fixed,
-        encoder=encoder,
-        stored_embeddings=_stored_embeddings(workspace, encoder, panel, index, progress),
-    )
 
 
-def check_neighbours(settings: RetrievalConfig, index: IndexReader) -> None:
-    """Raise ConfigError if a query, which never retrieves itself, has too few references."""
+def check_neighbours(settings: RetrievalConfig, index: References, place: Path) -> None:
+    """Raise ConfigError if a query, which never retrieves itself, has too few references.
+
+    place  of the index, for messages
+    """
     own = 2 if settings.exclude_same_sample else 0
     allowed = len(index.reference_haplotypes) - own
     if settings.num_neighbours > allowed:
         raise ConfigError(
-            f"retrieval.num_neighbours is {settings.num_neighbours}, but {index.path} has only "
+            f"retrieval.num_neighbours is {settings.num_neighbours}, but {place} has only "
             f"{allowed} references for a query. Choose fewer with --retrieve-k."
         )
 
 
-def _check_exclusion(settings: RetrievalConfig, index: IndexReader, panel: PanelReader) -> None:
+def check_exclusion(settings: RetrievalConfig, index: References, panel: PanelReader) -> None:
     """Raise ConfigError if training samples could be copied from themselves."""
     if settings.exclude_same_sample:
         return
     rows = index.rows_of(panel.samples.haplotypes(site_tables.TRAIN))
     if (rows >= 0).any():
         raise ConfigError(
-            f"retrieval.exclude_same_sample is off, but {index.path} has the training samples, "
+            "retrieval.exclude_same_sample is off, but the index has the training samples, "
             "which would be copied from themselves. Leave it on."
         )
 
 
-def _open_index(
-    workspace: Workspace,
-    settings: RetrievalConfig,
-    panel: PanelReader,
-    progress: Progress,
-    resumed: Path | None,
-) -> IndexReader | None:
-    """Open the index and check that the settings fit it; None if nothing is retrieved.
+def open_references(
+    workspace: Workspace, settings: RetrievalConfig, panel: PanelReader, resumed: Path | None
+) -> References:
+    """Open the index that a run searches and check that the settings fit it.
 
-    If there is no index, an exact one is built, which takes a moment.
+    That of the run if it is resumed, else the newest. Without one, as if nothing is retrieved, the
+    train haplotypes are indexed when they are read: what `build-index` would store.
+
+    resumed  folder of the run
     """
-    if settings.space == "none":
-        return None
-    if not workspace.versions("indexes"):
-        progress.note("No index in the workspace yet: building an exact one.")
-        build_index.build_index(workspace, IndexOptions(), progress=progress)
-    path = workspace.newest("indexes")
+    if settings.space == "none" or not (resumed or workspace.versions("indexes")):
+        found: References = IndexedOnDemand(panel)
+        if settings.space != "none":
+            check_neighbours(settings, found, panel.path)
+        return found
+    path = None
     if resumed is not None:
         saved = checkpoints.read(resumed, "last").parents
         if saved.get("panel") == panel.fingerprint and "index" in saved:
             path = index_of_run.find(workspace, resumed, saved["index"])
-    index = open_index(path, panel_fingerprint=panel.fingerprint)
-    check_neighbours(settings, index)
-    _check_exclusion(settings, index, panel)
+    index = open_index(path or workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
+    check_neighbours(settings, index, index.path)
     return index
 
 
-def _stored_embeddings(
-    workspace: Workspace,
-    encoder: Encoder | None,
-    panel: PanelReader,
-    index: IndexReader | None,
-    progress: Progress,
-) -> Path | None:
-    """The newest embeddings of the workspace, if they are those that this run starts from.
-
-    None if not, in which case the run encodes for itself, and None for a run without an encoder.
-    A dense index was made from one encoding and allows no other.
-    """
-    if encoder is None or index is None:
-        return None
-    if workspace.versions("embeddings"):
-        path = workspace.newest("embeddings")
-        with embeddings.open_embeddings(path) as reader:
-            if _fits(reader, encoder, panel, index):
-                return path
-        progress.note(
-            f"{path} is of other weights, another panel or other references: encoding again."
-        )
-    if index.kind == "dense":
-        raise StoreError.stale(index.path, parent="encoder", made_by="build-index --kind dense")
-    return None
-
-
-def _fits(
-    reader: EmbeddingsReader, encoder: Encoder, panel: PanelReader, index: IndexReader
-) -> bool:
-    """True if a store has the encoding that this run starts from.
-
-    Raises StoreError if a dense index was made from other embeddings.
-    """
-    if index.kind == "dense":
-        index.require_parent("embeddings", reader.fingerprint)
-    has_same_rows = np.array_equal(reader.reference_haplotypes, index.reference_haplotypes)
-    return (
-        reader.panel_fingerprint == panel.fingerprint
-        and reader.encoder_fingerprint == encoding.encoder_fingerprint(encoder)
-        and (has_same_rows or reader.layout == "codebook")
-    )
+def index_parent(index: References) -> dict[str, str]:
+    """Fingerprint of a stored index; nothing for one that is made when it is read."""
+    return {"index": index.fingerprint} if isinstance(index, IndexReader) else {}

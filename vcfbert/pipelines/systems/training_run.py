@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vcfbert.config import Config, LossConfig
+from vcfbert.config import Config, LossConfig, RefreshConfig
 from vcfbert.errors import StoreError
 from vcfbert.files import replacing
 from vcfbert.model.embedding import Encoder
@@ -79,7 +79,8 @@ def save_checkpoint(
     )
     if is_last:
         state.saved_embeddings = state.embeddings.version
-        drop_embeddings(run, {state.saved_embeddings})
+        state.saved_masks = None if state.masks is None else state.masks.version
+        drop_versions(run, settings.refresh, state)
 
 
 def own_embeddings(run: Path, version: int) -> Path:
@@ -87,12 +88,28 @@ def own_embeddings(run: Path, version: int) -> Path:
     return run / "embeddings" / f"v{version:04d}.zarr"
 
 
-def drop_embeddings(run: Path, kept: set[int]) -> None:
-    """Delete the encodings that a run made itself, except some versions."""
-    paths = {own_embeddings(run, version) for version in kept}
-    for path in (run / "embeddings").glob("v*.zarr"):
-        if path not in paths:
-            replacing.drop(path)
+def own_masks(run: Path, version: int) -> Path:
+    """Path of a version of the masks that a run trained with."""
+    return run / "masks" / f"v{version:04d}.zarr"
+
+
+def drop_versions(run: Path, settings: RefreshConfig, state: TrainState) -> None:
+    """Delete old masks and encodings of a run, and those later than its state.
+
+    The last `refresh.keep` stay, and those that the last checkpoint needs: a run that is stopped
+    resumes with them.
+    """
+    masks = None if state.masks is None else state.masks.version
+    for kind, used, saved in (
+        ("embeddings", state.embeddings.version, state.saved_embeddings),
+        ("masks", masks, state.saved_masks),
+    ):
+        if used is None:
+            continue
+        for path in (run / kind).glob("v*.zarr"):
+            version = int(path.stem[1:])
+            if version != saved and not used - settings.keep < version <= used:
+                replacing.drop(path)
 
 
 def encode(path: Path, encoder: Encoder, panel: PanelReader, index: References) -> None:
@@ -101,7 +118,7 @@ def encode(path: Path, encoder: Encoder, panel: PanelReader, index: References) 
         path,
         (encoding.window_codebook(encoder, panel, window) for window in range(len(panel.windows))),
         panel_fingerprint=panel.fingerprint,
-        encoder_fingerprint=encoding.encoder_fingerprint(encoder),
+        encoder=encoding.weights_of(encoder),
         reference_haplotypes=index.reference_haplotypes,
         overwrite=True,
     )

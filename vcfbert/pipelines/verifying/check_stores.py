@@ -106,10 +106,12 @@ def check_embeddings(path: Path, known: Known, report: StoreReport, *, made_by: 
         own = embeddings.fingerprint_of(reader.layout, reader.parents, rows)
         if own != reader.fingerprint:
             report.faults.append(f"{path}: its fingerprint does not match its content. {again}")
+        reader.encoder_weights()
         if reader.layout == "dense":
             _check_mask_of(path, reader, known, report, again)
         if known.panel is not None:
-            letters = store_checks.letters_of(known.panel, reader.width) | {"R": len(rows)}
+            letters = store_checks.letters_of(known.panel, reader.width)
+            letters |= store_checks.letters_of_embeddings(reader)
             names = ARRAYS_OF[reader.layout]
             shapes = store_checks.arrays(
                 "embeddings", path, letters, f"panel {known.panel.path}", made_by, names

@@ -1,6 +1,7 @@
 """Writer and reader of encoded references in two layouts.
 
-W windows, L sites in a window, R reference haplotypes, D embedding width, V vocabulary.
+W windows, L sites in a window, R reference haplotypes, D embedding width, V vocabulary,
+E weights of the encoder.
 
 The encoder is context-free, so an embedding depends only on (window, token, site). The layout
 `codebook` stores one vector for each of these; `dense` also stores the gathered embeddings of every
@@ -10,9 +11,10 @@ reference haplotype, as an encoder with context would need.
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -27,6 +29,8 @@ from vcfbert.storage.zarr import stores
 from vcfbert.storage.zarr.masks import MaskVersion
 
 Layout = Literal["codebook", "dense"]
+Weights = Mapping[str, NDArray[np.float32]]
+"""The weights of an encoder by name."""
 TokensOf = Callable[[int, slice], NDArray[np.uint8]]
 """Maps a window and a range of rows to the (n, L) unmasked tokens of these references."""
 
@@ -49,6 +53,11 @@ class EmbeddingsReader:
         self.reference_haplotypes: NDArray[np.int64] = stores.read_column(
             root, "reference_haplotypes"
         )
+        self.encoder_shapes: dict[str, list[int]] = {
+            name: [int(size) for size in shape]
+            for name, shape in stores.attribute(root, "encoder_weights")
+        }
+        self._encoder = stores.read_column(root, "encoder")
         self._codebook = stores.member(root, "codebook")
         self.num_windows, _, self.length, self.width = self._codebook.shape
         self._is_masked = stores.read_column(root, "is_masked") if self.layout == "dense" else None
@@ -64,6 +73,21 @@ class EmbeddingsReader:
                     self._cache.popitem(last=False)
             self._cache.move_to_end(window)
             return self._cache[window]
+
+    def encoder_weights(self) -> dict[str, NDArray[np.float32]]:
+        """The weights of the encoder that made the embeddings; StoreError if they are damaged."""
+        found, first = {}, 0
+        for name, shape in self.encoder_shapes.items():
+            stop = first + math.prod(shape)
+            found[name] = self._encoder[first : min(stop, len(self._encoder))]
+            first = stop
+        is_whole = first == len(self._encoder)
+        if not is_whole or encoder_fingerprint(found) != self.encoder_fingerprint:
+            raise StoreError(
+                f"{self.path} is damaged: its encoder is not the one that made it. "
+                "Rebuild it with: vcfbert encode-refs --force"
+            )
+        return {name: found[name].reshape(shape) for name, shape in self.encoder_shapes.items()}
 
     def complete(
         self, window: int, rows: NDArray[np.int64], complete_tokens: NDArray[np.uint8]
@@ -151,20 +175,21 @@ def write_codebook(
     codebooks: Iterable[NDArray[np.float32]],
     *,
     panel_fingerprint: str,
-    encoder_fingerprint: str,
+    encoder: Weights,
     reference_haplotypes: NDArray[np.int64],
     overwrite: bool = False,
 ) -> None:
     """Write a store of the layout `codebook`, which serves every mask.
 
     codebooks             (V, L, D) of each window, in order; consumed one at a time
+    encoder               the weights that made them
     reference_haplotypes  (R,) panel haplotypes of the train samples
     """
-    parents = {"panel": panel_fingerprint, "encoder": encoder_fingerprint}
+    parents = {"panel": panel_fingerprint, "encoder": encoder_fingerprint(encoder)}
     with stores.create_store(path, "embeddings", overwrite=overwrite) as root:
         for _ in _stored_codebooks(root, codebooks):
             pass
-        _finish(root, "codebook", parents, reference_haplotypes, mask=None)
+        _finish(root, "codebook", parents, reference_haplotypes, encoder, mask=None)
 
 
 def write_dense(
@@ -173,7 +198,7 @@ def write_dense(
     tokens_of: TokensOf,
     mask: MaskVersion,
     *,
-    encoder_fingerprint: str,
+    encoder: Weights,
     reference_haplotypes: NDArray[np.int64],
     overwrite: bool = False,
 ) -> None:
@@ -193,7 +218,7 @@ def write_dense(
     )
     parents = {
         "panel": mask.panel_fingerprint,
-        "encoder": encoder_fingerprint,
+        "encoder": encoder_fingerprint(encoder),
         "masks": mask.fingerprint,
     }
     shape, chunk = (0, num_rows, length, width), (1, num_rows, length, width)
@@ -211,7 +236,7 @@ def write_dense(
         for array in arrays:
             array.resize((num_windows, *shape[1:]))
         stores.write_column(root, "embeddings", "is_masked", mask.is_masked)
-        _finish(root, "dense", parents, reference_haplotypes, mask)
+        _finish(root, "dense", parents, reference_haplotypes, encoder, mask)
 
 
 def dense_bytes(num_windows: int, num_rows: int, length: int, width: int) -> int:
@@ -254,6 +279,14 @@ def _gathered_blocks(
         yield codebook[tokens.hide(tokens_of(window, rows), is_masked), site]
 
 
+def encoder_fingerprint(encoder: Weights) -> str:
+    """A hash of the weights of an encoder, by which the embeddings it made are recognised."""
+    parts: list[str | NDArray[np.float32]] = []
+    for name in sorted(encoder):
+        parts += [name, np.asarray(encoder[name], dtype=np.float32)]
+    return stores.fingerprint(*parts)
+
+
 def fingerprint_of(layout: Layout, parents: dict[str, str], rows: NDArray[np.int64]) -> str:
     """A hash of the layout, the parents and the (R,) haplotypes of the rows."""
     return stores.fingerprint(layout, repr(sorted(parents.items())), rows)
@@ -264,9 +297,13 @@ def _finish(
     layout: Layout,
     parents: dict[str, str],
     reference_haplotypes: NDArray[np.int64],
+    encoder: Weights,
     mask: MaskVersion | None,
 ) -> None:
-    """Write the rows, the parents and the fingerprint."""
+    """Write the rows, the encoder, the parents and the fingerprint."""
+    names = sorted(encoder)
+    flat = [np.asarray(encoder[name], dtype=np.float32).ravel() for name in names]
+    stores.write_column(root, "embeddings", "encoder", np.concatenate(flat))
     rows = np.asarray(reference_haplotypes, dtype=np.int64)
     stores.write_column(root, "embeddings", "reference_haplotypes", rows)
     root.attrs.update(
@@ -275,5 +312,6 @@ def _finish(
             "fingerprint": fingerprint_of(layout, parents, rows),
             "parents": parents,
             "mask_version": None if mask is None else mask.version,
+            "encoder_weights": [[name, list(encoder[name].shape)] for name in names],
         }
     )

@@ -2,7 +2,7 @@
 
 Letters as in the glossary: S sites, W windows, L sites in a window, N samples, H = 2 N haplotypes
 of the panel (sample n has haplotypes 2 n and 2 n + 1), R reference haplotypes, D embedding width,
-V vocabulary, P populations.
+V vocabulary, P populations, E weights of the encoder.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from vcfbert.domain import sites
 
 Kind = Literal["panel", "masks", "embeddings"]
 
-FORMAT_VERSION: dict[Kind, int] = {"panel": 3, "masks": 2, "embeddings": 2}
+FORMAT_VERSION: dict[Kind, int] = {"panel": 3, "masks": 2, "embeddings": 3}
 
 CHECKPOINT_FORMAT = 5
 """Of the checkpoints of a run; declared here so that reading it needs no PyTorch."""
@@ -88,6 +88,10 @@ ARRAYS = (
               "because queries are not always references."),
     ArraySpec("embeddings", "reference_haplotypes", "int64", "R",
               "Panel haplotype of each row; all are of train samples."),
+    ArraySpec("embeddings", "encoder", "float32", "E",
+              "Weights of the encoder that made them, one after another in the order of the "
+              "attribute `encoder_weights`, which has their names and shapes; `train` starts its "
+              "encoder from them."),
     ArraySpec("embeddings", "complete", "float32", "W R L D",
               "Layout `dense`: embeddings of the unmasked tokens; one uncompressed, memory-mapped "
               "chunk per window."),

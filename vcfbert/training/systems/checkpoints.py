@@ -157,7 +157,16 @@ def _check_fit(model: Imputer, weights: dict[str, Tensor], path: Path) -> None:
                 f"{path} has {weights[name].dtype} for {name}, but the network needs "
                 f"{expected[name].dtype}."
             )
-        if not bool(torch.isfinite(weights[name]).all()):
+    check_finite(weights, path)
+
+
+def check_finite(weights: dict[str, Tensor], path: Path) -> None:
+    """Raise StoreError naming the first of some weights that has a NaN or an infinity.
+
+    path  of their file
+    """
+    for name, value in sorted(weights.items()):
+        if not bool(torch.isfinite(value).all()):
             raise StoreError(f"{path} has a NaN or an infinity in {name}. {_again(path)}")
 
 

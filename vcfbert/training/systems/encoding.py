@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from vcfbert.config import ModelConfig
 from vcfbert.model import imputer
 from vcfbert.model.embedding import Encoder
-from vcfbert.storage.zarr import stores
+from vcfbert.storage.zarr import embeddings
+from vcfbert.storage.zarr.embeddings import EmbeddingsReader
 from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.training.systems import features
 
@@ -32,12 +33,31 @@ def window_codebook(encoder: Encoder, panel: PanelReader, window: int) -> NDArra
     return codebook.float().cpu().numpy()
 
 
+def weights_of(encoder: Encoder) -> dict[str, NDArray[np.float32]]:
+    """The weights of an encoder, as its embeddings store keeps them."""
+    return {
+        name: value.detach().float().cpu().numpy() for name, value in encoder.state_dict().items()
+    }
+
+
 def encoder_fingerprint(encoder: Encoder) -> str:
     """Hash of the weights, which says whether embeddings were made by this encoder."""
-    parts: list[str | NDArray[np.float32]] = []
-    for name, value in sorted(encoder.state_dict().items()):
-        parts += [name, value.detach().float().cpu().numpy()]
-    return stores.fingerprint(*parts)
+    return embeddings.encoder_fingerprint(weights_of(encoder))
+
+
+def fits(encoder: Encoder, stored: EmbeddingsReader) -> bool:
+    """True if the encoder of stored embeddings has the names and shapes of this one's weights."""
+    own = {name: list(value.shape) for name, value in encoder.state_dict().items()}
+    return own == stored.encoder_shapes
+
+
+def load_stored(encoder: Encoder, stored: EmbeddingsReader) -> None:
+    """Take over the weights that made stored embeddings, which fit.
+
+    Raises StoreError if they are damaged.
+    """
+    weights = stored.encoder_weights()
+    encoder.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
 
 
 class EncodedOnDemand:

@@ -67,6 +67,7 @@ class TrainState:
     masks             version of the training masks in use; None before the first
     embeddings        version of the encoded references in use
     saved_embeddings  version of the encoded references that the last checkpoint needs
+    saved_masks       version of the training masks that it needs; None before the first
     history           rows of the metrics CSV
     refreshes         rows of the refresh CSV
     """
@@ -88,6 +89,7 @@ class TrainState:
     masks: InUse | None = None
     embeddings: InUse = field(default_factory=lambda: InUse(0, 0, 0))
     saved_embeddings: int = 0
+    saved_masks: int | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     refreshes: list[dict[str, Any]] = field(default_factory=list)
 
@@ -107,6 +109,7 @@ class TrainState:
             for name in _IN_USE:
                 setattr(self, name, None if saved[name] is None else InUse(**saved[name]))
             self.saved_embeddings = self.embeddings.version
+            self.saved_masks = None if self.masks is None else self.masks.version
             self.counts = torch.tensor(saved["counts"], dtype=torch.float64, device=self.device)
             self.scaler.load_state_dict(saved["scaler"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from vcfbert.config import MaskConfig
+from vcfbert.domain import masks as mask_rates
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain.mask_policies import (
     Drawing,
@@ -28,6 +29,7 @@ from vcfbert.domain.windows import Windows
 from vcfbert.errors import ConfigError
 from vcfbert.storage import site_lists
 from vcfbert.storage.zarr import stores
+from vcfbert.storage.zarr.masks import MaskVersion
 from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.training.systems.batches import Batch, BatchMaker
 from vcfbert.training.systems.schedule import Work
@@ -77,20 +79,56 @@ class MaskPlan:
                 return {"list of typed sites": stores.fingerprint(policy.is_typed)}
         return {}
 
+    @property
+    def first_rate(self) -> float:
+        """Rate of the first masks of the curriculum."""
+        chosen = self.settings
+        return mask_rates.curriculum_rate(
+            0, chosen.levels, chosen.epochs_per_level, chosen.start_rate
+        )
+
     def hidden_share(self, rate: float) -> float:
         """Expected share of masked sites in training; a list has a share of its own."""
         if isinstance(self.training, Listed):
             return float(1 - self.training.is_typed.mean())
         return rate
 
+    @property
+    def is_by_sample(self) -> bool:
+        """Whether each sample draws its own training masks, so that there is nothing to store."""
+        return self.settings.scope == "sample"
+
+    def draw(self, version: int, rate: float) -> MaskVersion:
+        """Draw a version of the training masks, the same for all samples.
+
+        This is what training draws and what `refresh --masks` stores.
+        """
+        assert not self.is_by_sample, "masks of samples have no version that could be stored"
+        drawing = Drawing(self.training, self.panel.windows, self.seed, "train", version, rate)
+        return MaskVersion(
+            version=version,
+            policy=self.settings.policy,
+            rate=rate,
+            seed=self.seed,
+            role="train",
+            panel_fingerprint=self.panel.fingerprint,
+            is_masked=drawing.whole(),
+        )
+
+    def of_version(self, mask: MaskVersion) -> Masks:
+        """Training masks of a version that was drawn or stored."""
+        return Masks(
+            Fixed(mask.is_masked), self._of_references(self.training, mask.version, mask.rate)
+        )
+
     def of_training(self, version: int, rate: float) -> Masks:
         """Training masks of a version."""
-        kind = DrawingBySample if self.settings.scope == "sample" else Drawing
-        drawing = kind(self.training, self.panel.windows, self.seed, "train", version, rate)
-        queries: MaskSource = drawing
-        if self.settings.scope == "window":
-            queries = Fixed(drawing.whole())  # drawn once for each version, not for each batch
-        return Masks(queries, self._of_references(self.training, version, rate))
+        if not self.is_by_sample:
+            return self.of_version(self.draw(version, rate))
+        drawing = DrawingBySample(
+            self.training, self.panel.windows, self.seed, "train", version, rate
+        )
+        return Masks(drawing, self._of_references(self.training, version, rate))
 
     def of_validation(self) -> Masks:
         """Validation masks, the same in every epoch, from another stream than training masks."""

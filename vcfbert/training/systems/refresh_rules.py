@@ -76,9 +76,18 @@ class Rule:
 
 
 def log_row(
-    kind: Kind, used: InUse, *, cause: RefreshOn | Literal["start"], seed: int, seconds: float
+    kind: Kind,
+    used: InUse,
+    *,
+    cause: RefreshOn | Literal["start"],
+    seed: int,
+    seconds: float,
+    store: str,
 ) -> dict[str, Any]:
-    """A row of the refresh CSV: what was made, when, why, from which seed, in how long."""
+    """A row of the refresh CSV: what was made, when, why, from which seed, in how long, where.
+
+    store  path in the workspace; empty if each sample draws its own masks
+    """
     return {
         "kind": kind,
         "version": used.version,
@@ -88,4 +97,5 @@ def log_row(
         "rate": used.rate if kind == "masks" else "",
         "seed": seed,
         "seconds": seconds,
+        "store": store,
     }
