@@ -44,7 +44,8 @@ def folder_of(workspace: Workspace, name: str) -> Path:
     if run.is_dir():
         return run
     folder = run.parent
-    known = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    known = [name for name in names if not name.startswith(".")]
     raise StoreError(
         f"No run {name!r} in {workspace.root}; there are: {', '.join(known) or 'none'}. "
         f"Train one with: vcfbert train --run {name}"
