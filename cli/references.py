@@ -76,6 +76,8 @@ def build_index(
             metavar="N", min=0, show_default="1", help="Seed of the draw of --max-references."
         ),
     ] = None,
+    embeddings: options.EmbeddingsVersion = None,
+    mask_version: options.MaskVersion = None,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,
     force: options.Force = False,
     quiet: options.Quiet = False,
@@ -83,8 +85,8 @@ def build_index(
 ) -> None:
     """Index the reference haplotypes for search.
 
-    Reads the panel and, for the dense kind, the newest embeddings. Writes a new version into
-    indexes/; --force replaces the newest.
+    Reads the panel and, for the dense kind, embeddings and masks. Writes version 0 into indexes/;
+    --force replaces the newest.
 
     Example: vcfbert build-index --kind exact
     """
@@ -94,7 +96,13 @@ def build_index(
 
             summary = build_index.build_index(
                 Workspace(workspace),
-                build_index.IndexOptions(kind=kind.value, max_references=max_references, seed=seed),
+                build_index.IndexOptions(
+                    kind=kind.value,
+                    max_references=max_references,
+                    seed=seed,
+                    embeddings=embeddings,
+                    mask_version=mask_version,
+                ),
                 progress=progress,
                 overwrite=force,
             )

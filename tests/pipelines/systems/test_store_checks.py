@@ -87,23 +87,25 @@ def test_the_dense_layout_agrees_too(fx_own):
     assert {"embeddings complete", "embeddings masked"} <= {check.what for check in found}
 
 
-def test_another_width_names_both_sides_and_the_command(fx_built):
+def test_embeddings_of_another_width_are_left_aside_with_both_named(fx_built):
     wider = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, width=64))
-    sentence = failed(fx_built, wider)["embeddings codebook"].sentence()
-    assert "x 32 float32" in sentence
-    assert "x 64 float32" in sentence
-    assert "vcfbert encode-refs --preset tiny --force" in sentence
+    assert failed(fx_built, wider) == {}  # train encodes for itself
+    found = store_checks.of_workspace(wider, fx_built, None)
+    line = next(check.line() for check in found if check.what == "embeddings")
+    assert "width 32, but the settings have 64" in line
 
 
-def test_another_seed_is_another_feature_space(fx_built):
-    assert list(failed(fx_built, dataclasses.replace(TINY, seed=9))) == ["embeddings encoder"]
+def test_embeddings_of_another_seed_are_those_of_the_encoder_in_them(fx_built):
+    other = dataclasses.replace(TINY, seed=9)
+    assert failed(fx_built, other) == {}
+    found = {check.what: check for check in store_checks.of_workspace(other, fx_built, None)}
+    assert "other weights, stored with them" in found["embeddings encoder"].line()
+    assert "distance 0" in found["complete embeddings"].found
 
 
 def test_another_panel_makes_its_children_stale(fx_own):
     panels.write_small_panel(fx_own.panel, seed=8, overwrite=True)
-    assert {"masks parent panel", "index parent panel", "embeddings parent panel"} <= set(
-        failed(fx_own)
-    )
+    assert {"masks parent panel", "index parent panel"} <= set(failed(fx_own))
 
 
 def test_a_panel_of_another_size_is_seen_in_every_store(fx_own):
@@ -112,7 +114,6 @@ def test_a_panel_of_another_size_is_seen_in_every_store(fx_own):
         "masks is_masked",
         "index windows",
         "index sites in a window",
-        "embeddings codebook",
     } <= (set(failed(fx_own)))
 
 
@@ -159,12 +160,14 @@ def test_a_run_that_was_named_must_be_there(fx_built):
 
 
 @pytest.mark.usefixtures("fx_quick_audit")
-def test_the_report_has_the_panels_numbers_and_fails_on_a_mismatch(fx_built, monkeypatch):
+def test_the_report_has_the_panels_numbers_and_fails_on_a_mismatch(fx_built, fx_own, monkeypatch):
     monkeypatch.setattr(estimates, "_largest_width", lambda *_: 0)
     good = audit.audit(TINY, fx_built, audit.AuditOptions())
     assert (good.size.sites, good.size.samples, good.size.length) == (120, 60, 32)
     assert any(line.startswith("  ok ") for line in good.lines())
     good.raise_mismatch()
-    bad = audit.audit(dataclasses.replace(TINY, seed=9), fx_built, audit.AuditOptions())
-    with pytest.raises(StoreError, match="embeddings encoder"):
+    path = fx_own.newest("indexes") / "manifest.json"
+    tampering.edit_json(path, lambda record: record.update(length=31))
+    bad = audit.audit(TINY, fx_own, audit.AuditOptions())
+    with pytest.raises(StoreError, match="index sites in a window"):
         bad.raise_mismatch()

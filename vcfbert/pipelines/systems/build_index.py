@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import sites as site_tables
 from vcfbert.errors import ConfigError, StoreError
-from vcfbert.pipelines.systems import reference_stores
+from vcfbert.pipelines.systems import dense_sources, reference_stores
+from vcfbert.pipelines.systems.dense_sources import DenseSource
 from vcfbert.progress import Progress
 from vcfbert.retrieval import dense, exact, manifest
 from vcfbert.retrieval.index import FaissIndex, write_windows
 from vcfbert.retrieval.manifest import Kind, Manifest
-from vcfbert.storage.zarr import embeddings, stores
-from vcfbert.storage.zarr.embeddings import EmbeddingsReader
+from vcfbert.storage.zarr import stores
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.stored_versions import VersionName
 from vcfbert.storage.zarr.workspace import Workspace
 
 _USUAL_SEED = 1
@@ -40,6 +41,13 @@ class IndexOptions:
 
     seed: int | None = None
     """Seed of the draw of `max_references`; None is 1."""
+
+    embeddings: VersionName | None = None
+    """Embeddings of a dense index, a number or a path; None is the newest."""
+
+    mask_version: VersionName | None = None
+    """Masks of a dense index, a number or a path; None is those of dense embeddings, or the newest
+    for a codebook."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +89,8 @@ def build_index(
 ) -> IndexSummary:
     """Write index version 0, or replace the newest version if `overwrite` is on.
 
-    Raises StoreError if the panel or, for the dense kind, the dense embeddings are missing or
-    stale, or if an index exists and `overwrite` is off; ConfigError if the options contradict each
+    Raises StoreError if the panel or, for the dense kind, embeddings or masks are missing or stale,
+    or if an index exists and `overwrite` is off; ConfigError if the options contradict each
     other or the panel; DeviceError if the disk cannot hold a dense index.
     """
     begun = time.perf_counter()
@@ -90,17 +98,24 @@ def build_index(
         raise ConfigError(
             "--seed is the seed of the draw of --max-references: pass both, or leave --seed out."
         )
+    if options.kind != "dense" and (options.embeddings, options.mask_version) != (None, None):
+        raise ConfigError(
+            f"--embeddings and --mask-version are for --kind dense: an index of the kind "
+            f"{options.kind} serves every encoding and every mask. Leave them out."
+        )
     with workspace.writing("indexes"), open_panel(workspace.panel) as panel:
         path = reference_stores.version_to_write(workspace, "indexes", overwrite)
-        before = _fingerprint(path)
+        before = _replaced(path)
         haplotypes = _references(panel, options)
         progress.start("index", len(panel.windows))
         with stores.create_folder(path, overwrite=overwrite) as folder:
             if options.kind == "exact":
                 content = _write_exact(folder, panel, haplotypes, options, progress)
             else:
-                source = _newest_dense(workspace, panel)
-                content = _write_dense(folder, source, panel, haplotypes, options, progress)
+                with dense_sources.open_source(
+                    workspace, panel, options.embeddings, options.mask_version
+                ) as source:
+                    content = _write_dense(folder, source, haplotypes, options, progress)
             manifest.write(folder, content)
     return IndexSummary(
         path=path,
@@ -109,23 +124,28 @@ def build_index(
         num_references=len(haplotypes),
         bytes_on_disk=reference_stores.bytes_below(path),
         seconds=time.perf_counter() - begun,
-        left=_left(workspace, before, manifest.fingerprint(content)),
+        left=_left(workspace, before, content),
     )
 
 
-def _fingerprint(path: Path) -> str | None:
-    """Fingerprint of an index that is to be replaced; None if there is none or it is damaged."""
+def _replaced(path: Path) -> Manifest | None:
+    """Manifest of an index that is to be replaced; None if there is none or it is damaged."""
     try:
-        return manifest.fingerprint(manifest.read(path))
+        return manifest.read(path)
     except StoreError:
         return None
 
 
-def _left(workspace: Workspace, before: str | None, now: str) -> list[str]:
-    """Names of the runs that were trained with the index that another one has replaced."""
-    if before is None or before == now:
+def _left(workspace: Workspace, before: Manifest | None, now: Manifest) -> list[str]:
+    """Names of the runs that need the index that another one has replaced.
+
+    A run that was trained with an exact index needs only its references.
+    """
+    if before is None or manifest.fingerprint(before) == manifest.fingerprint(now):
         return []
-    return reference_stores.runs_trained_with(workspace, before)
+    if before.kind == "exact" and before.reference_haplotypes == now.reference_haplotypes:
+        return []
+    return reference_stores.runs_trained_with(workspace, manifest.fingerprint(before))
 
 
 def _references(panel: PanelReader, options: IndexOptions) -> NDArray[np.int64]:
@@ -170,54 +190,39 @@ def _write_exact(
     )
 
 
-def _newest_dense(workspace: Workspace, panel: PanelReader) -> Path:
-    """The newest embeddings, which must be dense and of this panel."""
-    path = workspace.newest("embeddings")
-    with embeddings.open_embeddings(path) as reader:
-        reader.is_masked()  # raises if the layout is not dense
-        if reader.panel_fingerprint != panel.fingerprint:
-            raise StoreError.stale(
-                path, parent="panel", made_by="encode-refs --layout dense --force"
-            )
-    return path
-
-
 def _write_dense(
     folder: Path,
-    source: Path,
-    panel: PanelReader,
+    source: DenseSource,
     haplotypes: NDArray[np.int64],
     options: IndexOptions,
     progress: Progress,
 ) -> Manifest:
-    def indexes(reader: EmbeddingsReader) -> Iterator[FaissIndex]:
-        # All rows go from the memory map straight into the index; only a subset is copied.
-        rows = np.flatnonzero(np.isin(reader.reference_haplotypes, haplotypes))
+    reader, panel = source.reader, source.panel
+
+    def indexes() -> Iterator[FaissIndex]:
         for window in range(reader.num_windows):
-            masked = reader.dense_masked(window)
-            yield dense.build(masked if len(rows) == len(masked) else masked[rows])
+            yield dense.build(source.rows(window, haplotypes))
             progress.advance()
 
-    with embeddings.open_embeddings(source) as reader:
-        row_bytes = 4 * reader.num_windows * reader.length * reader.width
-        stores.require_disk(
-            folder,
-            len(haplotypes) * row_bytes,
-            what="Dense indexes",
-            instead="Free some, or use --kind exact, which finds the same neighbours.",
-        )
-        return Manifest(
-            kind="dense",
-            length=panel.length,
-            parents={
-                "panel": panel.fingerprint,
-                "masks": reader.parents["masks"],
-                "embeddings": reader.fingerprint,
-            },
-            reference_haplotypes=haplotypes.tolist(),
-            max_references=options.max_references,
-            seed=_seed(options),
-            files=write_windows(folder, indexes(reader)),
-            mask_version=reader.mask_version,
-            masks=manifest.masks_as_hex(reader.is_masked()),
-        )
+    row_bytes = 4 * reader.num_windows * reader.length * reader.width
+    stores.require_disk(
+        folder,
+        len(haplotypes) * row_bytes,
+        what="Dense indexes",
+        instead="Free some, or use --kind exact, which finds the same neighbours.",
+    )
+    return Manifest(
+        kind="dense",
+        length=panel.length,
+        parents={
+            "panel": panel.fingerprint,
+            "masks": source.mask_fingerprint,
+            "embeddings": reader.fingerprint,
+        },
+        reference_haplotypes=haplotypes.tolist(),
+        max_references=options.max_references,
+        seed=_seed(options),
+        files=write_windows(folder, indexes()),
+        mask_version=source.mask_version,
+        masks=manifest.masks_as_hex(source.is_masked),
+    )

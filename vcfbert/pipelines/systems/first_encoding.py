@@ -96,7 +96,8 @@ def resume(
         with embeddings.open_embeddings(own) as reader:
             encoding.load_stored(encoder, reader)
         return FirstEncoding(encoder)
-    path = None if wanted is None else stored_versions.embeddings_with(workspace, wanted)
+    every = stored_versions.every(workspace, "embeddings")
+    path = None if wanted is None else stored_versions.embeddings_with(every, wanted)
     if path is not None:
         with embeddings.open_embeddings(path) as reader:
             encoding.load_stored(encoder, reader)
@@ -146,7 +147,8 @@ def _candidate(
     path = None if name is None else stored_versions.path_of(workspace, "embeddings", name)
     if isinstance(index, IndexReader) and index.kind == "dense":
         wanted = index.parents["embeddings"]
-        found = stored_versions.embeddings_with(workspace, wanted)
+        every = stored_versions.every(workspace, "embeddings")
+        found = stored_versions.embeddings_with(every, wanted)
         if found is None:
             raise StoreError(
                 f"{index.path} is a dense index, but the embeddings that it was made from are not "

@@ -21,7 +21,9 @@ def stored(
             "vcfbert build-index --kind exact --force"
         )
     _check_masks(masks, index)
-    mask = stored_versions.mask_with(workspace, index.parents["masks"])
+    mask = stored_versions.mask_with(
+        stored_versions.every(workspace, "masks"), index.parents["masks"]
+    )
     if mask is not None:
         return mask
     raise StoreError.stale(index.path, parent="mask version", made_by="build-index --kind dense")

@@ -264,9 +264,11 @@ class TrainingStart(PreflightInputs):
     def _parents(self) -> dict[str, str]:
         """Fingerprints of what a resumed run must find again."""
         found = {"panel": self.panel.fingerprint} | self.mask_plan.fingerprints
-        if self.settings.retrieval.space != "none":
-            found |= training_inputs.index_parent(self.index)
-        return found
+        if self.settings.retrieval.space == "none":
+            return found
+        if self._saved is not None and not isinstance(self.index, IndexReader):
+            return found | {"index": self._saved.parents["index"]}  # of the same references
+        return found | training_inputs.index_parent(self.index)
 
     def _first_parents(self, state: TrainState) -> dict[str, str]:
         """Fingerprints of what the run began with; a resumed run keeps those it has."""

@@ -5,6 +5,7 @@ H panel haplotypes, W windows, L sites in a window, R reference haplotypes, D wi
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +19,16 @@ from vcfbert.domain import sites as site_tables
 from vcfbert.domain import tokens
 from vcfbert.errors import StoreError
 from vcfbert.model.embedding import Encoder
+from vcfbert.pipelines.systems import first_encoding
 from vcfbert.retrieval import index as indexes
 from vcfbert.retrieval import manifest
-from vcfbert.storage.zarr import embeddings, schema, stores
+from vcfbert.storage.zarr import embeddings, schema, stored_versions, stores
 from vcfbert.storage.zarr.embeddings import EmbeddingsReader
 from vcfbert.storage.zarr.masks import MaskVersion, read_masks
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.schema import Kind
 from vcfbert.storage.zarr.workspace import Workspace
-from vcfbert.training.systems import checkpoints, encoding
+from vcfbert.training.systems import checkpoints, encoding, index_of_run
 from vcfbert.training.systems.checkpoints import Which
 
 TOLERANCE = 1e-4  # relative to a norm; queries and references pass the same float32 encoder
@@ -82,7 +84,7 @@ def of_workspace(settings: Config, workspace: Workspace, run: str | None) -> lis
             found += _of_masks(workspace.newest("masks"), masks, panel, letters)
         if workspace.versions("indexes"):
             path = workspace.newest("indexes")
-            found += _of_index(path, panel, masks, letters)
+            found += _of_index(workspace, path, panel, letters)
         if workspace.versions("embeddings") and settings.reads_embeddings:
             encoders = _encoders(settings.model, settings.seed, folder)
             made_by = f"encode-refs {presets.flag(settings.preset)}"
@@ -183,9 +185,9 @@ def _of_masks(
 
 
 def _of_index(
-    path: Path, panel: PanelReader, masks: MaskVersion | None, letters: dict[str, int]
+    workspace: Workspace, path: Path, panel: PanelReader, letters: dict[str, int]
 ) -> list[Check]:
-    """Compare windows and rows of an index with the panel, and a dense one with the masks."""
+    """Compare windows and rows of an index with the panel, and a dense one with its masks."""
     remedy = "Rebuild it with: vcfbert build-index --force"
     content = manifest.read(path)
     fingerprint = content.parents.get("panel", "none")
@@ -208,10 +210,13 @@ def _of_index(
         _compare("index rows", path, str(rows), "its manifest",
                  str(len(content.reference_haplotypes)), remedy)
     )  # fmt: skip
-    if content.kind == "dense" and masks is not None:
+    if content.kind == "dense":
+        every = stored_versions.every(workspace, "masks")
+        is_there = stored_versions.mask_with(every, content.parents["masks"]) is not None
         out.append(
-            _compare("index mask version", path, str(content.mask_version), "the newest masks",
-                     str(masks.version), "Rebuild it with: vcfbert build-index --kind dense")
+            _compare("index mask version", path, str(content.mask_version), "the stored masks",
+                     "a version that is there", "Rebuild it with: vcfbert build-index --kind dense "
+                     "--force", holds=is_there)
         )  # fmt: skip
     return out
 
@@ -225,16 +230,20 @@ def _of_embeddings(
 ) -> list[Check]:
     """Compare shapes, parents, and the embeddings of queries and references.
 
+    Embeddings that `train` leaves aside, because they do not fit, are no mismatch.
+
     encoders  encoders that may have made them, by their origin
     made_by   command that makes them
     """
     path = workspace.newest("embeddings")
     with embeddings.open_embeddings(path) as reader:
+        fault = first_encoding.misfit(reader, next(iter(encoders.values())), panel)
+        if fault is not None:
+            unread = f"not read by train: {fault}"
+            return [_compare("embeddings", path, unread, "the settings", "", "", holds=True)]
         rows = letters | letters_of_embeddings(reader)
         names = ARRAYS_OF[reader.layout]
         out = arrays("embeddings", path, rows, "the settings", made_by, names)
-        fingerprint = reader.panel_fingerprint
-        out.append(_parent("embeddings", path, fingerprint, panel, f"{made_by} --force"))
         if all(check.holds for check in out):
             remedy = f"Encode again with: vcfbert {made_by} --force"
             out += _feature_space(workspace, panel, reader, path, encoders, remedy)
@@ -253,18 +262,17 @@ def _feature_space(
     by_fingerprint = {
         encoding.encoder_fingerprint(encoder): name for name, encoder in encoders.items()
     }
-    name = by_fingerprint.get(reader.encoder_fingerprint)
+    name = by_fingerprint.get(reader.encoder_fingerprint, "other weights, stored with them")
+    encoder = copy.deepcopy(next(iter(encoders.values())))
+    encoding.load_stored(encoder, reader)
     origin = _compare(
-        "embeddings encoder", path, _short(reader.encoder_fingerprint),
-        " or ".join(encoders), " or ".join(map(_short, by_fingerprint)), remedy,
-        holds=name is not None,
+        "embeddings encoder", path, f"{_short(reader.encoder_fingerprint)} of {name}",
+        "training, which starts with it", "", "", holds=True,
     )  # fmt: skip
-    if name is None:
-        return [origin]
     rows = np.linspace(0, len(reader.reference_haplotypes) - 1, _PROBES).astype(np.int64)
     complete = panel.tokens(0, reader.reference_haplotypes[rows])
     masked = tokens.hide(complete, _mask_of(workspace, reader))
-    codebook, site = encoding.window_codebook(encoders[name], panel, 0), np.arange(panel.length)
+    codebook, site = encoding.window_codebook(encoder, panel, 0), np.arange(panel.length)
     sides = {
         "complete embeddings": (codebook[complete, site], reader.complete(0, rows, complete)),
         "masked embeddings": (codebook[masked, site], reader.masked(0, rows, masked)),
@@ -348,11 +356,20 @@ def _index_of_run(workspace: Workspace, folder: Path) -> list[Check]:
             ", ".join(map(_short, {needed} & there or sorted(there))) or "none",
             f"the run {folder}", _short(needed),
             f"Build it again with the same options of build-index, or train again: {again}",
-            holds=needed in there,
+            holds=_is_found(workspace, folder, needed),
         )
         for needed in needs
         if needed is not None
     ]  # fmt: skip
+
+
+def _is_found(workspace: Workspace, folder: Path, fingerprint: str) -> bool:
+    """True if `eval` finds the index of a run, or one of the same references."""
+    try:
+        index_of_run.find(workspace, folder, fingerprint)
+    except StoreError:
+        return False
+    return True
 
 
 def _parent(what: str, path: Path, fingerprint: str, panel: PanelReader, made_by: str) -> Check:

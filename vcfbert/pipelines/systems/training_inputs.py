@@ -112,6 +112,9 @@ def open_references(
             path = index_of_run.find(workspace, resumed, saved["index"])
     index = open_index(path or workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
     check_neighbours(settings, index, index.path)
+    if resumed is not None and path is not None and index.fingerprint != saved["index"]:
+        if index_of_run.kind_of(resumed) == "exact":  # of the same references
+            return IndexedOnDemand(panel, index.reference_haplotypes)
     return index
 
 

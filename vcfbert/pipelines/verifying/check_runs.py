@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from vcfbert.pipelines.verifying.store_report import StoreReport
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training import runs
 from vcfbert.training.mosaic import mosaic_runs, weight_files
-from vcfbert.training.systems import checkpoints, selection
+from vcfbert.training.systems import checkpoints, index_of_run, selection
 from vcfbert.training.systems.checkpoints import Checkpoint, Which
 
 LATER = ("eval",)
@@ -71,7 +72,20 @@ def _check_retrieval(run: Path, known: Known, report: StoreReport) -> None:
             if own.check_seal(path, made_by):
                 check_stores.check_embeddings(path, known, own, made_by=made_by)
             report.faults += own.faults
+    _check_masks(run, known, report)
     _note_leftovers(run, found, report)
+
+
+def _check_masks(run: Path, known: Known, report: StoreReport) -> None:
+    """Check the masks that a run trained with."""
+    own = dataclasses.replace(known, masks={})  # its numbers are not those of the workspace
+    for path in sorted((run / "masks").glob("v*.zarr")):
+        with report.catching():
+            made_by = f"train --run {run.name} --force"
+            found = StoreReport(path.name)
+            if found.check_seal(path, made_by):
+                check_stores.check_masks(path, int(path.stem[1:]), own, found)
+            report.faults += found.faults
 
 
 def _check_settings(run: Path, again: str) -> None:
@@ -157,7 +171,10 @@ def _check_parents(
         check_stores.check_parent(run, fingerprint, known.panel, made_by, report)
     index = checkpoint.parents.get("index")
     if index is not None and index not in known.indexes:
-        known.miss(run, "indexes", report, again)
+        try:
+            index_of_run.find(Workspace(run.parent.parent), run, index)
+        except StoreError:
+            known.miss(run, "indexes", report, again)
 
 
 def _note_leftovers(run: Path, found: dict[Which, Checkpoint], report: StoreReport) -> None:

@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 from vcfbert.domain import tokens
 from vcfbert.domain.sites import TRAIN
 from vcfbert.errors import StoreError
-from vcfbert.pipelines.systems import store_checks
+from vcfbert.pipelines.systems import dense_sources, store_checks
 from vcfbert.pipelines.systems.store_checks import ARRAYS_OF
 from vcfbert.pipelines.verifying.store_report import StoreReport
 from vcfbert.retrieval import manifest
 from vcfbert.retrieval.dense import DenseIndex
 from vcfbert.retrieval.exact import ExactIndex
 from vcfbert.retrieval.index import IndexReader
-from vcfbert.storage.zarr import embeddings, schema
+from vcfbert.storage.zarr import embeddings, schema, stored_versions
 from vcfbert.storage.zarr.embeddings import EmbeddingsReader
 from vcfbert.storage.zarr.masks import MaskVersion, read_masks
 from vcfbert.storage.zarr.panel import PanelReader
+from vcfbert.storage.zarr.workspace import Workspace
 
 INDEX = "build-index --force"
 DRAW = schema.AGAIN["masks"]
@@ -40,6 +41,7 @@ class Known:
     embeddings  paths by fingerprint
     indexes     fingerprints
     unread      kinds with a damaged store, which may be the parent that is missing
+    home        the workspace, for versions that runs wrote; None if there are no runs
     """
 
     panel: PanelReader | None = None
@@ -47,6 +49,7 @@ class Known:
     embeddings: dict[str, Path] = field(default_factory=dict)
     indexes: set[str] = field(default_factory=set)
     unread: set[str] = field(default_factory=set)
+    home: Workspace | None = None
 
     def forget(self, kind: str, path: Path) -> None:
         """Take out a damaged store, so that nothing is compared with it."""
@@ -209,10 +212,17 @@ def _source_of(
     """The embeddings a dense index was made from; adds a fault if they or the masks are missing."""
     if content.kind == "exact":
         return None
-    wanted = {mask.fingerprint for mask in known.masks.values()}
-    source = known.embeddings.get(content.parents.get("embeddings", ""))
+    wanted = content.parents.get("masks", "")
+    has_masks = wanted in {mask.fingerprint for mask in known.masks.values()}
+    own = content.parents.get("embeddings", "")
+    source = known.embeddings.get(own)
+    if known.home is not None:
+        of_runs = stored_versions.of_all_runs(known.home, "masks")
+        has_masks = has_masks or stored_versions.mask_with(of_runs, wanted) is not None
+        of_runs = stored_versions.of_all_runs(known.home, "embeddings")
+        source = source or stored_versions.embeddings_with(of_runs, own)
     again = "Rebuild it with: vcfbert build-index --kind dense --force"
-    if content.parents.get("masks") not in wanted:
+    if not has_masks:
         known.miss(path, "masks", report, again)
     if source is None:
         known.miss(path, "embeddings", report, again)
@@ -237,7 +247,7 @@ def _check_window(
     if isinstance(found, ExactIndex) and panel is not None:
         is_right = np.array_equal(found.reference_bits, panel.packed(window)[rows])
     elif isinstance(found, DenseIndex) and source is not None:
-        is_right = _is_of_embeddings(found, source, window, rows)
+        is_right = _is_of_embeddings(found, source, window, rows, panel)
     else:
         return
     if not is_right:
@@ -247,10 +257,22 @@ def _check_window(
 
 
 def _is_of_embeddings(
-    found: DenseIndex, source: Path, window: int, rows: NDArray[np.int64]
+    found: DenseIndex,
+    source: Path,
+    window: int,
+    rows: NDArray[np.int64],
+    panel: PanelReader | None,
 ) -> bool:
-    """True if a dense window contains the masked embeddings of its rows."""
+    """True if a dense window contains the masked embeddings of its rows.
+
+    Those of a codebook are not compared without a panel.
+    """
     with embeddings.open_embeddings(source) as encoded:
+        if encoded.layout == "codebook":
+            if panel is None:
+                return True
+            masked = dense_sources.gathered(encoded, panel, window, rows, found.is_masked)
+            return np.array_equal(found.embeddings, masked.reshape(len(rows), -1))
         places = np.searchsorted(encoded.reference_haplotypes, rows)
         masked = encoded.dense_masked(window)[places]
         has_mask = np.array_equal(encoded.is_masked()[window], found.is_masked)

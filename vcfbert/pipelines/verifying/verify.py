@@ -42,7 +42,7 @@ def verify(workspace: Workspace, options: VerifyOptions, *, progress: Progress) 
     begun = time.perf_counter()
     if not workspace.root.is_dir():
         raise StoreError(f"No workspace at {workspace.root}. Name one with --workspace DIR.")
-    known, found = Known(), list[StoreReport]()
+    known, found = Known(home=workspace), list[StoreReport]()
     with ExitStack() as stack:
         found += _check_panel(workspace, options, known, stack, progress)
         progress.start("verifying", _count(workspace))

@@ -6,7 +6,7 @@ WORKSPACE/runs/R/masks/v0003.zarr     runs/R/masks/v0003.zarr, or any other path
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -61,9 +61,9 @@ def of_all_runs(workspace: Workspace, kind: Stored) -> list[Path]:
     return sorted((workspace.root / "runs").glob(f"[!.]*/{kind}/v*.zarr"))
 
 
-def mask_with(workspace: Workspace, fingerprint: str) -> MaskVersion | None:
-    """The mask version with this fingerprint, of the workspace or of a run; None if it is gone."""
-    for path in every(workspace, "masks"):
+def mask_with(paths: Iterable[Path], fingerprint: str) -> MaskVersion | None:
+    """The mask version with this fingerprint among some; None if it is not there."""
+    for path in paths:
         with suppress(StoreError):  # `verify` reports damaged stores
             found = masks.read_masks(path)
             if found.fingerprint == fingerprint:
@@ -71,9 +71,9 @@ def mask_with(workspace: Workspace, fingerprint: str) -> MaskVersion | None:
     return None
 
 
-def embeddings_with(workspace: Workspace, fingerprint: str) -> Path | None:
-    """The embeddings with this fingerprint, of the workspace or of a run; None if they are gone."""
-    for path in every(workspace, "embeddings"):
+def embeddings_with(paths: Iterable[Path], fingerprint: str) -> Path | None:
+    """Path of the embeddings with this fingerprint among some; None if they are not there."""
+    for path in paths:
         with suppress(StoreError), embeddings.open_embeddings(path) as reader:
             if reader.fingerprint == fingerprint:
                 return path

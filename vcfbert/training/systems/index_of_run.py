@@ -14,21 +14,45 @@ from vcfbert.storage.zarr.workspace import Workspace
 
 
 def find(workspace: Workspace, run: Path, fingerprint: str) -> Path:
-    """Path of the index with this fingerprint, the newest if there are several.
+    """Path of the index with this fingerprint, else of one of the same references.
 
     run  folder of the run whose index it is
 
     Raises StoreError if there is none: other references give other scores.
     """
     others: list[str] = []
+    same: list[Path] = []
+    record, panel = _noted(run)
     for version in reversed(workspace.versions("indexes")):
         path = workspace.version("indexes", version)
         found = manifest.read(path)
         other = manifest.fingerprint(found)
         if other == fingerprint:
             return path
+        if found.parents.get("panel") == panel and _has_same_references(record, found):
+            same.append(path)
         others.append(f"{path} ({_described(record_of(found), other)})")
+    if same:
+        return same[0]
     raise _gone(workspace, run, fingerprint, others)
+
+
+def kind_of(run: Path) -> str:
+    """Kind of the index that a run was trained with; empty for runs of earlier versions."""
+    return str(_noted(run)[0].get("kind", ""))
+
+
+def _has_same_references(record: Mapping[str, Any], other: Manifest) -> bool:
+    """True if an index of the same panel has the references that a run noted.
+
+    The draw of a subset follows from its size and seed.
+    """
+    if not record:
+        return False
+    drawn = (record["max_references"], record["seed"])
+    is_same_draw = drawn[0] is None or drawn[1] == other.seed
+    same = (record["references"], drawn[0])
+    return is_same_draw and same == (len(other.reference_haplotypes), other.max_references)
 
 
 def record_of(content: Manifest) -> dict[str, Any]:
@@ -43,7 +67,7 @@ def record_of(content: Manifest) -> dict[str, Any]:
 
 def _gone(workspace: Workspace, run: Path, fingerprint: str, others: list[str]) -> StoreError:
     """The error that names the index, those there are, and two ways out."""
-    record = _noted(run)
+    record = _noted(run)[0]
     there = f"It has {', '.join(others)} instead." if others else "It has no index."
     force = " --force" if others else ""
     options = "" if record else ", with the options that it had"
@@ -55,13 +79,14 @@ def _gone(workspace: Workspace, run: Path, fingerprint: str, others: list[str]) 
     )
 
 
-def _noted(run: Path) -> Mapping[str, Any]:
-    """What the run noted about its index; empty for runs of earlier versions."""
+def _noted(run: Path) -> tuple[Mapping[str, Any], str]:
+    """What the run noted about its index, and its panel; empty for runs of earlier versions."""
     try:
-        found = digests.read_json(run / "run.json").get("index")
-    except (OSError, ValueError, AttributeError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        record = digests.read_json(run / "run.json")
+        found, panel = record.get("index"), record["parents"]["panel"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}, ""
+    return (found if isinstance(found, dict) else {}), str(panel)
 
 
 def _described(record: Mapping[str, Any], fingerprint: str) -> str:
