@@ -112,6 +112,9 @@ def train(arguments: argparse.Namespace, variant: str, seed: int) -> str:
         "training.batches_per_epoch": arguments.batches,
     }
     words = ["train", "--preset", preset, "--run", name, "--threads", "1", "--device", "cpu"]
+    words += ["--mask-version", "new"]  # by the rate and the seed of the variant
+    if preset == "v18-current":
+        words += ["--embeddings", "new"]
     for key, value in (SHAPE | SCHEDULE | epochs | settings | {"seed": seed}).items():
         words += ["--set", f"{key}={value}"]
     call(arguments, words)

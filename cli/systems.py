@@ -53,8 +53,24 @@ def train(
             help="Start with the best weights of this run, as far as they fit.",
         ),
     ] = None,
-    mask_version: options.MaskVersion = None,
-    embeddings: options.EmbeddingsVersion = None,
+    mask_version: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|PATH|new",
+            show_default="newest",
+            help="First training masks: a version of the workspace, the path of one that a run "
+            "wrote, or new to draw them as if none were stored.",
+        ),
+    ] = None,
+    embeddings: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|PATH|new",
+            show_default="newest",
+            help="Embeddings whose encoder training starts with, likewise; new encodes with "
+            "initial weights.",
+        ),
+    ] = None,
     preset: options.Preset = None,
     config_path: options.ConfigFile = None,
     set_: options.Set = None,

@@ -126,7 +126,7 @@ def _of_index(place: str, path: Path, panel: str) -> list[Item]:
 
 
 def _of_run(place: str, path: Path, panel: str, encoders: dict[str, str]) -> list[Item]:
-    """The checkpoints of a run, and the embeddings made during its training."""
+    """The checkpoints of a run, and the masks and embeddings made during its training."""
     if mosaic_runs.system_of(path) == "mosaic":
         run = mosaic_runs.read(path)
         return [Item(place, run.settings.preset, None, None, run.parents["panel"] == panel)]
@@ -139,6 +139,8 @@ def _of_run(place: str, path: Path, panel: str, encoders: dict[str, str]) -> lis
         encoders.setdefault(own, f"{path.name}, {which} checkpoint")
         content = f"{which} of {found.settings.preset}, step {found.state['step']}"
         items.append(Item(place, content, None, own, found.parents["panel"] == panel))
+    for store in sorted((path / "masks").glob("v*.zarr")):
+        items += _of_masks(f"{place}/masks/{store.name}", store, panel)
     for store in sorted((path / "embeddings").glob("*.zarr")):
-        items += _of_embeddings(f"{place}/{store.name}", store, panel)
+        items += _of_embeddings(f"{place}/embeddings/{store.name}", store, panel)
     return items

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vcfbert.config import presets
-from vcfbert.errors import StoreError
+from vcfbert.errors import ConfigError, StoreError
 from vcfbert.model.embedding import Encoder
 from vcfbert.retrieval.index import IndexReader
 from vcfbert.storage.zarr import embeddings, stored_versions
@@ -55,11 +55,14 @@ def choose(
 
     encoder     of the network that will be trained; gets the weights of the chosen embeddings
     preset      of the settings, for messages
-    name        of embeddings that must be used
+    name        of embeddings that must be used; "new" encodes as if none were stored
     taken_from  run whose encoder `encoder` has, which stays as it is; None for initial weights
 
     Raises StoreError if the named embeddings, or those of a dense index, are missing or do not fit.
     """
+    if name == stored_versions.NEW and index.kind != "dense":
+        note("embeddings: this run encodes the references itself, as asked for.")
+        return FirstEncoding(encoder)
     path, is_required = _candidate(workspace, index, name)
     if path is None:
         note("embeddings: none are stored, so this run encodes the references itself.")
@@ -144,7 +147,9 @@ def _candidate(
     workspace: Workspace, index: References, name: VersionName | None
 ) -> tuple[Path | None, bool]:
     """Embeddings to try, and whether no others will do."""
-    path = None if name is None else stored_versions.path_of(workspace, "embeddings", name)
+    path = None
+    if name is not None and name != stored_versions.NEW:
+        path = stored_versions.path_of(workspace, "embeddings", name)
     if isinstance(index, IndexReader) and index.kind == "dense":
         wanted = index.parents["embeddings"]
         every = stored_versions.every(workspace, "embeddings")
@@ -154,6 +159,12 @@ def _candidate(
                 f"{index.path} is a dense index, but the embeddings that it was made from are not "
                 f"in {workspace.root} any more. Rebuild it with: vcfbert build-index --kind dense "
                 "--force"
+            )
+        if name == stored_versions.NEW:
+            raise ConfigError(
+                f"--embeddings new makes another encoding than the one of the dense index "
+                f"{index.path}. Leave it out, or build an exact index: vcfbert build-index --kind "
+                "exact --force"
             )
         if path is not None:
             with embeddings.open_embeddings(path) as reader:

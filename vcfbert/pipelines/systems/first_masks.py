@@ -43,15 +43,14 @@ def choose(
     """The named version, else the newest that fits, else one that is drawn.
 
     preset   of the settings, for messages
-    name     of a version that must be used
+    name     of a version that must be used; "new" draws one as if none were stored
     returns  None if each sample draws its own masks
 
     Raises StoreError if the named version is missing or of another panel, ConfigError if it
     contradicts the settings.
     """
-    chosen = plan.settings
     if plan.is_by_sample:
-        if name is not None:
+        if name not in (None, stored_versions.NEW):
             raise ConfigError(
                 f"--mask-version {name} is one mask for all samples, but with masks.scope = "
                 f"'sample' each sample draws its own. Leave out --mask-version, or set "
@@ -59,6 +58,8 @@ def choose(
             )
         note(f"masks: each sample draws its own with seed {plan.seed}; no stored version is read.")
         return None
+    if name == stored_versions.NEW:
+        return _drawn(plan, 0, "as asked for", note)
     if name is not None:
         path = stored_versions.path_of(workspace, "masks", name)
         mask = masks.read_masks(path)
@@ -78,12 +79,7 @@ def choose(
         if fault is None:
             return _starting(FirstMasks(mask, path), plan, preset, note)
         note(f"masks: {path} {fault}, so it is not used.")
-    mask = plan.draw(workspace.next_version("masks"), plan.first_rate)
-    note(
-        f"masks: no stored version fits, so this run draws version {mask.version} "
-        f"({chosen.policy}, rate {mask.rate:g}, seed {mask.seed})."
-    )
-    return FirstMasks(mask, None)
+    return _drawn(plan, workspace.next_version("masks"), "because no stored version fits", note)
 
 
 def resume(
@@ -132,6 +128,16 @@ def _misfit(mask: MaskVersion, plan: MaskPlan) -> str | None:
         if not np.array_equal(listed.is_masked, mask.is_masked):
             return f"is of another list than {plan.settings.sites}"
     return None
+
+
+def _drawn(plan: MaskPlan, version: int, why: str, note: Callable[[str], None]) -> FirstMasks:
+    """Draw a version by the settings, and say why."""
+    mask = plan.draw(version, plan.first_rate)
+    note(
+        f"masks: this run draws version {version} itself ({mask.policy}, rate {mask.rate:g}, seed "
+        f"{mask.seed}), {why}."
+    )
+    return FirstMasks(mask, None)
 
 
 def _starting(

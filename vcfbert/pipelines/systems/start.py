@@ -49,10 +49,11 @@ class StartOptions:
     """What a new run starts from; by default the newest stores that fit, and initial weights."""
 
     mask_version: VersionName | None = None
-    """Masks of the first epoch: a version of the workspace or a path."""
+    """Masks of the first epoch: a version of the workspace, a path, or "new" to draw them by the
+    settings as if none were stored; None is the newest that fits."""
 
     embeddings: VersionName | None = None
-    """First encoding and encoder: a version of the workspace or a path."""
+    """First encoding and its encoder: likewise; "new" is of the initial weights."""
 
     init_from: str | None = None
     """Run whose best weights are taken over: a name, or the path of its folder."""
@@ -104,7 +105,6 @@ class TrainingStart(PreflightInputs):
 
     def inputs(self) -> TrainingInputs:
         """Open everything; raises the first error that `train` refuses to start with."""
-        training_inputs.check_validation(self.panel)
         training_inputs.check_exclusion(self.settings.retrieval, self.index, self.panel)
         fixed = self.fixed_masks
         self.check_refresh()
@@ -148,8 +148,11 @@ class TrainingStart(PreflightInputs):
             self.workspace, self.settings.retrieval, self.settings.masks, index
         )
         if name is not None:
-            path = stored_versions.path_of(self.workspace, "masks", name)
-            if masks.read_masks(path).fingerprint != found.fingerprint:
+            is_same = False
+            if name != stored_versions.NEW:
+                path = stored_versions.path_of(self.workspace, "masks", name)
+                is_same = masks.read_masks(path).fingerprint == found.fingerprint
+            if not is_same:
                 raise ConfigError(
                     f"--mask-version {name} is not mask version {found.version}, from which the "
                     f"dense index {index.path} was made. Leave out --mask-version, or build an "

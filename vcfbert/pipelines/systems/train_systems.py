@@ -15,6 +15,7 @@ from vcfbert.pipelines.systems import (
     epochs,
     preflight,
     run_refresh,
+    training_inputs,
     training_run,
 )
 from vcfbert.pipelines.systems.build_index import IndexOptions
@@ -114,7 +115,6 @@ def train(
         runs.check_new(folder, resume=options.resume, overwrite=overwrite)
         if options.threads is not None:
             devices.set_threads(options.threads)
-        _build_missing_index(workspace, settings, progress)
         start = TrainingStart(
             settings,
             workspace,
@@ -125,6 +125,8 @@ def train(
             device=options.device,
             note=progress.note,
         )
+        training_inputs.check_validation(start.panel)
+        _build_missing_index(workspace, settings, progress)
         inputs, state = start.inputs(), start.state
         preflight.before_training(start, progress)
         machine.start_peak(state.device)

@@ -20,6 +20,9 @@ Stored = Literal["masks", "embeddings"]
 VersionName = int | str
 """A number of a version of the workspace, or a path."""
 
+NEW = "new"
+"""Name for `train` of a version that it makes itself, as if none were stored."""
+
 _MADE_BY: dict[Stored, str] = {"masks": "refresh --masks", "embeddings": "encode-refs"}
 
 
