@@ -23,7 +23,7 @@ OPTIONS = {
     vcfbert.train: train.TrainOptions,
     vcfbert.evaluate: EvalOptions,
 }
-LEFT_TO_THE_COMMAND = {"genotypes", "edges", "rare_maf", "name"}
+LEFT_TO_THE_COMMAND = {"genotypes", "edges", "rare_maf", "name", "start"}
 
 
 @pytest.mark.parametrize("function", OPTIONS, ids=lambda function: function.__name__)
@@ -32,6 +32,12 @@ def test_defaults_are_those_of_the_stage(function):
     for field in dataclasses.fields(OPTIONS[function]):
         if field.name not in LEFT_TO_THE_COMMAND:
             assert taken[field.name].default == field.default, field.name
+
+
+def test_what_a_run_starts_from_is_chosen_by_the_same_names():
+    taken = inspect.signature(vcfbert.train).parameters
+    for field in dataclasses.fields(train.StartOptions):
+        assert taken[field.name].default is field.default is None, field.name
 
 
 def test_a_run_that_is_resumed_or_replaced_keeps_its_settings(tmp_path, monkeypatch):

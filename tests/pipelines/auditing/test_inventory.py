@@ -33,7 +33,12 @@ def test_every_version_is_listed_with_its_masks_and_encoder(fx_own):
     found = inventory.take(quick, fx_own)
     by_place = {item.place: item for item in found.items}
     stores = {f"{kind}/v000{n}.zarr" for kind in ("masks", "embeddings") for n in (0, 1)}
-    assert set(by_place) == stores | {"indexes/v0000", "runs/mine", "runs/mine/v0001.zarr"}
+    assert set(by_place) == stores | {
+        "indexes/v0000",
+        "runs/mine",
+        "runs/mine/masks/v0000.zarr",
+        "runs/mine/embeddings/v0001.zarr",
+    }
     assert [by_place[f"masks/v000{n}.zarr"].mask_version for n in (0, 1)] == [0, 1]
     assert "rate 0.7" in by_place["masks/v0001.zarr"].content
     origins = [found.encoders[by_place[f"embeddings/v000{n}.zarr"].encoder] for n in (0, 1)]
