@@ -7,6 +7,7 @@ from tests.bad_input import (
     amounts,
     encodings,
     files,
+    forms,
     genotypes,
     models,
     order,
@@ -20,6 +21,7 @@ from tests.bad_input.case import Case
 
 CASES: list[Case] = [
     *files.CASES,
+    *forms.CASES,
     *genotypes.CASES,
     *alleles.CASES,
     *order.CASES,

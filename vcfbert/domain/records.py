@@ -50,8 +50,7 @@ class RecordBlock:
     """Consecutive records and their genotypes.
 
     calls       (n, N, 3) allele numbers of both haplotypes, then 1 if the genotype is phased
-    is_diploid  (n,) False if no sample has two alleles or one has more; samples that are not
-                diploid have NO_CALL
+    is_diploid  (n,) False if no sample has two alleles; samples that are not diploid have NO_CALL
     """
 
     records: list[Record]

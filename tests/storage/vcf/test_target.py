@@ -324,7 +324,7 @@ BAD_ROWS = {
         r".*t\.vcf -Oz -o diploid\.vcf\.gz -- -f 2",
     ),
     "all_haploid": ([(100, "A", "G", "0 1")], "20:100, sample s0: the genotype is not diploid"),
-    "triploid": ([(100, "A", "G", "0|1 0|1|1")], "sample s1: the genotype is not diploid"),
+    "triploid": ([(100, "A", "G", "0|1 0|1|1")], "sample s1: the genotype has 3 alleles"),
     "haploid_missing": ([(100, "A", "G", "0|1 .")], "sample s1: the genotype is not diploid"),
     "no_such_allele": (
         [GOOD, (200, "C", "T", "0|1 0|2")],
