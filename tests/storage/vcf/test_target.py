@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests import panels, targets
 from vcfbert.domain import matching
 from vcfbert.domain.matching import TargetPolicy
-from vcfbert.domain.sites import Sites
+from vcfbert.domain.sites import Region, Sites
 from vcfbert.domain.tokens import ALT, MISSING, REF
 from vcfbert.errors import InputError
 from vcfbert.storage.vcf import reading, target
@@ -282,7 +282,7 @@ def test_a_target_can_be_bcf_and_is_read_by_region_with_and_without_an_index(tmp
     for path in (indexed, plain, binary):
         whole = read_file(path, PANEL)
         assert whole.site_index.tolist() == [0, 1, 5]
-        part = read_file(path, PANEL, region="chr20:150-500")
+        part = read_file(path, PANEL, region=Region("chr20", 150, 500))
         assert part.site_index.tolist() == [1, 5]
         assert part.report.num_records == 2
 
@@ -383,7 +383,7 @@ def test_a_target_of_another_genome_build_is_refused(tmp_path):
 
 def test_a_region_without_records_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"t\.vcf has no records in 20:900-950"):
-        read(tmp_path, GOOD, region="20:900-950")
+        read(tmp_path, GOOD, region=Region("20", 900, 950))
 
 
 ONE = panels.vcf_text([("20", 100, "A", "G", ["0|1", "0|0"])], ["ann", "bob"])

@@ -85,7 +85,7 @@ class VcfFile:
         assert self._index is not None
         names = variants.contigs_of(self._file, self.path) if self.header.contigs else []
         names = names or [name.decode() for name in self._index.names]
-        return Region.parse(text).among(names, source=str(self.path))
+        return Region.parse(text, names, source=str(self.path))
 
     def count(self, region: Region | None = None) -> int | None:
         """Number of records in the file or a region; None if only reading them can tell.

@@ -37,20 +37,20 @@ def read_target(
     sites: Sites,
     policy: TargetPolicy,
     *,
-    region: str | None = None,
+    region: Region | None = None,
     panel_frequency: NDArray[np.floating] | None = None,
 ) -> Target:
     """Read all records of a file and match them to the sites of a panel.
 
-    region           use only records of this region; without an index, the whole file is read
+    region           use only records of this region, whose contig has the panel's name; without an
+                     index, the whole file is read
     panel_frequency  (S,) ALT frequencies to check the strand of A/T and C/G sites; None for no
                      check
 
     Raises InputError if the file is damaged or does not fit the panel, as docs/policy.md says.
     """
-    parsed = None if region is None else Region.parse(region)
-    collector = TargetCollector(str(file.path), file.samples, sites, policy, region=parsed)
-    read_from = file.find_region(region) if region is not None and file.has_index else None
+    collector = TargetCollector(str(file.path), file.samples, sites, policy, region=region)
+    read_from = file.find_region(str(region)) if region is not None and file.has_index else None
     columns = np.arange(len(file.samples))
     for block in file.blocks(columns, region=read_from, wants=collector.wants):
         collector.add(block)
