@@ -75,7 +75,8 @@ def impute(
     unphased: Annotated[
         options.TargetUnphased,
         typer.Option(
-            help="Unphased heterozygotes: stop, set missing, or take the order as the phase."
+            help="Unphased heterozygotes: stop, impute the order of a few, or take the order as "
+            "the phase."
         ),
     ] = options.TargetUnphased.ERROR,
     min_typed: Annotated[

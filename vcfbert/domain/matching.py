@@ -43,7 +43,8 @@ class TargetPolicy:
     """How unphased heterozygotes of a target are used."""
 
     unphased: Literal["error", "missing", "as-written"] = "error"
-    """Stop with an `error`, set them to `missing`, or use the order of the alleles `as-written`."""
+    """Stop with an `error`, impute the order of a few by taking them as `missing`, or use the order
+    of the alleles `as-written`."""
 
 
 @dataclass(frozen=True, slots=True)

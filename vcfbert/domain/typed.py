@@ -45,7 +45,8 @@ class TypedAlleles:
     """Alleles of the target, in the panel's orientation.
 
     site_index  (T,) indexes into the panel's sites, rising
-    alleles     (T, N, 2) REF, ALT or MISSING of `tokens`
+    alleles     (T, N, 2) REF, ALT or MISSING of `tokens`; UNORDERED of `unordered` is added if the
+                haplotype of an allele is unknown
     """
 
     site_index: NDArray[np.int64]

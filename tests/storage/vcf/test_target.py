@@ -14,6 +14,7 @@ from vcfbert.domain import matching
 from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.sites import Region, Sites
 from vcfbert.domain.tokens import ALT, MISSING, REF
+from vcfbert.domain.unordered import UNORDERED
 from vcfbert.errors import InputError
 from vcfbert.storage.vcf import reading, target
 from vcfbert.storage.vcf.reading import VcfFile
@@ -59,10 +60,11 @@ _OBSERVED = {"0": 0, "1": 1, ".": MISSING}
 
 
 def expected_alleles(call: str, *, is_swapped: bool) -> list[int]:
-    if call == "./1":
-        return [MISSING, MISSING]
     pair = [_OBSERVED[a] for a in (call[0], call[2])]
-    return [1 - a if is_swapped and a != MISSING else a for a in pair]
+    pair = [1 - a if is_swapped and a != MISSING else a for a in pair]
+    if call == "./1":
+        return [MISSING, pair[1] + UNORDERED]
+    return pair
 
 
 @settings(max_examples=60, deadline=None)
@@ -240,7 +242,7 @@ def test_missing_genotypes_and_halves_are_counted(tmp_path):
 @pytest.mark.parametrize(
     ("policy", "expected"),
     [
-        ("missing", [[MISSING, MISSING], [1, 1], [MISSING, MISSING], [0, 1]]),
+        ("missing", [[8, 9], [1, 1], [MISSING, 9], [0, 1]]),  # 8 is UNORDERED
         ("as-written", [[0, 1], [1, 1], [MISSING, 1], [0, 1]]),
     ],
 )
@@ -316,7 +318,7 @@ BAD_ROWS = {
         [GOOD, (200, "C", "T", "0/1 0|0"), (300, "A", "G", "1/0 0/1")],
         r"t\.vcf: 3 heterozygous genotypes of 2 samples are not phased, the first at 20:200, "
         r"sample "
-        r"s0\. Phase the file first \(Beagle, SHAPEIT\), or pass --unphased missing",
+        r"s0\. Phase the file first with Beagle, SHAPEIT5 .* or pass --unphased missing",
     ),
     "haploid": (
         [GOOD, (200, "C", "T", "0|1 1")],
@@ -427,3 +429,50 @@ def test_a_truncated_compressed_target_is_refused(tmp_path):
 def test_alleles_of_ref_and_alt_are_tokens(tmp_path):
     found = read(tmp_path, (100, "A", "G", "0|1"))
     npt.assert_array_equal(found.alleles[0, 0], [REF, ALT])
+
+
+def unphased_rows(num_unphased: int, num_heterozygous: int, num_other: int) -> list[Row]:
+    """Records of two samples: the first as asked, the second with other heterozygotes, phased."""
+    rows = []
+    for number in range(max(num_heterozygous, num_other)):
+        first = "0/1" if number < num_unphased else "0|1" if number < num_heterozygous else "0|0"
+        rows.append(
+            (10 * number + 10, "A", "G", f"{first} {'1|0' if number < num_other else '0|0'}")
+        )
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (unphased_rows(10, 200, 0), None),  # 5 % of the file
+        (unphased_rows(11, 200, 0), r"11 of 200 heterozygous genotypes \(5.5%\) are not phased"),
+        (unphased_rows(9, 9, 0), None),  # too few to tell
+        (unphased_rows(10, 10, 0), r"10 of 10 heterozygous genotypes \(100.0%\)"),
+        (unphased_rows(10, 100, 200), r"10 of 100 .* of sample s0 \(10.0%\) are not phased"),
+        (unphased_rows(9, 20, 200), None),
+    ],
+)
+def test_few_heterozygotes_may_be_taken_as_missing(tmp_path, rows, message):
+    records = [("20", position, ref, alt, calls.split()) for position, ref, alt, calls in rows]
+    path = panels.write_vcf(tmp_path / "t.vcf", records)
+    sites = targets.sites_of([("20", row[0], "A", "G") for row in rows])
+    with VcfFile(path) as file:
+        if message is None:
+            found = target.read_target(file, sites, TargetPolicy(unphased="missing"))
+            assert found.report.unphased == sum("/" in row[3] for row in rows)
+            return
+        with pytest.raises(InputError, match=message) as caught:
+            target.read_target(file, sites, TargetPolicy(unphased="missing"))
+    assert "first is at 20:10, sample s0" in str(caught.value)
+    assert "java -jar beagle.jar" in str(caught.value)
+
+
+def test_an_unphased_genotype_keeps_what_is_known_at_each_site(tmp_path):
+    found = read(tmp_path, (300, "A", "C,G", "1/2 0/2 ./2 1/1"), policy="missing")
+    assert typed(found) == {
+        2: [[9, 8], [0, 0], [MISSING, 8], [1, 1]],
+        3: [[8, 9], [8, 9], [MISSING, 9], [0, 0]],
+    }
+    lacking = read(tmp_path, (100, "A", "G,T", "1/2 0/2 2/2 0|2"), policy="missing")
+    assert typed(lacking) == {0: [[9, MISSING], [8, MISSING], [MISSING, MISSING], [0, MISSING]]}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +18,9 @@ from vcfbert.copying import engine, groups, parameter_sets
 from vcfbert.copying.engine import ImputedChunk, Prepared
 from vcfbert.copying.network import Network
 from vcfbert.copying.parameter_sets import ParameterSets
-from vcfbert.domain import dosage, tokens
+from vcfbert.domain import dosage, tokens, unordered
 from vcfbert.domain.sites import Sites, haplotypes_of
+from vcfbert.domain.unordered import UnorderedGenotypes
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.retrieval import chunk_candidates
 from vcfbert.storage.zarr import haplotypes
@@ -50,21 +51,24 @@ _SITES_AT_ONCE = 256  # so that the transposition stays in the processor's cache
 class TargetSamples:
     """The samples to impute.
 
-    typed    (T,) panel sites with genotypes, rising
-    alleles  (T, N, 2) REF, ALT or MISSING of `tokens`
-    own      2 N arrays: haplotypes of the panel that are excluded as references, because they are
-             of the same sample or its relatives
+    typed      (T,) panel sites with genotypes, rising
+    alleles    (T, N, 2) REF, ALT or MISSING of `tokens`, or more if their order is unknown
+    own        2 N arrays: haplotypes of the panel that are excluded as references, because they
+               are of the same sample or its relatives
+    unordered  typed genotypes that the model takes as missing, and the output keeps
     """
 
     names: list[str]
     typed: NDArray[np.int64]
     alleles: NDArray[np.uint8]
     own: list[NDArray[np.int64]]
+    unordered: UnorderedGenotypes = field(default_factory=UnorderedGenotypes)
 
     def queries(self, typed: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """(N, 2, T) alleles at some of the typed sites."""
+        """(N, 2, T) REF, ALT or MISSING at some of the typed sites."""
         rows = np.searchsorted(self.typed, typed)
-        return np.ascontiguousarray(self.alleles[rows].transpose(1, 2, 0))
+        found = np.ascontiguousarray(self.alleles[rows].transpose(1, 2, 0))
+        return np.minimum(found, np.uint8(tokens.MISSING), out=found)
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,9 @@ def impute(
         num_open += imputed.open_share * share
         num_outside += imputed.out_of_range * imputed.open_share * share
         advance(len(asked))
+    is_kept = unordered.settle(
+        alt, chunk.written, source.sites.position[chunk.written], samples.unordered
+    )
     is_typed = np.isin(chunk.written, chunk.typed)
     er2 = np.full(len(written), np.nan)
     rows = np.searchsorted(chunk.typed, chunk.written[is_typed])
@@ -153,7 +160,7 @@ def impute(
     )
     return ImputedCore(
         alt=alt,
-        is_imputed=~is_typed,
+        is_imputed=~(is_typed | is_kept),
         dr2=dosage.estimated_r2(alt),
         er2=er2,
         candidates=np.array(counts, dtype=np.int64),

@@ -23,6 +23,7 @@ from vcfbert.copying.network import Network, copying_only
 from vcfbert.domain import matching, tokens
 from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.sites import Sites, haplotypes_of
+from vcfbert.domain.unordered import UnorderedGenotypes
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.files import locks
 from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan
@@ -89,7 +90,7 @@ class ImputeOptions:
     """List of panel sites to write; None writes all."""
 
     unphased: Literal["error", "missing", "as-written"] = "error"
-    """Unphased heterozygotes: stop, treat as missing, or take the order of alleles as the phase."""
+    """Unphased heterozygotes: stop, impute the order of a few, or take the order as the phase."""
 
     er2: bool = False
     """Write INFO/ER2 at typed sites."""
@@ -301,7 +302,8 @@ def _samples(
         haplotypes_of(np.append(number, related(np.array([number])))) if number >= 0 else none
         for number in np.repeat(shared, 2).tolist()
     ]
-    return TargetSamples(read.names, typed, alleles, own)
+    kept = UnorderedGenotypes.among(read.site_index, read.alleles)
+    return TargetSamples(read.names, typed, alleles, own, kept)
 
 
 def _write(
@@ -369,7 +371,8 @@ def _report(
             "typed": tally.typed,
             "imputed": tally.imputed,
             "skipped": job.num_wanted - tally.typed - tally.imputed,
-            "missing_genotypes": int((samples.alleles > tokens.ALT).any(axis=2).sum()),
+            "missing_genotypes": int((samples.alleles == tokens.MISSING).any(axis=2).sum()),
+            "unordered_genotypes": len(samples.unordered.site),
         },
         "chunks": sums["chunks"],
         "candidates": sums["candidates"],

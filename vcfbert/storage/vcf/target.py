@@ -23,7 +23,8 @@ class Target:
 
     names       N, in the order of the file
     site_index  (T,) indexes of the panel's sites, rising; at least one
-    alleles     (T, N, 2) REF, ALT or MISSING of `tokens`, in the panel's orientation
+    alleles     (T, N, 2) REF, ALT or MISSING of `tokens`, in the panel's orientation; UNORDERED of
+                `unordered` is added if the haplotype of an allele is unknown
     """
 
     names: list[str]
