@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.bad_input import (
+    allele_codes,
     alleles,
     amounts,
     encodings,
@@ -24,6 +25,7 @@ CASES: list[Case] = [
     *forms.CASES,
     *genotypes.CASES,
     *alleles.CASES,
+    *allele_codes.CASES,
     *order.CASES,
     *strand.CASES,
     *amounts.CASES,

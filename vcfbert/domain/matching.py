@@ -20,6 +20,7 @@ from vcfbert.domain.sites import Sites, find_contig
 ABSENT = -3
 """The number of an allele that the record does not have; no genotype has it."""
 
+CODED = "alleles are codes, not bases"
 OTHER_ALLELES = "other alleles than the panel at this position"
 FLIPPED = "strand flip"
 FLIPPED_SWAPPED = "strand flip with swapped alleles"
@@ -28,7 +29,8 @@ DUPLICATE = "repeats an earlier site"
 UNCLEAR_STRAND = "palindromic (A/T, C/G), swapped alleles or strand flip"
 UNCLEAR_INDEL = "indel with swapped alleles, or another variant"
 REASONS = (
-    OTHER_ALLELES, FLIPPED, FLIPPED_SWAPPED, SEVERAL, DUPLICATE, UNCLEAR_STRAND, UNCLEAR_INDEL,
+    CODED, OTHER_ALLELES, FLIPPED, FLIPPED_SWAPPED, SEVERAL, DUPLICATE, UNCLEAR_STRAND,
+    UNCLEAR_INDEL,
 )  # fmt: skip
 """Why a record at a position of the panel is not used."""
 OTHER_STRAND = (FLIPPED, FLIPPED_SWAPPED)

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.domain import allele_codes
 from vcfbert.errors import InputError
 
 MISSING_CALL, NO_CALL = -1, -2
@@ -21,9 +22,10 @@ PLOIDY = "not diploid"
 MISSING = "missing genotypes"
 UNPHASED = "unphased heterozygotes"
 NO_ALT = "no ALT allele"
+CODED = "alleles are codes, not bases"
 SYMBOLIC = "ALT symbolic, * or breakend"
 DUPLICATE = "duplicate position, REF and ALT"
-REASONS = (PLOIDY, MISSING, UNPHASED, NO_ALT, SYMBOLIC, DUPLICATE)
+REASONS = (PLOIDY, MISSING, UNPHASED, CODED, NO_ALT, SYMBOLIC, DUPLICATE)
 """Reasons to drop a record or a site, in the order of the checks."""
 
 MissingPolicy = Literal["drop", "error", "major"]
@@ -147,6 +149,9 @@ class SiteSplitter:
 
     def _usable_alts(self, record: Record, dropped: Counter[str]) -> list[int]:
         """Numbers of the ALT alleles that are spelled out and differ from REF."""
+        if allele_codes.is_coded(record.ref, record.alts):
+            dropped[CODED] += max(1, len(record.alts))
+            return []
         if not record.alts:
             dropped[NO_ALT] += 1
             return []
@@ -205,7 +210,8 @@ class SiteSplitter:
                 raise InputError(
                     f"{self._source}, {record.place()}, sample "
                     f"{self._names[int(np.argmax(is_unphased))]}: the heterozygous genotype is "
-                    "not phased. Phase the panel first (Beagle, SHAPEIT), or pass --unphased drop."
+                    "not phased. Phase the panel first (Beagle, SHAPEIT5, Eagle), or pass "
+                    "--unphased drop."
                 )
             dropped[UNPHASED] += 1
             return True

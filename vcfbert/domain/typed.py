@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import matching, tokens
+from vcfbert.domain import allele_codes, matching, tokens
 from vcfbert.domain.match_report import SUSPICIOUS, SWAPPED, MatchReport
 from vcfbert.domain.matching import Match, SiteFinder, TargetPolicy
 from vcfbert.domain.records import Record, RecordBlock
@@ -83,6 +83,7 @@ class TargetCollector:
         self._taken = np.zeros(len(sites), dtype=np.int8)
         self._outdone: set[int] = set()
         self._first_of: dict[str, Record] = {}  # by reason, in the order of the file
+        self._codes: set[str] = set()  # alleles of records whose alleles are not bases
         self._records: list[Record] = []
         self._matches: list[Match] = []
         self._alleles: list[NDArray[np.uint8]] = []
@@ -99,8 +100,13 @@ class TargetCollector:
         self.report.num_records += 1
         span = self._spans.setdefault(record.contig, [position, position])
         span[1] = position
-        if self._finder.at(record.contig, position) and matching.is_spelled_out(record):
-            return True
+        if self._finder.at(record.contig, position):
+            if allele_codes.is_coded(record.ref, record.alts):
+                self.report.drop(record, matching.CODED)
+                self._codes.update((record.ref, *record.alts))
+                return False
+            if matching.is_spelled_out(record):
+                return True
         self.report.only_in_target.add(record)
         return False
 
@@ -130,6 +136,7 @@ class TargetCollector:
         """
         report = self.report
         self._refuse_other_contigs()
+        self._refuse_codes()
         self._refuse_other_build()
         self._refuse_other_strand()
         is_kept = self._without_unclear()
@@ -173,6 +180,15 @@ class TargetCollector:
                 f"{_some(list(self._spans))}, the panel has {_some(list(self._sites.contigs))}. "
                 "Give a target with the panel's contigs, prepare another panel, or rename contigs "
                 "with: bcftools annotate --rename-chrs"
+            )
+
+    def _refuse_codes(self) -> None:
+        coded = self.report.dropped_counts[matching.CODED]
+        here = self.report.dropped.total + len(self._matches)
+        if coded > MOST_FOREIGN * here and (here >= _ENOUGH or not self._matches):
+            raise InputError(
+                f"{self._source}: {coded:,} of {here:,} records at positions of the panel have "
+                f"codes instead of bases; {allele_codes.explained(self._codes)}."
             )
 
     def _refuse_other_build(self) -> None:

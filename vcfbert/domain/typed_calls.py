@@ -158,8 +158,9 @@ class CallReader:
             sample = int(np.argmax((calls[odd[0], :, :2] == NO_CALL).any(axis=1)))
             raise InputError(
                 f"{self._source}, {self._place(block, rows[odd[0]], sample)}: the genotype is "
-                "not diploid. Each sample needs two alleles at each site; make haploid genotypes "
-                f"diploid with: bcftools +fixploidy {self._source} -Oz -o diploid.vcf.gz -- -f 2"
+                "not diploid but haploid. Each sample needs two alleles at each site; write "
+                "haploid genotypes (males on X) as homozygotes with: bcftools +fixploidy "
+                f"{self._source} -Oz -o diploid.vcf.gz -- -f 2"
             )
 
     def _refuse_numbers(

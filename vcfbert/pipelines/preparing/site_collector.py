@@ -109,11 +109,9 @@ class SiteCollector:
         """The kept sites. Raises InputError if there are none."""
         if self._spool.num_sites == 0:
             reasons = "; ".join(f"{n:,} {reason}" for reason, n in self.dropped.items() if n)
-            is_filtered = any(self.dropped[reason] for reason in (TOO_RARE_MAC, TOO_RARE_MAF))
-            remedy = "Lower --min-maf or --min-mac, or give" if is_filtered else "Give"
             raise InputError(
-                f"{self._source}: none of {self.num_sites:,} sites is kept ({reasons}). {remedy} "
-                "another region, other windows or another panel."
+                f"{self._source}: none of {self.num_sites:,} sites is kept ({reasons}). "
+                f"{self._remedy()}"
             )
         contig, position = np.concatenate(self._contig), np.concatenate(self._position)
         counts = np.concatenate(self._counts)
@@ -131,6 +129,23 @@ class SiteCollector:
             alt_count=np.ascontiguousarray(counts[:, : len(sites.SPLITS)]),
             population_alt_count=np.ascontiguousarray(counts[:, len(sites.SPLITS) :]),
         )
+
+    def _remedy(self) -> str:
+        """What to do if no site is kept, by the most frequent reason."""
+        most = max(self.dropped, key=lambda reason: self.dropped[reason])
+        if most == records.CODED:
+            return (
+                "Write the panel with bases instead of codes such as 1/2, A/B or I/D; from PLINK: "
+                "--alleleACGT for 1 to 4, --update-alleles CODES.txt for others."
+            )
+        if most == records.PLOIDY:
+            return (
+                "Each sample needs two alleles; write haploid genotypes (males on X) as "
+                f"homozygotes: bcftools +fixploidy {self._source} -Oz -o diploid.vcf.gz -- -f 2"
+            )
+        is_filtered = any(self.dropped[reason] for reason in (TOO_RARE_MAC, TOO_RARE_MAF))
+        remedy = "Lower --min-maf or --min-mac, or give" if is_filtered else "Give"
+        return f"{remedy} another region, other windows or another panel."
 
     def _centimorgans(
         self,
