@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import allele_codes, matching, tokens
 from vcfbert.domain.match_report import SUSPICIOUS, SWAPPED, MatchReport
-from vcfbert.domain.matching import Match, SiteFinder, TargetPolicy
+from vcfbert.domain.matching import Decision, Match, SiteFinder, TargetPolicy
+from vcfbert.domain.padding import PaddedSites
 from vcfbert.domain.records import Record, RecordBlock
 from vcfbert.domain.sites import Region, Sites, find_contig
 from vcfbert.domain.typed_calls import CallReader
@@ -77,6 +78,7 @@ class TargetCollector:
         self._calls = CallReader(source, names, policy, self.report)
         self._region = region
         self._finder = SiteFinder(sites)
+        self._padded = PaddedSites(sites, self._finder)
         self._contig = ""
         self._is_outside = False
         self._spans: dict[str, list[int]] = {}
@@ -100,13 +102,14 @@ class TargetCollector:
         self.report.num_records += 1
         span = self._spans.setdefault(record.contig, [position, position])
         span[1] = position
-        if self._finder.at(record.contig, position):
+        found = self._finder.at(record.contig, position)
+        if found:
             if allele_codes.is_coded(record.ref, record.alts):
                 self.report.drop(record, matching.CODED)
                 self._codes.update((record.ref, *record.alts))
                 return False
-            if matching.is_spelled_out(record):
-                return True
+        if (found and matching.is_spelled_out(record)) or self._padded.may_type(record):
+            return True
         self.report.only_in_target.add(record)
         return False
 
@@ -116,7 +119,8 @@ class TargetCollector:
         matches: list[Match] = []
         for row, record in enumerate(block.records):
             found = self._finder.at(record.contig, record.position)
-            decision = matching.decide(record, found, self._sites)
+            decision = matching.decide(record, found, self._sites) if found else Decision()
+            decision = self._padded.extended(record, decision)
             if decision.reason:
                 self.report.drop(record, decision.reason)
                 self._first_of.setdefault(decision.reason, record)
