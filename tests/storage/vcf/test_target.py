@@ -476,3 +476,20 @@ def test_an_unphased_genotype_keeps_what_is_known_at_each_site(tmp_path):
     }
     lacking = read(tmp_path, (100, "A", "G,T", "1/2 0/2 2/2 0|2"), policy="missing")
     assert typed(lacking) == {0: [[9, MISSING], [8, MISSING], [MISSING, MISSING], [0, MISSING]]}
+
+
+def test_a_joined_record_types_padded_and_shifted_sites(tmp_path):
+    sites = targets.sites_of([("20", 100, "C", "T"), ("20", 100, "CA", "C"), ("20", 102, "G", "T")])
+    record = ("20", 100, "CAG", "CG,TAG,CAT", ["0|1", "2|1", "3|0", "0|0"])
+    alone = [("20", 90, "A", "C", ["0|0"] * 4), record]  # 90 is not in the panel
+    found = read_file(panels.write_vcf(tmp_path / "t.vcf", alone), sites)
+    assert typed(found) == {
+        0: [[0, 0], [1, 0], [0, 0], [0, 0]],
+        1: [[0, 1], [0, 1], [0, 0], [0, 0]],
+        2: [[0, 0], [0, 0], [1, 0], [0, 0]],
+    }
+    assert found.report.only_in_target.total == 1
+    shifted = read_file(
+        panels.write_vcf(tmp_path / "s.vcf", [("20", 98, "TGCA", "TGC", ["0|1", "1|1"])]), sites
+    )
+    assert typed(shifted) == {1: [[0, 1], [1, 1]]}
