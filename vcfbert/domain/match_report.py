@@ -130,12 +130,15 @@ class MatchReport:
 
     def notes(self) -> list[str]:
         """Sentences for the user: what was corrected, dropped or is suspicious."""
-        others = self.dropped.total - self.strand_flips
+        ambiguous = self.dropped_counts[matching.AMBIGUOUS]
+        others = self.dropped.total - self.strand_flips - ambiguous
         counted = [
             (self.swapped_sites, "sites have swapped alleles (REF is the panel's ALT); corrected"),
             (self.strand_flips, "records are strand flips; dropped"),
             (others, "other records at positions of the panel have alleles that it does not have, "
              "or repeat a site; dropped"),
+            (ambiguous, "records have the alleles of several sites of the panel, and no ID decides "
+             "between them; dropped"),
             (self.suspicious_sites, "palindromic (A/T, C/G) sites have a frequency that fits the "
              "other strand better; kept as written"),
             (self.other_alleles, "genotypes have an allele that the panel lacks; set to missing"),

@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain.records import Record
+from vcfbert.domain import identified
+from vcfbert.domain.records import PLACEHOLDERS, Record, capitals
 from vcfbert.domain.sites import Sites, find_contig
 
 ABSENT = -3
@@ -25,11 +26,12 @@ OTHER_ALLELES = "other alleles than the panel at this position"
 FLIPPED = "strand flip"
 FLIPPED_SWAPPED = "strand flip with swapped alleles"
 SEVERAL = "no ALT, and the panel has several sites here with these alleles"
+AMBIGUOUS = "several sites of the panel have these alleles, and no ID decides"
 DUPLICATE = "repeats an earlier site"
 UNCLEAR_STRAND = "palindromic (A/T, C/G), swapped alleles or strand flip"
 UNCLEAR_INDEL = "indel with swapped alleles, or another variant"
 REASONS = (
-    CODED, OTHER_ALLELES, FLIPPED, FLIPPED_SWAPPED, SEVERAL, DUPLICATE, UNCLEAR_STRAND,
+    CODED, OTHER_ALLELES, FLIPPED, FLIPPED_SWAPPED, SEVERAL, AMBIGUOUS, DUPLICATE, UNCLEAR_STRAND,
     UNCLEAR_INDEL,
 )  # fmt: skip
 """Why a record at a position of the panel is not used."""
@@ -133,14 +135,22 @@ def decide(record: Record, found: range, sites: Sites) -> Decision:
 
     found  indexes of the panel's sites at the record's position, at least one
     """
-    pairs = [(site, sites.ref[site].upper(), sites.alt[site].upper()) for site in found]
-    ref = record.ref.upper()
+    here = identified.pairs_at(found, sites)
+    decision = _decide(record, identified.narrowed(record, here, sites))
+    if decision.reason and identified.is_ambiguous(record, here):
+        return Decision(reason=AMBIGUOUS)
+    return decision
+
+
+def _decide(record: Record, pairs: list[tuple[int, str, str]]) -> Decision:
+    """`decide` for sites with different alleles."""
+    ref = capitals(record.ref)
     if not record.alts:
-        return _decide_monomorphic(ref, pairs)
+        return _decide_monomorphic(ref, identified.spelled_out(pairs))
     if len(record.alts) == len(pairs) == 1 and pairs[0][1:] == (ref, record.alts[0]):
         return Decision((Match(pairs[0][0], 0, 1, (), _certainty(ref, record.alts[0])),))
-    alleles = [ref, *(alt.upper() for alt in record.alts)]
-    numbers = {allele: number for number, allele in enumerate(alleles) if allele.isalpha()}
+    alleles = [ref, *(capitals(alt) for alt in record.alts)]
+    numbers = {name: n for n, name in enumerate(alleles) if name not in PLACEHOLDERS}
     straight = [pair for pair in pairs if pair[1] == ref and pair[2] in numbers]
     swapped = [pair for pair in pairs if pair[2] == ref and pair[1] in numbers]
     if straight or swapped:

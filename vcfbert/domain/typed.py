@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import allele_codes, matching, tokens
+from vcfbert.domain import allele_codes, identified, matching, tokens
 from vcfbert.domain.match_report import SUSPICIOUS, SWAPPED, MatchReport
 from vcfbert.domain.matching import Decision, Match, SiteFinder, TargetPolicy
 from vcfbert.domain.padding import PaddedSites
@@ -103,12 +103,13 @@ class TargetCollector:
         span = self._spans.setdefault(record.contig, [position, position])
         span[1] = position
         found = self._finder.at(record.contig, position)
-        if found:
-            if allele_codes.is_coded(record.ref, record.alts):
-                self.report.drop(record, matching.CODED)
-                self._codes.update((record.ref, *record.alts))
-                return False
-        if (found and matching.is_spelled_out(record)) or self._padded.may_type(record):
+        if found and (
+            matching.is_spelled_out(record)
+            or identified.has_symbol(record, found, self._sites)
+            or allele_codes.is_coded(record.ref, record.alts)
+        ):
+            return True
+        if self._padded.may_type(record):
             return True
         self.report.only_in_target.add(record)
         return False
@@ -121,6 +122,9 @@ class TargetCollector:
             found = self._finder.at(record.contig, record.position)
             decision = matching.decide(record, found, self._sites) if found else Decision()
             decision = self._padded.extended(record, decision)
+            if decision.reason and allele_codes.is_coded(record.ref, record.alts):
+                decision = Decision(reason=matching.CODED)
+                self._codes.update((record.ref, *record.alts))
             if decision.reason:
                 self.report.drop(record, decision.reason)
                 self._first_of.setdefault(decision.reason, record)

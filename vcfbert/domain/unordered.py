@@ -69,7 +69,7 @@ def settle(
     written: NDArray[np.int64],
     position: NDArray[np.integer],
     genotypes: UnorderedGenotypes,
-) -> NDArray[np.bool_]:
+) -> NDArray[np.int64]:
     """Put typed alleles into imputed probabilities, in the more probable order.
 
     A known allele becomes certain; the other allele of a half-missing genotype stays as imputed.
@@ -78,12 +78,11 @@ def settle(
     alt       (n, N, 2) probability of ALT on each haplotype; changed in place
     written   (n,) panel sites of one contig, rising
     position  (n,) 1-based
-    returns   (n,) True if a genotype of the site was put in
+    returns   (k, 2) index among the written sites, and sample, of each genotype that was put in
     """
-    is_settled = np.zeros(len(written), dtype=np.bool_)
     chosen = np.flatnonzero(np.isin(genotypes.site, written))
     if len(chosen) == 0:
-        return is_settled
+        return np.empty((0, 2), np.int64)
     row = np.searchsorted(written, genotypes.site[chosen])
     sample = genotypes.sample[chosen]
     alleles = genotypes.alleles[chosen].copy()
@@ -95,8 +94,7 @@ def settle(
     evidence = np.bincount(group, weights=_evidence(imputed, alleles))[group]
     ordered = np.where((evidence < 0)[:, None], alleles[:, ::-1], alleles)
     alt[row, sample] = np.where(ordered == tokens.MISSING, imputed, ordered)
-    is_settled[row] = True
-    return is_settled
+    return np.stack([row, sample], axis=1)
 
 
 def _separate(alleles: NDArray[np.uint8], group: NDArray[np.int64]) -> None:

@@ -50,7 +50,7 @@ def test_heterozygotes_that_are_taken_as_missing_are_written_as_heterozygotes(fx
     npt.assert_array_equal(genotypes[:, :, :2].sum(axis=2), pairs.sum(axis=2))
     assert genotypes[:, :, 2].all()
     order = genotypes[:, :, :2][is_kept]
-    assert (order == pairs[is_kept]).all(axis=1).mean() > 0.8  # a coin would give a half
+    assert (order == pairs[is_kept]).all(axis=1).mean() > 0.7  # a coin would give a half
     for field, expected in (("DS", [1]), ("GP", [0, 1, 0])):
         values = np.array([record.format(field) for record in records])
         assert (values[is_kept] == expected).all()

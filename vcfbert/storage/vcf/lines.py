@@ -14,7 +14,7 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ _LONGEST = 1 << 31  # bytes of a line
 _BATCH = 4_000_000  # bytes that are parsed as one file
 _GENOTYPE = rb"(?:\d+|\.)(?:[|/](?:\d+|\.))*"
 _GENOTYPES = re.compile(rb"%b(?:\t%b)*" % (_GENOTYPE, _GENOTYPE))
+_INFO = re.compile(rb"^##INFO=[^\n]*", re.MULTILINE)
 _CELL = re.compile(_GENOTYPE)
 _PHASED_START = re.compile(rb"(^|\t)\|")
 _UNPHASED_START = re.compile(rb"(^|\t)/([^\t:]*)")
@@ -64,7 +65,7 @@ def parsed(
     Raises InputError if a line has another number of columns than the header, or a genotype cannot
     be read.
     """
-    head = _head(header.samples, contigs)
+    head = _head(header, contigs)
     batch, size = [head], 0
     for number, line in enumerate(lines, start=before + 1):
         batch.append(_reduced(line, path, header, number))
@@ -96,19 +97,19 @@ def without_phase_signs(genotypes: bytes) -> bytes:
     return _UNPHASED_START.sub(lambda m: m[1] + m[2].replace(b"|", b"/"), genotypes)
 
 
-def _head(samples: Sequence[str], contigs: Iterable[str]) -> bytes:
-    """A header that declares the two fields."""
+def _head(header: Header, contigs: Iterable[str]) -> bytes:
+    """A header that declares the two fields, and INFO as the file does."""
     lines = [
         "##fileformat=VCFv4.2",
         '##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">',
         f'##FORMAT=<ID={phase_sets.TAGS[0]},Number=1,Type=String,Description="Phase set">',
         f'##FORMAT=<ID={NO_GENOTYPE},Number=1,Type=String,Description="Nothing">',
         *(f"##contig=<ID={contig}>" for contig in contigs),
-        "\t".join(
-            ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *samples)
-        ),
     ]
-    return "".join(f"{line}\n" for line in lines).encode()
+    names = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
+    ours = "".join(f"{line}\n" for line in lines).encode()
+    declared = b"".join(line.rstrip(b"\r\n") + b"\n" for line in _INFO.findall(header.text))
+    return ours + declared + "\t".join((*names, *header.samples)).encode() + b"\n"
 
 
 def _reduced(line: bytes, path: Path, header: Header, number: int) -> bytes:
