@@ -43,10 +43,10 @@ CASES = [
          '"typed_sites": 24'),
     case("a 0 among bases", some("A", "0", 1), IMPUTE, 0, '"alleles are codes, not bases": 1'),
     case("1/2", panel(every(ref="1", alt="2,3")), PREPARE, 1,
-         "p.vcf: 40 of 40 sites have codes instead of bases", "PLINK's 1/2 coding"),
-    case("A/B", panel(every(ref="A", alt="B,0")), PREPARE, 1, "40 of 40 sites have codes",
+         "p.vcf: 80 of 80 sites have codes instead of bases", "PLINK's codes 1 to 4"),
+    case("A/B", panel(every(ref="A", alt="B,0")), PREPARE, 1, "80 of 80 sites have codes",
          "Illumina's A/B coding"),
     case("I/D at one", panel(with_record(9, ref="D", alt="I")), PREPARE, 0, "sites kept 41"),
     case("absent and present of an HLA panel", panel(every(ref="A", alt="P,T")), PREPARE, 0,
-         "sites kept 40"),
+         "sites kept 80"),
 ]  # fmt: skip

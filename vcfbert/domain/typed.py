@@ -17,6 +17,7 @@ from vcfbert.domain.padding import PaddedSites
 from vcfbert.domain.records import Record, RecordBlock
 from vcfbert.domain.sites import Region, Sites, find_contig
 from vcfbert.domain.typed_calls import CallReader
+from vcfbert.domain.typed_only import TypedOnly
 from vcfbert.errors import InputError
 
 MOST_FLIPPED = 0.5
@@ -45,14 +46,18 @@ MIN_DISTANCE = 0.3
 class TypedAlleles:
     """Alleles of the target, in the panel's orientation.
 
-    site_index  (T,) indexes into the panel's sites, rising
-    alleles     (T, N, 2) REF, ALT or MISSING of `tokens`; UNORDERED of `unordered` is added if the
-                haplotype of an allele is unknown
+    site_index   (T,) indexes into the panel's sites, rising
+    alleles      (T, N, 2) REF, ALT or MISSING of `tokens`; UNORDERED of `unordered` is added if the
+                 haplotype of an allele is unknown
+    identifiers  T, the ID of each site's record
+    others       records that the panel lacks, if they are kept
     """
 
     site_index: NDArray[np.int64]
     alleles: NDArray[np.uint8]
     report: MatchReport
+    identifiers: list[str]
+    others: list[TypedOnly]
 
 
 class TargetCollector:
@@ -66,11 +71,14 @@ class TargetCollector:
         policy: TargetPolicy,
         *,
         region: Region | None = None,
+        keep_others: bool = False,
     ) -> None:
         """`source` and `names` (one a sample) are named in errors.
 
-        region  records outside of it are ignored
+        region       records outside of it are ignored
+        keep_others  keep the genotypes of records that the panel lacks
         """
+        self._others: list[TypedOnly] | None = [] if keep_others else None
         self.report = MatchReport()
         self._source = source
         self._names = names
@@ -112,7 +120,7 @@ class TargetCollector:
         if self._padded.may_type(record):
             return True
         self.report.only_in_target.add(record)
-        return False
+        return self._others is not None and matching.is_spelled_out(record)
 
     def add(self, block: RecordBlock) -> None:
         """Take records and their genotypes. Raises InputError if a genotype is not diploid."""
@@ -122,9 +130,14 @@ class TargetCollector:
             found = self._finder.at(record.contig, record.position)
             decision = matching.decide(record, found, self._sites) if found else Decision()
             decision = self._padded.extended(record, decision)
+            if not found and not decision.matches:
+                self._keep(block, row)
+                continue
             if decision.reason and allele_codes.is_coded(record.ref, record.alts):
                 decision = Decision(reason=matching.CODED)
                 self._codes.update((record.ref, *record.alts))
+            if decision.reason == matching.OTHER_ALLELES:
+                self._keep(block, row)
             if decision.reason:
                 self.report.drop(record, decision.reason)
                 self._first_of.setdefault(decision.reason, record)
@@ -136,6 +149,11 @@ class TargetCollector:
         if matches:
             self._matches += matches
             self._alleles.append(self._calls.read(block, np.array(rows), matches))
+
+    def _keep(self, block: RecordBlock, row: int) -> None:
+        """Keep a record that the panel lacks, if they are wanted."""
+        if self._others is not None:
+            self._others.append(TypedOnly.of(block, row, self._source))
 
     def finish(self, panel_frequency: NDArray[np.floating] | None = None) -> TypedAlleles:
         """What was collected. Raises InputError if the file does not fit the panel.
@@ -154,9 +172,15 @@ class TargetCollector:
         kept = np.flatnonzero(is_kept)
         site = np.array([match.site for match in self._matches], dtype=np.int64)
         order = kept[np.argsort(site[kept], kind="stable")]
-        typed = TypedAlleles(site[order], self._joined(order), report)
-        self._matches = [self._matches[row] for row in order.tolist()]
         self._records = [self._records[row] for row in order.tolist()]
+        typed = TypedAlleles(
+            site[order],
+            self._joined(order),
+            report,
+            [record.identifier for record in self._records],
+            self._others or [],
+        )
+        self._matches = [self._matches[row] for row in order.tolist()]
         self._count(typed, panel_frequency)
         return typed
 

@@ -238,7 +238,7 @@ class VcfFile:
             alts = [records.capitals(alt) for alt in alts]
             infos: tuple[str, ...] = ()
             if structural.is_structural(ref, alts):
-                infos = structural.infos(variant.INFO, len(alts))
+                infos = structural.infos(variant.INFO, len(alts), position)
             return Record(contig, position, name, ref, alts, infos)
         except UnicodeDecodeError as error:
             raise InputError(
@@ -353,6 +353,10 @@ class _Block:
             calls = calls[:, [0, 1, -1]]
         if calls.shape[1] == 3:
             self._calls[row] = calls
+        elif calls.shape[1] == 2:  # all samples are haploid
+            self._calls[row, :, [0, 2]] = calls.T
+            self._calls[row, :, 1] = NO_CALL
+            self._is_diploid[row] = False
         else:
             self._calls[row] = NO_CALL
             self._is_diploid[row] = False

@@ -14,6 +14,7 @@ from vcfbert.domain.match_report import MatchReport
 from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.sites import Region, Sites
 from vcfbert.domain.typed import TargetCollector
+from vcfbert.domain.typed_only import TypedOnly
 from vcfbert.storage.vcf.reading import VcfFile
 
 
@@ -25,12 +26,16 @@ class Target:
     site_index  (T,) indexes of the panel's sites, rising; at least one
     alleles     (T, N, 2) REF, ALT or MISSING of `tokens`, in the panel's orientation; UNORDERED of
                 `unordered` is added if the haplotype of an allele is unknown
+    identifiers  T, the ID of each site's record
+    others      records that the panel lacks, if they are kept
     """
 
     names: list[str]
     site_index: NDArray[np.int64]
     alleles: NDArray[np.uint8]
     report: MatchReport
+    identifiers: list[str]
+    others: list[TypedOnly]
 
 
 def read_target(
@@ -40,6 +45,7 @@ def read_target(
     *,
     region: Region | None = None,
     panel_frequency: NDArray[np.floating] | None = None,
+    keep_others: bool = False,
 ) -> Target:
     """Read all records of a file and match them to the sites of a panel.
 
@@ -47,13 +53,18 @@ def read_target(
                      index, the whole file is read
     panel_frequency  (S,) ALT frequencies to check the strand of A/T and C/G sites; None for no
                      check
+    keep_others      keep the genotypes of records that the panel lacks
 
     Raises InputError if the file is damaged or does not fit the panel, as docs/policy.md says.
     """
-    collector = TargetCollector(str(file.path), file.samples, sites, policy, region=region)
+    collector = TargetCollector(
+        str(file.path), file.samples, sites, policy, region=region, keep_others=keep_others
+    )
     read_from = file.find_region(str(region)) if region is not None and file.has_index else None
     columns = np.arange(len(file.samples))
     for block in file.blocks(columns, region=read_from, wants=collector.wants):
         collector.add(block)
     typed = collector.finish(panel_frequency)
-    return Target(file.samples, typed.site_index, typed.alleles, typed.report)
+    return Target(
+        file.samples, typed.site_index, typed.alleles, typed.report, typed.identifiers, typed.others
+    )
