@@ -36,7 +36,7 @@ from vcfbert.storage.vcf import prediction_writer
 from vcfbert.storage.vcf.output_header import FIELDS, CellLayout, HeaderFacts
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.vcf.target import Target, read_target
-from vcfbert.storage.zarr import stores
+from vcfbert.storage.zarr import haplotypes, stores
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.mosaic import mosaic_runs, weight_files
@@ -90,6 +90,9 @@ class ImputeOptions:
 
     unphased: Literal["error", "missing", "as-written"] = "error"
     """Unphased heterozygotes: stop, treat as missing, or take the order of alleles as the phase."""
+
+    strand: Literal["fix", "drop", "error"] = "fix"
+    """Strand flips: repair, leave out, or stop."""
 
     er2: bool = False
     """Write INFO/ER2 at typed sites."""
@@ -278,9 +281,10 @@ def _read(
         read = read_target(
             file,
             sites,
-            TargetPolicy(unphased=options.unphased),
+            TargetPolicy(unphased=options.unphased, strand=options.strand),
             region=None if options.region is None else chunk_plan.region_to_read(sites, cores),
             panel_frequency=frequency,
+            panel_alleles=partial(haplotypes.read_alleles, panel),
         )
     return cores, read
 
@@ -390,6 +394,7 @@ def _report(
             "overlap_cm": options.overlap_cm,
             "min_typed": options.min_typed,
             "unphased": options.unphased,
+            "strand": options.strand,
             "seed": options.seed,
             "threads": job.source.threads,
             "device": options.device,
