@@ -34,6 +34,8 @@ _SHIFT_SAMPLES = 10.0  # samples at which half of it is assumed
 _PSEUDO_SWAPS = 2.0
 _DOUBT = 4.0  # log-likelihood ratio of the one imaginary site that a calibration gets wrong
 _SLOPES = np.append(0.0, 2.0 ** np.arange(-10.0, 0.25, 0.25))
+_RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+_ENOUGH_GAIN = 5.0  # in log-likelihood, for another flip rate at palindromic sites
 _OTHER = np.array([ALT_MAJOR, REF_MAJOR, TIED])
 
 
@@ -85,6 +87,26 @@ def habit(
     sites = np.bincount(major, minlength=3)
     rate = (swaps + _PSEUDO_SWAPS * overall) / (sites + _PSEUDO_SWAPS)
     return Habit(len(is_flip), int(is_flip.sum()), int(is_swapped.sum()), rate)
+
+
+def likely_rate(
+    habit: Habit,
+    is_swapped: NDArray[np.bool_],
+    major: NDArray[np.int64],
+    seen: NDArray[np.float64],
+) -> float:
+    """The flip rate of palindromic sites: that of the telling sites, unless more is far likelier.
+
+    seen  (k,) log odds by linkage that a record is as written; 0 if it was not compared
+    """
+    rates = [habit.flip_rate, *(rate for rate in _RATES if rate > habit.flip_rate)]
+    likelihood = np.empty(len(rates))
+    for number, rate in enumerate(rates):
+        odds = habit.log_odds(rate, is_swapped, major)
+        written, flipped = -np.logaddexp(0.0, odds), -np.logaddexp(0.0, -odds)
+        likelihood[number] = np.logaddexp(written, flipped - seen).sum()
+    best = int(likelihood.argmax())
+    return rates[best] if likelihood[best] > likelihood[0] + _ENOUGH_GAIN else rates[0]
 
 
 def major_alleles(alleles: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -38,6 +38,10 @@ MIN_DISTANCE = 0.3
 CALIBRATION_SITES = 200
 """Telling sites that are decided like palindromic ones, to see how often that is right."""
 
+SPOT_CHECKS = 40
+"""Palindromic sites that are compared with the panel in any file with swapped alleles: if another
+tool has put only the telling sites on one strand, nothing else shows the flips."""
+
 _LONE_SWAP = 0.2  # odds of a flip, from which a swapped record in a file without flips is doubtful
 
 
@@ -96,8 +100,9 @@ def decide(
     is_pending = far.copy()
     if flips == 0:
         is_pending |= is_swapped & _is_lone(records)
-        if not is_pending.any():
-            return StrandDecisions(verdict, 0)
+    is_checked = _spot_check(records, rows, panel_alleles)
+    if flips == 0 and not (is_pending | is_checked).any():
+        return StrandDecisions(verdict, 0)
     telling = records.is_telling
     habit = strand.habit(
         records.is_flipped[telling],
@@ -105,19 +110,19 @@ def decide(
         strand.major_alleles(records.alleles[telling]),
     )
     compared = _Compared(records, rows, panel_alleles)
-    major, rate = strand.major_alleles(alleles), habit.flip_rate
-    odds = habit.log_odds(rate, is_swapped, major)
+    major = strand.major_alleles(alleles)
+    odds = habit.log_odds(habit.flip_rate, is_swapped, major)
     if flips:
         is_pending = _is_pending(odds, far, far_if_flipped)
-    found = _verdict(odds, compared, is_pending)
-    if flips == 0:
-        found[~is_pending] = AS_WRITTEN
+    seen = compared.odds(is_pending | is_checked)
     # Files whose telling sites alone were put on one strand have more flips at palindromic sites.
-    own = ((found == FLIPPED).sum() + 0.5) / ((found != UNDECIDED).sum() + 1.0)
-    if own > rate and (found == FLIPPED).any():
-        odds = habit.log_odds(float(own), is_swapped, major)
-        found = _verdict(odds, compared, _is_pending(odds, far, far_if_flipped))
-    verdict[rows] = found
+    rate = strand.likely_rate(habit, is_swapped, major, seen)
+    if rate > habit.flip_rate:
+        odds = habit.log_odds(rate, is_swapped, major)
+        is_pending = _is_pending(odds, far, far_if_flipped)
+    elif flips == 0:
+        odds[~is_pending] = -np.inf  # as written
+    verdict[rows] = _verdict(odds, compared.odds(is_pending))
     return StrandDecisions(verdict, int(compared.is_done.sum()))
 
 
@@ -179,11 +184,9 @@ def _calibration(rows: NDArray[np.int64], telling: NDArray[np.int64]) -> NDArray
     return telling[np.unique(places[(places >= 0) & (places < len(telling))])]
 
 
-def _verdict(
-    odds: NDArray[np.float64], compared: _Compared, is_pending: NDArray[np.bool_]
-) -> NDArray[np.int8]:
-    """(k,) by the log odds of a flip, before and after the comparison with the panel."""
-    after = odds - compared.odds(is_pending)
+def _verdict(odds: NDArray[np.float64], seen: NDArray[np.float64]) -> NDArray[np.int8]:
+    """(k,) by the prior log odds of a flip, and the log odds by linkage that it is none."""
+    after = odds - seen
     is_sure = np.abs(after) >= np.log(1.0 / MOST_WRONG - 1.0)
     return np.where(is_sure, np.where(after > 0, FLIPPED, AS_WRITTEN), UNDECIDED).astype(np.int8)
 
@@ -194,6 +197,16 @@ def _is_pending(
     """(k,) True if the file's rates do not decide a record, or its frequency contradicts them."""
     is_unsure = np.abs(odds) < np.log(1.0 / MOST_WRONG_UNSEEN - 1.0)
     return np.asarray(is_unsure | np.where(odds > 0, far_if_flipped, far))
+
+
+def _spot_check(
+    records: TypedRecords, rows: NDArray[np.int64], panel: PanelAlleles | None
+) -> NDArray[np.bool_]:
+    """(k,) True for SPOT_CHECKS palindromic sites, if swapped alleles could hide strand flips."""
+    is_checked = np.zeros(len(rows), np.bool_)
+    if panel is not None and len(rows) and (records.is_swapped & records.is_telling).any():
+        is_checked[:: -(-len(rows) // SPOT_CHECKS)] = True
+    return is_checked
 
 
 def _is_lone(records: TypedRecords) -> bool:
