@@ -60,7 +60,7 @@ demo folder="demo-work": setup
     step build-index --force
     step audit-dims --preset tiny
     step train --preset tiny --set training.max_epochs=1 --set training.batches_per_epoch=60 --force
-    step refresh --masks --embeddings --run tiny --preset tiny
+    step refresh --masks --embeddings --run tiny
     step eval --run tiny --typed "$panel/typed.tsv" --force
     say "The demo took $SECONDS s. Panel: $panel. Imputed file: $out. Stores and runs: $VCFBERT_WORKSPACE."
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-METRICS = {"F1": "f1", "r2": "r2", "IQS": "iqs", "NRC": "nrc"}
+METRICS = {"F1": "f1", "r2": "r2", "IQS_varying": "iqs", "NRC": "nrc"}
 
 
 def main() -> None:
@@ -39,7 +39,9 @@ def _ours(report: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def _print(systems: dict[str, dict[str, dict[str, float]]]) -> None:
-    print(f"\n{'sites by MAF':16}{'sites':>8}  {'system':32}" + "".join(f"{m:>9}" for m in METRICS))
+    print(
+        f"\n{'sites by MAF':16}{'sites':>8}  {'system':32}" + "".join(f"{m:>12}" for m in METRICS)
+    )
     groups = dict.fromkeys(group for scores in systems.values() for group in scores)
     for group in groups:
         for system, scores in systems.items():
@@ -50,7 +52,7 @@ def _print(systems: dict[str, dict[str, dict[str, float]]]) -> None:
 def _print_row(group: str, system: str, scores: dict[str, float]) -> None:
     if not scores["sites"]:
         return
-    cells = "".join("        -" if scores[m] is None else f"{scores[m]:9.4f}" for m in METRICS)
+    cells = "".join("           -" if scores[m] is None else f"{scores[m]:12.4f}" for m in METRICS)
     print(f"{group:16}{scores['sites']:8,}  {system:32}{cells}")
 
 

@@ -15,6 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from vcfbert import versions
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -52,7 +54,7 @@ def vcfbert(workspace: Path, *words: str) -> float:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(words)} failed with status {status}")
-    return usage.ru_maxrss * 1024.0
+    return float(versions.bytes_of_peak(usage.ru_maxrss))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vcfbert import versions
+
 BARE = "import sys, cyvcf2\nfor v in cyvcf2.VCF(sys.argv[1]): v.genotype.array()"
 HALF = """
 import sys, cyvcf2
@@ -45,7 +47,8 @@ def measure(command: Sequence[str | Path]) -> Measured:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"failed: {' '.join(map(str, command))}")
-    return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    peak = versions.bytes_of_peak(usage.ru_maxrss) / 2**20
+    return Measured(seconds, usage.ru_utime + usage.ru_stime, peak)
 
 
 def best(command: Sequence[str | Path], repeats: int) -> Measured:

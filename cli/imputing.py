@@ -51,7 +51,7 @@ def impute(
             "--map",
             metavar="FILE",
             show_default="the panel's",
-            help="Genetic map in PLINK columns: chromosome, id, cM, position.",
+            help="Genetic map of PLINK, SHAPEIT, Eagle, HapMap or others; may be gzipped.",
         ),
     ] = None,
     sites: Annotated[

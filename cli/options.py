@@ -41,6 +41,7 @@ class IndexKind(StrEnum):
 class Missing(StrEnum):
     """Values of `prepare --missing`."""
 
+    FILL = "fill"
     DROP = "drop"
     ERROR = "error"
     MAJOR = "major"
@@ -130,7 +131,7 @@ EncoderRun = Annotated[
         "--run",
         metavar="NAME",
         show_default="initial weights",
-        help="Use the best checkpoint of this run.",
+        help="Use the settings and the best checkpoint of this run; other settings are refused.",
     ),
 ]
 DeviceOption = Annotated[

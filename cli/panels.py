@@ -43,7 +43,7 @@ def prepare(
             "--map",
             metavar="FILE",
             show_default="1 cM per Mb",
-            help="Genetic map in PLINK columns: chromosome, id, cM, position.",
+            help="Genetic map of PLINK, SHAPEIT, Eagle, HapMap or others; may be gzipped.",
         ),
     ] = None,
     region: Annotated[
@@ -85,12 +85,19 @@ def prepare(
     ] = 0.1,
     missing: Annotated[
         options.Missing,
-        typer.Option(help="Missing genotypes: drop the record, stop, or fill in the major allele."),
-    ] = options.Missing.DROP,
+        typer.Option(
+            help="Missing genotypes: fill in the alleles of the most similar haplotypes, drop the "
+            "record, stop, or fill in the major allele."
+        ),
+    ] = options.Missing.FILL,
     unphased: Annotated[
         options.Unphased,
         typer.Option(help="Unphased heterozygotes: stop, or drop the record."),
     ] = options.Unphased.ERROR,
+    max_dropped: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="Stop if a larger share of the sites cannot be used."),
+    ] = 0.2,
     seed: Annotated[int, typer.Option(min=0, help="Seed for the split and mask version 0.")] = 1,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,
     force: options.Force = False,
@@ -122,6 +129,7 @@ def prepare(
                 test_fraction=test_fraction,
                 missing=missing.value,
                 unphased=unphased.value,
+                max_dropped=max_dropped,
                 seed=seed,
             )
             summary = pipeline.prepare(

@@ -50,11 +50,12 @@ def encode_refs(
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
-            chosen = settings.resolve(preset, config_path, set_, seed=seed)
+            home = Workspace(workspace)
+            chosen = settings.of_run(home, run, preset, config_path, set_, seed=seed)
             from vcfbert.pipelines.systems import encode
 
             summary = encode.encode_refs(
-                Workspace(workspace),
+                home,
                 chosen,
                 encode.EncodeOptions(layout=layout.value, run=run, mask_version=mask_version),
                 progress=progress,
@@ -142,17 +143,19 @@ def refresh(
 ) -> None:
     """Add a new version of masks or embeddings.
 
-    Reads the panel and, with --run, a checkpoint. Old versions stay until you pass --prune.
+    Reads the panel and, with --run, the settings and the best checkpoint of a run. Old versions
+    stay until you pass --prune.
 
     Example: vcfbert refresh --masks --embeddings --run v18-large
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
-            chosen = settings.resolve(preset, config_path, set_, seed=seed)
+            home = Workspace(workspace)
+            chosen = settings.of_run(home, run, preset, config_path, set_, seed=seed)
             from vcfbert.pipelines.systems import refresh
 
             summary = refresh.refresh(
-                Workspace(workspace),
+                home,
                 chosen,
                 refresh.RefreshOptions(
                     masks=masks, embeddings=embeddings, run=run, rate=rate, prune=prune

@@ -9,6 +9,7 @@ from typing import Any
 from vcfbert import config
 from vcfbert.config import Config, presets
 from vcfbert.errors import ConfigError
+from vcfbert.storage.zarr.workspace import Workspace
 
 from .options import DEFAULT_PRESET
 
@@ -32,16 +33,48 @@ def resolve(
     if base is None or preset is not None or in_file:
         base = _base(preset, in_file, config_path)
     settings = config.merge(base, in_file, source=str(config_path or "preset"))
-    typed = config.assignments(texts or [])
-    if "preset" in typed:
-        raise ConfigError("Choose a preset with --preset NAME, not with --set preset=NAME.")
-    settings = config.merge(settings, typed, source="--set")
-    if seed is not None:
-        settings = config.merge(settings, {"seed": seed}, source="--seed")
+    settings = _typed(settings, texts, seed)
     if retrieve_k is not None:
         chosen = {"retrieval": {"num_neighbours": retrieve_k}}
         settings = config.merge(settings, chosen, source="--retrieve-k")
     return settings
+
+
+def of_run(
+    workspace: Workspace,
+    run: str | None,
+    preset: str | None,
+    config_path: Path | None,
+    texts: Sequence[str] | None,
+    *,
+    seed: int | None = None,
+) -> Config:
+    """The settings of a run; without one, those of `resolve`.
+
+    Raises ConfigError if an option contradicts the run, StoreError if there is no such run.
+    """
+    if run is None:
+        return resolve(preset, config_path, texts, seed=seed)
+    from vcfbert.pipelines.systems import run_settings  # imports PyTorch
+
+    own = run_settings.of_run(workspace, run)
+    in_file = config.load(config_path) if config_path is not None else {}
+    asked = config.merge(own, in_file, source=str(config_path))
+    if preset is not None:
+        asked = config.merge(asked, {"preset": presets.get(preset).preset}, source="--preset")
+    run_settings.check_same(run, own, _typed(asked, texts, seed))
+    return own
+
+
+def _typed(settings: Config, texts: Sequence[str] | None, seed: int | None) -> Config:
+    """A copy of the settings changed by --set and --seed."""
+    typed = config.assignments(texts or [])
+    if "preset" in typed:
+        raise ConfigError("Choose a preset with --preset NAME, not with --set preset=NAME.")
+    settings = config.merge(settings, typed, source="--set")
+    if seed is None:
+        return settings
+    return config.merge(settings, {"seed": seed}, source="--seed")
 
 
 def _base(preset: str | None, in_file: Mapping[str, Any], config_path: Path | None) -> Config:

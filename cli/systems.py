@@ -195,7 +195,7 @@ def audit_dims(
     set_: options.Set = None,
     run: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Also check this run of the workspace."),
+        typer.Option(metavar="NAME", help="Use the settings of this run, and check it too."),
     ] = None,
     gpu_memory: Annotated[
         float, typer.Option(metavar="GB", min=0.1, help="Memory of the GPU, in 10^9 bytes.")
@@ -242,12 +242,13 @@ def audit_dims(
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose):
-            chosen = settings.resolve(preset, config_path, set_)
+            home = Workspace(workspace)
+            chosen = settings.of_run(home, run, preset, config_path, set_)
             from vcfbert.pipelines.auditing import audit
 
             report = audit.audit(
                 chosen,
-                Workspace(workspace),
+                home,
                 audit.AuditOptions(
                     run=run,
                     gpu_memory_gb=gpu_memory,

@@ -136,6 +136,8 @@ def write_small_panel(
         contigs=("20",),
         contig=np.zeros(num_sites, dtype=np.int32),
         position=position,
+        record=np.arange(num_sites, dtype=np.int32),
+        info=["."] * num_sites,
         identifier=[f"rs{site}" for site in range(num_sites)],
         ref=["A"] * num_sites,
         alt=["G"] * num_sites,

@@ -18,6 +18,8 @@ def sites_of(rows: Sequence[tuple[str, int, str, str]]) -> Sites:
         contigs=contigs,
         contig=np.array([contigs.index(row[0]) for row in rows], dtype=np.int32),
         position=position,
+        record=np.arange(len(rows), dtype=np.int32),
+        info=["."] * len(rows),
         identifier=["."] * len(rows),
         ref=[row[2] for row in rows],
         alt=[row[3] for row in rows],

@@ -58,8 +58,9 @@ def prepare(
     windows: StrPath | None = None,
     validation_fraction: float = 0.04,
     test_fraction: float = 0.1,
-    missing: Literal["drop", "error", "major"] = "drop",
+    missing: Literal["fill", "drop", "error", "major"] = "fill",
     unphased: Literal["error", "drop"] = "error",
+    max_dropped: float = 0.2,
     seed: int = 1,
     overwrite: bool = False,
     progress: Progress = _SILENT,
@@ -81,6 +82,7 @@ def prepare(
         test_fraction=test_fraction,
         missing=missing,
         unphased=unphased,
+        max_dropped=max_dropped,
         seed=seed,
     )
     return stage.prepare(

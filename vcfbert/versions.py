@@ -48,6 +48,11 @@ def num_cores() -> int:
     return os.cpu_count() or 1  # not on Linux
 
 
+def bytes_of_peak(maxrss: int) -> int:
+    """Bytes of `ru_maxrss`, which is in bytes on macOS and in kilobytes elsewhere."""
+    return maxrss if sys.platform == "darwin" else 1024 * maxrss
+
+
 def _processor() -> str:
     """Model name of the processor on Linux, else the architecture."""
     try:

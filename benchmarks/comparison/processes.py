@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vcfbert import versions
+
 LAUNCH = """
 import os, sys, time
 report, *command = sys.argv[1:]
@@ -20,7 +22,7 @@ child = os.posix_spawnp(command[0], command, os.environ)
 _, status, usage = os.wait4(child, 0)
 seconds = time.perf_counter() - started
 processor = usage.ru_utime + usage.ru_stime
-found = [seconds, processor, usage.ru_maxrss / 1024, os.waitstatus_to_exitcode(status)]
+found = [seconds, processor, usage.ru_maxrss, os.waitstatus_to_exitcode(status)]
 os.write(int(report), str(found).encode())
 """
 """Linux counts the parent's memory as the child's, so a parent of 8 MB does the measuring."""
@@ -60,11 +62,11 @@ def measure(wanted: Command, log: Path) -> Measured:
     with os.fdopen(reading) as report:
         text = report.read()
     process.wait()
-    seconds, processor, megabytes, status = json.loads(text or "[0, 0, 0, 127]")
+    seconds, processor, peak, status = json.loads(text or "[0, 0, 0, 127]")
     if status:
         end = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
         raise SystemExit(f"error: status {status} of {' '.join(wanted.words)}\n{end}")
-    return Measured(seconds, processor, megabytes)
+    return Measured(seconds, processor, versions.bytes_of_peak(peak) / 2**20)
 
 
 def median(measured: Sequence[Measured]) -> Measured:

@@ -14,7 +14,7 @@ from . import accuracy, tables
 from .accuracy import Floats, Scores
 from .processes import Measured
 
-METRICS = ("r2", "IQS", "NRC", "F1")
+METRICS = ("r2", "IQS_varying", "NRC", "F1")
 GROUPS = Groups()
 Row = dict[str, Any]
 

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,8 @@ def _live(
     """The whole life of a child; never returns."""
     code = 70
     try:
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # not to outlive the parent
+        with suppress(AttributeError):  # Linux only
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # not to outlive the parent
         out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(out, 1)
         os.dup2(out, 2)

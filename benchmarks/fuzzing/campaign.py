@@ -20,10 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vcfbert import versions
 from vcfbert.errors import VcfbertError
 
 SECONDS = 20.0
 """An input that takes longer is a hang; the machine may be busy with other things."""
+
+_STATM = Path("/proc/self/statm")  # Linux only
 
 START_SECONDS = 180.0
 """For a process to import everything on a busy machine."""
@@ -152,8 +155,7 @@ def _work(
         work = Path(folder) / "input"
         _warm_up(name, seeds, seed, work)
         before = _resident()
-        limit = _virtual() + MEMORY
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        _limit_memory()
         for number in range(first, last):
             state[_NUMBER] = number
             work.mkdir()
@@ -186,13 +188,18 @@ def _warm_up(name: str, seeds: Path, seed: int, work: Path) -> None:
 
 
 def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return versions.bytes_of_peak(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def _resident() -> int:
     return _peak()
 
 
-def _virtual() -> int:
-    with open("/proc/self/statm", encoding="ascii") as stream:
-        return int(stream.read().split()[0]) * resource.getpagesize()
+def _limit_memory() -> None:
+    """Allow MEMORY more than is in use; without /proc that is unknown and there is no limit."""
+    try:
+        pages = int(_STATM.read_text(encoding="ascii").split()[0])
+    except OSError:
+        return
+    limit = pages * resource.getpagesize() + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -35,7 +35,7 @@ from vcfbert.progress import Silent
 from vcfbert.retrieval import index as indexes
 from vcfbert.retrieval import manifest
 from vcfbert.retrieval.query import Query
-from vcfbert.storage import site_lists, tables
+from vcfbert.storage import map_files, site_lists, tables
 from vcfbert.storage.vcf import checks, target
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.zarr.embeddings import open_embeddings
@@ -223,7 +223,7 @@ def _prepare(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
         samples=rng.choice((None, work / "samples.tsv")),
         genetic_map=rng.choice((None, work / "genetic.map")),
         windows=rng.choice((None, work / "segments.csv")),
-        missing=rng.choice(("drop", "major", "error")),
+        missing=rng.choice(("fill", "drop", "major", "error")),
         unphased=rng.choice(("drop", "error")),
         window_size=40,
         flank=2,
@@ -261,7 +261,7 @@ def _read_samples(path: Path, seeds: Seeds) -> None:
 
 
 def _read_map(path: Path, seeds: Seeds) -> None:
-    maps = tables.read_genetic_map(path)
+    maps = map_files.read(path)
     for contig in maps:
         position = np.array([1, 5000, 2**31 - 2])
         cm = genetic_map.centimorgans(maps, contig, position, source=str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 
 from tests import panels
@@ -136,14 +137,19 @@ CASES = [
          f"{PREPARE} --samples s.tsv", 1, "s.tsv is not a text file", "UTF-8"),
     case("map with byte order mark and CRLF", beside("m.map", BOM + crlf(MAP).encode()),
          f"{PREPARE} --map m.map", 0, "genetic map m.map"),
-    case("map that is compressed", beside("m.map", b"\x1f\x8b\x08\0\xff"), f"{PREPARE} --map m.map",
-         1, "m.map is not a text file"),
+    case("map that is compressed", beside("m.map", gzip.compress(MAP.encode())),
+         f"{PREPARE} --map m.map", 0, "genetic map m.map"),
+    case("map that is compressed and damaged", beside("m.map", b"\x1f\x8b\x08\0\xff"),
+         f"{PREPARE} --map m.map", 1, "m.map is not a table of this kind",
+         "compressed, but damaged"),
     case("windows with byte order mark and CRLF",
          beside("w.csv", BOM + b"20,1,20000\r\n20,20001,40000\r\n"), f"{PREPARE} --windows w.csv",
          0,
          "windows 2"),
     case("list of sites with byte order mark and CRLF", listed(BOM + b"20\t2000\r\n20\t3000\r\n"),
          f"{IMPUTE} --sites s.tsv", 0, '"written": 2'),
-    case("list of sites that is compressed", listed(b"\x1f\x8b\x08\0\xff"),
-         f"{IMPUTE} --sites s.tsv", 1, "s.tsv is not a text file"),
+    case("list of sites that is compressed", listed(gzip.compress(b"20\t2000\n20\t3000\n")),
+         f"{IMPUTE} --sites s.tsv", 0, '"written": 2'),
+    case("list of sites that is compressed and damaged", listed(b"\x1f\x8b\x08\0\xff"),
+         f"{IMPUTE} --sites s.tsv", 1, "s.tsv is not a site list", "compressed, but damaged"),
 ]  # fmt: skip

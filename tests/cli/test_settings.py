@@ -5,6 +5,7 @@ import pytest
 from vcfbert import config
 from vcfbert.config import presets
 from vcfbert.errors import ConfigError
+from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert_cli import settings
 
 
@@ -58,6 +59,48 @@ def test_a_file_may_describe_a_system_that_is_no_preset(tmp_path):
 def test_a_bad_setting_is_named(tmp_path, preset, text, sets, message):
     with pytest.raises(ConfigError, match=r".") as caught:
         settings.resolve(preset, write(tmp_path, text), sets)
+    assert message in str(caught.value)
+
+
+@pytest.fixture
+def fx_run(tmp_path, monkeypatch):
+    """The workspace of a run named mine, and its settings."""
+    own = config.merge(presets.tiny(), {"seed": 5, "masks": {"start_rate": 0.3}}, source="test")
+    monkeypatch.setattr(
+        "vcfbert.pipelines.systems.run_settings.of_run", lambda workspace, name: own
+    )
+    return Workspace(tmp_path), own
+
+
+def test_a_run_brings_its_own_settings(fx_run, tmp_path):
+    workspace, own = fx_run
+    whole = write(tmp_path, config.to_toml(own))
+    for given in (
+        (None, None, None),
+        ("tiny", None, None),
+        (None, whole, None),
+        (None, None, ["masks.start_rate=0.3"]),
+    ):
+        assert settings.of_run(workspace, "mine", *given) == own
+    assert settings.of_run(workspace, "mine", None, None, None, seed=5) == own
+    assert settings.of_run(workspace, None, None, None, None) == presets.v18_large()
+
+
+@pytest.mark.parametrize(
+    ("preset", "text", "sets", "seed", "message"),
+    [
+        ("v18-large", "", [], None, "preset = 'tiny', but the options ask for 'v18-large'"),
+        ("v99", "", [], None, "Unknown preset 'v99'"),
+        (None, "[masks]\nstart_rate = 0.2", [], None, "masks.start_rate = 0.3"),
+        (None, "", ["model.width=64"], None, "model.width = 32, but the options ask for 64"),
+        (None, "", [], 6, "seed = 5, but the options ask for 6"),
+    ],
+)
+def test_an_option_that_contradicts_a_run_is_refused(
+    fx_run, tmp_path, preset, text, sets, seed, message
+):
+    with pytest.raises(ConfigError) as caught:
+        settings.of_run(fx_run[0], "mine", preset, write(tmp_path, text), sets, seed=seed)
     assert message in str(caught.value)
 
 

@@ -98,17 +98,6 @@ def left_out(
     return float((weights @ case.alleles[candidates, case.chunk.typed[number]]).mean())
 
 
-def is_left_out_exact(
-    case: Case, query: NDArray[np.uint8], candidates: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """(T,) True where no candidate has more than two mismatches in the site's cluster.
-
-    More count as two, so one of them cannot be taken back.
-    """
-    exact = _mismatches(case, query, candidates).max(axis=0) <= 2
-    return np.repeat(exact, np.diff(case.chunk.stops, prepend=0))
-
-
 def _weights(
     case: Case, query: NDArray[np.uint8], candidates: NDArray[np.int64]
 ) -> NDArray[np.float64]:
@@ -215,7 +204,7 @@ def reference_weights(
     returns  (C, K)
     """
     differ = ((alleles != query) & (query <= 1)).astype(np.int64)
-    mismatches = np.add.reduceat(differ, np.append(0, stops[:-1]), axis=1).clip(max=2).T  # (C, K)
+    mismatches = np.add.reduceat(differ, np.append(0, stops[:-1]), axis=1).T  # (C, K)
     emission = (error / (1.0 - error)) ** mismatches
     rho = -np.expm1(-rate * np.maximum(step_cm, MIN_STEP_CM))
     forward, backward = np.empty_like(emission), np.ones_like(emission)

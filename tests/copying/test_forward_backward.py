@@ -158,6 +158,23 @@ def test_weights_of_clusters_are_those_of_the_oracle(longest):
         npt.assert_allclose(found[:, a], expected, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("error", [1e-5, 1e-3, 0.05])
+def test_every_mismatch_of_a_cluster_counts(error):
+    """A query that fits no candidate has up to 64 mismatches in a cluster."""
+    case = chunks.make(13, num_sites=640, typed=np.arange(640), cluster_cm=10.0)
+    rows = chunks.some_rows(13, case, 30)
+    query = case.typed_alleles(2)
+    query[::3] = np.random.default_rng(6).integers(2, size=len(query[::3]))
+    found = weights_of(case, query, rows, [0.7], [error])
+    assert len(case.chunk.stops) == 10
+    differ = case.alleles[rows] != query
+    assert (np.add.reduceat(differ, np.arange(0, 640, 64), axis=1) > 8).any(axis=0).all()
+    expected = reference_weights(
+        case.alleles[rows], query, case.chunk.stops, steps_of(case), float(np.float32(0.7)), error
+    )
+    npt.assert_allclose(found[:, 0], expected, atol=1e-4)
+
+
 def test_clusters_are_short_and_stay_within_words():
     generator = np.random.default_rng(12)
     cm = np.cumsum(generator.exponential(0.01, 1000) * (generator.random(1000) > 0.2))

@@ -197,9 +197,7 @@ def test_a_site_is_left_out_as_if_its_allele_were_deleted(layout, cluster_cm):
     rows, every = chunks.some_rows(12, case, 33), len(case.chunk.typed)
     query = case.typed_alleles(0, (3, 40) if every > 50 else ())
     found = kernels.impute(case, query, rows)
-    exact = oracle.is_left_out_exact(case, query, rows)
-    assert exact.any() or cluster_cm == max(CLUSTERS)
-    for number in np.flatnonzero(exact)[:: max(exact.sum() // 12, 1)]:
+    for number in range(0, every, max(every // 12, 1)):
         expected = oracle.left_out(case, query, rows, number)
         assert found.left_out[number] == pytest.approx(expected, abs=1e-4)
     assert ((found.left_out >= 0) & (found.left_out <= 1)).all()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import targets
-from vcfbert.domain import match_report, matching
+from vcfbert.domain import identified, match_report, matching
 from vcfbert.domain.match_report import Listing, MatchReport
 from vcfbert.domain.matching import ABSENT, Match, SiteFinder
 from vcfbert.domain.records import Record
@@ -121,6 +121,62 @@ def test_a_record_that_types_nothing_says_why(name):
 )
 def test_a_record_is_spelled_out_where_one_alt_is(alts, expected):
     assert matching.is_spelled_out(Record("20", 5, ".", "A", alts)) is expected
+
+
+def decide_named(name: str, alt: str, *panel: str, infos: tuple[str, ...] = ()):
+    """A record A>ALT against panel sites `ID:A>ALT` or `ID:A>ALT:INFO` at its position."""
+    fields = [text.split(":") for text in panel]
+    sites = targets.sites_of([("6", 5, *field[1].split(">", 1)) for field in fields])
+    sites.identifier[:] = [field[0] for field in fields]
+    sites.info[:] = [field[2] if len(field) > 2 else "." for field in fields]
+    record = Record("6", 5, name, "A", [] if alt == "." else alt.split(","), infos)
+    return matching.decide(record, range(len(panel)), sites)
+
+
+HLA = ("HLA_A01:A>T", "HLA_A02:A>T", "AA_9_L:A>P")
+
+
+@pytest.mark.parametrize(
+    ("name", "alt", "site"),
+    [("HLA_A02", "T", 1), ("x;HLA_A01", "T", 0), (".", "P", 2), ("HLA_A02", ".", 1)],
+)
+def test_an_id_decides_between_markers_with_the_same_alleles(name, alt, site):
+    decision = decide_named(name, alt, *(HLA if alt != "." else HLA[:2]))
+    assert [match.site for match in decision.matches] == [site]
+
+
+@pytest.mark.parametrize("name", [".", "HLA_A03", "HLA_A01;HLA_A02"])
+def test_a_record_whose_id_does_not_decide_is_not_used(name):
+    assert decide_named(name, "T", *HLA) == matching.Decision(reason=matching.AMBIGUOUS)
+
+
+@pytest.mark.parametrize(
+    ("infos", "sites"),
+    [((), [0]), (("END=9",), [0]), (("SVTYPE=DEL;END=9",), [0]), (("END=12",), [])],
+)
+def test_a_symbolic_allele_types_the_site_with_the_same_end(infos, sites):
+    decision = decide_named("x", "<DEL>", "y:A><DEL>:END=9", "z:A>G", infos=infos)
+    assert [match.site for match in decision.matches] == sites
+
+
+def test_the_end_decides_between_two_deletions():
+    panel = ("x:A><DEL>:END=9", "y:A><DEL>:END=12")
+    decision = decide_named(".", "<DEL>", *panel, infos=("END=12",))
+    assert [match.site for match in decision.matches] == [1]
+
+
+def test_a_record_without_alt_does_not_type_a_deletion():
+    decision = decide_named(".", ".", "x:A><DEL>", "y:A>G")
+    assert [match.site for match in decision.matches] == [1]
+
+
+@pytest.mark.parametrize(
+    ("alt", "expected"), [("<DEL>", True), ("<DUP>", False), ("*", False), ("<NON_REF>", False)]
+)
+def test_a_symbolic_allele_matters_if_the_panel_has_it(alt, expected):
+    sites = targets.sites_of([("6", 5, "A", "G"), ("6", 5, "A", "<DEL>")])
+    record = Record("6", 5, ".", "A", [alt])
+    assert identified.has_symbol(record, range(2), sites) is expected
 
 
 BASES = st.sampled_from("ACGT")

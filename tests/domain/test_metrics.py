@@ -43,10 +43,14 @@ def f1_of(hits, misses):
     return 2 * hits / (2 * hits + misses) if hits + misses else 0.0
 
 
+def copies_of(alleles):
+    return int(alleles.sum())
+
+
 def obvious(truth, imputed):
     """All metrics of one group, sample by sample."""
     sites, samples = truth.shape[:2]
-    tp = fp = fn = right = wrong = 0
+    tp = fp = fn = right = wrong = both = 0
     table = np.zeros((3, 3))
     for s in range(sites):
         for n in range(samples):
@@ -55,6 +59,7 @@ def obvious(truth, imputed):
                 tp, fp, fn = tp + (pair == (1, 1)), fp + (pair == (0, 1)), fn + (pair == (1, 0))
             true, called = truth[s, n].sum(), imputed.calls[s, n].sum()
             table[true, called] += 1
+            both += min(true, called)
             wrong += true != called
             right += true == called and true > 0
     classes = [
@@ -62,20 +67,25 @@ def obvious(truth, imputed):
         for c in range(3)
         if table[c].sum() + table[:, c].sum()
     ]
-    quality = []
+    quality, gained, possible = [], [], []
     for s in range(sites):
         copies = truth[s].sum(axis=1)
         probability = imputed.genotype_probability[s].astype(float)
         observed = np.mean([probability[n, copies[n]] for n in range(samples)])
         chance = sum((copies == c).mean() * probability[:, c].mean() for c in range(3))
-        if chance < 1 - 1e-9:
-            quality.append((observed - chance) / (1 - chance))
+        gained.append(observed - chance)
+        possible.append(1 - chance)
+        if len(set(copies.tolist())) > 1:
+            quality.append((observed - chance) / (1 - chance) if chance < 1 - 1e-9 else 0.0)
     return {
         "sites": sites,
         "precision": tp / (tp + fp) if tp + fp else 0.0,
         "recall": tp / (tp + fn) if tp + fn else 0.0,
         "f1": f1_of(tp, fp + fn),
         "genotype_f1": np.mean(classes),
+        "unphased_f1": 2 * both / max(copies_of(truth) + copies_of(imputed.calls), 1),
+        "varying_sites": len(quality),
+        "pooled_iqs": sum(gained) / sum(possible) if sum(possible) > 1e-9 else np.nan,
         "iqs": np.mean(quality) if quality else np.nan,
         "nrc": 1 - wrong / max(wrong + right, 1),
     }
@@ -115,7 +125,7 @@ def test_tallies_of_windows_add_up_to_the_tally_of_all(case, cut):
 def test_a_perfect_imputation_scores_one_everywhere():
     truth = np.array([[[0, 1], [1, 1], [0, 0]], [[0, 0], [0, 1], [0, 0]]], dtype=np.uint8)
     found = score_all(truth, dosage.from_alleles(truth))
-    npt.assert_allclose(astuple(found)[1:], 1.0, rtol=1e-9)
+    npt.assert_allclose(astuple(found)[2:], 1.0, rtol=1e-9)
 
 
 def test_a_worked_case():
@@ -130,6 +140,8 @@ def test_a_worked_case():
     assert found.nrc == pytest.approx(2 / 3)  # one wrong beside two right with ALT
     # right for 3 of 4; chance 2/4 * 1/4 + 1/4 * 2/4 + 1/4 * 1/4
     assert found.iqs == pytest.approx((3 / 4 - 5 / 16) / (11 / 16))
+    assert found.pooled_iqs == pytest.approx(found.iqs)
+    assert found.unphased_f1 == pytest.approx(6 / 7)  # 3 copies right of 3 true and 4 called
     # x = 1 2 0 0, y = 1 2 0 1: covariance 2, variances 2.75 and 2
     assert found.r2 == pytest.approx(4 / 5.5)
     assert found.mean_site_r2 == pytest.approx(4 / 5.5)
@@ -139,6 +151,21 @@ def test_a_constant_dosage_explains_nothing_of_a_site_that_varies():
     truth = np.array([[0, 1, 2], [1, 1, 1]])
     found = metrics.site_r2(truth, np.array([[0.3, 0.3, 0.3], [0.1, 0.2, 0.3]], dtype=np.float32))
     npt.assert_array_equal(found, [0.0, np.nan])
+
+
+def test_every_system_is_averaged_over_the_sites_that_vary():
+    """A system that is certain and one that is not, at one site with a carrier and one without."""
+    truth = np.zeros((2, 50, 2), dtype=np.uint8)
+    truth[0, 0, 0] = 1
+    certain = score_all(truth, dosage.from_alleles(truth))
+    soft = score_all(truth, dosage.from_haplotypes(np.clip(truth, 0.001, 0.999, dtype=np.float32)))
+    none = score_all(truth, dosage.from_alleles(np.zeros_like(truth)))
+    assert certain.sites == 2
+    assert certain.varying_sites == soft.varying_sites == none.varying_sites == 1
+    assert certain.iqs == 1.0
+    assert none.iqs == 0.0
+    assert soft.iqs > 0.9  # the site without a carrier does not count
+    assert 0.8 < soft.pooled_iqs < 1
 
 
 def test_the_same_dosage_for_all_has_no_pooled_r2():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import threading
@@ -249,3 +250,18 @@ def test_pruning_waits_for_no_reader_of_another_thread(tmp_path):
         other.join()
     assert gone == [workspace.version("masks", 1)]
     assert workspace.versions("masks") == [0, 2]
+
+
+def test_without_renameat2_as_on_macos_a_folder_is_replaced_by_two_renames(tmp_path, monkeypatch):
+    class Library:
+        """A C library without renameat2."""
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name, use_errno: Library())
+    new, place = tmp_path / "new", tmp_path / "store"
+    write(new, "new")
+    write(place, "old")
+    assert not replacing.exchange(new, place)
+    with locks.hold(place):
+        replacing.put(new, place)
+    assert (place / "content").read_text() == "new"
+    assert names(tmp_path) == ["store"]

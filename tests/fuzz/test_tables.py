@@ -16,7 +16,7 @@ from vcfbert.config import Config
 from vcfbert.domain.sites import Region
 from vcfbert.errors import ConfigError, InputError, VcfbertError
 from vcfbert.files import bounded
-from vcfbert.storage import site_lists, tables
+from vcfbert.storage import map_files, site_lists, tables
 from vcfbert.storage.zarr.workspace import Workspace
 
 PURE = ("site list", "sample table", "genetic map", "segments", "region", "config TOML", "--set")
@@ -46,7 +46,7 @@ def fx_file(tmp_path_factory) -> Path:
 def test_any_table_is_read_or_refused(fx_file, rows, mark, head):
     text = "\n".join([head, *(mark.join(row) for row in rows)])
     fx_file.write_text(text, encoding="utf-8", errors="surrogatepass")
-    for read in (tables.read_samples, tables.read_genetic_map, tables.read_segments,
+    for read in (tables.read_samples, map_files.read, tables.read_segments,
                  lambda path: list(site_lists.read_list(path)), config.load):  # fmt: skip
         with suppress(VcfbertError):  # and nothing else
             read(fx_file)

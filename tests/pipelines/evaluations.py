@@ -101,6 +101,8 @@ def add_run(workspace: Workspace, name: str) -> Config:
     model = imputer.build(settings.model, settings.seed)
     with open_panel(workspace.panel) as panel:
         parents = {"panel": panel.fingerprint, "index": "i"}
+    if workspace.versions("indexes"):
+        parents["index"] = manifest.fingerprint(manifest.read(workspace.newest("indexes")))
     checkpoints.save(
         workspace.run(name),
         "best",

@@ -153,3 +153,12 @@ def test_few_typed_sites_get_a_floor_and_many_a_lower_cap():
 
 def test_no_queries_give_no_candidates(fx_panel):
     assert chunk_candidates.find(fx_panel[0], np.empty((0, 500), np.uint8)) == []
+
+
+@pytest.mark.parametrize("num_typed", [20, 900, 9_000, 32_768, 40_000, 200_000])
+def test_every_typed_site_is_in_a_search(num_typed):
+    width = -(-num_typed // 8)
+    covered = np.zeros(width, np.bool_)
+    for search in chunk_candidates.plan(num_typed).searches:
+        covered[search.start : search.stop] = True
+    assert covered.all()

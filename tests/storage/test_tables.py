@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-import numpy.testing as npt
+import gzip
+
 import pytest
 
 from vcfbert.domain import splits
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
 from vcfbert.domain.windows import Segment
 from vcfbert.errors import InputError
-from vcfbert.storage import tables
+from vcfbert.storage import map_files, tables
 
 
 @pytest.fixture
@@ -33,6 +34,52 @@ def test_a_sample_table_is_read_by_its_header(fx_file):
     assert rows["a"].population == "."
 
 
+KNOWN = {
+    "1000 Genomes panel": (
+        "sample\tpop\tsuper_pop\tgender\t\t\nHG1\tGBR\tEUR\tmale\nHG2\tYRI\tAFR\tfemale\n"
+    ),
+    "1000 Genomes panel with tabs at all ends": (
+        "sample\tpop\tsuper_pop\tgender\t\t\nHG1\tGBR\tEUR\tmale\t\t\nHG2\tYRI\tAFR\tfemale\t\n"
+    ),
+    "1000 Genomes 30x": (
+        "FamilyID SampleID FatherID MotherID Sex Population Superpopulation\n"
+        "HG1 HG1 0 0 1 GBR EUR\nF2 HG2 0 0 2 YRI AFR\n"
+    ),
+    "IGSR": (
+        "Sample name\tSex\tBiosample ID\tPopulation code\tPopulation name\tSuperpopulation code\t"
+        "Superpopulation name\nHG1\tmale\tS1\tGBR\tBritish\tEUR\tEuropean Ancestry\n"
+        "HG2\tfemale\tS2\tYRI\tYoruba\tAFR\tAfrican Ancestry\n"
+    ),
+    "PLINK 2 psam": (
+        "#IID\tSID\tPAT\tMAT\tSEX\tSuperPop\tPopulation\nHG1\t1\t0\t0\t1\tEUR\tGBR\n"
+        "HG2\t1\t0\t0\t2\tAFR\tYRI\n"
+    ),
+    "PLINK 2 psam with families": (
+        "##made by plink2\n#FID IID SEX SuperPop Population\nA HG1 1 EUR GBR\nB HG2 2 AFR YRI\n"
+    ),
+    "IMPUTE2": "ID POP GROUP SEX\nHG1 GBR EUR male\nHG2 YRI AFR female\n",
+    "ours": "sample\tpopulation\tsuperpopulation\nHG1\tGBR\tEUR\nHG2\tYRI\tAFR\n",
+}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["unix", "windows"])
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_sample_tables_of_others_are_read(tmp_path, name, end):
+    path = tmp_path / "samples"
+    path.write_bytes(KNOWN[name].replace("\n", end).encode())
+    rows = tables.read_samples(path)
+    assert list(rows) == ["HG1", "HG2"]
+    assert [row.population for row in rows.values()] == ["GBR", "YRI"]
+    assert [row.superpopulation for row in rows.values()] == ["EUR", "AFR"]
+
+
+def test_the_pedigree_of_1000_genomes_is_read(fx_file):
+    header = "Family ID\tIndividual ID\tPaternal ID\tMaternal ID\tGender\tPhenotype\tPopulation\t"
+    row = "BB01\tHG1\t0\t0\t1\t0\tACB\tfather\t0\n"
+    found = tables.read_samples(fx_file(f"{header}Relationship\tSiblings\n{row}"))
+    assert found["HG1"] == tables.SampleRow("ACB", ".", splits.UNKNOWN)
+
+
 def test_a_table_without_splits_says_so(fx_file):
     assert tables.read_samples(fx_file("sample\na\n"))["a"].split == splits.UNKNOWN
 
@@ -53,31 +100,6 @@ def test_a_table_without_splits_says_so(fx_file):
 def test_a_bad_sample_table_is_refused_with_its_line(fx_file, text, message):
     with pytest.raises(InputError, match=message):
         tables.read_samples(fx_file(text))
-
-
-def test_a_plink_map_is_read(fx_file):
-    maps = tables.read_genetic_map(fx_file("20 . 0.0 100\n20\t.\t1.5\t200\n\n21 . 0 5\n21 . 1 9\n"))
-    npt.assert_array_equal(maps["20"].position, [100, 200])
-    npt.assert_array_equal(maps["20"].cm, [0, 1.5])
-    assert list(maps) == ["20", "21"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "fewer than two points"),
-        ("20 . 0.0 100\n", "fewer than two points on contig 20"),
-        ("position rate map\n1 2 3\n", "line 1.*PLINK columns"),
-        ("20 . 0 100\n20 . x 200\n", "line 2.*PLINK columns"),
-        ("20 . 0 100\n20 . 1 100\n", "line 2: position 100 at 1.0 cM does not come after"),
-        ("20 . 1 100\n20 . 0 200\n", "line 2: position 200 at 0.0 cM does not come after"),
-        ("20 . 1 100\n20 . nan 200\n", "line 2: position 200"),
-        ("20 . 0 1\n20 . 1 2\n21 . 0 1\n21 . 1 2\n20 . 2 3\n", "line 5: contig 20 returns"),
-    ],
-)
-def test_a_bad_map_is_refused_with_its_line(fx_file, text, message):
-    with pytest.raises(InputError, match=message):
-        tables.read_genetic_map(fx_file(text))
 
 
 def test_segments_are_read_with_and_without_a_header(fx_file):
@@ -105,12 +127,19 @@ def test_bad_segments_are_refused_with_their_line(fx_file, text, message):
         tables.read_segments(fx_file(text))
 
 
-@pytest.mark.parametrize(
-    "read", [tables.read_samples, tables.read_genetic_map, tables.read_segments]
-)
+@pytest.mark.parametrize("read", [tables.read_samples, map_files.read, tables.read_segments])
 def test_a_file_that_is_missing_or_no_text_is_named(tmp_path, read):
     with pytest.raises(InputError, match=r"absent\.txt does not exist"):
         read(tmp_path / "absent.txt")
-    (tmp_path / "binary.txt").write_bytes(b"\x1f\x8b\xff\xfe")
+    (tmp_path / "binary.txt").write_bytes(b"PK\x03\x04\xff\xfe")
     with pytest.raises(InputError, match=r"binary\.txt is not a text file"):
         read(tmp_path / "binary.txt")
+
+
+def test_a_compressed_table_is_inflated_and_a_damaged_one_is_named(tmp_path):
+    path = tmp_path / "samples.tsv.gz"
+    path.write_bytes(gzip.compress(b"sample\tsplit\na\ttrain\n"))
+    assert tables.read_samples(path)["a"].split == TRAIN
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InputError, match=r"samples\.tsv\.gz.*compressed, but damaged"):
+        tables.read_samples(path)

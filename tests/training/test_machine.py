@@ -57,3 +57,11 @@ def test_a_group_without_a_limit_is_no_limit(tmp_path, monkeypatch):
     (tmp_path / "memory.current").write_text("30000\n")
     monkeypatch.setattr(machine, "_CGROUP", tmp_path)
     assert machine._left_of_group() is None
+
+
+def test_without_proc_as_on_macos_the_peak_and_the_free_memory_are_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "_PROC", tmp_path / "proc")
+    monkeypatch.setattr(machine, "_CGROUP", tmp_path / "cgroup")
+    machine.start_peak(CPU)
+    assert machine.peak_bytes(CPU) > 10_000_000
+    assert machine.free_bytes(CPU) == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

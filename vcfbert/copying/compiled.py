@@ -1,4 +1,10 @@
-"""Compilation of kernels: once for an installation, or in each run if there is no cache."""
+"""Compilation of kernels: once for an installation, or in each run if there is no cache.
+
+A kernel that calls another has a copy of it in its own machine code. The two copies are optimised
+apart, and with `fastmath` they may differ in the last digit of a sum. A run that compiles calls the
+callee's own copy and a run that loads from the cache calls the caller's, unless the callee is
+inlined; so all are.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +23,11 @@ def kernel(*, fastmath: bool = True) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
+        chosen = {"nogil": True, "fastmath": fastmath, "forceinline": True}
         try:
-            return njit(cache=True, nogil=True, fastmath=fastmath)(function)
+            return njit(cache=True, **chosen)(function)
         except RuntimeError:  # no cache folder is writable
-            return njit(nogil=True, fastmath=fastmath)(function)
+            return njit(**chosen)(function)
 
     return decorate
 

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.copying import inputs, leave_one_out, mosaic, parameter_sets
+from vcfbert.copying import inputs, mosaic, parameter_sets
 from vcfbert.copying.compiled import kernel
-from vcfbert.copying.forward_backward import clusters
+from vcfbert.copying.forward_backward import LONGEST_CLUSTER_CM, clusters
 from vcfbert.copying.inputs import NUM_INPUTS, NUM_SETS
-from vcfbert.copying.intrinsics import trailing_zeros
 from vcfbert.copying.mosaic import Chunk
 from vcfbert.copying.network import FIRST_GATES, Network, copying_only
+from vcfbert.copying.panel_statistics import PanelStatistics
 from vcfbert.copying.parameter_sets import ParameterSets
 from vcfbert.domain import tokens
 
@@ -30,14 +30,14 @@ and the network runs on the others only (one site in ten). From 1e-3 to this, r2
 the fourth digit in every bin of chr20."""
 
 CLUSTER = 0.005
-"""Longest cluster of typed sites, in switches of the first parameter set at its initial rate."""
+"""Longest cluster of typed sites, in switches of the first parameter set at its initial rate, if
+that is below LONGEST_CLUSTER_CM."""
 
 FEWEST_TO_FIT = 8
 """With fewer typed sites the switch rates are not fitted."""
 
 _ALIKE = 20.0  # neighbouring sites of a haplotype that carry the same information
 _CERTAIN = 1e-3  # of a likelihood, so that one wrong allele does not decide a fit
-_PRIOR_HAPLOTYPES = 5.0  # weight of the whole panel in a group's frequencies
 _F = np.float32
 
 
@@ -97,37 +97,31 @@ def prepare(
     cm: NDArray[np.floating],
     group: NDArray[np.int64],
     rates: ParameterSets,
+    statistics: PanelStatistics,
     typed_bits: NDArray[np.uint64] | None = None,
 ) -> Prepared:
-    """Prepare what all queries of a chunk share.
+    """Prepare what all queries with the same typed sites share.
 
     bits   (R, ceil(S / 64)) alleles, the first site in the lowest bit
     typed  (T,) indexes of typed sites among the S, rising, at least one
     cm     (S,) never falling
     group  (R,) group of each reference, from 0
     """
-    num_groups = int(group.max()) + 1
-    counts = alt_counts(bits, group, len(cm))
-    sizes = np.bincount(group, minlength=num_groups)
-    frequency = counts.sum(axis=1) / len(bits)
-    by_group = (counts + _PRIOR_HAPLOTYPES * frequency[:, None]) / (sizes + _PRIOR_HAPLOTYPES)
-    inside = np.clip(frequency, 1e-7, 1 - 1e-7)
     rate = float(parameter_sets.initial(len(bits)).rates[0])
-    panel = leave_one_out.predictions(bits, typed, cm, frequency, rate)
     chunk = lay_out(
         bits=bits,
         typed_bits=take_bits(bits, typed) if typed_bits is None else typed_bits,
         typed=typed.astype(np.int64),
-        stops=clusters(cm[typed], CLUSTER / rate),
+        stops=clusters(cm[typed], min(CLUSTER / rate, LONGEST_CLUSTER_CM)),
         cm=(cm - cm[0]).astype(np.float32),
-        frequency=np.log(inside / (1 - inside)).astype(np.float32),
-        minor=np.log(np.minimum(inside, 1 - inside) + 1e-5).astype(np.float32),
-        panel=inputs.all_log_odds(panel),
+        frequency=statistics.frequency,
+        minor=statistics.minor,
+        panel=statistics.panel,
         group=group.astype(np.int64),
         rates=rates.rates,
         errors=rates.errors,
     )
-    return Prepared(chunk, by_group.astype(np.float32))
+    return Prepared(chunk, statistics.group_frequency)
 
 
 def lay_out(
@@ -139,7 +133,7 @@ def lay_out(
     right = np.append(cm[typed], cm[-1])[place] - cm
     return Chunk(
         typed=typed,
-        untyped=leave_one_out.bits_but(typed, len(cm)),
+        untyped=_bits_but(typed, len(cm)),
         stops=stops,
         points=(np.append(0, stops[:-1]) + stops - 1) // 2,
         around=np.stack([left, right]),
@@ -148,17 +142,11 @@ def lay_out(
     )
 
 
-def alt_counts(
-    bits: NDArray[np.uint64], group: NDArray[np.int64], num_sites: int
-) -> NDArray[np.int32]:
-    """(S, G) copies of ALT at each site in each group of references.
-
-    bits   (R, ceil(S / 64))
-    group  (R,) from 0
-    """
-    counts = np.zeros((num_sites, int(group.max()) + 1), np.int32)
-    _count(bits, group, counts)
-    return counts
+def _bits_but(typed: NDArray[np.int64], count: int) -> NDArray[np.uint64]:
+    """(ceil(count / 64),) words with a bit set for each site that is not typed."""
+    is_untyped = np.ones(-(-count // 64) * 64, np.bool_)
+    is_untyped[typed] = is_untyped[count:] = False
+    return np.packbits(is_untyped, bitorder="little").view(np.uint64)
 
 
 def take_bits(bits: NDArray[np.uint64], sites: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -322,17 +310,6 @@ def _mix_sets(probabilities, out):
         for a in range(NUM_SETS):
             total += weights[a] * (probabilities[site, a] - first)
         out[site] = first + total
-
-
-@kernel(fastmath=False)
-def _count(bits, group, counts):
-    for row in range(bits.shape[0]):
-        number = group[row]
-        for word in range(bits.shape[1]):
-            value = bits[row, word]
-            while value:
-                counts[64 * word + trailing_zeros(value), number] += 1
-                value &= value - np.uint64(1)
 
 
 @kernel(fastmath=False)

@@ -6,7 +6,8 @@ differs from the candidate it copies with probability `error`.
 
 Neighbouring typed sites can be merged into *clusters* (`clusters`), as in Beagle (Browning, Zhou
 and Browning 2018, Am J Hum Genet 103:338): there are no switches inside a cluster, and its emission
-is the product of its sites' emissions, where more than two mismatches count as two.
+is the product of its sites' emissions. Emissions are relative to the best candidate's, and those
+below SMALLEST_EMISSION are raised to it.
 
 K candidates, T typed sites, C clusters, A parameter sets (pairs of switch rate and error
 rate). All sums are float32 and each step is normalised, so long chunks neither under- nor overflow.
@@ -20,9 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.copying.compiled import kernel
+from vcfbert.copying.intrinsics import count_ones
 
 MIN_STEP_CM = 1e-7
 """Typed sites at the same genetic position are treated as this far apart."""
+
+LONGEST_CLUSTER_CM = 0.005
+"""Longest cluster of typed sites, as in Beagle. In a large panel switches are so rare that a limit
+in switches alone would merge typed sites over a tenth of a centimorgan."""
+
+SMALLEST_EMISSION = 1e-30
+"""So that float32 does not underflow."""
 
 _F = np.float32
 
@@ -52,16 +61,25 @@ def forward_step(before, after, mismatches, scales, rho, errors):
 
     before      (A, K) sums to 1 after multiplication by `scales`
     after       (A, K) written; must not be `before`, or the loop is not vectorised
-    mismatches  (K,) uint8 between candidate and query, at most 2
+    mismatches  (K,) uint8 between candidate and query
     scales      (A,) of `before`, replaced by those of `after`
     rho         (A,) switch probabilities before this cluster
     """
     count = mismatches.size
+    fewest, most = _range(mismatches)
     for a in range(scales.size):
         stay, switch = _F((_F(1) - rho[a]) * scales[a]), _F(rho[a] / count)
         one = _F(errors[a] / (_F(1) - errors[a]))
         two = _F(one * one)
         total = _F(0)
+        if most > 2:
+            table = _emissions(one, fewest, most)
+            for k in range(count):
+                value = (stay * before[a, k] + switch) * table[mismatches[k]]
+                after[a, k] = value
+                total += value
+            scales[a] = _F(1) / total
+            continue
         for k in range(count):
             number = mismatches[k]
             value = stay * before[a, k] + switch
@@ -80,18 +98,48 @@ def backward_step(beta, mismatches, rho, errors):
     rho         (A,) switch probabilities between that cluster and the previous one
     """
     count = mismatches.size
+    fewest, most = _range(mismatches)
     for a in range(rho.size):
         one = _F(errors[a] / (_F(1) - errors[a]))
         two = _F(one * one)
         total = _F(0)
-        for k in range(count):
-            number = mismatches[k]
-            value = beta[a, k] * (_F(1) if number == 0 else (one if number == 1 else two))
-            beta[a, k] = value
-            total += value
+        if most > 2:
+            table = _emissions(one, fewest, most)
+            for k in range(count):
+                value = beta[a, k] * table[mismatches[k]]
+                beta[a, k] = value
+                total += value
+        else:  # no table, so that the loop is compiled to vector instructions
+            for k in range(count):
+                number = mismatches[k]
+                value = beta[a, k] * (_F(1) if number == 0 else (one if number == 1 else two))
+                beta[a, k] = value
+                total += value
         stay, switch = _F((_F(1) - rho[a]) / total), _F(rho[a] / count)
         for k in range(count):
             beta[a, k] = stay * beta[a, k] + switch
+
+
+@kernel()
+def _range(mismatches):
+    """The fewest and the most mismatches of a candidate."""
+    fewest, most = mismatches[0], mismatches[0]
+    for k in range(mismatches.size):
+        fewest = min(fewest, mismatches[k])
+        most = max(most, mismatches[k])
+    return fewest, most
+
+
+@kernel()
+def _emissions(one, fewest, most):
+    """Emission of each number of mismatches, relative to that of the fewest.
+
+    one  emission of one mismatch, relative to none
+    """
+    table = np.ones(most + 1, np.float32)
+    for number in range(fewest + 1, most + 1):
+        table[number] = max(_F(table[number - 1] * one), _F(SMALLEST_EMISSION))
+    return table
 
 
 @kernel()
@@ -108,11 +156,12 @@ def posterior(forward, beta, weights, states):
             value = forward[a, k] * beta[a, k]
             weights[a, k] = value
             total += value
-            squares += value * value
         factor = _F(1) / total
-        for k in range(weights.shape[1]):
-            weights[a, k] *= factor
-        states[a] = total * total / squares
+        for k in range(weights.shape[1]):  # squares of normalised weights do not underflow
+            value = weights[a, k] * factor
+            weights[a, k] = value
+            squares += value * value
+        states[a] = _F(1) / squares
 
 
 @kernel()
@@ -124,7 +173,7 @@ def read_block(typed_bits, candidates, query, stops, first, block, words, mismat
     stops       (C,) number of typed sites up to the end of each cluster; none crosses a word
     first       number of the block's first cluster
     words       (K,) uint64 written: alleles of the candidates
-    mismatches  (64, K) uint8 written, at most 2
+    mismatches  (64, K) uint8 written
     """
     begin = 64 * block
     asked, seen = np.uint64(0), np.uint64(0)
@@ -141,9 +190,7 @@ def read_block(typed_bits, candidates, query, stops, first, block, words, mismat
         inside = ~np.uint64(0) if stop == 64 else (np.uint64(1) << np.uint64(stop)) - np.uint64(1)
         inside = ((inside >> np.uint64(start)) << np.uint64(start)) & seen
         for k in range(candidates.size):
-            differ = (words[k] ^ asked) & inside
-            more = differ & (differ - np.uint64(1))
-            mismatches[number, k] = np.uint8(differ != 0) + np.uint8(more != 0)
+            mismatches[number, k] = np.uint8(count_ones((words[k] ^ asked) & inside))
         start, number = stop, number + 1
     return number
 

@@ -25,3 +25,19 @@ def _trailing_zeros(_context: Any, _word: Any) -> Any:
 def trailing_zeros(word):
     """Number of zeros below the lowest set bit of a uint64 that is not 0."""
     return _trailing_zeros(word)
+
+
+@intrinsic
+def _count_ones(_context: Any, _word: Any) -> Any:
+    """Number of set bits of a uint64."""
+
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.uint64(types.uint64), codegen
+
+
+@kernel()
+def count_ones(word):
+    """Number of set bits of a uint64."""
+    return _count_ones(word)

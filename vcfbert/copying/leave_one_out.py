@@ -3,7 +3,8 @@
 The positional Burrows-Wheeler transform (Durbin 2014, Bioinformatics 30:1266) keeps haplotypes
 sorted by their alleles up to a typed site, so that those with the longest match are adjacent. In
 one pass from left to right and one from right to left, each reference is compared with its two
-neighbours in the order at the untyped sites that follow.
+neighbours in the order at the sites that follow, up to the next typed site, which is compared as
+well before the order takes it in.
 
 R references, S sites, T typed sites.
 """
@@ -21,6 +22,7 @@ MOST_TYPED = 1_500
 
 _PRIOR = 0.5  # weight of the frequency, in neighbours
 _F = np.float32
+_LONGER = _F(3e38)  # than any match; not infinity, which fastmath may assume never to occur
 
 
 def predictions(
@@ -39,40 +41,30 @@ def predictions(
     cm         (S,)
     frequency  (S,) of ALT
     rate       switches per cM
-    returns    (2, S); the frequency at typed sites and where no neighbour counts
+    returns    (2, S); the frequency where no neighbour counts
     """
     stride = -(-len(typed) // MOST_TYPED)
     sums = np.zeros((3, len(cm)), np.float64)
     total = np.zeros(len(cm), np.float64)
-    if len(typed) < len(cm):
-        untyped, place = bits_but(typed, len(cm)), (cm - cm[0]).astype(np.float32)
-        for order in (typed[::stride], typed[::-stride]):
-            _sweep(bits, order.copy(), untyped, place, _F(rate), sums, total)
+    place = (cm - cm[0]).astype(np.float32)
+    thinned = typed[::stride]
+    for order in (thinned, thinned[::-1]):
+        _sweep(bits, order.copy(), place, _F(rate), sums, total)
     prior = _PRIOR * frequency
     both, carriers, missed = sums
     among_carriers = (both + prior) / (carriers + _PRIOR)
     among_others = (missed + prior) / (np.maximum(total - carriers, 0.0) + _PRIOR)
-    found = np.stack([among_carriers, among_others])
-    found[:, typed] = frequency[typed]
-    return found
-
-
-def bits_but(typed: NDArray[np.int64], count: int) -> NDArray[np.uint64]:
-    """(ceil(count / 64),) words with a bit set for each site that is not typed."""
-    is_untyped = np.ones(-(-count // 64) * 64, np.bool_)
-    is_untyped[typed] = is_untyped[count:] = False
-    return np.packbits(is_untyped, bitorder="little").view(np.uint64)
+    return np.stack([among_carriers, among_others])
 
 
 @kernel()
-def _sweep(bits, typed, untyped, cm, rate, sums, total):
+def _sweep(bits, typed, cm, rate, sums, total):
     """One pass: add up the weights of neighbours.
 
-    typed    (T,) in the order of the sweep
-    untyped  (ceil(S / 64),) a bit set for each site to predict
-    sums     (3, S): of carriers' neighbours that carry ALT, of carriers' neighbours, of others'
-             neighbours that carry ALT
-    total    (S,): of all neighbours
+    typed  (T,) in the order of the sweep
+    sums   (3, S): of carriers' neighbours that carry ALT, of carriers' neighbours, of others'
+           neighbours that carry ALT
+    total  (S,): of all neighbours
     """
     is_backward = typed[0] > typed[-1]
     count, num_sites = bits.shape[0], cm.size
@@ -84,8 +76,10 @@ def _sweep(bits, typed, untyped, cm, rate, sums, total):
     for t in range(typed.size):
         site = typed[t]
         _sort(bits, site, cm[site], order, start, room, starts)
-        onward = typed[t + 1] if t + 1 < typed.size else (-1 if is_backward else num_sites)
-        first, stop = (onward + 1, site) if is_backward else (site + 1, onward)
+        if is_backward:
+            first, stop = (typed[t + 1] if t + 1 < typed.size else 0), site
+        else:
+            first, stop = site + 1, (typed[t + 1] + 1 if t + 1 < typed.size else num_sites)
         if stop <= first:
             continue
         whole = _F(0)
@@ -97,9 +91,8 @@ def _sweep(bits, typed, untyped, cm, rate, sums, total):
         for place in range(first, stop):
             total[place] += whole
         for number in range(first >> 6, ((stop - 1) >> 6) + 1):
-            keep = untyped[number] & _inside(first - 64 * number, stop - 64 * number)
-            if keep:
-                _compare(bits, number, keep, order, weight, sums)
+            keep = _inside(first - 64 * number, stop - 64 * number)
+            _compare(bits, number, keep, order, weight, sums)
 
 
 @kernel()
@@ -122,11 +115,11 @@ def _sort(bits, site, place, order, start, room, starts):
         if (bits[row, number] >> bit) & np.uint64(1):
             room[ones], starts[ones] = row, begin1
             ones += 1
-            short1 = _F(np.inf)
+            short1 = _LONGER
         else:
             order[zeros], start[zeros] = row, begin0
             zeros += 1
-            short0 = _F(np.inf)
+            short0 = _LONGER
     for rank in range(ones):
         order[zeros + rank], start[zeros + rank] = room[rank], starts[rank]
 

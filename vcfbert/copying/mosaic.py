@@ -269,7 +269,7 @@ def _note_mismatches(before, after, mismatches, place, site):
         after[0, k] = before[0, k] if mismatches[k] == 0 else place
     for k in range(mismatches.size):
         second = before[1, k] if mismatches[k] == 0 else before[0, k]
-        after[1, k] = place if mismatches[k] == 2 else second
+        after[1, k] = place if mismatches[k] >= 2 else second
     for k in range(mismatches.size):
         after[2, k] = before[2, k] if mismatches[k] == 0 else mark
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,12 +18,14 @@ POWERS = (-6, 5)
 """Lowest and highest power of two by which the fit may scale the switch rates."""
 
 PRIOR_POWERS = 2.0
-"""Standard deviation of the prior of the fitted power."""
+"""Standard deviation of the prior of the factor, as a power of two, around 1."""
 
 OVER_FIT = 1.8
 """The fitted factor times this imputes best (measured on chr20 with and without its map): the fit
 sees typed sites only, which are more common than those to impute, so their haplotypes are
 longer."""
+
+_OVER_POWER = math.log2(OVER_FIT)
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,17 @@ def initial(num_references: int) -> ParameterSets:
 def best_factor(likelihood: Callable[[float], float]) -> float:
     """Best factor of the switch rates: hill climbing by powers of two, then a parabola at the top.
 
-    likelihood  log likelihood of a factor, in nats; if it is flat, the factor stays near 1
+    likelihood  log likelihood of a factor, in nats; if it is flat, the best factor is 1
+
+    >>> best_factor(lambda factor: 0.0)
+    1.0
     """
     known: dict[int, float] = {}
 
     def at(power: int) -> float:
         if power not in known:
-            known[power] = likelihood(2.0**power) - 0.5 * (power / PRIOR_POWERS) ** 2
+            prior = 0.5 * ((power + _OVER_POWER) / PRIOR_POWERS) ** 2
+            known[power] = likelihood(2.0**power) - prior
         return known[power]
 
     top, way = 0, -1 if at(-1) > at(0) else 1
@@ -59,7 +66,7 @@ def best_factor(likelihood: Callable[[float], float]) -> float:
         return OVER_FIT * 2.0**top
     places = np.array([top - 1.0, top, top + 1.0])
     heights = np.array([at(top - 1), at(top), at(top + 1)])
-    return OVER_FIT * float(2.0 ** _peak(places, heights))
+    return 2.0 ** (_OVER_POWER + _peak(places, heights))
 
 
 def _peak(places: NDArray[np.float64], heights: NDArray[np.float64]) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vcfbert.copying.forward_backward import MIN_STEP_CM
+from vcfbert.copying.forward_backward import MIN_STEP_CM, SMALLEST_EMISSION
 
 BLOCK = 64
 """Typed sites of a word. Forward weights are kept before each block and recomputed inside it."""
@@ -74,7 +74,7 @@ def typed_alleles(typed_bits: Tensor, batch: QueryBatch, block: int) -> Tensor:
 def mismatches(
     alleles: Tensor, batch: QueryBatch, block: int, cluster: Tensor, num_clusters: int
 ) -> Tensor:
-    """Mismatches of each candidate with the query in each cluster, at most 2: (c, B, K).
+    """Mismatches of each candidate with the query in each cluster: (c, B, K).
 
     alleles  (n, B, K) of `typed_alleles`
     cluster  (n,) cluster of each site, from 0 in the block
@@ -82,16 +82,19 @@ def mismatches(
     query = batch.queries[:, BLOCK * block : BLOCK * (block + 1)].T[:, :, None]
     differ = ((alleles != query) & (query <= 1)).to(torch.int32)
     count = differ.new_zeros(num_clusters, *differ.shape[1:])
-    return count.index_add_(0, cluster, differ).clamp_(max=2)
+    return count.index_add_(0, cluster, differ)
 
 
 def emission(mismatched: Tensor, is_present: Tensor, errors: Tensor) -> Tensor:
-    """Probability of the query's alleles up to a factor, 0 for padding: (c, B, A, K).
+    """Probability of the query's alleles, relative to the best candidate's: (c, B, A, K).
+
+    0 for padding.
 
     mismatched  (c, B, K) of `mismatches`
     """
-    number, one = mismatched[:, :, None], errors / (1 - errors)
-    hit = torch.where(number == 0, torch.ones_like(one), torch.where(number == 1, one, one * one))
+    present = mismatched.masked_fill(~is_present, BLOCK)
+    number = (present - present.amin(dim=-1, keepdim=True))[:, :, None]
+    hit = ((errors / (1 - errors)) ** number).clamp(min=SMALLEST_EMISSION)
     return hit * is_present[:, None]
 
 
@@ -154,7 +157,7 @@ def last_mismatches(mismatched: Tensor, first: int, carry: Tensor) -> Tensor:
     missed = torch.where(mismatched == 0, -1, places[:, None, None])
     latest = torch.maximum(torch.cummax(missed, dim=0).values, carry[0])
     before = torch.cat([carry[:1], latest[:-1]])  # the latest before this cluster
-    before = torch.where(mismatched == 2, latest, before)
+    before = torch.where(mismatched >= 2, latest, before)
     inside = (latest - first).clamp(min=0).long()
     second = torch.where(latest < first, carry[1], before.gather(0, inside))
     return torch.stack([latest, second], dim=1)

@@ -161,7 +161,9 @@ class MatchReport:
     def notes(self) -> list[str]:
         """Sentences for the user: what was corrected, dropped or is suspicious."""
         strand, dropped = self.strand(), self.dropped_counts
-        others = self.dropped.total - sum(dropped[reason] for reason in matching.STRAND_REASONS)
+        ambiguous = dropped[matching.AMBIGUOUS]
+        others = self.dropped.total - ambiguous
+        others -= sum(dropped[reason] for reason in matching.STRAND_REASONS)
         flips = "palindromic (A/T, C/G) sites are strand flips by linkage with the panel"
         counted = [
             (self.swapped_sites, "sites have swapped alleles (REF is the panel's ALT); corrected"),
@@ -173,6 +175,8 @@ class MatchReport:
              "the rest of the file nor linkage with the panel decides their strand"),
             (others, "other records at positions of the panel have alleles that it does not have, "
              "or repeat a site; dropped"),
+            (ambiguous, "records have the alleles of several sites of the panel, and no ID decides "
+             "between them; dropped"),
             (self.suspicious_sites, "palindromic (A/T, C/G) sites have a frequency that fits the "
              "other strand better; kept"),
             (self.other_alleles, "genotypes have an allele that the panel lacks; set to missing"),

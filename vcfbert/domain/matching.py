@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain.records import Record
+from vcfbert.domain import identified
+from vcfbert.domain.records import PLACEHOLDERS, Record, capitals
 from vcfbert.domain.sites import Sites, find_contig
 
 ABSENT = -3
@@ -25,13 +26,14 @@ OTHER_ALLELES = "other alleles than the panel at this position"
 FLIPPED = "strand flip"
 FLIPPED_SWAPPED = "strand flip with swapped alleles"
 SEVERAL = "no ALT, and the panel has several sites here with these alleles"
+AMBIGUOUS = "several sites of the panel have these alleles, and no ID decides"
 DUPLICATE = "repeats an earlier site"
 UNCLEAR_STRAND = "palindromic (A/T, C/G), strand undecided"
 FLIPPED_PALINDROMIC = "palindromic (A/T, C/G), strand flip"
 UNCLEAR_INDEL = "indel with swapped alleles, or another variant"
 REASONS = (
     OTHER_ALLELES, FLIPPED, FLIPPED_SWAPPED, FLIPPED_PALINDROMIC, UNCLEAR_STRAND, SEVERAL,
-    DUPLICATE, UNCLEAR_INDEL,
+    AMBIGUOUS, DUPLICATE, UNCLEAR_INDEL,
 )  # fmt: skip
 """Why a record at a position of the panel is not used."""
 STRAND_REASONS = (FLIPPED, FLIPPED_SWAPPED, FLIPPED_PALINDROMIC, UNCLEAR_STRAND)
@@ -146,14 +148,22 @@ def decide(record: Record, found: range, sites: Sites) -> Decision:
 
     found  indexes of the panel's sites at the record's position, at least one
     """
-    pairs = [(site, sites.ref[site].upper(), sites.alt[site].upper()) for site in found]
-    ref = record.ref.upper()
+    here = identified.pairs_at(found, sites)
+    decision = _decide(record, identified.narrowed(record, here, sites))
+    if decision.reason and identified.is_ambiguous(record, here):
+        return Decision(reason=AMBIGUOUS)
+    return decision
+
+
+def _decide(record: Record, pairs: list[tuple[int, str, str]]) -> Decision:
+    """`decide` for sites with different alleles."""
+    ref = capitals(record.ref)
     if not record.alts:
-        return _decide_monomorphic(ref, pairs)
+        return _decide_monomorphic(ref, identified.spelled_out(pairs))
     if len(record.alts) == len(pairs) == 1 and pairs[0][1:] == (ref, record.alts[0]):
         return Decision((Match(pairs[0][0], 0, 1, (), _certainty(ref, record.alts[0])),))
-    alleles = [ref, *(alt.upper() for alt in record.alts)]
-    numbers = {allele: number for number, allele in enumerate(alleles) if allele.isalpha()}
+    alleles = [ref, *(capitals(alt) for alt in record.alts)]
+    numbers = {name: n for n, name in enumerate(alleles) if name not in PLACEHOLDERS}
     written = _fitting(ref, numbers, pairs)
     if written and (len(numbers) == 2 or not any(is_palindromic(*pair[1:]) for pair in written)):
         return Decision(tuple(_match(pair, pairs, numbers) for pair in written))

@@ -21,7 +21,7 @@ EDGES = (0.0, 0.0006, 0.002, 0.005, 0.01, 0.05, 0.5)
 
 RARE_MAF = 0.05
 MIN_VARIANCE = 1e-12  # below this a dosage does not vary and r2 is undefined
-MIN_DISAGREEMENT = 1e-9  # if chance agreement is closer to 1, IQS is undefined
+MIN_DISAGREEMENT = 1e-9  # if chance agreement is closer to 1, IQS is 0
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ class Tally:
     false_negative     (G,) haplotypes called REF that carry ALT
     genotypes          (G, 3, 3) samples and sites by true and called ALT copies
     moments            (G, 6) sums of 1, x, y, x x, y y, x y, for true dosage x and imputed y
-    site_r2, iqs       (G, 2) sum over the sites where the metric is defined, and their number
+    site_r2, iqs       (G, 2) sum over the sites where the truth varies, and their number
+    agreement          (G, 2) sums of observed - chance and of 1 - chance, as in `site_agreement`
     """
 
     sites: NDArray[np.float64]
@@ -82,11 +83,12 @@ class Tally:
     moments: NDArray[np.float64]
     site_r2: NDArray[np.float64]
     iqs: NDArray[np.float64]
+    agreement: NDArray[np.float64]
 
     @classmethod
     def empty(cls, num_groups: int) -> Self:
         """The tally of no sites."""
-        shapes = ((), (), (), (), (3, 3), (6,), (2,), (2,))
+        shapes = ((), (), (), (), (3, 3), (6,), (2,), (2,), (2,))
         return cls(*(np.zeros((num_groups, *shape)) for shape in shapes))
 
     def __add__(self, other: Tally) -> Tally:
@@ -100,13 +102,16 @@ class Scores:
     """Metrics of one group, defined in docs/metrics.md; NaN if undefined."""
 
     sites: int
+    varying_sites: int
     precision: float
     recall: float
     f1: float
+    unphased_f1: float
     genotype_f1: float
     r2: float
     mean_site_r2: float
     iqs: float
+    pooled_iqs: float
     nrc: float
 
 
@@ -128,7 +133,8 @@ def tally(
     is_alt, is_called = truth == 1, calls == 1
     copies, called_copies = truth.sum(axis=2), calls.sum(axis=2)
     r2 = site_r2(copies, dosage)
-    iqs = site_iqs(copies, genotype_probability)
+    agreement = site_agreement(copies, genotype_probability)
+    iqs = site_iqs(copies, agreement)
 
     def total(by_site: NDArray[np.generic]) -> NDArray[np.float64]:
         return np.tensordot(members.astype(np.float64), by_site.astype(np.float64), axes=1)
@@ -142,6 +148,7 @@ def tally(
         moments=total(_moments(copies.astype(np.float64), dosage.astype(np.float64))),
         site_r2=total(_sum_and_count(r2)),
         iqs=total(_sum_and_count(iqs)),
+        agreement=total(agreement),
     )
 
 
@@ -152,15 +159,20 @@ def scores(tallied: Tally) -> list[Scores]:
         _ratio(tp, tp + fp),
         _ratio(tp, tp + fn),
         _ratio(2 * tp, 2 * tp + fp + fn),
+        unphased_f1(tallied.genotypes),
         genotype_f1(tallied.genotypes),
         pooled_r2(tallied.moments),
         _mean(tallied.site_r2),
         _mean(tallied.iqs),
+        pooled_iqs(tallied.agreement),
         concordance(tallied.genotypes),
         strict=True,
     )
-    counted = zip(tallied.sites, columns, strict=True)
-    return [Scores(int(sites), *(float(value) for value in row)) for sites, row in counted]
+    counted = zip(tallied.sites, tallied.iqs[:, 1], columns, strict=True)
+    return [
+        Scores(int(sites), int(varying), *(float(value) for value in row))
+        for sites, varying, row in counted
+    ]
 
 
 def site_r2(truth: NDArray[np.integer], dosage: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -185,25 +197,56 @@ def site_r2(truth: NDArray[np.integer], dosage: NDArray[np.floating]) -> NDArray
     return r2
 
 
-def site_iqs(
+def site_agreement(
     truth: NDArray[np.integer], genotype_probability: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Imputation quality score, site by site: concordance corrected for chance.
+    """Agreement beyond chance of true and imputed genotypes, and the most that it could be.
+
+    *Observed* is the mean probability of the true genotype; *chance* is the sum over genotypes of
+    true frequency times mean probability.
 
     truth                 (S, N) ALT copies
     genotype_probability  (S, N, 3)
-    returns               (S,) at most 1; NaN if chance agreement is 1
-
-    >>> site_iqs(np.array([[0, 1]]), np.array([[[1.0, 0, 0], [0, 1.0, 0]]]))
-    array([1.])
+    returns               (S, 2) observed - chance, and 1 - chance
     """
     is_class = truth[:, :, None] == np.arange(3)
     observed = genotype_probability.sum(axis=(1, 2), where=is_class, dtype=np.float64)
     observed /= truth.shape[1]
     imputed_share = genotype_probability.mean(axis=1, dtype=np.float64)
     chance = (is_class.mean(axis=1) * imputed_share).sum(axis=1)
-    iqs = np.full(len(truth), np.nan)
-    np.divide(observed - chance, 1 - chance, out=iqs, where=chance < 1 - MIN_DISAGREEMENT)
+    return np.stack([observed - chance, 1 - chance], axis=1)
+
+
+def site_iqs(truth: NDArray[np.integer], agreement: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Imputation quality score, site by site (Lin et al. 2010, PLoS ONE 5:e9697).
+
+    A site where chance agreement is 1 counts 0, so that every system is averaged over the same
+    sites.
+
+    truth      (S, N) ALT copies
+    agreement  (S, 2) of `site_agreement`
+    returns    (S,) at most 1; NaN if the truth does not vary
+
+    >>> truth = np.array([[0, 1], [0, 0]])
+    >>> site_iqs(truth, site_agreement(truth, np.eye(3)[truth]))
+    array([ 1., nan])
+    """
+    gained, possible = agreement.T
+    iqs = np.where((truth != truth[:, :1]).any(axis=1), 0.0, np.nan)
+    is_defined = ~np.isnan(iqs) & (possible > MIN_DISAGREEMENT)
+    np.divide(gained, possible, out=iqs, where=is_defined)
+    return iqs
+
+
+def pooled_iqs(agreement: NDArray[np.float64]) -> NDArray[np.float64]:
+    """IQS over all sites of a group at once: sites weigh by how much they vary.
+
+    agreement  (G, 2) as in `Tally`
+    returns    (G,) NaN if chance agreement is 1 at every site
+    """
+    gained, possible = agreement.T
+    iqs = np.full(len(agreement), np.nan)
+    np.divide(gained, possible, out=iqs, where=possible > MIN_DISAGREEMENT)
     return iqs
 
 
@@ -220,6 +263,21 @@ def pooled_r2(moments: NDArray[np.float64]) -> NDArray[np.float64]:
     both_vary = (x_variance > MIN_VARIANCE) & (y_variance > MIN_VARIANCE)
     np.divide((xy - x * y) ** 2, x_variance * y_variance, out=r2, where=both_vary)
     return r2
+
+
+def unphased_f1(genotypes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """F1 of ALT copies, whatever haplotype they are on: for targets of unknown phase.
+
+    genotypes  (G, 3, 3) as in `Tally`
+    returns    (G,) 0 if neither truth nor calls have ALT
+
+    >>> unphased_f1(np.array([[[0, 1, 0], [0, 0, 0], [0, 0, 1]]])).round(3)
+    array([0.8])
+    """
+    copies = np.arange(3)
+    right = (genotypes * np.minimum(copies[:, None], copies)).sum(axis=(1, 2))
+    both = (genotypes * (copies[:, None] + copies)).sum(axis=(1, 2))
+    return _ratio(2 * right, both)
 
 
 def genotype_f1(genotypes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -21,6 +21,9 @@ MOST_DIGITS = 30
 TRAIN, VALIDATION, TEST = 0, 1, 2
 """Split codes, and the columns of `Sites.alt_count`."""
 
+BASES = frozenset("ACGTUNRYSWKMBDHVacgtunryswkmbdhv")
+"""Letters of a sequence (IUPAC)."""
+
 SPLITS = ("train", "validation", "test")
 """Names of the split codes."""
 
@@ -75,8 +78,14 @@ class Region:
 class Sites:
     """Biallelic sites in contig and position order.
 
+    Sites at one position may have the same alleles if their identifiers differ.
+
     contig                (S,) index into contigs
     position              (S,) 1-based
+    record                (S,) number of the record; the sites of a multi-allelic record share it
+    alt                   letters, or as in the panel: `<DEL>`, `*`, a breakend
+    info                  what the panel's INFO says of a structural variant, such as
+                          `SVTYPE=DEL;END=4153`; `.` for nothing
     site_type             (S,) 0 SNV, 1 insertion, 2 deletion, 3 other
     cm                    (S,) centimorgans
     alt_count             (S, 3) ALT copies among train, validation and test samples
@@ -86,9 +95,11 @@ class Sites:
     contigs: tuple[str, ...]
     contig: NDArray[np.int32]
     position: NDArray[np.int32]
+    record: NDArray[np.int32]
     identifier: list[str]
     ref: list[str]
     alt: list[str]
+    info: list[str]
     site_type: NDArray[np.int8]
     cm: NDArray[np.float64]
     alt_count: NDArray[np.int32]
@@ -96,6 +107,11 @@ class Sites:
 
     def __len__(self) -> int:
         return len(self.position)
+
+    def last_positions(self) -> dict[str, int]:
+        """The last position on each contig that has sites."""
+        last = np.flatnonzero(np.diff(self.contig, append=-1)).tolist()
+        return {self.contigs[self.contig[row]]: int(self.position[row]) for row in last}
 
 
 @dataclass(frozen=True)
@@ -175,13 +191,22 @@ def find_contig(name: str, contigs: Sequence[str]) -> str | None:
 def site_types(ref: Sequence[str], alt: Sequence[str]) -> NDArray[np.int8]:
     """Codes of `storage.schema.SITE_TYPES` by the lengths of the two alleles.
 
-    >>> site_types(["A", "A", "AT", "AT"], ["G", "AC", "A", "GC"])
-    array([0, 1, 2, 3], dtype=int8)
+    Symbolic alleles, `*`, breakends, and letters that are not bases, such as P for present, are
+    other.
+
+    >>> site_types(["A", "A", "AT", "AT", "A", "A"], ["G", "AC", "A", "GC", "<DEL>", "P"])
+    array([0, 1, 2, 3, 3, 3], dtype=int8)
     """
     before = np.fromiter(map(len, ref), dtype=np.int64, count=len(ref))
     after = np.fromiter(map(len, alt), dtype=np.int64, count=len(alt))
     is_single = (before == 1) & (after == 1)
-    return np.select([is_single, after > before, after < before], [0, 1, 2], 3).astype(np.int8)
+    is_other = np.fromiter(
+        (not BASES.issuperset(pair[0] + pair[1]) for pair in zip(ref, alt, strict=True)),
+        dtype=np.bool_,
+        count=len(ref),
+    )
+    conditions = [is_other, is_single, after > before, after < before]
+    return np.select(conditions, [3, 0, 1, 2], 3).astype(np.int8)
 
 
 def labels(population: list[str], superpopulation: list[str]) -> list[str]:

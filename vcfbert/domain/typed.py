@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import matching, strand, strand_decisions
+from vcfbert.domain import identified, matching, strand, strand_decisions
 from vcfbert.domain.match_report import REPAIRED, SUSPICIOUS, SWAPPED, MatchReport
 from vcfbert.domain.matching import Match, SiteFinder, TargetPolicy
 from vcfbert.domain.records import Record, RecordBlock
@@ -93,7 +93,10 @@ class TargetCollector:
         self.report.num_records += 1
         span = self._spans.setdefault(record.contig, [position, position])
         span[1] = position
-        if self._finder.at(record.contig, position) and matching.is_spelled_out(record):
+        found = self._finder.at(record.contig, position)
+        if found and (
+            matching.is_spelled_out(record) or identified.has_symbol(record, found, self._sites)
+        ):
             return True
         self.report.only_in_target.add(record)
         return False

@@ -7,14 +7,17 @@ a workspace must be regular files; files that a user names may also be pipes.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import stat
 import tomllib
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 _PIECE = 1 << 20
+_GZIP_MAGIC = b"\x1f\x8b"
 
 MAX_JSON = 1 << 28
 """Bytes of a manifest or of the record of a run; a million haplotypes need less."""
@@ -69,15 +72,28 @@ def toml_of(text: str) -> dict[str, Any]:
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines of a UTF-8 text, without line ends and byte order mark."""
-    with path.open(encoding="utf-8-sig") as stream:
+    """Numbered lines of a UTF-8 text, without line ends and byte order mark.
+
+    A text that is compressed with gzip or bgzip is inflated.
+    """
+    with path.open("rb") as stream:
+        is_compressed = stream.peek(2)[:2] == _GZIP_MAGIC
+        inflated = gzip.GzipFile(fileobj=stream) if is_compressed else stream
+        text = io.TextIOWrapper(inflated, encoding="utf-8-sig")
         number = 0
-        while line := stream.readline(MAX_LINE):
-            number += 1
-            if len(line) == MAX_LINE:
-                raise LongLineError(f"line {number} is longer than {MAX_LINE:,} characters")
-            yield number, line.rstrip("\r\n")
+        try:
+            while line := text.readline(MAX_LINE):
+                number += 1
+                if len(line) == MAX_LINE:
+                    raise LongLineError(f"line {number} is longer than {MAX_LINE:,} characters")
+                yield number, line.rstrip("\r\n")
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise UnreadableTextError(f"it is compressed, but damaged ({error})") from error
 
 
-class LongLineError(ValueError):
+class UnreadableTextError(ValueError):
+    """A text that cannot be read as lines of a table."""
+
+
+class LongLineError(UnreadableTextError):
     """A line that is longer than any line of a table."""

@@ -10,6 +10,7 @@ name is made with it. Only names with a recorded token are ever renamed or delet
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -105,6 +106,18 @@ def sync(path: Path) -> None:
     """Force a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        flush(descriptor)
     finally:
         os.close(descriptor)
+
+
+def flush(descriptor: int) -> None:
+    """Force an open file to the disk. On macOS, fsync leaves it in the cache of the drive."""
+    whole = getattr(fcntl, "F_FULLFSYNC", None)
+    if whole is not None:
+        try:
+            fcntl.fcntl(descriptor, whole)
+            return
+        except OSError:
+            pass  # the file system has no such request
+    os.fsync(descriptor)

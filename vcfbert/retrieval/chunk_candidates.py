@@ -40,7 +40,8 @@ STEP = 10
 MIN_POSITIONS, MAX_POSITIONS = 8, 64
 
 SPARSE, DENSE = (2, 8), (4, 16)
-"""Bytes, of eight typed sites each, near a position at the two scales."""
+"""Bytes, of eight typed sites each, near a position at the two scales. With more than 32,768 typed
+sites the larger scale grows, so that the segments around the positions leave no gaps."""
 
 NEARBY = 4
 AROUND = 4
@@ -91,7 +92,8 @@ def plan(num_typed: int) -> SearchPlan:
     width = -(-num_typed // 8)
     count = int(np.clip(num_typed // STEP, MIN_POSITIONS, MAX_POSITIONS))
     centres = [width * (number + 0.5) / count for number in range(count)]
-    scales = SPARSE if num_typed < _DENSE_STEP * count else DENSE
+    small, large = SPARSE if num_typed < _DENSE_STEP * count else DENSE
+    scales = (small, max(large, -(-width // (AROUND * count))))
     searches = dict.fromkeys(
         PositionSearch(*_segment(centre, scale, width), *_segment(centre, AROUND * scale, width))
         for scale in scales

@@ -18,16 +18,20 @@ from vcfbert.errors import InputError
 from vcfbert.files import bounded
 
 _MOST_DIGITS = 10  # of 2^31
-_EXAMPLE = "chromosome and position, optionally REF and ALT, separated by tabs"
+_EXAMPLE = "chromosome and position, optionally REF, ALT and ID, separated by tabs"
 
 
 @dataclass(frozen=True)
 class ListedSite:
-    """A line of a site list; without alleles, it means every site at its position."""
+    """A line of a site list; without alleles, it means every site at its position.
+
+    identifier  decides between sites with the same alleles; None for all of them
+    """
 
     contig: str
     position: int
     alleles: tuple[str, str] | None
+    identifier: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def read_typed(path: Path, sites: Sites) -> TypedSites:
 
 
 def read_list(path: Path) -> Iterator[ListedSite]:
-    """Lines of `contig<TAB>position` or `contig<TAB>position<TAB>REF<TAB>ALT`.
+    """Lines of `contig<TAB>position`, then `<TAB>REF<TAB>ALT`, then `<TAB>ID`, if wanted.
 
     Empty lines and lines that begin with # are ignored.
     """
@@ -79,8 +83,10 @@ def read_list(path: Path) -> Iterator[ListedSite]:
             if text.strip() and not text.startswith("#"):
                 yield _parse(text, f"{path}, line {number}")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file. Give it uncompressed, in UTF-8.") from error
-    except bounded.LongLineError as error:
+        raise InputError(
+            f"{path} is not a text file. Give it in UTF-8, as it is or compressed with gzip."
+        ) from error
+    except bounded.UnreadableTextError as error:
         raise InputError(f"{path} is not a site list: {error}. Give {_EXAMPLE}.") from error
     except OSError as error:
         raise InputError(f"Cannot read the site list {path}: {error.strerror}.") from error
@@ -103,6 +109,8 @@ def match(listed: set[ListedSite], sites: Sites) -> TypedSites:
             for index in candidates
             if site.alleles is None or site.alleles == (sites.ref[index], sites.alt[index])
         ]
+        if len(found) > 1 and site.identifier is not None:
+            found = [index for index in found if sites.identifier[index] == site.identifier]
         is_typed[found] = True
         num_unmatched += not found
     return TypedSites(is_typed, num_listed=len(listed), num_unmatched=num_unmatched)
@@ -110,16 +118,18 @@ def match(listed: set[ListedSite], sites: Sites) -> TypedSites:
 
 def _parse(line: str, where: str) -> ListedSite:
     fields = line.split("\t")
-    if len(fields) not in (2, 4) or not all(field.strip() for field in fields):
+    if len(fields) not in (2, 4, 5) or not all(field.strip() for field in fields):
         raise InputError(f"{where}: {line[:60]!r} is not a site. Give {_EXAMPLE}.")
-    contig, position, *alleles = (field.strip() for field in fields)
+    contig, position, *rest = (field.strip() for field in fields)
     is_number = position.isascii() and position.isdigit() and len(position) <= _MOST_DIGITS
     if not is_number or int(position) < 1:
         raise InputError(
             f"{where}: the position {position[:30]!r} is not a whole number from 1 to 2^31. "
             "A header line must begin with #."
         )
-    return ListedSite(contig, int(position), (alleles[0], alleles[1]) if alleles else None)
+    alleles = (rest[0], rest[1]) if rest else None
+    identifier = rest[2] if len(rest) > 2 and rest[2] != "." else None
+    return ListedSite(contig, int(position), alleles, identifier)
 
 
 def _extent(sites: Sites) -> str:

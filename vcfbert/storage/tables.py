@@ -1,16 +1,13 @@
-"""Readers of text tables: samples, close relatives, genetic map, segments."""
+"""Readers of text tables: samples, close relatives, segments."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from vcfbert.domain import splits
-from vcfbert.domain.genetic_map import ContigMap
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
 from vcfbert.domain.windows import Segment
 from vcfbert.errors import InputError
@@ -25,8 +22,15 @@ _SPLITS = {
 }
 
 
-_READ = ("sample", "population", "superpopulation", "split")
-"""Columns of the sample table that are used."""
+_NAMES = {
+    "sample": ("sample", "sampleid", "samplename", "iid", "individualid", "individual", "id"),
+    "population": ("population", "pop", "populationcode", "popcode"),
+    "superpopulation": (
+        "superpopulation", "superpop", "superpopulationcode", "superpopcode", "group",
+    ),
+    "split": ("split",),
+}  # fmt: skip
+"""Names of the columns that are used, without case and signs; earlier ones have priority."""
 
 _LAST_POSITION = 2**31 - 2
 
@@ -41,35 +45,31 @@ class SampleRow:
 
 
 def read_samples(path: Path) -> dict[str, SampleRow]:
-    """Read a tab-separated sample table with a header line.
+    """Read a sample table with a header line, separated by tabs, or by spaces if it has no tab.
 
-    The column `sample` is required; `population`, `superpopulation` and `split` are optional; other
-    columns are ignored.
+    A column `sample` is required; `population`, `superpopulation` and `split` are optional; other
+    columns are ignored. The names of 1000 Genomes (`pop`, `super_pop`, `Individual ID`), PLINK 2
+    (`#IID`, `SuperPop`) and IMPUTE2 (`ID POP GROUP`) mean the same.
 
     Raises InputError with the line number of a repeated sample, an unknown split, another number of
     columns, or a split that only some samples have.
     """
     rows: dict[str, SampleRow] = {}
-    lines = _lines(path)
-    header = next(lines, (0, ""))[1].lstrip("#").split("\t")
-    if "sample" not in header:
-        raise InputError(
-            f"{path}, line 1: the header has no column 'sample'. It must be tab-separated, for "
-            "example: sample, population, superpopulation, split."
-        )
-    repeated = next((name for name in _READ if header.count(name) > 1), None)
-    if repeated is not None:
-        raise InputError(
-            f"{path}, line 1: the column {repeated} is repeated. Remove or rename one."
-        )
-    for number, line in lines:
-        fields = line.split("\t")
+    rest = (line for line in lines(path) if not line[1].startswith("##"))
+    first = next(rest, (0, ""))[1]
+    mark = "\t" if "\t" in first.strip() else None
+    header = first.lstrip("#").rstrip().split(mark)
+    column = _columns(header, path)
+    for number, line in rest:
+        fields = line.split(mark)
+        while len(fields) > len(header) and not fields[-1].strip():
+            fields.pop()  # a tab at the end
         if len(fields) != len(header):
             raise InputError(
                 f"{path}, line {number}: {len(fields)} columns, but the header has {len(header)}. "
                 "Separate columns by one tab; write . for unknown values."
             )
-        row = {name: value.strip() or "." for name, value in zip(header, fields, strict=True)}
+        row = {name: fields[place].strip() or "." for name, place in column.items()}
         name = row["sample"]
         if name == ".":
             raise InputError(f"{path}, line {number}: the line has no sample name. Add it.")
@@ -94,6 +94,26 @@ def read_samples(path: Path) -> dict[str, SampleRow]:
     return rows
 
 
+def _columns(header: list[str], path: Path) -> dict[str, int]:
+    """Index of each column that is used. Raises InputError if there is no column of samples."""
+    names = [re.sub(r"[^a-z]", "", name.lower()) for name in header]
+    found = {
+        kind: next((name for name in known if name in names), None)
+        for kind, known in _NAMES.items()
+    }
+    if found["sample"] is None:
+        raise InputError(
+            f"{path}, line 1: the header has no column 'sample'. It must be tab-separated, for "
+            "example: sample, population, superpopulation, split."
+        )
+    repeated = next((name for name in found.values() if name and names.count(name) > 1), None)
+    if repeated is not None:
+        raise InputError(
+            f"{path}, line 1: the column {repeated} is repeated. Remove or rename one."
+        )
+    return {kind: names.index(name) for kind, name in found.items() if name is not None}
+
+
 def read_relatives(path: Path) -> list[tuple[str, str]]:
     """Read pairs of close relatives from the first two tab-separated columns.
 
@@ -101,7 +121,7 @@ def read_relatives(path: Path) -> list[tuple[str, str]]:
     different names.
     """
     pairs = []
-    for number, line in _lines(path):
+    for number, line in lines(path):
         if line.startswith("#"):
             continue
         names = [field.strip() for field in line.split("\t")[:2]]
@@ -114,61 +134,6 @@ def read_relatives(path: Path) -> list[tuple[str, str]]:
     return pairs
 
 
-def read_genetic_map(path: Path) -> dict[str, ContigMap]:
-    """Read a map with the PLINK columns contig, ID, cM and position, separated by white space.
-
-    Raises InputError with the number of a line that has other columns or is not sorted, and if a
-    contig has fewer than two points or no genetic length.
-    """
-    points: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    current = ""
-    for number, line in _lines(path):
-        fields = line.split()
-        try:
-            contig, _, cm_text, position_text = fields
-            position, cm = int(position_text), float(cm_text)
-            if position > _LAST_POSITION:
-                raise ValueError
-        except ValueError as error:
-            raise InputError(
-                f"{path}, line {number}: a genetic map has the PLINK columns contig, ID, cM and "
-                f"position, not {line[:60]!r}."
-            ) from error
-        if contig != current and contig in points:
-            raise InputError(
-                f"{path}, line {number}: contig {contig} returns. Sort the map by contig and "
-                "position."
-            )
-        current = contig
-        before = points[contig][-1] if points[contig] else (0, -np.inf)
-        if position <= before[0] or not cm >= before[1] or not np.isfinite(cm):
-            raise InputError(
-                f"{path}, line {number}: position {position} at {cm} cM does not come after "
-                f"position {before[0]} at {before[1]} cM. Sort the map and remove repeats."
-            )
-        points[contig].append((position, cm))
-    short = next((contig for contig, rows in points.items() if len(rows) < 2), None)
-    if short is not None or not points:
-        raise InputError(
-            f"{path} has fewer than two points"
-            + (f" on contig {short}" if short else "")
-            + ". A map needs at least two; without a map, 1 cM per Mb is used."
-        )
-    flat = next((contig for contig, rows in points.items() if rows[0][1] == rows[-1][1]), None)
-    if flat is not None:
-        raise InputError(
-            f"{path}: the centimorgans of contig {flat} never rise, which means no "
-            "recombination. Give another map, or none to use 1 cM per Mb."
-        )
-    return {
-        contig: ContigMap(
-            np.array([row[0] for row in rows], dtype=np.int64),
-            np.array([row[1] for row in rows], dtype=np.float64),
-        )
-        for contig, rows in points.items()
-    }
-
-
 def read_segments(path: Path) -> list[Segment]:
     """Read window cores from a CSV with the columns contig, start, end: 1-based and inclusive.
 
@@ -177,7 +142,7 @@ def read_segments(path: Path) -> list[Segment]:
     """
     segments: list[Segment] = []
     past: set[str] = set()
-    for number, line in _lines(path):
+    for number, line in lines(path):
         fields = [field.strip() for field in line.split(",")]
         if not segments and fields[:3] == ["contig", "start", "end"]:
             continue
@@ -207,15 +172,17 @@ def read_segments(path: Path) -> list[Segment]:
     return segments
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def lines(path: Path) -> Iterator[tuple[int, str]]:
     """Line numbers and lines of a text file, without empty lines and a byte order mark."""
     try:
         yield from ((number, line) for number, line in bounded.lines(path) if line.strip())
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist. Check the path.") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file. Give it uncompressed, in UTF-8.") from error
-    except bounded.LongLineError as error:
+        raise InputError(
+            f"{path} is not a text file. Give it in UTF-8, as it is or compressed with gzip."
+        ) from error
+    except bounded.UnreadableTextError as error:
         raise InputError(f"{path} is not a table of this kind: {error}.") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import resource
-import sys
 from pathlib import Path
 
 import torch
+
+from vcfbert import versions
 
 _PROC = Path("/proc")
 _CGROUP = Path("/sys/fs/cgroup")
@@ -38,8 +39,7 @@ def peak_bytes(device: torch.device) -> int:
     try:
         return _kilobytes(_PROC / "self" / "status", "VmHWM")
     except OSError:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else 1024 * peak
+        return versions.bytes_of_peak(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def free_bytes(device: torch.device) -> int:

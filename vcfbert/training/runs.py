@@ -65,14 +65,20 @@ def check_new(run: Path, *, resume: bool, overwrite: bool) -> None:
         )
 
 
-def create(run: Path, settings: Config, parents: dict[str, str]) -> None:
-    """Write the settings and the record of a new run to its folder."""
+def create(
+    run: Path, settings: Config, parents: dict[str, str], index: dict[str, Any] | None
+) -> None:
+    """Write the settings and the record of a new run to its folder.
+
+    index  what is noted about the index besides its fingerprint; None if nothing is retrieved
+    """
     text = config.to_toml(settings).encode()
     stores.write_file(run / "config.toml", text)
     record = {
         "versions": versions(),
         "seed": settings.seed,
         "parents": parents,
+        "index": index,
         "files": {"config.toml": digests.of_bytes(text)},
     }
     stores.write_file(run / "run.json", digests.sealed_json(record))
@@ -87,6 +93,22 @@ def check_resumable(run: Path, saved: Config, asked: Config) -> None:
                 f"The run {run.name} has {name} = {before[name]!r}, so it cannot be resumed with "
                 f"{value!r}. Resume it with its own settings: vcfbert train --run {run.name} "
                 "--resume; or start a new run with --run."
+            )
+
+
+def check_parents(
+    name: str, saved: dict[str, str], found: dict[str, str], *, place: str, remedy: str
+) -> None:
+    """Raise StoreError naming the first input that is not the one the run was trained on.
+
+    saved  fingerprints of the inputs of the run
+    found  fingerprints of the inputs in use
+    place  where they are
+    """
+    for parent, fingerprint in found.items():
+        if saved.get(parent) != fingerprint:
+            raise StoreError(
+                f"The run {name} was trained on another {parent} than the one in {place}. {remedy}"
             )
 
 

@@ -11,10 +11,14 @@ import pytest
 
 from tests import panels
 from tests.pipelines import evaluations
+from vcfbert.config import presets
 from vcfbert.domain.sites import TEST, TRAIN
 from vcfbert.errors import ConfigError, InputError, StoreError
+from vcfbert.files import digests
 from vcfbert.pipelines.evaluating import evaluate as evaluating
 from vcfbert.pipelines.evaluating.evaluate import EvalOptions
+from vcfbert.pipelines.systems.build_index import IndexOptions, build_index
+from vcfbert.pipelines.systems.encode import EncodeOptions, encode_refs
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr import panel
 from vcfbert.storage.zarr.workspace import Workspace
@@ -165,6 +169,7 @@ def test_samples_of_the_split_in_the_index_are_refused(fx_ready, tmp_path):
     with panel.open_panel(workspace.panel) as reader:
         someone = reader.samples.haplotypes(TRAIN, TEST)
     evaluations.add_index(workspace, someone)
+    evaluations.add_run(workspace, "tiny")
     with pytest.raises(StoreError, match="contains 6 of the samples to impute, such as s7"):
         evaluate(workspace, tmp_path)
     assert evaluate(workspace, tmp_path, split="validation").facts["samples"] == 6
@@ -237,6 +242,78 @@ def test_a_workspace_without_an_index_names_the_command(fx_ready, tmp_path):
     shutil.rmtree(workspace.root / "indexes")
     with pytest.raises(StoreError, match="vcfbert build-index"):
         evaluate(workspace, tmp_path)
+
+
+def references_of(workspace, count):
+    """The first train haplotypes."""
+    with panel.open_panel(workspace.panel) as reader:
+        return reader.samples.haplotypes(TRAIN)[:count]
+
+
+def test_a_run_is_scored_with_its_own_index_and_not_the_newest(fx_ready, tmp_path):
+    workspace = copied(fx_ready, tmp_path)
+    before = evaluate(workspace, tmp_path / "before")
+    evaluations.add_index(workspace, references_of(workspace, 20))
+    after = evaluate(workspace, tmp_path / "after")
+    assert after.to_csv() == before.to_csv()
+    assert after.facts["index"] == str(workspace.version("indexes", 0))
+    evaluations.add_run(workspace, "few")  # trained with the newest
+    few = evaluate(workspace, tmp_path / "few", run="few")
+    assert few.facts["reference_haplotypes"] == 20
+    assert few.to_csv() != before.to_csv()
+
+
+def test_a_run_whose_index_was_replaced_is_refused_until_it_is_back(fx_ready, tmp_path):
+    workspace = copied(fx_ready, tmp_path)
+    shutil.rmtree(workspace.root / "indexes")
+    build(workspace, IndexOptions(max_references=20, seed=3))
+    evaluations.add_run(workspace, "tiny")
+    before = evaluate(workspace, tmp_path / "before")
+    build(workspace, IndexOptions(max_references=8), overwrite=True)
+    with pytest.raises(StoreError) as caught:
+        evaluate(workspace, tmp_path / "between")
+    message = str(caught.value)
+    assert "The run tiny was trained with an index (fingerprint " in message
+    assert "indexes/v0000 (exact, 8 reference haplotypes drawn with seed 1, finger" in message
+    assert "vcfbert build-index --force" in message
+    assert "vcfbert train --run tiny --config " in message
+    build(workspace, IndexOptions(max_references=20, seed=3), overwrite=True)
+    assert evaluate(workspace, tmp_path / "after").to_csv() == before.to_csv()
+
+
+def build(workspace, options, *, overwrite=False):
+    build_index(workspace, options, progress=Silent(), overwrite=overwrite)
+
+
+def test_the_message_has_the_command_that_makes_the_runs_index(fx_ready, tmp_path):
+    workspace = copied(fx_ready, tmp_path)
+    noted = {"kind": "exact", "references": 20, "max_references": 20, "seed": 3}
+    record = digests.sealed_json({"index": noted})
+    (workspace.run("tiny") / "run.json").write_bytes(record)
+    shutil.rmtree(workspace.root / "indexes")
+    with pytest.raises(StoreError) as caught:
+        evaluate(workspace, tmp_path)
+    message = str(caught.value)
+    assert "an index (exact, 20 reference haplotypes drawn with seed 3, fingerprint " in message
+    assert "It has no index. Build the run's index again: " in message
+    assert "vcfbert build-index --max-references 20 --seed 3; or train" in message
+
+
+def test_a_run_trained_with_a_dense_index_is_scored_with_the_same_references(fx_ready, tmp_path):
+    workspace = copied(fx_ready, tmp_path)
+    exact = evaluate(workspace, tmp_path / "exact")
+    dense = EncodeOptions(layout="dense")
+    encode_refs(workspace, presets.tiny(), dense, progress=Silent())
+    build(workspace, IndexOptions(kind="dense"), overwrite=True)
+    evaluations.add_run(workspace, "tiny")
+    assert evaluate(workspace, tmp_path / "dense").to_csv() == exact.to_csv()
+
+
+def test_a_copy_of_the_workspace_needs_the_runs_index_too(fx_ready, tmp_path):
+    workspace = copied(fx_ready, tmp_path)
+    build(workspace, IndexOptions(max_references=8), overwrite=True)
+    with pytest.raises(StoreError, match="The run tiny was trained with an index"):
+        evaluate(fx_ready, tmp_path, panel=workspace.root)
 
 
 def test_a_split_without_samples_is_named(fx_ready, tmp_path):

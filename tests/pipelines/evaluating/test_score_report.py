@@ -14,8 +14,8 @@ from vcfbert.pipelines.evaluating.score_report import METRICS, EvalSummary
 
 @pytest.fixture
 def fx_summary():
-    good = Scores(1200, 0.9, 0.8, 0.85, 0.7, 0.95, 0.9, 0.8, 0.88)
-    bad = Scores(1200, 0.0, 0.0, 0.0, 0.3, math.nan, 0.0, 0.0, 0.5)
+    good = Scores(1200, 900, 0.9, 0.8, 0.85, 0.86, 0.7, 0.95, 0.9, 0.8, 0.81, 0.88)
+    bad = Scores(1200, 900, 0.0, 0.0, 0.0, 0.0, 0.3, math.nan, 0.0, 0.0, 0.0, 0.5)
     facts = {
         "run": "r",
         "split": "test",
@@ -32,12 +32,12 @@ def fx_summary():
 
 def test_the_table_has_a_row_a_system_and_group(fx_summary):
     headers, rows = fx_summary.table()
-    assert len(headers) == len(METRICS) + 3
-    assert [row[:3] for row in rows] == [
-        ["all", "1,200", "model"],
-        ["all", "1,200", "most frequent allele"],
+    assert len(headers) == len(METRICS) + 4
+    assert [row[:4] for row in rows] == [
+        ["all", "1,200", "900", "model"],
+        ["all", "1,200", "900", "most frequent allele"],
     ]
-    assert rows[0][3] == "0.9000"
+    assert rows[0][4] == "0.9000"
     assert rows[1][headers.index("r2")] == "-"
 
 

@@ -78,7 +78,8 @@ def test_windows_add_up_to_the_metrics_of_the_whole(fx_panel, fx_hidden):
     whole = dosage.from_haplotypes(imputed)
     x, y = truth.sum(axis=2).ravel(), whole.dosage.ravel()
     assert scored.r2 == pytest.approx(np.corrcoef(x, y)[0, 1] ** 2, abs=1e-9)
-    iqs = metrics.site_iqs(truth.sum(axis=2), whole.genotype_probability)
+    copies = truth.sum(axis=2)
+    iqs = metrics.site_iqs(copies, metrics.site_agreement(copies, whole.genotype_probability))
     assert scored.iqs == pytest.approx(np.nanmean(iqs), abs=1e-9)
 
 
@@ -226,6 +227,13 @@ def test_the_independent_scorer_agrees_in_every_bin(fx_chr20, tmp_path, genotype
     for group, scored in ours.items():
         expected = theirs[group]
         assert scored.sites == expected["sites"]
-        found = {"r2": scored.r2, "IQS": scored.iqs, "NRC": scored.nrc, "F1": scored.f1}
+        assert scored.varying_sites == expected["varying"]
+        found = {
+            "r2": scored.r2,
+            "IQS_varying": scored.iqs,
+            "NRC": scored.nrc,
+            "F1": scored.f1,
+            "genotype_F1": scored.unphased_f1,
+        }
         for name, value in found.items():
             npt.assert_allclose(value, expected[name], atol=1e-4, err_msg=f"{group} {name}")

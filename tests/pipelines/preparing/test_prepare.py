@@ -73,7 +73,7 @@ def test_the_panel_holds_the_alleles_of_the_vcf(fx_vcf, fx_alleles, tmp_path):
 
 
 GENOTYPES = ["0|0", "0|1", "1|0", "1|1", "0|2", "2|1", ".|.", "0|.", "1", "1/1", "0/0"]
-ALTS = ["G", "G,T", "*,T", "<DEL>", "."]
+ALTS = ["G", "G,T", "*,T", "<DEL>", "G,<NON_REF>", "."]
 
 
 @st.composite
@@ -103,7 +103,7 @@ def expected_sites(lines: list[panels.Record]) -> list[tuple[int, str, list[int]
             continue
         alleles = [int(allele) for pair in pairs for allele in pair]
         for number, name in enumerate(alt.split(","), start=1):
-            if name.isalpha() and (position, ref, name) not in seen:
+            if name not in (".", "<NON_REF>") and (position, ref, name) not in seen:
                 seen.add((position, ref, name))
                 kept.append((position, name, [int(allele == number) for allele in alleles]))
     return kept
@@ -114,7 +114,14 @@ def expected_sites(lines: list[panels.Record]) -> list[tuple[int, str, list[int]
 def test_the_panel_follows_the_policy_read_out_slowly(tmp_path_factory, lines):
     folder = tmp_path_factory.mktemp("policy")
     path = panels.write_vcf(folder / "a.vcf", lines)
-    report = prepare(path, folder / "work", min_mac=0, validation_fraction=0.0, test_fraction=0.0)
+    report = prepare(
+        path,
+        folder / "work",
+        missing="drop",
+        max_dropped=1.0,
+        validation_fraction=0.0,
+        test_fraction=0.0,
+    )
     expected = expected_sites(lines)
     with panel.open_panel(folder / "work" / "panel.zarr") as reader:
         found = list(zip(reader.sites.position.tolist(), reader.sites.alt, strict=True))
@@ -291,7 +298,7 @@ def test_filters_are_no_remedy_where_they_dropped_nothing(tmp_path):
     lines = [("20", 5, "A", "G", ["0|.", "0|1"])]
     path = panels.write_vcf(tmp_path / "a.vcf", lines)
     with pytest.raises(InputError, match=r"none of 1 sites is kept.*\. Give another region"):
-        prepare(path, tmp_path / "work")
+        prepare(path, tmp_path / "work", missing="drop")
 
 
 def test_a_file_cut_short_leaves_the_old_panel_as_it_was(fx_vcf, tmp_path):

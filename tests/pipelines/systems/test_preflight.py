@@ -204,7 +204,8 @@ def save_run(workspace, change):
     weights = {name: value.clone() for name, value in state.model.state_dict().items()}
     change(weights)
     with open_panel(workspace.panel) as panel:
-        parents = {"panel": panel.fingerprint, "index": "none"}
+        index = manifest.fingerprint(manifest.read(workspace.newest("indexes")))
+        parents = {"panel": panel.fingerprint, "index": index}
     checkpoints.save(
         workspace.run("mine"),
         "best",

@@ -8,6 +8,7 @@ import numpy.testing as npt
 import pytest
 
 from tests import panels
+from tests.pipelines import evaluations
 from vcfbert import config
 from vcfbert.config import presets
 from vcfbert.domain import sites, tokens
@@ -198,10 +199,38 @@ def test_refresh_without_anything_to_do_is_refused(fx_own):
         refresh(fx_own)
     with pytest.raises(ConfigError, match="--rate is the rate of new masks"):
         refresh(fx_own, embeddings=True, rate=0.5)
-    with pytest.raises(ConfigError, match="--run encodes"):
-        refresh(fx_own, masks=True, run="r")
-    with pytest.raises(StoreError, match="no best checkpoint"):
+    with pytest.raises(ConfigError, match="--run gives settings and weights"):
+        refresh(fx_own, prune=1, run="r")
+    with pytest.raises(StoreError, match="No run 'absent'"):
         refresh(fx_own, embeddings=True, run="absent")
+    with pytest.raises(ConfigError, match="of mosaic, which has neither masks nor embeddings"):
+        refresh(fx_own, presets.get("mosaic"), masks=True, run="m")
+
+
+def test_masks_and_embeddings_are_made_for_a_run_of_this_panel_only(fx_own):
+    evaluations.add_run(fx_own, "tiny")
+    tiny = presets.tiny()
+    assert refresh(fx_own, tiny, masks=True, run="tiny").mask.rate == tiny.masks.start_rate
+    panels.write_small_panel(fx_own.panel, seed=8, overwrite=True)
+    wanted = r"The run tiny was trained on another panel than the one in .*leave out --run"
+    for kind in ("masks", "embeddings"):
+        with pytest.raises(StoreError, match=wanted):
+            refresh(fx_own, tiny, run="tiny", **{kind: True})
+    with pytest.raises(StoreError, match=wanted):
+        encode(fx_own, run="tiny")
+    assert fx_own.versions("masks") == [0, 1]
+    assert fx_own.versions("embeddings") == []
+
+
+def test_masks_of_a_run_need_the_list_of_typed_sites_it_was_trained_with(fx_own, tmp_path):
+    evaluations.add_run(fx_own, "tiny")  # which had no list
+    listed = tmp_path / "array.tsv"
+    with open_panel(fx_own.panel) as panel:
+        evaluations.typed_list(listed, panel, np.arange(len(panel.sites)) % 3 == 0)
+    masks_of_list = {"policy": "array", "sites": str(listed)}
+    settings = config.merge(presets.tiny(), {"masks": masks_of_list}, source="test")
+    with pytest.raises(StoreError, match="trained on another list of typed sites"):
+        refresh(fx_own, settings, masks=True, run="tiny")
 
 
 def test_pruning_keeps_the_newest_and_what_is_depended_on(fx_own):

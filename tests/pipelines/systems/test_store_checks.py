@@ -14,6 +14,8 @@ from vcfbert.pipelines.systems.build_index import IndexOptions
 from vcfbert.pipelines.systems.encode import EncodeOptions
 from vcfbert.pipelines.systems.refresh import RefreshOptions
 from vcfbert.progress import Silent
+from vcfbert.retrieval import manifest
+from vcfbert.storage.zarr.panel import open_panel
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.devices import choose_device
 from vcfbert.training.systems import checkpoints, loop
@@ -42,18 +44,26 @@ def fx_own(fx_built, tmp_path):
     return Workspace(tmp_path / "own")
 
 
-def save_run(workspace, settings, name="tiny"):
-    """A run with a checkpoint of initial weights."""
+def save_run(workspace, settings, name="tiny", parents=None):
+    """A run with a checkpoint of initial weights; by default its parents are elsewhere."""
+    parents = parents or {"panel": "no such panel", "index": "none"}
     state = loop.new_state(settings.model, settings.training, settings.seed, choose_device("cpu"))
     checkpoints.save(
         workspace.run(name),
         "best",
         settings=settings,
-        parents={"panel": "no such panel", "index": "none"},
+        parents=parents,
         state={"epoch": 0, "step": 0},
         weights=state.model.state_dict(),
         optimizer=None,
     )
+
+
+def parents_in(workspace):
+    """Fingerprints of the panel and the newest index."""
+    with open_panel(workspace.panel) as panel:
+        fingerprint = manifest.fingerprint(manifest.read(workspace.newest("indexes")))
+        return {"panel": panel.fingerprint, "index": fingerprint}
 
 
 def failed(workspace, settings=TINY, run=None):
@@ -127,10 +137,20 @@ def test_a_run_of_another_size_and_panel_is_found(fx_own):
 
 def test_embeddings_of_a_run_are_known_as_its_own(fx_own):
     other = dataclasses.replace(TINY, seed=9)
-    save_run(fx_own, other)
+    save_run(fx_own, other, parents=parents_in(fx_own))
     options = EncodeOptions(run="tiny")
     encode.encode_refs(fx_own, other, options, progress=Silent(), overwrite=True)
     assert "embeddings encoder" not in failed(fx_own)
+
+
+def test_an_index_that_is_not_the_runs_is_found(fx_own):
+    save_run(fx_own, TINY, parents=parents_in(fx_own))
+    assert failed(fx_own, run="tiny") == {}
+    few = IndexOptions(max_references=8)
+    build_index.build_index(fx_own, few, progress=Silent(), overwrite=True)
+    check = failed(fx_own, run="tiny")["index of the run"]
+    assert str(fx_own.root / "indexes") in check.sentence()
+    assert f"vcfbert train --run tiny --config {fx_own.run('tiny')}" in check.remedy
 
 
 def test_a_run_that_was_named_must_be_there(fx_built):

@@ -156,6 +156,23 @@ def test_a_finished_run_can_be_given_more_epochs(fx_copy):
     assert rows(fx_copy, "grown") == rows(fx_copy, "whole")
 
 
+def test_a_resumed_run_needs_its_own_index(fx_copy):
+    train(fx_copy, small_settings(max_epochs=1))
+    path = fx_copy.version("indexes", 0)
+    shutil.copytree(path, fx_copy.version("indexes", 1))
+    few = IndexOptions(max_references=20)
+    made = build_index.build_index(fx_copy, few, progress=Silent(), overwrite=True)
+    assert "The index that was replaced is that of the runs run." in made.lines()[-1]
+    assert made.path == fx_copy.version("indexes", 1)
+    again = build_index.build_index(fx_copy, few, progress=Silent(), overwrite=True)
+    assert again.left == []
+    assert train(fx_copy, small_settings(max_epochs=2), resume=True).epochs == 2
+    shutil.rmtree(path)
+    size = 96
+    with pytest.raises(StoreError, match=rf"with an index \(exact, {size} reference haplotypes"):
+        train(fx_copy, small_settings(max_epochs=3), resume=True)
+
+
 def test_a_resumed_run_refuses_settings_that_change_what_it_computes(fx_copy):
     settings = small_settings(max_epochs=1)
     train(fx_copy, settings)

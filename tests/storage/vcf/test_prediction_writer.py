@@ -126,6 +126,8 @@ def made_up_sites(ref, alt):
         contigs=("20",),
         contig=np.zeros(len(ref), dtype=np.int32),
         position=np.arange(1, len(ref) + 1, dtype=np.int32) * 100,
+        record=np.arange(len(ref), dtype=np.int32),
+        info=["."] * len(ref),
         identifier=[f"rs{n}" for n in range(len(ref))],
         ref=list(ref),
         alt=list(alt),

@@ -83,7 +83,7 @@ def test_a_finished_panel_is_replaced_only_when_asked(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.zarr"]
 
 
-@pytest.mark.parametrize("name", ["fingerprint", "length", "contigs"])
+@pytest.mark.parametrize("name", ["fingerprint", "length", "contigs", "genome"])
 def test_a_panel_that_lost_an_attribute_is_an_explained_error(tmp_path, name):
     panels.write_small_panel(tmp_path / "panel.zarr")
     tampering.edit_metadata(
@@ -91,6 +91,29 @@ def test_a_panel_that_lost_an_attribute_is_an_explained_error(tmp_path, name):
     )
     with (
         pytest.raises(StoreError, match=f"lacks the attribute {name}"),
+        panel.open_panel(tmp_path / "panel.zarr"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    "genome",
+    [
+        [],
+        {"reference": None, "lengths": {}},
+        {"reference": None, "lengths": {"20": "9"}, "assemblies": {}},
+        {"reference": None, "lengths": [], "assemblies": {}},
+    ],
+)
+def test_a_panel_with_damaged_facts_about_its_contigs_is_an_explained_error(tmp_path, genome):
+    panels.write_small_panel(tmp_path / "panel.zarr")
+    tampering.edit_metadata(
+        tmp_path / "panel.zarr",
+        "zarr.json",
+        lambda record: record["attributes"].update(genome=genome),
+    )
+    with (
+        pytest.raises(StoreError, match=r"damaged.*vcfbert prepare"),
         panel.open_panel(tmp_path / "panel.zarr"),
     ):
         pass

@@ -18,7 +18,14 @@ from vcfbert.storage.zarr.masks import MaskVersion
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training import devices, runs
-from vcfbert.training.systems import alignment, checkpoints, encoding, loop, masking
+from vcfbert.training.systems import (
+    alignment,
+    checkpoints,
+    encoding,
+    index_of_run,
+    loop,
+    masking,
+)
 from vcfbert.training.systems.alignment import FeatureSpace
 from vcfbert.training.systems.batches import References
 from vcfbert.training.systems.checkpoints import Which
@@ -30,7 +37,7 @@ from vcfbert.training.systems.masking import MaskPlan
 def check(settings: Config, workspace: Workspace, run: str | None) -> Preflight:
     """Run the eight checks on the newest stores of a workspace; leaves no files behind.
 
-    run  check the weights of this run; None checks initial weights
+    run  check the weights and the index of this run; None checks initial weights
 
     Raises ConfigError for mosaic, which has no such checks, StoreError if the run is missing.
     """
@@ -64,7 +71,10 @@ def feature_space(
 
 
 class StoredInputs(PreflightInputs):
-    """The newest stores, each opened at first use; missing ones are not made."""
+    """The newest stores, each opened at first use; missing ones are not made.
+
+    A run that is named has its own index instead of the newest.
+    """
 
     def __init__(
         self, settings: Config, workspace: Workspace, run: str | None, stack: ExitStack
@@ -81,7 +91,7 @@ class StoredInputs(PreflightInputs):
 
     @cached_property
     def index(self) -> References:
-        """The newest index, or one made on demand if the system retrieves nothing."""
+        """The index of the run, or the newest; made on demand if the system retrieves nothing."""
         found = self._stored_index
         return IndexedOnDemand(self.panel) if found is None else found
 
@@ -132,6 +142,10 @@ class StoredInputs(PreflightInputs):
         if not self.retrieves:
             return None
         path = self.workspace.newest("indexes")
+        if self._named:
+            parents = checkpoints.read(self.run, "best").parents
+            if parents["panel"] == self.panel.fingerprint and "index" in parents:
+                path = index_of_run.find(self.workspace, self.run, parents["index"])
         index = open_index(path, panel_fingerprint=self.panel.fingerprint)
         training_inputs.check_neighbours(self.settings.retrieval, index)
         return index

@@ -1,12 +1,15 @@
 """Imputation of one chunk: read the references, fit the rates, find candidates, run the engine.
 
+Samples with the same typed sites are imputed together. A sample's probabilities depend on its own
+typed sites only, so they are the same in any company.
+
 S sites of the chunk, T typed sites, n sites to write, N samples, R reference haplotypes. PyTorch is
 imported for a GPU only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,28 +17,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.copying import engine, groups, parameter_sets
+from vcfbert.copying import engine, panel_statistics, parameter_sets
 from vcfbert.copying.engine import ImputedChunk, Prepared
 from vcfbert.copying.network import Network
-from vcfbert.copying.parameter_sets import ParameterSets
 from vcfbert.domain import dosage, tokens
 from vcfbert.domain.sites import Sites, haplotypes_of
+from vcfbert.pipelines.chunks import chunk_references, multiallelic, switch_rates
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
+from vcfbert.pipelines.chunks.target_samples import TargetSamples, TypedAlike, typed_alike
 from vcfbert.retrieval import chunk_candidates
-from vcfbert.storage.zarr import haplotypes
 from vcfbert.storage.zarr.panel import PanelReader
 
 if TYPE_CHECKING:
     from vcfbert.training.devices import Device
 
-FIT_SEED = 1
-"""Default seed of the fit of the switch rates."""
-
-SAMPLES_OF_FIT = 8
-"""Samples of the panel that the switch rates are fitted to."""
-
 SAMPLES_AT_ONCE = 256
 """Samples between two steps of progress, whose candidates are in memory at the same time."""
+
+GROUPS_AT_ONCE = 16
+"""From this many groups of samples with the same typed sites on, they are imputed in parallel."""
 
 MUCH_OUT_OF_RANGE = 0.05
 """If a larger share of undecided sites has inputs out of range, a warning says so."""
@@ -47,32 +48,12 @@ _SITES_AT_ONCE = 256  # so that the transposition stays in the processor's cache
 
 
 @dataclass(frozen=True)
-class TargetSamples:
-    """The samples to impute.
-
-    typed    (T,) panel sites with genotypes, rising
-    alleles  (T, N, 2) REF, ALT or MISSING of `tokens`
-    own      2 N arrays: haplotypes of the panel that are excluded as references, because they are
-             of the same sample or its relatives
-    """
-
-    names: list[str]
-    typed: NDArray[np.int64]
-    alleles: NDArray[np.uint8]
-    own: list[NDArray[np.int64]]
-
-    def queries(self, typed: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """(N, 2, T) alleles at some of the typed sites."""
-        rows = np.searchsorted(self.typed, typed)
-        return np.ascontiguousarray(self.alleles[rows].transpose(1, 2, 0))
-
-
-@dataclass(frozen=True)
 class ImputationSource:
     """What all chunks are imputed from.
 
-    sites   the panel's, with genetic positions of the chosen map
-    device  None is the CPU, compiled
+    sites      the panel's, with genetic positions of the chosen map
+    min_typed  fewest typed sites that a sample's chunk reads, if its contig has as many
+    device     None is the CPU, compiled
     """
 
     panel: PanelReader
@@ -81,6 +62,7 @@ class ImputationSource:
     network: Network
     seed: int
     threads: int
+    min_typed: int
     device: Device | None = None
 
 
@@ -92,7 +74,7 @@ class ImputedCore:
     is_imputed    (n,) False if the site is typed in at least one sample
     dr2, er2      (n,) estimated r2; r2 of typed sites imputed as if not typed, else NaN
     candidates    (2 N,) number of candidates of each haplotype
-    rate_factor   fitted factor of the switch rates
+    rate_factor   fitted factor of the switch rates, its mean over the samples
     open_share    share of haplotypes and sites that the copying model leaves undecided
     out_of_range  share of those with an input outside the range seen in training
     """
@@ -107,6 +89,17 @@ class ImputedCore:
     out_of_range: float
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Some samples, imputed at `sites`; the other fields as in ImputedChunk and ImputedCore."""
+
+    samples: NDArray[np.int64]
+    sites: NDArray[np.int64]
+    imputed: ImputedChunk
+    candidates: NDArray[np.int64]
+    rate_factor: float
+
+
 def impute(
     source: ImputationSource,
     chunk: ChunkPlan,
@@ -119,50 +112,139 @@ def impute(
     on_typed  called once with the typed alleles
     """
     samples = source.samples
-    sites = chunk.sites
-    typed = np.searchsorted(sites, chunk.typed)
-    prepared = _prepare(source, chunk, sites, typed)
-    queries = samples.queries(chunk.typed)
+    alt = np.empty((len(chunk.written), len(samples.names), 2), np.float32)
+    left_out = np.zeros((len(chunk.typed), len(samples.names), 2), np.float32)
+    parts = []
+    groups = typed_alike(samples, source.sites, chunk, source.min_typed)
+    references = chunk_references.read(
+        source.panel, source.sites.cm, chunk, [alike.typed for alike in groups],
+        seed=source.seed, threads=source.threads,
+    )  # fmt: skip
     if on_typed is not None:
-        on_typed(prepared.chunk.typed_bits, queries)
-    written = np.searchsorted(sites, chunk.written)
-    alt = np.empty((len(written), len(samples.names), 2), np.float32)
-    left_out = np.empty((len(typed), len(samples.names), 2), np.float32)
-    counts, num_open, num_outside = [], 0.0, 0.0
-    for first in range(0, len(samples.names), SAMPLES_AT_ONCE):
-        block = slice(first, min(first + SAMPLES_AT_ONCE, len(samples.names)))
-        asked, own = queries[block], samples.own[2 * block.start : 2 * block.stop]
-        found = chunk_candidates.find(
-            prepared.chunk.typed_bits, asked.reshape(-1, len(typed)), own, threads=source.threads
-        )
-        imputed = _run_engine(
-            prepared, source.network, asked, found, threads=source.threads, device=source.device
-        )
-        _copy_rows(imputed.alt, written, alt[:, block])
-        left_out[:, block] = imputed.left_out
-        counts += [len(rows) for rows in found]
-        share = len(asked) / len(samples.names)
-        num_open += imputed.open_share * share
-        num_outside += imputed.out_of_range * imputed.open_share * share
-        advance(len(asked))
+        rows = np.searchsorted(references.sites, chunk.typed)
+        on_typed(engine.take_bits(references.bits, rows), samples.queries(chunk.typed))
+    for part, typed in _parts(source, chunk, groups, references):
+        rows = np.searchsorted(part.sites, chunk.written)
+        _copy_rows(part.imputed.alt, rows, alt, part.samples)
+        is_read = np.isin(typed, chunk.typed)
+        rows = np.searchsorted(chunk.typed, typed[is_read])
+        left_out[np.ix_(rows, part.samples)] = part.imputed.left_out[is_read]
+        parts.append(part)
+        advance(len(part.samples))
+    return _core(samples, chunk, alt, left_out, parts)
+
+
+def _core(
+    samples: TargetSamples,
+    chunk: ChunkPlan,
+    alt: NDArray[np.float32],
+    left_out: NDArray[np.float32],
+    parts: list[_Part],
+) -> ImputedCore:
+    """Quality by site, and means over the samples."""
     is_typed = np.isin(chunk.written, chunk.typed)
-    er2 = np.full(len(written), np.nan)
+    er2 = np.full(len(chunk.written), np.nan)
     rows = np.searchsorted(chunk.typed, chunk.written[is_typed])
-    er2[is_typed] = dosage.empirical_r2(
-        samples.alleles[np.searchsorted(samples.typed, chunk.written[is_typed])], left_out[rows]
-    )
+    alleles = samples.alleles[np.searchsorted(samples.typed, chunk.written[is_typed])]
+    er2[is_typed] = dosage.empirical_r2(alleles, left_out[rows])
+    candidates = np.zeros((len(samples.names), 2), np.int64)
+    share = np.array([len(part.samples) for part in parts]) / len(samples.names)
+    opened = np.array([part.imputed.open_share for part in parts]) * share
+    outside = np.array([part.imputed.out_of_range for part in parts])
+    for part in parts:
+        candidates[part.samples] = part.candidates.reshape(-1, 2)
     return ImputedCore(
         alt=alt,
         is_imputed=~is_typed,
         dr2=dosage.estimated_r2(alt),
         er2=er2,
-        candidates=np.array(counts, dtype=np.int64),
-        rate_factor=float(
-            prepared.chunk.rates[0] / parameter_sets.initial(len(prepared.chunk.bits)).rates[0]
-        ),
-        open_share=num_open,
-        out_of_range=num_outside / num_open if num_open else 0.0,
+        candidates=candidates.ravel(),
+        rate_factor=float(np.array([part.rate_factor for part in parts]) @ share),
+        open_share=float(opened.sum()),
+        out_of_range=float(opened @ outside / opened.sum()) if opened.any() else 0.0,
     )
+
+
+def _parts(
+    source: ImputationSource,
+    chunk: ChunkPlan,
+    groups: list[TypedAlike],
+    references: ChunkReferences,
+) -> Iterator[tuple[_Part, NDArray[np.int64]]]:
+    """Imputed samples, each part with its typed sites.
+
+    If there are many groups of samples, each is imputed by one thread.
+    """
+    if len(groups) < GROUPS_AT_ONCE or source.threads == 1 or source.device is not None:
+        for alike in groups:
+            for part in _impute_alike(source, chunk, references, alike, source.threads):
+                yield part, alike.typed
+        return
+    with ThreadPoolExecutor(source.threads) as pool:
+        for first in range(0, len(groups), GROUPS_AT_ONCE):  # so that few wait in memory
+            some = groups[first : first + GROUPS_AT_ONCE]
+            found = [
+                pool.submit(lambda one: list(_impute_alike(source, chunk, references, one, 1)), one)
+                for one in some
+            ]
+            for alike, future in zip(some, found, strict=True):
+                for part in future.result():
+                    yield part, alike.typed
+
+
+def _impute_alike(
+    source: ImputationSource,
+    chunk: ChunkPlan,
+    references: ChunkReferences,
+    alike: TypedAlike,
+    threads: int,
+) -> Iterator[_Part]:
+    """Impute samples with the same typed sites."""
+    if len(alike.typed) == 0:
+        yield _from_frequency(source, references, alike.samples)
+        return
+    references = references.reaching(chunk, alike.typed)
+    rates = references.rates[switch_rates.num_to_fit(len(alike.typed))]
+    prepared = engine.prepare(
+        references.bits, np.searchsorted(references.sites, alike.typed), references.cm,
+        references.group, rates, references.statistics,
+    )  # fmt: skip
+    first_rate = parameter_sets.initial(len(references.bits)).rates[0]
+    for first in range(0, len(alike.samples), SAMPLES_AT_ONCE):
+        block = alike.samples[first : first + SAMPLES_AT_ONCE]
+        asked = source.samples.queries(alike.typed, block)
+        own = [source.samples.own[haplotype] for haplotype in haplotypes_of(block).tolist()]
+        found = chunk_candidates.find(
+            prepared.chunk.typed_bits, asked.reshape(-1, len(alike.typed)), own, threads=threads
+        )
+        imputed = _run_engine(
+            prepared, source.network, asked, found, threads=threads, device=source.device
+        )
+        multiallelic.exclude(
+            imputed.alt, references.alternatives, prepared.chunk.typed, asked.transpose(2, 0, 1)
+        )
+        counts = np.array([len(rows) for rows in found], dtype=np.int64)
+        factor = float(prepared.chunk.rates[0] / first_rate)
+        yield _Part(block, references.sites, imputed, counts, factor)
+
+
+def _from_frequency(
+    source: ImputationSource, references: ChunkReferences, samples: NDArray[np.int64]
+) -> _Part:
+    """Samples without a typed site on the contig: frequencies in the panel without themselves."""
+    bits, num_sites = references.bits, len(references.sites)
+    counts = panel_statistics.alt_counts(bits, np.zeros(len(bits), np.int64), num_sites)[:, 0]
+    alt = np.empty((num_sites, len(samples), 2), np.float32)
+    for place, sample in enumerate(samples.tolist()):
+        own = source.samples.own[2 * sample]
+        carried = tokens.unpack(np.ascontiguousarray(bits[own]).view(np.uint8), num_sites)
+        share = (counts - carried.sum(axis=0)) / max(len(bits) - len(own), 1)
+        alt[:, place] = share[:, None]
+    none = np.empty((0, len(samples), 2), np.float32)
+    return _Part(
+        samples, references.sites, ImputedChunk(alt, none, 0.0, 0.0),
+        np.zeros(2 * len(samples), np.int64), 1.0,
+    )  # fmt: skip
 
 
 def _run_engine(
@@ -192,70 +274,19 @@ def out_of_range_warnings(share: float) -> list[str]:
     ]
 
 
-def _prepare(
-    source: ImputationSource, chunk: ChunkPlan, sites: NDArray[np.int64], typed: NDArray[np.int64]
-) -> Prepared:
-    """Read the references; find groups and fit rates at the same time."""
-    bits = haplotypes.read_sites(source.panel, sites)
-    typed_bits, cm = engine.take_bits(bits, typed), source.sites.cm[sites]
-    with ThreadPoolExecutor(1) as pool:
-        group = pool.submit(groups_of, source.panel, chunk.around, sites, bits)
-        if source.threads == 1:
-            group.result()
-        rates = fitted_rates(typed_bits, cm[typed], seed=source.seed, threads=source.threads)
-        return engine.prepare(bits, typed, cm, group.result(), rates, typed_bits)
-
-
-def groups_of(
-    panel: PanelReader, around: slice, sites: NDArray[np.int64], bits: NDArray[np.uint64]
-) -> NDArray[np.int64]:
-    """(R,) group of each reference, found from a range of panel sites.
-
-    around  the range
-    sites   (S,) panel sites of `bits`
-    """
-    counts = panel.sites.alt_count[around].sum(axis=1, dtype=np.float64)
-    chosen = around.start + groups.sites_for(counts / len(bits))
-    if np.isin(chosen, sites, assume_unique=True).all():
-        taken = engine.take_bits(bits, np.searchsorted(sites, chosen))
-    else:
-        taken = haplotypes.read_sites(panel, chosen)
-    return groups.of_references(tokens.unpack(taken.view(np.uint8), len(chosen)))
-
-
-def fitted_rates(
-    typed_bits: NDArray[np.uint64], cm: NDArray[np.floating], *, seed: int, threads: int
-) -> ParameterSets:
-    """Parameter sets with switch rates fitted to some of the references.
-
-    Each is imputed without its own sample. The fit needs typed sites only, and no groups.
-
-    typed_bits  (R, ceil(T / 64))
-    cm          (T,)
-    """
-    num_typed, num_samples = len(cm), len(typed_bits) // 2
-    first = parameter_sets.initial(len(typed_bits))
-    if num_samples < 2:
-        return first
-    group = np.zeros(len(typed_bits), np.int64)
-    prepared = engine.prepare(typed_bits, np.arange(num_typed), cm, group, first, typed_bits)
-    chosen = np.unique(np.linspace(0, num_samples - 1, SAMPLES_OF_FIT).astype(np.int64))
-    rows = haplotypes_of(chosen)
-    known = tokens.unpack(typed_bits[rows].view(np.uint8), num_typed)
-    own = list(np.repeat(rows.reshape(-1, 2), 2, axis=0))
-    found = chunk_candidates.find(typed_bits, known, own, threads=threads)
-    asked = known.reshape(len(chosen), 2, num_typed)
-    fitted = engine.fit_rates(prepared, asked, found, seed=seed, threads=threads)
-    return ParameterSets(fitted.chunk.rates, first.errors)
-
-
 def _copy_rows(
-    source: NDArray[np.float32], rows: NDArray[np.int64], target: NDArray[np.float32]
+    source: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    target: NDArray[np.float32],
+    samples: NDArray[np.int64],
 ) -> None:
-    """Copy rows of a (S, N, 2) view of a (N, 2, S) array into (n, N, 2), a block at a time."""
+    """Copy rows of a (S, k, 2) view of a (k, 2, S) array to some samples of (n, N, 2)."""
+    first_sample, is_range = samples[0], samples[-1] - samples[0] == len(samples) - 1
+    columns = slice(first_sample, first_sample + len(samples)) if is_range else samples
     for first in range(0, len(rows), _SITES_AT_ONCE):
         block = rows[first : first + _SITES_AT_ONCE]
         if len(block) and block[-1] - block[0] == len(block) - 1:
-            target[first : first + len(block)] = source[block[0] : block[-1] + 1]
+            taken = source[block[0] : block[-1] + 1]
         else:
-            target[first : first + len(block)] = source[block]
+            taken = source[block]
+        target[first : first + len(block), columns] = taken

@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import chunks, genetic_map
-from vcfbert.domain.genetic_map import ContigMap
+from vcfbert.domain import chunks, genetic_map, tokens
 from vcfbert.domain.sites import Region, Sites
 from vcfbert.errors import InputError
-from vcfbert.storage import site_lists, tables
+from vcfbert.storage import map_files, site_lists
 
 CHUNK_CM, OVERLAP_CM = 10.0, 2.0
 """Longest core, and how far around it typed sites are read."""
@@ -81,12 +80,8 @@ def with_map(sites: Sites, path: Path | None) -> Sites:
     """The same sites at the genetic positions of another map; None keeps the panel's."""
     if path is None:
         return sites
-    maps: dict[str, ContigMap] = tables.read_genetic_map(path)
-    cm = np.empty(len(sites))
-    for number in np.unique(sites.contig).tolist():
-        here = sites.contig == number
-        name = sites.contigs[number]
-        cm[here] = genetic_map.centimorgans(maps, name, sites.position[here], source=str(path))
+    maps = map_files.read(path)
+    cm = genetic_map.of_sites(maps, sites.contigs, sites.contig, sites.position, source=str(path))
     return replace(sites, cm=cm)
 
 
@@ -136,9 +131,11 @@ def cut(
     """The cores with a wanted site.
 
     The panel is always cut in the same places, so that the result at a site does not depend on
-    which other sites are written.
+    which other sites are written. Sites at one position are in one core.
     """
     edges = chunks.cut(sites.cm, sites.contig, chunk_cm, most_sites)
+    edges = np.unique(_first_of_position(sites, edges[:-1]))
+    edges = np.append(edges, len(sites))
     before = np.concatenate([[0], np.cumsum(is_wanted)])
     number = np.flatnonzero(np.diff(before[edges]))
     start, stop = edges[number], edges[number + 1]
@@ -149,6 +146,14 @@ def cut(
         low[row] = begin + np.searchsorted(cm, sites.cm[first] - overlap_cm, side="left")
         high[row] = begin + np.searchsorted(cm, sites.cm[last - 1] + overlap_cm, side="right")
     return Cores(number, start, stop, low, high)
+
+
+def _first_of_position(sites: Sites, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The first site at the position of each chosen site."""
+    is_first = np.diff(sites.position, prepend=0) != 0
+    is_first |= np.diff(sites.contig, prepend=-1) != 0
+    first = np.maximum.accumulate(np.where(is_first, np.arange(len(sites)), 0))
+    return np.asarray(first[chosen], dtype=np.int64)
 
 
 def whole_panel(sites: Sites, num_haplotypes: int, num_samples: int) -> Cores:
@@ -169,6 +174,27 @@ def region_to_read(sites: Sites, cores: Cores) -> str:
     first, last = int(cores.low.min()), int(cores.high.max()) - 1
     name = sites.contigs[sites.contig[first]]
     return f"{name}:{sites.position[first]}-{sites.position[last]}"
+
+
+def contig_to_read(sites: Sites, cores: Cores) -> str:
+    """The contig of cores that are all on one."""
+    name: str = sites.contigs[sites.contig[cores.start[0]]]
+    return name
+
+
+def are_typed(
+    cores: Cores, typed: NDArray[np.int64], alleles: NDArray[np.uint8], least: int
+) -> bool:
+    """True if every sample has `least` typed sites within the overlap of every core.
+
+    typed    (T,) panel sites, rising
+    alleles  (T, N, 2) REF, ALT or MISSING of `tokens`
+    """
+    for low, high in zip(cores.low.tolist(), cores.high.tolist(), strict=True):
+        rows = slice(*np.searchsorted(typed, [low, high]).tolist())
+        if tokens.is_observed(alleles[rows]).any(axis=2).sum(axis=0).min() < least:
+            return False
+    return True
 
 
 def plan(
@@ -229,9 +255,11 @@ def take(sites: Sites, chosen: NDArray[np.int64]) -> Sites:
         sites,
         contig=sites.contig[chosen],
         position=sites.position[chosen],
+        record=sites.record[chosen],
         identifier=[sites.identifier[row] for row in rows],
         ref=[sites.ref[row] for row in rows],
         alt=[sites.alt[row] for row in rows],
+        info=[sites.info[row] for row in rows],
         site_type=sites.site_type[chosen],
         cm=sites.cm[chosen],
         alt_count=sites.alt_count[chosen],

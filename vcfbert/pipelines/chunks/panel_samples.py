@@ -14,12 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.copying import engine, groups
+from vcfbert.copying import engine, groups, panel_statistics
 from vcfbert.copying.engine import ImputedChunk, Prepared
 from vcfbert.copying.network import Network
+from vcfbert.copying.panel_statistics import PanelStatistics
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain import tokens
-from vcfbert.pipelines.chunks import chunk_imputation
+from vcfbert.pipelines.chunks import switch_rates
 from vcfbert.retrieval import chunk_candidates
 from vcfbert.storage.zarr import haplotypes
 from vcfbert.storage.zarr.panel import PanelReader
@@ -59,6 +60,8 @@ class LeftOut:
     bits        (R, ceil(S / 64)) their alleles
     group       (R,)
     samples     (n,)
+    frequency   (S,) ALT frequency in the references
+    statistics  of the references, at the chunk's sites
     """
 
     chunk: PanelChunk
@@ -66,6 +69,8 @@ class LeftOut:
     bits: NDArray[np.uint64]
     group: NDArray[np.int64]
     samples: NDArray[np.int64]
+    frequency: NDArray[np.float64]
+    statistics: PanelStatistics
 
     def truth(self) -> NDArray[np.uint8]:
         """(2 n, S) all alleles of the samples, for scores and labels only."""
@@ -114,12 +119,13 @@ def leave_out(
     """Group the references; `samples` must not be among them."""
     own = site_tables.haplotypes_of(samples)
     assert not np.isin(own, references).any(), "a sample would be copied from itself"
-    bits = chunk.bits[references]
-    together = np.zeros(len(references), np.int64)
-    counts = engine.alt_counts(bits, together, len(chunk.cm))[:, 0]
-    chosen = groups.sites_for(counts / len(references))
-    group = groups.of_references(chunk.alleles(references, chosen))
-    return LeftOut(chunk, references, bits, group, samples)
+    bits, cm = chunk.bits[references], chunk.cm
+    together = np.zeros(len(bits), np.int64)
+    frequency = panel_statistics.alt_counts(bits, together, len(cm))[:, 0] / len(bits)
+    group = groups.of_references(chunk.alleles(references, groups.sites_for(frequency)))
+    landmarks = panel_statistics.landmarks(frequency, cm)
+    statistics = panel_statistics.of_references(bits, cm, group, landmarks)
+    return LeftOut(chunk, references, bits, group, samples, frequency, statistics)
 
 
 def typed_at(
@@ -132,11 +138,16 @@ def typed_at(
     chunk, bits = left_out.chunk, left_out.bits
     sites = np.union1d(np.flatnonzero(chunk.is_core), typed)
     typed_bits = engine.take_bits(bits, typed)
-    rates = chunk_imputation.fitted_rates(typed_bits, chunk.cm[typed], seed=seed, threads=threads)
-    places = np.searchsorted(sites, typed)
+    shown = switch_rates.sites_to_fit(left_out.frequency, switch_rates.num_to_fit(len(typed)))
+    rates = switch_rates.fitted(
+        engine.take_bits(bits, shown), chunk.cm[shown], seed=seed, threads=threads
+    )
+    places, statistics = np.searchsorted(sites, typed), left_out.statistics
     if len(sites) < len(chunk.cm):
-        bits = engine.take_bits(bits, sites)
-    prepared = engine.prepare(bits, places, chunk.cm[sites], left_out.group, rates, typed_bits)
+        bits, statistics = engine.take_bits(bits, sites), statistics.at(sites)
+    prepared = engine.prepare(
+        bits, places, chunk.cm[sites], left_out.group, rates, statistics, typed_bits
+    )
     asked = chunk.alleles(site_tables.haplotypes_of(left_out.samples), typed)
     return TypedSamples(
         prepared,

@@ -20,7 +20,7 @@ from vcfbert.domain import sites as site_tables
 from vcfbert.domain.dosage import Imputed
 from vcfbert.domain.sites import TRAIN
 from vcfbert.errors import ConfigError, InputError
-from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan, panel_samples
+from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan, panel_samples, switch_rates
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.evaluating.cases import Case, EvalOptions
 from vcfbert.pipelines.evaluating.scoring import MAJOR, MODEL, Core, Imputation
@@ -111,7 +111,7 @@ def _cores(
         typed = panel_samples.typed_at(
             left_out,
             np.searchsorted(sites, chunk.typed),
-            seed=chunk_imputation.FIT_SEED,
+            seed=switch_rates.FIT_SEED,
             threads=threads,
         )
         core = np.flatnonzero(here.is_core[typed.sites])

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert import config
-from vcfbert.config import RetrievalConfig
 from vcfbert.domain import sites as site_tables
 from vcfbert.errors import StoreError
 from vcfbert.pipelines.evaluating import hidden_sites, window_cores
@@ -21,9 +20,8 @@ from vcfbert.pipelines.evaluating.cases import Case
 from vcfbert.pipelines.evaluating.scoring import Imputation
 from vcfbert.retrieval.index import IndexReader, open_index
 from vcfbert.storage.zarr.panel import PanelReader
-from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training import devices
-from vcfbert.training.systems import checkpoints, masking
+from vcfbert.training.systems import checkpoints, index_of_run, masking
 from vcfbert.training.systems.batches import BatchMaker, References
 from vcfbert.training.systems.checkpoints import Checkpoint
 from vcfbert.training.systems.encoding import EncodedOnDemand
@@ -32,42 +30,50 @@ from vcfbert.training.systems.predict import WindowPrediction, predict
 
 
 def impute(run: Path, checkpoint: Checkpoint, case: Case) -> Imputation:
-    """Impute the samples of a case from the references of the newest index.
+    """Impute the samples of a case from the references that the run was trained with.
+
+    On another panel, from the references of its newest index. A dense index can only be searched
+    under the masks and encoder it was made with, so its references are searched exactly, which
+    finds the same neighbours.
 
     run         folder of the run
     checkpoint  its best
 
-    Raises StoreError if the index is missing, stale, dense, or contains an evaluated sample.
+    Raises StoreError if the index is missing, stale, not that of the run, or contains an evaluated
+    sample.
     """
     settings, panel = checkpoint.settings, case.panel
     if not settings.masks.align:
         case.notes.append(
             "masks.align is off: references were searched under different masks than the samples."
         )
-    index = _open_index(case.home, settings.retrieval, panel)
-    if isinstance(index, IndexReader):
-        _refuse_indexed(index, panel, case.samples)
+    stored = _open_index(run, checkpoint, case)
+    index: References = IndexedOnDemand(panel) if stored is None else stored
+    if stored is not None:
+        _refuse_indexed(stored, panel, case.samples)
+        if stored.kind == "dense":
+            index = IndexedOnDemand(panel, stored.reference_haplotypes)
     predictions = _predictions(run, index, case)
     return Imputation(
         systems=window_cores.SYSTEMS,
         cores=window_cores.cores(panel, case.is_hidden, predictions, case.options.genotypes),
-        facts=lambda: _facts(checkpoint, panel, index),
+        facts=lambda: _facts(checkpoint, panel, stored, index),
     )
 
 
-def _open_index(
-    home: Workspace, settings: RetrievalConfig, panel: PanelReader
-) -> IndexReader | IndexedOnDemand:
-    """The newest index. A run without retrieval gets one in memory, for the baselines alone."""
-    if settings.space == "none":
-        return IndexedOnDemand(panel)
-    index = open_index(home.newest("indexes"), panel_fingerprint=panel.fingerprint)
-    if index.kind != "exact":
-        raise StoreError(
-            f"{index.path} is a dense index, which can only be searched under the mask and encoder "
-            "it was built with. Build an exact one with: vcfbert build-index --kind exact"
-        )
-    return index
+def _open_index(run: Path, checkpoint: Checkpoint, case: Case) -> IndexReader | None:
+    """The index of the run, or the newest of another panel.
+
+    None for a run without retrieval, which gets one in memory, for the baselines alone.
+    """
+    if checkpoint.settings.retrieval.space == "none":
+        return None
+    parents, fingerprint = checkpoint.parents, case.panel.fingerprint
+    if parents["panel"] == fingerprint:
+        path = index_of_run.find(case.home, run, parents["index"])
+    else:
+        path = case.home.newest("indexes")
+    return open_index(path, panel_fingerprint=fingerprint)
 
 
 def _refuse_indexed(index: IndexReader, panel: PanelReader, samples: NDArray[np.int64]) -> None:
@@ -102,11 +108,11 @@ def _predictions(run: Path, index: References, case: Case) -> Iterator[WindowPre
 
 
 def _facts(
-    checkpoint: Checkpoint, panel: PanelReader, index: IndexReader | IndexedOnDemand
+    checkpoint: Checkpoint, panel: PanelReader, stored: IndexReader | None, index: References
 ) -> dict[str, Any]:
     """Facts about the run and its index for the report."""
     return {
-        "index": str(index.path) if isinstance(index, IndexReader) else None,
+        "index": None if stored is None else str(stored.path),
         "reference_haplotypes": len(index.reference_haplotypes),
         "seed": checkpoint.settings.seed,
         "checkpoint": {key: checkpoint.state[key] for key in ("epoch", "step")},

@@ -14,13 +14,16 @@ from typing import Any
 from vcfbert.domain.metrics import Scores
 from vcfbert.pipelines import text_table
 
-METRICS = tuple(field.name for field in fields(Scores) if field.name != "sites")
+COUNTS = ("sites", "varying_sites")
+METRICS = tuple(field.name for field in fields(Scores) if field.name not in COUNTS)
 _TITLES = {
     "f1": "F1",
+    "unphased_f1": "unphased F1",
     "genotype_f1": "genotype F1",
     "r2": "r2",
     "mean_site_r2": "site r2",
     "iqs": "IQS",
+    "pooled_iqs": "pooled IQS",
     "nrc": "NRC",
 }
 
@@ -41,14 +44,15 @@ class EvalSummary:
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Headers and rows, grouped by frequency group."""
-        headers = ["sites by MAF", "sites", "system"]
+        headers = ["sites by MAF", "sites", "varying", "system"]
         headers += [_TITLES.get(name, name) for name in METRICS]
         rows = []
         for group in next(iter(self.scores.values())):
             for system, by_group in self.scores.items():
                 scored = by_group[group]
                 values = [cell(getattr(scored, name)) for name in METRICS]
-                rows.append([group, f"{scored.sites:,}", system, *values])
+                counts = [f"{getattr(scored, name):,}" for name in COUNTS]
+                rows.append([group, *counts, system, *values])
         return headers, rows
 
     def lines(self) -> list[str]:
@@ -77,11 +81,12 @@ class EvalSummary:
         """One row per system and group; undefined values are empty."""
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["system", "group", "sites", *METRICS])
+        writer.writerow(["system", "group", *COUNTS, *METRICS])
         for system, by_group in self.scores.items():
             for group, scored in by_group.items():
                 values = [csv_cell(getattr(scored, name)) for name in METRICS]
-                writer.writerow([system, group, scored.sites, *values])
+                counts = [getattr(scored, name) for name in COUNTS]
+                writer.writerow([system, group, *counts, *values])
         return stream.getvalue()
 
 

@@ -25,9 +25,10 @@ from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.sites import Sites, haplotypes_of
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.files import locks
-from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan
-from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource, TargetSamples
+from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan, switch_rates
+from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.pipelines.chunks.target_samples import TargetSamples
 from vcfbert.pipelines.imputing import duplicates, qc_files
 from vcfbert.pipelines.imputing.duplicates import DuplicateSearch
 from vcfbert.pipelines.imputing.qc_files import ChunkTally, ImputeSummary
@@ -62,7 +63,7 @@ class ImputeOptions:
     """Use the copying model alone."""
 
     genetic_map: Path | None = None
-    """Genetic map in PLINK format to use instead of the panel's."""
+    """Genetic map (forms in docs/policy.md) to use instead of the panel's."""
 
     region: str | None = None
     """Write only the sites of this region; genotypes around it are still used."""
@@ -70,7 +71,7 @@ class ImputeOptions:
     threads: int | None = None
     """CPU threads; None is all cores. The output is the same for any number."""
 
-    seed: int = chunk_imputation.FIT_SEED
+    seed: int = switch_rates.FIT_SEED
     """Seed of the fit of the switch rates."""
 
     chunk_cm: float = chunk_plan.CHUNK_CM
@@ -253,7 +254,9 @@ def _plan(
     for message in warnings:
         logger.warning("%s", message)
     threads = options.threads or versions.num_cores()
-    source = ImputationSource(panel, sites, samples, network, options.seed, threads, device)
+    source = ImputationSource(
+        panel, sites, samples, network, options.seed, threads, options.min_typed, device
+    )
     return _Job(source, planned, read, int(is_wanted.sum()), warnings)
 
 
@@ -273,20 +276,39 @@ def _read(
     path: Path,
     options: ImputeOptions,
 ) -> tuple[chunk_plan.Cores, Target]:
-    """The target, and the cores, whose size depends on the number of samples."""
-    with VcfFile(path) as file:
-        most = chunk_plan.most_core_sites(2 * len(panel.samples), len(file.samples))
-        cores = chunk_plan.cut(sites, is_wanted, options.chunk_cm, options.overlap_cm, most)
-        frequency = sites.alt_count.sum(axis=1) / (2 * len(panel.samples))
-        read = read_target(
+    """The target, and the cores, whose size depends on the number of samples.
+
+    If a sample has too few typed sites around the region, the whole contig is read, because the
+    chunks use the nearest ones.
+    """
+    frequency = sites.alt_count.sum(axis=1) / (2 * len(panel.samples))
+    policy = TargetPolicy(unphased=options.unphased, strand=options.strand)
+
+    def read(file: VcfFile, region: str | None) -> Target:
+        return read_target(
             file,
             sites,
-            TargetPolicy(unphased=options.unphased, strand=options.strand),
-            region=None if options.region is None else chunk_plan.region_to_read(sites, cores),
+            policy,
+            region=region,
             panel_frequency=frequency,
             panel_alleles=partial(haplotypes.read_alleles, panel),
         )
-    return cores, read
+
+    with VcfFile(path) as file:
+        most = chunk_plan.most_core_sites(2 * len(panel.samples), len(file.samples))
+        cores = chunk_plan.cut(sites, is_wanted, options.chunk_cm, options.overlap_cm, most)
+        if options.region is None:
+            return cores, read(file, None)
+        try:
+            found = read(file, chunk_plan.region_to_read(sites, cores))
+        except InputError:  # if the rest of the contig does not help, it is raised again
+            found = None
+    if found is None or not chunk_plan.are_typed(
+        cores, found.site_index, found.alleles, options.min_typed
+    ):
+        with VcfFile(path) as file:
+            found = read(file, chunk_plan.contig_to_read(sites, cores))
+    return cores, found
 
 
 def _samples(

@@ -23,7 +23,7 @@ class PrepareOptions:
     relative is left out."""
 
     genetic_map: Path | None = None
-    """Genetic map in PLINK format; without it, 1 cM per Mb."""
+    """Genetic map (forms in docs/policy.md); without it, 1 cM per Mb."""
 
     region: str | None = None
     """`contig:start-end`; needs an index."""
@@ -50,11 +50,15 @@ class PrepareOptions:
     test_fraction: float = 0.1
     """Share of samples to test on, if the table has no splits."""
 
-    missing: records.MissingPolicy = "drop"
+    missing: records.MissingPolicy = "fill"
     """What to do with missing genotypes."""
 
     unphased: records.UnphasedPolicy = "error"
     """What to do with unphased heterozygotes."""
+
+    max_dropped: float = 0.2
+    """Stop if a larger share of the sites cannot be used. Filters, records without ALT, and what
+    `missing` and `unphased` say to drop do not count."""
 
     seed: int = 1
     """Seed of the drawn splits and of mask version 0."""
@@ -71,6 +75,8 @@ class PrepareOptions:
                 raise ConfigError(
                     f"--{flag} must be at least 0 and below 1, got {getattr(self, name)}."
                 )
+        if not 0.0 <= self.max_dropped <= 1.0:
+            raise ConfigError(f"--max-dropped must be between 0 and 1, got {self.max_dropped}.")
         if self.seed < 0:
             raise ConfigError(f"--seed must be at least 0, got {self.seed}.")
         windows.check_size(self.window_size, self.flank)

@@ -18,17 +18,19 @@ from numpy.typing import NDArray
 
 from vcfbert.config import MaskConfig
 from vcfbert.domain import masks, relatedness, windows
+from vcfbert.domain.genome import Genome
 from vcfbert.domain.relatedness import Relatedness
 from vcfbert.domain.sites import Region, Samples, Sites
 from vcfbert.domain.windows import Segment, Windows
 from vcfbert.errors import StoreError
 from vcfbert.files import digests, replacing
-from vcfbert.pipelines.preparing import panel_samples, qc_report
+from vcfbert.pipelines.preparing import losses, panel_samples, qc_report
 from vcfbert.pipelines.preparing.options import PrepareOptions
 from vcfbert.pipelines.preparing.qc_report import PrepareSummary
 from vcfbert.pipelines.preparing.site_collector import SiteCollector
 from vcfbert.progress import Progress
-from vcfbert.storage import tables
+from vcfbert.storage import map_files, tables
+from vcfbert.storage.vcf import genome_header
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.zarr import masks as mask_store
 from vcfbert.storage.zarr import panel, stores, transposing
@@ -68,6 +70,8 @@ def prepare(
         made = (staged.version("masks", 0), staged.qc, staged.relatives, staged.panel)
         names = [str(path.relative_to(folder)) for path in made]
         replacing.put_all(folder, names, workspace.root)
+    for message in report["warnings"]:
+        logger.warning("%s", message)
     for message in related.warnings(str(workspace.relatives)):
         logger.warning("%s", message)
     return PrepareSummary(workspace.panel, workspace.qc, fingerprint, report, related)
@@ -81,17 +85,20 @@ def _make(
         region = None if options.region is None else file.find_region(options.region)
         file.count(region)  # an empty file is refused before the tables are read
         columns, samples, left_out = panel_samples.choose(file, options, progress)
-        maps = None if options.genetic_map is None else tables.read_genetic_map(options.genetic_map)
+        maps = None if options.genetic_map is None else map_files.read(options.genetic_map)
         segments = None if options.windows is None else tables.read_segments(options.windows)
         with transposing.open_spool(staged.root, 2 * len(samples)) as alleles:
             collector = SiteCollector(str(panel_vcf), samples, options, segments, alleles)
             _read(file, region, columns, collector, progress)
             table = collector.table(maps)
+            warnings = losses.check(collector, samples.names, options)
             cut = _cut(table, segments, options)
-            fingerprint = _write(staged, table, samples, cut, alleles, options, progress)
+            genome = genome_header.read(file.header.text).of(table.last_positions())
+            fingerprint = _write(staged, table, samples, cut, genome, alleles, options, progress)
             related = relatedness.measure(table, samples, alleles.alleles)
     _write_masks(staged, cut, fingerprint, options.seed)
     report = qc_report.counts(collector, table, samples, cut, options)
+    report["warnings"] = warnings
     report["read"]["samples"] = len(file.samples)
     report["samples"] |= left_out
     report |= {
@@ -136,6 +143,7 @@ def _write(
     table: Sites,
     samples: Samples,
     cut: Windows,
+    genome: Genome,
     alleles: AlleleSpool,
     options: PrepareOptions,
     progress: Progress,
@@ -148,7 +156,9 @@ def _write(
         return alleles.window(int(cut.start[window]), int(cut.stop[window]), cut.length)
 
     settings = options.as_json()
-    return panel.write_panel(workspace.panel, table, samples, cut, packed, settings=settings)
+    return panel.write_panel(
+        workspace.panel, table, samples, cut, packed, settings=settings, genome=genome
+    )
 
 
 def _write_masks(workspace: Workspace, cut: Windows, fingerprint: str, seed: int) -> None:

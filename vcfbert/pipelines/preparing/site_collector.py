@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import genetic_map, records, sites, tokens, windows
-from vcfbert.domain.records import GenotypePolicy, RecordBlock, SiteSplitter
+from vcfbert.domain.records import GenotypePolicy, Record, RecordBlock, SiteSplitter
 from vcfbert.domain.sites import TRAIN, VALIDATION, Samples, Sites
 from vcfbert.domain.windows import Segment
 from vcfbert.errors import InputError
@@ -41,9 +41,10 @@ class SiteCollector:
         self.filled_genotypes = 0
         self.num_records = 0
         self.num_sites = 0
-        self._source = source
+        self.missing = np.zeros(len(samples), dtype=np.int64)  # genotypes of each sample
+        self.source = source
         self._splitter = SiteSplitter(
-            self._source,
+            source,
             samples.names,
             GenotypePolicy(missing=options.missing, unphased=options.unphased),
         )
@@ -54,7 +55,9 @@ class SiteCollector:
         self._groups = tokens.pack(samples.groups().astype(np.uint8))
         self._num_reference = 2 * len(samples.in_splits(TRAIN, VALIDATION))
         self.contigs: dict[str, int] = {}
-        self._text: tuple[list[str], list[str], list[str]] = ([], [], [])
+        self._text: tuple[list[str], list[str], list[str], list[str]] = ([], [], [], [])
+        self._record_numbers: list[int] = []
+        self._last_record: Record | None = None
         self._contig: list[NDArray[np.int32]] = []
         self._position: list[NDArray[np.int32]] = []
         self._counts: list[NDArray[np.int32]] = []
@@ -66,6 +69,7 @@ class SiteCollector:
         self.num_sites += len(split.records) + split.dropped.total()
         self.dropped += split.dropped
         self.filled_genotypes += split.filled_genotypes
+        self.missing += split.missing
         contig = np.array(
             [self.contigs.setdefault(r.contig, len(self.contigs)) for r in split.records], np.int32
         )
@@ -77,12 +81,17 @@ class SiteCollector:
         self._contig.append(contig[kept])
         self._position.append(position[kept])
         self._counts.append(counts[kept])
-        identifiers, refs, alts = self._text
+        identifiers, refs, alts, infos = self._text
+        numbers = self._record_numbers
         for row in kept.tolist():
             record = split.records[row]
             identifiers.append(record.identifier)
             refs.append(record.ref)
             alts.append(split.alt[row])
+            infos.append(split.info[row])
+            is_same = record is self._last_record  # another ALT of the record before
+            numbers.append(numbers[-1] + (not is_same) if numbers else 0)
+            self._last_record = record
         return len(block.records)
 
     def _is_kept(
@@ -112,20 +121,22 @@ class SiteCollector:
             is_filtered = any(self.dropped[reason] for reason in (TOO_RARE_MAC, TOO_RARE_MAF))
             remedy = "Lower --min-maf or --min-mac, or give" if is_filtered else "Give"
             raise InputError(
-                f"{self._source}: none of {self.num_sites:,} sites is kept ({reasons}). {remedy} "
+                f"{self.source}: none of {self.num_sites:,} sites is kept ({reasons}). {remedy} "
                 "another region, other windows or another panel."
             )
         contig, position = np.concatenate(self._contig), np.concatenate(self._position)
         counts = np.concatenate(self._counts)
-        identifiers, refs, alts = self._text
+        identifiers, refs, alts, infos = self._text
         names = list(self.contigs)
         return Sites(
             contigs=tuple(names),
             contig=contig,
             position=position,
+            record=np.array(self._record_numbers, np.int32),
             identifier=identifiers,
             ref=refs,
             alt=alts,
+            info=infos,
             site_type=sites.site_types(refs, alts),
             cm=self._centimorgans(maps, names, contig, position),
             alt_count=np.ascontiguousarray(counts[:, : len(sites.SPLITS)]),
@@ -142,10 +153,4 @@ class SiteCollector:
         """(S,) genetic positions, from the supplied map or at 1 cM per Mb."""
         if maps is None:
             return genetic_map.uniform(position)
-        cm = np.empty(len(position))
-        for number in np.unique(contig).tolist():
-            here = contig == number
-            cm[here] = genetic_map.centimorgans(
-                maps, names[number], position[here], source=self._map_source
-            )
-        return cm
+        return genetic_map.of_sites(maps, names, contig, position, source=self._map_source)

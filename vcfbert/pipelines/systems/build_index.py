@@ -44,7 +44,10 @@ class IndexOptions:
 
 @dataclass(frozen=True)
 class IndexSummary:
-    """What `build_index` wrote."""
+    """What `build_index` wrote.
+
+    left  names of the runs that were trained with the index it replaced, if that was another
+    """
 
     path: Path
     kind: Kind
@@ -52,14 +55,21 @@ class IndexSummary:
     num_references: int
     bytes_on_disk: int
     seconds: float
+    left: list[str]
 
     def lines(self) -> list[str]:
         """The summary as text."""
-        return [
+        lines = [
             f"Indexed {self.num_references:,} reference haplotypes in {self.num_windows:,} windows,"
             f" kind {self.kind}: {self.bytes_on_disk:,} bytes, {self.seconds:.2f} s.",
             f"Index: {self.path} (impute and mosaic need no index)",
         ]
+        if self.left:
+            lines.append(
+                f"The index that was replaced is that of the runs {', '.join(self.left)}. eval and "
+                "train --resume need it: build it again with its options, or train the runs again."
+            )
+        return lines
 
 
 def build_index(
@@ -82,6 +92,7 @@ def build_index(
         )
     with workspace.writing("indexes"), open_panel(workspace.panel) as panel:
         path = reference_stores.version_to_write(workspace, "indexes", overwrite)
+        before = _fingerprint(path)
         haplotypes = _references(panel, options)
         progress.start("index", len(panel.windows))
         with stores.create_folder(path, overwrite=overwrite) as folder:
@@ -98,7 +109,23 @@ def build_index(
         num_references=len(haplotypes),
         bytes_on_disk=reference_stores.bytes_below(path),
         seconds=time.perf_counter() - begun,
+        left=_left(workspace, before, manifest.fingerprint(content)),
     )
+
+
+def _fingerprint(path: Path) -> str | None:
+    """Fingerprint of an index that is to be replaced; None if there is none or it is damaged."""
+    try:
+        return manifest.fingerprint(manifest.read(path))
+    except StoreError:
+        return None
+
+
+def _left(workspace: Workspace, before: str | None, now: str) -> list[str]:
+    """Names of the runs that were trained with the index that another one has replaced."""
+    if before is None or before == now:
+        return []
+    return reference_stores.runs_trained_with(workspace, before)
 
 
 def _references(panel: PanelReader, options: IndexOptions) -> NDArray[np.int64]:

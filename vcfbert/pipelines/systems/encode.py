@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from vcfbert.config import Config
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.model.embedding import Encoder
-from vcfbert.pipelines.systems import reference_stores
+from vcfbert.pipelines.systems import reference_stores, run_settings
 from vcfbert.progress import Progress
 from vcfbert.storage.zarr import embeddings, masks
 from vcfbert.storage.zarr.embeddings import Layout
 from vcfbert.storage.zarr.masks import MaskVersion
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training import runs
 from vcfbert.training.systems import checkpoints, encoding
 
 
@@ -81,7 +82,7 @@ def encode_refs(
     with workspace.writing("embeddings"), open_panel(workspace.panel) as panel:
         path = reference_stores.version_to_write(workspace, "embeddings", overwrite)
         mask = _mask(workspace, panel, options)
-        encoder, name = choose_encoder(workspace, settings, options.run)
+        encoder, name = choose_encoder(workspace, settings, options.run, panel)
         return write(path, panel, encoder, name, mask, progress=progress, overwrite=overwrite)
 
 
@@ -98,12 +99,20 @@ def require_embeddings(settings: Config) -> None:
     )
 
 
-def choose_encoder(workspace: Workspace, settings: Config, run: str | None) -> tuple[Encoder, str]:
-    """The encoder of a run, or one with initial weights, in eval mode; and its name in messages."""
+def choose_encoder(
+    workspace: Workspace, settings: Config, run: str | None, panel: PanelReader
+) -> tuple[Encoder, str]:
+    """The encoder of a run, or one with initial weights, in eval mode; and its name in messages.
+
+    Raises StoreError if there is no such run, or it was trained on another panel.
+    """
     if run is None:
         name = f"initial weights of {settings.preset}, seed {settings.seed}"
         return encoding.new_encoder(settings.model, settings.seed), name
-    return checkpoints.load_encoder(workspace.run(run)), f"the best checkpoint of run {run}"
+    folder = runs.folder_of(workspace, run)
+    parents = checkpoints.read(folder, "best").parents
+    run_settings.check_parents(workspace, run, parents, {"panel": panel.fingerprint})
+    return checkpoints.load_encoder(folder), f"the best checkpoint of run {run}"
 
 
 def newest_masks(workspace: Workspace, panel: PanelReader, version: int | None) -> MaskVersion:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import sites as site_tables
 from vcfbert.errors import InputError, StoreError
+from vcfbert.files import digests
 from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.storage.zarr.workspace import Versioned, Workspace
 
@@ -31,6 +32,18 @@ def version_to_write(workspace: Workspace, kind: Versioned, overwrite: bool) -> 
     if versions and not overwrite:
         raise StoreError.exists(path)
     return path
+
+
+def runs_trained_with(workspace: Workspace, fingerprint: str) -> list[str]:
+    """Names of the runs that have a store with this fingerprint among their parents."""
+    names = []
+    for path in sorted((workspace.root / "runs").glob("*/run.json")):
+        try:
+            if fingerprint in digests.read_json(path)["parents"].values():
+                names.append(path.parent.name)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # `verify` reports damaged runs
+    return names
 
 
 def bytes_below(folder: Path) -> int:

@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from vcfbert.config import Config, MaskConfig
+from vcfbert.config import Config
 from vcfbert.domain.mask_policies import Drawing
 from vcfbert.errors import ConfigError
-from vcfbert.pipelines.systems import encode
+from vcfbert.pipelines.systems import encode, run_settings
 from vcfbert.pipelines.systems.encode import EncodeSummary
 from vcfbert.pipelines.systems.pruning import prune
 from vcfbert.progress import Progress
@@ -18,7 +18,8 @@ from vcfbert.storage.zarr import embeddings, masks
 from vcfbert.storage.zarr.masks import MaskVersion
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Versioned, Workspace
-from vcfbert.training.systems import masking
+from vcfbert.training import runs
+from vcfbert.training.systems import checkpoints, masking
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class RefreshOptions:
     """Encode the references again, in the layout of the newest embeddings."""
 
     run: str | None = None
-    """Encode with the best checkpoint of this run; None takes initial weights from the seed."""
+    """Run whose settings and best checkpoint are used; None takes initial weights from the seed."""
 
     rate: float | None = None
     """Rate of the new masks; None is `masks.start_rate` of the settings."""
@@ -77,6 +78,8 @@ def refresh(
 ) -> RefreshSummary:
     """Write the next version of masks, embeddings or both; then prune, if asked to.
 
+    settings  of `options.run`, if there is one
+
     Raises ConfigError if the options ask for nothing or contradict each other, and the errors of
     `encode_refs`.
     """
@@ -89,11 +92,11 @@ def refresh(
         if options.masks:
             version = workspace.next_version("masks")
             mask_path = workspace.version("masks", version)
-            mask = _draw(version, panel, settings.masks, settings.seed, options.rate)
+            mask = _draw(version, panel, settings, workspace, options)
             masks.write_masks(mask_path, mask)
         if options.embeddings:
             path = workspace.version("embeddings", workspace.next_version("embeddings"))
-            encoder, name = encode.choose_encoder(workspace, settings, options.run)
+            encoder, name = encode.choose_encoder(workspace, settings, options.run, panel)
             newest = encode.newest_masks(workspace, panel, None) if _is_dense(workspace) else None
             encoded = encode.write(
                 path, panel, encoder, name, newest, progress=progress, overwrite=False
@@ -115,23 +118,46 @@ def _check(settings: Config, options: RefreshOptions) -> None:
         raise ConfigError("Nothing to refresh: pass --masks, --embeddings, --prune N or several.")
     if not options.masks and options.rate is not None:
         raise ConfigError("--rate is the rate of new masks: pass --masks with it.")
-    if not options.embeddings and options.run is not None:
-        raise ConfigError("--run encodes the references: pass --embeddings with it.")
+    if options.run is not None:
+        _check_run(settings, options)
     if options.embeddings:
         encode.require_embeddings(settings)
 
 
+def _check_run(settings: Config, options: RefreshOptions) -> None:
+    if not options.masks and not options.embeddings:
+        raise ConfigError(
+            "--run gives settings and weights to what is refreshed: pass --masks, --embeddings or "
+            "both with it."
+        )
+    if settings.system != "retrieval":
+        raise ConfigError(
+            f"The run {options.run} is of {settings.system}, which has neither masks nor "
+            "embeddings. Leave out --run, or name a run of another system."
+        )
+
+
 def _draw(
-    version: int, panel: PanelReader, settings: MaskConfig, seed: int, rate: float | None
+    version: int,
+    panel: PanelReader,
+    chosen: Config,
+    workspace: Workspace,
+    options: RefreshOptions,
 ) -> MaskVersion:
-    policy = masking.plan(settings, seed, panel).training
+    settings, seed = chosen.masks, chosen.seed
+    plan = masking.plan(settings, seed, panel)
+    if options.run is not None:
+        saved = checkpoints.read(runs.folder_of(workspace, options.run), "best").parents
+        found = {"panel": panel.fingerprint} | plan.fingerprints
+        run_settings.check_parents(workspace, options.run, saved, found)
+    policy = plan.training
     if policy.reads_alleles or settings.scope == "sample":
         raise ConfigError(
             f"masks.policy = {settings.policy!r} with masks.scope = {settings.scope!r} draws a "
             "mask for each sample during training, so there is no version to store. Set "
             "masks.scope=window and another policy, or leave --masks out."
         )
-    rate = settings.start_rate if rate is None else rate
+    rate = settings.start_rate if options.rate is None else options.rate
     return MaskVersion(
         version=version,
         policy=settings.policy,

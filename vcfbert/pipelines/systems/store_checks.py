@@ -89,6 +89,7 @@ def of_workspace(settings: Config, workspace: Workspace, run: str | None) -> lis
         if run is not None and not folder.is_dir():
             raise StoreError(f"No run at {folder}. Make one with: vcfbert train --run {run}")
         found += _of_run(settings.model, folder, panel)
+        found += _index_of_run(workspace, folder)
     return found
 
 
@@ -325,6 +326,25 @@ def _of_run(settings: ModelConfig, folder: Path, panel: PanelReader) -> list[Che
             _parent("run", place, checkpoint.parents.get("panel", "none"), panel,
                     f"train --run {folder.name} --force"),
         ]  # fmt: skip
+    return out
+
+
+def _index_of_run(workspace: Workspace, folder: Path) -> list[Check]:
+    """Compare the index that a run was trained with to those of the workspace."""
+    paths = [workspace.version("indexes", number) for number in workspace.versions("indexes")]
+    there = {manifest.fingerprint(manifest.read(path)) for path in paths}
+    again = f"vcfbert train --run {folder.name} --config {folder / 'config.toml'} --force"
+    out = []
+    for which in _checkpoints(folder):
+        needed = checkpoints.read(folder, which).parents.get("index")
+        if needed is not None:
+            found = needed if needed in there else (", ".join(map(_short, sorted(there))) or "none")
+            out.append(_compare(
+                "index of the run", workspace.root / "indexes", _short(found),
+                f"{folder} ({which})", _short(needed),
+                f"Build it again with the same options of build-index, or train again: {again}",
+                holds=needed in there,
+            ))  # fmt: skip
     return out
 
 

@@ -9,18 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from vcfbert.config import Config, TrainingConfig
-from vcfbert.errors import StoreError
 from vcfbert.files import locks
-from vcfbert.pipelines.systems import epochs, preflight, run_refresh, training_inputs, training_run
+from vcfbert.pipelines.systems import (
+    epochs,
+    preflight,
+    run_refresh,
+    training_inputs,
+    training_run,
+)
 from vcfbert.pipelines.systems.preflight_inputs import OpenedInputs
 from vcfbert.pipelines.systems.training_inputs import TrainingInputs
 from vcfbert.pipelines.systems.training_run import TrainingRun
 from vcfbert.progress import Progress
+from vcfbert.retrieval.index import IndexReader
 from vcfbert.storage.zarr import embeddings, stores
 from vcfbert.storage.zarr.embeddings import EmbeddingsReader
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training import devices, machine, runs
-from vcfbert.training.systems import checkpoints, events, loop, selection
+from vcfbert.training.systems import checkpoints, events, index_of_run, loop, selection
 from vcfbert.training.systems.encoding import EncodedOnDemand
 from vcfbert.training.systems.loop import TrainState
 
@@ -103,7 +109,8 @@ def train(
         device = devices.choose_device(options.device)
         if options.threads is not None:
             devices.set_threads(options.threads)
-        inputs = training_inputs.open_inputs(stack, workspace, settings, progress)
+        resumed = folder if options.resume else None
+        inputs = training_inputs.open_inputs(stack, workspace, settings, progress, resumed=resumed)
         state = loop.new_state(settings.model, settings.training, settings.seed, device)
         if options.resume:
             _restore(state, folder, settings, inputs.parents)
@@ -125,12 +132,13 @@ def _restore(state: TrainState, run: Path, settings: Config, parents: dict[str, 
     """
     checkpoint = checkpoints.read(run, "last")
     runs.check_resumable(run, checkpoint.settings, settings)
-    for name, fingerprint in parents.items():
-        if checkpoint.parents.get(name) != fingerprint:
-            raise StoreError(
-                f"The run {run.name} was trained on another {name} than the one given here, "
-                "so it cannot be resumed. Start a new run with --run."
-            )
+    runs.check_parents(
+        run.name,
+        checkpoint.parents,
+        parents,
+        place=str(run.parent.parent),
+        remedy="It cannot be resumed; start a new run with --run.",
+    )
     checkpoints.load_weights(state.model, checkpoint.weights_file)
     if checkpoint.optimizer_file is not None:
         moments = checkpoints.load_tensors(checkpoint.optimizer_file)
@@ -166,7 +174,9 @@ def _create(
     An existing run of that name is replaced only when the new folder is complete.
     """
     with stores.staging(run) as folder:
-        runs.create(folder, settings, inputs.parents)
+        index = inputs.index
+        noted = index_of_run.record_of(index.manifest) if isinstance(index, IndexReader) else None
+        runs.create(folder, settings, inputs.parents, noted)
         begun = time.perf_counter()
         if inputs.encoder is not None:
             if inputs.stored_embeddings is None:

@@ -23,7 +23,7 @@ from vcfbert.storage.zarr.embeddings import EmbeddingsReader
 from vcfbert.storage.zarr.masks import MaskVersion
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Workspace
-from vcfbert.training.systems import encoding, masking
+from vcfbert.training.systems import checkpoints, encoding, index_of_run, masking
 from vcfbert.training.systems.batches import References
 from vcfbert.training.systems.indexing import IndexedOnDemand
 from vcfbert.training.systems.masking import MaskPlan
@@ -59,9 +59,17 @@ class TrainingInputs:
 
 
 def open_inputs(
-    stack: ExitStack, workspace: Workspace, settings: Config, progress: Progress
+    stack: ExitStack,
+    workspace: Workspace,
+    settings: Config,
+    progress: Progress,
+    *,
+    resumed: Path | None = None,
 ) -> TrainingInputs:
-    """Open the stores, which `stack` closes, and refuse settings that do not fit them."""
+    """Open the stores, which `stack` closes, and refuse settings that do not fit them.
+
+    resumed  folder of a run whose own index is to be opened instead of the newest
+    """
     panel = stack.enter_context(open_panel(workspace.panel))
     if len(panel.samples.in_splits(site_tables.VALIDATION)) == 0:
         raise InputError(
@@ -69,7 +77,7 @@ def open_inputs(
             "Prepare it again with --validation-fraction above 0."
         )
     retrieval, masks = settings.retrieval, settings.masks
-    index = _open_index(workspace, retrieval, panel, progress)
+    index = _open_index(workspace, retrieval, panel, progress, resumed)
     fixed = fixed_masks.of_index(workspace, retrieval, masks, settings.refresh, index)
     plan = masking.plan(masks, settings.seed, panel)
     for note in plan.notes:
@@ -115,9 +123,13 @@ def _check_exclusion(settings: RetrievalConfig, index: IndexReader, panel: Panel
 
 
 def _open_index(
-    workspace: Workspace, settings: RetrievalConfig, panel: PanelReader, progress: Progress
+    workspace: Workspace,
+    settings: RetrievalConfig,
+    panel: PanelReader,
+    progress: Progress,
+    resumed: Path | None,
 ) -> IndexReader | None:
-    """Open the newest index and check that the settings fit it; None if nothing is retrieved.
+    """Open the index and check that the settings fit it; None if nothing is retrieved.
 
     If there is no index, an exact one is built, which takes a moment.
     """
@@ -126,7 +138,12 @@ def _open_index(
     if not workspace.versions("indexes"):
         progress.note("No index in the workspace yet: building an exact one.")
         build_index.build_index(workspace, IndexOptions(), progress=progress)
-    index = open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
+    path = workspace.newest("indexes")
+    if resumed is not None:
+        saved = checkpoints.read(resumed, "last").parents
+        if saved.get("panel") == panel.fingerprint and "index" in saved:
+            path = index_of_run.find(workspace, resumed, saved["index"])
+    index = open_index(path, panel_fingerprint=panel.fingerprint)
     check_neighbours(settings, index)
     _check_exclusion(settings, index, panel)
     return index

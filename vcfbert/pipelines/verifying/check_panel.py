@@ -6,6 +6,7 @@ S sites, W windows, L sites in a window, N samples, H = 2 N haplotypes, P popula
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,6 +22,9 @@ from vcfbert.storage.zarr import schema, stores
 from vcfbert.storage.zarr.panel import PanelReader
 
 AGAIN = f"Rebuild it with: vcfbert {schema.AGAIN['panel']}"
+
+_ALLELE = re.compile(r"[^\s,]+")
+_INFO = re.compile(r"\S+")
 
 
 def check(panel: PanelReader, report: StoreReport, *, is_sealed: bool) -> None:
@@ -64,18 +68,34 @@ def of_sites(sites: Sites) -> Iterator[str]:
             yield f"{what} at site {site} ({name}:{sites.position[site]})"
     if (sites.position < 1).any() or not np.isfinite(sites.cm).all():
         yield "sites/position has values below 1, or sites/cm has values that are not finite"
-    is_spelled = [
-        ref.isalpha() and alt.isalpha() for ref, alt in zip(sites.ref, sites.alt, strict=True)
+    is_allele = [
+        _ALLELE.fullmatch(ref) is not None and _ALLELE.fullmatch(alt) is not None
+        for ref, alt in zip(sites.ref, sites.alt, strict=True)
     ]
-    if not all(is_spelled):
-        yield f"REF or ALT of site {is_spelled.index(False)} contains more than letters"
+    is_field = [_INFO.fullmatch(text) is not None for text in sites.info]
+    if not all(is_allele):
+        yield f"REF or ALT of site {is_allele.index(False)} is empty or has a space or comma"
+    elif not all(is_field):
+        yield f"sites/info of site {is_field.index(False)} is empty or has a space"
+    elif not _is_grouped(sites):
+        yield "sites/record does not rise by 1 from record to record"
     elif (sites.site_type != site_tables.site_types(sites.ref, sites.alt)).any():
         yield "sites/type does not match REF and ALT"
 
 
+def _is_grouped(sites: Sites) -> bool:
+    """True if records are numbered from 0, and the sites of one share contig, position and REF."""
+    step = np.diff(sites.record, prepend=0)
+    if len(step) == 0 or step[0] != 0 or not np.isin(step, (0, 1)).all():
+        return False
+    rows = (np.flatnonzero(step[1:] == 0) + 1).tolist()
+    is_moved = (np.diff(sites.position) != 0) | (np.diff(sites.contig) != 0)
+    return not any(is_moved[row - 1] or sites.ref[row] != sites.ref[row - 1] for row in rows)
+
+
 def _is_repeated(sites: Sites) -> NDArray[np.bool_]:
-    """(S - 1,) True if position, REF and ALT equal those of the site before."""
-    alleles = list(zip(sites.ref, sites.alt, strict=True))
+    """(S - 1,) True if position, alleles, ID and INFO equal those of the site before."""
+    alleles = list(zip(sites.ref, sites.alt, sites.identifier, sites.info, strict=True))
     is_same = [before == after for before, after in itertools.pairwise(alleles)]
     is_repeated: NDArray[np.bool_] = np.diff(sites.position) == 0
     return is_repeated & np.array(is_same, dtype=np.bool_)
@@ -117,7 +137,7 @@ def _check_alleles(panel: PanelReader, report: StoreReport, is_sealed: bool) -> 
                 raise StoreError(f"{panel.path}: {fault}. {AGAIN}")
     if len(prints) < len(panel.windows):
         return
-    tables = panel_store.table_prints(panel.sites, panel.samples, panel.windows)
+    tables = panel_store.table_prints(panel.sites, panel.samples, panel.windows, panel.genome)
     if stores.fingerprint(*tables, *prints) != panel.fingerprint:
         report.faults.append(
             f"{panel.path}: its fingerprint does not match its content, so stores made from it may "

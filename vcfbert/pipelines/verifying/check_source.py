@@ -7,6 +7,7 @@ panel lacks must be one that the panel's filters drop.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def check(source: Path, panel: PanelReader, findings: StoreReport, progress: Pro
         for block in file.blocks(columns, region=region):
             split = splitter.split(block)
             for row, record in enumerate(split.records):
-                comparison.add(record, split.alt[row], split.alleles[row])
+                comparison.add(record, split.alt[row], split.info[row], split.alleles[row])
             progress.advance(len(block.records))
     findings.content = (
         f"{comparison.num_sites:,} sites, {comparison.num_genotypes:,} genotypes compared"
@@ -83,19 +84,19 @@ class _Comparison:
         keys = zip(
             sites.contig.tolist(), sites.position.tolist(), sites.ref, sites.alt, strict=True
         )
-        self._site: dict[Key, int] = {
-            (sites.contigs[contig], position, ref, alt): site
-            for site, (contig, position, ref, alt) in enumerate(keys)
-        }
+        self._sites: defaultdict[Key, list[int]] = defaultdict(list)
+        for site, (contig, position, ref, alt) in enumerate(keys):
+            self._sites[sites.contigs[contig], position, ref, alt].append(site)
         self._is_seen = np.zeros(len(sites), dtype=np.bool_)
         self._unexpected: list[str] = []
         self._renamed: list[str] = []
+        self._described: list[str] = []
         self._differing: list[str] = []
         self._num_differing = 0
 
-    def add(self, record: Record, alt: str, alleles: NDArray[np.uint8]) -> None:
+    def add(self, record: Record, alt: str, info: str, alleles: NDArray[np.uint8]) -> None:
         """Compare one biallelic site of the file; alleles (H,)."""
-        site = self._site.get((record.contig, record.position, record.ref, alt))
+        site = self._find(record, alt, info)
         name = f"{record.place()} {record.ref}>{alt}"
         if site is None:
             if not self._filter.drops(alleles):
@@ -106,9 +107,20 @@ class _Comparison:
         self.num_genotypes += len(alleles) // 2
         if record.identifier != self._panel.sites.identifier[site]:
             self._renamed.append(name)
+        if info != self._panel.sites.info[site]:
+            self._described.append(name)
         stored = self._alleles.of(site)
         if not np.array_equal(stored, alleles):
             self._note(name, stored, alleles)
+
+    def _find(self, record: Record, alt: str, info: str) -> int | None:
+        """The site with these alleles; of several, the one with this ID and INFO, or a new one."""
+        sites = self._panel.sites
+        found = self._sites.get((record.contig, record.position, record.ref, alt), [])
+        unseen = [site for site in found if not self._is_seen[site]]
+        named = [site for site in unseen if sites.identifier[site] == record.identifier]
+        same = [site for site in named if sites.info[site] == info]
+        return next(iter(same or named or unseen), None)
 
     def _note(self, name: str, stored: NDArray[np.uint8], alleles: NDArray[np.uint8]) -> None:
         samples = np.unique(np.flatnonzero(stored != alleles) // 2)
@@ -130,6 +142,7 @@ class _Comparison:
             f"sites are not in {self._source} or are dropped there": lost,
             f"sites of {self._source} are missing, and no filter drops them": self._unexpected,
             f"sites have another ID in {self._source}": self._renamed,
+            f"sites have another END, SVTYPE or SVLEN in {self._source}": self._described,
         }
         out = [
             f"{panel}: {len(names):,} {what}: {', '.join(names[:_SHOWN])}. {AGAIN}"

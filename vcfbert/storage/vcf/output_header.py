@@ -92,12 +92,14 @@ def header_text(
     *,
     info: Collection[str],
     fields: Sequence[str],
+    structural: Sequence[str] = (),
 ) -> str:
     """The header; the same facts always give the same text.
 
     names   of the samples
     info    INFO keys that records may have
     fields  FORMAT fields that all records have
+    structural  whole lines that structural variants need
     """
     lines = [
         "##fileformat=VCFv4.2",
@@ -113,6 +115,7 @@ def header_text(
     lines += facts.extra
     for contig in contigs:
         lines.append(f"##contig=<ID={contig}>")
+    lines += structural
     lines += [f"##INFO=<ID={key},{_INFO[key]}>" for key in _INFO if key in info]
     lines += [f"##FORMAT=<ID={key},{_FORMAT[key]}>" for key in fields]
     lines.append("\t".join((*_COLUMNS, *names)))

@@ -21,7 +21,7 @@ from vcfbert.domain.dosage import Imputed
 from vcfbert.domain.sites import Sites
 from vcfbert.errors import InputError, StoreError
 from vcfbert.files import locks, temporary
-from vcfbert.storage.vcf import bgzf, tabix
+from vcfbert.storage.vcf import bgzf, structural, tabix
 from vcfbert.storage.vcf.bgzf import END_OF_FILE, BgzfWriter, Workers
 from vcfbert.storage.vcf.output_header import (
     DECIMALS,
@@ -157,7 +157,7 @@ class PredictionWriter:
         lines = tabix.IndexedLines(
             contig=self._sites.contig[rows].astype(np.int64),
             begin=begin,
-            end=begin + np.array([len(self._sites.ref[row]) for row in rows.tolist()], np.int64),
+            end=_ends(self._sites)[rows],
             start=offsets[:-1],
             stop=offsets[1:],
         )
@@ -244,6 +244,7 @@ class PredictionWriter:
             self._names,
             info=("AF", *quality_keys, "IMP", "TYPED"),
             fields=self._layout.fields,
+            structural=structural.header_lines(self._sites.alt, self._sites.info),
         )
         self._header_length = self._length = len(header.encode())
         self._sink.write(header.encode())
@@ -258,13 +259,14 @@ class PredictionWriter:
             sites.identifier[rows],
             sites.ref[rows],
             sites.alt[rows],
+            sites.info[rows],
             info,
             strict=True,
         )
         return [
-            f"{sites.contigs[contig]}\t{position}\t{name}\t{ref}\t{alt}\t.\tPASS\t{about}"
-            f"\t{format_}\t".encode()
-            for contig, position, name, ref, alt, about in columns
+            f"{sites.contigs[contig]}\t{position}\t{name}\t{ref}\t{alt}\t.\tPASS\t"
+            f"{about if kept == '.' else f'{kept};{about}'}\t{format_}\t".encode()
+            for contig, position, name, ref, alt, kept, about in columns
         ]
 
     def _check(self, first: int, imputed: Imputed) -> None:
@@ -364,8 +366,14 @@ def _bcf_sink(path: Path, workers: Workers) -> Iterator[Sink]:
 
 def _fits_tabix(sites: Sites) -> bool:
     """False if a contig is too long for a tabix index."""
-    longest = max(map(len, sites.ref), default=0)
-    return int(sites.position.max(initial=0)) + longest < tabix.LAST_POSITION
+    return int(_ends(sites).max(initial=0)) < tabix.LAST_POSITION
+
+
+def _ends(sites: Sites) -> NDArray[np.int64]:
+    """(S,) the last position that each site covers."""
+    columns = zip(sites.info, sites.position.tolist(), sites.ref, strict=True)
+    ends = (structural.end_of(*column) for column in columns)
+    return np.fromiter(ends, dtype=np.int64, count=len(sites))
 
 
 def _claim(partial: Path, path: Path) -> None:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.domain import records
 from vcfbert.domain.records import NO_CALL, Record, RecordBlock
 from vcfbert.domain.sites import Region, find_contig
 from vcfbert.errors import InputError
-from vcfbert.storage.vcf import bcf_checks, checks, index_checks, variants
+from vcfbert.storage.vcf import bcf_checks, checks, index_checks, structural, variants
 
 if TYPE_CHECKING:
     import pysam
@@ -222,11 +223,16 @@ class VcfFile:
                     f"{self.path}, {contig}:{position}: a position must be between 1 and "
                     f"{LAST_POSITION}. Correct the record, or exclude it with: bcftools view -e"
                 )
-            ref = variant.REF
-            if ref.isupper():
-                return Record(contig, position, variant.ID or ".", ref, variant.ALT)
-            alts = [alt.upper() if alt.isalpha() else alt for alt in variant.ALT]
-            return Record(contig, position, variant.ID or ".", ref.upper(), alts)
+            ref, alts = variant.REF, variant.ALT
+            name, text = variant.ID or ".", "".join((ref, *alts))
+            if len(text) < structural.LEAST_BASES and text.isalpha() and text.isupper():
+                return Record(contig, position, name, ref, alts)
+            ref = records.capitals(ref)
+            alts = [records.capitals(alt) for alt in alts]
+            infos: tuple[str, ...] = ()
+            if structural.is_structural(ref, alts):
+                infos = structural.infos(variant.INFO, len(alts))
+            return Record(contig, position, name, ref, alts, infos)
         except UnicodeDecodeError as error:
             raise InputError(
                 f"{self.path}: record {count}, at position {position}, has bytes that are not "

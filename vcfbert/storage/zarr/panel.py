@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
 from vcfbert.domain import windows as window_tables
+from vcfbert.domain.genome import UNKNOWN, Genome
 from vcfbert.domain.sites import Samples, Sites
 from vcfbert.domain.windows import Windows
 from vcfbert.errors import StoreError
@@ -39,6 +40,7 @@ class PanelReader:
         self.sites = _read_sites(root)
         self.samples = _read_samples(root)
         self.windows = _read_windows(root)
+        self.genome = Genome.from_json(stores.attribute(root, "genome"))
         self._alleles = stores.member(root, "alleles")
         self._cache: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
 
@@ -92,8 +94,8 @@ def open_panel(path: Path) -> Iterator[PanelReader]:
 def _check_sizes(reader: PanelReader) -> None:
     """Raise ValueError if tables differ in length or refer to rows that do not exist."""
     sites, samples, windows = reader.sites, reader.samples, reader.windows
-    columns = (sites.contig, sites.identifier, sites.ref, sites.alt, sites.site_type, sites.cm,
-               sites.alt_count, sites.population_alt_count)  # fmt: skip
+    columns = (sites.contig, sites.record, sites.identifier, sites.ref, sites.alt, sites.info,
+               sites.site_type, sites.cm, sites.alt_count, sites.population_alt_count)  # fmt: skip
     sample_index = samples.population, samples.superpopulation, samples.split
     bounds = windows.stop, windows.core_start, windows.core_stop
     lengths = [(len(column), len(sites)) for column in columns]
@@ -141,18 +143,20 @@ def write_panel(
     alleles_of: Callable[[int], NDArray[np.uint8]],
     *,
     settings: dict[str, Any],
+    genome: Genome = UNKNOWN,
     overwrite: bool = False,
 ) -> str:
     """Write a panel store; returns its fingerprint, a hash of everything but `settings`.
 
     alleles_of  (H, ceil(L / 8)) packed alleles of a window; called once per window, in order
     settings    how the panel was made; saved as the attribute `settings`
+    genome      what the header of its file says about the contigs
     """
     num_haplotypes = 2 * len(samples)
     width = -(-windows.length // 8)
     with stores.create_store(path, "panel", overwrite=overwrite) as root:
-        _write_tables(root, sites, samples, windows)
-        parts = table_prints(sites, samples, windows)
+        _write_tables(root, sites, samples, windows, genome)
+        parts = table_prints(sites, samples, windows, genome)
         array = stores.create_array(
             root,
             "panel",
@@ -172,28 +176,31 @@ def write_panel(
     return fingerprint
 
 
-def _write_tables(root: zarr.Group, sites: Sites, samples: Samples, windows: Windows) -> None:
+def _write_tables(
+    root: zarr.Group, sites: Sites, samples: Samples, windows: Windows, genome: Genome
+) -> None:
     """Write everything except the alleles."""
-    root.attrs.update(_attributes(sites, samples, windows))
+    root.attrs.update(_attributes(sites, samples, windows, genome))
     for name, values in _columns(sites, samples, windows).items():
         stores.write_column(root, "panel", name, values)
     for name, lines in _texts(sites, samples).items():
         stores.write_text(root, "panel", name, lines)
 
 
-def table_prints(sites: Sites, samples: Samples, windows: Windows) -> list[str]:
+def table_prints(sites: Sites, samples: Samples, windows: Windows, genome: Genome) -> list[str]:
     """A fingerprint of each table; that of a panel also covers the alleles of each window."""
     columns, texts = _columns(sites, samples, windows), _texts(sites, samples)
     prints = [stores.fingerprint(name, values) for name, values in columns.items()]
     prints += [stores.fingerprint(name, "\n".join(lines)) for name, lines in texts.items()]
-    return [stores.fingerprint(repr(_attributes(sites, samples, windows))), *prints]
+    return [stores.fingerprint(repr(_attributes(sites, samples, windows, genome))), *prints]
 
 
-def _attributes(sites: Sites, samples: Samples, windows: Windows) -> dict[str, Any]:
+def _attributes(sites: Sites, samples: Samples, windows: Windows, genome: Genome) -> dict[str, Any]:
     attributes: dict[str, Any] = {
         "contigs": list(sites.contigs),
         "populations": list(samples.populations),
         "length": windows.length,
+        "genome": genome.as_json(),
     }
     if len(samples.relatives):  # absent if empty, as in panels of earlier versions
         attributes["relatives"] = samples.relatives.tolist()
@@ -204,6 +211,7 @@ def _columns(sites: Sites, samples: Samples, windows: Windows) -> dict[str, NDAr
     return {
         "sites/contig": sites.contig,
         "sites/position": sites.position,
+        "sites/record": sites.record,
         "sites/type": sites.site_type,
         "sites/cm": sites.cm,
         "sites/alt_count": sites.alt_count,
@@ -221,6 +229,7 @@ def _texts(sites: Sites, samples: Samples) -> dict[str, list[str]]:
         "sites/id": sites.identifier,
         "sites/ref": sites.ref,
         "sites/alt": sites.alt,
+        "sites/info": sites.info,
         "samples/name": samples.names,
         "samples/population": samples.population,
         "samples/superpopulation": samples.superpopulation,
@@ -232,9 +241,11 @@ def _read_sites(root: zarr.Group) -> Sites:
         contigs=tuple(_names(root, "contigs")),
         contig=stores.read_column(root, "sites/contig"),
         position=stores.read_column(root, "sites/position"),
+        record=stores.read_column(root, "sites/record"),
         identifier=stores.read_text(root, "sites/id"),
         ref=stores.read_text(root, "sites/ref"),
         alt=stores.read_text(root, "sites/alt"),
+        info=stores.read_text(root, "sites/info"),
         site_type=stores.read_column(root, "sites/type"),
         cm=stores.read_column(root, "sites/cm"),
         alt_count=stores.read_column(root, "sites/alt_count"),

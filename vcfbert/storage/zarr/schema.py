@@ -14,7 +14,7 @@ from vcfbert.domain import sites
 
 Kind = Literal["panel", "masks", "embeddings"]
 
-FORMAT_VERSION: dict[Kind, int] = {"panel": 2, "masks": 2, "embeddings": 2}
+FORMAT_VERSION: dict[Kind, int] = {"panel": 3, "masks": 2, "embeddings": 2}
 
 CHECKPOINT_FORMAT = 5
 """Of the checkpoints of a run; declared here so that reading it needs no PyTorch."""
@@ -61,8 +61,14 @@ ARRAYS = (
     ArraySpec("panel", "sites/contig", "int32", "S", "Index into the attribute `contigs`."),
     ArraySpec("panel", "sites/position", "int32", "S", "1-based position, as in the VCF."),
     ArraySpec("panel", "sites/id", "text", "S", "VCF ID; `.` if absent."),
-    ArraySpec("panel", "sites/ref", "text", "S", "REF allele."),
-    ArraySpec("panel", "sites/alt", "text", "S", "ALT allele."),
+    ArraySpec("panel", "sites/record", "int32", "S",
+              "Number of the record among those kept; the sites of a multi-allelic record share "
+              "it."),
+    ArraySpec("panel", "sites/ref", "text", "S", "REF allele, as in the VCF."),
+    ArraySpec("panel", "sites/alt", "text", "S",
+              "ALT allele, as in the VCF: bases, `<DEL>`, `*`, a breakend."),
+    ArraySpec("panel", "sites/info", "text", "S",
+              "INFO of a structural variant, such as SVTYPE, END and SVLEN; `.` for nothing."),
     ArraySpec("panel", "sites/type", "int8", "S", "0 SNV, 1 insertion, 2 deletion, 3 other."),
     ArraySpec("panel", "sites/cm", "float64", "S", "Genetic position in centimorgans."),
     ArraySpec("panel", "sites/alt_count", "int32", "S 3",

@@ -396,7 +396,7 @@ def write_file(path: Path, content: bytes) -> None:
             with partial.open("wb") as stream:
                 stream.write(content)
                 stream.flush()
-                os.fsync(stream.fileno())
+                temporary.flush(stream.fileno())
             replacing.put(partial, path)
         except OSError as error:
             raise StoreError.unwritable(path, error) from error

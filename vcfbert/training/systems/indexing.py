@@ -18,16 +18,21 @@ from vcfbert.storage.zarr.panel import PanelReader
 
 
 class IndexedOnDemand:
-    """All train haplotypes; a window is indexed when it is read, and the last one is kept."""
+    """A window is indexed when it is read, and the last one is kept."""
 
     kind: Literal["exact"] = "exact"
 
-    def __init__(self, panel: PanelReader) -> None:
-        """Take an open panel; nothing is read yet."""
+    def __init__(self, panel: PanelReader, references: NDArray[np.int64] | None = None) -> None:
+        """Take an open panel; nothing is read yet.
+
+        references  (R,) panel haplotypes; None takes those of all train samples
+        """
         self._panel = panel
         self._number = -1
         self._window: WindowIndex | None = None
-        self.reference_haplotypes: NDArray[np.int64] = panel.samples.haplotypes(site_tables.TRAIN)
+        if references is None:
+            references = panel.samples.haplotypes(site_tables.TRAIN)
+        self.reference_haplotypes: NDArray[np.int64] = references
 
     def window(self, window: int) -> WindowIndex:
         """The index of one window."""

@@ -1,0 +1,130 @@
+"""References of a chunk, and what is made of them for all samples.
+
+S sites of the chunk, T typed sites, R reference haplotypes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.copying import engine, groups, panel_statistics
+from vcfbert.copying.panel_statistics import PanelStatistics
+from vcfbert.copying.parameter_sets import ParameterSets
+from vcfbert.domain import tokens
+from vcfbert.pipelines.chunks import multiallelic, switch_rates
+from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.storage.zarr import haplotypes
+from vcfbert.storage.zarr.panel import PanelReader
+
+
+@dataclass(frozen=True)
+class ChunkReferences:
+    """The references of a chunk.
+
+    sites         (S,) panel sites, rising
+    bits          (R, ceil(S / 64)) their alleles
+    cm            (S,)
+    group         (R,) the group of each reference
+    statistics    at the S sites
+    alternatives  arrays of indexes among the S, see `multiallelic.alternatives`
+    rates         fitted, by the number of sites to fit at
+    """
+
+    sites: NDArray[np.int64]
+    bits: NDArray[np.uint64]
+    cm: NDArray[np.float64]
+    group: NDArray[np.int64]
+    statistics: PanelStatistics
+    alternatives: list[NDArray[np.int64]]
+    rates: dict[int, ParameterSets]
+
+    def reaching(self, chunk: ChunkPlan, typed: NDArray[np.int64]) -> ChunkReferences:
+        """Without the sites that are only there for samples with typed sites further away."""
+        ends = np.append(typed[[0, -1]], [chunk.around.start, chunk.around.stop - 1])
+        is_kept = (self.sites >= ends.min()) & (self.sites <= ends.max())
+        if is_kept.all():
+            return self
+        kept = np.flatnonzero(is_kept)
+        moved = [run - kept[0] for run in self.alternatives if is_kept[run].all()]
+        bits = engine.take_bits(self.bits, kept)
+        return replace(
+            self,
+            sites=self.sites[kept],
+            bits=bits,
+            cm=self.cm[kept],
+            statistics=self.statistics.at(kept),
+            alternatives=moved,
+        )
+
+
+def read(
+    panel: PanelReader,
+    cm: NDArray[np.float64],
+    chunk: ChunkPlan,
+    typed: Sequence[NDArray[np.int64]],
+    *,
+    seed: int,
+    threads: int,
+) -> ChunkReferences:
+    """Read the references of a chunk; find their statistics and fit rates at the same time.
+
+    cm     of all sites of the panel
+    typed  panel sites of each group of samples
+    """
+    table, around = panel.sites, chunk.around
+    frequency = table.alt_count[around].sum(axis=1, dtype=np.float64) / (2 * len(panel.samples))
+    landmarks = around.start + panel_statistics.landmarks(frequency, cm[around])
+    sites = np.unique(np.concatenate([chunk.sites, landmarks, *typed]))
+    sites = multiallelic.with_alternatives(sites, table)
+    bits = haplotypes.read_sites(panel, sites)
+
+    def statistics() -> tuple[NDArray[np.int64], PanelStatistics]:
+        group = _groups(panel, around.start, frequency, sites, bits)
+        rows = np.searchsorted(sites, landmarks)
+        return group, panel_statistics.of_references(bits, cm[sites], group, rows)
+
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(statistics)
+        if threads == 1:
+            found.result()
+        rates = {}
+        for count in sorted({switch_rates.num_to_fit(len(some)) for some in typed if len(some)}):
+            shown = around.start + switch_rates.sites_to_fit(frequency, count)
+            shown_bits = _taken(panel, shown, sites, bits)
+            rates[count] = switch_rates.fitted(shown_bits, cm[shown], seed=seed, threads=threads)
+        group, by_site = found.result()
+    alternatives = multiallelic.alternatives(sites, bits, table)
+    return ChunkReferences(sites, bits, cm[sites], group, by_site, alternatives, rates)
+
+
+def _groups(
+    panel: PanelReader,
+    start: int,
+    frequency: NDArray[np.float64],
+    sites: NDArray[np.int64],
+    bits: NDArray[np.uint64],
+) -> NDArray[np.int64]:
+    """(R,) group of each reference, found from sites of a range.
+
+    start      first panel site of the range; `frequency` is of its sites
+    """
+    chosen = start + groups.sites_for(frequency)
+    taken = _taken(panel, chosen, sites, bits)
+    return groups.of_references(tokens.unpack(taken.view(np.uint8), len(chosen)))
+
+
+def _taken(
+    panel: PanelReader,
+    chosen: NDArray[np.int64],
+    sites: NDArray[np.int64],
+    bits: NDArray[np.uint64],
+) -> NDArray[np.uint64]:
+    """Alleles of all references at the chosen panel sites, from those in memory if possible."""
+    if np.isin(chosen, sites, assume_unique=True).all():
+        return engine.take_bits(bits, np.searchsorted(sites, chosen))
+    return haplotypes.read_sites(panel, chosen)

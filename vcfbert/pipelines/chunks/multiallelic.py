@@ -1,0 +1,99 @@
+"""Alternatives: sites of one position of which a haplotype carries ALT at one at most.
+
+A multi-allelic record of the panel is split into one site for each ALT, whether by `prepare` or by
+`bcftools norm -m-` before it. Each site is imputed by itself, so the probabilities of its ALT have
+to be made one distribution afterwards.
+
+S sites of a chunk, T typed sites, N samples, R reference haplotypes, m sites of a position.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.copying import engine
+from vcfbert.domain import tokens
+from vcfbert.domain.sites import Sites
+
+
+def with_alternatives(chosen: NDArray[np.int64], sites: Sites) -> NDArray[np.int64]:
+    """The chosen sites and those that share a position with one of them, rising.
+
+    chosen  (n,) indexes, rising
+    """
+    found = [chosen]
+    for step in (1, -1):
+        near = chosen
+        while len(near):
+            near = near[(near + step >= 0) & (near + step < len(sites))]
+            near = near[_is_same_position(sites, near, near + step)] + step
+            found.append(near)
+    return np.unique(np.concatenate(found))
+
+
+def alternatives(
+    chosen: NDArray[np.int64], bits: NDArray[np.uint64], sites: Sites
+) -> list[NDArray[np.int64]]:
+    """Arrays of indexes among the chosen sites, each with the sites of one position and REF.
+
+    Sites of which a reference carries two ALT, or with the same ALT (markers that differ in their
+    ID only), are not alternatives.
+
+    chosen  (S,) panel sites, rising
+    bits    (R, ceil(S / 64)) alleles at the chosen sites
+    """
+    follows = np.flatnonzero(_is_same_position(sites, chosen[:-1], chosen[1:]))
+    if len(follows) == 0:
+        return []
+    starts = follows[np.append(True, np.diff(follows) > 1)]
+    stops = follows[np.append(np.diff(follows) > 1, True)] + 2
+    rows = np.unique(np.concatenate([follows, follows + 1]))
+    taken = engine.take_bits(bits, rows)
+    carried = tokens.unpack(taken.view(np.uint8), len(rows))
+    found = []
+    for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+        by_ref: dict[str, list[int]] = {}
+        for row in range(start, stop):
+            by_ref.setdefault(sites.ref[chosen[row]].upper(), []).append(row)
+        for run in by_ref.values():
+            alts = {sites.alt[site].upper() for site in chosen[run].tolist()}
+            if len(run) > 1 and len(alts) == len(run):
+                copies = carried[:, np.searchsorted(rows, run)].sum(axis=1)
+                if copies.max() <= 1:
+                    found.append(np.array(run, dtype=np.int64))
+    return found
+
+
+def exclude(
+    alt: NDArray[np.float32],
+    alternatives: list[NDArray[np.int64]],
+    typed: NDArray[np.int64],
+    alleles: NDArray[np.uint8],
+) -> None:
+    """Limit the sum of each haplotype's ALT probabilities at alternatives to 1, in place.
+
+    Typed alleles stay as they are. The others are scaled if their sum is above what is left.
+
+    alt      (S, N, 2)
+    typed    (T,) indexes among the S, rising
+    alleles  (T, N, 2) more than 1 if missing
+    """
+    for run in alternatives:
+        values = alt[run]
+        is_known = np.zeros(values.shape, np.bool_)
+        is_typed = np.isin(run, typed)
+        is_known[is_typed] = tokens.is_observed(alleles[np.searchsorted(typed, run[is_typed])])
+        free = np.where(is_known, 0, values)
+        room = np.maximum(1 - np.where(is_known, values, 0).sum(axis=0), 0)
+        total = free.sum(axis=0)
+        factor = np.divide(room, total, out=np.ones_like(total), where=total > room)
+        alt[run] = np.where(is_known, values, free * factor)
+
+
+def _is_same_position(
+    sites: Sites, first: NDArray[np.int64], second: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    is_same: NDArray[np.bool_] = sites.position[first] == sites.position[second]
+    is_same &= sites.contig[first] == sites.contig[second]
+    return is_same

@@ -1,0 +1,97 @@
+"""Samples of a target, grouped by the sites that are typed in them.
+
+T typed sites, N samples, n samples of a group, R reference haplotypes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain import tokens
+from vcfbert.domain.sites import Sites
+from vcfbert.pipelines.chunks import chunk_plan
+from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+
+
+@dataclass(frozen=True)
+class TargetSamples:
+    """The samples to impute.
+
+    typed    (T,) panel sites with genotypes, rising
+    alleles  (T, N, 2) REF, ALT or MISSING of `tokens`
+    own      2 N arrays: haplotypes of the panel that are excluded as references, because they are
+             of the same sample or its relatives
+    """
+
+    names: list[str]
+    typed: NDArray[np.int64]
+    alleles: NDArray[np.uint8]
+    own: list[NDArray[np.int64]]
+
+    def queries(
+        self, typed: NDArray[np.int64], samples: NDArray[np.int64] | None = None
+    ) -> NDArray[np.uint8]:
+        """(n, 2, T) alleles of all or some samples at some of the typed sites."""
+        alleles = self.alleles[np.searchsorted(self.typed, typed)]
+        if samples is not None:
+            alleles = alleles[:, samples]
+        return np.ascontiguousarray(alleles.transpose(1, 2, 0))
+
+    def is_typed(self, rows: slice) -> NDArray[np.bool_]:
+        """(t, N) True if at least one allele was observed, at a range of the typed sites."""
+        return np.asarray(tokens.is_observed(self.alleles[rows]).any(axis=2), dtype=np.bool_)
+
+
+@dataclass(frozen=True)
+class TypedAlike:
+    """Samples with the same typed sites.
+
+    samples  (n,) indexes, rising
+    typed    (t,) panel sites that the chunk reads, rising; none if the contig has none
+    """
+
+    samples: NDArray[np.int64]
+    typed: NDArray[np.int64]
+
+
+def typed_alike(
+    samples: TargetSamples, sites: Sites, chunk: ChunkPlan, min_typed: int
+) -> list[TypedAlike]:
+    """The samples, grouped by their typed sites in reach of a chunk.
+
+    Which sites these are follows from the sample alone, as if it were the only one: its typed sites
+    within the overlap, and the nearest ones of the contig if these are fewer than `min_typed`.
+    """
+    rows = _rows(samples, chunk.around.start, chunk.around.stop)
+    is_typed = samples.is_typed(rows)
+    packed = np.ascontiguousarray(np.packbits(is_typed, axis=0).T)
+    _, first, group = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+    groups: dict[bytes, tuple[NDArray[np.int64], list[int]]] = {}
+    typed_of = [samples.typed[rows][is_typed[:, sample]] for sample in first.tolist()]
+    for sample, number in enumerate(group.ravel().tolist()):
+        typed = typed_of[number]
+        if len(typed) < min_typed:
+            typed = _widened(samples, sites, chunk, sample, min_typed)
+        groups.setdefault(typed.tobytes(), (typed, []))[1].append(sample)
+    return [TypedAlike(np.array(members, np.int64), typed) for typed, members in groups.values()]
+
+
+def _rows(samples: TargetSamples, start: int, stop: int) -> slice:
+    """Typed sites within a range of panel sites."""
+    low, high = np.searchsorted(samples.typed, [start, stop]).tolist()
+    return slice(low, high)
+
+
+def _widened(
+    samples: TargetSamples, sites: Sites, chunk: ChunkPlan, sample: int, min_typed: int
+) -> NDArray[np.int64]:
+    """The sites of one sample, from all of the contig."""
+    rows = _rows(samples, *chunk_plan.contig_range(sites, chunk.core.start))
+    typed = samples.typed[rows]
+    own = typed[tokens.is_observed(samples.alleles[rows, sample]).any(axis=1)]
+    low, high = np.searchsorted(own, [chunk.around.start, chunk.around.stop]).tolist()
+    low, high = chunk_plan.widened(sites.cm[own], low, high, sites.cm[chunk.core], min_typed)
+    return own[low:high]
