@@ -25,7 +25,7 @@ def impute(
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", metavar="FILE", help="Output file, .vcf.gz or .bcf."),
+        typer.Option("--out", "-o", metavar="FILE", help="Output file: .vcf.gz, .vcf.bgz or .bcf."),
     ],
     run: Annotated[
         str | None,
@@ -70,6 +70,21 @@ def impute(
         typer.Option(
             "--er2",
             help="Write INFO/ER2: the r2 of each typed site when it is left out and imputed.",
+        ),
+    ] = False,
+    all_typed_sites: Annotated[
+        bool,
+        typer.Option(
+            "--all-typed-sites",
+            help="Also write the target's records that the panel lacks, marked INFO/TYPED_ONLY.",
+        ),
+    ] = False,
+    empirical: Annotated[
+        bool,
+        typer.Option(
+            "--empirical",
+            help="Also write NAME.empiricalDose.vcf.gz for meta-imputation: typed sites, imputed "
+            "as if they were not typed.",
         ),
     ] = False,
     unphased: Annotated[
@@ -132,6 +147,8 @@ def impute(
                 unphased=unphased.value,
                 strand=strand.value,
                 er2=er2,
+                all_typed_sites=all_typed_sites,
+                empirical=empirical,
                 qc=qc,
                 device=device.value,
             )

@@ -102,6 +102,8 @@ def impute(
     sites: StrPath | None = None,
     fields: Sequence[str] = ("GT", "DS", "HDS", "GP"),
     er2: bool = False,
+    all_typed_sites: bool = False,
+    empirical: bool = False,
     unphased: Literal["error", "missing", "as-written"] = "error",
     strand: Literal["fix", "drop", "error"] = "fix",
     min_typed: int = 5,
@@ -136,6 +138,8 @@ def impute(
         unphased=unphased,
         strand=strand,
         er2=er2,
+        all_typed_sites=all_typed_sites,
+        empirical=empirical,
         qc=_path(qc),
         device=device,
     )

@@ -66,7 +66,7 @@ def unphased(records):
         (["--run", "../x"], "--no-network and --run cannot"),
         (["--format", "GT,PL"], "GT,PL"),
         (["--format", ""], "cannot be written"),
-        (["-o", "out.vcf"], "must end in .vcf.gz or .bcf"),
+        (["-o", "out.vcf"], "must end in .vcf.gz, .vcf.bgz or .bcf"),
         (["-w", "absent"], "Make one with: vcfbert prepare PANEL"),
     ],
 )

@@ -113,3 +113,15 @@ def test_a_typed_site_is_not_foreseen_from_itself():
         chunks.pack(alleles), case.chunk.typed, case.chunk.cm, frequency, 3.0
     )
     assert among[site] - others[site] < 0.4
+
+
+def test_the_estimated_r2_rises_with_agreement_and_needs_two_carriers():
+    carriers, others = (
+        np.array([0.1, 0.5, 0.9, 1.0, 0.3, 0.8]),
+        np.array([0.1, 0.1, 0.1, 0, 0.5, 0]),
+    )
+    count = np.array([9, 9, 9, 9, 9, 1])
+    found = leave_one_out.estimated_r2(carriers, others, count, 20)
+    npt.assert_allclose(found[:5], [0.0, 0.64, 0.96, 1.0, 0.0])
+    assert np.isnan(found[5])
+    assert np.isnan(leave_one_out.estimated_r2(carriers, others, 20 - count, 20)[5])

@@ -19,6 +19,7 @@ from vcfbert.storage.zarr.workspace import Workspace
 NUM_SITES = 300
 PANEL_SAMPLES = 230  # enough haplotypes that not all of them are candidates
 TYPED = np.arange(2, NUM_SITES, 4)
+HIDDEN_SITES = np.setdiff1d(np.arange(NUM_SITES), TYPED)
 
 
 def workspace(root: Path) -> Workspace:

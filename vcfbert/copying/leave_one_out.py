@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from vcfbert.copying.compiled import kernel
 from vcfbert.copying.intrinsics import trailing_zeros
 
-MOST_TYPED = 1_500
-"""Typed sites that are sorted by, thinned evenly if there are more; enough to find neighbours."""
+MOST_TYPED = 5_000
+"""Typed sites that are sorted by, thinned evenly if there are more. With 1,500 of 2,345 typed sites
+on 2 Mb, the estimated r2 of a site is too low (.896 against .939) and correlates less with the true
+one (.77 against .87)."""
 
 _PRIOR = 0.5  # weight of the frequency, in neighbours
 _F = np.float32
@@ -55,6 +57,31 @@ def predictions(
     among_carriers = (both + prior) / (carriers + _PRIOR)
     among_others = (missed + prior) / (np.maximum(total - carriers, 0.0) + _PRIOR)
     return np.stack([among_carriers, among_others])
+
+
+def estimated_r2(
+    among_carriers: NDArray[np.floating],
+    among_others: NDArray[np.floating],
+    alt_count: NDArray[np.integer],
+    num_references: int,
+) -> NDArray[np.float64]:
+    """Squared correlation of imputed and true alleles at each site, for these typed sites.
+
+    The difference c of the two shares is the correlation of a reference's allele with that of one
+    neighbour. The estimate is 1 - (1 - c)^2, an empirical choice: docs/decisions/site-quality.md
+    compares it with other forms and with the true r2.
+
+    among_carriers, among_others  (S,) as `predictions` returns them
+    alt_count                     (S,) copies of ALT among the references
+    returns                       (S,) 0 to 1; NaN if fewer than two references have the rarer
+                                  allele, because a single one has no other to be imputed from
+
+    >>> estimated_r2(np.array([0.9, 0.9]), np.array([0.4, 0.4]), np.array([5, 1]), 10)
+    array([0.75,  nan])
+    """
+    correlation = np.clip(among_carriers - among_others, 0.0, 1.0).astype(np.float64)
+    is_known = np.minimum(alt_count, num_references - alt_count) >= 2
+    return np.where(is_known, 1 - (1 - correlation) ** 2, np.nan)
 
 
 @kernel()

@@ -18,7 +18,7 @@ from vcfbert.copying.intrinsics import trailing_zeros
 
 LANDMARK_MAF = 0.05
 LANDMARKS_PER_CM = 80
-FEWEST_LANDMARKS = 200
+FEWEST_LANDMARKS, MOST_LANDMARKS = 200, 1_500
 """Landmarks are sites of at least this MAF, this many in a cM and in a chunk, if there are as many.
 Any number from a quarter to twice as many gives the same r2 to the fourth digit in every bin of
 chr20, and so do the typed sites of an array in their place (docs/decisions/mosaic.md)."""
@@ -87,6 +87,21 @@ def of_references(
     )
 
 
+def estimated_r2(
+    bits: NDArray[np.uint64], cm: NDArray[np.floating], typed: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """r2 of imputation from these typed sites, estimated from the references alone.
+
+    bits     (R, ceil(S / 64)) and cm (S,) as for `of_references`
+    typed    (T,) indexes among the S, rising, at least one
+    returns  (S,) see `leave_one_out.estimated_r2`
+    """
+    counts = alt_counts(bits, np.zeros(len(bits), np.int64), len(cm))[:, 0]
+    rate = float(parameter_sets.initial(len(bits)).rates[0])
+    found = leave_one_out.predictions(bits, typed, cm, counts / len(bits), rate)
+    return leave_one_out.estimated_r2(found[0], found[1], counts, len(bits))
+
+
 def landmarks(frequency: NDArray[np.floating], cm: NDArray[np.floating]) -> NDArray[np.int64]:
     """Common sites that are evenly spread over a chunk, or all sites if none is common.
 
@@ -95,7 +110,7 @@ def landmarks(frequency: NDArray[np.floating], cm: NDArray[np.floating]) -> NDAr
     returns    (n,) indexes, rising
     """
     most = max(FEWEST_LANDMARKS, int(LANDMARKS_PER_CM * float(cm[-1] - cm[0])))
-    return evenly(common_sites(frequency, LANDMARK_MAF), min(most, leave_one_out.MOST_TYPED))
+    return evenly(common_sites(frequency, LANDMARK_MAF), min(most, MOST_LANDMARKS))
 
 
 def common_sites(frequency: NDArray[np.floating], least_maf: float) -> NDArray[np.int64]:

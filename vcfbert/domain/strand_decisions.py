@@ -91,6 +91,8 @@ def decide(
     """
     verdict = np.full(len(records.site), AS_WRITTEN, np.int8)
     rows = np.flatnonzero(records.is_palindromic)
+    if not len(rows):
+        return StrandDecisions(verdict, 0)
     alleles, is_swapped = records.alleles[rows], records.is_swapped[rows]
     expected = None
     if panel_frequency is not None and panel_alleles is not None:
@@ -204,7 +206,7 @@ def _spot_check(
 ) -> NDArray[np.bool_]:
     """(k,) True for SPOT_CHECKS palindromic sites, if swapped alleles could hide strand flips."""
     is_checked = np.zeros(len(rows), np.bool_)
-    if panel is not None and len(rows) and (records.is_swapped & records.is_telling).any():
+    if panel is not None and (records.is_swapped & records.is_telling).any():
         is_checked[:: -(-len(rows) // SPOT_CHECKS)] = True
     return is_checked
 

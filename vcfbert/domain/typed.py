@@ -17,6 +17,7 @@ from vcfbert.domain.records import Record, RecordBlock
 from vcfbert.domain.sites import Region, Sites, find_contig
 from vcfbert.domain.strand_decisions import PanelAlleles, TypedRecords
 from vcfbert.domain.typed_calls import CallReader
+from vcfbert.domain.typed_only import TypedOnly
 from vcfbert.errors import InputError
 
 MOST_FLIPPED = 0.5
@@ -41,11 +42,15 @@ class TypedAlleles:
 
     site_index  (T,) indexes into the panel's sites, rising
     alleles     (T, N, 2) REF, ALT or MISSING of `tokens`
+    identifiers  T, the ID of each site's record
+    others      records that the panel lacks, if they are kept
     """
 
     site_index: NDArray[np.int64]
     alleles: NDArray[np.uint8]
     report: MatchReport
+    identifiers: list[str]
+    others: list[TypedOnly]
 
 
 class TargetCollector:
@@ -59,11 +64,14 @@ class TargetCollector:
         policy: TargetPolicy,
         *,
         region: Region | None = None,
+        keep_others: bool = False,
     ) -> None:
         """`source` and `names` (one a sample) are named in errors.
 
-        region  records outside of it are ignored
+        region       records outside of it are ignored
+        keep_others  keep the genotypes of records that the panel lacks
         """
+        self._others: list[TypedOnly] | None = [] if keep_others else None
         self.report = MatchReport()
         self._source = source
         self._names = names
@@ -99,7 +107,7 @@ class TargetCollector:
         ):
             return True
         self.report.only_in_target.add(record)
-        return False
+        return self._others is not None and matching.is_spelled_out(record)
 
     def add(self, block: RecordBlock) -> None:
         """Take records and their genotypes. Raises InputError if a genotype is not diploid."""
@@ -107,7 +115,12 @@ class TargetCollector:
         matches: list[Match] = []
         for row, record in enumerate(block.records):
             found = self._finder.at(record.contig, record.position)
+            if not found:
+                self._keep(block, row)
+                continue
             decision = matching.decide(record, found, self._sites)
+            if decision.reason == matching.OTHER_ALLELES:
+                self._keep(block, row)
             if decision.reason:
                 self.report.drop(record, decision.reason)
                 self._first_of.setdefault(decision.reason, record)
@@ -119,6 +132,11 @@ class TargetCollector:
         if matches:
             self._matches += matches
             self._alleles.append(self._calls.read(block, np.array(rows), matches))
+
+    def _keep(self, block: RecordBlock, row: int) -> None:
+        """Keep a record that the panel lacks, if they are wanted."""
+        if self._others is not None:
+            self._others.append(TypedOnly.of(block, row, self._source))
 
     def finish(
         self,
@@ -139,13 +157,20 @@ class TargetCollector:
         kept = np.flatnonzero(is_kept)
         site = np.array([match.site for match in self._matches], dtype=np.int64)
         order = kept[np.argsort(site[kept], kind="stable")]
-        typed = TypedAlleles(site[order], self._joined(order), self.report)
+        alleles = self._joined(order)
         self._take(order)
-        typed = self._on_one_strand(typed, panel_frequency, panel_alleles)
+        is_used = self._on_one_strand(site[order], alleles, panel_frequency, panel_alleles)
         contigs = {name: number for number, name in enumerate(self._spans)}
         self.report.dropped.rows.sort(key=lambda row: (contigs[row[0].contig], row[0].position))
-        if not len(typed.site_index):
+        if not is_used.any():
             raise self._no_overlap()
+        typed = TypedAlleles(
+            site[order][is_used],
+            alleles if is_used.all() else alleles[is_used],
+            self.report,
+            [record.identifier for record in self._records],
+            self._others or [],
+        )
         self._count(typed, panel_frequency)
         return typed
 
@@ -215,48 +240,48 @@ class TargetCollector:
 
     def _on_one_strand(
         self,
-        typed: TypedAlleles,
+        site: NDArray[np.int64],
+        alleles: NDArray[np.uint8],
         panel_frequency: NDArray[np.floating] | None,
         panel_alleles: PanelAlleles | None,
-    ) -> TypedAlleles:
-        """Decide palindromic sites, and repair or leave out strand flips."""
-        report, site, alleles = self.report, typed.site_index, typed.alleles
-        records = self._typed_records(typed)
+    ) -> NDArray[np.bool_]:
+        """Decide palindromic sites, and repair or leave out strand flips.
+
+        site     (T,) panel sites of the matches
+        alleles  (T, N, 2) changed in place
+        returns  (T,) True for sites to use; the matches of the others are gone
+        """
+        report, records = self.report, self._typed_records(site, alleles)
         report.telling_sites = int(records.is_telling.sum())
         report.telling_flips = int(records.is_flipped.sum())
         report.telling_swaps = int((records.is_swapped & records.is_telling).sum())
-        if not (records.is_palindromic.any() or report.telling_flips):
-            return typed
         frequency = None if panel_frequency is None else panel_frequency[site]
         decided = strand_decisions.decide(records, frequency, panel_alleles)
         report.by_linkage = decided.num_compared
         verdict = decided.verdict
         self._refuse_palindromic_flips(verdict)
-        report.palindromic_flips = int((verdict == strand_decisions.FLIPPED).sum())
         flipped = np.flatnonzero(verdict == strand_decisions.FLIPPED)
+        report.palindromic_flips = len(flipped)
         alleles[flipped] = strand.other_strand(alleles[flipped])
         for row in flipped.tolist():
             self._matches[row] = matching.turned(self._matches[row])
-        is_kept = verdict != strand_decisions.UNDECIDED
+        is_used: NDArray[np.bool_] = verdict != strand_decisions.UNDECIDED
         if self._strand == "drop":
-            is_kept &= ~records.is_flipped & (verdict == strand_decisions.AS_WRITTEN)
-        if is_kept.all():
-            return typed
-        for row in np.flatnonzero(~is_kept).tolist():
-            match = self._matches[row]
+            is_used &= ~records.is_flipped & (verdict == strand_decisions.AS_WRITTEN)
+        for row in np.flatnonzero(~is_used).tolist():
             is_undecided = verdict[row] == strand_decisions.UNDECIDED
-            reason = matching.UNCLEAR_STRAND if is_undecided else match.flip_reason
+            reason = matching.UNCLEAR_STRAND if is_undecided else self._matches[row].flip_reason
             report.drop(self._records[row], reason)
-        self._take(np.flatnonzero(is_kept))
-        return TypedAlleles(site[is_kept], alleles[is_kept], report)
+        self._take(np.flatnonzero(is_used))
+        return is_used
 
-    def _typed_records(self, typed: TypedAlleles) -> TypedRecords:
-        matches, site = self._matches, typed.site_index
+    def _typed_records(self, site: NDArray[np.int64], alleles: NDArray[np.uint8]) -> TypedRecords:
+        matches = self._matches
         certainty = np.array([match.certainty for match in matches], dtype="U11")
         return TypedRecords(
             site=site,
             contig=self._sites.contig[site],
-            alleles=typed.alleles,
+            alleles=alleles,
             is_telling=certainty == "certain",
             is_palindromic=certainty == "palindromic",
             is_flipped=np.array([match.is_flipped for match in matches], dtype=np.bool_),

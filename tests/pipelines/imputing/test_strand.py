@@ -142,7 +142,7 @@ def test_a_correct_file_is_not_compared_with_the_panel(fx_simulated, tmp_path):
     summary, out = imputed(fx_simulated, tmp_path, flip_rate=0.0)
     assert summary.report["target"]["strand"]["palindromic_compared_with_panel"] == 0
     assert counts(fx_simulated, out) == (num_palindromic(fx_simulated), 0, 0)
-    assert summary.report["warnings"] == []
+    assert not any("strand" in text for text in summary.report["warnings"])
 
 
 def test_flips_are_left_out_if_asked_for(fx_simulated, tmp_path):

@@ -15,14 +15,17 @@ import pytest
 
 from vcfbert.domain import dosage
 from vcfbert.domain import sites as site_tables
+from vcfbert.domain.genome import Genome
+from vcfbert.domain.records import Record
 from vcfbert.domain.sites import Sites
+from vcfbert.domain.typed_only import TypedOnly
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.storage.vcf import prediction_writer
-from vcfbert.storage.vcf.output_header import FIELDS, HeaderFacts
+from vcfbert.storage.vcf.output_header import EMPIRICAL, FIELDS, HeaderFacts
 from vcfbert.storage.zarr import panel
 
 NAMES = ["ann", "bob", "cy"]
-SUFFIXES = [".vcf.gz", ".bcf"]
+SUFFIXES = [".vcf.gz", ".vcf.bgz", ".bcf"]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,9 @@ def write(path, sites, imputed, **options):
     return is_imputed
 
 
-@pytest.mark.parametrize(("name", "index"), [("p.vcf.gz", ".tbi"), ("p.bcf", ".csi")])
+@pytest.mark.parametrize(
+    ("name", "index"), [("p.vcf.gz", ".tbi"), ("p.vcf.bgz", ".tbi"), ("p.bcf", ".csi")]
+)
 def test_predictions_come_back_from_an_indexed_file(tmp_path, fx_sites, fx_imputed, name, index):
     path = tmp_path / name
     is_imputed = write(path, fx_sites, fx_imputed)
@@ -60,6 +65,8 @@ def test_predictions_come_back_from_an_indexed_file(tmp_path, fx_sites, fx_imput
     genotypes = np.array([v.genotype.array() for v in found])
     npt.assert_array_equal(genotypes[..., :2], fx_imputed.calls)
     assert genotypes[..., 2].all()  # phased
+    assert [v.INFO["AC"] for v in found] == fx_imputed.calls.sum(axis=(1, 2)).tolist()
+    assert {v.INFO["AN"] for v in found} == {2 * len(NAMES)}
     frequencies = [v.INFO["AF"] for v in found]
     npt.assert_allclose(frequencies, fx_imputed.dosage.mean(axis=1) / 2, atol=1e-5)
     for field, values in (
@@ -72,7 +79,7 @@ def test_predictions_come_back_from_an_indexed_file(tmp_path, fx_sites, fx_imput
         )  # six digits
 
 
-@pytest.mark.parametrize("name", ["p.vcf.gz", "p.bcf"])
+@pytest.mark.parametrize("name", ["p.vcf.gz", "p.vcf.bgz", "p.bcf"])
 def test_the_index_finds_a_region(tmp_path, fx_sites, fx_imputed, name):
     path = tmp_path / name
     write(path, fx_sites, fx_imputed)
@@ -100,7 +107,7 @@ def test_a_finished_file_is_not_replaced_unasked(tmp_path, fx_sites, fx_imputed)
 
 
 def test_a_name_without_a_known_ending_is_refused(tmp_path, fx_sites, fx_imputed):
-    with pytest.raises(InputError, match=r"must end in \.vcf\.gz or \.bcf"):
+    with pytest.raises(InputError, match=r"must end in \.vcf\.gz, \.vcf\.bgz or \.bcf"):
         write(tmp_path / "p.txt", fx_sites, fx_imputed)
 
 
@@ -188,12 +195,17 @@ def test_decimals_are_those_asked_for(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_quality_is_written_where_it_is_known(tmp_path, suffix):
     sites = made_up_sites("ACG", "CGT")
-    quality = {"dr2": np.array([0.98765, np.nan, 0.0]), "er2": np.array([np.nan, 0.5, np.nan])}
+    quality = {
+        "dr2": np.array([0.98765, np.nan, 0.0]),
+        "pr2": np.array([0.25, 1.0, np.nan]),
+        "er2": np.array([np.nan, 0.5, np.nan]),
+    }
     path = tmp_path / f"p{suffix}"
     write_all(path, sites, random_imputed(sites, 2), quality=quality)
     found = list(cyvcf2.VCF(str(path)))
     dr2 = [v.INFO.get("DR2") for v in found]
     assert dr2 == [pytest.approx(0.9877, abs=1e-6), None, 0.0]
+    assert [v.INFO.get("PR2") for v in found] == [0.25, 1.0, None]
     assert [v.INFO.get("ER2") for v in found] == [None, 0.5, None]
 
 
@@ -345,3 +357,100 @@ def test_the_index_finds_every_record(tmp_path, fx_sites, fx_imputed):
             lines = list(file.fetch("20", place - 1, place))
             assert [int(line.split("\t")[1]) for line in lines] == [place]
     assert cyvcf2.VCF(str(path)).num_records == len(fx_sites)
+
+
+def other(position, ref, alts, calls, *, contig="20"):
+    """A record that the panel lacks; `calls` as (first, second, phased) of each sample."""
+    record = Record(contig, position, f"x{position}", ref, alts)
+    return TypedOnly(record, np.array(calls, dtype=np.int8))
+
+
+OTHERS = [
+    other(50, "A", ["G"], [(0, 1, 1), (1, 0, 0)]),
+    other(150, "A", ["G", "T"], [(1, 2, 1), (-1, -1, 0)]),
+    other(200, "C", ["T"], [(0, -2, 0), (1, 1, 0)]),
+    other(201, "C" * 400, ["C"], [(0, 0, 1), (0, 0, 1)]),
+    other(900, "G", [], [(0, 0, 1), (0, 0, 1)]),
+    other(901, "G", ["A"], [(-1, 1, 1), (0, 1, 1)]),
+]
+
+
+@pytest.mark.parametrize("cells", [1 << 15, 1, 4])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_records_that_the_panel_lacks_come_among_its_sites(tmp_path, monkeypatch, suffix, cells):
+    monkeypatch.setattr(prediction_writer, "CELLS_PER_PIECE", cells)
+    sites = made_up_sites("ACGT", "CGTA")  # 100 to 400
+    path = tmp_path / f"p{suffix}"
+    imputed = random_imputed(sites, 2)
+    write_all(path, sites, imputed, kept=OTHERS, decimals=3)
+    found = list(cyvcf2.VCF(str(path)))
+    assert [v.POS for v in found] == [50, 100, 150, 200, 200, 201, 300, 400, 900, 901]
+    assert [v.POS for v in found if v.INFO.get("TYPED_ONLY")] == [50, 150, 200, 201, 900, 901]
+    alone = tmp_path / f"alone{suffix}"
+    write_all(alone, sites, imputed, decimals=3)
+    assert [str(v) for v in found if v.INFO.get("IMP")] == [str(v) for v in cyvcf2.VCF(str(alone))]
+    at = {v.POS: str(v).rstrip("\n").split("\t") for v in found if v.INFO.get("TYPED_ONLY")}
+    assert at[50][2:] == [
+        "x50", "A", "G", ".", "PASS", "AC=2;AN=4;AF=0.5;TYPED_ONLY", "GT:DS:HDS:GP",
+        "0|1:1:0,1:0,1,0", "1/0:1:.:0,1,0",
+    ]  # fmt: skip
+    assert at[150][7:] == [
+        "AC=1,1;AN=2;AF=0.5,0.5;TYPED_ONLY", "GT:DS:HDS:GP",
+        "1|2:1,1:.:0,0,0,0,1,0", "./.:.:.:.",
+    ]  # fmt: skip
+    assert at[200][7:] == [
+        "AC=2;AN=3;AF=0.666667;TYPED_ONLY", "GT:DS:HDS:GP", "0:0:0:1,0", "1/1:2:1,1:0,0,1"
+    ]  # fmt: skip
+    assert at[900][7:] == ["AN=4;TYPED_ONLY", "GT:DS:HDS:GP", "0|0:.:.:1", "0|0:.:.:1"]
+    assert at[901][7:] == [
+        "AC=2;AN=3;AF=0.666667;TYPED_ONLY", "GT:DS:HDS:GP", ".|1:.:.:.", "0|1:1:0,1:0,1,0"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_index_finds_records_that_the_panel_lacks(tmp_path, suffix):
+    sites = made_up_sites("ACGT", "CGTA")
+    path = tmp_path / f"p{suffix}"
+    write_all(path, sites, random_imputed(sites, 2), kept=OTHERS)
+    for region, expected in (
+        ("20:1-60", [50]),
+        ("20:150-150", [150]),
+        ("20:350-380", [201]),  # a deletion of 400 bases
+        ("20:200-200", [200, 200]),
+        ("20:900-", [900, 901]),
+    ):
+        assert [v.POS for v in cyvcf2.VCF(str(path))(region)] == expected, region
+
+
+def test_records_that_the_panel_lacks_are_declared_only_if_there_are_any(tmp_path):
+    sites = made_up_sites("ACG", "CGT")
+    write_all(tmp_path / "p.vcf.gz", sites, random_imputed(sites, 2))
+    assert "TYPED_ONLY" not in cyvcf2.VCF(str(tmp_path / "p.vcf.gz")).raw_header
+
+
+def test_contigs_have_their_lengths_and_assemblies(tmp_path):
+    sites = made_up_sites("A", "C")
+    genome = Genome("file:///b37.fa", {"20": 63025520}, {"20": "b37, no alt"})
+    for suffix in SUFFIXES:
+        path = tmp_path / f"p{suffix}"
+        write_all(path, sites, random_imputed(sites, 2), header=HeaderFacts(genome=genome))
+        with pysam.VariantFile(str(path)) as file:
+            assert file.header.contigs["20"].length == 63025520
+            assert 'assembly="b37, no alt"' in str(file.header)
+            assert "##reference=file:///b37.fa" in str(file.header)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_for_meta_imputation_has_genotypes_and_left_out_dosages(tmp_path, suffix):
+    sites = made_up_sites("ACGT", "CGTA")
+    imputed = random_imputed(sites, 3)
+    calls = 1 - imputed.calls
+    path = tmp_path / f"p{suffix}"
+    write_all(path, sites, dataclasses.replace(imputed, calls=calls), layout=EMPIRICAL)
+    found = list(cyvcf2.VCF(str(path)))
+    assert [v.FORMAT for v in found] == [["GT", "LDS"]] * 4
+    npt.assert_array_equal(np.array([v.genotype.array()[:, :2] for v in found]), calls)
+    npt.assert_allclose(
+        np.array([v.format("LDS") for v in found]), imputed.alt_probability, atol=6e-6
+    )
+    assert all(v.INFO.get("AF") is None for v in found)

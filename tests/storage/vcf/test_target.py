@@ -498,3 +498,48 @@ def test_a_truncated_compressed_target_is_refused(tmp_path):
 def test_alleles_of_ref_and_alt_are_tokens(tmp_path):
     found = read(tmp_path, (100, "A", "G", "0|1"))
     npt.assert_array_equal(found.alleles[0, 0], [REF, ALT])
+
+
+def test_records_that_the_panel_lacks_are_kept_on_request(tmp_path):
+    rows = [
+        (50, "A", "G", "0/1 ./."),
+        (100, "A", "G", "0|1 1|1"),
+        (150, "C", "T,G", "1|2 0|0"),
+        (200, "C", "G", "0|1 0|0"),  # other alleles than the panel's
+        (300, "T", "G", "0|1 0|0"),  # a strand flip is no record that the panel lacks
+        (350, "C", "<DEL>", "0|1 0|0"),
+        (999, "C", ".", "0|0 0|0"),
+    ]
+    assert read(tmp_path, *rows).others == []
+    found = read(tmp_path, *rows, keep_others=True)
+    assert [one.record.position for one in found.others] == [50, 150, 200, 999]
+    npt.assert_array_equal(found.others[0].calls, [[0, 1, 0], [-1, -1, 0]])
+    npt.assert_array_equal(found.others[1].calls, [[1, 2, 1], [0, 0, 1]])
+    assert typed(found) == typed(read(tmp_path, *rows))
+    assert found.report.counts() == read(tmp_path, *rows).report.counts()
+    part = read(tmp_path, *rows, keep_others=True, region="20:100-160")
+    assert [one.record.position for one in part.others] == [150]
+
+
+def test_haploid_genotypes_of_kept_records_stay_haploid(tmp_path):
+    rows = [(100, "A", "G", "0|1 1|1"), (150, "C", "T", "1 0"), (160, "C", "T", "1 0/1")]
+    found = read(tmp_path, *rows, keep_others=True)
+    npt.assert_array_equal(found.others[0].calls[:, :2], [[1, -2], [0, -2]])
+    npt.assert_array_equal(found.others[1].calls[:, :2], [[1, -2], [0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("calls", "message"),
+    [("0|0|1 0|0", "20:150: a genotype has more than two alleles"), ("0|2 0|0", "has allele 2")],
+)
+def test_kept_records_that_cannot_be_written_are_refused(tmp_path, calls, message):
+    rows = [(100, "A", "G", "0|1 1|1"), (150, "C", "T", calls)]
+    assert len(read(tmp_path, *rows).site_index) == 1
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, *rows, keep_others=True)
+
+
+def test_the_ids_of_the_typed_sites_are_those_of_the_file(tmp_path):
+    found = read(tmp_path, (100, "A", "G", "0|1 1|1"), (101, "A", "G", "0|1 1|1"),
+                 (300, "A", "C,G", "0|1 1|1"))  # fmt: skip
+    assert found.identifiers == ["rs1", "rs3", "rs3"]

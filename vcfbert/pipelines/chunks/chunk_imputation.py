@@ -73,6 +73,9 @@ class ImputedCore:
     alt           (n, N, 2) probability of ALT; 0 or 1 for typed alleles
     is_imputed    (n,) False if the site is typed in at least one sample
     dr2, er2      (n,) estimated r2; r2 of typed sites imputed as if not typed, else NaN
+    pr2           (n,) r2 of imputed sites estimated from the panel; NaN if it cannot be told
+    typed         (t,) panel sites among the written that are typed, rising
+    left_out      (t, N, 2) probability of ALT at these as if they were not typed
     candidates    (2 N,) number of candidates of each haplotype
     rate_factor   fitted factor of the switch rates, its mean over the samples
     open_share    share of haplotypes and sites that the copying model leaves undecided
@@ -83,6 +86,9 @@ class ImputedCore:
     is_imputed: NDArray[np.bool_]
     dr2: NDArray[np.float64]
     er2: NDArray[np.float64]
+    pr2: NDArray[np.float64]
+    typed: NDArray[np.int64]
+    left_out: NDArray[np.float32]
     candidates: NDArray[np.int64]
     rate_factor: float
     open_share: float
@@ -131,7 +137,8 @@ def impute(
         left_out[np.ix_(rows, part.samples)] = part.imputed.left_out[is_read]
         parts.append(part)
         advance(len(part.samples))
-    return _core(samples, chunk, alt, left_out, parts)
+    panel_r2 = references.panel_r2[np.searchsorted(references.sites, chunk.written)]
+    return _core(samples, chunk, alt, left_out, parts, panel_r2)
 
 
 def _core(
@@ -140,13 +147,19 @@ def _core(
     alt: NDArray[np.float32],
     left_out: NDArray[np.float32],
     parts: list[_Part],
+    panel_r2: NDArray[np.float64],
 ) -> ImputedCore:
-    """Quality by site, and means over the samples."""
+    """Quality by site, and means over the samples.
+
+    left_out  (T, N, 2), any value where a sample is not typed
+    panel_r2  (n,) of the written sites
+    """
     is_typed = np.isin(chunk.written, chunk.typed)
     er2 = np.full(len(chunk.written), np.nan)
     rows = np.searchsorted(chunk.typed, chunk.written[is_typed])
     alleles = samples.alleles[np.searchsorted(samples.typed, chunk.written[is_typed])]
-    er2[is_typed] = dosage.empirical_r2(alleles, left_out[rows])
+    left_out = np.where(tokens.is_observed(alleles), left_out[rows], alt[is_typed])
+    er2[is_typed] = dosage.empirical_r2(alleles, left_out)
     candidates = np.zeros((len(samples.names), 2), np.int64)
     share = np.array([len(part.samples) for part in parts]) / len(samples.names)
     opened = np.array([part.imputed.open_share for part in parts]) * share
@@ -158,6 +171,9 @@ def _core(
         is_imputed=~is_typed,
         dr2=dosage.estimated_r2(alt),
         er2=er2,
+        pr2=np.where(is_typed, np.nan, panel_r2),
+        typed=chunk.written[is_typed],
+        left_out=left_out,
         candidates=candidates.ravel(),
         rate_factor=float(np.array([part.rate_factor for part in parts]) @ share),
         open_share=float(opened.sum()),

@@ -33,6 +33,7 @@ class ChunkReferences:
     statistics    at the S sites
     alternatives  arrays of indexes among the S, see `multiallelic.alternatives`
     rates         fitted, by the number of sites to fit at
+    panel_r2      (S,) of `leave_one_out.estimated_r2` from the sites typed in any sample
     """
 
     sites: NDArray[np.int64]
@@ -42,6 +43,7 @@ class ChunkReferences:
     statistics: PanelStatistics
     alternatives: list[NDArray[np.int64]]
     rates: dict[int, ParameterSets]
+    panel_r2: NDArray[np.float64]
 
     def reaching(self, chunk: ChunkPlan, typed: NDArray[np.int64]) -> ChunkReferences:
         """Without the sites that are only there for samples with typed sites further away."""
@@ -59,6 +61,7 @@ class ChunkReferences:
             cm=self.cm[kept],
             statistics=self.statistics.at(kept),
             alternatives=moved,
+            panel_r2=self.panel_r2[kept],
         )
 
 
@@ -83,10 +86,12 @@ def read(
     sites = multiallelic.with_alternatives(sites, table)
     bits = haplotypes.read_sites(panel, sites)
 
-    def statistics() -> tuple[NDArray[np.int64], PanelStatistics]:
+    def statistics() -> tuple[NDArray[np.int64], PanelStatistics, NDArray[np.float64]]:
         group = _groups(panel, around.start, frequency, sites, bits)
         rows = np.searchsorted(sites, landmarks)
-        return group, panel_statistics.of_references(bits, cm[sites], group, rows)
+        by_site = panel_statistics.of_references(bits, cm[sites], group, rows)
+        r2 = panel_statistics.estimated_r2(bits, cm[sites], np.searchsorted(sites, chunk.typed))
+        return group, by_site, r2
 
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(statistics)
@@ -97,9 +102,9 @@ def read(
             shown = around.start + switch_rates.sites_to_fit(frequency, count)
             shown_bits = _taken(panel, shown, sites, bits)
             rates[count] = switch_rates.fitted(shown_bits, cm[shown], seed=seed, threads=threads)
-        group, by_site = found.result()
+        group, by_site, panel_r2 = found.result()
     alternatives = multiallelic.alternatives(sites, bits, table)
-    return ChunkReferences(sites, bits, cm[sites], group, by_site, alternatives, rates)
+    return ChunkReferences(sites, bits, cm[sites], group, by_site, alternatives, rates, panel_r2)
 
 
 def _groups(

@@ -21,6 +21,7 @@ from vcfbert import versions
 from vcfbert.copying import compiled
 from vcfbert.copying.network import Network, copying_only
 from vcfbert.domain import matching, tokens
+from vcfbert.domain.genome import Genome
 from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.sites import Sites, haplotypes_of
 from vcfbert.errors import ConfigError, InputError, StoreError
@@ -29,11 +30,13 @@ from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan, switch_rates
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.target_samples import TargetSamples
-from vcfbert.pipelines.imputing import duplicates, qc_files
+from vcfbert.pipelines.imputing import duplicates, output_files, qc_files, sample_quality
 from vcfbert.pipelines.imputing.duplicates import DuplicateSearch
+from vcfbert.pipelines.imputing.output_files import EmpiricalWriter, OutputContent
 from vcfbert.pipelines.imputing.qc_files import ChunkTally, ImputeSummary
+from vcfbert.pipelines.imputing.sample_quality import CallRates, ExpectedAccuracy
 from vcfbert.progress import Progress
-from vcfbert.storage.vcf import prediction_writer
+from vcfbert.storage.vcf import genome_header, prediction_writer
 from vcfbert.storage.vcf.output_header import FIELDS, CellLayout, HeaderFacts
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.vcf.target import Target, read_target
@@ -98,6 +101,12 @@ class ImputeOptions:
     er2: bool = False
     """Write INFO/ER2 at typed sites."""
 
+    all_typed_sites: bool = False
+    """Write the target's records that the panel lacks, too."""
+
+    empirical: bool = False
+    """Write NAME.empiricalDose.vcf.gz: typed sites as if they were not typed."""
+
     qc: Path | None = None
     """Folder of the QC files; None is a folder next to the output."""
 
@@ -132,6 +141,8 @@ class _Job:
     source: ImputationSource
     chunks: list[ChunkPlan]
     read: Target
+    rates: CallRates
+    genome: Genome
     num_wanted: int
     warnings: list[str]
 
@@ -148,14 +159,14 @@ def impute(
     """Impute the samples of a VCF or BCF; the output and the QC files appear together at the end.
 
     target  phased genotypes, .vcf, .vcf.gz or .bcf
-    out     .vcf.gz or .bcf
+    out     .vcf.gz, .vcf.bgz or .bcf
 
     Raises InputError if the target or another file cannot be used (see docs/policy.md), StoreError
     if the panel or the network is missing, or the output exists or cannot be written.
     """
     begun = time.perf_counter()
     qc = options.qc or qc_files.qc_folder(out)
-    _check_output(target, out, qc, overwrite=overwrite)
+    _check_output(target, out, qc, options, overwrite=overwrite)
     network = _network(workspace, options)
     with ExitStack() as stack:
         stack.enter_context(locks.hold(out))
@@ -163,17 +174,25 @@ def impute(
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
         job = _plan(panel, sites, target, network, options, progress)
         seconds = {"reading": round(time.perf_counter() - begun, 3)}
-        written = chunk_plan.take(sites, np.concatenate([one.written for one in job.chunks]))
+        content = _content(job, options)
         qc_stack = stack.enter_context(ExitStack())
         folder = qc_stack.enter_context(
             stores.create_folder(qc, overwrite=overwrite or not out.exists(), sealed=False)
         )
+        empirical = None
+        if options.empirical:
+            empirical = qc_stack.enter_context(
+                output_files.create_empirical(
+                    out, content, threads=job.source.threads, overwrite=overwrite
+                )
+            )
         writer = stack.enter_context(
             prediction_writer.create_predictions(
                 out,
-                written,
-                job.source.samples.names,
-                header=_header(panel, network, options),
+                content.sites,
+                content.names,
+                header=content.header,
+                kept=content.kept,
                 fields=options.fields,
                 decimals=DECIMALS,
                 threads=job.source.threads,
@@ -181,26 +200,32 @@ def impute(
                 before_renaming=qc_stack.close,
             )
         )
-        tally, search = _write(writer, job, options, progress)
+        tally, search, accuracy = _write(writer, empirical, job, options, progress)
         seconds["total"] = round(time.perf_counter() - begun, 3)
         report = {
             "panel": str(workspace.panel),
             "target_file": str(target),
             "out": str(out),
-            **_report(job, tally, search, options),
+            "empirical": str(output_files.empirical_path(out)) if options.empirical else None,
+            **_report(job, tally, search, len(content.kept), options),
             "seconds": seconds,
         }
         for message in report["warnings"][len(job.warnings) :]:
             logger.warning("%s", message)
-        qc_files.write_files(folder, job.read.report, tally.rows, report)
+        samples = sample_quality.table(content.names, job.rates, accuracy.r2())
+        qc_files.write_files(folder, job.read.report, tally.rows, samples, report)
     return ImputeSummary(out, qc, report)
 
 
-def _check_output(target: Path, out: Path, qc: Path, *, overwrite: bool) -> None:
+def _check_output(
+    target: Path, out: Path, qc: Path, options: ImputeOptions, *, overwrite: bool
+) -> None:
     """Refuse an output that cannot be written, before any work is done."""
     prediction_writer.check_path(out, overwrite=overwrite)
     if out.exists() and target.exists() and out.samefile(target):
         raise InputError(f"{out} is the target itself. Give the output another name.")
+    if options.empirical:
+        prediction_writer.check_path(output_files.empirical_path(out), overwrite=overwrite)
     # QC files without an output were left by an interrupted command.
     qc_files.check_folder(qc, overwrite=overwrite or not out.exists())
 
@@ -237,7 +262,7 @@ def _plan(
     name = str(panel.path)
     is_wanted = chunk_plan.wanted_sites(sites, options.region, options.sites, source=name)
     progress.start("reading the target", None)
-    cores, read = _read(panel, sites, is_wanted, path, options)
+    cores, read, of_target = _read(panel, sites, is_wanted, path, options)
     observed = tokens.is_observed(read.alleles).any(axis=(1, 2))
     typed, alleles = read.site_index[observed], read.alleles[observed]
     planned = chunk_plan.plan(sites, cores, is_wanted, typed, options.min_typed)
@@ -251,13 +276,16 @@ def _plan(
     warnings = read.report.notes()
     warnings += qc_files.shared_samples(samples.names, panel.samples.names)
     warnings += qc_files.few_typed(sites, planned, is_wanted)
+    rates = CallRates.of(samples, sites)
+    warnings += rates.warnings(samples.names)
+    warnings += output_files.other_builds(sites, panel.genome, of_target)
     for message in warnings:
         logger.warning("%s", message)
     threads = options.threads or versions.num_cores()
     source = ImputationSource(
         panel, sites, samples, network, options.seed, threads, options.min_typed, device
     )
-    return _Job(source, planned, read, int(is_wanted.sum()), warnings)
+    return _Job(source, planned, read, rates, of_target, int(is_wanted.sum()), warnings)
 
 
 def _device(name: str) -> Device | None:
@@ -275,8 +303,8 @@ def _read(
     is_wanted: NDArray[np.bool_],
     path: Path,
     options: ImputeOptions,
-) -> tuple[chunk_plan.Cores, Target]:
-    """The target, and the cores, whose size depends on the number of samples.
+) -> tuple[chunk_plan.Cores, Target, Genome]:
+    """The cores, which get shorter with many samples; the target; and the facts in its header.
 
     If a sample has too few typed sites around the region, the whole contig is read, because the
     chunks use the nearest ones.
@@ -292,13 +320,15 @@ def _read(
             region=region,
             panel_frequency=frequency,
             panel_alleles=partial(haplotypes.read_alleles, panel),
+            keep_others=options.all_typed_sites,
         )
 
     with VcfFile(path) as file:
         most = chunk_plan.most_core_sites(2 * len(panel.samples), len(file.samples))
         cores = chunk_plan.cut(sites, is_wanted, options.chunk_cm, options.overlap_cm, most)
+        of_target = genome_header.read(file.header.text)
         if options.region is None:
-            return cores, read(file, None)
+            return cores, read(file, None), of_target
         try:
             found = read(file, chunk_plan.region_to_read(sites, cores))
         except InputError:  # if the rest of the contig does not help, it is raised again
@@ -308,7 +338,7 @@ def _read(
     ):
         with VcfFile(path) as file:
             found = read(file, chunk_plan.contig_to_read(sites, cores))
-    return cores, found
+    return cores, found, of_target
 
 
 def _samples(
@@ -332,12 +362,16 @@ def _samples(
 
 def _write(
     writer: prediction_writer.PredictionWriter,
+    empirical: EmpiricalWriter | None,
     job: _Job,
     options: ImputeOptions,
     progress: Progress,
-) -> tuple[ChunkTally, DuplicateSearch]:
+) -> tuple[ChunkTally, DuplicateSearch, ExpectedAccuracy]:
     """Impute and write one chunk after another."""
     source = job.source
+    accuracy = ExpectedAccuracy(len(source.samples.names))
+    frequency = source.sites.alt_count.sum(axis=1) / (2 * len(source.panel.samples))
+    has_dr2 = len(source.samples.names) >= output_files.FEWEST_FOR_DR2
     search = DuplicateSearch(source.sites, len(source.panel.samples), source.samples.own)
     tally, first = ChunkTally(), 0
     progress.start("imputing", len(job.chunks) * len(source.samples.names))
@@ -353,26 +387,45 @@ def _write(
                 first,
                 core.alt,
                 core.is_imputed,
-                dr2=core.dr2,
+                dr2=core.dr2 if has_dr2 else None,
+                pr2=core.pr2,
                 er2=core.er2 if options.er2 else None,
             )
+            if empirical is not None:
+                empirical.write(core)
+            accuracy.add(core, frequency[chunk.written])
             first += len(chunk.written)
             tally.add(source.sites, chunk, core, time.perf_counter() - begun)
-    return tally, search
+    return tally, search, accuracy
 
 
-def _header(panel: PanelReader, network: Network, options: ImputeOptions) -> HeaderFacts:
+def _content(job: _Job, options: ImputeOptions) -> OutputContent:
+    """The sites, samples and header of the output."""
+    source, chosen = job.source, np.concatenate([one.written for one in job.chunks])
+    written = chunk_plan.take(output_files.with_ids(source.sites, job.read), chosen)
+    return OutputContent(
+        sites=written,
+        typed=np.flatnonzero(np.isin(chosen, source.samples.typed)),
+        kept=output_files.records_to_keep(job.read.others, written, options.region),
+        names=source.samples.names,
+        header=_header(written, job, options),
+    )
+
+
+def _header(written: Sites, job: _Job, options: ImputeOptions) -> HeaderFacts:
+    panel, network = job.source.panel, job.source.network
     chosen = f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} seed={options.seed}"
     return HeaderFacts(
         checkpoint=network.name,
         checkpoint_fingerprint=network.fingerprint or None,
         panel_fingerprint=panel.fingerprint,
-        extra=(f"##vcfbert_impute={chosen}",),
+        genome=output_files.genome(written, panel.genome, job.genome),
+        extra=(f"##vcfbert_impute={chosen}", *output_files.about_dr2(job.source.samples.names)),
     )
 
 
 def _report(
-    job: _Job, tally: ChunkTally, search: DuplicateSearch, options: ImputeOptions
+    job: _Job, tally: ChunkTally, search: DuplicateSearch, num_kept: int, options: ImputeOptions
 ) -> dict[str, Any]:
     """Counts, network, warnings and options for summary.json."""
     panel, samples, network = job.source.panel, job.source.samples, job.source.network
@@ -394,6 +447,7 @@ def _report(
             "written": tally.typed + tally.imputed,
             "typed": tally.typed,
             "imputed": tally.imputed,
+            "typed_only": num_kept,
             "skipped": job.num_wanted - tally.typed - tally.imputed,
             "missing_genotypes": int((samples.alleles > tokens.ALT).any(axis=2).sum()),
         },

@@ -16,15 +16,16 @@ from vcfbert.domain.sites import Sites
 from vcfbert.errors import StoreError
 from vcfbert.pipelines.chunks.chunk_imputation import ImputedCore, out_of_range_warnings
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.pipelines.imputing import output_files
 from vcfbert.storage.zarr import stores
 
-SUMMARY, CHUNKS = "summary.json", "chunks.tsv"
+SUMMARY, CHUNKS, SAMPLES = "summary.json", "chunks.tsv", "samples.tsv"
 FEW_TYPED = 50
 """With fewer typed sites a chunk is imputed little better than from frequencies."""
 
 _NAMED = 5  # samples or contigs in a warning
 
-FILES = frozenset({SUMMARY, CHUNKS, "only_in_target.tsv", "dropped.tsv", "noted.tsv"})
+FILES = frozenset({SUMMARY, CHUNKS, SAMPLES, "only_in_target.tsv", "dropped.tsv", "noted.tsv"})
 """Files of a QC folder."""
 
 
@@ -47,6 +48,7 @@ class ImputeSummary:
             ("  duplicates of other panel samples", len(report["samples"]["duplicates"]["pairs"])),
             ("records read", target["records"]),
             ("  only in the target", target["only_in_target"]),
+            ("    written as they are", sites["typed_only"]),
             *((f"  dropped: {reason}", count) for reason, count in target["dropped"].items()),
             ("  swapped alleles, repaired", target["swapped_sites"]),
             ("  strand flips, repaired", target["strand"]["flips_repaired"]),
@@ -70,7 +72,10 @@ class ImputeSummary:
         shown = [
             (name, f"{value:,}" if isinstance(value, int) else str(value)) for name, value in rows
         ]
-        shown += [("imputed file", str(self.out)), ("QC files", str(self.qc))]
+        shown.append(("imputed file", str(self.out)))
+        if report["empirical"] is not None:
+            shown.append(("left-out typed sites", report["empirical"]))
+        shown.append(("QC files", str(self.qc)))
         width = max(len(name) for name, _ in shown)
         return [f"{name:<{width}}  {value}" for name, value in shown if value != "0"]
 
@@ -167,7 +172,7 @@ def few_typed(
         place += f"{sites.position[worst.core.start]}-{sites.position[worst.core.stop - 1]}"
         messages.append(
             f"{len(few):,} of {len(planned):,} chunks have fewer than {FEW_TYPED} typed sites in "
-            f"reach; {place} has {len(worst.typed)}. Accuracy is low there: filter on DR2."
+            f"reach; {place} has {len(worst.typed)}. Accuracy is low there: filter on PR2."
         )
     return messages
 
@@ -191,8 +196,7 @@ def qc_folder(out: Path) -> Path:
     >>> qc_folder(Path("a/imputed.vcf.gz")).as_posix()
     'a/imputed.qc'
     """
-    name = out.name.removesuffix(".vcf.gz").removesuffix(".bcf")
-    return out.with_name(f"{name}.qc")
+    return out.with_name(f"{output_files.stem(out)}.qc")
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
@@ -217,10 +221,15 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
 
 
 def write_files(
-    folder: Path, matched: MatchReport, rows: Sequence[str], report: Mapping[str, Any]
+    folder: Path,
+    matched: MatchReport,
+    rows: Sequence[str],
+    samples: str,
+    report: Mapping[str, Any],
 ) -> None:
-    """Write all QC files into an existing folder."""
+    """Write all QC files into an existing folder; `samples` is the text of samples.tsv."""
     texts = matched.tables() | {
+        SAMPLES: samples,
         CHUNKS: "".join(f"{row}\n" for row in rows),
         SUMMARY: json.dumps(report, indent=2) + "\n",
     }

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from vcfbert import versions
+from vcfbert.domain.genome import UNKNOWN, Genome
 from vcfbert.errors import ConfigError
 
 FIELDS = ("GT", "DS", "HDS", "GP")
@@ -17,22 +18,31 @@ MAX_DECIMALS = 7  # float32 has no more
 DECIMALS = 6
 
 _INFO = {
+    "AC": 'Number=A,Type=Integer,Description="ALT copies in the best-guess genotypes"',
+    "AN": 'Number=1,Type=Integer,Description="Alleles in the best-guess genotypes"',
     "AF": 'Number=A,Type=Float,Description="ALT frequency in this file, from dosages"',
     "DR2": "Number=A,Type=Float,Description="
     '"Estimated squared correlation of imputed and true ALT dosage"',
+    "PR2": "Number=A,Type=Float,Description="
+    '"Estimated r2 of an imputed site with these typed sites, from samples of the panel; the same '
+    'for any number of samples"',
     "ER2": "Number=A,Type=Float,Description="
     '"Squared correlation of the typed ALT dosage and the one imputed without this site"',
     "IMP": 'Number=0,Type=Flag,Description="Imputed"',
     "TYPED": 'Number=0,Type=Flag,Description="Typed in the target; missing alleles are imputed"',
+    "TYPED_ONLY": 'Number=0,Type=Flag,Description="Typed in the target and not in the panel; '
+    'genotypes as in the target"',
 }
 _FORMAT = {
     "GT": 'Number=1,Type=String,Description="Best-guess phased genotype"',
     "DS": 'Number=A,Type=Float,Description="Expected ALT copies, 0 to 2"',
     "HDS": 'Number=2,Type=Float,Description="Probability of ALT on each haplotype"',
     "GP": 'Number=G,Type=Float,Description="Probabilities of 0, 1 and 2 ALT copies"',
+    "LDS": 'Number=2,Type=Float,Description="Probability of ALT on each haplotype, imputed as if '
+    'the site were not typed"',
 }
 _COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
-_NUMBERS = {"GT": 0, "DS": 1, "HDS": 2, "GP": 3}
+_NUMBERS = {"GT": 0, "DS": 1, "HDS": 2, "GP": 3, "LDS": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +50,14 @@ class HeaderFacts:
     """How the predictions were made; None is left out of the header.
 
     checkpoint  name of the weights
+    genome      lengths and assemblies of the contigs
     extra       whole lines, `##key=value`
     """
 
     checkpoint: str | None = None
     checkpoint_fingerprint: str | None = None
     panel_fingerprint: str | None = None
+    genome: Genome = UNKNOWN
     extra: tuple[str, ...] = ()
 
 
@@ -85,6 +97,10 @@ class CellLayout:
         return numbers * (self.decimals + len("0.,")) + len("0|0:") * ("GT" in self.fields)
 
 
+EMPIRICAL = CellLayout(("GT", "LDS"), decimals=5)
+"""Of a file for meta-imputation, as Minimac4 writes it."""
+
+
 def header_text(
     facts: HeaderFacts,
     contigs: Sequence[str],
@@ -113,13 +129,24 @@ def header_text(
     if facts.panel_fingerprint is not None:
         lines.append(f"##vcfbert_panel={facts.panel_fingerprint}")
     lines += facts.extra
-    for contig in contigs:
-        lines.append(f"##contig=<ID={contig}>")
+    if facts.genome.reference is not None:
+        lines.append(f"##reference={facts.genome.reference}")
+    lines += [_contig_line(contig, facts.genome) for contig in contigs]
     lines += structural
     lines += [f"##INFO=<ID={key},{_INFO[key]}>" for key in _INFO if key in info]
     lines += [f"##FORMAT=<ID={key},{_FORMAT[key]}>" for key in fields]
     lines.append("\t".join((*_COLUMNS, *names)))
     return "".join(f"{line}\n" for line in lines)
+
+
+def _contig_line(name: str, genome: Genome) -> str:
+    """Declaration of a contig."""
+    parts = [f"ID={name}"]
+    if name in genome.lengths:
+        parts.append(f"length={genome.lengths[name]}")
+    if name in genome.assemblies:
+        parts.append(f"assembly={_value(genome.assemblies[name])}")
+    return f"##contig=<{','.join(parts)}>"
 
 
 def _value(text: str) -> str:

@@ -19,21 +19,26 @@ from numpy.typing import NDArray
 from vcfbert.domain import dosage
 from vcfbert.domain.dosage import Imputed
 from vcfbert.domain.sites import Sites
+from vcfbert.domain.typed_only import TypedOnly
 from vcfbert.errors import InputError, StoreError
 from vcfbert.files import locks, temporary
 from vcfbert.storage.vcf import bgzf, structural, tabix
 from vcfbert.storage.vcf.bgzf import END_OF_FILE, BgzfWriter, Workers
 from vcfbert.storage.vcf.output_header import (
     DECIMALS,
+    EMPIRICAL,
     FIELDS,
     CellLayout,
     HeaderFacts,
     header_text,
 )
+from vcfbert.storage.vcf.typed_only_lines import TypedOnlyLines
 
 CELLS_PER_PIECE = 1 << 15  # rendered by one thread at a time: about half a megabyte of text
 
-_SUFFIXES = (".vcf.gz", ".bcf")
+SUFFIXES = (".vcf.gz", ".vcf.bgz", ".bcf")
+"""Of the files that can be written."""
+
 _NEWLINE = ord("\n")
 _TOLERANCE = 1e-3  # rounding error allowed in a probability, which the writer clips
 
@@ -59,28 +64,35 @@ def create_predictions(
     names: Sequence[str],
     *,
     header: HeaderFacts | None = None,
+    kept: Sequence[TypedOnly] = (),
     fields: Sequence[str] = FIELDS,
     decimals: int = DECIMALS,
+    layout: CellLayout | None = None,
     threads: int = 2,
     overwrite: bool = False,
     before_renaming: Callable[[], None] = lambda: None,
 ) -> Iterator[PredictionWriter]:
     """Yield a writer whose file and index appear at `path` only if the block completes.
 
-    path      ends in .vcf.gz (indexed as .tbi, or as .csi if a contig is too long) or .bcf (.csi)
+    path      ends in .vcf.gz or .vcf.bgz (indexed as .tbi, or as .csi if a contig is too long) or
+              .bcf (.csi)
     names     of the N samples
+    kept      records of the target that are written among the sites, on contigs of the sites and
+              in their order
     fields    one or more of FIELDS
     decimals  of all numbers; trailing zeros are left out
+    layout    instead of `fields` and `decimals`; EMPIRICAL for probabilities of left-out sites
     threads   for rendering and compression; the file is the same for any number
     before_renaming  called when the file is complete, to put what belongs to it in place first
 
     Raises InputError for another suffix, ConfigError for other fields or decimals, and StoreError
     if the file exists or cannot be written.
     """
-    layout = CellLayout.of(fields, decimals)
+    layout = layout or CellLayout.of(fields, decimals)
     suffix = _suffix(path)
-    index_suffix = ".tbi" if suffix == ".vcf.gz" and _fits_tabix(sites) else ".csi"
-    open_sink = _vcf_sink if suffix == ".vcf.gz" else _bcf_sink
+    others = TypedOnlyLines(kept, sites, layout.fields)
+    index_suffix = ".tbi" if suffix != ".bcf" and _fits_tabix(sites, others) else ".csi"
+    open_sink = _bcf_sink if suffix == ".bcf" else _vcf_sink
     with locks.hold(path):
         partial = locks.temporary_name(path, "partial")
         partial_index = Path(f"{partial}{index_suffix}")
@@ -89,7 +101,7 @@ def create_predictions(
         try:
             with Workers(threads) as workers, open_sink(partial, workers) as sink:
                 facts = header or HeaderFacts()
-                writer = PredictionWriter(sink, workers, sites, names, facts, layout)
+                writer = PredictionWriter(sink, workers, sites, names, facts, layout, others)
                 yield writer
                 writer.finish()
             if isinstance(sink, BgzfWriter) and index_suffix == ".tbi":
@@ -131,6 +143,7 @@ class PredictionWriter:
         names: Sequence[str],
         facts: HeaderFacts,
         layout: CellLayout,
+        others: TypedOnlyLines,
     ) -> None:
         """Write nothing yet: the INFO keys are known at the first `write`."""
         from vcfbert.storage.vcf import rendering  # imports numba, which is slow
@@ -142,24 +155,29 @@ class PredictionWriter:
         self._names = names
         self._facts = facts
         self._layout = layout
+        self._others = others
         self._quality_keys: tuple[str, ...] | None = None
-        self._rows: list[range] = []
+        self._rows: list[NDArray[np.int64]] = []  # of each line: a site, or ~number of another line
         self._ends: list[NDArray[np.int64]] = []  # offsets past each line in the text
         self._header_length = self._length = 0
 
     def tabix_index(self, block_starts: Sequence[int]) -> bytes:
         """The index of a file whose blocks begin at these offsets."""
-        rows = np.concatenate([np.empty(0, np.int64), *(np.array(part) for part in self._rows)])
-        rows = rows.astype(np.int64)
+        rows = np.concatenate([np.empty(0, np.int64), *self._rows])
         ends = np.concatenate([[self._header_length], *self._ends]).astype(np.int64)
         offsets = tabix.virtual_offsets(ends, np.array(block_starts), bgzf.BLOCK_BYTES)
-        begin = self._sites.position[rows].astype(np.int64) - 1
+        contig, begin, end = np.empty((3, len(rows)), np.int64)
+        of_panel, of_others = np.flatnonzero(rows >= 0), np.flatnonzero(rows < 0)
+        sites, chosen = rows[of_panel], ~rows[of_others]
+        contig[of_panel], contig[of_others] = self._sites.contig[sites], self._others.contig[chosen]
+        begin[of_panel], begin[of_others] = (
+            self._sites.position[sites] - 1,
+            self._others.begin[chosen],
+        )
+        end[of_panel] = _ends(self._sites)[sites]
+        end[of_others] = self._others.end[chosen]
         lines = tabix.IndexedLines(
-            contig=self._sites.contig[rows].astype(np.int64),
-            begin=begin,
-            end=_ends(self._sites)[rows],
-            start=offsets[:-1],
-            stop=offsets[1:],
+            contig=contig, begin=begin, end=end, start=offsets[:-1], stop=offsets[1:]
         )
         return bgzf.compress(tabix.index(self._sites.contigs, lines)) + END_OF_FILE
 
@@ -170,6 +188,7 @@ class PredictionWriter:
         is_imputed: NDArray[np.bool_],
         *,
         dr2: NDArray[np.floating] | None = None,
+        pr2: NDArray[np.floating] | None = None,
         er2: NDArray[np.floating] | None = None,
     ) -> None:
         """Write n sites of the panel from site `first` on; calls come in site order.
@@ -177,11 +196,12 @@ class PredictionWriter:
         imputed     arrays over (n, N)
         is_imputed  (n,) True if the site was imputed, False if it was typed
         dr2         (n,) estimated r2; NaN is left out; given in all calls or in none
-        er2         (n,) r2 with the typed genotypes; NaN if there are none
+        pr2         (n,) r2 estimated from the panel; likewise
+        er2         (n,) r2 with the typed genotypes; likewise
 
         Raises StoreError if a number is not a probability.
         """
-        quality = _given(dr2, er2)
+        quality = _given(dr2, pr2, er2)
         self._write(first, lambda rows: _part(imputed, rows), is_imputed, quality)
 
     def write_haplotypes(
@@ -191,20 +211,27 @@ class PredictionWriter:
         is_imputed: NDArray[np.bool_],
         *,
         dr2: NDArray[np.floating] | None = None,
+        pr2: NDArray[np.floating] | None = None,
         er2: NDArray[np.floating] | None = None,
     ) -> None:
         """Like `write` with `dosage.from_haplotypes`, which runs in the threads here.
 
         alt_probability  (n, N, 2)
         """
-        quality = _given(dr2, er2)
+        quality = _given(dr2, pr2, er2)
         self._write(
             first, lambda rows: dosage.from_haplotypes(alt_probability[rows]), is_imputed, quality
         )
 
     def finish(self) -> None:
-        """Write the header if there were no records."""
+        """Write the header if there were no records, and what comes after the last site."""
         self._begin(())
+        rest = self._others.among(slice(len(self._sites), len(self._sites) + 1))
+        numbers = range(rest.start, rest.stop)
+        lines = [self._others.text(number) for number in numbers]
+        self._pass_on(
+            b"".join(lines), np.cumsum([0, *map(len, lines)])[1:], ~np.array(numbers, int)
+        )
 
     def _write(
         self,
@@ -216,33 +243,70 @@ class PredictionWriter:
         """Render pieces in the threads and pass them on in order."""
         self._begin(tuple(quality))
         assert self._quality_keys == tuple(quality), (
-            "dr2 and er2 must be given in all calls or in none"
+            "dr2, pr2 and er2 must be given in all calls or in none"
         )
 
-        def text(rows: slice) -> tuple[bytes, NDArray[np.int64]]:
+        def text(rows: slice) -> tuple[bytes, NDArray[np.int64], NDArray[np.int64]]:
             imputed = part(rows)
             self._check(first + rows.start, imputed)
-            info = _info(imputed, is_imputed[rows], {key: v[rows] for key, v in quality.items()})
+            info = _info(
+                imputed,
+                is_imputed[rows],
+                {key: values[rows] for key, values in quality.items()},
+                has_frequency=self._layout != EMPIRICAL,
+            )
             lines = self._render(self._heads(first + rows.start, info), imputed, self._layout)
-            return lines, np.flatnonzero(np.frombuffer(lines, np.uint8) == _NEWLINE) + 1
+            ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == _NEWLINE) + 1
+            return self._with_others(lines, ends, first + rows.start)
 
         step = max(1, CELLS_PER_PIECE // max(1, len(self._names)))
         pieces = (slice(row, row + step) for row in range(0, len(is_imputed), step))
-        for lines, ends in self._workers.in_order(text, pieces):
-            self._sink.write(lines)
-            self._ends.append(self._length + ends)
-            self._length += len(lines)
-        self._rows.append(range(first, first + len(is_imputed)))
+        for lines, ends, sites in self._workers.in_order(text, pieces):
+            self._pass_on(lines, ends, sites)
+
+    def _pass_on(self, lines: bytes, ends: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        """Write whole lines; `ends` are the offsets past each of them."""
+        self._sink.write(lines)
+        self._ends.append(self._length + ends)
+        self._length += len(lines)
+        self._rows.append(rows)
+
+    def _with_others(
+        self, lines: bytes, ends: NDArray[np.int64], first: int
+    ) -> tuple[bytes, NDArray[np.int64], NDArray[np.int64]]:
+        """The lines from site `first` on and those that come before their sites, in order.
+
+        ends     (n,) offset past each line
+        returns  the lines, the offset past each of them, and what each is (see `_rows`)
+        """
+        rows = np.arange(first, first + len(ends))
+        others = self._others.among(slice(first, first + len(ends)))
+        if others.start == others.stop:
+            return lines, ends, rows
+        before = self._others.before[others] - first  # n lines come before each other line
+        texts = [self._others.text(number) for number in range(others.start, others.stop)]
+        starts = np.append(0, ends)
+        pieces: list[bytes] = []
+        done = 0
+        for place, text in zip(starts[before].tolist(), texts, strict=True):
+            pieces += [lines[done:place], text]
+            done = place
+        pieces.append(lines[done:])
+        lengths = np.insert(np.diff(starts), before, [len(text) for text in texts])
+        kinds = np.insert(rows, before, ~np.arange(others.start, others.stop))
+        return b"".join(pieces), np.cumsum(lengths), kinds
 
     def _begin(self, quality_keys: tuple[str, ...]) -> None:
         if self._quality_keys is not None:
             return
         self._quality_keys = quality_keys
+        counts = ["AC", "AN"] if self._layout == EMPIRICAL else ["AC", "AN", "AF"]
+        typed_only = ["TYPED_ONLY"] if len(self._others) else []
         header = header_text(
             self._facts,
             self._sites.contigs,
             self._names,
-            info=("AF", *quality_keys, "IMP", "TYPED"),
+            info=(*counts, *quality_keys, "IMP", "TYPED", *typed_only),
             fields=self._layout.fields,
             structural=structural.header_lines(self._sites.alt, self._sites.info),
         )
@@ -296,9 +360,12 @@ def _is_within(values: NDArray[np.float32], top: float) -> bool:
 
 
 def _given(
-    dr2: NDArray[np.floating] | None, er2: NDArray[np.floating] | None
+    dr2: NDArray[np.floating] | None,
+    pr2: NDArray[np.floating] | None,
+    er2: NDArray[np.floating] | None,
 ) -> dict[str, NDArray[np.floating]]:
-    return {key: values for key, values in (("DR2", dr2), ("ER2", er2)) if values is not None}
+    qualities = {"DR2": dr2, "PR2": pr2, "ER2": er2}
+    return {key: values for key, values in qualities.items() if values is not None}
 
 
 def _part(imputed: Imputed, rows: slice) -> Imputed:
@@ -311,11 +378,20 @@ def _part(imputed: Imputed, rows: slice) -> Imputed:
 
 
 def _info(
-    imputed: Imputed, is_imputed: NDArray[np.bool_], quality: Mapping[str, NDArray[np.floating]]
+    imputed: Imputed,
+    is_imputed: NDArray[np.bool_],
+    quality: Mapping[str, NDArray[np.floating]],
+    *,
+    has_frequency: bool,
 ) -> list[str]:
     """The INFO column."""
-    frequency = imputed.dosage.mean(axis=1, dtype=np.float64) / 2
-    info = [f"AF={value:.6g}" for value in frequency.tolist()]
+    count = len(imputed.calls)
+    copies = imputed.calls.reshape(count, -1).sum(axis=1, dtype=np.int64).tolist()
+    total = 2 * imputed.calls.shape[1]
+    info = [f"AC={called};AN={total}" for called in copies]
+    if has_frequency:
+        frequency = (imputed.dosage.mean(axis=1, dtype=np.float64) / 2).tolist()
+        info = [f"{about};AF={value:.6g}" for about, value in zip(info, frequency, strict=True)]
     for key, values in quality.items():
         for row in np.flatnonzero(~np.isnan(values)).tolist():
             info[row] += f";{key}={values[row]:.4g}"
@@ -364,9 +440,10 @@ def _bcf_sink(path: Path, workers: Workers) -> Iterator[Sink]:
             raise OSError("htslib could not write the whole file")
 
 
-def _fits_tabix(sites: Sites) -> bool:
+def _fits_tabix(sites: Sites, others: TypedOnlyLines) -> bool:
     """False if a contig is too long for a tabix index."""
-    return int(_ends(sites).max(initial=0)) < tabix.LAST_POSITION
+    last = max(int(_ends(sites).max(initial=0)), int(others.end.max(initial=0)))
+    return last < tabix.LAST_POSITION
 
 
 def _ends(sites: Sites) -> NDArray[np.int64]:
@@ -385,9 +462,10 @@ def _claim(partial: Path, path: Path) -> None:
 
 
 def _suffix(path: Path) -> str:
-    suffix = next((suffix for suffix in _SUFFIXES if path.name.endswith(suffix)), None)
+    suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), None)
     if suffix is None:
         raise InputError(
-            f"Predictions cannot be written to {path}: its name must end in .vcf.gz or .bcf."
+            f"Predictions cannot be written to {path}: its name must end in .vcf.gz, "
+            ".vcf.bgz or .bcf."
         )
     return suffix

@@ -312,6 +312,10 @@ class _Block:
             ]  # only samples that are not read have more than two alleles
         if calls.shape[1] == 3:
             self._calls[row] = calls
+        elif calls.shape[1] == 2:  # all samples are haploid
+            self._calls[row, :, [0, 2]] = calls.T
+            self._calls[row, :, 1] = NO_CALL
+            self._is_diploid[row] = False
         else:
             is_pair = (calls[:, 2:-1] == NO_CALL).all(axis=1) & (calls.shape[1] > 3)
             self._calls[row] = np.where(is_pair[:, None], calls[:, [0, 1, -1]], NO_CALL)

@@ -23,6 +23,7 @@ from vcfbert.storage.vcf.output_header import FIELDS, CellLayout
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
 _GT, _DS, _HDS = (FIELDS.index(name) for name in ("GT", "DS", "HDS"))
+_CODES = {name: number for number, name in enumerate(FIELDS)} | {"LDS": _HDS}
 _COLON, _COMMA, _POINT, _TAB, _NEWLINE, _BAR, _ZERO = b":,.\t\n|0"
 _TENS, _ONES = (_ZERO + digits.astype(np.uint8) for digits in np.divmod(np.arange(100), 10))
 
@@ -44,7 +45,7 @@ def render(heads: Sequence[bytes], imputed: Imputed, layout: CellLayout) -> byte
     used = _render_lines(
         text,
         ends,
-        np.array([FIELDS.index(field) for field in layout.fields], dtype=np.int64),
+        np.array([_CODES[field] for field in layout.fields], dtype=np.int64),
         layout.decimals,
         _certain_cells(layout.fields),
         np.ascontiguousarray(imputed.calls, dtype=np.uint8),
@@ -65,6 +66,7 @@ def _certain_cells(fields: Sequence[str]) -> NDArray[np.uint8]:
             "GT": f"{first}|{second}",
             "DS": f"{count}",
             "HDS": f"{first},{second}",
+            "LDS": f"{first},{second}",
             "GP": ",".join("1" if copies == count else "0" for copies in range(3)),
         }
         cells.append(":".join(texts[field] for field in fields).encode() + b"\t")
