@@ -71,6 +71,8 @@ def main() -> None:
     programs = {"now": arguments.vcfbert.absolute()}
     if arguments.before is not None:
         programs = {"before": arguments.before.absolute(), **programs}
+    for version, program in programs.items():
+        prepare(program, task, workspace(task, version))
     rows: list[Row] = []
     whole = read_typed(task, arguments.palindromic, arguments.seed)
     for count in arguments.samples:
@@ -115,15 +117,16 @@ def measure(
     rng = np.random.default_rng(arguments.seed)
 
     def imputed(
-        program: Path, alleles: list[tuple[str, str]], calls: NDArray[np.int8]
+        version: str, alleles: list[tuple[str, str]], calls: NDArray[np.int8]
     ) -> Found | None:
         write(folder / "t.vcf", typed, alleles, calls)
-        is_done = run(program, task, folder, arguments.threads)
+        place = workspace(task, version)
+        is_done = run(programs[version], place, folder, arguments.threads)
         return read_imputed(folder / "o.vcf.gz", list(truth), known) if is_done else None
 
     as_is = [key[2:] for key in typed.keys]
     left_out = [(".", ".") if is_palindromic(*pair) else pair for pair in as_is]
-    best = imputed(programs["now"], left_out, typed.alleles)
+    best = imputed("now", left_out, typed.alleles)
     if best is None:
         raise SystemExit("error: the correct file without palindromic sites is refused")
     without = score(copies, best.dosage)
@@ -131,8 +134,8 @@ def measure(
     for swapped in (*SWAPPED, MAJOR):
         for rate in RATES if swapped != MAJOR else (0.3,):
             alleles, calls = changed(typed, rate, swapped, rng)
-            for version, program in programs.items():
-                found = imputed(program, alleles, calls)
+            for version in programs:
+                found = imputed(version, alleles, calls)
                 pooled, by_site, reading = np.nan, np.nan, np.nan
                 if found is not None:
                     summary = json.loads((folder / "o.qc" / "summary.json").read_text("utf-8"))
@@ -215,9 +218,20 @@ def write(
     path.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
-def run(program: Path, task: Task, folder: Path, threads: int) -> bool:
+def workspace(task: Task, version: str) -> Path:
+    """Each version reads a panel that it has prepared itself."""
+    return task.workspace if version == "now" else task.folder / f"work-{version}"
+
+
+def prepare(program: Path, task: Task, place: Path) -> None:
+    if not (place / "panel.zarr").is_dir():
+        words = [program, "prepare", task.reference, "-w", place, "--map", task.map, "--quiet"]
+        subprocess.run([str(word) for word in words], check=True, stdout=subprocess.DEVNULL)
+
+
+def run(program: Path, place: Path, folder: Path, threads: int) -> bool:
     """Impute; False if the file is refused because of its strand flips."""
-    words = ["impute", folder / "t.vcf", "-o", folder / "o.vcf.gz", "-w", task.workspace, "--force",
+    words = ["impute", folder / "t.vcf", "-o", folder / "o.vcf.gz", "-w", place, "--force",
              "--quiet", "--threads", threads]  # fmt: skip
     command = [str(word) for word in (program, *words)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
