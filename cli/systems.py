@@ -61,14 +61,21 @@ def train(
     are missing; they draw their own masks, unless the index is dense. Writes runs/NAME in the
     workspace: config.toml, metrics.csv, the weights and, for the BERT systems, TensorBoard events.
 
+    Without --preset and --config, --resume continues and --force repeats a run with its own
+    settings.
+
     Example: vcfbert train --preset v18-large --retrieve-k 32 --set training.batch_size=16
     """
     with reporting_errors():
         with on_stderr(quiet=quiet, verbose=verbose) as progress:
             from vcfbert.pipelines import train
 
-            is_saved = resume and preset is None and config_path is None
-            base = train.saved_settings(Workspace(workspace), run) if is_saved else None
+            base = None
+            if preset is None and config_path is None:
+                if resume:
+                    base = train.saved_settings(Workspace(workspace), run)
+                elif force and run is not None:
+                    base = train.replaced_settings(Workspace(workspace), run)
             chosen = settings.resolve(
                 preset, config_path, set_, seed=seed, retrieve_k=retrieve_k, base=base
             )

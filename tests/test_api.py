@@ -9,6 +9,7 @@ import pytest
 
 import vcfbert
 from tests import panels
+from vcfbert.config import presets
 from vcfbert.pipelines import train
 from vcfbert.pipelines.evaluating.cases import EvalOptions
 from vcfbert.pipelines.imputing.impute import ImputeOptions
@@ -31,6 +32,20 @@ def test_defaults_are_those_of_the_stage(function):
     for field in dataclasses.fields(OPTIONS[function]):
         if field.name not in LEFT_TO_THE_COMMAND:
             assert taken[field.name].default == field.default, field.name
+
+
+def test_a_run_that_is_resumed_or_replaced_keeps_its_settings(tmp_path, monkeypatch):
+    own, chosen = presets.tiny(), []
+    monkeypatch.setattr(train, "saved_settings", lambda workspace, name: own)
+    monkeypatch.setattr(train, "replaced_settings", lambda workspace, name: own)
+    monkeypatch.setattr(
+        train, "train", lambda workspace, settings, *_, **__: chosen.append(settings)
+    )
+    vcfbert.train(run="mine", resume=True)
+    vcfbert.train(run="mine", overwrite=True)
+    vcfbert.train(run="mine")
+    vcfbert.train("v13", run="mine", overwrite=True)
+    assert [one.preset for one in chosen] == ["tiny", "tiny", "v18-large", "v13"]
 
 
 def test_importing_vcfbert_loads_no_heavy_library():

@@ -154,7 +154,7 @@ def impute(
 
 
 def train(
-    preset: str = "v18-large",
+    preset: str | None = None,
     *,
     workspace: StrPath = "work",
     run: str | None = None,
@@ -168,6 +168,7 @@ def train(
 ) -> TrainSummary | MosaicSummary:
     """Train a model on the training samples of a workspace's panel.
 
+    preset    None is v18-large, or the run's own settings if it is resumed or replaced
     run       name of the run; the preset's if None
     settings  nested settings that override the preset: {"training": {"max_epochs": 2}}
     typed     lists of typed sites to train `mosaic` for
@@ -176,7 +177,13 @@ def train(
     from vcfbert.config import presets
     from vcfbert.pipelines import train as stage
 
-    chosen = config.merge(presets.get(preset), settings or {}, source="settings")
+    base = None
+    if preset is None and resume:
+        base = stage.saved_settings(_workspace(workspace), run)
+    elif preset is None and overwrite and run is not None:
+        base = stage.replaced_settings(_workspace(workspace), run)
+    base = base or presets.get(preset or "v18-large")
+    chosen = config.merge(base, settings or {}, source="settings")
     options = stage.TrainOptions(
         run or chosen.preset, resume, device, threads, tuple(Path(path) for path in typed)
     )

@@ -162,6 +162,27 @@ def test_a_resumed_run_keeps_its_settings_but_for_what_is_named(fx_calls, monkey
     assert calls[2][0][1] == presets.tiny()
 
 
+def test_a_run_that_is_replaced_keeps_its_settings_unless_others_are_given(fx_calls, tmp_path):
+    calls = fx_calls("train", "train")
+    own = config.merge(presets.tiny(), {"seed": 5}, source="test")
+    folder = tmp_path / "runs" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(config.to_toml(own))
+    words = ["train", "-w", str(tmp_path), "--run"]
+    run(*words, "mine", "--force")
+    run(*words, "mine", "--force", "--set", "seed=6")
+    run(*words, "mine", "--force", "--preset", "v13")
+    run(*words, "other", "--force")
+    seen = [call[0][1] for call in calls]
+    assert seen[:2] == [own, config.merge(own, {"seed": 6}, source="test")]
+    assert [one.preset for one in seen[2:]] == ["v13", "v18-large"]
+    (folder / "config.toml").write_text("[model]\nwidht = 3")
+    done = run(*words, "mine", "--force")
+    assert done.exit_code == 1
+    assert "widht" in done.stderr
+    assert "give others with --preset or --config" in done.stderr
+
+
 def test_eval_and_audit_hand_over_what_was_typed(fx_calls, tmp_path):
     evaluated, audited = (
         fx_calls("evaluating.evaluate", "evaluate"),

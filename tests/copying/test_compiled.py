@@ -38,6 +38,9 @@ if "no-cache" in sys.argv:
 
     compiled.njit = without_a_cache
 
+if "other-sources" in sys.argv:
+    compiled._SOURCES = "other"
+
 from tests.copying import chunks, kernels
 
 case = chunks.make(3, num_sites=400, typed=60, num_references=300)
@@ -95,6 +98,15 @@ def test_the_run_that_compiles_computes_the_same_bytes_as_later_ones(tmp_path, m
     first, second = (_weights(tmp_path, more), _weights(tmp_path, ""))
     assert first == second == _weights(tmp_path, "no-cache")
     assert any(tmp_path.rglob("*.nbc"))
+
+
+def test_a_change_of_any_source_compiles_all_kernels_again(tmp_path):
+    _weights(tmp_path, "")
+    before = set(tmp_path.rglob("*.nbc"))
+    _weights(tmp_path, "")
+    assert set(tmp_path.rglob("*.nbc")) == before
+    _weights(tmp_path, "other-sources")
+    assert len(set(tmp_path.rglob("*.nbc"))) == 2 * len(before)
 
 
 def _weights(folder, word):

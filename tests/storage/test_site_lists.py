@@ -1,6 +1,7 @@
 """Site lists: which sites of a panel a file names, and what is wrong with one that fails."""
 
 import dataclasses
+import gzip
 
 import numpy as np
 import numpy.testing as npt
@@ -83,5 +84,17 @@ def test_a_file_that_is_absent_or_no_text_is_named(fx_sites, tmp_path):
     with pytest.raises(InputError, match=r"absent\.tsv: No such file"):
         site_lists.read_typed(tmp_path / "absent.tsv", fx_sites)
     (tmp_path / "packed").write_bytes(b"\x1f\x8b\x08\xff")
-    with pytest.raises(InputError, match="not a text file"):
+    with pytest.raises(InputError, match=r"packed is not a site list.*damaged"):
         site_lists.read_typed(tmp_path / "packed", fx_sites)
+    (tmp_path / "bytes").write_bytes(b"20\t\xff\xfe")
+    with pytest.raises(InputError, match="not a text file"):
+        site_lists.read_typed(tmp_path / "bytes", fx_sites)
+
+
+def test_an_id_chooses_among_sites_with_the_same_alleles_in_a_compressed_list(fx_sites, tmp_path):
+    position = fx_sites.position.copy()
+    position[1] = position[0]
+    sites = dataclasses.replace(fx_sites, position=position)
+    path = tmp_path / "typed.tsv.gz"
+    path.write_bytes(gzip.compress(f"20\t1000\tA\tG\t{sites.identifier[1]}\n".encode()))
+    npt.assert_array_equal(np.flatnonzero(site_lists.read_typed(path, sites).is_typed), [1])

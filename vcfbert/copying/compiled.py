@@ -4,16 +4,30 @@ A kernel that calls another has a copy of it in its own machine code. The two co
 apart, and with `fastmath` they may differ in the last digit of a sum. A run that compiles calls the
 callee's own copy and a run that loads from the cache calls the caller's, unless the callee is
 inlined; so all are.
+
+Numba looks for changes only in the file of a kernel, not in those of the kernels that it calls. So
+the cache has another name for other sources.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from numba import njit
 from numba.core import event
+
+
+def _digest_of_sources() -> str:
+    """Digest of all modules that have kernels, and of this one."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+
+
+_SOURCES = _digest_of_sources()
 
 
 def kernel(*, fastmath: bool = True) -> Callable[[Callable[..., Any]], Any]:
@@ -23,6 +37,7 @@ def kernel(*, fastmath: bool = True) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
+        function.__qualname__ += f"_{_SOURCES}"  # the cache file is named after it
         chosen = {"nogil": True, "fastmath": fastmath, "forceinline": True}
         try:
             return njit(cache=True, **chosen)(function)

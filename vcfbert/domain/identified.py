@@ -30,6 +30,8 @@ def narrowed(record: Record, pairs: Sequence[Pair], sites: Sites) -> list[Pair]:
     Of sites with the same alleles, the one with the record's ID remains, or none. An ID may be a
     list separated by semicolons; one name in common is enough.
     """
+    if len(pairs) == 1 and not record.infos:
+        return list(pairs)
     possible = [pair for pair in pairs if not _ends_elsewhere(record, pair, sites)]
     counts = Counter(pair[1:] for pair in possible)
     if len(counts) == len(possible):

@@ -148,6 +148,10 @@ def decide(record: Record, found: range, sites: Sites) -> Decision:
 
     found  indexes of the panel's sites at the record's position, at least one
     """
+    site, ref = found[0], record.ref
+    if len(found) == 1 and not record.infos and record.alts == [sites.alt[site]]:
+        if ref == sites.ref[site]:  # nearly all records
+            return Decision((Match(site, 0, 1, (), _certainty(ref, record.alts[0])),))
     here = identified.pairs_at(found, sites)
     decision = _decide(record, identified.narrowed(record, here, sites))
     if decision.reason and identified.is_ambiguous(record, here):
@@ -160,8 +164,6 @@ def _decide(record: Record, pairs: list[tuple[int, str, str]]) -> Decision:
     ref = capitals(record.ref)
     if not record.alts:
         return _decide_monomorphic(ref, identified.spelled_out(pairs))
-    if len(record.alts) == len(pairs) == 1 and pairs[0][1:] == (ref, record.alts[0]):
-        return Decision((Match(pairs[0][0], 0, 1, (), _certainty(ref, record.alts[0])),))
     alleles = [ref, *(capitals(alt) for alt in record.alts)]
     numbers = {name: n for n, name in enumerate(alleles) if name not in PLACEHOLDERS}
     written = _fitting(ref, numbers, pairs)

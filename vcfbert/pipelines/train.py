@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from vcfbert import config
 from vcfbert.config import Config
 from vcfbert.errors import ConfigError
 from vcfbert.pipelines.mosaic import train_mosaic
@@ -51,6 +52,23 @@ def train(
             "train with --preset mosaic."
         )
     return train_systems.train(workspace, settings, options, progress=progress, overwrite=overwrite)
+
+
+def replaced_settings(workspace: Workspace, name: str) -> Config | None:
+    """Return the settings of a run that is to be trained again; None if there is no such run.
+
+    Raises ConfigError if they cannot be read.
+    """
+    path = workspace.run(name) / "config.toml"
+    if not path.exists():
+        return None
+    try:
+        return config.from_dict(config.load(path), source=str(path))
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error} The run {name} is to be replaced with its own settings, which cannot be "
+            "read: give others with --preset or --config."
+        ) from error
 
 
 def saved_settings(workspace: Workspace, name: str | None) -> Config:

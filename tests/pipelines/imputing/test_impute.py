@@ -246,8 +246,8 @@ def test_fields_can_be_chosen(fx_done, fx_home, tmp_path):
 def test_another_map_moves_the_sites(fx_done, fx_home, tmp_path):
     """Ten times the recombination makes ten times the chunks."""
     path = tmp_path / "a.map"
-    path.write_text("20 . 0 1\n20 . 300 300000\n")
-    summary = run(fx_home, fx_done[1], tmp_path / "m.vcf.gz", genetic_map=path)
+    path.write_text("20 . 0 1\n20 . 3 300000\n")
+    summary = run(fx_home, fx_done[1], tmp_path / "m.vcf.gz", genetic_map=path, chunk_cm=0.1)
     assert summary.report["chunks"] == 30
     assert summary.report["genetic_map"] == str(path)
 

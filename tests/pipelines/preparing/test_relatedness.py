@@ -237,10 +237,11 @@ def test_a_long_panel_tells_relatives_too(tmp_path):
     switches = np.cumsum(rng.random((2, 1500)) < 0.0024, axis=1) % 2
     for side, parent in enumerate((2, 3)):
         alleles[:, 40 + side] = alleles[np.arange(1500), 2 * parent + switches[side]]
-    vcf = panels.write_vcf(tmp_path / "panel.vcf.gz", panels.records_of(alleles))
+    step = 250_000
+    vcf = panels.write_vcf(tmp_path / "panel.vcf.gz", panels.records_of(alleles, step=step))
     rows = [f"s{n}\t{'test' if n in (20, 21) else 'train'}" for n in range(30)]
     (tmp_path / "samples.tsv").write_text("sample\tsplit\n" + "\n".join(rows) + "\n")
-    (tmp_path / "long.map").write_text(f"20 . 0 1\n20 . {cm[-1]} {100 * 1500}\n")
+    (tmp_path / "long.map").write_text(f"20 . 0 1\n20 . {cm[-1]} {step * 1500}\n")
     workspace, summary = prepare(
         vcf.parent, tmp_path / "w", window_size=500, validation_fraction=0.1
     )

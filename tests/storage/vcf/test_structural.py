@@ -15,10 +15,12 @@ from vcfbert.storage.vcf import structural
         ({"END": "12"}, 1, ("END=12",)),
         ({"END": "twelve", "SVTYPE": "a b"}, 1, ()),
         ({"AC": 3}, 1, ()),
+        ({"SVTYPE": "BND", "END": 4}, 1, ("SVTYPE=BND",)),
+        ({"SVTYPE": "BND", "END": (7, 8)}, 1, ("SVTYPE=BND",)),
     ],
 )  # fmt: skip
 def test_what_info_says_is_kept_for_each_alt(info, num_alts, expected):
-    assert structural.infos(info, num_alts) == expected
+    assert structural.infos(info, num_alts, 5) == expected
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def _refuse_gaps(collector: SiteCollector, names: list[str]) -> None:
         raise InputError(
             f"{collector.source}: {_sample_list(empty, share, names)}. A reference sample needs "
             f"its genotypes. Leave such samples out: bcftools view -s ^{names[int(empty[0])]}; or "
-            "impute the panel first (Beagle)."
+            "impute the panel first (Beagle), or pass --missing drop to lose these records."
         )
     filled = _filled_share(collector)
     if filled > MOST_FILLED:

@@ -334,18 +334,18 @@ def _index_of_run(workspace: Workspace, folder: Path) -> list[Check]:
     paths = [workspace.version("indexes", number) for number in workspace.versions("indexes")]
     there = {manifest.fingerprint(manifest.read(path)) for path in paths}
     again = f"vcfbert train --run {folder.name} --config {folder / 'config.toml'} --force"
-    out = []
-    for which in _checkpoints(folder):
-        needed = checkpoints.read(folder, which).parents.get("index")
-        if needed is not None:
-            found = needed if needed in there else (", ".join(map(_short, sorted(there))) or "none")
-            out.append(_compare(
-                "index of the run", workspace.root / "indexes", _short(found),
-                f"{folder} ({which})", _short(needed),
-                f"Build it again with the same options of build-index, or train again: {again}",
-                holds=needed in there,
-            ))  # fmt: skip
-    return out
+    needs = {checkpoints.read(folder, which).parents.get("index") for which in _checkpoints(folder)}
+    return [
+        _compare(
+            "index of the run", workspace.root / "indexes",
+            ", ".join(map(_short, {needed} & there or sorted(there))) or "none",
+            f"the run {folder}", _short(needed),
+            f"Build it again with the same options of build-index, or train again: {again}",
+            holds=needed in there,
+        )
+        for needed in needs
+        if needed is not None
+    ]  # fmt: skip
 
 
 def _parent(what: str, path: Path, fingerprint: str, panel: PanelReader, made_by: str) -> Check:

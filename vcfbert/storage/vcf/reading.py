@@ -231,7 +231,7 @@ class VcfFile:
             alts = [records.capitals(alt) for alt in alts]
             infos: tuple[str, ...] = ()
             if structural.is_structural(ref, alts):
-                infos = structural.infos(variant.INFO, len(alts))
+                infos = structural.infos(variant.INFO, len(alts), position)
             return Record(contig, position, name, ref, alts, infos)
         except UnicodeDecodeError as error:
             raise InputError(

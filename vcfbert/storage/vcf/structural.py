@@ -51,8 +51,10 @@ def is_structural(ref: str, alts: Iterable[str]) -> bool:
     )
 
 
-def infos(info: Any, num_alts: int) -> tuple[str, ...]:
+def infos(info: Any, num_alts: int, position: int) -> tuple[str, ...]:
     """What INFO says of each ALT allele, such as `SVTYPE=DEL;END=4153`; empty if nothing.
+
+    An END before the position, as some tools write for breakends, is left out: htslib would warn.
 
     info  of a cyvcf2.Variant
     """
@@ -66,7 +68,7 @@ def infos(info: Any, num_alts: int) -> tuple[str, ...]:
             texts = [f"{key}={part}" for part in parts]
         else:
             texts = [key if value is True else f"{key}={','.join(parts)}"] * num_alts
-        if value is True or _is_valid(key, ",".join(parts)):
+        if value is True or _is_valid(key, ",".join(parts), position):
             found[key] = texts
     if not found:
         return ()
@@ -102,9 +104,11 @@ def _parts(value: Any) -> list[str]:
     return str(value).split(",")
 
 
-def _is_valid(key: str, text: str) -> bool:
+def _is_valid(key: str, text: str, position: int) -> bool:
     """True if a value can be written again; a header may declare another type."""
-    return (_NUMBER if key in _WHOLE else _TEXT).fullmatch(text) is not None
+    if (_NUMBER if key in _WHOLE else _TEXT).fullmatch(text) is None:
+        return False
+    return key != "END" or ("," not in text and int(text) >= position)
 
 
 def _meaning(symbol: str) -> str:
