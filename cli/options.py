@@ -62,6 +62,14 @@ class TargetUnphased(StrEnum):
     AS_WRITTEN = "as-written"
 
 
+class TargetStrand(StrEnum):
+    """Values of `impute --strand`."""
+
+    FIX = "fix"
+    DROP = "drop"
+    ERROR = "error"
+
+
 class Genotypes(StrEnum):
     """Values of `eval --genotypes`."""
 

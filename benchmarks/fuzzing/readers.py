@@ -110,7 +110,10 @@ def _target_vcf(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
     path = work / "target.vcf.gz"
     _bgzf(path, text)
     sites = _sites(seeds)
-    policy = TargetPolicy(unphased=rng.choice(("error", "missing", "as-written")))
+    policy = TargetPolicy(
+        unphased=rng.choice(("error", "missing", "as-written")),
+        strand=rng.choice(("fix", "drop", "error")),
+    )
 
     def read() -> None:
         with VcfFile(path) as file:

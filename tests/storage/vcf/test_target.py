@@ -36,12 +36,21 @@ Row = tuple[int, str, str, str]
 """Position, REF, ALT and the genotypes of all samples, separated by spaces."""
 
 
-def read(tmp_path: Path, *rows: Row, policy: str = "error", contig: str = "20", **options):
+def read(
+    tmp_path: Path,
+    *rows: Row,
+    policy: str = "error",
+    strand: str = "fix",
+    contig: str = "20",
+    **options,
+):
     """A target of these records, read onto PANEL."""
     records = [(contig, position, ref, alt, calls.split()) for position, ref, alt, calls in rows]
     path = panels.write_vcf(tmp_path / "t.vcf", records)
     with VcfFile(path) as file:
-        return target.read_target(file, PANEL, TargetPolicy(unphased=policy), **options)
+        return target.read_target(
+            file, PANEL, TargetPolicy(unphased=policy, strand=strand), **options
+        )
 
 
 def read_file(path: Path, sites: Sites, **options) -> Target:
@@ -122,22 +131,60 @@ def test_an_exchange_is_repaired_counted_and_listed(tmp_path):
     ]
 
 
-def test_the_other_strand_is_listed_and_left_out(tmp_path):
-    found = read(
-        tmp_path,
-        (100, "T", "C", "0|1"),
-        (200, "C", "T", "0|1"),
-        (300, "A", "G", "0|1"),
-        (500, "A", "C", "0|1"),
-        (700, "T", "G", "0|1"),
-    )
+TWO_FLIPS: list[Row] = [
+    (100, "T", "C", "0|1 1|1"),
+    (200, "C", "T", "0|1 1|1"),
+    (300, "A", "G", "0|1 1|1"),
+    (500, "A", "C", "0|1 1|1"),
+    (700, "T", "G", "0|1 1|1"),
+]
+
+
+def test_strand_flips_are_repaired_counted_and_listed(tmp_path):
+    found = read(tmp_path, *TWO_FLIPS)
+    assert typed(found) == {
+        0: [[0, 1], [1, 1]], 1: [[0, 1], [1, 1]], 3: [[0, 1], [1, 1]],
+        5: [[1, 0], [0, 0]], 7: [[0, 1], [1, 1]],
+    }  # fmt: skip
+    assert found.report.tables()["noted.tsv"].splitlines()[1:] == [
+        "20\t100\trs1\tT\tC\tstrand flip; repaired",
+        "20\t500\trs4\tA\tC\tstrand flip with swapped alleles; repaired",
+    ]
+    counts = found.report.strand()
+    assert (counts["telling_sites"], counts["flip_rate"], counts["flips_repaired"]) == (5, 0.4, 2)
+    assert (counts["swap_rate"], counts["flips_dropped"]) == (0.2, 0)
+    assert "2 records are strand flips; repaired." in found.report.notes()
+
+
+def test_strand_flips_are_left_out_if_asked_for(tmp_path):
+    found = read(tmp_path, *TWO_FLIPS, strand="drop")
     assert found.site_index.tolist() == [1, 3, 7]
-    assert found.report.strand_flips == 2
     lines = found.report.tables()["dropped.tsv"].splitlines()
     assert lines[1:] == [
         "20\t100\trs1\tT\tC\tstrand flip",
         "20\t500\trs4\tA\tC\tstrand flip with swapped alleles",
     ]
+    counts = found.report.strand()
+    assert (counts["flip_rate"], counts["flips_repaired"], counts["flips_dropped"]) == (0.4, 0, 2)
+    assert found.report.notes() == ["2 records are strand flips; dropped."]
+
+
+def test_a_strand_flip_gives_way_to_a_record_of_the_same_strand(tmp_path):
+    found = read(tmp_path, (100, "T", "C", "0|0"), (100, "A", "G", "0|1"), (100, "A", "G", "1|1"))
+    assert typed(found) == {0: [[0, 1]]}
+    assert found.report.dropped_counts == {matching.DUPLICATE: 2}
+
+
+def test_a_t_follows_a_file_that_is_on_the_other_strand(tmp_path):
+    sites = targets.sites_of([("20", n, *("AT" if n == 50 else "AG")) for n in range(1, 101)])
+    records = [("20", n, *("TA" if n == 50 else "TC"), ["0|1", "0|0"]) for n in range(1, 101)]
+    path = panels.write_vcf(tmp_path / "t.vcf", records)
+    found = read_file(path, sites)
+    assert (found.alleles == np.array([[0, 1], [0, 0]])).all()
+    assert len(found.site_index) == 100
+    counts = found.report.strand()
+    assert (counts["flip_rate"], counts["palindromic_flips_repaired"]) == (1.0, 1)
+    assert "20\t50\trs50\tT\tA\tpalindromic, strand flip" in found.report.tables()["noted.tsv"]
 
 
 def test_exchanged_a_t_is_kept_only_where_other_sites_are_exchanged_and_none_is_turned(tmp_path):
@@ -150,7 +197,8 @@ def test_exchanged_a_t_is_kept_only_where_other_sites_are_exchanged_and_none_is_
     doubtful = read(
         tmp_path, (100, "G", "A", "0|1"), (200, "C", "T", "0|1"), exchanged, (500, "C", "A", "0|0")
     )
-    assert doubtful.site_index.tolist() == [0, 1]
+    assert doubtful.site_index.tolist() == [0, 1, 5]
+    assert "1 palindromic (A/T, C/G) sites are left out" in doubtful.report.notes()[2]
 
 
 def test_an_indel_backwards_is_kept_only_where_snvs_are_exchanged(tmp_path):
@@ -298,6 +346,18 @@ def test_counts_are_json(tmp_path):
         "swapped_sites": 0,
         "palindromic_sites": 0,
         "suspicious_sites": 0,
+        "strand": {
+            "telling_sites": 1,
+            "flip_rate": 0.0,
+            "swap_rate": 0.0,
+            "flips_repaired": 0,
+            "flips_dropped": 0,
+            "palindromic_as_written": 0,
+            "palindromic_flips_repaired": 0,
+            "palindromic_flips_dropped": 0,
+            "palindromic_undecided": 0,
+            "palindromic_compared_with_panel": 0,
+        },
         "monomorphic_records": 0,
         "multiallelic_records": 0,
         "only_in_target": 1,
@@ -336,10 +396,21 @@ BAD_ROWS = {
         [(100, "T", "C", "0|1 0|0"), (200, "A", "G", "0|1 0|0"), (500, "G", "T", "0|0 0|1"),
          (400, "A", "T", "0|1 0|1")][:3],
         r"t\.vcf: 2 of 3 sites that show the strand are strand flips; the "
-        r"first, 20:100, has T/C, but the panel has A/G\..*bcftools \+fixref .*t\.vcf -Oz -o "
-        r"forward\.vcf\.gz -- -f REFERENCE\.fasta -m flip",
+        r"first, 20:100, has T/C, but the panel has A/G\. Repair them with --strand fix, or put "
+        r".*bcftools \+fixref .*t\.vcf -Oz -o forward\.vcf\.gz -- -f REFERENCE\.fasta -m flip",
+        "drop",
     ),
-    "one_flipped_site": ([(100, "T", "C", "0|1 0|0")], "1 of 1 sites that show the strand"),
+    "one_flipped_site": (
+        [(100, "T", "C", "0|1 0|0")],
+        "1 of 1 sites that show the strand",
+        "drop",
+    ),
+    "the_first_flip_of_an_error": (
+        [GOOD, (200, "C", "T", "0|1 0|0"), (500, "A", "C", "0|0 0|1"), (700, "A", "C", "0|0 0|1")],
+        r"t\.vcf: 2 of 4 sites that show the strand are strand flips; the first, 20:500, has A/C, "
+        r"but the panel has G/T\. Repair them with --strand fix, leave them out with --strand drop",
+        "error",
+    ),
     "other_positions": (
         [(105, "A", "G", "0|1 0|0"), (205, "C", "T", "0|1 0|0")],
         r"none of 2 records lies at a position of the panel\. The target spans 20:105-205; the "
@@ -355,9 +426,9 @@ BAD_ROWS = {
 
 @pytest.mark.parametrize("name", BAD_ROWS)
 def test_a_target_that_cannot_be_used_is_refused_with_a_remedy(tmp_path, name):
-    rows, message = BAD_ROWS[name]
+    rows, message, *strand = BAD_ROWS[name]
     with pytest.raises(InputError, match=message):
-        read(tmp_path, *rows)
+        read(tmp_path, *rows, strand=strand[0] if strand else "fix")
 
 
 def test_a_target_without_a_contig_of_the_panel_names_both_sides(tmp_path):

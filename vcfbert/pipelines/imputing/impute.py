@@ -41,7 +41,7 @@ from vcfbert.storage.vcf import genome_header, prediction_writer
 from vcfbert.storage.vcf.output_header import FIELDS, CellLayout, HeaderFacts
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.vcf.target import Target, read_target
-from vcfbert.storage.zarr import stores
+from vcfbert.storage.zarr import haplotypes, stores
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.mosaic import mosaic_runs, weight_files
@@ -95,6 +95,9 @@ class ImputeOptions:
 
     unphased: Literal["error", "missing", "as-written"] = "error"
     """Unphased heterozygotes: stop, impute the order of a few, or take the order as the phase."""
+
+    strand: Literal["fix", "drop", "error"] = "fix"
+    """Strand flips: repair, leave out, or stop."""
 
     er2: bool = False
     """Write INFO/ER2 at typed sites."""
@@ -308,7 +311,7 @@ def _read(
     chunks use the nearest ones.
     """
     frequency = sites.alt_count.sum(axis=1) / (2 * len(panel.samples))
-    policy = TargetPolicy(unphased=options.unphased)
+    policy = TargetPolicy(unphased=options.unphased, strand=options.strand)
 
     def read(file: VcfFile, region: Region | None) -> Target:
         return read_target(
@@ -317,6 +320,7 @@ def _read(
             policy,
             region=region,
             panel_frequency=frequency,
+            panel_alleles=partial(haplotypes.read_alleles, panel),
             keep_others=options.all_typed_sites,
         )
 
@@ -469,6 +473,7 @@ def _report(
             "overlap_cm": options.overlap_cm,
             "min_typed": options.min_typed,
             "unphased": options.unphased,
+            "strand": options.strand,
             "seed": options.seed,
             "threads": job.source.threads,
             "device": options.device,

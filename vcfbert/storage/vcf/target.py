@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vcfbert.domain.match_report import MatchReport
 from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.sites import Region, Sites
+from vcfbert.domain.strand_decisions import PanelAlleles
 from vcfbert.domain.typed import TargetCollector
 from vcfbert.domain.typed_only import TypedOnly
 from vcfbert.storage.vcf.reading import VcfFile
@@ -45,6 +46,7 @@ def read_target(
     *,
     region: Region | None = None,
     panel_frequency: NDArray[np.floating] | None = None,
+    panel_alleles: PanelAlleles | None = None,
     keep_others: bool = False,
 ) -> Target:
     """Read all records of a file and match them to the sites of a panel.
@@ -53,6 +55,8 @@ def read_target(
                      index, the whole file is read
     panel_frequency  (S,) ALT frequencies to check the strand of A/T and C/G sites; None for no
                      check
+    panel_alleles    the panel's haplotypes, to decide the strand of A/T and C/G sites by linkage;
+                     None leaves out those that the rest of the file does not decide
     keep_others      keep the genotypes of records that the panel lacks
 
     Raises InputError if the file is damaged or does not fit the panel, as docs/policy.md says.
@@ -64,7 +68,7 @@ def read_target(
     columns = np.arange(len(file.samples))
     for block in file.blocks(columns, region=read_from, wants=collector.wants):
         collector.add(block)
-    typed = collector.finish(panel_frequency)
+    typed = collector.finish(panel_frequency, panel_alleles)
     return Target(
         file.samples, typed.site_index, typed.alleles, typed.report, typed.identifiers, typed.others
     )
