@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
+from vcfbert.domain.unordered import UNORDERED
 
 FLANK = 12
 """Telling sites on either side of a site that predict its alleles."""
@@ -116,12 +117,14 @@ def major_alleles(alleles: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def other_strand(alleles: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """REF and ALT exchanged; other values stay.
+    """REF and ALT exchanged, in unordered genotypes too; other values stay.
 
-    >>> other_strand(np.array([tokens.REF, tokens.ALT, tokens.MISSING], np.uint8)).tolist()
-    [1, 0, 4]
+    >>> known = [tokens.REF, tokens.ALT, tokens.MISSING, tokens.ALT | UNORDERED]
+    >>> other_strand(np.array(known, np.uint8)).tolist()
+    [1, 0, 4, 8]
     """
-    return np.where(alleles <= tokens.ALT, alleles ^ 1, alleles).astype(np.uint8)
+    is_known = (alleles & np.uint8(UNORDERED - 1)) <= tokens.ALT
+    return np.where(is_known, alleles ^ 1, alleles).astype(np.uint8)
 
 
 def blocks(
