@@ -122,7 +122,7 @@ def test_the_report_shows_tools_side_by_side():
 def test_rows_become_a_csv_with_empty_cells_for_what_is_not_defined(tmp_path):
     path = tmp_path / "results" / "rows.csv"
     tables.write_csv(path, [{"tool": "a", "r2": 0.1234567, "low": None, "IQS_varying": math.nan}])
-    assert path.read_text() == "tool,r2,low,IQS\na,0.123457,,\n"
+    assert path.read_text() == "tool,r2,low,IQS_varying\na,0.123457,,\n"
 
 
 def test_no_error_of_the_peer_leaves_no_ratio():
