@@ -86,7 +86,8 @@ def test_published_systems_have_one_neighbour_and_nothing_that_copies_it(name):
     current = presets.get("v17" if name == "v17" else "v18-current")
     same = ("width", "num_layers", "num_heads", "retrieved", "returned", "population")
     assert all(getattr(model, one) == getattr(current.model, one) for one in same)
-    assert training == current.training
+    for part in ("batch_size", "accumulation"):
+        assert getattr(training, part) == getattr(current.training, part)
     assert published.masks == current.masks
     assert published.refresh == current.refresh
 

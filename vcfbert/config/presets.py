@@ -27,6 +27,22 @@ def _v18(
     )
 
 
+def _published_training(*, batch: int, accumulation: int) -> TrainingConfig:
+    """Training as published; each value is given, so that new defaults do not change it."""
+    return TrainingConfig(
+        batch_size=batch,
+        accumulation=accumulation,
+        learning_rate=7.5e-5,
+        warmup_steps=100,
+        schedule="constant",
+        gradient_clip=1.0,
+        val_metric="f1",
+        patience=5,
+        min_delta=0.001,
+        rare_maf=0.05,
+    )
+
+
 def tiny() -> Config:
     """For tests and the demo."""
     return Config(
@@ -85,7 +101,7 @@ def v17_published() -> Config:
         ),
         retrieval=RetrievalConfig(space="token", num_neighbours=1, num_segments=1),
         masks=MaskConfig(start_rate=0.5, levels=(0.5,)),
-        training=TrainingConfig(batch_size=16, accumulation=1),
+        training=_published_training(batch=16, accumulation=1),
         refresh=RefreshConfig(masks_every=0, embeddings_every=0),
     )
 
@@ -98,7 +114,7 @@ def v18_published() -> Config:
             width=192, num_layers=10, num_heads=6, fusion="mean", copy_skip=False, votes=False
         ),
         retrieval=RetrievalConfig(num_neighbours=1, num_segments=1),
-        training=TrainingConfig(batch_size=32, accumulation=2),
+        training=_published_training(batch=32, accumulation=2),
     )
 
 
