@@ -19,6 +19,7 @@ from vcfbert.training.systems.alignment import FeatureSpace
 from vcfbert.training.systems.memory import StepMemory
 
 PUBLISHED_PARAMETERS = {
+    "v18-published": "8M",
     "v18-current": "8M",
     "v18-medium": "15M",
     "v18-large": "18M",

@@ -208,7 +208,13 @@ def forward(
         state.device.type, dtype=state.precision.dtype, enabled=state.precision.is_mixed
     )
     with autocast:
-        logits = state.model(inputs.query, site_features, inputs.neighbours, inputs.retrieved)
+        logits = state.model(
+            inputs.query,
+            site_features,
+            inputs.neighbours,
+            inputs.retrieved,
+            inputs.population,
+        )
     loss = total_loss(logits, inputs, settings)
     loss = loss + contrastive_loss(state.model, inputs, site_features, settings)
     with torch.no_grad():
