@@ -18,6 +18,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from vcfbert import config
+from vcfbert.config import Config, presets
+from vcfbert.errors import VcfbertError
+
 VCFBERT = Path(sys.executable).with_name("vcfbert")
 
 PREPARE = (
@@ -41,11 +45,12 @@ SMALL = (
     "training.batches_per_epoch=150",
     "training.validation_batches=26",
 )
-"""Settings of every preset without --full, except `tiny`, which is small already."""
+"""Settings of the systems of retrieval without --full."""
+
+SMALL_OF = {"tiny": (), "mosaic": ("mosaic.steps=500",)}
+"""Those of other presets."""
 
 COMPARED = ("v13", "v17-published", "v17", "v18-published", "v18-current")
-WITHOUT_ENCODING = ("v13", "v17", "v17-published")
-WITHOUT_INDEX = ("v13",)
 
 
 def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -53,7 +58,7 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
         description=(__doc__ or "").splitlines()[0], allow_abbrev=False
     )
     parser.add_argument("vcf", type=Path, help="phased panel: .vcf, .vcf.gz or .bcf")
-    parser.add_argument("--preset", action="append", metavar="NAME",
+    parser.add_argument("--preset", action="append", metavar="NAME", choices=presets.PRESETS,
                         help="system to train; can be repeated (default: tiny)")  # fmt: skip
     parser.add_argument("--compare", action="store_true",
                         help=f"train and compare {', '.join(COMPARED)}")  # fmt: skip
@@ -83,7 +88,10 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     arguments = parsed()
-    commands = plan(arguments)
+    try:
+        commands = plan(arguments)
+    except VcfbertError as error:
+        raise SystemExit(f"error: {error}") from None
     for number, words in enumerate(commands, 1):
         shown = shlex.join(["vcfbert", *words])
         print(f"\n[{number}/{len(commands)}] {shown}", flush=True)
@@ -104,31 +112,48 @@ def plan(arguments: argparse.Namespace) -> list[list[str]]:
     train --preset tiny
     eval --run tiny
     """
-    presets = arguments.preset
+    names: list[str] = arguments.preset
+    systems = [resolved(arguments, name) for name in names]
     commands = [["prepare", str(arguments.vcf), *given(arguments, PREPARE), *seed(arguments)]]
-    encoded = [name for name in presets if name not in WITHOUT_ENCODING]
-    if len(presets) == 1 and encoded:  # of several systems, each encodes for itself in training
-        commands.append(["encode-refs", *settings(arguments, presets[0])])
-    if any(name not in WITHOUT_INDEX for name in presets):
+    of_retrieval = [one for one in systems if one.system == "retrieval"]
+    # Of several systems, each encodes for itself in training.
+    if len(systems) == 1 and any(one.reads_embeddings for one in of_retrieval):
+        commands.append(["encode-refs", *settings(arguments, names[0])])
+    if any(one.retrieval.space != "none" for one in of_retrieval):
         commands.append(["build-index"])
-    for name in presets:
+    for name in names:
         words = ["train", *settings(arguments, name), "--run", name]
         commands.append([*words, *given(arguments, ("--device", "--threads"))])
     scored = [*given(arguments, SCORE), *given(arguments, ("--device",))]
-    if len(presets) == 1:
-        commands.append(["eval", "--run", presets[0], *scored])
+    if len(names) == 1:
+        commands.append(["eval", "--run", names[0], *scored])
     else:
-        commands.append(["compare", *presets, *scored, "--out", str(results(arguments))])
+        commands.append(["compare", *names, *scored, "--out", str(results(arguments))])
     common = ["--workspace", str(arguments.workspace)]
     common += ["--force"] * arguments.force + ["--quiet"] * arguments.quiet
     return [[*words, *common] for words in commands]
 
 
+def resolved(arguments: argparse.Namespace, preset: str) -> Config:
+    """The settings that `train` will use; ConfigError before anything has run."""
+    chosen = presets.get(preset)
+    if arguments.config is not None:
+        path = Path(arguments.config)
+        chosen = config.merge(chosen, config.load(path), source=str(path))
+    changes = config.assignments(changed(arguments, preset))
+    return config.merge(chosen, changes, source=f"--set, for {preset}")
+
+
+def changed(arguments: argparse.Namespace, preset: str) -> list[str]:
+    """The changes of a preset's settings; those of the user come last and win."""
+    sizes = () if arguments.full else SMALL_OF.get(preset, SMALL)
+    return [*sizes, *arguments.set]
+
+
 def settings(arguments: argparse.Namespace, preset: str) -> list[str]:
-    """Options that choose the settings of a system; those of --set come last and win."""
-    sizes = () if arguments.full or preset == "tiny" else SMALL
+    """Options that choose the settings of a system."""
     words = ["--preset", preset, *given(arguments, TRAIN)]
-    for text in (*sizes, *arguments.set):
+    for text in changed(arguments, preset):
         words += ["--set", text]
     return words + seed(arguments)
 

@@ -37,10 +37,17 @@ def test_the_examples_in_the_docstrings_run():
     assert doctest.testmod(own_panel).failed == 0
 
 
-def test_every_option_is_passed_to_commands_that_have_it():
+def settings_file(folder):
+    path = folder / "mine.toml"
+    path.write_text("[training]\nmax_epochs = 7\n", encoding="utf-8")
+    return path
+
+
+def test_every_option_is_passed_to_commands_that_have_it(tmp_path):
     every = [*own_panel.PREPARE, *own_panel.TRAIN, *own_panel.SCORE]
     every += ["--set", "--device", "--threads", "--seed"]
-    given = [word for option in every for word in (option, "VALUE")]
+    value = {"--set": "seed=3", "--config": str(settings_file(tmp_path))}
+    given = [word for option in every for word in (option, value.get(option, "VALUE"))]
     for chosen in ([], ["--compare"]):
         passed = set()
         for name, *words in plan(*given, *chosen, "--force", "--quiet"):
@@ -51,12 +58,23 @@ def test_every_option_is_passed_to_commands_that_have_it():
         assert set(every) <= passed
 
 
-def test_the_presets_that_read_no_index_or_encoding_are_those_listed():
-    for name in presets.of_system("retrieval"):
-        settings = presets.get(name)
-        assert (name in own_panel.WITHOUT_ENCODING) == (not settings.reads_embeddings)
-        assert (name in own_panel.WITHOUT_INDEX) == (settings.retrieval.space == "none")
-    assert [words[0] for words in plan("--preset", "v13")] == ["prepare", "train", "eval"]
+@pytest.mark.parametrize(
+    ("words", "made"),
+    [
+        (["--preset", "v13"], []),
+        (["--preset", "mosaic"], []),
+        (["--preset", "v17"], ["build-index"]),
+        (["--preset", "v17", "--set", "retrieval.space=embedding"], ["encode-refs", "build-index"]),
+        (["--preset", "v18-large"], ["encode-refs", "build-index"]),
+    ],
+)
+def test_a_system_makes_only_the_stores_that_it_reads(words, made):
+    assert [words[0] for words in plan(*words)] == ["prepare", *made, "train", "eval"]
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_every_preset_has_a_small_size(name):
+    own_panel.resolved(own_panel.parsed(["x.vcf", "--preset", name]), name)
 
 
 def test_settings_of_the_user_come_after_those_of_the_small_size():
@@ -80,7 +98,13 @@ def test_several_systems_are_compared_in_the_order_given():
 
 
 @pytest.mark.parametrize(
-    "words", [["--frobnicate", "1"], ["--preset", "tiny", "--preset", "tiny"], ["--sampl", "x"]]
+    "words",
+    [
+        ["--frobnicate", "1"],
+        ["--preset", "tiny", "--preset", "tiny"],
+        ["--preset", "v19"],
+        ["--sampl", "x"],
+    ],
 )
 def test_an_unknown_option_is_refused_before_anything_runs(words, capsys):
     with pytest.raises(SystemExit):
@@ -110,6 +134,13 @@ def test_a_panel_with_a_space_in_its_path_goes_from_vcf_to_scores(tmp_path):
     assert list((folder / place).glob("*.json")) != []
     shown = [shlex.split(line)[1:3] for line in re.findall(r"vcfbert .+", done.stdout)]
     assert ["prepare", "the panel.vcf.gz"] in shown
+
+
+def test_a_wrong_setting_is_refused_before_anything_runs(tmp_path):
+    done = run(tmp_path, "no such file.vcf", "--set", "model.widht=3")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: --set, for tiny: unknown key 'model.widht'")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_mistake_ends_the_chain_with_the_message_of_its_command(tmp_path):
