@@ -23,7 +23,7 @@ from vcfbert.pipelines.systems.train_systems import SystemOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training import devices
-from vcfbert.training.systems import checkpoints, loop
+from vcfbert.training.systems import checkpoints, loop, objective
 
 MOVED_BY_THE_CLOCK = (
     "seconds",
@@ -237,13 +237,13 @@ def test_a_panel_without_validation_samples_is_refused(fx_copy, monkeypatch):
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(fx_copy, monkeypatch):
     train(fx_copy, small_settings(max_epochs=1))
     before = weights(fx_copy)
-    honest, made = loop.total_loss, []
+    honest, made = objective.Terms.total, []
 
-    def diverging(*inputs):
-        made.append(honest(*inputs))
+    def diverging(found, counted):
+        made.append(honest(found, counted))
         return made[-1] * (float("nan") if len(made) > 1 else 1)  # the first is before training
 
-    monkeypatch.setattr(loop, "total_loss", diverging)
+    monkeypatch.setattr(objective.Terms, "total", diverging)
     with pytest.raises(loop.DivergedError, match="learning_rate"):
         train(fx_copy, small_settings(max_epochs=2), resume=True)
     for name, value in weights(fx_copy).items():
@@ -455,6 +455,7 @@ def test_the_warmup_reaches_the_optimizer(fx_copy):
         small_settings().training,
         small_settings().seed,
         devices.choose_device("cpu"),
+        focal_gamma=small_settings().loss.focal_gamma,
     ).model.state_dict()
     moved = {
         name: max(

@@ -1,4 +1,4 @@
-"""Figure of a comparison of runs, and the only module that imports matplotlib."""
+"""Figure of a comparison of runs; it loads matplotlib when it is imported."""
 
 from __future__ import annotations
 

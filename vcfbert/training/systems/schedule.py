@@ -47,6 +47,16 @@ def plan_epoch(
     return shuffled[: settings.batches_per_epoch or len(shuffled)]
 
 
+def end_of_step(batch: int, settings: TrainingConfig, num_batches: int) -> int:
+    """The first end of an optimizer step that is not before a batch of an epoch.
+
+    >>> [end_of_step(batch, TrainingConfig(accumulation=3), 7) for batch in (2, 3, 4, 7)]
+    [3, 3, 6, 7]
+    """
+    group = settings.accumulation
+    return min(num_batches, -(-batch // group) * group)
+
+
 def plan_validation(
     samples: NDArray[np.int64], num_windows: int, settings: TrainingConfig, *, seed: int
 ) -> list[Work]:
