@@ -48,6 +48,9 @@ def k(number: int) -> dict[str, object]:
 
 NEVER = {"refresh.masks_every": 0, "refresh.embeddings_every": 0}
 TAUGHT = {"loss.contrastive_weight": 1.0}
+KNOWN = {"model.population": "true"}
+VOTES = {"model.votes": "true"}
+SKIP = {"model.copy_skip": "true"}
 BALANCED = {"masks.policy": "smart_balanced", "masks.scope": "sample"}
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "v13": ("v13", EVEN),
@@ -59,6 +62,13 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "K=16, never refreshed": ("v18-current", k(16) | EVEN | NEVER),
     "K=16, smart_balanced": ("v18-current", k(16) | EVEN | BALANCED),
     "K=16, curriculum": ("v18-current", k(16) | RISING),
+    "v13, population": ("v13", EVEN | KNOWN),
+    "K=16, population": ("v18-current", k(16) | EVEN | KNOWN),
+    "v17 published": ("v17-published", EVEN),
+    "v17 published, masked": ("v17-published", EVEN | {"model.returned": "masked"}),
+    "v18 published": ("v18-published", EVEN),
+    "v18 published, votes": ("v18-published", EVEN | VOTES),
+    "v18 published, votes and copying": ("v18-published", EVEN | VOTES | SKIP),
     "K=1, aligned false": ("v18-current", k(1) | EVEN | {"masks.align": "false"}),
 }
 SHOWN = {

@@ -58,3 +58,14 @@ def test_population_sizes_count_train_haplotypes_only():
 
 def test_minor_frequency_is_that_of_the_rarer_allele():
     npt.assert_allclose(sites.minor(np.array([0.1, 0.5, 0.8])), [0.1, 0.5, 0.2])
+
+
+def test_a_sample_of_no_trained_population_is_of_an_unknown_one():
+    samples = Samples(
+        names=list("abcd"),
+        population=["."] * 4,
+        superpopulation=["EUR", ".", "AFR", "EAS"],
+        split=np.array([TRAIN, TRAIN, TRAIN, TEST], dtype=np.int8),
+        populations=("AFR", "EUR"),
+    )
+    assert samples.population_index().tolist() == [1, -1, 0, -1]

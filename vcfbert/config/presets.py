@@ -70,6 +70,38 @@ def v17() -> Config:
     )
 
 
+def v17_published() -> Config:
+    """v17 as published: without the neighbour's votes and without copying its alleles."""
+    return Config(
+        preset="v17-published",
+        model=ModelConfig(
+            width=192,
+            num_layers=10,
+            num_heads=6,
+            retrieved="through",
+            fusion="mean",
+            copy_skip=False,
+            votes=False,
+        ),
+        retrieval=RetrievalConfig(space="token", num_neighbours=1, num_segments=1),
+        masks=MaskConfig(start_rate=0.5, levels=(0.5,)),
+        training=TrainingConfig(batch_size=16, accumulation=1),
+        refresh=RefreshConfig(masks_every=0, embeddings_every=0),
+    )
+
+
+def v18_published() -> Config:
+    """v18 as published: one neighbour, without its votes and without copying its alleles."""
+    return Config(
+        preset="v18-published",
+        model=ModelConfig(
+            width=192, num_layers=10, num_heads=6, fusion="mean", copy_skip=False, votes=False
+        ),
+        retrieval=RetrievalConfig(num_neighbours=1, num_segments=1),
+        training=TrainingConfig(batch_size=32, accumulation=2),
+    )
+
+
 def v18_current() -> Config:
     """The base size of v18."""
     return _v18("v18-current", width=192, num_layers=10, num_heads=6, batch=32, accumulation=2)
@@ -109,7 +141,9 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "tiny": tiny,
     "mosaic": mosaic,
     "v13": v13,
+    "v17-published": v17_published,
     "v17": v17,
+    "v18-published": v18_published,
     "v18-current": v18_current,
     "v18-medium": v18_medium,
     "v18-large": v18_large,

@@ -15,6 +15,8 @@ ValidationMetric = Literal["loss", "log_loss", "r2", "f1", "rare_f1"]
 RefreshOn = Literal["epochs", "batches", "plateau"]
 """What is counted from one refresh to the next."""
 
+_UNKNOWN_POPULATION = 0.1
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
@@ -48,8 +50,23 @@ class ModelConfig:
     """Add the log odds of the weighted neighbours' alleles to the output, so that training starts
     from copying and learns corrections."""
 
+    votes: bool = True
+    """Add an embedding of the weighted share of neighbours that carry ALT to the fused states."""
+
+    returned: Literal["complete", "masked"] = "complete"
+    """Which tokens of the neighbours the network reads with `retrieved = "through"`: all, or only
+    those that are visible in the query."""
+
+    population: bool = False
+    """Read the ALT frequency in the population of each sample, if it is known, and the spread of
+    the frequencies of all populations. Frequencies are of the training samples."""
+
+    unknown_population: float = _UNKNOWN_POPULATION
+    """Share of training samples whose population is withheld in a batch, so that the network also
+    learns to impute samples of unknown population."""
+
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the ranges, and that no setting contradicts another."""
         at_least("model.width", self.width, 2)
         at_least("model.num_layers", self.num_layers, 0)
         at_least("model.num_heads", self.num_heads, 1)
@@ -60,6 +77,40 @@ class ModelConfig:
             raise ConfigError(
                 f"model.width must be a multiple of {step} with model.num_heads = "
                 f"{self.num_heads}, got {self.width}"
+            )
+        within("model.unknown_population", self.unknown_population, 0.0, 0.9)
+        self._check_returned()
+        self._check_unread()
+
+    def _check_returned(self) -> None:
+        """Masked neighbours have no alleles to copy, and exist only if their tokens are read."""
+        if self.returned == "complete":
+            return
+        if self.retrieved != "through":
+            raise ConfigError(
+                "model.returned = 'masked' masks the tokens of neighbours that pass the network, "
+                f"but with model.retrieved = {self.retrieved!r} none do. Set "
+                "model.retrieved=through, or model.returned=complete."
+            )
+        for name, is_on in (("copy_skip", self.copy_skip), ("votes", self.votes)):
+            if is_on:
+                raise ConfigError(
+                    f"model.{name} = true reads the neighbours' alleles at masked sites, but "
+                    f"model.returned = 'masked' hides them. Set model.{name}=false, or "
+                    "model.returned=complete."
+                )
+
+    def _check_unread(self) -> None:
+        """Refuse changed settings that nothing reads."""
+        if self.retrieved == "none" and not self.votes:
+            raise ConfigError(
+                "model.votes = false has no effect with model.retrieved = 'none', which has no "
+                "neighbours to vote. Leave it out, or set model.votes=true."
+            )
+        if self.unknown_population != _UNKNOWN_POPULATION and not self.population:
+            raise ConfigError(
+                f"model.unknown_population = {self.unknown_population:g} has no effect with "
+                "model.population = false. Set model.population=true, or leave it out."
             )
 
 

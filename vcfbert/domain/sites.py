@@ -159,6 +159,11 @@ class Samples:
         groups += [(self.split == TRAIN) & (label == name) for name in self.populations]
         return np.repeat(np.stack(groups), 2, axis=1)
 
+    def population_index(self) -> NDArray[np.int64]:
+        """(N,) column of each sample's population; -1 if it is unknown or has no train sample."""
+        columns = {name: column for column, name in enumerate(self.populations)}
+        return np.array([columns.get(name, -1) for name in self.labels], dtype=np.int64)
+
     def population_sizes(self) -> NDArray[np.int64]:
         """(P,) haplotypes of train samples in each population."""
         return np.asarray(self.groups()[len(SPLITS) :].sum(axis=1), dtype=np.int64)

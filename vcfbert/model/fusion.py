@@ -39,11 +39,14 @@ class Fused:
 class RagFusion(nn.Module):
     """Weights the neighbours at each site and adds their embedding to that of the query.
 
-    kind  `local` weights by the agreement around the site, `site` by attention between the
-          embeddings at the site only, `mean` all equally
+    kind       `local` weights by the agreement around the site, `site` by attention between the
+               embeddings at the site only, `mean` all equally
+    has_votes  whether an embedding of the votes is added, too
     """
 
-    def __init__(self, width: int, kind: Literal["local", "site", "mean"]) -> None:
+    def __init__(
+        self, width: int, kind: Literal["local", "site", "mean"], *, has_votes: bool = True
+    ) -> None:
         super().__init__()
         self.kind = kind
         if kind == "local":
@@ -54,7 +57,7 @@ class RagFusion(nn.Module):
             self.query = nn.Linear(width, width)
             self.key = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
-        self.votes = nn.Linear(NUM_GROUPS, width)
+        self.votes = nn.Linear(NUM_GROUPS, width) if has_votes else None
         self.mix = nn.Linear(width, width)
 
     def initialise_copying(self) -> None:
@@ -90,8 +93,9 @@ class RagFusion(nn.Module):
         else:
             mixed = _mix_dense(weights, retrieved)
         votes = probability_of(votes.float(), features.frequency, neighbour_tokens.shape[1])
-        log_odds = torch.logit(votes)
-        states = query + self.mix(self.norm(mixed)) + self.votes(log_odds.to(query.dtype) / 4)
+        states = query + self.mix(self.norm(mixed))
+        if self.votes is not None:
+            states = states + self.votes(torch.logit(votes).to(query.dtype) / 4)
         return Fused(states=states, votes=votes)
 
     def _weights(

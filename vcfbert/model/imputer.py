@@ -12,6 +12,8 @@ and there is no fusion:
                                                         +-> rag_fusion -> heads -> logits
     neighbours -> encoder -> emb_fusion -> transformer -+
 
+With `model.population` the frequencies by population are added to the query after `emb_fusion`.
+
 B query haplotypes (two of each sample, side by side), K neighbours, L sites in a window,
 D embedding width, V vocabulary.
 """
@@ -26,9 +28,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vcfbert.config import ModelConfig
+from vcfbert.domain import tokens
 from vcfbert.model import focal_link, losses
 from vcfbert.model.embedding import EmbeddingFusion, Encoder, SiteFeatures, gather_codebook
 from vcfbert.model.fusion import NUM_GROUPS, RagFusion
+from vcfbert.model.population import PopulationInput
 from vcfbert.model.transformer import Block, rotary_rotation
 
 NUM_GENOTYPES = 3
@@ -63,7 +67,12 @@ class Imputer(nn.Module):
         self.encoder = Encoder(width)
         self.emb_fusion = EmbeddingFusion(width)
         has_neighbours = settings.retrieved != "none"
-        self.rag_fusion = RagFusion(width, settings.fusion) if has_neighbours else None
+        self.population = (
+            PopulationInput(width, settings.unknown_population) if settings.population else None
+        )
+        self.rag_fusion = (
+            RagFusion(width, settings.fusion, has_votes=settings.votes) if has_neighbours else None
+        )
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.num_layers))
         self.norm = nn.LayerNorm(width)
         self.haplotype_head = nn.Linear(width, 2)
@@ -110,19 +119,29 @@ class Imputer(nn.Module):
         features: SiteFeatures,
         neighbour_tokens: Integer[Tensor, "B K L"],
         retrieved: Float[Tensor, "V L D"] | Float[Tensor, "B K L D"] | None,
+        population: Integer[Tensor, "B"] | None = None,
     ) -> Logits:
         """Predict every site of one window.
 
         query_tokens      under the mask; rows 2 i and 2 i + 1 are one sample
-        neighbour_tokens  complete tokens of the neighbours of each row; K is 0 without retrieval
+        neighbour_tokens  complete tokens of the neighbours of each row; K is 0 without retrieval.
+                          With `returned = "masked"` those masked in the query are not read
         retrieved         complete raw embeddings of the neighbours, or the codebook of the window;
                           read only with `retrieved = "before"`
+        population        index of the population of each row, or `population.UNKNOWN`; read only
+                          with `population = True`
         """
         query = self.emb_fusion(self.encoder(query_tokens, features), features)  # (B, L, D)
+        if self.population is not None:
+            assert population is not None
+            query = query + self.population(features, population)
         votes = None
         if self.rag_fusion is None:
             states = self.transform(query, features)
         elif self.settings.retrieved == "through":
+            if self.settings.returned == "masked":
+                is_masked = (query_tokens == tokens.MASK)[:, None]
+                neighbour_tokens = neighbour_tokens.masked_fill(is_masked, tokens.MASK)
             references = self._embed_live(neighbour_tokens, features)
             query, references = self._transform_both(query, references, features)
             fused = self.rag_fusion(query, query_tokens, neighbour_tokens, references, features)

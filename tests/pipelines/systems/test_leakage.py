@@ -34,6 +34,8 @@ SYSTEMS = {
     "v13": small("v13"),
     "v17": small("v17"),
     "v18-current": small("v18-current"),
+    "with populations": small("v18-current", "model.population=true"),
+    "v17 with masked neighbours": small("v17-published", "model.returned=masked"),
 }
 
 
@@ -55,7 +57,10 @@ def answers(bench, batch):
     model = bench.state.model.eval()
     inputs = tensors.to_device(batch, bench.device)
     tables = loop.WindowTables(bench.maker(), 0.05, bench.device)
-    logits = model(inputs.query, tables.of(batch.window)[0], inputs.neighbours, inputs.retrieved)
+    site_features = tables.of(batch.window)[0]
+    logits = model(
+        inputs.query, site_features, inputs.neighbours, inputs.retrieved, inputs.population
+    )
     return torch.cat([logits.haplotype.flatten(), logits.genotype.flatten()])
 
 
@@ -112,7 +117,7 @@ def test_frequencies_are_of_train_samples_alone(fx_built):
         counts[:, [VALIDATION, TEST]] = 0
         panel.sites = dataclasses.replace(panel.sites, alt_count=counts)
         after = features.of_window(panel, 0)
-        for name in ("frequency", "spread"):
+        for name in ("frequency", "spread", "by_population"):
             assert torch.equal(getattr(before, name), getattr(after, name))
         populations = np.array(panel.samples.superpopulation)
         for column, population in enumerate(panel.samples.populations):

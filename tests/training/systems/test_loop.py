@@ -87,6 +87,7 @@ def test_accumulated_batches_give_the_gradient_of_one_large_batch(fx_maker):
     settings = config.merge(
         small_settings(),
         {
+            "model": {"dropout": 0.0},
             "masks": {"policy": "smart_balanced", "alt_rate": 0.4},
             "loss": {"reconstruction_weight": 0.3, "contrastive_weight": 0.5, "focal_gamma": 1.0},
         },

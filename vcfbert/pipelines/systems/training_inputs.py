@@ -76,6 +76,12 @@ def open_inputs(
             f"{panel.path} has no validation samples, which decide when training stops. "
             "Prepare it again with --validation-fraction above 0."
         )
+    if settings.model.population and not panel.samples.populations:
+        raise ConfigError(
+            f"model.population = true reads frequencies by population, but {panel.path} has no "
+            "populations of training samples. Prepare it again with a column population or "
+            "superpopulation in --samples, or set model.population=false."
+        )
     retrieval, masks = settings.retrieval, settings.masks
     index = _open_index(workspace, retrieval, panel, progress, resumed)
     fixed = fixed_masks.of_index(workspace, retrieval, masks, settings.refresh, index)

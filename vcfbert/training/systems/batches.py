@@ -73,6 +73,7 @@ class Batch:
     codebook          (V, L, D) raw embeddings of the window; None with the dense layout, or if
                       nothing reads embeddings
     retrieved         (B, K, L, D) complete embeddings of the neighbours; None with a codebook
+    population        (B,) column of each row's population in the panel; -1 if it is unknown
     contrast          references for the contrastive loss; None without it
     """
 
@@ -86,6 +87,7 @@ class Batch:
     distances: NDArray[np.float32]
     codebook: NDArray[np.float32] | None
     retrieved: NDArray[np.float32] | None
+    population: NDArray[np.int64]
     contrast: ContrastTokens | None = None
 
     def gathered(self) -> NDArray[np.float32]:
@@ -117,6 +119,7 @@ class BatchMaker:
         self.embeddings = embeddings
         self.settings = settings
         self.contrast = contrast
+        self._population = panel.samples.population_index()
 
     def labels(self, window: int, samples: NDArray[np.int64]) -> NDArray[np.uint8]:
         """(B, L) true tokens of both haplotypes of each sample."""
@@ -256,6 +259,7 @@ class BatchMaker:
             distances=distances,
             codebook=codebook,
             retrieved=complete,
+            population=np.repeat(self._population[samples], 2),
         )
 
 

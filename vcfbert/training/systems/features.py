@@ -1,6 +1,6 @@
 """Site features of a window, from the panel.
 
-S sites in the panel, L sites in a window.
+S sites in the panel, L sites in a window, P populations.
 """
 
 from __future__ import annotations
@@ -32,20 +32,26 @@ def of_window(panel: PanelReader, window: int) -> SiteFeatures:
         site_type=_padded(panel.sites.site_type[where], panel.length).long(),
         is_site=torch.arange(panel.length) < num_sites,
         is_full=num_sites == panel.length,
+        by_population=_padded(_by_population(panel, where), panel.length),
     )
 
 
 def _spread(panel: PanelReader, where: slice) -> NDArray[np.float64]:
     """Standard deviation of the ALT frequency over populations; 0 if there are none."""
-    sizes = panel.samples.population_sizes()
-    counts = panel.sites.population_alt_count[where]
-    if len(sizes) == 0:
-        return np.zeros(len(counts))
-    frequency: NDArray[np.float64] = counts / np.maximum(sizes, 1)
+    frequency = _by_population(panel, where)
+    if frequency.shape[1] == 0:
+        return np.zeros(len(frequency))
     return np.asarray(frequency.std(axis=1))
 
 
+def _by_population(panel: PanelReader, where: slice) -> NDArray[np.float64]:
+    """(L, P) ALT frequency among the train samples of each population."""
+    sizes = np.maximum(panel.samples.population_sizes(), 1)
+    frequency: NDArray[np.float64] = panel.sites.population_alt_count[where] / sizes
+    return frequency
+
+
 def _padded(values: NDArray[np.generic], length: int, fill: float = 0.0) -> torch.Tensor:
-    out = np.full(length, fill, dtype=np.float32)
+    out = np.full((length, *values.shape[1:]), fill, dtype=np.float32)
     out[: len(values)] = values
     return torch.from_numpy(out)

@@ -183,7 +183,13 @@ def forward(
         state.device.type, dtype=state.precision.dtype, enabled=state.precision.is_mixed
     )
     with autocast:
-        logits = state.model(inputs.query, site_features, inputs.neighbours, inputs.retrieved)
+        logits = state.model(
+            inputs.query,
+            site_features,
+            inputs.neighbours,
+            inputs.retrieved,
+            inputs.population,
+        )
     found = objective.terms(state.model, logits, inputs, site_features, settings)
     with torch.no_grad():
         counts = scores.count(

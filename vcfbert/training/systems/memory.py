@@ -35,6 +35,7 @@ from vcfbert.training.systems.tensors import BatchTensors
 BYTES_OF_FLOAT32 = 4
 ADAMW_STATES = 2
 _COUNTED = Counted(alleles=1, genotypes=1, visible=1, contrasts=1)
+_POPULATIONS = 5  # assumed; more take hardly any memory
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ def observe_shapes(
         parts: list[tuple[str, nn.Module]] = [
             ("encoder", model.encoder),
             ("emb_fusion", model.emb_fusion),
+            *([("population", model.population)] if model.population is not None else []),
             *([("rag_fusion", model.rag_fusion)] if model.rag_fusion is not None else []),
             *((f"block {number}", block) for number, block in enumerate(model.blocks, 1)),
             ("norm", model.norm),
@@ -184,6 +186,7 @@ def _inputs(
         neighbours=torch.zeros(rows, neighbours, length, dtype=torch.uint8),
         distances=torch.zeros(rows, neighbours),
         retrieved=codebook if reads_embeddings(settings, retrieval) else None,
+        population=torch.zeros(rows, dtype=torch.int64),
         contrast=_contrast(rows, length) if has_contrast else None,
     )
     features = SiteFeatures(
@@ -193,6 +196,7 @@ def _inputs(
         site_type=torch.zeros(length, dtype=torch.long),
         is_site=torch.ones(length, dtype=torch.bool),
         is_full=True,
+        by_population=torch.zeros(length, _POPULATIONS),
     )
     return batch, features
 
@@ -206,7 +210,9 @@ def _contrast(rows: int, length: int) -> ContrastTensors:
 
 
 def _forward(model: Imputer, batch: BatchTensors, features: SiteFeatures) -> Logits:
-    logits: Logits = model(batch.query, features, batch.neighbours, batch.retrieved)
+    logits: Logits = model(
+        batch.query, features, batch.neighbours, batch.retrieved, batch.population
+    )
     return logits
 
 

@@ -82,7 +82,13 @@ def predict(
             site_features = features.of_window(maker.panel, window).to(device)
         inputs = tensors.to_device(batch, device)
         with devices.explaining_memory(len(batch.samples)):
-            logits = model(inputs.query, site_features, inputs.neighbours, inputs.retrieved)
+            logits = model(
+                inputs.query,
+                site_features,
+                inputs.neighbours,
+                inputs.retrieved,
+                inputs.population,
+            )
         pairs = (len(batch.samples), 2, -1)
         yield WindowPrediction(
             window=batch.window,
