@@ -317,6 +317,12 @@ class TrainingConfig:
     max_epochs: int = 30
     """Largest number of epochs."""
 
+    folds: int = 10
+    """Groups of training samples. Batches are of one group, and all its samples are left out of
+    retrieval and frequencies, as test samples are; so training and test agree at rare sites. 0
+    leaves out each sample alone, of retrieval only. There are fewer groups if they would be smaller
+    than a batch."""
+
     batches_per_epoch: int = 0
     """Batches in an epoch; 0 takes every sample in every window once."""
 
@@ -358,7 +364,12 @@ class TrainingConfig:
         """Check the ranges."""
         for name in ("batch_size", "accumulation", "max_epochs", "patience", "log_every"):
             at_least(f"training.{name}", getattr(self, name), 1)
-        for name in ("warmup_steps", "batches_per_epoch", "validation_batches"):
+        if self.folds == 1:
+            raise ConfigError(
+                "training.folds = 1 would leave out all training samples. Set at least 2, or 0 to "
+                "leave out each sample alone."
+            )
+        for name in ("folds", "warmup_steps", "batches_per_epoch", "validation_batches"):
             at_least(f"training.{name}", getattr(self, name), 0)
         at_least("training.checkpoint_every", self.checkpoint_every, 1)
         within("training.learning_rate", self.learning_rate, 1e-9, 1.0)

@@ -82,6 +82,7 @@ def _run_epoch(run: TrainingRun, state: TrainState) -> None:
         settings.training,
         seed=settings.seed,
         epoch=state.epoch,
+        folds=run.inputs.folds(settings),
     )
     run.progress.start(f"epoch {state.epoch + 1}, training", len(plan) - state.batch)
     hidden = _train(run, state, plan)
@@ -106,6 +107,7 @@ def _train(run: TrainingRun, state: TrainState, plan: Sequence[Work]) -> Trainin
     run was stopped and resumed. A refresh waits for the end of an optimizer step.
     """
     after_step = _after_step(run, len(plan), state.batch)
+    folds = run.inputs.folds(run.settings)
     begun = time.perf_counter()
     hidden = run_refresh.masks_in_use(run, state)
     run_refresh.refresh_embeddings(run, state)
@@ -116,7 +118,7 @@ def _train(run: TrainingRun, state: TrainState, plan: Sequence[Work]) -> Trainin
     while is_open and state.batch < len(plan):
         left = run_refresh.batches_left(run.settings.refresh, state, len(plan))
         stop = schedule.end_of_step(state.batch + left, run.settings.training, len(plan))
-        with run.batch_maker(state.embeddings.version, contrast) as maker:
+        with run.batch_maker(state.embeddings.version, contrast, folds) as maker:
             is_open = loop.train_epoch(
                 state,
                 run.settings.training,

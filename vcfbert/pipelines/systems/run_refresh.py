@@ -12,7 +12,7 @@ from vcfbert.domain.mask_policies import Fixed
 from vcfbert.pipelines.systems import training_run
 from vcfbert.pipelines.systems.training_run import TrainingRun
 from vcfbert.progress import Progress
-from vcfbert.training.systems import mask_shares, refresh_rules, selection
+from vcfbert.training.systems import checkpoints, mask_shares, refresh_rules, selection
 from vcfbert.training.systems.loop import TrainState
 from vcfbert.training.systems.mask_shares import MaskShares
 from vcfbert.training.systems.masking import Masks
@@ -94,6 +94,9 @@ def refresh_embeddings(run: TrainingRun, state: TrainState, *, epoch_is_over: bo
         state.model.encoder,
         run.inputs.panel,
         run.inputs.index,
+    )
+    checkpoints.write_encoder(
+        training_run.encoder_file(run.folder, used.version), state.model.encoder
     )
     state.embeddings = used
     spent = time.perf_counter() - begun

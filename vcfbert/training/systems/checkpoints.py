@@ -136,6 +136,12 @@ def load_encoder(run: Path, which: Which = "best") -> Encoder:
     return load_model(run, which)[0].encoder
 
 
+def write_encoder(path: Path, encoder: Encoder) -> None:
+    """Write the weights of an encoder, which `load_tensors` reads."""
+    weights = {name: value.detach().cpu() for name, value in encoder.state_dict().items()}
+    _write_tensors(path, weights)
+
+
 def load_weights(model: Imputer, path: Path) -> None:
     """Load weights; StoreError naming the first tensor of the wrong shape or type."""
     weights = load_tensors(path)

@@ -164,6 +164,13 @@ class WindowTables:
         self._device = device
         self._made: dict[int, tuple[SiteFeatures, Tensor]] = {}
 
+    def of_batch(self, batch: Batch) -> tuple[SiteFeatures, Bool[Tensor, "L"]]:
+        """Return the features that a batch reads, and which sites are rare in the whole panel."""
+        site_features, is_rare = self.of(batch.window)
+        if batch.features is not None:
+            site_features = batch.features.to(self._device)
+        return site_features, is_rare
+
     def of(self, window: int) -> tuple[SiteFeatures, Bool[Tensor, "L"]]:
         """Return the features of a window and which of its sites are rare."""
         if window not in self._made:
@@ -178,7 +185,7 @@ def forward(
 ) -> tuple[Terms, Tensor]:
     """Return the losses of a batch and its counts."""
     inputs = tensors.to_device(batch, state.device)
-    site_features, is_rare = tables.of(batch.window)
+    site_features, is_rare = tables.of_batch(batch)
     autocast = torch.autocast(
         state.device.type, dtype=state.precision.dtype, enabled=state.precision.is_mixed
     )
