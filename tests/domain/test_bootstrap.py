@@ -105,7 +105,7 @@ def test_the_interval_covers_the_spread_of_new_samples():
         for _ in range(2):
             alt = np.where(rng.random(truth.shape) < 0.2, 1 - truth, truth)
             members = np.ones((1, 10), dtype=bool)
-            pair.append(sums_of_samples(truth, alt.astype(np.uint8), alt.sum(axis=2), members))
+            pair.append(sums_of_samples(truth, dosage.from_haplotypes(alt), members))
         found = difference(*pair, f1, draw_samples(60, 200, seed=1))
         held += bool(found.low[0] <= 0 <= found.high[0])
     assert 175 <= held <= 199
