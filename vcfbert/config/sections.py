@@ -259,8 +259,8 @@ class MaskConfig:
 class LossConfig:
     """The training loss, over masked sites."""
 
-    focal_gamma: float = 2.0
-    """Exponent of the focal loss; 0 is cross-entropy."""
+    focal_gamma: float = 0.0
+    """Exponent of the focal loss; 0, the default, is cross-entropy."""
 
     genotype_weight: float = 0.5
     """Weight of the genotype loss; the haplotype loss has weight 1."""
