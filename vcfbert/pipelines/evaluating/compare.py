@@ -113,6 +113,7 @@ def compare(
     for path in (csv_path, json_path, png_path):
         if path.exists() and not overwrite:
             raise StoreError.exists(path)
+    copying = next((run for run in facts if run.settings.model.copy_skip), None)
     summaries: list[EvalSummary] = []
     collected: list[SampleSums] = []
     for run in facts:
@@ -121,7 +122,7 @@ def compare(
         summaries.append(
             evaluate.evaluate(
                 workspace,
-                _eval_options(options, facts[0], run.name, folder),
+                _eval_options(options, facts[0], run, folder, is_first=run is copying),
                 progress=progress,
                 overwrite=overwrite,
                 on_core=collected[-1].add,
@@ -147,19 +148,25 @@ def _check_panels(facts: Sequence[RunFacts]) -> None:
             )
 
 
-def _eval_options(options: CompareOptions, first: RunFacts, name: str, folder: Path) -> EvalOptions:
-    """The same samples, sites and groups for every run, regardless of its own settings."""
+def _eval_options(
+    options: CompareOptions, first: RunFacts, run: RunFacts, folder: Path, *, is_first: bool
+) -> EvalOptions:
+    """The same samples, sites and groups for every run, regardless of its own settings.
+
+    is_first  whether this is the first run that copies, which is also scored before training
+    """
     is_drawn = options.typed is None and options.mask_version is None
     settings = first.settings
     rate = settings.masks.validation_rate if options.rate is None else options.rate
     return EvalOptions(
-        run=name,
+        run=run.name,
         split=options.split,
         rate=rate if is_drawn else options.rate,
         seed=_seed(options, first) if is_drawn else None,
         mask_version=options.mask_version,
         typed=options.typed,
-        output=folder / name,
+        output=folder / run.name,
+        untrained=is_first,
         device=options.device,
         edges=options.edges,
         rare_maf=_rare_maf(options, first),

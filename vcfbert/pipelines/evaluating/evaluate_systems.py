@@ -56,11 +56,11 @@ def impute(run: Path, checkpoint: Checkpoint, case: Case) -> Imputation:
         _refuse_indexed(stored, panel, case.samples)
         if stored.kind == "dense":
             index = IndexedOnDemand(panel, stored.reference_haplotypes)
-    copies = settings.model.copy_skip
+    copies = settings.model.copy_skip and case.options.untrained
     untrained = None
     if copies:
         network = imputer.build(settings.model, settings.seed, settings.loss.focal_gamma)
-        untrained = _predictions(network.eval(), settings, index, case)
+        untrained = _predictions(network.eval(), settings, index, case, finds_nearest=False)
     trained, _ = checkpoints.load_model(run, "best")
     predictions = _predictions(trained, settings, index, case)
     return Imputation(
@@ -100,7 +100,12 @@ def _refuse_indexed(index: IndexReader, panel: PanelReader, samples: NDArray[np.
 
 
 def _predictions(
-    model: Imputer, settings: Config, index: References, case: Case
+    model: Imputer,
+    settings: Config,
+    index: References,
+    case: Case,
+    *,
+    finds_nearest: bool = True,
 ) -> Iterator[WindowPrediction]:
     """Predictions of a network for all windows, each with the neighbours that it finds."""
     panel = case.panel
@@ -116,6 +121,7 @@ def _predictions(
         device=device,
         focal_gamma=settings.loss.focal_gamma,
         reference_masks=masking.of_evaluation(settings.masks, settings.seed, panel.windows),
+        finds_nearest=finds_nearest,
     )
 
 
