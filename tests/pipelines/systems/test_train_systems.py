@@ -23,7 +23,7 @@ from vcfbert.pipelines.systems.train_systems import SystemOptions
 from vcfbert.progress import Silent
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training import devices
-from vcfbert.training.systems import checkpoints, loop
+from vcfbert.training.systems import checkpoints, loop, objective
 
 MOVED_BY_THE_CLOCK = (
     "seconds",
@@ -65,12 +65,17 @@ def train(workspace, settings, name="run", *, resume=False, overwrite=False, pro
     )
 
 
-def rows(workspace, name="run"):
+def all_rows(workspace, name="run"):
+    """Rows of the metrics, from epoch 0 on."""
     with (workspace.run(name) / "metrics.csv").open(encoding="utf-8") as stream:
-        return [
-            {k: v for k, v in row.items() if k not in MOVED_BY_THE_CLOCK}
-            for row in csv.DictReader(stream)
-        ]
+        return list(csv.DictReader(stream))
+
+
+def rows(workspace, name="run"):
+    """Rows of the epochs that were trained, without what the clock changes."""
+    untrained, *trained = all_rows(workspace, name)
+    assert untrained["epoch"] == "0"
+    return [{k: v for k, v in row.items() if k not in MOVED_BY_THE_CLOCK} for row in trained]
 
 
 def weights(workspace, name="run", which="last"):
@@ -82,13 +87,20 @@ class KilledError(Exception):
 
 
 class KillAt(Silent):
-    """Progress that kills the run after so many optimizer steps."""
+    """Progress that kills the run after so many optimizer steps, or batches of validation.
+
+    The validation before training does not count.
+    """
 
     def __init__(self, steps: int) -> None:
         self.left = steps
+        self.is_counting = True
+
+    def start(self, stage: str, total: int | None) -> None:
+        self.is_counting = not stage.startswith("epoch 0,")
 
     def advance(self, steps: int = 1) -> None:
-        self.left -= 1
+        self.left -= self.is_counting
         if self.left == 0:
             raise KilledError
 
@@ -98,7 +110,9 @@ def test_training_works_right_after_prepare_and_leaves_a_whole_run(fx_copy):
     run = fx_copy.run("run")
     table = rows(fx_copy)
     assert [row["epoch"] for row in table] == ["1", "2", "3"]
-    assert [row["mask_rate"] for row in table] == ["0.3", "0.5", "0.5"]
+    assert [row["mask_level"] for row in table] == ["0.3", "0.5", "0.5"]
+    for row in table:
+        assert float(row["mask_rate"]) == pytest.approx(float(row["mask_level"]), abs=0.15)
     assert summary.lines()
     assert (
         config.merge(config.Config(), config.load(run / "config.toml"), source="saved")
@@ -116,8 +130,7 @@ def test_an_epoch_says_what_it_cost(fx_copy):
     with pytest.raises(KilledError):
         train(fx_copy, small_settings(), progress=KillAt(6))  # building the index advances, too
     train(fx_copy, small_settings(), resume=True)
-    with (fx_copy.run("run") / "metrics.csv").open(encoding="utf-8") as stream:
-        table = list(csv.DictReader(stream))
+    _, *table = all_rows(fx_copy)
     assert [row["batches"] for row in table] == ["6", "6", "6"]
     for row in table:
         assert 0 < float(row["train_seconds"]) < float(row["seconds"])
@@ -237,13 +250,13 @@ def test_a_panel_without_validation_samples_is_refused(fx_copy, monkeypatch):
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(fx_copy, monkeypatch):
     train(fx_copy, small_settings(max_epochs=1))
     before = weights(fx_copy)
-    honest, made = loop.total_loss, []
+    honest, made = objective.Terms.total, []
 
-    def diverging(*inputs):
-        made.append(honest(*inputs))
+    def diverging(found, counted):
+        made.append(honest(found, counted))
         return made[-1] * (float("nan") if len(made) > 1 else 1)  # the first is before training
 
-    monkeypatch.setattr(loop, "total_loss", diverging)
+    monkeypatch.setattr(objective.Terms, "total", diverging)
     with pytest.raises(loop.DivergedError, match="learning_rate"):
         train(fx_copy, small_settings(max_epochs=2), resume=True)
     for name, value in weights(fx_copy).items():
@@ -261,7 +274,7 @@ def test_training_and_validation_masks_never_share_a_stream():
 def test_masks_stay_where_refresh_is_off(fx_copy):
     settings = config.merge(small_settings(), {"refresh": {"masks_every": 0}}, source="test")
     train(fx_copy, settings)
-    found = [(row["mask_version"], row["mask_rate"]) for row in rows(fx_copy)]
+    found = [(row["mask_version"], row["mask_level"]) for row in rows(fx_copy)]
     assert found == [("0", "0.3")] * 3
 
 
@@ -395,14 +408,16 @@ def test_events_that_cannot_be_written_are_explained(fx_copy):
 
 
 def test_patience_counts_gains_above_min_delta_while_any_gain_is_best(fx_copy, monkeypatch):
-    f1 = iter([0.5, 0.5004, 0.5008, 0.5009, 0.9])
+    f1 = iter([0.4, 0.5, 0.5002, 0.5004, 0.50045, 0.9])
     honest = loop.validate
 
     def scripted(*inputs, **options):
         return dataclasses.replace(honest(*inputs, **options), f1=next(f1))
 
     monkeypatch.setattr(loop, "validate", scripted)
-    settings = small_settings(max_epochs=5, patience=3, min_delta=0.001, batches_per_epoch=2)
+    settings = small_settings(
+        max_epochs=5, patience=3, min_delta=0.001, batches_per_epoch=2, val_metric="f1"
+    )
     summary = train(fx_copy, settings)
     assert (summary.epochs, summary.best_epoch) == (4, 4)
     assert "3 epochs" in summary.stopped_by
@@ -455,6 +470,7 @@ def test_the_warmup_reaches_the_optimizer(fx_copy):
         small_settings().training,
         small_settings().seed,
         devices.choose_device("cpu"),
+        focal_gamma=small_settings().loss.focal_gamma,
     ).model.state_dict()
     moved = {
         name: max(
@@ -466,13 +482,13 @@ def test_the_warmup_reaches_the_optimizer(fx_copy):
 
 
 def script(monkeypatch, values):
-    """Make the validations of a run come to these values, one after another."""
+    """Make the validations of the epochs come to these values; that before training is worse."""
     honest, calls = loop.validate, iter(range(99))
 
     def scripted(*inputs, **options):
         epoch = next(calls)
-        return dataclasses.replace(
-            honest(*inputs, **options), **{name: series[epoch] for name, series in values.items()}
-        )
+        poor = {name: 9.0 if name == "loss" else 0.0 for name in values}
+        told = {name: series[epoch - 1] for name, series in values.items()} if epoch else poor
+        return dataclasses.replace(honest(*inputs, **options), **told)
 
     monkeypatch.setattr(loop, "validate", scripted)

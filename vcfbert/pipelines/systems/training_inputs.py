@@ -25,6 +25,7 @@ from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.systems import checkpoints, encoding, index_of_run, masking
 from vcfbert.training.systems.batches import References
+from vcfbert.training.systems.folds import Folds
 from vcfbert.training.systems.indexing import IndexedOnDemand
 from vcfbert.training.systems.masking import MaskPlan
 
@@ -51,6 +52,11 @@ class TrainingInputs:
     def train_samples(self) -> NDArray[np.int64]:
         """Panel indexes of the train samples."""
         return self.panel.samples.in_splits(site_tables.TRAIN)
+
+    def folds(self, settings: Config) -> Folds | None:
+        """The folds of the training samples; None without folds."""
+        training = settings.training
+        return Folds.drawn(self.train_samples, training.folds, training.batch_size, settings.seed)
 
     @cached_property
     def validation_samples(self) -> NDArray[np.int64]:
