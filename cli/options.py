@@ -35,6 +35,7 @@ class IndexKind(StrEnum):
     """Values of `build-index --kind`."""
 
     EXACT = "exact"
+    FAST = "fast"
     DENSE = "dense"
 
 

@@ -67,7 +67,10 @@ def encode_refs(
 def build_index(
     kind: Annotated[
         options.IndexKind,
-        typer.Option(help="exact stores one bit per allele; dense is flat L2 over embeddings."),
+        typer.Option(
+            help="exact stores one bit per allele; fast does too and searches a large panel many "
+            "times faster, but may miss a neighbour; dense is flat L2 over embeddings."
+        ),
     ] = options.IndexKind.EXACT,
     max_references: Annotated[
         int | None,

@@ -51,6 +51,11 @@ class ExactIndex:
 
     def search(self, query: Query) -> ExactSearch:
         """Check shapes and weights."""
+        self.check(query)
+        return ExactSearch(self, self._index, query)
+
+    def check(self, query: Query) -> None:
+        """Raise ConfigError if a query has other sites or weights that cannot be summed."""
         if query.tokens.shape[1] != self.length or len(query.weights) != self.length:
             raise ConfigError(
                 f"The query has {query.tokens.shape[1]} sites and {len(query.weights)} weights, "
@@ -58,14 +63,13 @@ class ExactIndex:
                 "same panel."
             )
         similarity.check_weights(query.weights)
-        return ExactSearch(self, self._index, query)
 
 
 class ExactSearch:
     """One query batch: inner products from FAISS, exact distances from a table."""
 
-    def __init__(self, window: ExactIndex, index: faiss.IndexPQ, query: Query) -> None:
-        """Compute the search vectors; made by `ExactIndex.search`."""
+    def __init__(self, window: ExactIndex, index: faiss.Index, query: Query) -> None:
+        """Compute the search vectors; made by `search` of the window."""
         self._window = window
         self._index = index
         visible = query.tokens  # at these sites query and references are visible

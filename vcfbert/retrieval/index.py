@@ -22,11 +22,12 @@ from vcfbert.files import digests
 from vcfbert.retrieval import faiss_file, manifest
 from vcfbert.retrieval.dense import DenseIndex
 from vcfbert.retrieval.exact import ExactIndex
+from vcfbert.retrieval.fast import FastIndex
 from vcfbert.retrieval.manifest import FileEntry, Kind, Manifest
 from vcfbert.retrieval.query import WindowIndex
 
 FaissIndex = faiss.Index
-"""What `exact.build` and `dense.build` return."""
+"""What `build` of the modules `exact`, `fast` and `dense` returns."""
 
 _OPEN_WINDOWS = 4  # mapped at a time, so that memory does not grow with the number of windows
 
@@ -85,7 +86,7 @@ class IndexReader:
     def require_parent(self, kind: str, fingerprint: str) -> None:
         """Raise StoreError if the index was made from another store of this kind.
 
-        An exact index depends on the panel alone: it fits all masks and embeddings.
+        An index of bits depends on the panel alone: it fits all masks and embeddings.
         """
         if self.parents.get(kind, fingerprint) != fingerprint:
             made_by = f"{manifest.MADE_BY} --kind {self.kind} --force"
@@ -111,6 +112,8 @@ class IndexReader:
         mask_version = self.manifest.mask_version
         if isinstance(index, faiss.IndexPQ) and self.kind == "exact":
             return ExactIndex(index, self.manifest.length)
+        if isinstance(index, faiss.IndexPQ) and self.kind == "fast":
+            return FastIndex(index, self.manifest.length)
         if isinstance(index, faiss.IndexFlatL2) and mask_version is not None:
             return DenseIndex(index, self.manifest.is_masked(window), mask_version)
         raise StoreError.wrong_kind(

@@ -71,6 +71,12 @@ def test_a_dense_index_passes_too(tmp_path):
     assert failures(workspace, DENSE) == {}
 
 
+def test_a_fast_index_passes_too(fx_own):
+    options = IndexOptions(kind="fast")
+    build_index.build_index(fx_own, options, progress=Silent(), overwrite=True)
+    assert failures(fx_own) == {}
+
+
 def test_a_trained_run_passes_with_its_own_weights(fx_own):
     settings = changed(training={"max_epochs": 1, "batches_per_epoch": 3})
     train_systems.train(fx_own, settings, SystemOptions("mine", device="cpu"), progress=Silent())

@@ -19,7 +19,7 @@ from vcfbert.pipelines.systems.build_index import IndexOptions, build_index
 from vcfbert.pipelines.systems.encode import EncodeOptions, encode_refs
 from vcfbert.pipelines.systems.refresh import RefreshOptions
 from vcfbert.progress import Silent
-from vcfbert.retrieval import manifest, similarity
+from vcfbert.retrieval import fast, manifest, similarity
 from vcfbert.retrieval.candidates import nearest
 from vcfbert.retrieval.index import open_index
 from vcfbert.retrieval.query import Query
@@ -119,6 +119,36 @@ def test_both_layouts_and_both_kinds_find_the_same_neighbours(fx_own):
             npt.assert_allclose(
                 hits[0].distances[differs], hits[1].distances[differs], rtol=1e-5, atol=1e-6
             )
+
+
+def test_a_fast_index_has_the_rows_of_an_exact_one_and_finds_its_neighbours(fx_own):
+    exact = index(fx_own, max_references=60, seed=3).path
+    shutil.copytree(exact, fx_own.version("indexes", 1))
+    by_scan = index(fx_own, kind="fast", max_references=60, seed=3, overwrite=True).path
+    with open_panel(fx_own.panel) as panel:
+        readers = [
+            open_index(path, panel_fingerprint=panel.fingerprint) for path in (exact, by_scan)
+        ]
+        assert [reader.kind for reader in readers] == ["exact", "fast"]
+        npt.assert_array_equal(*(reader.reference_haplotypes for reader in readers))
+        weights = similarity.token_weights(panel.length)
+        for window in range(len(panel.windows)):
+            query = Query(panel.tokens(window, np.arange(8)), weights)
+            hits = [nearest(reader.window(window), query, 6) for reader in readers]
+            npt.assert_array_equal(hits[0].distances, hits[1].distances)
+
+
+def test_refresh_keeps_a_fast_index(fx_own):
+    index(fx_own, kind="fast")
+    lines = refresh(fx_own, masks=True).lines()
+    assert any("is fast: it fits all masks and embeddings" in line for line in lines)
+
+
+def test_a_fast_index_that_cannot_be_searched_is_refused_and_not_written(fx_own, monkeypatch):
+    monkeypatch.setattr(fast, "MAX_SITES", 8)
+    with pytest.raises(ConfigError, match=r"at most 8 sites.*--kind exact"):
+        index(fx_own, kind="fast")
+    assert fx_own.versions("indexes") == []
 
 
 def test_encoding_is_repeatable_and_follows_the_seed(fx_own):

@@ -182,8 +182,9 @@ def _state_of_index(workspace: Workspace, new_masks: bool, new_embeddings: bool)
     if not workspace.versions("indexes"):
         return "No index yet. Make one with: vcfbert build-index"
     path = workspace.newest("indexes")
-    if manifest.read(path).kind == "exact":
-        return f"The index {path} is exact: it fits all masks and embeddings and is kept."
+    kind = manifest.read(path).kind
+    if kind != "dense":
+        return f"The index {path} is {kind}: it fits all masks and embeddings and is kept."
     if not new_masks and not new_embeddings:
         return f"The index {path} is dense and was not changed."
     first = "" if new_embeddings else "refresh --embeddings && vcfbert "

@@ -20,6 +20,7 @@ from vcfbert.pipelines.verifying.store_report import StoreReport
 from vcfbert.retrieval import manifest
 from vcfbert.retrieval.dense import DenseIndex
 from vcfbert.retrieval.exact import ExactIndex
+from vcfbert.retrieval.fast import FastIndex
 from vcfbert.retrieval.index import IndexReader
 from vcfbert.storage.zarr import embeddings, schema
 from vcfbert.storage.zarr.embeddings import EmbeddingsReader
@@ -205,7 +206,7 @@ def _source_of(
     path: Path, content: manifest.Manifest, known: Known, report: StoreReport
 ) -> Path | None:
     """The embeddings a dense index was made from; adds a fault if they or the masks are missing."""
-    if content.kind == "exact":
+    if content.kind != "dense":
         return None
     wanted = {mask.fingerprint for mask in known.masks.values()}
     source = known.embeddings.get(content.parents.get("embeddings", ""))
@@ -234,6 +235,7 @@ def _check_window(
         )
     if isinstance(found, ExactIndex) and panel is not None:
         is_right = np.array_equal(found.reference_bits, panel.packed(window)[rows])
+        is_right &= not (isinstance(found, FastIndex) and found.padding.any())
     elif isinstance(found, DenseIndex) and source is not None:
         is_right = _is_of_embeddings(found, source, window, rows)
     else:
