@@ -119,14 +119,13 @@ def test_windows_have_nearly_the_neighbours_of_the_exact_index(rate, spread):
 
 
 def test_segments_have_nearly_the_neighbours_of_the_exact_index():
-    alleles = mosaics(3, 3_000, 800)
+    alleles = mosaics(3, 5_000, 800, founders=8)  # so hundreds are equal within a segment
     index, slow = indexes(alleles[20:])
     is_masked = np.random.default_rng(4).random(800) < 0.5
     query = Query(tokens.hide(alleles[:20], is_masked), np.ones(800, dtype=np.float32))
     found, best = (nearest_in_segments(one, query, 32, 8) for one in (index, slow))
     shared = [len(set(a) & set(b)) for a, b in zip(found.rows, best.rows, strict=True)]
-    assert sum(shared) / best.rows.size > 0.97
-    # Without lifting sites to a step of the rounding, half of them differ.
+    assert sum(shared) / best.rows.size > 0.97  # .91 if sites could vanish in the rounding
     narrow = query.weights * np.float32(1e-3)
     narrow[100:280] = 1
     segment = Query(query.tokens, narrow)

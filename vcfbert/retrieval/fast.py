@@ -103,14 +103,24 @@ class FastIndex(ExactIndex):
         # Its stub names one constructor of several. It reads the codes of `index`, which is kept.
         self._scan = faiss.IndexPQFastScan(index)  # type: ignore[arg-type]
 
+    def proposed(self, vectors: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+        """(n, count) rows of the largest rounded inner products with search vectors, (n, 8 M)."""
+        rows: NDArray[np.int64] = self._scan.search(scan_vectors(vectors), count)[1]
+        return rows
+
     def search(self, query: Query) -> FastSearch:
         """Check shapes and weights."""
         self.check(query)
-        return FastSearch(self, self._scan, query)
+        return FastSearch(self, query)
 
 
 class FastSearch(ExactSearch):
     """One query batch: candidates from rounded inner products, exact distances from a table."""
+
+    def __init__(self, window: FastIndex, query: Query) -> None:
+        """Compute the search vectors; made by `FastIndex.search`."""
+        super().__init__(window, query)
+        self._proposed = window.proposed
 
     def candidates(
         self, count: int, queries: NDArray[np.int64] | None = None
@@ -120,8 +130,7 @@ class FastSearch(ExactSearch):
         no_others = np.full(len(vectors), np.inf)
         if count == self._window.num_references:
             return np.tile(np.arange(count), (len(vectors), 1)), no_others
-        _, rows = self._index.search(scan_vectors(vectors), count)
-        return rows, no_others
+        return self._proposed(vectors, count), no_others
 
 
 def scan_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
