@@ -24,6 +24,7 @@ from vcfbert.pipelines.systems.encode import EncodeOptions
 from vcfbert.pipelines.systems.train_systems import SystemOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval import manifest
+from vcfbert.retrieval.fast import FastSearch
 from vcfbert.storage.zarr import masks as mask_store
 from vcfbert.storage.zarr.panel import open_panel
 from vcfbert.storage.zarr.workspace import Workspace
@@ -75,6 +76,28 @@ def test_a_fast_index_passes_too(fx_own):
     options = IndexOptions(kind="fast")
     build_index.build_index(fx_own, options, progress=Silent(), overwrite=True)
     assert failures(fx_own) == {}
+
+
+@pytest.mark.parametrize(("missed", "passes"), [(1, True), (20, False)])
+def test_a_fast_index_may_miss_a_few_neighbours(fx_own, monkeypatch, missed, passes):
+    options = IndexOptions(kind="fast")
+    build_index.build_index(fx_own, options, progress=Silent(), overwrite=True)
+
+    def candidates(self, count, queries=None):
+        """All references, except the eight nearest ones of some queries."""
+        num_queries, num_references = len(self._vectors), self._window.num_references
+        rows = np.tile(np.arange(num_references), (num_queries, 1))
+        order = np.argsort(self.distances(rows), axis=1)
+        for query in range(min(missed, num_queries)):
+            rows[query, order[query, :8]] = order[query, -1]
+        return rows, np.full(num_queries, np.inf)
+
+    monkeypatch.setattr(FastSearch, "candidates", candidates)
+    outcomes = stored_preflight.check(SMALL, fx_own, None).outcomes
+    outcome = next(one for one in outcomes if one.name == "FAISS retrieval")
+    assert outcome.passed is passes
+    expected = "exhaustive search but for" if passes else "index misses .* --kind exact --force"
+    assert re.search(expected, outcome.figures)
 
 
 def test_a_trained_run_passes_with_its_own_weights(fx_own):
