@@ -177,10 +177,12 @@ def retrieval(given: PreflightInputs) -> str:
         error, share = _check_neighbours(given, batch)
         largest, missed = max(largest, error), missed + share / len(given.windows)
     queries = 2 * len(given.samples) * len(given.windows)
+    except_for = f" but for {missed:.2%}" if missed else ""
     return (
         f"{index.kind}, {len(index.reference_haplotypes):,} references, none held out; "
         f"{batch.neighbours.shape[1]} neighbours of {queries} queries are those of an exhaustive "
-        f"search{f' but for {missed:.2%}' if missed else ''}, distances within {largest:.1e}; {1000 * seconds / queries:.2f} ms a query"
+        f"search{except_for}, distances within {largest:.1e}; "
+        f"{1000 * seconds / queries:.2f} ms a query"
     )
 
 
