@@ -31,6 +31,13 @@ class EmbeddingsLayout(StrEnum):
     DENSE = "dense"
 
 
+class EmbeddingsDtype(StrEnum):
+    """Values of `encode-refs --dtype`."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+
+
 class IndexKind(StrEnum):
     """Values of `build-index --kind`."""
 

@@ -21,13 +21,14 @@ from vcfbert.retrieval import similarity
 from vcfbert.retrieval.index import IndexReader
 from vcfbert.storage.zarr import haplotypes
 from vcfbert.storage.zarr import panel as panel_store
-from vcfbert.storage.zarr.embeddings import EmbeddingsReader
+from vcfbert.storage.zarr.embeddings import HALF_ERROR, EmbeddingsReader
 from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.training.systems import encoding
 from vcfbert.training.systems.batches import Batch
 from vcfbert.training.systems.schedule import Work
 
 _TOLERANCE = 1e-4  # relative, of float32 sums in another order
+_HALF = 4 * HALF_ERROR  # relative to the mean norm, which some vectors exceed
 _MOST_MISSED = 0.1  # of the neighbours of a fast index; more than it misses on any panel measured
 _ROWS = 4_096  # references compared with a query at a time
 
@@ -105,12 +106,13 @@ def pre_encoding(given: PreflightInputs) -> str:
         return f"no stored embeddings fit this run, so it encodes for itself, encoder {own[:12]}"
     _check_origin(given, found, own)
     largest = max(_distance_in(given, found, window) for window in given.windows)
-    if not np.isfinite(largest) or (given.is_current and largest > _TOLERANCE):
+    allowed = _TOLERANCE + (_HALF if found.dtype == "float16" else 0)
+    if not np.isfinite(largest) or (given.is_current and largest > allowed):
         raise StoreError(
             f"{found.path} differs from a new encoding of the same windows by {largest:.1e} of a "
             f"norm. {_again(given)}"
         )
-    since = "" if largest <= _TOLERANCE else ": the encoder has changed since the last refresh"
+    since = "" if largest <= allowed else ": the encoder has changed since the last refresh"
     return (
         f"{found.path.name}, layout {found.layout}, encoder {found.encoder_fingerprint[:12]}, "
         f"{len(found.reference_haplotypes):,} references; {len(given.windows)} windows encoded "

@@ -104,7 +104,7 @@ def check_embeddings(path: Path, known: Known, report: StoreReport, *, made_by: 
         known.embeddings[reader.fingerprint] = path
         again = f"Encode again with: vcfbert {made_by}"
         rows = reader.reference_haplotypes
-        own = embeddings.fingerprint_of(reader.layout, reader.parents, rows)
+        own = embeddings.fingerprint_of(reader.layout, reader.parents, rows, reader.dtype)
         if own != reader.fingerprint:
             report.faults.append(f"{path}: its fingerprint does not match its content. {again}")
         if reader.layout == "dense":
@@ -146,7 +146,7 @@ def _check_vectors(
             "masked": (reader.masked(window, rows, masked), masked),
         }
         for name, (stored, tokens_of) in sides.items():
-            if not np.array_equal(stored, codebook[tokens_of, site]):
+            if not np.array_equal(stored, codebook[tokens_of, site].astype(reader.dtype)):
                 raise StoreError(
                     f"{reader.path}: {name} of window {window}, rows {rows[0]} to {rows[-1]}, "
                     f"differs from the codebook's vectors of the panel's haplotypes. {again}"
