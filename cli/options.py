@@ -31,10 +31,18 @@ class EmbeddingsLayout(StrEnum):
     DENSE = "dense"
 
 
+class EmbeddingsDtype(StrEnum):
+    """Values of `encode-refs --dtype`."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+
+
 class IndexKind(StrEnum):
     """Values of `build-index --kind`."""
 
     EXACT = "exact"
+    FAST = "fast"
     DENSE = "dense"
 
 

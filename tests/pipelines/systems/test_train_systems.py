@@ -310,6 +310,21 @@ def test_a_dense_workspace_trains_to_the_same_metrics_as_a_codebook(fx_copy):
             assert float(one[name]) == pytest.approx(float(other[name]), abs=1e-4), name
 
 
+def test_a_fast_index_trains_resumes_and_is_named_when_it_is_gone(fx_copy):
+    settings = small_settings(max_epochs=1)
+    train(fx_copy, settings, "exact")
+    build_index.build_index(fx_copy, IndexOptions(kind="fast"), progress=Silent(), overwrite=True)
+    train(fx_copy, settings, "fast")  # so few references are searched exactly
+    for one, other in zip(rows(fx_copy, "exact"), rows(fx_copy, "fast"), strict=True):
+        for name in one:
+            assert float(one[name]) == pytest.approx(float(other[name]), abs=1e-4), name
+    longer = small_settings(max_epochs=2)
+    train(fx_copy, longer, "fast", resume=True)
+    build_index.build_index(fx_copy, IndexOptions(), progress=Silent(), overwrite=True)
+    with pytest.raises(StoreError, match="build-index --kind fast --force"):
+        train(fx_copy, small_settings(max_epochs=3), "fast", resume=True)
+
+
 def test_a_dense_index_trains_under_its_own_mask_only(fx_copy):
     settings = small_settings(max_epochs=1)
     mask_store(fx_copy)

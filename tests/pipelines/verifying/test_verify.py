@@ -13,6 +13,8 @@ from tests import panels, tampering
 from tests.pipelines import workspaces
 from vcfbert.errors import StoreError
 from vcfbert.files import digests, seals
+from vcfbert.pipelines.systems import build_index
+from vcfbert.pipelines.systems.build_index import IndexOptions
 from vcfbert.pipelines.verifying import verify as pipeline
 from vcfbert.pipelines.verifying.verify import VerifyOptions
 from vcfbert.progress import Silent
@@ -211,6 +213,23 @@ def test_a_dense_index_that_is_not_of_its_embeddings_is_found(fx_own):
 
     tampering.edit_json(folder / "manifest.json", exchange)
     assert "window 0 does not contain the haplotypes of its rows" in failed(fx_own)[DENSE_INDEX]
+
+
+@pytest.mark.parametrize("place", [1, 2], ids=["padding", "alleles"])
+def test_a_fast_index_that_is_not_of_its_haplotypes_is_found(fx_own, place):
+    options = IndexOptions(kind="fast")
+    path = build_index.build_index(fx_own, options, progress=Silent(), overwrite=True).path
+    assert EXACT_INDEX not in failed(fx_own)  # which it has replaced
+    file = path / "w00001.faiss"
+    content = bytearray(file.read_bytes())
+    content[-9 - place] ^= 1  # 9 bytes follow the codes
+    file.write_bytes(content)
+
+    def follow(record):
+        record["files"][1]["sha256"] = digests.of_file(file)
+
+    tampering.edit_json(path / "manifest.json", follow)
+    assert "window 1 does not contain the haplotypes of its rows" in failed(fx_own)[EXACT_INDEX]
 
 
 def test_an_index_whose_files_changed_places_under_its_manifest_is_found(fx_own):

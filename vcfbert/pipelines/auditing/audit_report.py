@@ -85,11 +85,13 @@ class DiskReport:
 
     dense_embeddings  complete and masked ones, with the codebook that queries need
     exact_index       one bit per allele, and per window FAISS's table of the 256 bit patterns
+    fast_index        the same with one more byte per haplotype, and a table of 16 patterns
     """
 
     codebook_embeddings: int
     dense_embeddings: int
     exact_index: int
+    fast_index: int
     dense_index: int
 
 
@@ -259,6 +261,7 @@ def _disk_lines(report: DiskReport, size: PanelSize) -> list[str]:
         "embeddings, codebook": report.codebook_embeddings,
         "embeddings, dense": report.dense_embeddings,
         "index, exact": report.exact_index,
+        "index, fast": report.fast_index,
         "index, dense": report.dense_index,
     }
     if not any(rows.values()):

@@ -51,11 +51,12 @@ def impute(run: Path, checkpoint: Checkpoint, case: Case) -> Imputation:
             "masks.align is off: references were searched under different masks than the samples."
         )
     stored = _open_index(run, checkpoint, case)
-    index: References = IndexedOnDemand(panel) if stored is None else stored
+    on_gpu = devices.choose_device(case.options.device).type == "cuda"
+    index: References = IndexedOnDemand(panel, on_gpu=on_gpu) if stored is None else stored
     if stored is not None:
         _refuse_indexed(stored, panel, case.samples)
         if stored.kind == "dense":
-            index = IndexedOnDemand(panel, stored.reference_haplotypes)
+            index = IndexedOnDemand(panel, stored.reference_haplotypes, on_gpu=on_gpu)
     copies = settings.model.copy_skip and case.options.untrained
     untrained = None
     if copies:
@@ -84,7 +85,8 @@ def _open_index(run: Path, checkpoint: Checkpoint, case: Case) -> IndexReader | 
         path = index_of_run.find(case.home, run, parents["index"])
     else:
         path = case.home.newest("indexes")
-    return open_index(path, panel_fingerprint=fingerprint)
+    on_gpu = devices.choose_device(case.options.device).type == "cuda"
+    return open_index(path, panel_fingerprint=fingerprint, on_gpu=on_gpu)
 
 
 def _refuse_indexed(index: IndexReader, panel: PanelReader, samples: NDArray[np.int64]) -> None:

@@ -15,6 +15,7 @@ from vcfbert.pipelines.systems.pruning import prune
 from vcfbert.progress import Progress
 from vcfbert.retrieval import manifest
 from vcfbert.storage.zarr import embeddings, masks
+from vcfbert.storage.zarr.embeddings import Dtype
 from vcfbert.storage.zarr.masks import MaskVersion
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Versioned, Workspace
@@ -97,9 +98,17 @@ def refresh(
         if options.embeddings:
             path = workspace.version("embeddings", workspace.next_version("embeddings"))
             encoder, name = encode.choose_encoder(workspace, settings, options.run, panel)
-            newest = encode.newest_masks(workspace, panel, None) if _is_dense(workspace) else None
+            dtype = _dense_dtype(workspace)
+            newest = None if dtype is None else encode.newest_masks(workspace, panel, None)
             encoded = encode.write(
-                path, panel, encoder, name, newest, progress=progress, overwrite=False
+                path,
+                panel,
+                encoder,
+                name,
+                newest,
+                dtype=dtype or "float32",
+                progress=progress,
+                overwrite=False,
             )
     # Read before pruning, which may delete indexes, though never the newest.
     indexes = _state_of_index(workspace, mask is not None, encoded is not None)
@@ -169,12 +178,12 @@ def _draw(
     )
 
 
-def _is_dense(workspace: Workspace) -> bool:
-    """True if the newest embeddings have the dense layout."""
+def _dense_dtype(workspace: Workspace) -> Dtype | None:
+    """The data type of the newest embeddings if they have the dense layout."""
     if not workspace.versions("embeddings"):
-        return False
+        return None
     with embeddings.open_embeddings(workspace.newest("embeddings")) as reader:
-        return reader.layout == "dense"
+        return reader.dtype if reader.layout == "dense" else None
 
 
 def _state_of_index(workspace: Workspace, new_masks: bool, new_embeddings: bool) -> str:
@@ -182,8 +191,9 @@ def _state_of_index(workspace: Workspace, new_masks: bool, new_embeddings: bool)
     if not workspace.versions("indexes"):
         return "No index yet. Make one with: vcfbert build-index"
     path = workspace.newest("indexes")
-    if manifest.read(path).kind == "exact":
-        return f"The index {path} is exact: it fits all masks and embeddings and is kept."
+    kind = manifest.read(path).kind
+    if kind != "dense":
+        return f"The index {path} is {kind}: it fits all masks and embeddings and is kept."
     if not new_masks and not new_embeddings:
         return f"The index {path} is dense and was not changed."
     first = "" if new_embeddings else "refresh --embeddings && vcfbert "

@@ -110,7 +110,9 @@ def train(
         if options.threads is not None:
             devices.set_threads(options.threads)
         resumed = folder if options.resume else None
-        inputs = training_inputs.open_inputs(stack, workspace, settings, progress, resumed=resumed)
+        inputs = training_inputs.open_inputs(
+            stack, workspace, settings, progress, resumed=resumed, on_gpu=device.type == "cuda"
+        )
         state = loop.new_state(
             settings.model,
             settings.training,

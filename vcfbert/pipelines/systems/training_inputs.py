@@ -71,10 +71,12 @@ def open_inputs(
     progress: Progress,
     *,
     resumed: Path | None = None,
+    on_gpu: bool = False,
 ) -> TrainingInputs:
     """Open the stores, which `stack` closes, and refuse settings that do not fit them.
 
     resumed  folder of a run whose own index is to be opened instead of the newest
+    on_gpu   search an exact index on the GPU if FAISS can
     """
     panel = stack.enter_context(open_panel(workspace.panel))
     if len(panel.samples.in_splits(site_tables.VALIDATION)) == 0:
@@ -89,7 +91,7 @@ def open_inputs(
             "superpopulation in --samples, or set model.population=false."
         )
     retrieval, masks = settings.retrieval, settings.masks
-    index = _open_index(workspace, retrieval, panel, progress, resumed)
+    index = _open_index(workspace, retrieval, panel, progress, resumed, on_gpu=on_gpu)
     fixed = fixed_masks.of_index(workspace, retrieval, masks, settings.refresh, index)
     plan = masking.plan(masks, settings.seed, panel)
     for note in plan.notes:
@@ -102,7 +104,7 @@ def open_inputs(
         encoder = encoding.new_encoder(settings.model, settings.seed)
     return TrainingInputs(
         panel=panel,
-        index=IndexedOnDemand(panel) if index is None else index,
+        index=IndexedOnDemand(panel, on_gpu=on_gpu) if index is None else index,
         parents=parents,
         masks=plan,
         fixed_masks=fixed,
@@ -140,6 +142,8 @@ def _open_index(
     panel: PanelReader,
     progress: Progress,
     resumed: Path | None,
+    *,
+    on_gpu: bool,
 ) -> IndexReader | None:
     """Open the index and check that the settings fit it; None if nothing is retrieved.
 
@@ -155,7 +159,7 @@ def _open_index(
         saved = checkpoints.read(resumed, "last").parents
         if saved.get("panel") == panel.fingerprint and "index" in saved:
             path = index_of_run.find(workspace, resumed, saved["index"])
-    index = open_index(path, panel_fingerprint=panel.fingerprint)
+    index = open_index(path, panel_fingerprint=panel.fingerprint, on_gpu=on_gpu)
     check_neighbours(settings, index)
     _check_exclusion(settings, index, panel)
     return index

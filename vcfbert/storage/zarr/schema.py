@@ -14,7 +14,7 @@ from vcfbert.domain import sites
 
 Kind = Literal["panel", "masks", "embeddings"]
 
-FORMAT_VERSION: dict[Kind, int] = {"panel": 3, "masks": 2, "embeddings": 2}
+FORMAT_VERSION: dict[Kind, int] = {"panel": 3, "masks": 2, "embeddings": 3}
 
 CHECKPOINT_FORMAT = 5
 """Of the checkpoints of a run; declared here so that reading it needs no PyTorch."""
@@ -41,13 +41,21 @@ SITE_TYPES = ("SNV", "insertion", "deletion", "other")
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """One array of a store."""
+    """One array of a store.
+
+    dtype  its data type, `text`, or several that a store may choose from: `float32 or float16`
+    """
 
     kind: Kind
     name: str
     dtype: str
     dims: str
     meaning: str
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """NumPy names of the data types that it may have, the usual one first."""
+        return ("uint8",) if self.dtype == "text" else tuple(self.dtype.split(" or "))
 
 
 ARRAYS = (
@@ -88,10 +96,11 @@ ARRAYS = (
               "because queries are not always references."),
     ArraySpec("embeddings", "reference_haplotypes", "int64", "R",
               "Panel haplotype of each row; all are of train samples."),
-    ArraySpec("embeddings", "complete", "float32", "W R L D",
-              "Layout `dense`: embeddings of the unmasked tokens; one uncompressed, memory-mapped "
-              "chunk per window."),
-    ArraySpec("embeddings", "masked", "float32", "W R L D",
+    ArraySpec("embeddings", "complete", "float32 or float16", "W R L D",
+              "Layout `dense`: embeddings of the unmasked tokens. A chunk is one haplotype in one "
+              "window, so that it can be read alone; an uncompressed shard is a window, which is "
+              "memory-mapped."),
+    ArraySpec("embeddings", "masked", "float32 or float16", "W R L D",
               "Layout `dense`: embeddings of the tokens under the mask version in the attributes."),
     ArraySpec("embeddings", "is_masked", "bool", "W L",
               "Layout `dense`: the masks of that version, so that others are refused."),

@@ -51,7 +51,7 @@ class References(Protocol):
     reference_haplotypes: NDArray[np.int64]
 
     @property
-    def kind(self) -> Literal["exact", "dense"]:
+    def kind(self) -> Literal["exact", "fast", "dense"]:
         """What `window` returns."""
 
     def window(self, window: int) -> WindowIndex:

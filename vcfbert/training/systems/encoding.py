@@ -32,6 +32,11 @@ def window_codebook(encoder: Encoder, panel: PanelReader, window: int) -> NDArra
     return codebook.float().cpu().numpy()
 
 
+def codebook_shape(encoder: Encoder, length: int) -> tuple[int, int, int]:
+    """(V, L, D) of the codebook of a window."""
+    return encoder.token.num_embeddings, length, encoder.token.embedding_dim
+
+
 def encoder_fingerprint(encoder: Encoder) -> str:
     """Hash of the weights, which says whether embeddings were made by this encoder."""
     parts: list[str | NDArray[np.float32]] = []
