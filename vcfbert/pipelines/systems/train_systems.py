@@ -111,6 +111,7 @@ def train(
             devices.set_threads(options.threads)
         resumed = folder if options.resume else None
         inputs = training_inputs.open_inputs(stack, workspace, settings, progress, resumed=resumed)
+        inputs.check_folds(settings)
         state = loop.new_state(
             settings.model,
             settings.training,
