@@ -110,7 +110,13 @@ def enter(panel: PanelReader, settings: Config, device: torch.device, rounds: in
     tables = WindowTables(maker, settings.training.rare_maf, device)
     return Contestant(
         settings,
-        loop.new_state(settings.model, settings.training, settings.seed, device),
+        loop.new_state(
+            settings.model,
+            settings.training,
+            settings.seed,
+            device,
+            focal_gamma=settings.loss.focal_gamma,
+        ),
         batches,
         tables,
         make_ms,

@@ -34,6 +34,7 @@ from vcfbert.training import devices, machine
 from vcfbert.training.systems import encoding, loading, loop, schedule
 from vcfbert.training.systems.batches import Batch, BatchMaker
 from vcfbert.training.systems.loop import TrainState, WindowTables
+from vcfbert.training.systems.objective import Counted
 
 
 def main() -> None:
@@ -65,6 +66,7 @@ def measure(
             settings.training,
             settings.seed,
             device,
+            focal_gamma=settings.loss.focal_gamma,
         )
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "embeddings.zarr"
@@ -176,7 +178,8 @@ def real_steps(
 
 def step(state: TrainState, settings: Config, batch: Batch, tables: WindowTables) -> None:
     """Forward, backward and the optimizer."""
-    loss, _ = loop.forward(state, batch, tables, settings.loss)
+    found, _ = loop.forward(state, batch, tables, settings.loss)
+    loss = found.total(Counted.in_batch(batch))
     state.scaler.scale(loss).backward()
     state.scaler.unscale_(state.optimizer)
     torch.nn.utils.clip_grad_norm_(state.model.parameters(), settings.training.gradient_clip)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from vcfbert.config import (
     Config,
+    LossConfig,
     MaskConfig,
     ModelConfig,
     RefreshConfig,
@@ -13,6 +14,8 @@ from vcfbert.config import (
     TrainingConfig,
 )
 from vcfbert.errors import ConfigError
+
+_PUBLISHED_LOSS = LossConfig(focal_gamma=2.0, genotype_weight=0.5, reconstruction_weight=0.0)
 
 
 def _v18(
@@ -40,6 +43,7 @@ def _published_training(*, batch: int, accumulation: int) -> TrainingConfig:
         patience=5,
         min_delta=0.001,
         rare_maf=0.05,
+        folds=0,
     )
 
 
@@ -101,6 +105,7 @@ def v17_published() -> Config:
         ),
         retrieval=RetrievalConfig(space="token", num_neighbours=1, num_segments=1),
         masks=MaskConfig(start_rate=0.5, levels=(0.5,)),
+        loss=_PUBLISHED_LOSS,
         training=_published_training(batch=16, accumulation=1),
         refresh=RefreshConfig(masks_every=0, embeddings_every=0),
     )
@@ -114,6 +119,7 @@ def v18_published() -> Config:
             width=192, num_layers=10, num_heads=6, fusion="mean", copy_skip=False, votes=False
         ),
         retrieval=RetrievalConfig(num_neighbours=1, num_segments=1),
+        loss=_PUBLISHED_LOSS,
         training=_published_training(batch=32, accumulation=2),
     )
 

@@ -9,7 +9,7 @@ from typing import Literal
 from vcfbert.config.ranges import at_least, within
 from vcfbert.errors import ConfigError
 
-ValidationMetric = Literal["f1", "rare_f1", "loss", "r2"]
+ValidationMetric = Literal["loss", "log_loss", "r2", "f1", "rare_f1"]
 """The validation score that decides which epoch is best."""
 
 RefreshOn = Literal["epochs", "batches", "plateau"]
@@ -151,9 +151,9 @@ class MaskConfig:
     rate; each haplotype draws its own mask, and the sample gets both. `array`: all sites except
     those of an array."""
 
-    scope: Literal["window", "sample"] = "window"
+    scope: Literal["auto", "window", "sample"] = "auto"
     """`window`: all samples share one training mask in each window until the next refresh.
-    `sample`: each sample has its own."""
+    `sample`: each sample has its own. `auto`: `sample` for `smart_balanced`, else `window`."""
 
     alt_rate: float = 0.7
     """`smart_balanced`: masking rate of ALT alleles; the current rate if that is larger."""
@@ -179,8 +179,9 @@ class MaskConfig:
     start_rate: float = 0.3
     """The curriculum starts at the first level that is not below this rate."""
 
-    epochs_per_level: int = 2
-    """Epochs at each level."""
+    epochs_per_level: int | tuple[int, ...] = 2
+    """Epochs at each level; or a list, with the epochs of each of `levels`. The last level is
+    kept."""
 
     validation_rate: float = 0.5
     """Masking rate of validation, whose masks are the same in every epoch."""
@@ -197,17 +198,40 @@ class MaskConfig:
             ("masks.validation_rate", self.validation_rate),
         ]:
             within(name, rate, 0.01, 0.99)
-        at_least("masks.epochs_per_level", self.epochs_per_level, 1)
+        self._check_epochs()
         within("masks.alt_rate", self.alt_rate, 0.01, 0.99)
         within("masks.common_maf", self.common_maf, 0.0, 0.5)
         self._check_policies()
+
+    @property
+    def by_sample(self) -> bool:
+        """Whether each sample has its own training masks."""
+        if self.scope == "auto":
+            return self.policy == "smart_balanced"
+        return self.scope == "sample"
+
+    def _check_epochs(self) -> None:
+        """Check that each level has at least one epoch."""
+        epochs = self.epochs_per_level
+        if isinstance(epochs, int):
+            at_least("masks.epochs_per_level", epochs, 1)
+            return
+        if len(epochs) != len(self.levels):
+            raise ConfigError(
+                f"masks.epochs_per_level lists the epochs of {len(epochs)} levels, but "
+                f"masks.levels has {len(self.levels)}: {list(self.levels)}. Give as many numbers, "
+                "or one number for all levels."
+            )
+        for each in epochs:
+            at_least("each of masks.epochs_per_level", each, 1)
 
     def _check_policies(self) -> None:
         """Refuse settings that contradict one another or have no effect."""
         if self.policy == "smart_balanced" and self.scope == "window":
             raise ConfigError(
                 "masks.policy = 'smart_balanced' masks by the alleles of a sample, but with "
-                "masks.scope = 'window' all samples share one mask. Set masks.scope=sample."
+                "masks.scope = 'window' all samples share one mask. Leave masks.scope out, or set "
+                "masks.scope=sample."
             )
         if not self.sites:
             return
@@ -235,8 +259,8 @@ class MaskConfig:
 class LossConfig:
     """The training loss, over masked sites."""
 
-    focal_gamma: float = 2.0
-    """Exponent of the focal loss; 0 is cross-entropy."""
+    focal_gamma: float = 0.0
+    """Exponent of the focal loss; 0, the default, is cross-entropy."""
 
     genotype_weight: float = 0.5
     """Weight of the genotype loss; the haplotype loss has weight 1."""
@@ -293,6 +317,12 @@ class TrainingConfig:
     max_epochs: int = 30
     """Largest number of epochs."""
 
+    folds: int = 10
+    """Groups of training samples. Batches are of one group, and all its samples are left out of
+    retrieval and frequencies, as test samples are; so training and test agree at rare sites. 0
+    leaves out each sample alone, of retrieval only. There are fewer groups if they would be smaller
+    than a batch."""
+
     batches_per_epoch: int = 0
     """Batches in an epoch; 0 takes every sample in every window once."""
 
@@ -302,15 +332,17 @@ class TrainingConfig:
     the epochs. Runs with a time limit are not reproducible; without it, a repeated or resumed run
     gives the same numbers."""
 
-    val_metric: ValidationMetric = "f1"
-    """Validation score that decides the best checkpoint, early stopping and plateaus: F1 of ALT, F1
-    of ALT at rare sites, the loss (smaller is better), or pooled dosage r2."""
+    val_metric: ValidationMetric = "loss"
+    """Validation score that decides the best checkpoint, early stopping and plateaus: the loss that
+    is trained; `log_loss`, the mean of -log p of the true alleles, with p corrected for the focal
+    loss; pooled dosage r2; F1 of ALT, or F1 of ALT at rare sites (`rare_f1`)."""
 
     patience: int = 5
     """Epochs without improvement before training stops."""
 
-    min_delta: float = 0.001
-    """Smallest gain of `val_metric` that counts as improvement; any gain makes a best
+    min_delta: float = 0.002
+    """Smallest gain that counts as improvement, as a share of the remaining error: of the loss, or
+    of 1 - r2 or 1 - F1. So it means the same for every `val_metric`. Any gain makes a best
     checkpoint."""
 
     rare_maf: float = 0.05
@@ -332,7 +364,12 @@ class TrainingConfig:
         """Check the ranges."""
         for name in ("batch_size", "accumulation", "max_epochs", "patience", "log_every"):
             at_least(f"training.{name}", getattr(self, name), 1)
-        for name in ("warmup_steps", "batches_per_epoch", "validation_batches"):
+        if self.folds == 1:
+            raise ConfigError(
+                "training.folds = 1 would leave out all training samples. Set at least 2, or 0 to "
+                "leave out each sample alone."
+            )
+        for name in ("folds", "warmup_steps", "batches_per_epoch", "validation_batches"):
             at_least(f"training.{name}", getattr(self, name), 0)
         at_least("training.checkpoint_every", self.checkpoint_every, 1)
         within("training.learning_rate", self.learning_rate, 1e-9, 1.0)

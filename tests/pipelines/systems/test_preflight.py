@@ -200,7 +200,13 @@ def test_collation_fails_where_masks_leave_nothing_to_read(tmp_path):
 
 def save_run(workspace, change):
     """A run of initial weights, changed."""
-    state = loop.new_state(SMALL.model, SMALL.training, SMALL.seed, choose_device("cpu"))
+    state = loop.new_state(
+        SMALL.model,
+        SMALL.training,
+        SMALL.seed,
+        choose_device("cpu"),
+        focal_gamma=SMALL.loss.focal_gamma,
+    )
     weights = {name: value.clone() for name, value in state.model.state_dict().items()}
     change(weights)
     with open_panel(workspace.panel) as panel:

@@ -147,7 +147,7 @@ def test_v13_is_evaluated_beside_the_same_baselines_as_others(fx_copy):
 
 def test_the_training_mask_of_v17_never_moves(fx_copy):
     train(fx_copy, small("v17", "training.max_epochs=3"))
-    assert {(row["mask_version"], row["mask_rate"]) for row in rows(fx_copy)} == {("0", "0.5")}
+    assert {(row["mask_version"], row["mask_level"]) for row in rows(fx_copy)} == {("0", "0.5")}
 
 
 def test_the_contrastive_loss_is_off_unless_asked_for_and_resumes_exactly(fx_copy):

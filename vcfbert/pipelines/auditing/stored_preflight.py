@@ -116,7 +116,13 @@ class StoredInputs(PreflightInputs):
     def state(self) -> TrainState:
         """A new network, or the run's: the checkpoint that made the embeddings, else the best."""
         settings, device = self.settings, devices.choose_device("auto")
-        state = loop.new_state(settings.model, settings.training, settings.seed, device)
+        state = loop.new_state(
+            settings.model,
+            settings.training,
+            settings.seed,
+            device,
+            focal_gamma=settings.loss.focal_gamma,
+        )
         if self._named:
             weights = checkpoints.read(self.run, self._checkpoint()).weights_file
             checkpoints.load_weights(state.model, weights)

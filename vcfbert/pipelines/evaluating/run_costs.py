@@ -77,6 +77,7 @@ def _of_retrieval(run: Path) -> RunFacts:
     training = checkpoint.settings.training
     weights = checkpoints.load_tensors(checkpoint.weights_file)
     seconds = _total(rows, "seconds")
+    num_epochs = max(int(row["epoch"]) for row in rows)  # epoch 0 is before training
     batches, busy = _total(rows, "batches"), _total(rows, "train_seconds")
     renewed = _rows(run / "refresh.csv") if (run / "refresh.csv").exists() else []
     costs = Costs(
@@ -84,9 +85,9 @@ def _of_retrieval(run: Path) -> RunFacts:
         best_f1=_total(best, "val_f1"),
         agreement=_total(best, "val_retrieval_agreement"),
         batch=f"{training.batch_size} x {training.accumulation}",
-        epochs=len(rows),
+        epochs=num_epochs,
         seconds=seconds,
-        epoch_seconds=None if seconds is None else seconds / len(rows),
+        epoch_seconds=None if seconds is None else seconds / max(num_epochs, 1),
         batch_ms=None if not batches or busy is None else 1000 * busy / batches,
         refreshes=_refreshes(renewed),
         refresh_seconds=_total(renewed, "seconds"),

@@ -151,7 +151,7 @@ def _draw(
         found = {"panel": panel.fingerprint} | plan.fingerprints
         run_settings.check_parents(workspace, options.run, saved, found)
     policy = plan.training
-    if policy.reads_alleles or settings.scope == "sample":
+    if policy.reads_alleles or settings.by_sample:
         raise ConfigError(
             f"masks.policy = {settings.policy!r} with masks.scope = {settings.scope!r} draws a "
             "mask for each sample during training, so there is no version to store. Set "

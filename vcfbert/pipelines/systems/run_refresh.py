@@ -12,8 +12,9 @@ from vcfbert.domain.mask_policies import Fixed
 from vcfbert.pipelines.systems import training_run
 from vcfbert.pipelines.systems.training_run import TrainingRun
 from vcfbert.progress import Progress
-from vcfbert.training.systems import refresh_rules, selection
+from vcfbert.training.systems import checkpoints, mask_shares, refresh_rules, selection
 from vcfbert.training.systems.loop import TrainState
+from vcfbert.training.systems.mask_shares import MaskShares
 from vcfbert.training.systems.masking import Masks
 from vcfbert.training.systems.refresh_rules import InUse, Kind, Rule
 from vcfbert.training.systems.selection import Standing
@@ -25,11 +26,11 @@ Cause = RefreshOn | Literal["start"]
 class TrainingMasks:
     """The training masks in use.
 
-    share  expected share of masked sites
+    level  masking rate of the curriculum; what is hidden also depends on the policy
     """
 
     version: int
-    share: float
+    level: float
     masks: Masks
 
 
@@ -61,13 +62,14 @@ def masks_in_use(
     begun = time.perf_counter()
     made = TrainingMasks(
         version=used.version,
-        share=run.inputs.masks.hidden_share(used.rate),
+        level=used.rate,
         masks=run.inputs.masks.of_training(used.version, used.rate),
     )
     if used != state.masks:
         state.masks = used
         spent = time.perf_counter() - begun
-        _record(run.settings.seed, state, run.progress, "masks", cause, spent)
+        masked = mask_shares.of_drawn(made.masks.queries, run.inputs.panel)
+        _record(run.settings.seed, state, run.progress, "masks", cause, spent, masked)
     return made
 
 
@@ -92,6 +94,9 @@ def refresh_embeddings(run: TrainingRun, state: TrainState, *, epoch_is_over: bo
         state.model.encoder,
         run.inputs.panel,
         run.inputs.index,
+    )
+    checkpoints.write_encoder(
+        training_run.encoder_file(run.folder, used.version), state.model.encoder
     )
     state.embeddings = used
     spent = time.perf_counter() - begun
@@ -135,16 +140,24 @@ def _rule(settings: RefreshConfig, kind: Kind) -> Rule:
 
 
 def _record(
-    seed: int, state: TrainState, progress: Progress, kind: Kind, cause: Cause, seconds: float
+    seed: int,
+    state: TrainState,
+    progress: Progress,
+    kind: Kind,
+    cause: Cause,
+    seconds: float,
+    masked: MaskShares | None = None,
 ) -> None:
-    """Add a refresh to those of the run, and report it."""
+    """Add a refresh to those of the run, and report it; `masked` as in `refresh_rules.log_row`."""
     used = state.masks if kind == "masks" else state.embeddings
     assert used is not None
-    row = refresh_rules.log_row(kind, used, cause=cause, seed=seed, seconds=seconds)
+    row = refresh_rules.log_row(kind, used, cause=cause, seed=seed, seconds=seconds, masked=masked)
     state.refreshes.append(row)
     state.refresh_seconds += seconds
-    rate = f", rate {used.rate:g}" if kind == "masks" else ""
+    level = ""
+    if masked is not None:
+        level = f", level {used.rate:g}, {masked.described(by_copies=True)}"
     progress.note(
-        f"{kind}: version {used.version}{rate}, seed {row['seed']}, after batch {used.batch} "
+        f"{kind}: version {used.version}{level}, seed {row['seed']}, after batch {used.batch} "
         f"({cause}), {seconds:.2f} s"
     )

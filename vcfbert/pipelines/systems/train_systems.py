@@ -52,7 +52,7 @@ class SystemOptions:
 class TrainSummary:
     """How a run ended.
 
-    best  row of the metrics of the best epoch; empty if no epoch was finished
+    best  row of the metrics of the best epoch; epoch 0 is the network before training
     """
 
     run: Path
@@ -78,12 +78,12 @@ class TrainSummary:
 
     def _best_line(self) -> str:
         best = self.best
-        if not best:
-            return "No epoch was finished, so there is no best checkpoint yet."
+        epoch = f"Best epoch {self.best_epoch}" if self.best_epoch else "Best before training"
         return (
-            f"Best epoch {self.best_epoch}: validation F1 {best['val_f1']:.4f} "
+            f"{epoch}: validation F1 {best['val_f1']:.4f} "
             f"(rare {best['val_rare_f1']:.4f}, common {best['val_common_f1']:.4f}), "
-            f"r2 {best['val_r2']:.4f}, loss {best['val_loss']:.5f}; chosen by {self.chosen_by}."
+            f"r2 {best['val_r2']:.4f}, loss {best['val_loss']:.5f}, log loss "
+            f"{best['val_log_loss']:.5f}; chosen by {self.chosen_by}."
         )
 
 
@@ -111,7 +111,14 @@ def train(
             devices.set_threads(options.threads)
         resumed = folder if options.resume else None
         inputs = training_inputs.open_inputs(stack, workspace, settings, progress, resumed=resumed)
-        state = loop.new_state(settings.model, settings.training, settings.seed, device)
+        inputs.check_folds(settings)
+        state = loop.new_state(
+            settings.model,
+            settings.training,
+            settings.seed,
+            device,
+            focal_gamma=settings.loss.focal_gamma,
+        )
         if options.resume:
             _restore(state, folder, settings, inputs.parents)
         checked = _opened_inputs(stack, workspace, folder, settings, inputs, state)
@@ -217,7 +224,7 @@ def _summarise(
     run: Path, settings: TrainingConfig, state: TrainState, stopped_by: str
 ) -> TrainSummary:
     chosen = selection.standing(state.history, settings.val_metric, settings.min_delta)
-    best = next((row for row in state.history if row["epoch"] == chosen.best_epoch), {})
+    best = next(row for row in state.history if row["epoch"] == chosen.best_epoch)
     return TrainSummary(
         run=run,
         parameters=sum(p.numel() for p in state.model.parameters()),

@@ -25,6 +25,7 @@ from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.systems import checkpoints, encoding, index_of_run, masking
 from vcfbert.training.systems.batches import References
+from vcfbert.training.systems.folds import Folds
 from vcfbert.training.systems.indexing import IndexedOnDemand
 from vcfbert.training.systems.masking import MaskPlan
 
@@ -51,6 +52,27 @@ class TrainingInputs:
     def train_samples(self) -> NDArray[np.int64]:
         """Panel indexes of the train samples."""
         return self.panel.samples.in_splits(site_tables.TRAIN)
+
+    def folds(self, settings: Config) -> Folds | None:
+        """The folds of the training samples; None without folds."""
+        training = settings.training
+        return Folds.drawn(self.train_samples, training.folds, training.batch_size, settings.seed)
+
+    def check_folds(self, settings: Config) -> None:
+        """Raise ConfigError if a fold leaves fewer references than a query needs."""
+        folds = self.folds(settings)
+        if folds is None or settings.retrieval.space == "none":
+            return
+        total = len(self.index.reference_haplotypes)
+        rows = [self.index.rows_of(site_tables.haplotypes_of(part)) for part in folds.parts]
+        allowed = total - max(int((part >= 0).sum()) for part in rows)
+        if settings.retrieval.num_neighbours > allowed:
+            raise ConfigError(
+                f"retrieval.num_neighbours is {settings.retrieval.num_neighbours}, but with "
+                f"training.folds = {settings.training.folds} a training query has only {allowed} "
+                f"of {total} references: its whole fold is left out. Choose fewer with "
+                "--retrieve-k, or set training.folds=0."
+            )
 
     @cached_property
     def validation_samples(self) -> NDArray[np.int64]:

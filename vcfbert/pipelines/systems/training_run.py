@@ -20,6 +20,7 @@ from vcfbert.training.systems import checkpoints, encoding
 from vcfbert.training.systems.batches import BatchMaker, References
 from vcfbert.training.systems.checkpoints import Which
 from vcfbert.training.systems.events import SummaryWriter
+from vcfbert.training.systems.folds import Folds, HeldOut
 from vcfbert.training.systems.loop import TrainState
 
 
@@ -44,16 +45,37 @@ class TrainingRun:
         return self.first_embeddings if version == 0 else own_embeddings(self.folder, version)
 
     @contextmanager
-    def batch_maker(self, version: int, contrast: LossConfig | None = None) -> Iterator[BatchMaker]:
-        """Open a version of the encoding to make batches with; `contrast` as in BatchMaker."""
+    def batch_maker(
+        self, version: int, contrast: LossConfig | None = None, folds: Folds | None = None
+    ) -> Iterator[BatchMaker]:
+        """Open a version of the encoding to make batches with.
+
+        contrast  as in BatchMaker
+        folds     of the training samples; None for other batches
+        """
         path, retrieval = self.embeddings_path(version), self.settings.retrieval
+        panel, index = self.inputs.panel, self.inputs.index
+        held_out = None
+        if folds is not None:
+            encoder = None if path is None else self._encoder_of(version)
+            held_out = HeldOut(panel, folds, encoder)
         if path is None:
-            yield BatchMaker(self.inputs.panel, self.inputs.index, None, retrieval)
+            yield BatchMaker(panel, index, None, retrieval, held_out=held_out)
             return
         with embeddings.open_embeddings(path) as reader:
             if version == 0 and reader.fingerprint != self.first_fingerprint:
                 raise StoreError.replaced(path)
-            yield BatchMaker(self.inputs.panel, self.inputs.index, reader, retrieval, contrast)
+            yield BatchMaker(panel, index, reader, retrieval, contrast, held_out)
+
+    def _encoder_of(self, version: int) -> Encoder:
+        """The encoder that made a version of the encoding."""
+        assert self.inputs.encoder is not None, "an encoding has an encoder"
+        if version == 0:
+            return self.inputs.encoder
+        weights = checkpoints.load_tensors(encoder_file(self.folder, version))
+        encoder = encoding.new_encoder(self.settings.model, self.settings.seed)
+        encoder.load_state_dict(weights)
+        return encoder
 
     def save(self, state: TrainState, which: Which) -> None:
         """Write a checkpoint."""
@@ -87,12 +109,21 @@ def own_embeddings(run: Path, version: int) -> Path:
     return run / "embeddings" / f"v{version:04d}.zarr"
 
 
+def encoder_file(run: Path, version: int) -> Path:
+    """Path of the weights of the encoder that made a version of the encoding."""
+    return run / "embeddings" / f"v{version:04d}.encoder.safetensors"
+
+
 def drop_embeddings(run: Path, kept: set[int]) -> None:
-    """Delete the encodings that a run made itself, except some versions."""
+    """Delete the encodings that a run made itself, and their encoders, except some versions."""
     paths = {own_embeddings(run, version) for version in kept}
+    paths |= {encoder_file(run, version) for version in kept}
     for path in (run / "embeddings").glob("v*.zarr"):
         if path not in paths:
             replacing.drop(path)
+    for path in (run / "embeddings").glob("v*.encoder.safetensors"):
+        if path not in paths:
+            path.unlink()
 
 
 def encode(path: Path, encoder: Encoder, panel: PanelReader, index: References) -> None:

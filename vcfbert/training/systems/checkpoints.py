@@ -125,7 +125,7 @@ def load_model(run: Path, which: Which = "best") -> tuple[Imputer, Config]:
             f"{checkpoint.weights_file} has {found:,} numbers, too few for {settings.num_layers} "
             f"layers of the width {settings.width}. Use another checkpoint."
         )
-    model = imputer.build(settings, checkpoint.settings.seed)
+    model = imputer.build(settings, checkpoint.settings.seed, checkpoint.settings.loss.focal_gamma)
     _check_fit(model, weights, checkpoint.weights_file)
     model.load_state_dict(weights)
     return model.eval(), checkpoint.settings
@@ -134,6 +134,12 @@ def load_model(run: Path, which: Which = "best") -> tuple[Imputer, Config]:
 def load_encoder(run: Path, which: Which = "best") -> Encoder:
     """Return the encoder of a checkpoint, in eval mode."""
     return load_model(run, which)[0].encoder
+
+
+def write_encoder(path: Path, encoder: Encoder) -> None:
+    """Write the weights of an encoder, which `load_tensors` reads."""
+    weights = {name: value.detach().cpu() for name, value in encoder.state_dict().items()}
+    _write_tensors(path, weights)
 
 
 def load_weights(model: Imputer, path: Path) -> None:

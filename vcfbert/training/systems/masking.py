@@ -52,7 +52,7 @@ class Masks:
         labels = maker.labels(work.window, work.samples)
         is_masked = self.queries.of(work.window, work.samples, labels)
         other = None if self.references is None else self.references.of_window(work.window)
-        return maker.make(work.window, work.samples, is_masked, other)
+        return maker.make(work.window, work.samples, is_masked, other, fold=work.fold)
 
 
 @dataclass(frozen=True)
@@ -77,18 +77,12 @@ class MaskPlan:
                 return {"list of typed sites": stores.fingerprint(policy.is_typed)}
         return {}
 
-    def hidden_share(self, rate: float) -> float:
-        """Expected share of masked sites in training; a list has a share of its own."""
-        if isinstance(self.training, Listed):
-            return float(1 - self.training.is_typed.mean())
-        return rate
-
     def of_training(self, version: int, rate: float) -> Masks:
         """Training masks of a version."""
-        kind = DrawingBySample if self.settings.scope == "sample" else Drawing
+        kind = DrawingBySample if self.settings.by_sample else Drawing
         drawing = kind(self.training, self.panel.windows, self.seed, "train", version, rate)
         queries: MaskSource = drawing
-        if self.settings.scope == "window":
+        if not self.settings.by_sample:
             queries = Fixed(drawing.whole())  # drawn once for each version, not for each batch
         return Masks(queries, self._of_references(self.training, version, rate))
 

@@ -27,12 +27,14 @@ from vcfbert.domain import tokens
 from vcfbert.model.contrast import ContrastTensors
 from vcfbert.model.embedding import SiteFeatures
 from vcfbert.model.imputer import Imputer, Logits
-from vcfbert.training.systems import contrasts, loop
+from vcfbert.training.systems import contrasts, objective
 from vcfbert.training.systems.live_bytes import LiveBytes, Storage
+from vcfbert.training.systems.objective import Counted
 from vcfbert.training.systems.tensors import BatchTensors
 
 BYTES_OF_FLOAT32 = 4
 ADAMW_STATES = 2
+_COUNTED = Counted(alleles=1, genotypes=1, visible=1, contrasts=1)
 _POPULATIONS = 5  # assumed; more take hardly any memory
 
 
@@ -103,7 +105,7 @@ def measure_step(
     """
     has_contrast = loss_settings.contrastive_weight > 0
     with FakeTensorMode():
-        model = Imputer(settings)
+        model = Imputer(settings, loss_settings.focal_gamma)
         weights = BYTES_OF_FLOAT32 * sum(p.numel() for p in model.parameters())
         for parameter in model.parameters():  # as from the second batch of an accumulation on
             parameter.grad = torch.zeros_like(parameter)
@@ -114,8 +116,7 @@ def measure_step(
             with _autocast(half), live.naming_parts(_parts(model)):
                 logits = _forward(model, batch, features)
             live.part = "loss"
-            loss = loop.total_loss(logits, batch, loss_settings)
-            whole = loss + loop.contrastive_loss(model, batch, features, loss_settings)
+            whole = objective.terms(model, logits, batch, features, loss_settings).total(_COUNTED)
             after_forward, live.part = live.time, "backward"
             whole.backward()
     return StepMemory(
