@@ -15,7 +15,7 @@ from vcfbert.config import (
 )
 from vcfbert.errors import ConfigError
 
-_PUBLISHED_LOSS = LossConfig(focal_gamma=2.0)
+_PUBLISHED_LOSS = LossConfig(focal_gamma=2.0, genotype_weight=0.5, reconstruction_weight=0.0)
 
 
 def _v18(

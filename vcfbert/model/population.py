@@ -8,6 +8,8 @@ B query haplotypes, L sites in a window, D embedding width, P populations, F fea
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
@@ -81,7 +83,9 @@ def _quantiles(features: SiteFeatures) -> Float[Tensor, "Q L"]:
     if count == 0:
         return features.frequency.expand(len(QUANTILES), -1)
     rising = features.by_population.T.sort(dim=0).values
-    places = torch.tensor(QUANTILES, device=rising.device) * (count - 1)
-    below = places.floor().long()
-    above = (below + 1).clamp(max=count - 1)
-    return torch.lerp(rising[below], rising[above], (places - below)[:, None])
+    levels = []
+    for quantile in QUANTILES:
+        part, below = math.modf(quantile * (count - 1))
+        above = min(int(below) + 1, count - 1)
+        levels.append(torch.lerp(rising[int(below)], rising[above], part))
+    return torch.stack(levels)

@@ -15,7 +15,8 @@ from vcfbert import config
 from vcfbert.config import presets
 from vcfbert.domain import masks
 from vcfbert.errors import ConfigError, InputError, StoreError
-from vcfbert.pipelines.systems import build_index, encode, refresh, train_systems
+from vcfbert.model import imputer
+from vcfbert.pipelines.systems import build_index, encode, learning_curves, refresh, train_systems
 from vcfbert.pipelines.systems.build_index import IndexOptions
 from vcfbert.pipelines.systems.encode import EncodeOptions
 from vcfbert.pipelines.systems.refresh import RefreshOptions
@@ -236,6 +237,58 @@ def test_more_neighbours_than_references_are_refused_before_anything_is_written(
     with pytest.raises(ConfigError, match="--retrieve-k"):
         train(fx_copy, settings)
     assert not fx_copy.run("run").exists()
+
+
+def test_a_fold_that_leaves_too_few_references_is_refused_before_anything_is_written(fx_copy):
+    settings = config.merge(
+        small_settings(folds=2), {"retrieval": {"num_neighbours": 60}}, source="test"
+    )
+    with pytest.raises(ConfigError, match=r"training\.folds = 2.*only 48 of 96 references"):
+        train(fx_copy, settings)
+    assert not fx_copy.run("run").exists()
+
+
+def test_epoch_0_is_the_network_before_training(fx_copy):
+    """Killed in its validation, a run begins with it again; it is best if nothing is better."""
+    summary = train(fx_copy, small_settings(max_epochs=1, learning_rate=1e-9))
+    before, after = all_rows(fx_copy)
+    assert (before["epoch"], before["step"], before["train_loss"]) == ("0", "0", "")
+    assert before["batches"] == "0"
+    assert float(before["val_log_loss"]) == pytest.approx(float(after["val_log_loss"]), rel=1e-4)
+    assert summary.epochs == 1
+    start = imputer.build(small_settings().model, small_settings().seed).state_dict()
+    train(fx_copy, small_settings(max_epochs=1, learning_rate=0.5), "worse")
+    assert checkpoints.read(fx_copy.run("worse"), "best").state["epoch"] == 0
+    for name, value in weights(fx_copy, "worse", "best").items():
+        npt.assert_array_equal(value, start[name].numpy(), err_msg=name)
+
+
+def test_a_run_killed_before_its_first_row_starts_with_epoch_0_again(fx_copy):
+    class Killed(Silent):
+        def start(self, stage: str, total: int | None) -> None:
+            if stage.startswith("epoch 0,"):
+                raise KilledError
+
+    train(fx_copy, small_settings(max_epochs=1), "whole")
+    with pytest.raises(KilledError):
+        train(fx_copy, small_settings(max_epochs=1), "cut", progress=Killed())
+    train(fx_copy, small_settings(max_epochs=1), "cut", resume=True)
+    assert rows(fx_copy, "cut") == rows(fx_copy, "whole")
+
+
+def test_every_epoch_has_learning_curves(fx_copy, monkeypatch):
+    written = []
+    honest = learning_curves.write
+
+    def watched(run, history):
+        honest(run, history)
+        written.append((len(history), (run / "learning.png").read_bytes()))
+
+    monkeypatch.setattr(learning_curves, "write", watched)
+    train(fx_copy, small_settings(max_epochs=2))
+    assert [number for number, _ in written] == [1, 2, 3]
+    assert len({content for _, content in written}) == 3
+    assert all(content.startswith(b"\x89PNG") for _, content in written)
 
 
 def test_a_panel_without_validation_samples_is_refused(fx_copy, monkeypatch):

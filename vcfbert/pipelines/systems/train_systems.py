@@ -113,6 +113,7 @@ def train(
         inputs = training_inputs.open_inputs(
             stack, workspace, settings, progress, resumed=resumed, on_gpu=device.type == "cuda"
         )
+        inputs.check_folds(settings)
         state = loop.new_state(
             settings.model,
             settings.training,

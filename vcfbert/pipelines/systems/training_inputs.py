@@ -58,6 +58,22 @@ class TrainingInputs:
         training = settings.training
         return Folds.drawn(self.train_samples, training.folds, training.batch_size, settings.seed)
 
+    def check_folds(self, settings: Config) -> None:
+        """Raise ConfigError if a fold leaves fewer references than a query needs."""
+        folds = self.folds(settings)
+        if folds is None or settings.retrieval.space == "none":
+            return
+        total = len(self.index.reference_haplotypes)
+        rows = [self.index.rows_of(site_tables.haplotypes_of(part)) for part in folds.parts]
+        allowed = total - max(int((part >= 0).sum()) for part in rows)
+        if settings.retrieval.num_neighbours > allowed:
+            raise ConfigError(
+                f"retrieval.num_neighbours is {settings.retrieval.num_neighbours}, but with "
+                f"training.folds = {settings.training.folds} a training query has only {allowed} "
+                f"of {total} references: its whole fold is left out. Choose fewer with "
+                "--retrieve-k, or set training.folds=0."
+            )
+
     @cached_property
     def validation_samples(self) -> NDArray[np.int64]:
         """Panel indexes of the validation samples."""
