@@ -89,7 +89,9 @@ def v17_published() -> Config:
         retrieval=RetrievalConfig(space="token", num_neighbours=1, num_segments=1),
         masks=MaskConfig(start_rate=0.5, levels=(0.5,)),
         loss=_PUBLISHED_LOSS,
-        training=TrainingConfig(batch_size=16, accumulation=1, val_metric="f1", folds=0),
+        training=TrainingConfig(
+            batch_size=16, accumulation=1, val_metric="f1", min_delta=0.001, folds=0
+        ),
         refresh=RefreshConfig(masks_every=0, embeddings_every=0),
     )
 
@@ -103,7 +105,9 @@ def v18_published() -> Config:
         ),
         retrieval=RetrievalConfig(num_neighbours=1, num_segments=1),
         loss=_PUBLISHED_LOSS,
-        training=TrainingConfig(batch_size=32, accumulation=2, val_metric="f1", folds=0),
+        training=TrainingConfig(
+            batch_size=32, accumulation=2, val_metric="f1", min_delta=0.001, folds=0
+        ),
     )
 
 
