@@ -28,7 +28,12 @@ OPTIONS = [
     (imputing.impute, "imputing.impute", "ImputeOptions"),
     (verifying.verify, "verifying.verify", "VerifyOptions"),
 ]
-RENAMED = {"name": "run", "gpu_memory_gb": "gpu_memory", "fields": "format_"}
+RENAMED = {
+    "num_devices": "devices",
+    "name": "run",
+    "gpu_memory_gb": "gpu_memory",
+    "fields": "format_",
+}
 
 
 class Summary:

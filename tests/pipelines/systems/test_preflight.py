@@ -67,8 +67,10 @@ def test_systems_without_embeddings_pass_on_what_they_read(fx_own, name):
     assert failures(fx_own, settings) == {}
 
 
-def test_a_dense_index_passes_too(tmp_path):
-    workspace = build(panels.small_workspace(tmp_path), DENSE, layout="dense", kind="dense")
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_dense_index_passes_too(tmp_path, dtype):
+    home = panels.small_workspace(tmp_path)
+    workspace = build(home, DENSE, layout="dense", kind="dense", dtype=dtype)
     assert failures(workspace, DENSE) == {}
 
 

@@ -350,17 +350,19 @@ def test_a_store_of_the_workspace_serves_where_it_is_the_runs_own_encoding(fx_co
     assert rows(fx_copy, "with") == rows(fx_copy, "without")
 
 
-def test_a_dense_workspace_trains_to_the_same_metrics_as_a_codebook(fx_copy):
+@pytest.mark.parametrize(("dtype", "error"), [("float32", 1e-4), ("float16", 1e-2)])
+def test_a_dense_workspace_trains_to_the_same_metrics_as_a_codebook(fx_copy, dtype, error):
     settings = config.merge(
         small_settings(max_epochs=1), {"refresh": {"embeddings_every": 0}}, source="test"
     )
     train(fx_copy, settings, "codebook")
     mask_store(fx_copy)
-    encode.encode_refs(fx_copy, settings, EncodeOptions(layout="dense"), progress=Silent())
+    options = EncodeOptions(layout="dense", dtype=dtype)
+    encode.encode_refs(fx_copy, settings, options, progress=Silent())
     train(fx_copy, settings, "dense")
     for one, other in zip(rows(fx_copy, "codebook"), rows(fx_copy, "dense"), strict=True):
         for name in one:
-            assert float(one[name]) == pytest.approx(float(other[name]), abs=1e-4), name
+            assert float(one[name]) == pytest.approx(float(other[name]), abs=error), name
 
 
 def test_a_fast_index_trains_resumes_and_is_named_when_it_is_gone(fx_copy):

@@ -215,6 +215,15 @@ def test_a_dense_index_that_is_not_of_its_embeddings_is_found(fx_own):
     assert "window 0 does not contain the haplotypes of its rows" in failed(fx_own)[DENSE_INDEX]
 
 
+def test_half_precision_embeddings_are_compared_with_the_panel(tmp_path):
+    home = panels.small_workspace(tmp_path)
+    workspaces.build(home, workspaces.DENSE, layout="dense", kind="dense", dtype="float16")
+    assert set(failed(home)) == {QC}  # which a panel that is not from a VCF lacks
+    tampering.flip(home.root / DENSE / "masked" / "c" / "1" / "0" / "0" / "0", 999)
+    tampering.reseal(home.root / DENSE)
+    assert "masked of window 1, rows 0 to" in failed(home)[DENSE]
+
+
 @pytest.mark.parametrize("place", [1, 2], ids=["padding", "alleles"])
 def test_a_fast_index_that_is_not_of_its_haplotypes_is_found(fx_own, place):
     options = IndexOptions(kind="fast")

@@ -158,6 +158,7 @@ def arrays(
                     f"{kind} {spec.name}", path, f"{_by(shape)} {dtype}",
                     needed_by, f"{_by(needed)} {spec.dtype}",
                     f"Rebuild it with: vcfbert {made_by} --force",
+                    holds=shape == needed and dtype in (spec.dtype, *spec.dtypes),
                 )
             )  # fmt: skip
     return out
