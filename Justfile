@@ -114,6 +114,23 @@ pretrain out="vcfbert/weights/mosaic.safetensors" *args: setup
     shift
     {{quote(python)}} -m research.pretraining {{quote(out)}} "$@"
 
+# Train and score a small system on your own panel: just panel my.vcf.gz --map genetic.map
+[no-cd]
+[no-exit-message]
+panel vcf *args: setup
+    {{quote(python)}} {{quote(justfile_directory() / "benchmarks/own_panel.py")}} "$@"
+
+# Train several small systems on your own panel and compare them
+[no-cd]
+[no-exit-message]
+compare-systems vcf *args: setup
+    {{quote(python)}} {{quote(justfile_directory() / "benchmarks/own_panel.py")}} --compare "$@"
+
+# Run the GPU tests and measure training and imputation on a GPU; writes benchmarks/results/gpu-*.csv
+[no-exit-message]
+gpu *args: setup
+    {{quote(python)}} benchmarks/gpu.py "$@"
+
 # Compare accuracy, time and memory with Beagle and Minimac4; installs them if it can
 peers folder="peers-work" *args: setup
     #!/usr/bin/env bash

@@ -3,8 +3,9 @@
     python benchmarks/ablation.py WORKSPACE [--seeds 1 2 3] [--jobs 2]
 
 The workspace has a prepared panel, its embeddings and indexes. All runs have the same width,
-layers, batch size and steps; existing runs are not trained again. The table shows the last
-validation of each run: the mean over seeds, the lowest and the highest. Compare differences with
+layers, batch size and steps; finished runs are not trained again, and stopped ones are resumed. The
+table shows the last validation of each run: the mean over seeds, the lowest and the highest. The
+column of the start has the log loss of the network before training. Compare differences with
 that spread. Runs with the same seed are validated on the same samples with the same half of the
 sites masked. `systems_tasks.py` compares some of them on test samples.
 """
@@ -48,7 +49,12 @@ def k(number: int) -> dict[str, object]:
 
 NEVER = {"refresh.masks_every": 0, "refresh.embeddings_every": 0}
 TAUGHT = {"loss.contrastive_weight": 1.0}
-BALANCED = {"masks.policy": "smart_balanced", "masks.scope": "sample"}
+KNOWN = {"model.population": "true"}
+VOTES = {"model.votes": "true"}
+SKIP = {"model.copy_skip": "true"}
+BALANCED = {"masks.policy": "smart_balanced"}
+ALONE = {"training.folds": 0}  # each sample is left out alone
+FOCAL = {"loss.focal_gamma": 2.0}
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "v13": ("v13", EVEN),
     "v17": ("v17", EVEN),
@@ -59,9 +65,22 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "K=16, never refreshed": ("v18-current", k(16) | EVEN | NEVER),
     "K=16, smart_balanced": ("v18-current", k(16) | EVEN | BALANCED),
     "K=16, curriculum": ("v18-current", k(16) | RISING),
+    "v13, population": ("v13", EVEN | KNOWN),
+    "K=16, population": ("v18-current", k(16) | EVEN | KNOWN),
+    "v17 published": ("v17-published", EVEN),
+    "v17 published, masked": ("v17-published", EVEN | {"model.returned": "masked"}),
+    "v18 published": ("v18-published", EVEN),
+    "v18 published, votes": ("v18-published", EVEN | VOTES),
+    "v18 published, votes and copying": ("v18-published", EVEN | VOTES | SKIP),
+    "here, focal loss": ("v18-current", k(16) | EVEN | ALONE | FOCAL),
+    "here, cross-entropy": ("v18-current", k(16) | EVEN | ALONE),
+    "here, folds": ("v18-current", k(16) | EVEN),
+    "here, folds and population": ("v18-current", k(16) | EVEN | KNOWN),
     "K=1, aligned false": ("v18-current", k(1) | EVEN | {"masks.align": "false"}),
 }
 SHOWN = {
+    "start_log_loss": "log loss at the start",
+    "val_log_loss": "log loss",
     "val_f1": "F1",
     "val_rare_f1": "rare F1",
     "val_common_f1": "common F1",
@@ -102,10 +121,14 @@ def run_of(variant: str, seed: int) -> str:
 
 
 def train(arguments: argparse.Namespace, variant: str, seed: int) -> str:
-    """Train a run if it does not exist; returns the result."""
+    """Train a run, or the rest of it if it was stopped; returns the result."""
     name = run_of(variant, seed)
-    if (arguments.workspace / "runs" / name).is_dir():
-        return "was there"
+    folder = arguments.workspace / "runs" / name
+    if folder.is_dir():
+        if epochs_of(folder) >= arguments.epochs:
+            return "was there"
+        call(arguments, ["train", "--run", name, "--resume", "--threads", "1", "--device", "cpu"])
+        return "resumed"
     preset, settings = VARIANTS[variant]
     epochs = {
         "training.max_epochs": arguments.epochs,
@@ -121,11 +144,25 @@ def train(arguments: argparse.Namespace, variant: str, seed: int) -> str:
     return "trained"
 
 
+def metrics_of(run: Path) -> list[dict[str, str]]:
+    """Rows of the metrics of a run, from epoch 0 on; none before its validation is over."""
+    path = run / "metrics.csv"
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def epochs_of(run: Path) -> int:
+    """Epochs that a run has finished."""
+    return max((int(row["epoch"]) for row in metrics_of(run)), default=0)
+
+
 def figures_of(run: Path) -> dict[str, float]:
-    """The last row of the metrics of a run, with the training cost of a batch."""
-    with open(run / "metrics.csv", newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    """The last row of the metrics of a run, with its start and the training cost of a batch."""
+    rows = metrics_of(run)
     found = {name: float(rows[-1][name]) for name in SHOWN if name in rows[-1]}
+    found["start_log_loss"] = float(rows[0]["val_log_loss"])
     seconds, batches = (
         sum(float(row[name]) for row in rows) for name in ("train_seconds", "batches")
     )

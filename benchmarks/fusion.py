@@ -58,7 +58,11 @@ def main() -> None:
         for fusion, neighbours, segments in WAYS:
             settings = settings_of(fusion, neighbours, segments, arguments.seed)
             state = loop.new_state(
-                settings.model, settings.training, settings.seed, devices.choose_device("cpu")
+                settings.model,
+                settings.training,
+                settings.seed,
+                devices.choose_device("cpu"),
+                focal_gamma=settings.loss.focal_gamma,
             )
             embeddings = encoding.EncodedOnDemand(state.model.encoder, panel)
             maker = BatchMaker(panel, index, embeddings, settings.retrieval)

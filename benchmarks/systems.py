@@ -13,8 +13,10 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from training_step import step, synchronise
@@ -25,7 +27,7 @@ from vcfbert.domain import masks
 from vcfbert.domain.sites import TRAIN
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Workspace
-from vcfbert.training import devices
+from vcfbert.training import devices, machine
 from vcfbert.training.systems import encoding, loop, memory, schedule
 from vcfbert.training.systems.batches import Batch, BatchMaker
 from vcfbert.training.systems.indexing import IndexedOnDemand
@@ -59,29 +61,34 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--rounds", type=int, default=8)
     arguments = parser.parse_args()
-    device = devices.choose_device(arguments.device)
-    with open_panel(Workspace(arguments.workspace).panel) as panel:
-        contestants = [
-            enter(panel, settings_of(name, arguments), device, arguments.rounds)
-            for name in arguments.systems
-        ]
-        for number in range(arguments.rounds + 1):
+    changes = changes_of(arguments.width, arguments.layers, arguments.heads, arguments.batch_size)
+    rows = measure(
+        Workspace(arguments.workspace),
+        [config.merge(presets.get(name), changes, source=name) for name in arguments.systems],
+        devices.choose_device(arguments.device),
+        arguments.rounds,
+    )
+    print(text(rows))
+
+
+def measure(
+    workspace: Workspace, systems: Sequence[Config], device: torch.device, rounds: int
+) -> list[dict[str, str | int | float]]:
+    """A row for each system, with medians of milliseconds and the peak memory of a step."""
+    with open_panel(workspace.panel) as panel:
+        contestants = [enter(panel, settings, device, rounds) for settings in systems]
+        for number in range(rounds + 1):
             for contestant in contestants:
                 one_round(contestant, number)
-    report(contestants, panel.length)
+    return [_row(contestant, panel.length) for contestant in contestants]
 
 
-def settings_of(name: str, arguments: argparse.Namespace) -> Config:
-    """A preset with the common sizes and batch."""
-    changes = {
-        "model": {
-            "width": arguments.width,
-            "num_layers": arguments.layers,
-            "num_heads": arguments.heads,
-        },
-        "training": {"batch_size": arguments.batch_size, "accumulation": 1},
+def changes_of(width: int, layers: int, heads: int, batch_size: int) -> dict[str, Any]:
+    """The common sizes and batch, to be merged with a preset."""
+    return {
+        "model": {"width": width, "num_layers": layers, "num_heads": heads},
+        "training": {"batch_size": batch_size, "accumulation": 1},
     }
-    return config.merge(presets.get(name), changes, source=name)
 
 
 def enter(panel: PanelReader, settings: Config, device: torch.device, rounds: int) -> Contestant:
@@ -103,7 +110,13 @@ def enter(panel: PanelReader, settings: Config, device: torch.device, rounds: in
     tables = WindowTables(maker, settings.training.rare_maf, device)
     return Contestant(
         settings,
-        loop.new_state(settings.model, settings.training, settings.seed, device),
+        loop.new_state(
+            settings.model,
+            settings.training,
+            settings.seed,
+            device,
+            focal_gamma=settings.loss.focal_gamma,
+        ),
         batches,
         tables,
         make_ms,
@@ -135,40 +148,50 @@ def one_round(contestant: Contestant, number: int) -> None:
         contestant.peak = max(contestant.peak, peak)
 
 
-def report(contestants: list[Contestant], length: int) -> None:
-    first = contestants[0]
-    model, training = first.settings.model, first.settings.training
-    print(f"D {model.width}, {model.num_layers} layers, {model.num_heads} heads, L {length}, ")
-    print(f"{training.batch_size} samples a batch, on {first.state.device}, ", end="")
-    print(f"{first.state.precision.dtype}, {torch.get_num_threads()} CPU threads")
-    print(f"{'':14}{'K':>4}{'batch ms':>10}{'forward ms':>12}{'making ms':>11}{'peak MB':>10}")
-    figures = []
-    for one in contestants:
-        is_cuda = one.state.device.type == "cuda"
-        half = one.state.precision.is_mixed
-        counted = memory.measure_step(
-            one.settings.model,
-            one.settings.retrieval,
-            one.settings.loss,
-            length,
-            training.batch_size,
-            half=half,
-        )
-        peak = one.peak if is_cuda else counted.activations
-        ms = statistics.median(one.step_ms)
-        figures.append((ms, peak))
-        print(
-            f"{one.settings.preset:14}{one.settings.retrieval.num_neighbours:>4}{ms:>10.0f}"
-            f"{statistics.median(one.forward_ms):>12.0f}{statistics.median(one.make_ms):>11.1f}"
-            f"{peak / 1e6:>10.0f}"
-        )
-    (ms, peak), (other_ms, other_peak) = figures[0], figures[-1]
-    names = f"{first.settings.preset} / {contestants[-1].settings.preset}"
-    print(
-        f"{names}: {ms / other_ms:.2f} times the ms, {peak / other_peak:.2f} times the memory",
-        end="",
+def _row(contestant: Contestant, length: int) -> dict[str, str | int | float]:
+    """Sizes and figures of a system."""
+    settings, state = contestant.settings, contestant.state
+    counted = memory.measure_step(
+        settings.model,
+        settings.retrieval,
+        settings.loss,
+        length,
+        settings.training.batch_size,
+        half=state.precision.is_mixed,
     )
-    print(f" (published V17 / V18: {PUBLISHED['ms']:.2f}, {PUBLISHED['bytes']:.2f})")
+    is_cuda = state.device.type == "cuda"
+    return {
+        "preset": settings.preset,
+        "device": machine.describe(state.device),
+        "precision": str(state.precision.dtype).removeprefix("torch."),
+        "width": settings.model.width,
+        "layers": settings.model.num_layers,
+        "heads": settings.model.num_heads,
+        "window_sites": length,
+        "batch_samples": settings.training.batch_size,
+        "neighbours": settings.retrieval.num_neighbours,
+        "batch_ms": statistics.median(contestant.step_ms),
+        "forward_ms": statistics.median(contestant.forward_ms),
+        "make_batch_ms": statistics.median(contestant.make_ms),
+        "peak_mb": (contestant.peak if is_cuda else counted.activations) / 1e6,
+    }
+
+
+def text(rows: Sequence[Mapping[str, str | int | float]]) -> str:
+    """The rows of `measure` as a table, with the ratios of the first to the last."""
+    lines = [
+        "D {width}, {layers} layers, {heads} heads, L {window_sites}, {batch_samples} samples a "
+        "batch, on {device}, {precision}".format(**rows[0]),
+        f"{'':14}{'K':>4}{'batch ms':>10}{'forward ms':>12}{'making ms':>11}{'peak MB':>10}",
+    ]
+    shown = "{preset:14}{neighbours:>4}{batch_ms:>10.0f}{forward_ms:>12.0f}{make_batch_ms:>11.1f}"
+    lines += [(shown + "{peak_mb:>10.0f}").format(**row) for row in rows]
+    ms, peak = (float(rows[0][key]) / float(rows[-1][key]) for key in ("batch_ms", "peak_mb"))
+    lines.append(
+        f"{rows[0]['preset']} / {rows[-1]['preset']}: {ms:.2f} times the ms, {peak:.2f} times the "
+        f"memory (published V17 / V18: {PUBLISHED['ms']:.2f}, {PUBLISHED['bytes']:.2f})"
+    )
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

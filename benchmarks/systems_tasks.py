@@ -4,13 +4,15 @@
 
 For each seed and list of typed sites, `vcfbert compare` compares the runs of that seed; existing
 results are read and not computed again. Differences are to the first variant, with the intervals
-over samples of `compare`; the spread is over seeds.
+over samples of `compare`; the spread is over seeds. "copying only" is the network of the first
+variant that copies, before training.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import sys
 from pathlib import Path
 
@@ -18,7 +20,15 @@ import numpy as np
 from ablation import VARIANTS, call, run_of
 from comparison import tables, tasks
 
-SHOWN = (("F1", "all"), ("F1", "rare <0.05"), ("F1", "common"), ("r2", "all"))
+SHOWN = (
+    ("log loss", "all"),
+    ("r2", "all"),
+    ("F1", "all"),
+    ("F1", "rare <0.05"),
+    ("F1", "common"),
+    ("IQS", "all"),
+)
+COPYING = "copying only"
 Row = dict[str, object]
 
 
@@ -45,7 +55,8 @@ def main() -> None:
 def compared(arguments: argparse.Namespace, seed: int, typed: Path) -> list[Row]:
     """One comparison as rows."""
     names = {run_of(variant, seed): variant for variant in arguments.variants}
-    folder = arguments.workspace / "compare" / f"{arguments.split}-{typed.stem}-{seed}"
+    known = names | {COPYING: COPYING}
+    folder = arguments.workspace / "compare" / place_of(arguments, seed, typed)
     if not (folder / "comparison.csv").exists():
         words = ["compare", *names, "--typed", str(typed), "--split", arguments.split]
         call(arguments, [*words, "--out", str(folder), "--device", "cpu", "--force"])
@@ -56,13 +67,19 @@ def compared(arguments: argparse.Namespace, seed: int, typed: Path) -> list[Row]
             "task": typed.stem.removeprefix("typed."),
             "samples": arguments.split,
             "seed": seed,
-            "variant": names[row["run"]],
+            "variant": known[row["run"]],
             "quantity": f"{row['quantity']} {row['group']}".strip(),
             **{name: row[name] for name in ("value", "difference", "low", "high")},
         }
         for row in found
-        if row["run"] in names and row["value"]
+        if row["run"] in known and row["value"]
     ]
+
+
+def place_of(arguments: argparse.Namespace, seed: int, typed: Path) -> str:
+    """Name of the folder of a comparison: other variants are another one."""
+    digest = hashlib.sha256("|".join(arguments.variants).encode()).hexdigest()[:8]
+    return f"{arguments.split}-{typed.stem}-{seed}-{digest}"
 
 
 def text(rows: list[Row], variants: list[str]) -> str:
@@ -76,7 +93,7 @@ def text(rows: list[Row], variants: list[str]) -> str:
     ]
     table = []
     for task in dict.fromkeys(str(row["task"]) for row in rows):
-        for variant in variants:
+        for variant in (COPYING, *variants):
             cells = []
             for name in shown:
                 values = np.array(
@@ -86,6 +103,9 @@ def text(rows: list[Row], variants: list[str]) -> str:
                         if (row["task"], row["variant"], row["quantity"]) == (task, variant, name)
                     ]
                 )
+                if not len(values):
+                    cells.append("-")
+                    continue
                 spread = f" ({values.min():.4f} to {values.max():.4f})" if len(values) > 1 else ""
                 cells.append(f"{values.mean():.4f}{spread}")
             table.append([task, variant, *cells])

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -29,10 +30,11 @@ from vcfbert.retrieval.index import open_index
 from vcfbert.storage.zarr.embeddings import open_embeddings
 from vcfbert.storage.zarr.panel import open_panel
 from vcfbert.storage.zarr.workspace import Workspace
-from vcfbert.training import devices
+from vcfbert.training import devices, machine
 from vcfbert.training.systems import encoding, loading, loop, schedule
 from vcfbert.training.systems.batches import Batch, BatchMaker
 from vcfbert.training.systems.loop import TrainState, WindowTables
+from vcfbert.training.systems.objective import Counted
 
 
 def main() -> None:
@@ -44,15 +46,27 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, help="samples; default: of the preset")
     parser.add_argument("--steps", type=int, default=12)
     arguments = parser.parse_args()
-    settings = chosen_settings(arguments)
-    workspace = Workspace(arguments.workspace)
+    found = measure(
+        Workspace(arguments.workspace),
+        chosen_settings(arguments),
+        devices.choose_device(arguments.device),
+        arguments.steps,
+    )
+    print(text(found))
+
+
+def measure(
+    workspace: Workspace, settings: Config, device: torch.device, steps: int
+) -> dict[str, str | int | float]:
+    """One row: sizes, the device, medians of milliseconds, TFLOP and memory."""
     with open_panel(workspace.panel) as panel:
         index = open_index(workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
         state = loop.new_state(
             settings.model,
             settings.training,
             settings.seed,
-            devices.choose_device(arguments.device),
+            device,
+            focal_gamma=settings.loss.focal_gamma,
         )
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "embeddings.zarr"
@@ -61,7 +75,7 @@ def main() -> None:
             )
             with open_embeddings(path) as embeddings:
                 maker = BatchMaker(panel, index, embeddings, settings.retrieval)
-                report(settings, maker, state, arguments.steps)
+                return _row(settings, maker, state, steps)
 
 
 def chosen_settings(arguments: argparse.Namespace) -> Config:
@@ -70,13 +84,20 @@ def chosen_settings(arguments: argparse.Namespace) -> Config:
         settings = presets.get(arguments.preset)
     else:
         settings = config.merge(Config(), config.load(arguments.config), source="--config")
+    return single_batches(settings, arguments.batch_size)
+
+
+def single_batches(settings: Config, batch_size: int | None) -> Config:
+    """The settings with one batch in each step, of this many samples if it is not None."""
     changes = {"accumulation": 1, "max_minutes": 0.0, "batches_per_epoch": 0}
-    if arguments.batch_size is not None:
-        changes["batch_size"] = arguments.batch_size
+    if batch_size is not None:
+        changes["batch_size"] = batch_size
     return dataclasses.replace(settings, training=dataclasses.replace(settings.training, **changes))
 
 
-def report(settings: Config, maker: BatchMaker, state: TrainState, steps: int) -> None:
+def _row(
+    settings: Config, maker: BatchMaker, state: TrainState, steps: int
+) -> dict[str, str | int | float]:
     is_masked = masks.draw_masks(maker.panel.windows, seed=1, role="train", version=0, rate=0.5)
     samples = maker.panel.samples.in_splits(TRAIN)
     plan = schedule.plan_epoch(
@@ -88,18 +109,47 @@ def report(settings: Config, maker: BatchMaker, state: TrainState, steps: int) -
     ready = timed(lambda: step(state, settings, batch, tables), state, steps)
     flops = count_flops(state, settings, batch, tables)
     alone, alone_flops = transformer_alone(state, batch, tables, steps)
-    print(f"{settings.preset}: {batch.query_tokens.shape} tokens, K {batch.neighbours.shape[1]},")
-    print(f"  on {state.device}, {state.precision.dtype}, {torch.get_num_threads()} CPU threads")
-    print(f"whole step, real batches          {1000 * whole:10.1f} ms")
-    print(f"  making a batch, in background   {1000 * make_seconds:10.1f} ms")
-    print(f"step on a ready batch             {1000 * ready:10.1f} ms")
-    print(f"transformer alone, random tensors {1000 * alone:10.1f} ms")
-    print(f"outside the network               {1 - min(ready / whole, 1):10.3f} of a step")
-    print(f"transformer alone / whole step    {alone / whole:10.3f}")
-    print(f"step {flops / 1e12:.3f} TFLOP: {flops / whole / 1e12:.2f} TFLOP/s achieved")
-    print(f"transformer {alone_flops / 1e12:.3f} TFLOP: {alone_flops / alone / 1e12:.2f} TFLOP/s")
-    if state.device.type == "cuda":
-        print(f"peak GPU memory {torch.cuda.max_memory_allocated(state.device) / 1e9:.2f} GB")
+    is_cuda = state.device.type == "cuda"
+    return {
+        "preset": settings.preset,
+        "device": machine.describe(state.device),
+        "precision": str(state.precision.dtype).removeprefix("torch."),
+        "batch_samples": len(batch.samples),
+        "window_sites": batch.query_tokens.shape[1],
+        "neighbours": batch.neighbours.shape[1],
+        "step_ms": 1000 * whole,
+        "make_batch_ms": 1000 * make_seconds,
+        "ready_step_ms": 1000 * ready,
+        "transformer_ms": 1000 * alone,
+        "outside_network": 1 - min(ready / whole, 1),
+        "transformer_share": alone / whole,
+        "step_tflop": flops / 1e12,
+        "tflop_per_s": flops / whole / 1e12,
+        "transformer_tflop": alone_flops / 1e12,
+        "transformer_tflop_per_s": alone_flops / alone / 1e12,
+        "peak_gpu_gb": (
+            torch.cuda.max_memory_allocated(state.device) / 1e9 if is_cuda else math.nan
+        ),
+    }
+
+
+def text(row: Mapping[str, str | int | float]) -> str:
+    """The row of `measure`, a line for each figure."""
+    lines = [
+        "{preset}: {batch_samples} samples of {window_sites} sites, K {neighbours},",
+        "  on {device}, {precision}",
+        "whole step, real batches          {step_ms:10.1f} ms",
+        "  making a batch, in background   {make_batch_ms:10.1f} ms",
+        "step on a ready batch             {ready_step_ms:10.1f} ms",
+        "transformer alone, random tensors {transformer_ms:10.1f} ms",
+        "outside the network               {outside_network:10.3f} of a step",
+        "transformer alone / whole step    {transformer_share:10.3f}",
+        "step {step_tflop:.3f} TFLOP: {tflop_per_s:.2f} TFLOP/s achieved",
+        "transformer {transformer_tflop:.3f} TFLOP: {transformer_tflop_per_s:.2f} TFLOP/s",
+    ]
+    if not math.isnan(float(row["peak_gpu_gb"])):
+        lines.append("peak GPU memory {peak_gpu_gb:.2f} GB")
+    return "\n".join(lines).format(**row)
 
 
 def real_steps(
@@ -128,7 +178,8 @@ def real_steps(
 
 def step(state: TrainState, settings: Config, batch: Batch, tables: WindowTables) -> None:
     """Forward, backward and the optimizer."""
-    loss, _ = loop.forward(state, batch, tables, settings.loss)
+    found, _ = loop.forward(state, batch, tables, settings.loss)
+    loss = found.total(Counted.in_batch(batch))
     state.scaler.scale(loss).backward()
     state.scaler.unscale_(state.optimizer)
     torch.nn.utils.clip_grad_norm_(state.model.parameters(), settings.training.gradient_clip)

@@ -90,9 +90,14 @@ def impute(
     unphased: Annotated[
         options.TargetUnphased,
         typer.Option(
-            help="Unphased heterozygotes: stop, set missing, or take the order as the phase."
+            help="Unphased heterozygotes: stop, impute the order of a few, or take the order as "
+            "the phase."
         ),
     ] = options.TargetUnphased.ERROR,
+    strand: Annotated[
+        options.TargetStrand,
+        typer.Option(help="Strand flips: repair them, leave them out, or stop at the first."),
+    ] = options.TargetStrand.FIX,
     min_typed: Annotated[
         int,
         typer.Option(min=1, help="Skip contigs with fewer typed sites than this."),
@@ -141,6 +146,7 @@ def impute(
                 fields=settings.words(format_),
                 sites=sites,
                 unphased=unphased.value,
+                strand=strand.value,
                 er2=er2,
                 all_typed_sites=all_typed_sites,
                 empirical=empirical,

@@ -31,10 +31,18 @@ class EmbeddingsLayout(StrEnum):
     DENSE = "dense"
 
 
+class EmbeddingsDtype(StrEnum):
+    """Values of `encode-refs --dtype`."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+
+
 class IndexKind(StrEnum):
     """Values of `build-index --kind`."""
 
     EXACT = "exact"
+    FAST = "fast"
     DENSE = "dense"
 
 
@@ -60,6 +68,14 @@ class TargetUnphased(StrEnum):
     ERROR = "error"
     MISSING = "missing"
     AS_WRITTEN = "as-written"
+
+
+class TargetStrand(StrEnum):
+    """Values of `impute --strand`."""
+
+    FIX = "fix"
+    DROP = "drop"
+    ERROR = "error"
 
 
 class Genotypes(StrEnum):

@@ -24,6 +24,22 @@ def encode_refs(
     ] = options.EmbeddingsLayout.CODEBOOK,
     run: options.EncoderRun = None,
     mask_version: options.MaskVersion = None,
+    dtype: Annotated[
+        options.EmbeddingsDtype | None,
+        typer.Option(
+            show_default="float32",
+            help="Numbers of the dense layout; float16 takes half the space, with 3 digits.",
+        ),
+    ] = None,
+    device: options.DeviceOption = options.Device.CPU,
+    devices: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Encode with N GPUs, or with N processes on the CPU; the store is the same.",
+        ),
+    ] = 1,
     preset: options.Preset = None,
     config_path: options.ConfigFile = None,
     set_: options.Set = None,
@@ -49,7 +65,14 @@ def encode_refs(
             summary = encode.encode_refs(
                 home,
                 chosen,
-                encode.EncodeOptions(layout=layout.value, run=run, mask_version=mask_version),
+                encode.EncodeOptions(
+                    layout=layout.value,
+                    run=run,
+                    mask_version=mask_version,
+                    dtype=None if dtype is None else dtype.value,
+                    device=device.value,
+                    num_devices=devices,
+                ),
                 progress=progress,
                 overwrite=force,
             )
@@ -59,7 +82,10 @@ def encode_refs(
 def build_index(
     kind: Annotated[
         options.IndexKind,
-        typer.Option(help="exact stores one bit per allele; dense is flat L2 over embeddings."),
+        typer.Option(
+            help="exact stores one bit per allele; fast does too and searches a large panel many "
+            "times faster, but may miss a neighbour; dense is flat L2 over embeddings."
+        ),
     ] = options.IndexKind.EXACT,
     max_references: Annotated[
         int | None,

@@ -67,7 +67,10 @@ HOMES = {
     "deflate": {"vcfbert/storage/vcf/bgzf"},
     "tensorboard": {"vcfbert/training/"},
     "msprime": {"vcfbert/pipelines/preparing/simulate"},
-    "matplotlib": {"vcfbert/pipelines/evaluating/comparison_figure"},
+    "matplotlib": {
+        "vcfbert/pipelines/evaluating/comparison_figure",
+        "vcfbert/pipelines/systems/learning_curves",
+    },
     "typer": {"cli/"},
     "rich": {"cli/"},
     "click": set(),

@@ -110,7 +110,10 @@ def _target_vcf(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
     path = work / "target.vcf.gz"
     _bgzf(path, text)
     sites = _sites(seeds)
-    policy = TargetPolicy(unphased=rng.choice(("error", "missing", "as-written")))
+    policy = TargetPolicy(
+        unphased=rng.choice(("error", "missing", "as-written")),
+        strand=rng.choice(("fix", "drop", "error")),
+    )
 
     def read() -> None:
         with VcfFile(path) as file:
@@ -180,7 +183,7 @@ def _index(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
     region = rng.choice((None, "20", "21:3000-5000"))
     expected = everything(seeds.folder / name)
     if region is not None:
-        asked = Region.parse(region)
+        asked = Region.parse(region, ["20", "21"], source=name)
         expected = [row for row in expected if row[0].contig == asked.contig
                     and asked.start <= row[0].position <= asked.end]  # fmt: skip
 
@@ -312,7 +315,7 @@ def _assignments(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
 def _region(rng: random.Random, seeds: Seeds, work: Path) -> Attempt:
     data = mutate(rng, seeds.text("regions.txt"), [seeds.text("typed.tsv")])
     text = rng.choice(data.decode("utf-8", errors="surrogateescape").split("\n"))
-    return lambda: Region.parse(text).among(["20", "chr21"], source="a file")
+    return lambda: Region.parse(text, ["20", "chr21"], source="a file")
 
 
 def _run_copy(seeds: Seeds, name: str, work: Path) -> Workspace:

@@ -66,7 +66,13 @@ def save_run(
     settings: Config = SMALL,
 ) -> None:
     """Save a run of initial weights after `change` has edited them."""
-    state = loop.new_state(settings.model, settings.training, settings.seed, choose_device("cpu"))
+    state = loop.new_state(
+        settings.model,
+        settings.training,
+        settings.seed,
+        choose_device("cpu"),
+        focal_gamma=settings.loss.focal_gamma,
+    )
     index = open_index(workspace.newest("indexes"), panel_fingerprint=panel_fingerprint)
     weights = {name: value.clone() for name, value in state.model.state_dict().items()}
     change(weights)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from tests.bad_input import (
+    allele_codes,
     alleles,
     amounts,
     encodings,
     files,
+    forms,
     genotypes,
     models,
     order,
@@ -20,8 +22,10 @@ from tests.bad_input.case import Case
 
 CASES: list[Case] = [
     *files.CASES,
+    *forms.CASES,
     *genotypes.CASES,
     *alleles.CASES,
+    *allele_codes.CASES,
     *order.CASES,
     *strand.CASES,
     *amounts.CASES,

@@ -85,7 +85,7 @@ def found_of(r2_of_tools: dict[str, float], peers: tuple[str, ...]) -> report.Fo
     everything = np.ones((len(report.GROUPS.names), len(copies)), dtype=bool)
     sums = accuracy.sums_of_samples(copies, dosage, everything)
     scores = {
-        name: {"all": {"sites": 40, "r2": r2, "IQS": 0.5, "NRC": math.nan, "F1": 0.9}}
+        name: {"all": {"sites": 40, "r2": r2, "IQS_varying": 0.5, "NRC": math.nan, "F1": 0.9}}
         for name, r2 in r2_of_tools.items()
     }
     times = {name: Measured(2.0, 3.0, 100.0) for name in r2_of_tools}
@@ -121,8 +121,8 @@ def test_the_report_shows_tools_side_by_side():
 
 def test_rows_become_a_csv_with_empty_cells_for_what_is_not_defined(tmp_path):
     path = tmp_path / "results" / "rows.csv"
-    tables.write_csv(path, [{"tool": "a", "r2": 0.1234567, "low": None, "IQS": math.nan}])
-    assert path.read_text() == "tool,r2,low,IQS\na,0.123457,,\n"
+    tables.write_csv(path, [{"tool": "a", "r2": 0.1234567, "low": None, "IQS_varying": math.nan}])
+    assert path.read_text() == "tool,r2,low,IQS_varying\na,0.123457,,\n"
 
 
 def test_no_error_of_the_peer_leaves_no_ratio():

@@ -28,7 +28,12 @@ OPTIONS = [
     (imputing.impute, "imputing.impute", "ImputeOptions"),
     (verifying.verify, "verifying.verify", "VerifyOptions"),
 ]
-RENAMED = {"name": "run", "gpu_memory_gb": "gpu_memory", "fields": "format_"}
+RENAMED = {
+    "num_devices": "devices",
+    "name": "run",
+    "gpu_memory_gb": "gpu_memory",
+    "fields": "format_",
+}
 
 
 class Summary:
@@ -112,7 +117,7 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
         "--unphased", "as-written", "--map", "a.map", "--region", "20:1-9", "--er2", "--force",
         "--all-typed-sites", "--empirical", "--sites", "s.tsv",
         "--chunk-cm", "4", "--overlap-cm", "0.5", "--min-typed", "2",
-        "--qc", "q", "--run", "mine", "--threads", "3", "--seed", "8",
+        "--qc", "q", "--run", "mine", "--threads", "3", "--seed", "8", "--strand", "drop",
     )  # fmt: skip
     assert (done.exit_code, done.stdout) == (0, "done\n")
     (workspace, target, out, options), keywords = calls[0]
@@ -123,7 +128,7 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
         "threads": 3, "seed": 8, "chunk_cm": 4.0, "overlap_cm": 0.5, "min_typed": 2,
         "fields": ("GT", "DS"), "sites": Path("s.tsv"), "unphased": "as-written", "er2": True,
         "all_typed_sites": True, "empirical": True,
-        "qc": Path("q"), "device": "cpu",
+        "qc": Path("q"), "device": "cpu", "strand": "drop",
     }  # fmt: skip
 
 

@@ -24,6 +24,10 @@ def changed(preset, *texts):
         ("v13", "refresh.embeddings_every=1", r"embeddings_every = 1 .*reads no embeddings"),
         ("v13", "masks.align=false", r"align = false .*'none' searches no references"),
         ("v17", "loss.contrastive_weight=1", r"contrastive_weight = 1 .*'token' does not use"),
+        ("v17", "model.returned=masked", r"copy_skip = true reads .*'masked' hides"),
+        ("v13", "model.votes=false", r"votes = false has no effect .*no neighbours to vote"),
+        ("v18-published", "model.returned=masked", r"'masked' masks the tokens .*'before' none"),
+        ("v17-published", "model.unknown_population=0.2", r"no effect with model.population = f"),
         ("v17", "refresh.embeddings_every=2", r"embeddings_every = 2 .*reads no embeddings"),
     ],
 )
@@ -59,6 +63,33 @@ def test_the_way_out_that_errors_name_leads_out():
 )
 def test_ingredients_are_switched_one_by_one(preset, changes, reads):
     assert changed(preset, *changes).reads_embeddings == reads
+
+
+def test_masked_neighbours_have_no_votes():
+    with pytest.raises(ConfigError, match=r"votes = true reads .*'masked' hides"):
+        changed("v17", "model.returned=masked", "model.copy_skip=false")
+    masked = changed("v17", "model.returned=masked", "model.copy_skip=false", "model.votes=false")
+    assert masked.model.returned == "masked"
+
+
+@pytest.mark.parametrize("name", ["v17", "v18"])
+def test_published_systems_have_one_neighbour_and_nothing_that_copies_it(name):
+    published = presets.get(f"{name}-published")
+    model, retrieval, training = published.model, published.retrieval, published.training
+    assert (retrieval.num_neighbours, retrieval.num_segments) == (1, 1)
+    assert not model.copy_skip
+    assert not model.votes
+    assert (training.learning_rate, published.loss.focal_gamma) == (7.5e-5, 2.0)
+    assert (training.patience, training.min_delta, training.rare_maf) == (5, 0.001, 0.05)
+    assert published.loss.reconstruction_weight == 0
+    assert training.val_metric == "f1"
+    current = presets.get("v17" if name == "v17" else "v18-current")
+    same = ("width", "num_layers", "num_heads", "retrieved", "returned", "population")
+    assert all(getattr(model, one) == getattr(current.model, one) for one in same)
+    for part in ("batch_size", "accumulation"):
+        assert getattr(training, part) == getattr(current.training, part)
+    assert published.masks == current.masks
+    assert published.refresh == current.refresh
 
 
 def test_presets_are_those_of_the_design():

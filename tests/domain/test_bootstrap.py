@@ -4,8 +4,17 @@ import numpy as np
 import numpy.testing as npt
 import pytest
 
-from vcfbert.domain import bootstrap, metrics
-from vcfbert.domain.bootstrap import difference, draw_samples, f1, r2, sums_of_samples
+from vcfbert.domain import bootstrap, dosage, metrics
+from vcfbert.domain.bootstrap import (
+    difference,
+    draw_samples,
+    f1,
+    iqs,
+    log_loss,
+    r2,
+    sums_of_samples,
+)
+from vcfbert.domain.dosage import Imputed
 
 SITES, SAMPLES = 40, 30
 GROUPS = np.stack([np.arange(SITES) < 12, np.arange(SITES) >= 12, np.ones(SITES, dtype=bool)])
@@ -17,7 +26,7 @@ def guesses(noise, seed):
     rng = np.random.default_rng(seed)
     alt = np.abs(truth - noise * rng.random(truth.shape))
     alt = np.where(rng.random(truth.shape) < noise / 3, 1 - alt, alt)
-    return truth, (alt > 0.5).astype(np.uint8), alt.sum(axis=2)
+    return truth, dosage.from_haplotypes(alt.astype(np.float32))
 
 
 def sums(noise, seed=2):
@@ -25,22 +34,32 @@ def sums(noise, seed=2):
 
 
 def test_the_sums_of_all_samples_give_the_scores_of_metrics():
-    truth, calls, dosage = guesses(0.6, 2)
-    probability = np.full((SITES, SAMPLES, 3), 1 / 3)
-    scored = metrics.scores(metrics.tally(truth, calls, dosage, probability, GROUPS))
-    total = sums(0.6).sum(axis=0)
+    truth, imputed = guesses(0.6, 2)
+    truth[3:5] = 0  # sites that do not vary
+    scored = metrics.scores(
+        metrics.tally(truth, imputed.calls, imputed.dosage, imputed.genotype_probability, GROUPS)
+    )
+    total = sums_of_samples(truth, imputed, GROUPS).sum(axis=0)
     npt.assert_allclose(f1(total), [group.f1 for group in scored])
     npt.assert_allclose(r2(total), [group.r2 for group in scored])
+    npt.assert_allclose(iqs(total), [group.iqs for group in scored], rtol=1e-5)
+    right = np.where(truth == 1, imputed.alt_probability, 1 - imputed.alt_probability)
+    loss = -np.log(np.maximum(right.astype(np.float64), 1e-6)).mean(axis=(1, 2))
+    npt.assert_allclose(log_loss(total), [loss[group].mean() for group in GROUPS])
 
 
-@pytest.mark.parametrize("quantity", [f1, r2])
+@pytest.mark.parametrize("quantity", [f1, r2, log_loss])
 def test_a_draw_is_the_score_of_the_samples_drawn(quantity):
-    truth, calls, dosage = guesses(0.6, 2)
+    truth, imputed = guesses(0.6, 2)
     (times,) = draw_samples(SAMPLES, 1, seed=5)
     chosen = np.repeat(np.arange(SAMPLES), times.astype(int))
-    slow = sums_of_samples(truth[:, chosen], calls[:, chosen], dosage[:, chosen], GROUPS).sum(
-        axis=0
+    drawn = Imputed(
+        imputed.alt_probability[:, chosen],
+        imputed.calls[:, chosen],
+        imputed.dosage[:, chosen],
+        imputed.genotype_probability[:, chosen],
     )
+    slow = sums_of_samples(truth[:, chosen], drawn, GROUPS).sum(axis=0)
     fast = bootstrap._drawn(sums(0.6), times[None])[0]
     npt.assert_allclose(quantity(fast), quantity(slow))
 
@@ -86,7 +105,7 @@ def test_the_interval_covers_the_spread_of_new_samples():
         for _ in range(2):
             alt = np.where(rng.random(truth.shape) < 0.2, 1 - truth, truth)
             members = np.ones((1, 10), dtype=bool)
-            pair.append(sums_of_samples(truth, alt.astype(np.uint8), alt.sum(axis=2), members))
+            pair.append(sums_of_samples(truth, dosage.from_haplotypes(alt), members))
         found = difference(*pair, f1, draw_samples(60, 200, seed=1))
         held += bool(found.low[0] <= 0 <= found.high[0])
     assert 175 <= held <= 199

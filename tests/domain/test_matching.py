@@ -32,7 +32,8 @@ MATCHES = {
     "as_written_before_swapped": (("T", "A", "A>T", "T>A"), [Match(1, 0, 1, (), STRAND)]),
     "insertion": (("A", "AT", "A>AT", "AT>A"), [Match(0, 0, 1, (), INDEL)]),
     "deletion_backwards": (("A", "AT", "AT>A"), [Match(0, 1, 0, (), INDEL)]),
-    "two_bases_swapped": (("AC", "GT", "GT>AC"), [Match(0, 1, 0, (), SNV)]),
+    "two_bases_swapped": (("AC", "TG", "TG>AC"), [Match(0, 1, 0, (), SNV)]),
+    "two_bases_palindromic": (("AC", "GT", "GT>AC"), [Match(0, 1, 0, (), STRAND)]),
     "second_alt": (("A", "C,G", "A>G"), [Match(0, 0, 2, (), SNV)]),
     "both_alts": (
         ("A", "C,G", "A>C", "A>G"),
@@ -54,18 +55,40 @@ MATCHES = {
 }
 
 
-@pytest.mark.parametrize("name", MATCHES)
-def test_a_record_types_the_sites_with_its_alleles(name):
-    arguments, expected = MATCHES[name]
-    decision = decide(*arguments)
-    assert list(decision.matches) == expected
-    assert decision.reason == ""
+def flipped(site: int, ref_number: int, alt_number: int, *other_refs: int) -> Match:
+    return Match(site, ref_number, alt_number, other_refs, SNV, is_flipped=True)
+
+
+MATCHES |= {
+    "other_strand": (("T", "C", "A>G"), [flipped(0, 0, 1)]),
+    "other_strand_swapped": (("C", "T", "A>G"), [flipped(0, 1, 0)]),
+    "other_strand_multiallelic": (("T", "G,C", "A>G"), [flipped(0, 0, 2)]),
+    "other_strand_both_alts": (
+        ("T", "G,C", "A>C", "A>G"),
+        [flipped(0, 0, 1, 2), flipped(1, 0, 2, 1)],
+    ),
+    "other_strand_two_bases": (("GT", "CT", "AC>AG"), [flipped(0, 0, 1)]),
+    "other_strand_beside_a_symbol": (("T", "<NON_REF>,C", "A>G"), [flipped(0, 0, 2)]),
+    "no_alt_other_strand": (("T", ".", "A>G"), [flipped(0, 0, ABSENT)]),
+    "no_alt_other_strand_swapped": (("C", ".", "A>G"), [flipped(0, ABSENT, 0)]),
+    "a_third_allele_shows_the_strand_of_a_t": (
+        ("A", "T,C", "A>C", "A>T"),
+        [Match(0, 0, 2, (1,), SNV), Match(1, 0, 1, (2,), SNV)],
+    ),
+    "a_third_allele_shows_the_other_strand_of_a_t": (
+        ("T", "A,G", "A>C", "A>T"),
+        [flipped(0, 0, 2, 1), flipped(1, 0, 1, 2)],
+    ),
+    "a_third_allele_the_panel_lacks_shows_nothing": (
+        ("A", "T,C", "A>T"),
+        [Match(0, 0, 1, (), STRAND)],
+    ),
+}
 
 
 REASONS = {
-    "other_strand": (("T", "C", "A>G"), matching.FLIPPED),
-    "other_strand_swapped": (("C", "T", "A>G"), matching.FLIPPED_SWAPPED),
-    "other_strand_multiallelic": (("T", "G,C", "A>G"), matching.FLIPPED),
+    "other_strand_indel": (("TA", "T", "AT>A"), matching.OTHER_ALLELES),
+    "no_alt_other_strand_two_sites": (("T", ".", "A>C", "A>G"), matching.SEVERAL),
     "other_alt": (("A", "C", "A>G"), matching.OTHER_ALLELES),
     "other_alts_of_both_strands": (("A", "T", "A>G"), matching.OTHER_ALLELES),
     "other_indel": (("AT", "A", "A>AC"), matching.OTHER_ALLELES),
@@ -73,11 +96,17 @@ REASONS = {
     "symbolic": (("A", "<DEL>", "A>G"), matching.OTHER_ALLELES),
     "no_alt_two_sites": (("A", ".", "A>G", "A>T"), matching.SEVERAL),
     "no_alt_two_sites_swapped": (("G", ".", "A>G", "C>G"), matching.SEVERAL),
-    "no_alt_other_strand": (("T", ".", "A>G"), matching.FLIPPED),
-    "no_alt_other_strand_swapped": (("C", ".", "A>G"), matching.FLIPPED_SWAPPED),
     "no_alt_no_indel_backwards": (("A", ".", "AT>A"), matching.OTHER_ALLELES),
     "no_alt_other_base": (("G", ".", "A>T"), matching.OTHER_ALLELES),
 }
+
+
+@pytest.mark.parametrize("name", MATCHES)
+def test_a_record_types_the_sites_with_its_alleles(name):
+    arguments, expected = MATCHES[name]
+    decision = decide(*arguments)
+    assert list(decision.matches) == expected
+    assert decision.reason == ""
 
 
 @pytest.mark.parametrize("name", REASONS)
@@ -164,10 +193,19 @@ def test_snvs_are_told_apart_as_by_turning_them_in_every_way(ref, alt, panel_ref
     ways = [(ref, alt), (alt, ref), (ref.translate(other), alt.translate(other)),
             (alt.translate(other), ref.translate(other))]  # fmt: skip
     way = next((n for n, alleles in enumerate(ways) if alleles == panel), None)
-    found = {"": 0, matching.FLIPPED: 2, matching.FLIPPED_SWAPPED: 3}.get(decision.reason)
-    if decision.matches:
-        found = int(decision.matches[0].is_swapped)
-    assert found == way
+    if not decision.matches:
+        assert way is None
+        return
+    match = decision.matches[0]
+    assert 2 * match.is_flipped + match.is_swapped == way
+    assert (match.certainty == "palindromic") == matching.is_palindromic(panel_ref, panel_alt)
+
+
+def test_a_palindromic_match_turned_twice_has_its_numbers_again():
+    match = Match(7, 0, 1, (), STRAND)
+    assert matching.turned(match) == Match(7, 1, 0, (), STRAND, is_flipped=True)
+    assert matching.turned(match).flip_reason == matching.FLIPPED_PALINDROMIC
+    assert matching.turned(matching.turned(match)).ref_number == 0
 
 
 @settings(max_examples=100, deadline=None)

@@ -8,8 +8,9 @@ from vcfbert.config import ModelConfig
 from vcfbert.model import imputer
 from vcfbert.model.embedding import SiteFeatures
 from vcfbert.model.imputer import Imputer
+from vcfbert.model.population import UNKNOWN
 
-LENGTH, NEIGHBOURS, QUERIES = 24, 5, 4
+LENGTH, NEIGHBOURS, QUERIES, POPULATIONS = 24, 5, 4, 3
 
 
 def small_config(**changes: object) -> ModelConfig:
@@ -41,7 +42,13 @@ def site_features(padding: int = 0) -> SiteFeatures:
         site_type=torch.randint(0, 4, (LENGTH,), generator=generator),
         is_site=is_site,
         is_full=padding == 0,
+        by_population=torch.rand(LENGTH, POPULATIONS, generator=generator) * is_site[:, None],
     )
+
+
+def populations_of_queries() -> torch.Tensor:
+    """(B,) a known population for the first sample, none for the second."""
+    return torch.tensor([1, 1, UNKNOWN, UNKNOWN])
 
 
 def query_and_neighbours(padding: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

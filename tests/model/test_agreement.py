@@ -67,4 +67,4 @@ def test_a_neighbours_allele_at_a_hidden_site_is_no_agreement(hidden):
 
 def _features(cm: torch.Tensor) -> SiteFeatures:
     zeros = torch.zeros(len(cm))
-    return SiteFeatures(zeros, zeros, cm, zeros.long(), zeros == 0, True)
+    return SiteFeatures(zeros, zeros, cm, zeros.long(), zeros == 0, True, zeros[:, None][:, :0])

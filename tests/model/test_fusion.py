@@ -5,7 +5,7 @@ import torch
 
 from tests.model import networks
 from vcfbert.domain import tokens
-from vcfbert.model.fusion import RagFusion
+from vcfbert.model.fusion import RagFusion, probability_of
 
 
 def test_a_vote_near_one_keeps_its_precision_under_autocast():
@@ -17,5 +17,19 @@ def test_a_vote_near_one_keeps_its_precision_under_autocast():
     codebook = torch.zeros(tokens.VOCABULARY_SIZE, networks.LENGTH, 16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         fused = fusion(query, hidden, neighbours, codebook, networks.site_features())
-    expected = torch.logit(torch.tensor(499 / 500)).item()
-    assert fused.votes.flatten()[0].item() == pytest.approx(expected, rel=1e-3)
+    frequency = networks.site_features().frequency[0].item()
+    part = 0.13 / 500  # the weight of an allele drawn from the panel
+    expected = (1 - part) * 499 / 500 + part * frequency
+    assert fused.votes.flatten()[0].item() == pytest.approx(expected, abs=3e-6)
+
+
+@pytest.mark.parametrize("num_neighbours", [1, 4, 32])
+def test_neighbours_that_agree_leave_a_doubt_that_fits_their_number_and_the_frequency(
+    num_neighbours,
+):
+    frequency = torch.tensor([0.0, 0.01, 0.3])
+    none, all_ = (torch.full((1, 3, 1), vote) for vote in (0.0, 1.0))
+    doubt = probability_of(none, frequency, num_neighbours)[0, :, 0] * num_neighbours
+    assert doubt.tolist() == pytest.approx([0.13e-4, 0.13e-2, 0.039], rel=1e-4)
+    doubt = (1 - probability_of(all_, frequency, num_neighbours)[0, :, 0]) * num_neighbours
+    assert doubt.tolist() == pytest.approx([0.13, 0.1287, 0.091], rel=1e-3)

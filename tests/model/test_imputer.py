@@ -175,13 +175,14 @@ def test_without_neighbours_the_query_alone_decides():
 
 
 @pytest.mark.parametrize("fusion", KINDS)
-def test_a_single_neighbour_has_all_the_weight(fusion):
-    """The short way for K = 1 against two neighbours that are the same one."""
+def test_a_single_neighbour_has_all_the_weight(fusion, monkeypatch):
+    """The short way for K = 1 against two neighbours that are the same one, equally trusted."""
     model = perturbed_network(fusion=fusion)
     features = site_features()
     query, neighbours = query_and_neighbours()
     codebook = model.encoder.codebook(features).detach()
     one = model(query, features, neighbours[:, :1], codebook)
+    monkeypatch.setattr("vcfbert.model.fusion._DRAWN", 2 * 0.13)
     twice = model(query, features, neighbours[:, [0, 0]], codebook)
     assert_close(one.haplotype, twice.haplotype, atol=1e-5, rtol=1e-5)
 
@@ -202,6 +203,33 @@ def test_other_ways_of_neighbours_keep_padding_out_and_train_every_parameter(cha
     assert_close(padded.haplotype[:, :-6], alone.haplotype, atol=1e-5, rtol=1e-5)
     (alone.haplotype.square().mean() + alone.genotype.square().mean()).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize("retrieved", ["before", "through"])
+def test_without_votes_and_skip_the_weights_for_them_do_not_exist(retrieved):
+    model = small_network(retrieved=retrieved, fusion="mean", copy_skip=False, votes=False)
+    names = {name for name, _ in model.named_parameters()}
+    assert not [name for name in names if "votes" in name or "copy_gate" in name]
+    whole = small_network(retrieved=retrieved, fusion="mean")
+    assert {name for name, _ in whole.named_parameters()} - names == {
+        "copy_gate.weight", "copy_gate.bias", "rag_fusion.votes.weight", "rag_fusion.votes.bias",
+    }  # fmt: skip
+
+
+def test_masked_neighbours_hide_what_the_query_hides_and_nothing_else():
+    settings = {"retrieved": "through", "fusion": "mean", "copy_skip": False, "votes": False}
+    features = site_features()
+    query, neighbours = query_and_neighbours()
+    hidden = torch.where(query[:, None] == 2, 1 - neighbours, neighbours)
+    visible = torch.where(query[:, None] == 2, neighbours, 1 - neighbours)
+    logits = {}
+    for returned in ("complete", "masked"):
+        model = perturbed_network(returned=returned, **settings)
+        for name, changed in (("as is", neighbours), ("hidden", hidden), ("visible", visible)):
+            logits[returned, name] = through(model, query, changed, features).haplotype
+    assert torch.equal(logits["masked", "hidden"], logits["masked", "as is"])
+    assert not torch.equal(logits["masked", "visible"], logits["masked", "as is"])
+    assert not torch.equal(logits["complete", "hidden"], logits["complete", "as is"])
 
 
 @pytest.mark.parametrize("name", presets.of_system("retrieval"))

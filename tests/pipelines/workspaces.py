@@ -18,7 +18,7 @@ from vcfbert.pipelines.systems.refresh import RefreshOptions
 from vcfbert.pipelines.systems.train_systems import SystemOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval.manifest import Kind
-from vcfbert.storage.zarr.embeddings import Layout
+from vcfbert.storage.zarr.embeddings import Dtype, Layout
 from vcfbert.storage.zarr.panel import open_panel
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.mosaic import mosaic_runs, weight_files
@@ -42,11 +42,14 @@ def build(
     settings: Config = SMALL,
     layout: Layout = "codebook",
     kind: Kind = "exact",
+    dtype: Dtype | None = None,
 ) -> Workspace:
     """Add masks, embeddings and an index to a workspace with a panel."""
     quiet = Silent()
     refresh.refresh(workspace, settings, RefreshOptions(masks=True), progress=quiet)
-    encode.encode_refs(workspace, settings, EncodeOptions(layout=layout), progress=quiet)
+    encode.encode_refs(
+        workspace, settings, EncodeOptions(layout=layout, dtype=dtype), progress=quiet
+    )
     build_index.build_index(workspace, IndexOptions(kind=kind), progress=quiet)
     return workspace
 

@@ -12,9 +12,10 @@ from tests import tampering
 from tests.retrieval import windows
 from vcfbert.domain import tokens
 from vcfbert.errors import StoreError
-from vcfbert.retrieval import dense, exact, manifest
+from vcfbert.retrieval import dense, exact, fast, manifest
 from vcfbert.retrieval.candidates import nearest
 from vcfbert.retrieval.exact import ExactIndex
+from vcfbert.retrieval.fast import FastIndex
 from vcfbert.retrieval.index import open_index, write_windows
 
 NUM_WINDOWS = 6
@@ -57,11 +58,13 @@ def test_codes_of_a_saved_index_are_the_packed_alleles(fx_folder):
     npt.assert_array_equal(index.reference_bits, random_windows()[2].bits())
 
 
-@pytest.mark.parametrize("kind", ["exact", "dense"])
+@pytest.mark.parametrize("kind", ["exact", "fast", "dense"])
 def test_codes_are_mapped_and_not_read(kind, tmp_path):
     rows = 2_000_000
     if kind == "exact":
         index = exact.build(np.zeros((rows, 8), dtype=np.uint8))
+    elif kind == "fast":
+        index = fast.build(np.zeros((rows, 7), dtype=np.uint8))
     else:
         index = dense.build(np.zeros((rows, 2, 1), dtype=np.float32))
     write_windows(tmp_path, [index])
@@ -79,6 +82,48 @@ def anonymous_bytes() -> int:
         pytest.skip("needs /proc/self/status")
     line = next(line for line in status.read_text().splitlines() if line.startswith("RssAnon"))
     return int(line.split()[1]) * 1024
+
+
+@pytest.fixture
+def fx_fast(tmp_path_factory) -> Path:
+    """A fast index of windows of 37 sites with 300 rows."""
+    tmp_path = tmp_path_factory.mktemp("fast")
+    alleles = [windows.random_window(seed, references=300) for seed in range(2)]
+    files = write_windows(tmp_path, (fast.build(window.bits()) for window in alleles))
+    content = manifest.Manifest(
+        kind="fast",
+        length=37,
+        parents={"panel": "p"},
+        reference_haplotypes=list(range(300)),
+        max_references=None,
+        seed=1,
+        files=files,
+    )
+    manifest.write(tmp_path, content)
+    return tmp_path
+
+
+def test_a_saved_fast_index_answers_as_the_built_one(fx_fast):
+    reader = open_index(fx_fast, panel_fingerprint="p")
+    reader.require_parent("masks", "any")
+    for number in range(2):
+        window = windows.random_window(number, references=300)
+        query = window.query(tokens.hide(window.alleles[:5], np.arange(37) % 2 == 0))
+        built = FastIndex(fast.build(window.bits()), 37)
+        found = reader.window(number)
+        assert isinstance(found, FastIndex)
+        npt.assert_array_equal(found.reference_bits, window.bits())
+        hits, expected = nearest(found, query, 4), nearest(built, query, 4)
+        npt.assert_array_equal(hits.rows, expected.rows)
+        npt.assert_array_equal(hits.distances, expected.distances)
+
+
+@pytest.mark.parametrize("kind", ["exact", "fast"])
+def test_a_file_of_another_kind_than_the_manifest_is_refused(fx_folder, fx_fast, kind):
+    folder, other = (fx_folder, "fast") if kind == "exact" else (fx_fast, "exact")
+    tampering.edit_json(folder / manifest.NAME, lambda record: record.update(kind=other))
+    with pytest.raises(StoreError, match=r"w00001\.faiss is not an index.*build-index --force"):
+        open_index(folder, panel_fingerprint="p").window(1)
 
 
 def test_few_windows_are_open_at_a_time(fx_folder):
@@ -130,7 +175,7 @@ def test_no_index_names_the_command(tmp_path):
     [
         ({"format_version": 99}, "format version 99"),
         ({"vcfbert_kind": "panel"}, "'index' is needed"),
-        ({"kind": "other"}, "exact or dense"),
+        ({"kind": "other"}, "exact, fast or dense"),
         ({"unknown": 1}, "cannot be read"),
     ],
     ids=str,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from vcfbert.config import (
     Config,
+    LossConfig,
     MaskConfig,
     ModelConfig,
     RefreshConfig,
@@ -13,6 +14,8 @@ from vcfbert.config import (
     TrainingConfig,
 )
 from vcfbert.errors import ConfigError
+
+_PUBLISHED_LOSS = LossConfig(focal_gamma=2.0, genotype_weight=0.5, reconstruction_weight=0.0)
 
 
 def _v18(
@@ -24,6 +27,23 @@ def _v18(
         model=ModelConfig(width=width, num_layers=num_layers, num_heads=num_heads),
         retrieval=RetrievalConfig(num_neighbours=32),
         training=TrainingConfig(batch_size=batch, accumulation=accumulation),
+    )
+
+
+def _published_training(*, batch: int, accumulation: int) -> TrainingConfig:
+    """Training as published; each value is given, so that new defaults do not change it."""
+    return TrainingConfig(
+        batch_size=batch,
+        accumulation=accumulation,
+        learning_rate=7.5e-5,
+        warmup_steps=100,
+        schedule="constant",
+        gradient_clip=1.0,
+        val_metric="f1",
+        patience=5,
+        min_delta=0.001,
+        rare_maf=0.05,
+        folds=0,
     )
 
 
@@ -70,6 +90,40 @@ def v17() -> Config:
     )
 
 
+def v17_published() -> Config:
+    """v17 as published: without the neighbour's votes and without copying its alleles."""
+    return Config(
+        preset="v17-published",
+        model=ModelConfig(
+            width=192,
+            num_layers=10,
+            num_heads=6,
+            retrieved="through",
+            fusion="mean",
+            copy_skip=False,
+            votes=False,
+        ),
+        retrieval=RetrievalConfig(space="token", num_neighbours=1, num_segments=1),
+        masks=MaskConfig(start_rate=0.5, levels=(0.5,)),
+        loss=_PUBLISHED_LOSS,
+        training=_published_training(batch=16, accumulation=1),
+        refresh=RefreshConfig(masks_every=0, embeddings_every=0),
+    )
+
+
+def v18_published() -> Config:
+    """v18 as published: one neighbour, without its votes and without copying its alleles."""
+    return Config(
+        preset="v18-published",
+        model=ModelConfig(
+            width=192, num_layers=10, num_heads=6, fusion="mean", copy_skip=False, votes=False
+        ),
+        retrieval=RetrievalConfig(num_neighbours=1, num_segments=1),
+        loss=_PUBLISHED_LOSS,
+        training=_published_training(batch=32, accumulation=2),
+    )
+
+
 def v18_current() -> Config:
     """The base size of v18."""
     return _v18("v18-current", width=192, num_layers=10, num_heads=6, batch=32, accumulation=2)
@@ -109,7 +163,9 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "tiny": tiny,
     "mosaic": mosaic,
     "v13": v13,
+    "v17-published": v17_published,
     "v17": v17,
+    "v18-published": v18_published,
     "v18-current": v18_current,
     "v18-medium": v18_medium,
     "v18-large": v18_large,

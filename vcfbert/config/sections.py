@@ -9,11 +9,13 @@ from typing import Literal
 from vcfbert.config.ranges import at_least, within
 from vcfbert.errors import ConfigError
 
-ValidationMetric = Literal["f1", "rare_f1", "loss", "r2"]
+ValidationMetric = Literal["loss", "log_loss", "r2", "f1", "rare_f1"]
 """The validation score that decides which epoch is best."""
 
 RefreshOn = Literal["epochs", "batches", "plateau"]
 """What is counted from one refresh to the next."""
+
+_UNKNOWN_POPULATION = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,8 +50,23 @@ class ModelConfig:
     """Add the log odds of the weighted neighbours' alleles to the output, so that training starts
     from copying and learns corrections."""
 
+    votes: bool = True
+    """Add an embedding of the weighted share of neighbours that carry ALT to the fused states."""
+
+    returned: Literal["complete", "masked"] = "complete"
+    """Which tokens of the neighbours the network reads with `retrieved = "through"`: all, or only
+    those that are visible in the query."""
+
+    population: bool = False
+    """Read the ALT frequency in the population of each sample, if it is known, and the spread of
+    the frequencies of all populations. Frequencies are of the training samples."""
+
+    unknown_population: float = _UNKNOWN_POPULATION
+    """Share of training samples whose population is withheld in a batch, so that the network also
+    learns to impute samples of unknown population."""
+
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the ranges, and that no setting contradicts another."""
         at_least("model.width", self.width, 2)
         at_least("model.num_layers", self.num_layers, 0)
         at_least("model.num_heads", self.num_heads, 1)
@@ -60,6 +77,40 @@ class ModelConfig:
             raise ConfigError(
                 f"model.width must be a multiple of {step} with model.num_heads = "
                 f"{self.num_heads}, got {self.width}"
+            )
+        within("model.unknown_population", self.unknown_population, 0.0, 0.9)
+        self._check_returned()
+        self._check_unread()
+
+    def _check_returned(self) -> None:
+        """Masked neighbours have no alleles to copy, and exist only if their tokens are read."""
+        if self.returned == "complete":
+            return
+        if self.retrieved != "through":
+            raise ConfigError(
+                "model.returned = 'masked' masks the tokens of neighbours that pass the network, "
+                f"but with model.retrieved = {self.retrieved!r} none do. Set "
+                "model.retrieved=through, or model.returned=complete."
+            )
+        for name, is_on in (("copy_skip", self.copy_skip), ("votes", self.votes)):
+            if is_on:
+                raise ConfigError(
+                    f"model.{name} = true reads the neighbours' alleles at masked sites, but "
+                    f"model.returned = 'masked' hides them. Set model.{name}=false, or "
+                    "model.returned=complete."
+                )
+
+    def _check_unread(self) -> None:
+        """Refuse changed settings that nothing reads."""
+        if self.retrieved == "none" and not self.votes:
+            raise ConfigError(
+                "model.votes = false has no effect with model.retrieved = 'none', which has no "
+                "neighbours to vote. Leave it out, or set model.votes=true."
+            )
+        if self.unknown_population != _UNKNOWN_POPULATION and not self.population:
+            raise ConfigError(
+                f"model.unknown_population = {self.unknown_population:g} has no effect with "
+                "model.population = false. Set model.population=true, or leave it out."
             )
 
 
@@ -100,9 +151,9 @@ class MaskConfig:
     rate; each haplotype draws its own mask, and the sample gets both. `array`: all sites except
     those of an array."""
 
-    scope: Literal["window", "sample"] = "window"
+    scope: Literal["auto", "window", "sample"] = "auto"
     """`window`: all samples share one training mask in each window until the next refresh.
-    `sample`: each sample has its own."""
+    `sample`: each sample has its own. `auto`: `sample` for `smart_balanced`, else `window`."""
 
     alt_rate: float = 0.7
     """`smart_balanced`: masking rate of ALT alleles; the current rate if that is larger."""
@@ -128,8 +179,9 @@ class MaskConfig:
     start_rate: float = 0.3
     """The curriculum starts at the first level that is not below this rate."""
 
-    epochs_per_level: int = 2
-    """Epochs at each level."""
+    epochs_per_level: int | tuple[int, ...] = 2
+    """Epochs at each level; or a list, with the epochs of each of `levels`. The last level is
+    kept."""
 
     validation_rate: float = 0.5
     """Masking rate of validation, whose masks are the same in every epoch."""
@@ -146,17 +198,40 @@ class MaskConfig:
             ("masks.validation_rate", self.validation_rate),
         ]:
             within(name, rate, 0.01, 0.99)
-        at_least("masks.epochs_per_level", self.epochs_per_level, 1)
+        self._check_epochs()
         within("masks.alt_rate", self.alt_rate, 0.01, 0.99)
         within("masks.common_maf", self.common_maf, 0.0, 0.5)
         self._check_policies()
+
+    @property
+    def by_sample(self) -> bool:
+        """Whether each sample has its own training masks."""
+        if self.scope == "auto":
+            return self.policy == "smart_balanced"
+        return self.scope == "sample"
+
+    def _check_epochs(self) -> None:
+        """Check that each level has at least one epoch."""
+        epochs = self.epochs_per_level
+        if isinstance(epochs, int):
+            at_least("masks.epochs_per_level", epochs, 1)
+            return
+        if len(epochs) != len(self.levels):
+            raise ConfigError(
+                f"masks.epochs_per_level lists the epochs of {len(epochs)} levels, but "
+                f"masks.levels has {len(self.levels)}: {list(self.levels)}. Give as many numbers, "
+                "or one number for all levels."
+            )
+        for each in epochs:
+            at_least("each of masks.epochs_per_level", each, 1)
 
     def _check_policies(self) -> None:
         """Refuse settings that contradict one another or have no effect."""
         if self.policy == "smart_balanced" and self.scope == "window":
             raise ConfigError(
                 "masks.policy = 'smart_balanced' masks by the alleles of a sample, but with "
-                "masks.scope = 'window' all samples share one mask. Set masks.scope=sample."
+                "masks.scope = 'window' all samples share one mask. Leave masks.scope out, or set "
+                "masks.scope=sample."
             )
         if not self.sites:
             return
@@ -184,8 +259,8 @@ class MaskConfig:
 class LossConfig:
     """The training loss, over masked sites."""
 
-    focal_gamma: float = 2.0
-    """Exponent of the focal loss; 0 is cross-entropy."""
+    focal_gamma: float = 0.0
+    """Exponent of the focal loss; 0, the default, is cross-entropy."""
 
     genotype_weight: float = 0.5
     """Weight of the genotype loss; the haplotype loss has weight 1."""
@@ -242,6 +317,12 @@ class TrainingConfig:
     max_epochs: int = 30
     """Largest number of epochs."""
 
+    folds: int = 10
+    """Groups of training samples. Batches are of one group, and all its samples are left out of
+    retrieval and frequencies, as test samples are; so training and test agree at rare sites. 0
+    leaves out each sample alone, of retrieval only. There are fewer groups if they would be smaller
+    than a batch."""
+
     batches_per_epoch: int = 0
     """Batches in an epoch; 0 takes every sample in every window once."""
 
@@ -251,15 +332,17 @@ class TrainingConfig:
     the epochs. Runs with a time limit are not reproducible; without it, a repeated or resumed run
     gives the same numbers."""
 
-    val_metric: ValidationMetric = "f1"
-    """Validation score that decides the best checkpoint, early stopping and plateaus: F1 of ALT, F1
-    of ALT at rare sites, the loss (smaller is better), or pooled dosage r2."""
+    val_metric: ValidationMetric = "loss"
+    """Validation score that decides the best checkpoint, early stopping and plateaus: the loss that
+    is trained; `log_loss`, the mean of -log p of the true alleles, with p corrected for the focal
+    loss; pooled dosage r2; F1 of ALT, or F1 of ALT at rare sites (`rare_f1`)."""
 
     patience: int = 5
     """Epochs without improvement before training stops."""
 
-    min_delta: float = 0.001
-    """Smallest gain of `val_metric` that counts as improvement; any gain makes a best
+    min_delta: float = 0.002
+    """Smallest gain that counts as improvement, as a share of the remaining error: of the loss, or
+    of 1 - r2 or 1 - F1. So it means the same for every `val_metric`. Any gain makes a best
     checkpoint."""
 
     rare_maf: float = 0.05
@@ -281,7 +364,12 @@ class TrainingConfig:
         """Check the ranges."""
         for name in ("batch_size", "accumulation", "max_epochs", "patience", "log_every"):
             at_least(f"training.{name}", getattr(self, name), 1)
-        for name in ("warmup_steps", "batches_per_epoch", "validation_batches"):
+        if self.folds == 1:
+            raise ConfigError(
+                "training.folds = 1 would leave out all training samples. Set at least 2, or 0 to "
+                "leave out each sample alone."
+            )
+        for name in ("folds", "warmup_steps", "batches_per_epoch", "validation_batches"):
             at_least(f"training.{name}", getattr(self, name), 0)
         at_least("training.checkpoint_every", self.checkpoint_every, 1)
         within("training.learning_rate", self.learning_rate, 1e-9, 1.0)

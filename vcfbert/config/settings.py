@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import tomli_w
@@ -124,6 +125,14 @@ def _coerce(value: Any, hint: Any, dotted: str, source: str) -> Any:
             return value
         names = ", ".join(map(str, choices))
         raise ConfigError(f"{source}: {dotted} must be one of {names}; got {value!r}.")
+    if get_origin(hint) is UnionType:  # one number, or a list of them
+        is_list = isinstance(value, (list, tuple))
+        one = next(part for part in get_args(hint) if (get_origin(part) is tuple) == is_list)
+        return _coerce(value, one, dotted, source)
+    if get_origin(hint) is tuple and get_args(hint)[0] is int:
+        if isinstance(value, (list, tuple)) and all(type(item) is int for item in value):
+            return tuple(value)
+        raise ConfigError(f"{source}: {dotted} takes a list of whole numbers, got {value!r}.")
     if get_origin(hint) is tuple:
         if isinstance(value, (list, tuple)) and all(_is_number(item) for item in value):
             return tuple(float(item) for item in value)

@@ -122,16 +122,28 @@ def draw_masks(
 
 
 def curriculum_rate(
-    epoch: int, levels: tuple[float, ...], epochs_per_level: int, start_rate: float
+    epoch: int,
+    levels: tuple[float, ...],
+    epochs_per_level: int | tuple[int, ...],
+    start_rate: float,
 ) -> float:
-    """The rate of an epoch: the levels from `start_rate` on, each for `epochs_per_level` epochs.
+    """The rate of an epoch: the levels from `start_rate` on, each for its number of epochs.
 
-    epoch  0-based; the last level is kept
+    epoch             0-based; the last level is kept
+    epochs_per_level  the same for all levels, or one for each of `levels`
 
     >>> [curriculum_rate(e, (0.3, 0.5, 0.8), 2, 0.3) for e in range(6)]
     [0.3, 0.3, 0.5, 0.5, 0.8, 0.8]
     >>> curriculum_rate(0, (0.3, 0.5, 0.8), 2, 0.5)
     0.5
+    >>> [curriculum_rate(e, (0.3, 0.5, 0.8), (1, 3, 1), 0.3) for e in range(6)]
+    [0.3, 0.5, 0.5, 0.5, 0.8, 0.8]
     """
-    reached = [level for level in levels if level >= start_rate] or [start_rate]
-    return reached[min(epoch // epochs_per_level, len(reached) - 1)]
+    epochs = epochs_per_level
+    lengths = (epochs,) * len(levels) if isinstance(epochs, int) else epochs
+    reached = [one for one in zip(levels, lengths, strict=True) if one[0] >= start_rate]
+    for level, length in reached[:-1]:
+        if epoch < length:
+            return level
+        epoch -= length
+    return reached[-1][0] if reached else start_rate

@@ -13,7 +13,12 @@ LIST_LIMIT = 100_000
 """Rows that a list keeps; further records are only counted."""
 
 SWAPPED = "swapped alleles; corrected"
-SUSPICIOUS = "palindromic, and the frequency fits the other strand better; kept as written"
+SUSPICIOUS = "palindromic, and the frequency fits the other strand better; kept"
+REPAIRED = {
+    matching.FLIPPED: "strand flip; repaired",
+    matching.FLIPPED_SWAPPED: "strand flip with swapped alleles; repaired",
+    matching.FLIPPED_PALINDROMIC: "palindromic, strand flip; repaired",
+}
 
 _COLUMNS = "#contig\tposition\tid\tref\talt"
 
@@ -51,7 +56,13 @@ class MatchReport:
     typed_sites        panel sites with genotypes, T
     palindromic_sites  those of them with A/T or C/G
     swapped_sites      those of them whose REF is the panel's ALT; corrected
-    suspicious_sites   palindromic sites whose frequency fits the other strand better
+    suspicious_sites   palindromic sites in use whose frequency fits the other strand better
+    telling_sites      sites whose alleles show the strand, flips that are left out included
+    telling_flips      strand flips among them
+    telling_swaps      swapped alleles among them, on either strand
+    flips_repaired     strand flips in use, palindromic ones not included
+    palindromic_flips  palindromic sites decided as strand flips, in use or left out
+    by_linkage         palindromic sites that were compared with the panel's haplotypes
     monomorphic        records without ALT that were used
     multiallelic       records with several ALT that were used
     dropped_counts     records at a position of the panel that were not used, by reason
@@ -71,6 +82,12 @@ class MatchReport:
     palindromic_sites: int = 0
     swapped_sites: int = 0
     suspicious_sites: int = 0
+    telling_sites: int = 0
+    telling_flips: int = 0
+    telling_swaps: int = 0
+    flips_repaired: int = 0
+    palindromic_flips: int = 0
+    by_linkage: int = 0
     monomorphic: int = 0
     multiallelic: int = 0
     dropped_counts: Counter[str] = field(default_factory=Counter)
@@ -83,11 +100,6 @@ class MatchReport:
     only_in_target: Listing = field(default_factory=Listing)
     dropped: Listing = field(default_factory=Listing)
     noted: Listing = field(default_factory=Listing)
-
-    @property
-    def strand_flips(self) -> int:
-        """Records with the alleles of the other strand."""
-        return sum(self.dropped_counts[reason] for reason in matching.OTHER_STRAND)
 
     def drop(self, record: Record, reason: str) -> None:
         """Count and list a record that is not used."""
@@ -103,6 +115,7 @@ class MatchReport:
             "swapped_sites": self.swapped_sites,
             "palindromic_sites": self.palindromic_sites,
             "suspicious_sites": self.suspicious_sites,
+            "strand": self.strand(),
             "monomorphic_records": self.monomorphic,
             "multiallelic_records": self.multiallelic,
             "only_in_target": self.only_in_target.total,
@@ -120,6 +133,23 @@ class MatchReport:
             },
         }
 
+    def strand(self) -> dict[str, Any]:
+        """What was found out about the strand, as JSON types; a rate is None without sites."""
+        sites, dropped = self.telling_sites, self.dropped_counts
+        repaired = self.palindromic_flips - dropped[matching.FLIPPED_PALINDROMIC]
+        return {
+            "telling_sites": sites,
+            "flip_rate": round(self.telling_flips / sites, 6) if sites else None,
+            "swap_rate": round(self.telling_swaps / sites, 6) if sites else None,
+            "flips_repaired": self.flips_repaired,
+            "flips_dropped": self.telling_flips - self.flips_repaired,
+            "palindromic_as_written": self.palindromic_sites - repaired,
+            "palindromic_flips_repaired": repaired,
+            "palindromic_flips_dropped": dropped[matching.FLIPPED_PALINDROMIC],
+            "palindromic_undecided": dropped[matching.UNCLEAR_STRAND],
+            "palindromic_compared_with_panel": self.by_linkage,
+        }
+
     def tables(self) -> dict[str, str]:
         """QC files: name to tab-separated text."""
         return {
@@ -130,17 +160,25 @@ class MatchReport:
 
     def notes(self) -> list[str]:
         """Sentences for the user: what was corrected, dropped or is suspicious."""
-        ambiguous = self.dropped_counts[matching.AMBIGUOUS]
-        others = self.dropped.total - self.strand_flips - ambiguous
+        strand, dropped = self.strand(), self.dropped_counts
+        ambiguous = dropped[matching.AMBIGUOUS]
+        others = self.dropped.total - ambiguous
+        others -= sum(dropped[reason] for reason in matching.STRAND_REASONS)
+        flips = "palindromic (A/T, C/G) sites are strand flips by linkage with the panel"
         counted = [
             (self.swapped_sites, "sites have swapped alleles (REF is the panel's ALT); corrected"),
-            (self.strand_flips, "records are strand flips; dropped"),
+            (self.flips_repaired, "records are strand flips; repaired"),
+            (strand["flips_dropped"], "records are strand flips; dropped"),
+            (strand["palindromic_flips_repaired"], f"{flips}; repaired"),
+            (strand["palindromic_flips_dropped"], f"{flips}; dropped"),
+            (dropped[matching.UNCLEAR_STRAND], "palindromic (A/T, C/G) sites are left out: neither "
+             "the rest of the file nor linkage with the panel decides their strand"),
             (others, "other records at positions of the panel have alleles that it does not have, "
              "or repeat a site; dropped"),
             (ambiguous, "records have the alleles of several sites of the panel, and no ID decides "
              "between them; dropped"),
             (self.suspicious_sites, "palindromic (A/T, C/G) sites have a frequency that fits the "
-             "other strand better; kept as written"),
+             "other strand better; kept"),
             (self.other_alleles, "genotypes have an allele that the panel lacks; set to missing"),
             (self.unphased, "heterozygous genotypes are not phased; treated as --unphased says"),
         ]  # fmt: skip

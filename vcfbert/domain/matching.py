@@ -5,6 +5,7 @@ S sites in the panel, N samples of the target. Genotypes become alleles in `type
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -21,32 +22,38 @@ from vcfbert.domain.sites import Sites, find_contig
 ABSENT = -3
 """The number of an allele that the record does not have; no genotype has it."""
 
+CODED = "alleles are codes, not bases"
 OTHER_ALLELES = "other alleles than the panel at this position"
 FLIPPED = "strand flip"
 FLIPPED_SWAPPED = "strand flip with swapped alleles"
 SEVERAL = "no ALT, and the panel has several sites here with these alleles"
 AMBIGUOUS = "several sites of the panel have these alleles, and no ID decides"
 DUPLICATE = "repeats an earlier site"
-UNCLEAR_STRAND = "palindromic (A/T, C/G), swapped alleles or strand flip"
+UNCLEAR_STRAND = "palindromic (A/T, C/G), strand undecided"
+FLIPPED_PALINDROMIC = "palindromic (A/T, C/G), strand flip"
 UNCLEAR_INDEL = "indel with swapped alleles, or another variant"
 REASONS = (
-    OTHER_ALLELES, FLIPPED, FLIPPED_SWAPPED, SEVERAL, AMBIGUOUS, DUPLICATE, UNCLEAR_STRAND,
-    UNCLEAR_INDEL,
+    CODED, OTHER_ALLELES, FLIPPED, FLIPPED_SWAPPED, FLIPPED_PALINDROMIC, UNCLEAR_STRAND, SEVERAL,
+    AMBIGUOUS, DUPLICATE, UNCLEAR_INDEL,
 )  # fmt: skip
 """Why a record at a position of the panel is not used."""
-OTHER_STRAND = (FLIPPED, FLIPPED_SWAPPED)
+STRAND_REASONS = (FLIPPED, FLIPPED_SWAPPED, FLIPPED_PALINDROMIC, UNCLEAR_STRAND)
 
-_COMPLEMENT = {"A": "T", "T": "A", "C": "G", "G": "C"}
+_COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
 Certainty = Literal["certain", "palindromic", "indel"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TargetPolicy:
-    """How unphased heterozygotes of a target are used."""
+    """How unphased heterozygotes and strand flips of a target are used."""
 
     unphased: Literal["error", "missing", "as-written"] = "error"
-    """Stop with an `error`, set them to `missing`, or use the order of the alleles `as-written`."""
+    """Stop with an `error`, impute the order of a few by taking them as `missing`, or use the order
+    of the alleles `as-written`."""
+
+    strand: Literal["fix", "drop", "error"] = "fix"
+    """Repair strand flips (`fix`), leave them out (`drop`), or stop with an `error`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,8 @@ class Match:
     ref_number  the record's number of the allele that is the panel's REF, or ABSENT
     alt_number  the same for the panel's ALT
     other_refs  numbers of alleles that are ALT at other panel sites here, so REF at this one
-    certainty   `certain` if the two alleles show the strand and the order
+    certainty   `certain` if the alleles show the strand and the order
+    is_flipped  True if the record has the alleles of the other strand
     """
 
     site: int
@@ -65,10 +73,11 @@ class Match:
     alt_number: int
     other_refs: tuple[int, ...] = ()
     certainty: Certainty = "certain"
+    is_flipped: bool = False
 
     @property
     def is_swapped(self) -> bool:
-        """True if the record's REF is the panel's ALT."""
+        """True if the record's REF is the panel's ALT, on either strand."""
         return self.alt_number == 0
 
     @property
@@ -80,6 +89,13 @@ class Match:
     def is_monomorphic(self) -> bool:
         """True if the record has no ALT."""
         return ABSENT in (self.ref_number, self.alt_number)
+
+    @property
+    def flip_reason(self) -> str:
+        """What the report calls this strand flip."""
+        if self.certainty == "palindromic":
+            return FLIPPED_PALINDROMIC
+        return FLIPPED_SWAPPED if self.is_swapped else FLIPPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +143,8 @@ class SiteFinder:
 def decide(record: Record, found: range, sites: Sites) -> Decision:
     """The panel sites that a record types.
 
-    Alleles as written have priority over swapped ones. Strand flips are recognised but not used.
+    Alleles as written have priority over swapped ones, and both over those of the other strand,
+    unless a record with several ALT shows by a further allele that it is on the other strand.
     Swapped alleles are certain only if they have the same length: A>AT is not AT>A with swapped
     alleles but another variant.
 
@@ -151,11 +168,21 @@ def _decide(record: Record, pairs: list[tuple[int, str, str]]) -> Decision:
         return _decide_monomorphic(ref, identified.spelled_out(pairs))
     alleles = [ref, *(capitals(alt) for alt in record.alts)]
     numbers = {name: n for n, name in enumerate(alleles) if name not in PLACEHOLDERS}
-    straight = [pair for pair in pairs if pair[1] == ref and pair[2] in numbers]
-    swapped = [pair for pair in pairs if pair[2] == ref and pair[1] in numbers]
-    if straight or swapped:
-        return Decision(tuple(_match(pair, pairs, numbers) for pair in straight or swapped))
-    return Decision(reason=_reason(numbers, pairs))
+    written = _fitting(ref, numbers, pairs)
+    if written and (len(numbers) == 2 or not any(is_palindromic(*pair[1:]) for pair in written)):
+        return Decision(tuple(_match(pair, pairs, numbers) for pair in written))
+    turned = {other_strand(allele): number for allele, number in numbers.items()}
+    flipped = [
+        pair for pair in _fitting(other_strand(ref), turned, pairs) if len(pair[1]) == len(pair[2])
+    ]
+    known = {allele for pair in pairs for allele in pair[1:]}
+    lead = len(known & numbers.keys()) - len(known & turned.keys())
+    if flipped and (not written or lead < 0):
+        return Decision(tuple(_flipped(pair, pairs, turned) for pair in flipped))
+    matches = tuple(_match(pair, pairs, numbers) for pair in written)
+    if lead > 0:
+        matches = tuple(_without_doubt(match) for match in matches)
+    return Decision(matches, "" if matches else OTHER_ALLELES)
 
 
 def is_spelled_out(record: Record) -> bool:
@@ -173,7 +200,23 @@ def is_palindromic(ref: str, alt: str) -> bool:
     >>> is_palindromic("A", "T"), is_palindromic("A", "G")
     (True, False)
     """
-    return _COMPLEMENT.get(ref) == alt
+    return ref != alt and other_strand(ref) == alt
+
+
+def turned(match: Match) -> Match:
+    """A palindromic match, on the other strand."""
+    return dataclasses.replace(
+        match, ref_number=match.alt_number, alt_number=match.ref_number, is_flipped=True
+    )
+
+
+def other_strand(allele: str) -> str:
+    """The bases of the other strand, in its direction.
+
+    >>> other_strand("A"), other_strand("AC")
+    ('T', 'GT')
+    """
+    return allele.translate(_COMPLEMENT)[::-1]
 
 
 def shared_samples(target_names: Sequence[str], panel_names: Sequence[str]) -> NDArray[np.int64]:
@@ -186,6 +229,14 @@ def shared_samples(target_names: Sequence[str], panel_names: Sequence[str]) -> N
     return np.array([index.get(name, -1) for name in target_names], dtype=np.int64)
 
 
+def _fitting(
+    ref: str, numbers: dict[str, int], pairs: list[tuple[int, str, str]]
+) -> list[tuple[int, str, str]]:
+    """The panel sites that have a record's REF and one of its ALT, as in the panel or swapped."""
+    straight = [pair for pair in pairs if pair[1] == ref and pair[2] in numbers]
+    return straight or [pair for pair in pairs if pair[2] == ref and pair[1] in numbers]
+
+
 def _match(
     pair: tuple[int, str, str], pairs: list[tuple[int, str, str]], numbers: dict[str, int]
 ) -> Match:
@@ -195,19 +246,24 @@ def _match(
     return Match(site, numbers[ref], numbers[alt], other_refs, _certainty(ref, alt))
 
 
+def _flipped(
+    pair: tuple[int, str, str], pairs: list[tuple[int, str, str]], numbers: dict[str, int]
+) -> Match:
+    """The match of a record on the other strand; `numbers` are of its turned alleles."""
+    return dataclasses.replace(_match(pair, pairs, numbers), certainty="certain", is_flipped=True)
+
+
+def _without_doubt(match: Match) -> Match:
+    """A palindromic match whose strand another allele of the record shows."""
+    if match.certainty != "palindromic":
+        return match
+    return dataclasses.replace(match, certainty="certain")
+
+
 def _certainty(ref: str, alt: str) -> Certainty:
     if len(ref) != len(alt):
         return "indel"
     return "palindromic" if is_palindromic(ref, alt) else "certain"
-
-
-def _reason(numbers: dict[str, int], pairs: list[tuple[int, str, str]]) -> str:
-    """Why no site has the record's alleles."""
-    turned = {_COMPLEMENT[a]: number for a, number in numbers.items() if a in _COMPLEMENT}
-    for _, ref, alt in pairs:
-        if ref in turned and alt in turned and 0 in (turned[ref], turned[alt]):
-            return FLIPPED if turned[ref] == 0 else FLIPPED_SWAPPED
-    return OTHER_ALLELES
 
 
 def _decide_monomorphic(ref: str, pairs: list[tuple[int, str, str]]) -> Decision:
@@ -223,9 +279,12 @@ def _decide_monomorphic(ref: str, pairs: list[tuple[int, str, str]]) -> Decision
     if swapped:
         site, panel_ref, alt = swapped[0]
         return Decision((Match(site, ABSENT, 0, (), _certainty(panel_ref, alt)),))
-    turned = _COMPLEMENT.get(ref)
-    if turned is not None and any(turned == pair[1] for pair in snvs):
-        return Decision(reason=FLIPPED)
-    if turned is not None and any(turned == pair[2] for pair in snvs):
-        return Decision(reason=FLIPPED_SWAPPED)
+    turned = other_strand(ref)
+    straight = [pair for pair in snvs if pair[1] == turned]
+    flipped = straight or [pair for pair in snvs if pair[2] == turned]
+    if len(flipped) > 1:
+        return Decision(reason=SEVERAL)
+    if flipped:
+        numbers = (0, ABSENT) if straight else (ABSENT, 0)
+        return Decision((Match(flipped[0][0], *numbers, (), "certain", True),))
     return Decision(reason=OTHER_ALLELES)

@@ -65,8 +65,7 @@ class RecordBlock:
     """Consecutive records and their genotypes.
 
     calls       (n, N, 3) allele numbers of both haplotypes, then 1 if the genotype is phased
-    is_diploid  (n,) False if no sample has two alleles or one has more; samples that are not
-                diploid have NO_CALL
+    is_diploid  (n,) False if no sample has two alleles; samples that are not diploid have NO_CALL
     """
 
     records: list[Record]
@@ -256,7 +255,8 @@ class SiteSplitter:
                 raise InputError(
                     f"{self._source}, {record.place()}, sample "
                     f"{self._names[int(np.argmax(is_unphased))]}: the heterozygous genotype is "
-                    "not phased. Phase the panel first (Beagle, SHAPEIT), or pass --unphased drop."
+                    "not phased. Phase the panel first (Beagle, SHAPEIT5, Eagle), or pass "
+                    "--unphased drop."
                 )
             dropped[UNPHASED] += 1
             return True

@@ -18,6 +18,8 @@ from vcfbert.errors import InputError
 MOST_DIGITS = 30
 """Longest text of a position, including commas and leading zeros."""
 
+_RANGE = r"([\d,]+)-([\d,]*)"
+
 TRAIN, VALIDATION, TEST = 0, 1, 2
 """Split codes, and the columns of `Sites.alt_count`."""
 
@@ -37,41 +39,42 @@ class Region:
     end: int = 2**31 - 2
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `contig`, `contig:start-end` or `contig:start-`.
+    def parse(cls, text: str, contigs: Sequence[str], *, source: str) -> Self:
+        """Read `contig`, `contig:start-end` or `contig:start-`, with a name that a file has.
 
-        >>> Region.parse("chr20:1,000-2,000")
-        Region(contig='chr20', start=1000, end=2000)
+        Names may contain colons. If the whole text and the text before its last colon are both
+        names, braces around the name tell them apart, as in htslib.
+
+        contigs  of the file
+        source   the file, for messages
+
+        >>> Region.parse("chr20:1,000-2,000", ["20"], source="a.vcf")
+        Region(contig='20', start=1000, end=2000)
+        >>> Region.parse("HLA-A*01:01:5-9", ["HLA-A*01:01"], source="a.vcf")
+        Region(contig='HLA-A*01:01', start=5, end=9)
         """
-        match = re.fullmatch(r"([^:\s]+)(?::([\d,]+)-([\d,]*))?", text)
-        if match is None:
-            raise InputError(f"The region {text!r} does not have the form CONTIG:START-END.")
-        contig, start, end = match.groups()
-        if max(len(start or ""), len(end or "")) > MOST_DIGITS:
-            raise InputError(f"The region {text[:60]!r} must end at 2^31 - 2 or before.")
-        region = cls(
-            contig,
-            int(start.replace(",", "")) if start else cls.start,
-            int(end.replace(",", "")) if end else cls.end,
-        )
-        if not 1 <= region.start <= region.end <= cls.end:
+        name, ends = _split_region(text, contigs)
+        start, end = cls.start, cls.end
+        if ends is not None:
+            if max(map(len, ends)) > MOST_DIGITS:
+                raise InputError(f"The region {text[:60]!r} must end at 2^31 - 2 or before.")
+            first, last = (part.replace(",", "") for part in ends)
+            start, end = int(first or 0), int(last) if last else cls.end
+        if not 1 <= start <= end <= cls.end:
             raise InputError(
                 f"The region {text!r} must start at 1 or later and must not end before its start."
             )
-        return region
-
-    def among(self, contigs: Sequence[str], *, source: str) -> Region:
-        """The region with the contig's name in a file. Raises InputError if the file lacks it."""
-        name = find_contig(self.contig, contigs)
-        if name is None:
+        found = find_contig(name, contigs)
+        if found is None:
             raise InputError(
-                f"{source} has no contig {self.contig}, which the region names. It has "
+                f"{source} has no contig {name}, which the region names. It has "
                 f"{', '.join(contigs[:5]) or 'none in its header'}."
             )
-        return Region(name, self.start, self.end)
+        return cls(found, start, end)
 
     def __str__(self) -> str:
-        return f"{self.contig}:{self.start}-{self.end}"
+        name = f"{{{self.contig}}}" if ":" in self.contig else self.contig
+        return f"{name}:{self.start}-{self.end}"
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,11 @@ class Samples:
         groups += [(self.split == TRAIN) & (label == name) for name in self.populations]
         return np.repeat(np.stack(groups), 2, axis=1)
 
+    def population_index(self) -> NDArray[np.int64]:
+        """(N,) column of each sample's population; -1 if it is unknown or has no train sample."""
+        columns = {name: column for column, name in enumerate(self.populations)}
+        return np.array([columns.get(name, -1) for name in self.labels], dtype=np.int64)
+
     def population_sizes(self) -> NDArray[np.int64]:
         """(P,) haplotypes of train samples in each population."""
         return np.asarray(self.groups()[len(SPLITS) :].sum(axis=1), dtype=np.int64)
@@ -186,6 +194,31 @@ def find_contig(name: str, contigs: Sequence[str]) -> str | None:
         return name
     bare = name.removeprefix("chr")
     return next((contig for contig in contigs if contig.removeprefix("chr") == bare), None)
+
+
+def _split_region(text: str, contigs: Sequence[str]) -> tuple[str, tuple[str, str] | None]:
+    """The name of the contig, and the texts of start and end if there are any."""
+    quoted = re.fullmatch(rf"\{{([^{{}}\s]+)\}}(?::{_RANGE})?", text)
+    if quoted is not None:
+        return quoted[1], (quoted[2], quoted[3]) if quoted[2] else None
+    split = re.fullmatch(rf"([^{{}}\s]+):{_RANGE}", text)
+    names = [text] if split is None else [split[1], text]
+    known = [name for name in names if name in contigs]
+    known = known or [name for name in names if find_contig(name, contigs) is not None]
+    if len(known) == 2:
+        place = text[len(names[0]) :]
+        raise InputError(
+            f"The region {text!r} can mean two contigs: {names[0]} and {names[1]}. Put the name in "
+            f"braces: {{{names[0]}}}{place} or {{{names[1]}}}"
+        )
+    if known == [text] or (split is None and re.fullmatch(r"[^{}\s:]+", text)):
+        return text, None
+    if split is None:
+        raise InputError(
+            f"The region {text[:200]!r} does not have the form CONTIG:START-END, and is not the "
+            "name of a contig."
+        )
+    return split[1], (split[2], split[3])
 
 
 def site_types(ref: Sequence[str], alt: Sequence[str]) -> NDArray[np.int8]:

@@ -10,17 +10,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import identified, matching, tokens
-from vcfbert.domain.match_report import SUSPICIOUS, SWAPPED, MatchReport
-from vcfbert.domain.matching import Match, SiteFinder, TargetPolicy
+from vcfbert.domain import allele_codes, identified, matching, strand, strand_decisions
+from vcfbert.domain.match_report import REPAIRED, SUSPICIOUS, SWAPPED, MatchReport
+from vcfbert.domain.matching import Decision, Match, SiteFinder, TargetPolicy
+from vcfbert.domain.padding import PaddedSites
 from vcfbert.domain.records import Record, RecordBlock
 from vcfbert.domain.sites import Region, Sites, find_contig
+from vcfbert.domain.strand_decisions import PanelAlleles, TypedRecords
 from vcfbert.domain.typed_calls import CallReader
 from vcfbert.domain.typed_only import TypedOnly
 from vcfbert.errors import InputError
 
 MOST_FLIPPED = 0.5
-"""Above this share of the sites that can tell, the whole file is on the other strand."""
+"""Above this share of the telling sites, a file is on the other strand and has to be repaired."""
 
 MOST_FOREIGN = 0.25
 """Above this share of records at the panel's positions with other alleles than the panel, the
@@ -32,23 +34,18 @@ _ENOUGH = 20  # records at positions of the panel below which a share means noth
 LEAST_SWAPPED = 0.01
 """From this share of SNVs with swapped alleles on, reversed indels count as swapped, too."""
 
-_UNCLEAR, _CLEAR = 1, 2  # how a site was typed so far
-
-MIN_OBSERVED = 100
-"""Fewer observed haplotypes say too little about a frequency."""
-
-MIN_DISTANCE = 0.3
-"""A frequency this far from the panel's is suspicious; populations differ by less."""
+_UNCLEAR, _FLIPPED, _CLEAR = 1, 2, 3  # how a site was typed so far
 
 
 @dataclass(frozen=True)
 class TypedAlleles:
     """Alleles of the target, in the panel's orientation.
 
-    site_index  (T,) indexes into the panel's sites, rising
-    alleles     (T, N, 2) REF, ALT or MISSING of `tokens`
+    site_index   (T,) indexes into the panel's sites, rising
+    alleles      (T, N, 2) REF, ALT or MISSING of `tokens`; UNORDERED of `unordered` is added if the
+                 haplotype of an allele is unknown
     identifiers  T, the ID of each site's record
-    others      records that the panel lacks, if they are kept
+    others       records that the panel lacks, if they are kept
     """
 
     site_index: NDArray[np.int64]
@@ -81,15 +78,17 @@ class TargetCollector:
         self._source = source
         self._names = names
         self._sites = sites
+        self._strand = policy.strand
         self._calls = CallReader(source, names, policy, self.report)
         self._region = region
         self._finder = SiteFinder(sites)
+        self._padded = PaddedSites(sites, self._finder)
         self._contig = ""
         self._is_outside = False
         self._spans: dict[str, list[int]] = {}
         self._taken = np.zeros(len(sites), dtype=np.int8)
-        self._outdone: set[int] = set()
         self._first_of: dict[str, Record] = {}  # by reason, in the order of the file
+        self._codes: set[str] = set()  # alleles of records whose alleles are not bases
         self._records: list[Record] = []
         self._matches: list[Match] = []
         self._alleles: list[NDArray[np.uint8]] = []
@@ -108,8 +107,12 @@ class TargetCollector:
         span[1] = position
         found = self._finder.at(record.contig, position)
         if found and (
-            matching.is_spelled_out(record) or identified.has_symbol(record, found, self._sites)
+            matching.is_spelled_out(record)
+            or identified.has_symbol(record, found, self._sites)
+            or allele_codes.is_coded(record.ref, record.alts)
         ):
+            return True
+        if self._padded.may_type(record):
             return True
         self.report.only_in_target.add(record)
         return self._others is not None and matching.is_spelled_out(record)
@@ -120,10 +123,14 @@ class TargetCollector:
         matches: list[Match] = []
         for row, record in enumerate(block.records):
             found = self._finder.at(record.contig, record.position)
-            if not found:
+            decision = matching.decide(record, found, self._sites) if found else Decision()
+            decision = self._padded.extended(record, decision)
+            if not found and not decision.matches:
                 self._keep(block, row)
                 continue
-            decision = matching.decide(record, found, self._sites)
+            if decision.reason and allele_codes.is_coded(record.ref, record.alts):
+                decision = Decision(reason=matching.CODED)
+                self._codes.update((record.ref, *record.alts))
             if decision.reason == matching.OTHER_ALLELES:
                 self._keep(block, row)
             if decision.reason:
@@ -143,31 +150,40 @@ class TargetCollector:
         if self._others is not None:
             self._others.append(TypedOnly.of(block, row, self._source))
 
-    def finish(self, panel_frequency: NDArray[np.floating] | None = None) -> TypedAlleles:
+    def finish(
+        self,
+        panel_frequency: NDArray[np.floating] | None = None,
+        panel_alleles: PanelAlleles | None = None,
+    ) -> TypedAlleles:
         """What was collected. Raises InputError if the file does not fit the panel.
 
         panel_frequency  (S,) ALT frequencies to check the strand of palindromic sites
+        panel_alleles    the panel's haplotypes, to decide the strand of palindromic sites
         """
-        report = self.report
         self._refuse_other_contigs()
+        self._refuse_codes()
         self._refuse_other_build()
         self._refuse_other_strand()
         is_kept = self._without_unclear()
-        if not is_kept.any():
-            raise self._no_overlap()
-        self._calls.refuse_unphased()
+        if is_kept.any():
+            self._calls.refuse_unphased()
         kept = np.flatnonzero(is_kept)
         site = np.array([match.site for match in self._matches], dtype=np.int64)
         order = kept[np.argsort(site[kept], kind="stable")]
-        self._records = [self._records[row] for row in order.tolist()]
+        alleles = self._joined(order)
+        self._take(order)
+        is_used = self._on_one_strand(site[order], alleles, panel_frequency, panel_alleles)
+        contigs = {name: number for number, name in enumerate(self._spans)}
+        self.report.dropped.rows.sort(key=lambda row: (contigs[row[0].contig], row[0].position))
+        if not is_used.any():
+            raise self._no_overlap()
         typed = TypedAlleles(
-            site[order],
-            self._joined(order),
-            report,
+            site[order][is_used],
+            alleles if is_used.all() else alleles[is_used],
+            self.report,
             [record.identifier for record in self._records],
             self._others or [],
         )
-        self._matches = [self._matches[row] for row in order.tolist()]
         self._count(typed, panel_frequency)
         return typed
 
@@ -181,16 +197,21 @@ class TargetCollector:
             self.report.contigs[record.contig] = name
 
     def _is_new(self, match: Match, record: Record) -> bool:
-        """True if the record types the site: it is the first, or the first whose match is clear."""
-        rank = _UNCLEAR if match.is_unclear else _CLEAR
-        before = int(self._taken[match.site])
-        if before >= rank:
+        """True if the record types the site: it is the first, or the first whose match is better.
+
+        As written or swapped is better than a strand flip, and that better than an unclear match.
+        """
+        rank = _rank(match)
+        if self._taken[match.site] >= rank:
             self.report.drop(record, matching.DUPLICATE)
             return False
-        if before == _UNCLEAR:
-            self._outdone.add(match.site)
         self._taken[match.site] = rank
         return True
+
+    def _take(self, rows: NDArray[np.int64]) -> None:
+        """Keep the matches of these rows, in this order."""
+        self._matches = [self._matches[row] for row in rows.tolist()]
+        self._records = [self._records[row] for row in rows.tolist()]
 
     def _refuse_other_contigs(self) -> None:
         if self._spans and not self.report.contigs:
@@ -201,9 +222,18 @@ class TargetCollector:
                 "with: bcftools annotate --rename-chrs"
             )
 
+    def _refuse_codes(self) -> None:
+        coded = self.report.dropped_counts[matching.CODED]
+        here = self.report.dropped.total + len(self._matches)
+        if coded > MOST_FOREIGN * here and (here >= _ENOUGH or not self._matches):
+            raise InputError(
+                f"{self._source}: {coded:,} of {here:,} records at positions of the panel have "
+                f"codes instead of bases; {allele_codes.explained(self._codes)}."
+            )
+
     def _refuse_other_build(self) -> None:
         foreign = self.report.dropped_counts[matching.OTHER_ALLELES]
-        here = foreign + self.report.strand_flips + len(self._matches)
+        here = foreign + len(self._matches)
         if here >= _ENOUGH and foreign > MOST_FOREIGN * here:
             first = self._compared(self._first_of[matching.OTHER_ALLELES])
             raise InputError(
@@ -214,40 +244,102 @@ class TargetCollector:
             )
 
     def _refuse_other_strand(self) -> None:
-        flipped = self.report.strand_flips
-        certain = flipped + sum(match.certainty == "certain" for match in self._matches)
-        if flipped > MOST_FLIPPED * certain:
-            reason = next(one for one in self._first_of if one in matching.OTHER_STRAND)
-            first = self._compared(self._first_of[reason])
-            raise InputError(
-                f"{self._source}: {flipped:,} of {certain:,} sites that show the strand are "
-                f"strand flips; the first, {first}. Put the file on "
-                f"the forward strand first: bcftools +fixref {self._source} -Oz -o forward.vcf.gz "
-                "-- -f REFERENCE.fasta -m flip"
-            )
+        """Refuse strand flips, if they must not be repaired."""
+        if self._strand == "fix":
+            return
+        telling = sum(match.certainty == "certain" for match in self._matches)
+        flipped = [row for row, match in enumerate(self._matches) if match.is_flipped]
+        if not flipped or (self._strand == "drop" and len(flipped) <= MOST_FLIPPED * telling):
+            return
+        first = self._compared(self._records[flipped[0]])
+        other = "" if self._strand == "drop" else ", leave them out with --strand drop"
+        raise InputError(
+            f"{self._source}: {len(flipped):,} of {telling:,} sites that show the strand are "
+            f"strand flips; the first, {first}. Repair them with --strand fix{other}, or put the "
+            f"file on the forward strand first: bcftools +fixref {self._source} -Oz -o "
+            "forward.vcf.gz -- -f REFERENCE.fasta -m flip"
+        )
+
+    def _on_one_strand(
+        self,
+        site: NDArray[np.int64],
+        alleles: NDArray[np.uint8],
+        panel_frequency: NDArray[np.floating] | None,
+        panel_alleles: PanelAlleles | None,
+    ) -> NDArray[np.bool_]:
+        """Decide palindromic sites, and repair or leave out strand flips.
+
+        site     (T,) panel sites of the matches
+        alleles  (T, N, 2) changed in place
+        returns  (T,) True for sites to use; the matches of the others are gone
+        """
+        report, records = self.report, self._typed_records(site, alleles)
+        report.telling_sites = int(records.is_telling.sum())
+        report.telling_flips = int(records.is_flipped.sum())
+        report.telling_swaps = int((records.is_swapped & records.is_telling).sum())
+        frequency = None if panel_frequency is None else panel_frequency[site]
+        decided = strand_decisions.decide(records, frequency, panel_alleles)
+        report.by_linkage = decided.num_compared
+        verdict = decided.verdict
+        self._refuse_palindromic_flips(verdict)
+        flipped = np.flatnonzero(verdict == strand_decisions.FLIPPED)
+        report.palindromic_flips = len(flipped)
+        alleles[flipped] = strand.other_strand(alleles[flipped])
+        for row in flipped.tolist():
+            self._matches[row] = matching.turned(self._matches[row])
+        is_used: NDArray[np.bool_] = verdict != strand_decisions.UNDECIDED
+        if self._strand == "drop":
+            is_used &= ~records.is_flipped & (verdict == strand_decisions.AS_WRITTEN)
+        for row in np.flatnonzero(~is_used).tolist():
+            is_undecided = verdict[row] == strand_decisions.UNDECIDED
+            reason = matching.UNCLEAR_STRAND if is_undecided else self._matches[row].flip_reason
+            report.drop(self._records[row], reason)
+        self._take(np.flatnonzero(is_used))
+        return is_used
+
+    def _typed_records(self, site: NDArray[np.int64], alleles: NDArray[np.uint8]) -> TypedRecords:
+        matches = self._matches
+        certainty = np.array([match.certainty for match in matches], dtype="U11")
+        return TypedRecords(
+            site=site,
+            contig=self._sites.contig[site],
+            alleles=alleles,
+            is_telling=certainty == "certain",
+            is_palindromic=certainty == "palindromic",
+            is_flipped=np.array([match.is_flipped for match in matches], dtype=np.bool_),
+            is_swapped=np.array([match.is_swapped for match in matches], dtype=np.bool_),
+        )
+
+    def _refuse_palindromic_flips(self, verdict: NDArray[np.int8]) -> None:
+        flipped = np.flatnonzero(verdict == strand_decisions.FLIPPED)
+        if self._strand != "error" or not len(flipped):
+            return
+        record = self._records[flipped[0]]
+        raise InputError(
+            f"{self._source}: {len(flipped):,} palindromic (A/T, C/G) sites fit the panel's "
+            f"haplotypes on the other strand only; the first is {record.place()}, "
+            f"{record.ref}/{','.join(record.alts) or '.'}. Repair them with --strand fix, or leave "
+            "them out with --strand drop."
+        )
 
     def _without_unclear(self) -> NDArray[np.bool_]:
-        """True for matches to keep; drops unclear swaps that nothing else in the file supports."""
-        certain = [match for match in self._matches if match.certainty == "certain"]
-        swapped = sum(match.is_swapped for match in certain)
-        flipped = self.report.strand_flips
-        reasons = {
-            # With one strand flip per twenty swaps, as many of these would get the wrong strand.
-            "palindromic": "" if swapped > 20 * flipped else matching.UNCLEAR_STRAND,
-            "indel": ""
-            if swapped and swapped >= LEAST_SWAPPED * len(certain)
-            else matching.UNCLEAR_INDEL,
-            "certain": "",
-        }
+        """True for matches to keep.
+
+        Drops swapped indels that nothing else in the file supports, and matches that a better one
+        of the same site replaces.
+        """
+        telling = [match for match in self._matches if match.certainty == "certain"]
+        swapped = sum(match.is_swapped for match in telling)
+        has_swaps = swapped > 0 and swapped >= LEAST_SWAPPED * len(telling)
         is_kept = np.ones(len(self._matches), dtype=np.bool_)
         for row, match in enumerate(self._matches):
-            is_outdone = match.is_unclear and match.site in self._outdone
-            reason = matching.DUPLICATE if is_outdone else reasons[match.certainty]
-            if match.is_unclear and reason:
+            if not (match.is_unclear or match.is_flipped):
+                continue
+            is_outdone = self._taken[match.site] > _rank(match)
+            if is_outdone or (match.certainty == "indel" and not has_swaps):
                 is_kept[row] = False
+                reason = matching.DUPLICATE if is_outdone else matching.UNCLEAR_INDEL
                 self.report.drop(self._records[row], reason)
-        contigs = {name: number for number, name in enumerate(self._spans)}
-        self.report.dropped.rows.sort(key=lambda row: (contigs[row[0].contig], row[0].position))
         return is_kept
 
     def _no_overlap(self) -> InputError:
@@ -309,12 +401,21 @@ class TargetCollector:
             report.monomorphic += match.is_monomorphic
             report.multiallelic += len(record.alts) > 1 and record is not last
             last = record
-            if match.is_swapped:
-                report.swapped_sites += 1
+            report.swapped_sites += match.is_swapped
+            if match.is_flipped:
+                report.flips_repaired += match.certainty == "certain"
+                report.noted.add(record, REPAIRED[match.flip_reason])
+            elif match.is_swapped:
                 report.noted.add(record, SWAPPED)
             if is_suspicious[row]:
                 report.suspicious_sites += 1
                 report.noted.add(record, SUSPICIOUS)
+
+
+def _rank(match: Match) -> int:
+    if match.is_unclear:
+        return _UNCLEAR
+    return _FLIPPED if match.is_flipped else _CLEAR
 
 
 def _is_suspicious(
@@ -325,16 +426,8 @@ def _is_suspicious(
     rows = np.array([row for row, m in enumerate(matches) if m.certainty == "palindromic"])
     if panel_frequency is None or len(rows) == 0:
         return is_suspicious
-    alleles = typed.alleles[rows]
-    observed = tokens.is_observed(alleles).sum(axis=(1, 2))
-    frequency = (alleles == tokens.ALT).sum(axis=(1, 2)) / np.maximum(observed, 1)
     expected = panel_frequency[typed.site_index[rows]]
-    distance = np.abs(frequency - expected)
-    is_suspicious[rows] = (
-        (observed >= MIN_OBSERVED)
-        & (distance >= MIN_DISTANCE)
-        & (np.abs(1.0 - frequency - expected) < distance / 2)
-    )
+    is_suspicious[rows] = strand_decisions.fits_other_strand(typed.alleles[rows], expected)
     return is_suspicious
 
 

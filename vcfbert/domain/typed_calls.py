@@ -8,11 +8,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import records, tokens
+from vcfbert.domain import records, tokens, unordered
 from vcfbert.domain.match_report import MatchReport
 from vcfbert.domain.matching import Match, TargetPolicy
 from vcfbert.domain.records import MISSING_CALL, NO_CALL, RecordBlock
 from vcfbert.errors import InputError
+
+MOST_UNPHASED = 0.05
+"""Of the heterozygotes of the file or a sample, that `--unphased missing` allows."""
+
+FEW_UNPHASED = 10
+"""Fewer unphased heterozygotes are always allowed: their share says little."""
 
 
 class CallReader:
@@ -27,7 +33,8 @@ class CallReader:
         self._policy = policy
         self._report = report
         self._first_unphased = ""
-        self._is_unphased = np.zeros(len(names), dtype=np.bool_)
+        self._unphased = np.zeros(len(names), dtype=np.int64)
+        self._heterozygous = np.zeros(len(names), dtype=np.int64)
 
     def read(
         self, block: RecordBlock, rows: NDArray[np.int64], matches: list[Match]
@@ -35,7 +42,8 @@ class CallReader:
         """Alleles in the panel's orientation. Raises InputError if a genotype is not diploid.
 
         rows     (m,) the record of each match, never falling; a record may have several
-        returns  (m, N, 2) REF, ALT or MISSING of `tokens`
+        returns  (m, N, 2) REF, ALT or MISSING of `tokens`; UNORDERED of `unordered` is added if the
+                 haplotype of an allele is unknown
         """
         is_whole = np.array_equal(rows, np.arange(len(block.records)))
         calls = block.calls if is_whole else block.calls[rows]
@@ -57,15 +65,48 @@ class CallReader:
         return alleles
 
     def refuse_unphased(self) -> None:
-        """Raise InputError if unphased heterozygotes were read and the policy is `error`."""
-        if self._report.unphased and self._policy.unphased == "error":
+        """Raise InputError if the policy does not allow the unphased heterozygotes that were read.
+
+        `error` allows none, `missing` few.
+        """
+        count = self._report.unphased
+        if count and self._policy.unphased == "error":
             raise InputError(
-                f"{self._source}: {self._report.unphased:,} heterozygous genotypes of "
-                f"{int(self._is_unphased.sum()):,} samples are not phased, the first at "
-                f"{self._first_unphased}. Phase the file first (Beagle, SHAPEIT), or pass "
-                "--unphased missing to impute them, or --unphased as-written if their order in "
-                "the file is right."
+                f"{self._source}: {count:,} heterozygous genotypes of "
+                f"{int((self._unphased > 0).sum()):,} samples are not phased, the first at "
+                f"{self._first_unphased}. {self._remedy()} or pass --unphased missing if they are "
+                "few, or --unphased as-written if their order in the file is right."
             )
+        if count and self._policy.unphased == "missing":
+            self._refuse_many(count)
+
+    def _refuse_many(self, count: int) -> None:
+        """Raise InputError if the model would miss a large share of the heterozygotes."""
+        total = int(self._heterozygous.sum())
+        share = self._unphased / np.maximum(self._heterozygous, 1)
+        share[self._unphased < FEW_UNPHASED] = 0.0
+        worst = int(np.argmax(share))
+        if count > MOST_UNPHASED * total and count >= FEW_UNPHASED:
+            found = f"{count:,} of {total:,} heterozygous genotypes ({count / total:.1%})"
+        elif share[worst] > MOST_UNPHASED:
+            found = (
+                f"{self._unphased[worst]:,} of {self._heterozygous[worst]:,} heterozygous "
+                f"genotypes of sample {self._names[worst]} ({share[worst]:.1%})"
+            )
+        else:
+            return
+        raise InputError(
+            f"{self._source}: {found} are not phased, and --unphased missing allows "
+            f"{MOST_UNPHASED:.0%}: without its heterozygotes a sample cannot be imputed well. The "
+            f"first is at {self._first_unphased}. {self._remedy()} or pass --unphased as-written "
+            "if their order in the file is right."
+        )
+
+    def _remedy(self) -> str:
+        return (
+            "Phase the file first with Beagle, SHAPEIT5 or Eagle (java -jar beagle.jar "
+            f"gt={self._source} ref=PANEL.vcf.gz impute=false out=phased),"
+        )
 
     def _count_missing(
         self, calls: NDArray[np.int16], alleles: NDArray[np.uint8], is_counted: NDArray[np.bool_]
@@ -87,18 +128,23 @@ class CallReader:
     ) -> None:
         """Count unphased heterozygotes, and remove alleles of unknown order."""
         first, second = calls[:, :, 0], calls[:, :, 1]
-        is_loose = (calls[:, :, 2] == 0) & (first != second)
+        is_other = first != second
+        if self._policy.unphased == "missing":
+            is_typed = is_other[is_first] & (first[is_first] >= 0) & (second[is_first] >= 0)
+            self._heterozygous += is_typed.sum(axis=0)
+        is_loose = (calls[:, :, 2] == 0) & is_other
         if not is_loose.any():
             return
         is_unphased = is_loose & (first >= 0) & (second >= 0)
         if is_unphased.any():
             self._report.unphased += int(is_unphased[is_first].sum())
-            self._is_unphased |= is_unphased.any(axis=0)
+            self._unphased += is_unphased[is_first].sum(axis=0)
             if not self._first_unphased:
                 row, sample = np.argwhere(is_unphased)[0].tolist()
                 self._first_unphased = self._place(block, rows[row], sample)
-        if self._policy.unphased != "as-written":
-            alleles[is_loose] = tokens.MISSING  # also of ./1, whose haplotype is unknown
+        if self._policy.unphased != "as-written":  # also of ./1, whose haplotype is unknown
+            is_loose &= alleles[:, :, 0] != alleles[:, :, 1]
+            alleles[is_loose] = unordered.without_order(alleles[is_loose])
 
     def _refuse_ploidy(
         self,
@@ -112,8 +158,9 @@ class CallReader:
             sample = int(np.argmax((calls[odd[0], :, :2] == NO_CALL).any(axis=1)))
             raise InputError(
                 f"{self._source}, {self._place(block, rows[odd[0]], sample)}: the genotype is "
-                "not diploid. Each sample needs two alleles at each site; make haploid genotypes "
-                f"diploid with: bcftools +fixploidy {self._source} -Oz -o diploid.vcf.gz -- -f 2"
+                "not diploid but haploid. Each sample needs two alleles at each site; write "
+                "haploid genotypes (males on X) as homozygotes with: bcftools +fixploidy "
+                f"{self._source} -Oz -o diploid.vcf.gz -- -f 2"
             )
 
     def _refuse_numbers(

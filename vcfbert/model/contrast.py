@@ -40,7 +40,7 @@ def contrastive(
     contrast: ContrastTensors,
     temperature: float,
 ) -> Float[Tensor, ""]:
-    """Mean over queries of -log of the share of the positives; 0 if no negative is wrong.
+    """Sum over queries of -log of the share of the positives; 0 if no negative is wrong.
 
     codebook     raw embeddings of the encoder, with gradients
     query        tokens under the mask
@@ -53,7 +53,7 @@ def contrastive(
     counted = contrast.is_wrong.any(dim=1)
     right = near.logsumexp(dim=1)
     loss = torch.cat([near, far], dim=1).logsumexp(dim=1) - right
-    return (loss * counted).sum() / counted.sum().clamp(min=1)
+    return (loss * counted).sum()
 
 
 def _site_weights(

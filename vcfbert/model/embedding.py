@@ -1,6 +1,7 @@
 """The encoder, whose embeddings are searched, and the fusion that queries and references pass.
 
-B query haplotypes, L sites in a window, D embedding width, V vocabulary, F site features.
+B query haplotypes, L sites in a window, D embedding width, V vocabulary, F site features,
+P populations.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ _MIN_FREQUENCY = 1e-4
 class SiteFeatures:
     """Features of the sites of one window, without a batch axis.
 
-    frequency  ALT frequency in the reference haplotypes; 0 in the padding
-    spread     standard deviation of that frequency over the populations of the panel
-    cm         centimorgans from the first site of the window
-    site_type  0 SNV, 1 insertion, 2 deletion, 3 other
-    is_site    False in the padding
-    is_full    True if the window has no padding; a Python bool, so that no kernel waits for it
+    frequency      ALT frequency in the reference haplotypes; 0 in the padding
+    spread         standard deviation of that frequency over the populations of the panel
+    cm             centimorgans from the first site of the window
+    site_type      0 SNV, 1 insertion, 2 deletion, 3 other
+    is_site        False in the padding
+    is_full        True if the window has no padding; a Python bool, so that no kernel waits for it
+    by_population  ALT frequency in each population of the panel; P may be 0
     """
 
     frequency: Float[Tensor, "L"]
@@ -38,6 +40,7 @@ class SiteFeatures:
     site_type: Integer[Tensor, "L"]
     is_site: Bool[Tensor, "L"]
     is_full: bool
+    by_population: Float[Tensor, "L P"]
 
     def to(self, device: torch.device) -> SiteFeatures:
         """Return a copy on a device."""
@@ -49,18 +52,21 @@ class SiteFeatures:
 
     def columns(self) -> Float[Tensor, "L F"]:
         """Scaled inputs of the encoder: log odds, log MAF, heterozygosity, spread, is_site."""
-        frequency = self.frequency.clamp(_MIN_FREQUENCY, 1 - _MIN_FREQUENCY)
-        minor = torch.minimum(frequency, 1 - frequency)
         return torch.stack(
             [
-                torch.logit(frequency) / 4,
-                torch.log(minor) / 4 + 1,
-                4 * frequency * (1 - frequency),
+                *scaled_frequency(self.frequency),
                 4 * self.spread,
-                self.is_site.to(frequency.dtype),
+                self.is_site.to(self.frequency.dtype),
             ],
             dim=-1,
         )
+
+
+def scaled_frequency(frequency: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Log odds, log MAF and heterozygosity of an ALT frequency, each about -1 to 1."""
+    frequency = frequency.clamp(_MIN_FREQUENCY, 1 - _MIN_FREQUENCY)
+    minor = torch.minimum(frequency, 1 - frequency)
+    return torch.logit(frequency) / 4, torch.log(minor) / 4 + 1, 4 * frequency * (1 - frequency)
 
 
 class Encoder(nn.Module):

@@ -20,7 +20,8 @@ from vcfbert.model.embedding import SiteFeatures
 
 NUM_GROUPS = 4
 _HIDDEN = 16
-_MIN_VOTE = 1e-3  # votes of 0 and 1 are not certain: copying errs about once in a thousand
+_MIN_FREQUENCY = 1e-4
+_DRAWN = 0.13  # of the weight of one neighbour, see `probability_of`
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Fused:
     """What `RagFusion` returns.
 
     states  embedding of the query with those of its neighbours added
-    votes   weighted share of neighbours that carry ALT in each group, as log odds
+    votes   probability of ALT by the neighbours, in each group: see `probability_of`
     """
 
     states: Float[Tensor, "B L D"]
@@ -38,11 +39,14 @@ class Fused:
 class RagFusion(nn.Module):
     """Weights the neighbours at each site and adds their embedding to that of the query.
 
-    kind  `local` weights by the agreement around the site, `site` by attention between the
-          embeddings at the site only, `mean` all equally
+    kind       `local` weights by the agreement around the site, `site` by attention between the
+               embeddings at the site only, `mean` all equally
+    has_votes  whether an embedding of the votes is added, too
     """
 
-    def __init__(self, width: int, kind: Literal["local", "site", "mean"]) -> None:
+    def __init__(
+        self, width: int, kind: Literal["local", "site", "mean"], *, has_votes: bool = True
+    ) -> None:
         super().__init__()
         self.kind = kind
         if kind == "local":
@@ -53,7 +57,7 @@ class RagFusion(nn.Module):
             self.query = nn.Linear(width, width)
             self.key = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
-        self.votes = nn.Linear(NUM_GROUPS, width)
+        self.votes = nn.Linear(NUM_GROUPS, width) if has_votes else None
         self.mix = nn.Linear(width, width)
 
     def initialise_copying(self) -> None:
@@ -88,9 +92,11 @@ class RagFusion(nn.Module):
             mixed = _mix_codebook(votes, retrieved)
         else:
             mixed = _mix_dense(weights, retrieved)
-        log_odds = torch.logit(votes.float(), eps=_MIN_VOTE)
-        states = query + self.mix(self.norm(mixed)) + self.votes(log_odds.to(query.dtype) / 4)
-        return Fused(states=states, votes=log_odds)
+        votes = probability_of(votes.float(), features.frequency, neighbour_tokens.shape[1])
+        states = query + self.mix(self.norm(mixed))
+        if self.votes is not None:
+            states = states + self.votes(torch.logit(votes).to(query.dtype) / 4)
+        return Fused(states=states, votes=votes)
 
     def _weights(
         self,
@@ -129,6 +135,23 @@ class RagFusion(nn.Module):
             keys = _grouped(self.key(retrieved))  # (B, K, L, G, D/G)
             scores = torch.einsum("blgd,bklgd->bklg", asked, keys)
         return scores / asked.shape[-1] ** 0.5
+
+
+def probability_of(
+    votes: Float[Tensor, "B L G"], frequency: Float[Tensor, "L"], num_neighbours: int
+) -> Float[Tensor, "B L G"]:
+    """Probability of ALT from the neighbours' votes: neighbours that all agree may still be wrong.
+
+    A small part of the weight goes to an allele drawn from the panel. So if no neighbour carries
+    ALT, the probability of ALT is in proportion to its frequency; likewise for REF. The part was
+    chosen on validation samples and checked on others (docs/decisions/copying-start.md).
+
+    votes      weighted share of the neighbours that carry ALT
+    frequency  of ALT in the panel
+    """
+    part = _DRAWN / num_neighbours
+    drawn = frequency.clamp(_MIN_FREQUENCY, 1 - _MIN_FREQUENCY)[:, None]
+    return (1 - part) * votes + part * drawn
 
 
 def _grouped(x: Tensor) -> Tensor:

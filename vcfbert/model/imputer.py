@@ -12,6 +12,8 @@ and there is no fusion:
                                                         +-> rag_fusion -> heads -> logits
     neighbours -> encoder -> emb_fusion -> transformer -+
 
+With `model.population` the frequencies by population are added to the query after `emb_fusion`.
+
 B query haplotypes (two of each sample, side by side), K neighbours, L sites in a window,
 D embedding width, V vocabulary.
 """
@@ -26,8 +28,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vcfbert.config import ModelConfig
+from vcfbert.domain import tokens
+from vcfbert.model import focal_link, losses
 from vcfbert.model.embedding import EmbeddingFusion, Encoder, SiteFeatures, gather_codebook
 from vcfbert.model.fusion import NUM_GROUPS, RagFusion
+from vcfbert.model.population import PopulationInput
 from vcfbert.model.transformer import Block, rotary_rotation
 
 NUM_GENOTYPES = 3
@@ -53,14 +58,21 @@ class Imputer(nn.Module):
     head is symmetric.
     """
 
-    def __init__(self, settings: ModelConfig) -> None:
+    def __init__(self, settings: ModelConfig, focal_gamma: float = 0.0) -> None:
+        """Make the network; `focal_gamma` of its loss is needed only if it predicts."""
         super().__init__()
         width = settings.width
         self.settings = settings
+        self.focal_gamma = focal_gamma
         self.encoder = Encoder(width)
         self.emb_fusion = EmbeddingFusion(width)
         has_neighbours = settings.retrieved != "none"
-        self.rag_fusion = RagFusion(width, settings.fusion) if has_neighbours else None
+        self.population = (
+            PopulationInput(width, settings.unknown_population) if settings.population else None
+        )
+        self.rag_fusion = (
+            RagFusion(width, settings.fusion, has_votes=settings.votes) if has_neighbours else None
+        )
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.num_layers))
         self.norm = nn.LayerNorm(width)
         self.haplotype_head = nn.Linear(width, 2)
@@ -107,19 +119,29 @@ class Imputer(nn.Module):
         features: SiteFeatures,
         neighbour_tokens: Integer[Tensor, "B K L"],
         retrieved: Float[Tensor, "V L D"] | Float[Tensor, "B K L D"] | None,
+        population: Integer[Tensor, "B"] | None = None,
     ) -> Logits:
         """Predict every site of one window.
 
         query_tokens      under the mask; rows 2 i and 2 i + 1 are one sample
-        neighbour_tokens  complete tokens of the neighbours of each row; K is 0 without retrieval
+        neighbour_tokens  complete tokens of the neighbours of each row; K is 0 without retrieval.
+                          With `returned = "masked"` those masked in the query are not read
         retrieved         complete raw embeddings of the neighbours, or the codebook of the window;
                           read only with `retrieved = "before"`
+        population        index of the population of each row, or `population.UNKNOWN`; read only
+                          with `population = True`
         """
         query = self.emb_fusion(self.encoder(query_tokens, features), features)  # (B, L, D)
+        if self.population is not None:
+            assert population is not None
+            query = query + self.population(features, population)
         votes = None
         if self.rag_fusion is None:
             states = self.transform(query, features)
         elif self.settings.retrieved == "through":
+            if self.settings.returned == "masked":
+                is_masked = (query_tokens == tokens.MASK)[:, None]
+                neighbour_tokens = neighbour_tokens.masked_fill(is_masked, tokens.MASK)
             references = self._embed_live(neighbour_tokens, features)
             query, references = self._transform_both(query, references, features)
             fused = self.rag_fusion(query, query_tokens, neighbour_tokens, references, features)
@@ -170,28 +192,51 @@ class Imputer(nn.Module):
         return states[:, 0], states[:, 1:]
 
     def _copied(self, states: Tensor, votes: Float[Tensor, "B L G"]) -> Float[Tensor, "B L 2"]:
-        """Log odds of the neighbours' alleles, as a gated and scaled mean over groups."""
+        """Logits of the neighbours' vote: a gated mean over groups, sharpened or flattened.
+
+        At the start they are those at which the loss of the vote is smallest.
+        """
         assert self.copy_gate is not None
         gate = self.copy_gate(states).float()
         mean = (gate[..., :NUM_GROUPS].softmax(dim=-1) * votes).sum(dim=-1)
-        log_odds = mean * torch.exp(gate[..., NUM_GROUPS])
-        return torch.stack([-log_odds / 2, log_odds / 2], dim=-1)
+        log_odds = torch.logit(mean) * torch.exp(gate[..., NUM_GROUPS])
+        both = torch.stack([-log_odds / 2, log_odds / 2], dim=-1)
+        if self.focal_gamma == 0:
+            return both
+        return _centred(
+            focal_link.minimiser(functional.log_softmax(both, dim=-1), self.focal_gamma)
+        )
 
     def _genotype(self, states: Tensor, haplotype: Tensor) -> Float[Tensor, "samples L 3"]:
         """Genotype of two independent haplotypes, corrected from both states."""
         first, second = states[0::2], states[1::2]
         both = torch.cat([first + second, (first - second).abs()], dim=-1)
         correction = self.genotype_out(functional.gelu(self.genotype_in(both))).float()
-        log_probability = functional.log_softmax(haplotype, dim=-1)
+        starts_from_copying = self.copy_gate is not None and self.focal_gamma > 0
+        if starts_from_copying:
+            log_probability = losses.log_posterior(haplotype, self.focal_gamma)
+        else:
+            log_probability = functional.log_softmax(haplotype, dim=-1)
         one, two = log_probability[0::2], log_probability[1::2]
         ref_ref = one[..., 0] + two[..., 0]
         mixed = torch.logaddexp(one[..., 0] + two[..., 1], one[..., 1] + two[..., 0])
         alt_alt = one[..., 1] + two[..., 1]
-        return torch.stack([ref_ref, mixed, alt_alt], dim=-1) + correction
+        independent = torch.stack([ref_ref, mixed, alt_alt], dim=-1)
+        if starts_from_copying:
+            independent = focal_link.minimiser(independent, self.focal_gamma).float()
+        return independent + correction
 
 
-def build(settings: ModelConfig, seed: int) -> Imputer:
-    """Return a network with initial weights drawn from the seed."""
-    model = Imputer(settings)
+def _centred(log_q: Float[Tensor, "B L 2"]) -> Float[Tensor, "B L 2"]:
+    """The same logits with mean 0, in float32."""
+    return (log_q - log_q.mean(dim=-1, keepdim=True)).float()
+
+
+def build(settings: ModelConfig, seed: int, focal_gamma: float = 0.0) -> Imputer:
+    """Return a network with initial weights drawn from the seed.
+
+    focal_gamma  of its loss; needed only if the network predicts, not for its encoder
+    """
+    model = Imputer(settings, focal_gamma)
     model.initialise(torch.Generator().manual_seed(seed))
     return model

@@ -19,17 +19,15 @@ def focal(
     counted: Bool[Tensor, "B L"],
     gamma: float,
 ) -> Float[Tensor, ""]:
-    """Mean focal loss (Lin et al. 2017) over `counted`; cross-entropy at gamma 0.
+    """Sum of the focal loss (Lin et al. 2017) over `counted`; cross-entropy at gamma 0.
 
-    labels   any value where not counted
-    returns  0 if nothing is counted
+    labels  any value where not counted
     """
     safe = labels.long().clamp(0, logits.shape[-1] - 1)
     log_probability = functional.log_softmax(logits.float(), dim=-1)
     log_true = log_probability.gather(-1, safe[..., None])[..., 0]
     modulation = (1 - log_true.exp()).clamp(min=_MIN_DOUBT) ** gamma if gamma > 0 else 1.0
-    loss = -modulation * log_true * counted
-    return loss.sum() / counted.sum().clamp(min=1)
+    return (-modulation * log_true * counted).sum()
 
 
 def posterior(logits: Float[Tensor, "*B L C"], gamma: float) -> Float[Tensor, "*B L C"]:
@@ -42,13 +40,18 @@ def posterior(logits: Float[Tensor, "*B L C"], gamma: float) -> Float[Tensor, "*
 
     returns  float64, summing to 1 over C
     """
+    return log_posterior(logits, gamma).exp()
+
+
+def log_posterior(logits: Float[Tensor, "*B L C"], gamma: float) -> Float[Tensor, "*B L C"]:
+    """The logarithm of `posterior`, with its gradient."""
     log_p = functional.log_softmax(logits.double(), dim=-1)
     if gamma == 0:
-        return log_p.exp()
+        return log_p
     classes = logits.shape[-1]
     others = log_p[..., None, :].masked_fill(
         torch.eye(classes, dtype=torch.bool, device=logits.device), -torch.inf
     )
     log_rest = others.logsumexp(dim=-1)  # log(1 - p), exact where p is almost 1
     slope = (log_rest.exp() - gamma * log_p.exp() * log_p).clamp(min=1e-300).log()
-    return (log_p - (gamma - 1) * log_rest - slope).softmax(dim=-1)
+    return (log_p - (gamma - 1) * log_rest - slope).log_softmax(dim=-1)

@@ -1,1 +1,1 @@
-"""Exact nearest reference haplotypes, one FAISS index per window."""
+"""Nearest reference haplotypes, one FAISS index per window."""

@@ -18,16 +18,19 @@ from vcfbert.retrieval.query import Query
 
 _ROUNDING = 2.0**-24
 _SIGMAS = 8.0
+_BLOCK_NUMBERS = 1 << 24
 
 
-def build(masked: NDArray[np.float32]) -> faiss.IndexFlatL2:
-    """An index of all rows.
+def build(masked: NDArray[np.floating]) -> faiss.IndexFlatL2:
+    """An index of all rows, in float32.
 
     masked  (R, L, D) masked embeddings; a memory-mapped array is read once, directly into the index
     """
     flat = masked.reshape(len(masked), -1)
     index = faiss.IndexFlatL2(flat.shape[1])
-    index.add(flat)
+    step = len(flat) if flat.dtype == np.float32 else max(1, _BLOCK_NUMBERS // flat.shape[1])
+    for first in range(0, len(flat), step):  # FAISS would convert all of float16 at once
+        index.add(flat[first : first + step].astype(np.float32, copy=False))
     return index
 
 

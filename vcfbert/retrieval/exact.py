@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
 from vcfbert.errors import ConfigError
-from vcfbert.retrieval import similarity
+from vcfbert.retrieval import gpu, similarity
+from vcfbert.retrieval.gpu import GpuBits
 from vcfbert.retrieval.query import Query
 
 _ROUNDING = 2.0**-23  # twice the unit roundoff of float32: room for sums in any order
@@ -40,17 +41,39 @@ def build(reference_bits: NDArray[np.uint8]) -> faiss.IndexPQ:
 class ExactIndex:
     """One window's bits; valid under every mask and for every encoder."""
 
-    def __init__(self, index: faiss.IndexPQ, length: int) -> None:
-        """Take a built or loaded index of windows of `length` sites."""
+    def __init__(self, index: faiss.IndexPQ, length: int, *, on_gpu: bool = False) -> None:
+        """Take a built or loaded index of windows of `length` sites.
+
+        on_gpu  propose candidates on the GPU; DeviceError if it has too little memory
+        """
         self.length = length
         self.num_references = int(index.ntotal)
         self._index = index
         # A view, so that a mapped index stays on disk; valid as long as self._index exists.
         codes = faiss.rev_swig_ptr(index.codes.data(), index.codes.size())
         self.reference_bits: NDArray[np.uint8] = codes.reshape(self.num_references, -1)
+        self._gpu = GpuBits(self.reference_bits) if on_gpu else None
 
     def search(self, query: Query) -> ExactSearch:
         """Check shapes and weights."""
+        self.check(query)
+        return ExactSearch(self, query)
+
+    def largest(
+        self, vectors: NDArray[np.float32], count: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], float]:
+        """Scores and rows of the `count` largest inner products, and the error of a score.
+
+        vectors  (n, 8 M)
+        returns  (n, count) twice, and the largest error relative to the weights of a vector
+        """
+        if self._gpu is not None and count <= gpu.MAX_HITS:
+            return *self._gpu.search(vectors, count), gpu.ERROR
+        scores, rows = self._index.search(vectors, count)
+        return scores, rows, (self.reference_bits.shape[1] + 8) * _ROUNDING
+
+    def check(self, query: Query) -> None:
+        """Raise ConfigError if a query has other sites or weights that cannot be summed."""
         if query.tokens.shape[1] != self.length or len(query.weights) != self.length:
             raise ConfigError(
                 f"The query has {query.tokens.shape[1]} sites and {len(query.weights)} weights, "
@@ -58,16 +81,14 @@ class ExactIndex:
                 "same panel."
             )
         similarity.check_weights(query.weights)
-        return ExactSearch(self, self._index, query)
 
 
 class ExactSearch:
     """One query batch: inner products from FAISS, exact distances from a table."""
 
-    def __init__(self, window: ExactIndex, index: faiss.IndexPQ, query: Query) -> None:
-        """Compute the search vectors; made by `ExactIndex.search`."""
+    def __init__(self, window: ExactIndex, query: Query) -> None:
+        """Compute the search vectors; made by `search` of the window."""
         self._window = window
-        self._index = index
         visible = query.tokens  # at these sites query and references are visible
         if query.other_mask is not None:
             visible = tokens.hide(query.tokens, query.other_mask.is_masked)
@@ -95,11 +116,11 @@ class ExactSearch:
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The `count` largest inner products; others are not larger, except for rounding."""
         chosen = slice(None) if queries is None else queries
-        scores, rows = self._index.search(self._vectors[chosen], count)
+        scores, rows, error = self._window.largest(self._vectors[chosen], count)
         if count == self._window.num_references:
             return rows, np.full(len(rows), np.inf)
-        error = self._mass[chosen] * (self._query_bits.shape[1] + 8) * _ROUNDING
-        return rows, self._offset[chosen] - scores.min(axis=1).astype(np.float64) - error
+        nearest_other = self._offset[chosen] - scores.min(axis=1).astype(np.float64)
+        return rows, nearest_other - self._mass[chosen] * error
 
     def distances(
         self, rows: NDArray[np.int64], queries: NDArray[np.int64] | None = None

@@ -1,14 +1,15 @@
 """Check of the header of a FAISS file, before FAISS allocates memory for it.
 
-FAISS builds whatever kind of index a file names, in the size it names. We write two kinds, whose
+FAISS builds whatever kind of index a file names, in the size it names. We write three kinds, whose
 sizes all follow from the window, so the header is known before it is read.
 
-L sites in a window, R reference haplotypes, M = ceil(L / 8).
+L sites in a window, R reference haplotypes.
 """
 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 from vcfbert.files import bounded
@@ -25,7 +26,7 @@ _FLOAT_BYTES = 4
 def check(path: Path, kind: str, length: int, num_rows: int) -> None:
     """ValueError unless a file is an index of our kinds with exactly these sizes.
 
-    kind      exact or dense
+    kind      exact, fast or dense
     length    L
     num_rows  R
     """
@@ -33,26 +34,46 @@ def check(path: Path, kind: str, length: int, num_rows: int) -> None:
     size = path.stat().st_size
     with path.open("rb") as stream:
         head = stream.read(_HEAD.size + _QUANTIZER.size + _SIZE.size)
-        if kind == "exact":
-            _check_exact(head, size, -(-length // 8), num_rows)
-            stream.seek(size - _TAIL.size)
-            search, signs, _ = _TAIL.unpack(stream.read(_TAIL.size))
-            _require("kind of search", (search, signs), (0, False))
-            stream.seek(size - _TAIL.size - num_rows * -(-length // 8) - _SIZE.size)
-            _require("size", _SIZE.unpack(stream.read(_SIZE.size))[0], num_rows * -(-length // 8))
-        else:
+        if kind == "dense":
             _check_dense(head, size, length, num_rows)
+            return
+        shape = _shape(kind, length)
+        _check_bits(head, size, shape, num_rows)
+        stream.seek(size - _TAIL.size)
+        search, signs, _ = _TAIL.unpack(stream.read(_TAIL.size))
+        _require("kind of search", (search, signs), (0, False))
+        stream.seek(size - _TAIL.size - num_rows * shape.row_bytes - _SIZE.size)
+        _require("size", _SIZE.unpack(stream.read(_SIZE.size))[0], num_rows * shape.row_bytes)
 
 
-def _check_exact(head: bytes, size: int, width: int, num_rows: int) -> None:
-    """M sub-quantizers of eight bits, 256 centroids of eight numbers each, and M bytes per row."""
-    _check_head(head, b"IxPq", num_rows, _INNER_PRODUCT, 8 * width)
+@dataclass(frozen=True)
+class _Shape:
+    """Sizes of an index of bits: bytes of a row, and bits of a sub-quantizer."""
+
+    row_bytes: int
+    bits: int
+
+    @property
+    def quantizer(self) -> tuple[int, int, int]:
+        """Numbers per row, sub-quantizers and bits of each."""
+        return 8 * self.row_bytes, 8 * self.row_bytes // self.bits, self.bits
+
+
+def _shape(kind: str, length: int) -> _Shape:
+    """A fast index has sub-quantizers of four sites, and one more byte in each row."""
+    width = -(-length // 8)
+    return _Shape(width, 8) if kind == "exact" else _Shape(width + 1, 4)
+
+
+def _check_bits(head: bytes, size: int, shape: _Shape, num_rows: int) -> None:
+    """A sub-quantizer has one centroid for each pattern of its bits."""
+    _check_head(head, b"IxPq", num_rows, _INNER_PRODUCT, 8 * shape.row_bytes)
     quantizer = _QUANTIZER.unpack_from(head, _HEAD.size)
-    _require("quantizer", quantizer, (8 * width, width, 8))
-    centroids = 256 * 8 * width
+    _require("quantizer", quantizer, shape.quantizer)
+    centroids = 8 * shape.row_bytes << shape.bits
     _require("centroids", _SIZE.unpack_from(head, _HEAD.size + _QUANTIZER.size)[0], centroids)
     fixed = _HEAD.size + _QUANTIZER.size + 2 * _SIZE.size + _TAIL.size
-    _require("bytes", size, fixed + _FLOAT_BYTES * centroids + width * num_rows)
+    _require("bytes", size, fixed + _FLOAT_BYTES * centroids + shape.row_bytes * num_rows)
 
 
 def _check_dense(head: bytes, size: int, length: int, num_rows: int) -> None:

@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 
 from vcfbert.errors import StoreError
 from vcfbert.files import digests
-from vcfbert.retrieval import faiss_file, manifest
+from vcfbert.retrieval import faiss_file, gpu, manifest
 from vcfbert.retrieval.dense import DenseIndex
 from vcfbert.retrieval.exact import ExactIndex
+from vcfbert.retrieval.fast import FastIndex
 from vcfbert.retrieval.manifest import FileEntry, Kind, Manifest
 from vcfbert.retrieval.query import WindowIndex
 
 FaissIndex = faiss.Index
-"""What `exact.build` and `dense.build` return."""
+"""What `build` of the modules `exact`, `fast` and `dense` returns."""
 
 _OPEN_WINDOWS = 4  # mapped at a time, so that memory does not grow with the number of windows
 
@@ -50,8 +51,9 @@ def write_windows(folder: Path, indexes: Iterable[FaissIndex]) -> list[FileEntry
 class IndexReader:
     """An open index folder."""
 
-    def __init__(self, path: Path, content: Manifest) -> None:
+    def __init__(self, path: Path, content: Manifest, *, on_gpu: bool = False) -> None:
         """Take a manifest that was read from `path`; use `open_index` instead."""
+        self.on_gpu = on_gpu and content.kind == "exact" and gpu.is_usable()
         self.path = path
         self.manifest = content
         self.kind: Kind = content.kind
@@ -85,7 +87,7 @@ class IndexReader:
     def require_parent(self, kind: str, fingerprint: str) -> None:
         """Raise StoreError if the index was made from another store of this kind.
 
-        An exact index depends on the panel alone: it fits all masks and embeddings.
+        An index of bits depends on the panel alone: it fits all masks and embeddings.
         """
         if self.parents.get(kind, fingerprint) != fingerprint:
             made_by = f"{manifest.MADE_BY} --kind {self.kind} --force"
@@ -110,7 +112,9 @@ class IndexReader:
             raise _damaged(path, error) from error
         mask_version = self.manifest.mask_version
         if isinstance(index, faiss.IndexPQ) and self.kind == "exact":
-            return ExactIndex(index, self.manifest.length)
+            return ExactIndex(index, self.manifest.length, on_gpu=self.on_gpu)
+        if isinstance(index, faiss.IndexPQ) and self.kind == "fast":
+            return FastIndex(index, self.manifest.length)
         if isinstance(index, faiss.IndexFlatL2) and mask_version is not None:
             return DenseIndex(index, self.manifest.is_masked(window), mask_version)
         raise StoreError.wrong_kind(
@@ -157,15 +161,17 @@ def build_options() -> str:
     return str(faiss.get_compile_options()).strip()
 
 
-def open_index(path: Path, *, panel_fingerprint: str) -> IndexReader:
+def open_index(path: Path, *, panel_fingerprint: str, on_gpu: bool = False) -> IndexReader:
     """Open an index folder that was made from this panel.
+
+    on_gpu  search an exact index on the GPU if FAISS was built for one; the neighbours are the same
 
     Raises StoreError if it is missing or was made from another panel.
     """
     content = manifest.read(path)
     if content.parents.get("panel") != panel_fingerprint:
         raise StoreError.stale(path, parent="panel", made_by=f"{manifest.MADE_BY} --force")
-    return IndexReader(path, content)
+    return IndexReader(path, content, on_gpu=on_gpu)
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:

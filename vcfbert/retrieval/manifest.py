@@ -26,7 +26,7 @@ from vcfbert.files import bounded, digests
 FORMAT_VERSION = 2
 NAME = "manifest.json"
 MADE_BY = "build-index"
-Kind = Literal["exact", "dense"]
+Kind = Literal["exact", "fast", "dense"]
 
 MAX_LENGTH = 1 << 24
 """Largest number of sites in a window."""
@@ -59,7 +59,7 @@ class Manifest:
     reference_haplotypes  (R,) panel haplotype of each row
     max_references, seed  how those were drawn; None means all train haplotypes
     files                 one per window
-    mask_version          of a dense index; None for an exact one
+    mask_version          of a dense index; None for the others
     masks                 of a dense index: packed mask of each window, as hex
     """
 
@@ -124,7 +124,7 @@ def read(folder: Path) -> Manifest:
         raise _damaged(path, error) from error
     if not is_known:
         raise StoreError.wrong_kind(
-            folder, found=found.kind, needed="exact or dense", made_by=MADE_BY
+            folder, found=found.kind, needed="exact, fast or dense", made_by=MADE_BY
         )
     return found
 
@@ -147,7 +147,7 @@ def _check_types(found: Manifest) -> None:
         if not holds:
             raise TypeError(f"{name} is of the wrong type or out of range")
     if (found.kind == "dense") != (found.masks is not None and found.mask_version is not None):
-        raise TypeError("a dense index has masks and an exact one does not")
+        raise TypeError("a dense index has masks and the others have none")
     if found.masks is not None:
         _check_masks(found.masks, len(found.files), found.length)
 

@@ -36,6 +36,17 @@ def set_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let PyTorch use one CPU thread: the sums of several may be rounded in another order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def choose_device(name: str) -> torch.device:
     """The device of this name; `auto` is CUDA if there is any. DeviceError if it is not there."""
     if name == "auto":

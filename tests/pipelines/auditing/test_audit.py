@@ -43,9 +43,10 @@ def test_every_stage_from_vcf_to_logits_has_a_shape():
 def test_disk_follows_from_the_shapes():
     disk = estimates.disk_report(presets.tiny(), SIZE)
     assert disk.codebook_embeddings == 4 * 3 * 5 * 40 * 32
-    assert disk.dense_embeddings == 4 * 3 * (2 * 20 + 5) * 40 * 32
+    assert disk.dense_embeddings == 3 * (4 * (2 * 20 + 5) * 40 * 32 + 16 * 2 * 20)
     assert disk.dense_index == 4 * 3 * 20 * 40 * 32
     assert disk.exact_index == 3 * (20 * 5 + 5 * 256 * 8 * 4)
+    assert disk.fast_index == 3 * (20 * 6 + 12 * 16 * 4 * 4)
 
 
 def test_options_replace_sizes_of_the_example_panel(fx_report):

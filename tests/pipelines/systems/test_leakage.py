@@ -35,6 +35,8 @@ SYSTEMS = {
     "v13": small("v13"),
     "v17": small("v17"),
     "v18-current": small("v18-current"),
+    "with populations": small("v18-current", "model.population=true"),
+    "v17 with masked neighbours": small("v17-published", "model.returned=masked"),
 }
 
 
@@ -56,7 +58,10 @@ def answers(bench, batch):
     model = bench.state.model.eval()
     inputs = tensors.to_device(batch, bench.device)
     tables = loop.WindowTables(bench.maker(), 0.05, bench.device)
-    logits = model(inputs.query, tables.of(batch.window)[0], inputs.neighbours, inputs.retrieved)
+    site_features = tables.of(batch.window)[0]
+    logits = model(
+        inputs.query, site_features, inputs.neighbours, inputs.retrieved, inputs.population
+    )
     return torch.cat([logits.haplotype.flatten(), logits.genotype.flatten()])
 
 
@@ -113,7 +118,7 @@ def test_frequencies_are_of_train_samples_alone(fx_built):
         counts[:, [VALIDATION, TEST]] = 0
         panel.sites = dataclasses.replace(panel.sites, alt_count=counts)
         after = features.of_window(panel, 0)
-        for name in ("frequency", "spread"):
+        for name in ("frequency", "spread", "by_population"):
             assert torch.equal(getattr(before, name), getattr(after, name))
         populations = np.array(panel.samples.superpopulation)
         for column, population in enumerate(panel.samples.populations):
@@ -176,7 +181,9 @@ def test_a_run_on_shuffled_labels_answers_like_chance(fx_shuffled, name):
 def test_a_run_that_finds_itself_does_not(fx_shuffled, monkeypatch):
     """Or the test above could not fail."""
     everyone = np.full((120, 2), -1)
-    monkeypatch.setattr(BatchMaker, "_excluded", lambda _, samples: everyone[: 2 * len(samples)])
+    monkeypatch.setattr(
+        BatchMaker, "_excluded", lambda _, samples, __: everyone[: 2 * len(samples)]
+    )
     monkeypatch.setattr(
         train_systems.preflight, "before_training", lambda *_: None
     )  # which would refuse

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import faiss
@@ -23,6 +24,7 @@ from vcfbert.pipelines.systems.encode import EncodeOptions
 from vcfbert.pipelines.systems.train_systems import SystemOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval import manifest
+from vcfbert.retrieval.fast import FastSearch
 from vcfbert.storage.zarr import masks as mask_store
 from vcfbert.storage.zarr.panel import open_panel
 from vcfbert.storage.zarr.workspace import Workspace
@@ -65,9 +67,39 @@ def test_systems_without_embeddings_pass_on_what_they_read(fx_own, name):
     assert failures(fx_own, settings) == {}
 
 
-def test_a_dense_index_passes_too(tmp_path):
-    workspace = build(panels.small_workspace(tmp_path), DENSE, layout="dense", kind="dense")
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_dense_index_passes_too(tmp_path, dtype):
+    home = panels.small_workspace(tmp_path)
+    workspace = build(home, DENSE, layout="dense", kind="dense", dtype=dtype)
     assert failures(workspace, DENSE) == {}
+
+
+def test_a_fast_index_passes_too(fx_own):
+    options = IndexOptions(kind="fast")
+    build_index.build_index(fx_own, options, progress=Silent(), overwrite=True)
+    assert failures(fx_own) == {}
+
+
+@pytest.mark.parametrize(("num_missed", "passes"), [(4, True), (8, False)])
+def test_a_fast_index_may_miss_a_few_neighbours(fx_own, monkeypatch, num_missed, passes):
+    options = IndexOptions(kind="fast")
+    build_index.build_index(fx_own, options, progress=Silent(), overwrite=True)
+
+    def candidates(self, count, queries=None):
+        """All references, except the nearest ones of a query or of all."""
+        num_queries, num_references = len(self._vectors), self._window.num_references
+        rows = np.tile(np.arange(num_references), (num_queries, 1))
+        order = np.argsort(self.distances(rows), axis=1)
+        for query in range(1 if passes else num_queries):
+            rows[query, order[query, :num_missed]] = order[query, -1]
+        return rows, np.full(num_queries, np.inf)
+
+    monkeypatch.setattr(FastSearch, "candidates", candidates)
+    outcomes = stored_preflight.check(SMALL, fx_own, None).outcomes
+    outcome = next(one for one in outcomes if one.name == "FAISS retrieval")
+    assert outcome.passed is passes
+    expected = "exhaustive search but for" if passes else "index misses .* --kind exact --force"
+    assert re.search(expected, outcome.figures)
 
 
 def test_a_trained_run_passes_with_its_own_weights(fx_own):
@@ -245,7 +277,13 @@ def test_collation_fails_where_masks_leave_nothing_to_read(tmp_path):
 
 def save_run(workspace, change):
     """A run of initial weights, changed."""
-    state = loop.new_state(SMALL.model, SMALL.training, SMALL.seed, choose_device("cpu"))
+    state = loop.new_state(
+        SMALL.model,
+        SMALL.training,
+        SMALL.seed,
+        choose_device("cpu"),
+        focal_gamma=SMALL.loss.focal_gamma,
+    )
     weights = {name: value.clone() for name, value in state.model.state_dict().items()}
     change(weights)
     with open_panel(workspace.panel) as panel:

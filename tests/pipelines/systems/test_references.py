@@ -1,31 +1,35 @@
 """encode-refs, build-index and refresh on the small panel."""
 
+import multiprocessing
+import queue
 import shutil
 from pathlib import Path
 
 import numpy as np
 import numpy.testing as npt
 import pytest
+import torch
 
 from tests import panels
 from tests.pipelines import evaluations
 from vcfbert import config
 from vcfbert.config import presets
 from vcfbert.domain import sites, tokens
-from vcfbert.errors import ConfigError, StoreError
+from vcfbert.errors import ConfigError, DeviceError, StoreError
 from vcfbert.files import digests
 from vcfbert.pipelines.systems import refresh as refreshing
 from vcfbert.pipelines.systems.build_index import IndexOptions, build_index
 from vcfbert.pipelines.systems.encode import EncodeOptions, encode_refs
 from vcfbert.pipelines.systems.refresh import RefreshOptions
 from vcfbert.progress import Silent
-from vcfbert.retrieval import manifest, similarity
+from vcfbert.retrieval import exact, fast, manifest, similarity
 from vcfbert.retrieval.candidates import nearest
 from vcfbert.retrieval.index import open_index
 from vcfbert.retrieval.query import Query
 from vcfbert.storage.zarr import embeddings, masks
 from vcfbert.storage.zarr.panel import open_panel
 from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.systems import encoding_workers
 
 SETTINGS = config.merge(presets.get("tiny"), {"model": {"width": 8, "num_heads": 2}}, source="test")
 
@@ -121,6 +125,115 @@ def test_both_layouts_and_both_kinds_find_the_same_neighbours(fx_own):
             )
 
 
+def test_a_fast_index_has_the_rows_of_an_exact_one_and_finds_its_neighbours(fx_own):
+    by_bits = index(fx_own, max_references=60, seed=3).path
+    shutil.copytree(by_bits, fx_own.version("indexes", 1))
+    by_scan = index(fx_own, kind="fast", max_references=60, seed=3, overwrite=True).path
+    with open_panel(fx_own.panel) as panel:
+        readers = [
+            open_index(path, panel_fingerprint=panel.fingerprint) for path in (by_bits, by_scan)
+        ]
+        assert [reader.kind for reader in readers] == ["exact", "fast"]
+        npt.assert_array_equal(*(reader.reference_haplotypes for reader in readers))
+        weights = similarity.token_weights(panel.length)
+        for window in range(len(panel.windows)):
+            query = Query(panel.tokens(window, np.arange(8)), weights)
+            hits = [nearest(reader.window(window), query, 6) for reader in readers]
+            npt.assert_array_equal(hits[0].distances, hits[1].distances)
+
+
+def test_refresh_keeps_a_fast_index(fx_own):
+    index(fx_own, kind="fast")
+    lines = refresh(fx_own, masks=True).lines()
+    assert any("is fast: it fits all masks and embeddings" in line for line in lines)
+
+
+def test_a_fast_index_that_cannot_be_searched_is_refused_and_not_written(fx_own, monkeypatch):
+    monkeypatch.setattr(fast, "MAX_SITES", 8)
+    with pytest.raises(ConfigError, match=r"at most 8 sites.*--kind exact"):
+        index(fx_own, kind="fast")
+    assert fx_own.versions("indexes") == []
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"layout": "dense", "dtype": "float16"}], ids=["codebook", "dense"]
+)
+def test_several_processes_write_the_bytes_of_one(fx_own, options):
+    one = encode(fx_own, **options)
+    expected = content_of(one.path)
+    counted = Counting()
+    several = encode_refs(
+        fx_own,
+        SETTINGS,
+        EncodeOptions(**options, num_devices=2),
+        progress=counted,
+        overwrite=True,
+    )
+    assert content_of(several.path) == expected
+    assert counted.steps == several.num_windows == one.num_windows
+    assert multiprocessing.active_children() == []
+
+
+def test_a_process_that_fails_or_is_stopped_leaves_nothing(fx_own, monkeypatch):
+    encode(fx_own)
+    before = content_of(fx_own.newest("embeddings"))
+    task_of = encoding_workers.task_of
+
+    def lost(panel, *rest):
+        return task_of(panel.with_name("absent.zarr"), *rest)
+
+    monkeypatch.setattr(encoding_workers, "task_of", lost)
+    with pytest.raises(StoreError, match=r"No store at .*absent\.zarr"):
+        encode(fx_own, num_devices=2, overwrite=True)
+    monkeypatch.setattr(encoding_workers, "task_of", task_of)
+
+    def stop():
+        raise KeyboardInterrupt
+
+    counted = Counting()
+    counted.advance = stop
+    with pytest.raises(KeyboardInterrupt):
+        encode_refs(
+            fx_own, SETTINGS, EncodeOptions(num_devices=2), progress=counted, overwrite=True
+        )
+    assert multiprocessing.active_children() == []
+    assert content_of(fx_own.newest("embeddings")) == before
+    assert len(list((fx_own.root / "embeddings").iterdir())) == 1
+
+
+def test_a_process_that_is_killed_is_named():
+    class Killed:
+        exitcode = -9
+
+    messages = queue.Queue()
+    with pytest.raises(DeviceError, match=r"--devices 1 ended with exit code -9.*memory"):
+        encoding_workers._next(messages, [Killed()])
+
+
+def test_more_gpus_than_there_are_and_numbers_without_a_layout_are_refused(fx_own, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert encoding_workers.devices_for("cuda", 2) == ["cuda:0", "cuda:1"]
+    with pytest.raises(DeviceError, match=r"--devices 3: PyTorch finds 2 CUDA devices"):
+        encode(fx_own, device="cuda", num_devices=3)
+    with pytest.raises(ConfigError, match=r"--dtype .* add --layout dense"):
+        encode(fx_own, dtype="float16")
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+class Counting(Silent):
+    """Counts the steps."""
+
+    steps = 0
+
+    def advance(self, steps: int = 1) -> None:
+        self.steps += steps
+
+
 def test_encoding_is_repeatable_and_follows_the_seed(fx_own):
     codebooks = []
     for seed in (1, 1, 2):
@@ -180,6 +293,30 @@ def test_refresh_adds_versions_beside_the_old(fx_own):
     assert (first.rate, second.rate, second.version) == (0.5, 0.8, 1)
     assert second.is_masked.sum() > first.is_masked.sum()
     assert any("it fits all masks and embeddings" in line for line in summary.lines())
+
+
+def test_refresh_keeps_half_precision_and_a_dense_index_of_it_is_searched(fx_own):
+    encode(fx_own, layout="dense", dtype="float16")
+    assert refresh(fx_own, masks=True, embeddings=True).encoded.dtype == "float16"
+    path = index(fx_own, kind="dense").path
+    with (
+        open_panel(fx_own.panel) as panel,
+        embeddings.open_embeddings(fx_own.newest("embeddings")) as encoded,
+    ):
+        found = open_index(path, panel_fingerprint=panel.fingerprint).window(1)
+        npt.assert_array_equal(
+            found.embeddings, encoded.dense_masked(1).reshape(found.num_references, -1)
+        )
+        is_masked, codebook = encoded.is_masked()[1], encoded.codebook(1)
+        queries = tokens.hide(panel.tokens(1, encoded.reference_haplotypes[:8]), is_masked)
+        masked = codebook[queries, np.arange(panel.length)]
+        weights = similarity.site_weights(codebook)
+        hits = nearest(found, Query(queries, weights, masked), 6)
+        bits = exact.ExactIndex(
+            exact.build(panel.packed(1)[encoded.reference_haplotypes]), panel.length
+        )
+        expected = nearest(bits, Query(queries, weights), 6)
+        npt.assert_allclose(hits.distances, expected.distances, rtol=5e-3, atol=1e-4)
 
 
 def test_refresh_says_that_a_dense_index_falls_behind(fx_own):

@@ -47,7 +47,13 @@ def fx_own(fx_built, tmp_path):
 def save_run(workspace, settings, name="tiny", parents=None):
     """A run with a checkpoint of initial weights; by default its parents are elsewhere."""
     parents = parents or {"panel": "no such panel", "index": "none"}
-    state = loop.new_state(settings.model, settings.training, settings.seed, choose_device("cpu"))
+    state = loop.new_state(
+        settings.model,
+        settings.training,
+        settings.seed,
+        choose_device("cpu"),
+        focal_gamma=settings.loss.focal_gamma,
+    )
     checkpoints.save(
         workspace.run(name),
         "best",

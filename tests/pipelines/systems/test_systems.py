@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests import tampering
+from tests import panels, tampering
 from tests.pipelines.systems.test_train_systems import check_resuming, rows, train, weights
 from vcfbert import config
 from vcfbert.config import presets
@@ -14,6 +14,8 @@ from vcfbert.pipelines.auditing import audit
 from vcfbert.pipelines.auditing.audit import AuditOptions
 from vcfbert.pipelines.evaluating import evaluate as evaluating
 from vcfbert.pipelines.evaluating.evaluate import EvalOptions
+from vcfbert.pipelines.preparing import prepare
+from vcfbert.pipelines.preparing.prepare import PrepareOptions
 from vcfbert.pipelines.systems import build_index, encode, refresh
 from vcfbert.pipelines.systems.encode import EncodeOptions
 from vcfbert.pipelines.systems.refresh import RefreshOptions
@@ -22,8 +24,9 @@ from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.systems import checkpoints
 from vcfbert.training.systems.batches import BatchMaker
 
-SYSTEMS = ["v13", "v17", "v18-current"]
-NEEDS = {"v13": [], "v17": ["indexes"], "v18-current": ["indexes"]}
+PUBLISHED = ["v17-published", "v18-published"]
+SYSTEMS = ["v13", "v17", "v18-current", *PUBLISHED]
+NEEDS = {name: [] if name == "v13" else ["indexes"] for name in SYSTEMS}
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def small(name, *texts):
             "warmup_steps": 2, "learning_rate": 2e-3, "checkpoint_every": 2,
         },
     }  # fmt: skip
-    if name.startswith("v18"):
+    if name == "v18-current":
         sizes["retrieval"] = {"num_neighbours": 6}
     settings = config.merge(presets.get(name), sizes, source="test")
     return config.merge(settings, config.assignments(texts), source="test")
@@ -61,9 +64,11 @@ def test_a_system_goes_from_panel_to_scores_and_makes_only_what_it_reads(fx_copy
     made = {path.name for path in fx_copy.root.iterdir()} - {"panel.zarr", "runs"}
     assert sorted(made) == NEEDS[name]
     own = fx_copy.run("run") / "embeddings"
-    assert own.exists() == (name == "v18-current")
+    assert own.exists() == name.startswith("v18")
     summary = evaluate(fx_copy)
-    assert list(summary.scores) == ["model", "nearest haplotype", "most frequent allele"]
+    copying = [] if name == "v13" else ["copying only"]
+    baselines = [*copying, "nearest haplotype", "most frequent allele"]
+    assert list(summary.scores) == ["model", *baselines]
     report = audit.audit(small(name), fx_copy, AuditOptions(run="run"))
     report.raise_mismatch()
     assert any(check.what == "run vocabulary x width" for check in report.checks)
@@ -73,6 +78,46 @@ def test_a_system_goes_from_panel_to_scores_and_makes_only_what_it_reads(fx_copy
 def test_a_system_that_was_killed_resumes_to_the_same_weights(fx_copy, name):
     train(fx_copy, small(name), "whole")
     check_resuming(fx_copy, small(name), 9)
+
+
+@pytest.mark.usefixtures("fx_quick_audit")
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("v17-published", ["model.returned=masked"]),
+        ("v13", ["model.population=true"]),
+        ("v17", ["model.population=true", "model.unknown_population=0.5"]),
+        ("v18-current", ["model.population=true"]),
+    ],
+)
+def test_a_switched_part_works_from_panel_to_scores_and_resumes(fx_copy, name, texts):
+    settings = small(name, *texts)
+    train(fx_copy, settings, "whole")
+    check_resuming(fx_copy, settings, 9)
+    shutil.move(fx_copy.run("whole"), fx_copy.run("run"))
+    assert evaluate(fx_copy).scores["model"]
+    audit.audit(settings, fx_copy, AuditOptions(run="run")).raise_mismatch()
+
+
+def without_populations(folder):
+    """A workspace with a panel whose samples have no population."""
+    alleles = panels.mosaic_alleles(120, 120)
+    vcf = panels.write_vcf(folder / "panel.vcf.gz", panels.records_of(alleles, step=1000))
+    options = PrepareOptions(window_size=32, flank=2, validation_fraction=0.1)
+    prepare.prepare(vcf, Workspace(folder / "nameless"), options, progress=Silent())
+    return Workspace(folder / "nameless")
+
+
+def test_populations_that_the_panel_lacks_are_refused_in_training_and_unknown_later(
+    fx_copy, tmp_path
+):
+    nameless = without_populations(tmp_path)
+    settings = small("v13", "model.population=true")
+    with pytest.raises(ConfigError, match=r"population = true .*has no populations of training"):
+        train(nameless, settings)
+    assert not nameless.run("run").exists()
+    train(fx_copy, settings)
+    assert evaluate(fx_copy, panel=nameless.root).scores["model"]
 
 
 def test_v13_neither_searches_nor_reports_a_distance(fx_copy, monkeypatch):
@@ -104,7 +149,7 @@ def test_v13_is_evaluated_beside_the_same_baselines_as_others(fx_copy):
 
 def test_the_training_mask_of_v17_never_moves(fx_copy):
     train(fx_copy, small("v17", "training.max_epochs=3"))
-    assert {(row["mask_version"], row["mask_rate"]) for row in rows(fx_copy)} == {("0", "0.5")}
+    assert {(row["mask_version"], row["mask_level"]) for row in rows(fx_copy)} == {("0", "0.5")}
 
 
 def test_the_contrastive_loss_is_off_unless_asked_for_and_resumes_exactly(fx_copy):

@@ -1,5 +1,7 @@
 """Training under every mask policy, and what data cannot carry."""
 
+import csv
+
 import numpy as np
 import numpy.testing as npt
 import pytest
@@ -105,7 +107,7 @@ def test_an_array_is_trained_under_its_list_and_says_what_it_found(fx_copy, tmp_
     settings = with_masks({"policy": "array", "sites": listed}, max_epochs=1)
     train(fx_copy, settings, progress=progress)
     assert any("30 of 120 sites" in note and "2 of its 32" in note for note in progress.notes)
-    assert rows(fx_copy)[0]["mask_rate"] == "0.75"
+    assert float(rows(fx_copy)[0]["mask_rate"]) == pytest.approx(0.75, abs=0.02)
 
 
 def test_windows_without_a_typed_site_are_said(fx_copy, tmp_path):
@@ -142,14 +144,16 @@ def test_another_list_of_the_same_name_does_not_go_on(fx_copy, tmp_path):
 
 def test_another_policy_does_not_go_on(fx_copy):
     train(fx_copy, small_settings(max_epochs=1))
-    with pytest.raises(ConfigError, match=r"masks\.scope = 'window'.*'sample'"):
+    with pytest.raises(ConfigError, match=r"masks\.scope = 'auto'.*'sample'"):
         train(fx_copy, with_masks({"scope": "sample"}, max_epochs=2), resume=True)
 
 
 @pytest.mark.parametrize(
     ("masks", "said"),
     [
-        ({"policy": "smart_balanced"}, r"masks\.scope=sample"),
+        ({"policy": "smart_balanced", "scope": "window"}, r"masks\.scope=sample"),
+        ({"epochs_per_level": (1, 2)}, r"2 levels, but masks\.levels has 6"),
+        ({"levels": (0.3, 0.5), "epochs_per_level": (1, 0)}, "at least 1"),
         ({"sites": "array.tsv"}, "reads it"),
         ({"policy": "array", "sites": "array.tsv", "scope": "sample"}, "same for all samples"),
         ({"policy": "array", "sites": "array.tsv", "align": False}, "all masks of the list"),
@@ -207,3 +211,26 @@ def test_an_evaluation_of_a_misaligned_run_is_misaligned_and_says_so(fx_copy):
         reports[name] = evaluating.evaluate(fx_copy, options, progress=Silent())
     assert reports["aligned"].facts["notes"] == []
     assert any("masks.align" in note for note in reports["misaligned"].facts["notes"])
+
+
+def test_the_share_that_is_hidden_is_counted_by_genotype(fx_copy):
+    """`smart_balanced` hides more than its level says, most where a sample carries ALT."""
+    smart = {"policy": "smart_balanced", "alt_rate": 0.7, "levels": [0.3], "start_rate": 0.3}
+    train(fx_copy, with_masks(smart, max_epochs=1))
+    expected = {"0": 1 - 0.7**2, "1": 1 - 0.7 * 0.3, "2": 1 - 0.3**2}
+    with (fx_copy.run("run") / "refresh.csv").open(encoding="utf-8") as stream:
+        drawn = next(row for row in csv.DictReader(stream) if row["kind"] == "masks")
+    for row in (rows(fx_copy)[0], drawn):
+        assert row["mask_level"] == "0.3"
+        for copies, share in expected.items():
+            assert float(row[f"mask_rate_{copies}"]) == pytest.approx(share, abs=0.04)
+        shares = [float(row[f"mask_rate_{copies}"]) for copies in expected]
+        assert min(shares) < float(row["mask_rate"]) < max(shares)
+
+
+def test_levels_may_last_different_numbers_of_epochs(fx_copy):
+    levels = {"levels": [0.3, 0.5], "start_rate": 0.3, "epochs_per_level": [2, 1]}
+    train(fx_copy, with_masks(levels, batches_per_epoch=2))
+    assert [row["mask_level"] for row in rows(fx_copy)] == ["0.3", "0.3", "0.5"]
+    saved = config.load(fx_copy.run("run") / "config.toml")
+    assert saved["masks"]["epochs_per_level"] == [2, 1]

@@ -9,6 +9,7 @@ import pytest
 from tests.pipelines.systems.test_train_systems import (
     KillAt,
     KilledError,
+    all_rows,
     check_resuming,
     fx_copy,
     rows,
@@ -41,7 +42,8 @@ def log(workspace, kind, name="run"):
     for row in found:
         assert float(row["seconds"]) >= 0
         assert row["seed"] == "1"
-        assert (row["rate"] != "") == (kind == "masks")
+        assert (row["mask_level"] != "") == (kind == "masks")
+        assert (row["mask_rate"] != "") == (kind == "masks")
     return [(*(int(row[k]) for k in ("version", "epoch", "batch")), row["cause"]) for row in found]
 
 
@@ -72,7 +74,10 @@ def test_masks_and_embeddings_follow_rules_of_their_own(fx_copy):
 
 
 def test_embeddings_every_few_batches_hold_the_weights_of_their_moment(fx_copy, monkeypatch):
-    """A batch searches with the encoder of the last refresh, and that is the one of its moment."""
+    """A batch searches with the encoder of the last refresh, and that is the one of its moment.
+
+    A refresh waits for the end of an optimizer step, which is of two batches.
+    """
     made = []
     honest = training_run.encode
 
@@ -81,15 +86,15 @@ def test_embeddings_every_few_batches_hold_the_weights_of_their_moment(fx_copy, 
         made.append((path.name, encoding.encoder_fingerprint(encoder)))
 
     monkeypatch.setattr(training_run, "encode", watched)
-    train(fx_copy, with_refresh(embeddings_on="batches", embeddings_every=5))
+    train(fx_copy, with_refresh(embeddings_on="batches", embeddings_every=3))
     assert [row[:3] for row in log(fx_copy, "embeddings")] == [
-        (0, 1, 0), (1, 1, 5), (2, 2, 10), (3, 3, 15),
+        (0, 1, 0), (1, 1, 4), (2, 2, 8), (3, 3, 12), (4, 3, 16),
     ]  # fmt: skip
-    assert [name for name, _ in made] == [f"v{version:04d}.zarr" for version in range(4)]
-    assert len({fingerprint for _, fingerprint in made}) == 4
+    assert [name for name, _ in made] == [f"v{version:04d}.zarr" for version in range(5)]
+    assert len({fingerprint for _, fingerprint in made}) == 5
     left = sorted((fx_copy.run("run") / "embeddings").iterdir())
-    assert [path.name for path in left] == ["v0001.zarr", "v0002.zarr", "v0003.zarr"]
-    for path, (_, fingerprint) in zip(left, made[1:], strict=True):
+    assert [path.name for path in left] == ["v0002.zarr", "v0003.zarr", "v0004.zarr"]
+    for path, (_, fingerprint) in zip(left, made[2:], strict=True):
         with open_embeddings(path) as reader:
             assert reader.encoder_fingerprint == fingerprint
 
@@ -154,7 +159,7 @@ def test_the_curriculum_moves_with_new_masks_only(fx_copy):
         source="test",
     )
     train(fx_copy, settings)
-    assert [row["mask_rate"] for row in rows(fx_copy)] == ["0.3", "0.3", "0.7"]
+    assert [row["mask_level"] for row in rows(fx_copy)] == ["0.3", "0.3", "0.7"]
 
 
 def test_validation_masks_stay_while_training_masks_move(fx_copy, monkeypatch):
@@ -172,7 +177,7 @@ def test_validation_masks_stay_while_training_masks_move(fx_copy, monkeypatch):
     monkeypatch.setattr(loop, "validate", watch("validation", loop.validate, 3))
     train(fx_copy, small_settings())
     assert len(set(used["train"])) == EPOCHS
-    assert len(used["validation"]) == EPOCHS
+    assert len(used["validation"]) == EPOCHS + 1  # and before training
     assert len(set(used["validation"])) == 1
     assert not set(used["train"]) & set(used["validation"])
 
@@ -191,7 +196,7 @@ def test_the_drawn_version_is_that_of_seed_version_and_rate(fx_copy, monkeypatch
     with open_panel(fx_copy.panel) as panel:
         for version, (is_masked, row) in enumerate(zip(seen, rows(fx_copy), strict=True)):
             again = masks.draw_masks(
-                panel.windows, seed=1, role="train", version=version, rate=float(row["mask_rate"])
+                panel.windows, seed=1, role="train", version=version, rate=float(row["mask_level"])
             )
             npt.assert_array_equal(is_masked, again)
 
@@ -205,9 +210,9 @@ def test_a_checkpoint_inside_an_epoch_keeps_the_encoding_it_goes_on_with(fx_copy
         train(fx_copy, settings, progress=KillAt(3))
     run = fx_copy.run("run")
     version = checkpoints.read(run, "last").state["embeddings"]["version"]
-    assert version == 3  # two steps of two batches each; the fourth comes before the fifth batch
+    assert version == 1  # two steps of two batches each; the second comes before the third step
     kept = {path.name for path in (run / "embeddings").iterdir()}
-    assert "v0003.zarr" in kept
+    assert "v0001.zarr" in kept
     assert len(kept) <= settings.refresh.keep + 1
 
 
@@ -224,8 +229,7 @@ def test_times_of_refreshes_are_in_the_metrics_and_not_in_those_of_batches(fx_co
     monkeypatch.setattr(training_run, "encode", slow)
     settings = with_refresh({"max_epochs": 1}, embeddings_on="batches", embeddings_every=3)
     train(fx_copy, settings)
-    with (fx_copy.run("run") / "metrics.csv").open(encoding="utf-8") as stream:
-        (row,) = csv.DictReader(stream)
+    _, row = all_rows(fx_copy)
     assert float(row["refresh_seconds"]) >= 0.99 * sum(
         clock[1:]
     )  # the first is made before training

@@ -15,7 +15,8 @@ from vcfbert import config
 from vcfbert.config import presets
 from vcfbert.domain import masks
 from vcfbert.errors import ConfigError, InputError, StoreError
-from vcfbert.pipelines.systems import build_index, encode, refresh, train_systems
+from vcfbert.model import imputer
+from vcfbert.pipelines.systems import build_index, encode, learning_curves, refresh, train_systems
 from vcfbert.pipelines.systems.build_index import IndexOptions
 from vcfbert.pipelines.systems.encode import EncodeOptions
 from vcfbert.pipelines.systems.refresh import RefreshOptions
@@ -24,7 +25,7 @@ from vcfbert.progress import Silent
 from vcfbert.storage.zarr.embeddings import open_embeddings
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training import devices
-from vcfbert.training.systems import checkpoints, loop
+from vcfbert.training.systems import checkpoints, loop, objective
 
 MOVED_BY_THE_CLOCK = (
     "seconds",
@@ -66,12 +67,17 @@ def train(workspace, settings, name="run", *, resume=False, overwrite=False, pro
     )
 
 
-def rows(workspace, name="run"):
+def all_rows(workspace, name="run"):
+    """Rows of the metrics, from epoch 0 on."""
     with (workspace.run(name) / "metrics.csv").open(encoding="utf-8") as stream:
-        return [
-            {k: v for k, v in row.items() if k not in MOVED_BY_THE_CLOCK}
-            for row in csv.DictReader(stream)
-        ]
+        return list(csv.DictReader(stream))
+
+
+def rows(workspace, name="run"):
+    """Rows of the epochs that were trained, without what the clock changes."""
+    untrained, *trained = all_rows(workspace, name)
+    assert untrained["epoch"] == "0"
+    return [{k: v for k, v in row.items() if k not in MOVED_BY_THE_CLOCK} for row in trained]
 
 
 def weights(workspace, name="run", which="last"):
@@ -83,13 +89,20 @@ class KilledError(Exception):
 
 
 class KillAt(Silent):
-    """Progress that kills the run after so many optimizer steps."""
+    """Progress that kills the run after so many optimizer steps, or batches of validation.
+
+    The validation before training does not count.
+    """
 
     def __init__(self, steps: int) -> None:
         self.left = steps
+        self.is_counting = True
+
+    def start(self, stage: str, total: int | None) -> None:
+        self.is_counting = not stage.startswith("epoch 0,")
 
     def advance(self, steps: int = 1) -> None:
-        self.left -= 1
+        self.left -= self.is_counting
         if self.left == 0:
             raise KilledError
 
@@ -99,7 +112,9 @@ def test_training_works_right_after_prepare_and_leaves_a_whole_run(fx_copy):
     run = fx_copy.run("run")
     table = rows(fx_copy)
     assert [row["epoch"] for row in table] == ["1", "2", "3"]
-    assert [row["mask_rate"] for row in table] == ["0.3", "0.5", "0.5"]
+    assert [row["mask_level"] for row in table] == ["0.3", "0.5", "0.5"]
+    for row in table:
+        assert float(row["mask_rate"]) == pytest.approx(float(row["mask_level"]), abs=0.15)
     assert summary.lines()
     assert (
         config.merge(config.Config(), config.load(run / "config.toml"), source="saved")
@@ -117,8 +132,7 @@ def test_an_epoch_says_what_it_cost(fx_copy):
     with pytest.raises(KilledError):
         train(fx_copy, small_settings(), progress=KillAt(6))  # building the index advances, too
     train(fx_copy, small_settings(), resume=True)
-    with (fx_copy.run("run") / "metrics.csv").open(encoding="utf-8") as stream:
-        table = list(csv.DictReader(stream))
+    _, *table = all_rows(fx_copy)
     assert [row["batches"] for row in table] == ["6", "6", "6"]
     for row in table:
         assert 0 < float(row["train_seconds"]) < float(row["seconds"])
@@ -226,6 +240,58 @@ def test_more_neighbours_than_references_are_refused_before_anything_is_written(
     assert not fx_copy.run("run").exists()
 
 
+def test_a_fold_that_leaves_too_few_references_is_refused_before_anything_is_written(fx_copy):
+    settings = config.merge(
+        small_settings(folds=2), {"retrieval": {"num_neighbours": 60}}, source="test"
+    )
+    with pytest.raises(ConfigError, match=r"training\.folds = 2.*only 48 of 96 references"):
+        train(fx_copy, settings)
+    assert not fx_copy.run("run").exists()
+
+
+def test_epoch_0_is_the_network_before_training(fx_copy):
+    """Killed in its validation, a run begins with it again; it is best if nothing is better."""
+    summary = train(fx_copy, small_settings(max_epochs=1, learning_rate=1e-9))
+    before, after = all_rows(fx_copy)
+    assert (before["epoch"], before["step"], before["train_loss"]) == ("0", "0", "")
+    assert before["batches"] == "0"
+    assert float(before["val_log_loss"]) == pytest.approx(float(after["val_log_loss"]), rel=1e-4)
+    assert summary.epochs == 1
+    start = imputer.build(small_settings().model, small_settings().seed).state_dict()
+    train(fx_copy, small_settings(max_epochs=1, learning_rate=0.5), "worse")
+    assert checkpoints.read(fx_copy.run("worse"), "best").state["epoch"] == 0
+    for name, value in weights(fx_copy, "worse", "best").items():
+        npt.assert_array_equal(value, start[name].numpy(), err_msg=name)
+
+
+def test_a_run_killed_before_its_first_row_starts_with_epoch_0_again(fx_copy):
+    class Killed(Silent):
+        def start(self, stage: str, total: int | None) -> None:
+            if stage.startswith("epoch 0,"):
+                raise KilledError
+
+    train(fx_copy, small_settings(max_epochs=1), "whole")
+    with pytest.raises(KilledError):
+        train(fx_copy, small_settings(max_epochs=1), "cut", progress=Killed())
+    train(fx_copy, small_settings(max_epochs=1), "cut", resume=True)
+    assert rows(fx_copy, "cut") == rows(fx_copy, "whole")
+
+
+def test_every_epoch_has_learning_curves(fx_copy, monkeypatch):
+    written = []
+    honest = learning_curves.write
+
+    def watched(run, history):
+        honest(run, history)
+        written.append((len(history), (run / "learning.png").read_bytes()))
+
+    monkeypatch.setattr(learning_curves, "write", watched)
+    train(fx_copy, small_settings(max_epochs=2))
+    assert [number for number, _ in written] == [1, 2, 3]
+    assert len({content for _, content in written}) == 3
+    assert all(content.startswith(b"\x89PNG") for _, content in written)
+
+
 def test_a_panel_without_validation_samples_is_refused(fx_copy, monkeypatch):
     monkeypatch.setattr(
         panels, "split_of", lambda samples: np.where(np.arange(samples) % 9, 0, 2).astype(np.int8)
@@ -238,13 +304,13 @@ def test_a_panel_without_validation_samples_is_refused(fx_copy, monkeypatch):
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(fx_copy, monkeypatch):
     train(fx_copy, small_settings(max_epochs=1))
     before = weights(fx_copy)
-    honest, made = loop.total_loss, []
+    honest, made = objective.Terms.total, []
 
-    def diverging(*inputs):
-        made.append(honest(*inputs))
+    def diverging(found, counted):
+        made.append(honest(found, counted))
         return made[-1] * (float("nan") if len(made) > 1 else 1)  # the first is before training
 
-    monkeypatch.setattr(loop, "total_loss", diverging)
+    monkeypatch.setattr(objective.Terms, "total", diverging)
     with pytest.raises(loop.DivergedError, match="learning_rate"):
         train(fx_copy, small_settings(max_epochs=2), resume=True)
     for name, value in weights(fx_copy).items():
@@ -262,7 +328,7 @@ def test_training_and_validation_masks_never_share_a_stream():
 def test_masks_stay_where_refresh_is_off(fx_copy):
     settings = config.merge(small_settings(), {"refresh": {"masks_every": 0}}, source="test")
     train(fx_copy, settings)
-    found = [(row["mask_version"], row["mask_rate"]) for row in rows(fx_copy)]
+    found = [(row["mask_version"], row["mask_level"]) for row in rows(fx_copy)]
     assert found == [("0", "0.3")] * 3
 
 
@@ -285,17 +351,34 @@ def test_a_store_of_the_workspace_serves_where_it_is_the_runs_own_encoding(fx_co
     assert rows(fx_copy, "with") == rows(fx_copy, "without")
 
 
-def test_a_dense_workspace_trains_to_the_same_metrics_as_a_codebook(fx_copy):
+@pytest.mark.parametrize(("dtype", "error"), [("float32", 1e-4), ("float16", 1e-2)])
+def test_a_dense_workspace_trains_to_the_same_metrics_as_a_codebook(fx_copy, dtype, error):
     settings = config.merge(
         small_settings(max_epochs=1), {"refresh": {"embeddings_every": 0}}, source="test"
     )
     train(fx_copy, settings, "codebook")
     mask_store(fx_copy)
-    encode.encode_refs(fx_copy, settings, EncodeOptions(layout="dense"), progress=Silent())
+    options = EncodeOptions(layout="dense", dtype=dtype)
+    encode.encode_refs(fx_copy, settings, options, progress=Silent())
     train(fx_copy, settings, "dense")
     for one, other in zip(rows(fx_copy, "codebook"), rows(fx_copy, "dense"), strict=True):
         for name in one:
+            assert float(one[name]) == pytest.approx(float(other[name]), abs=error), name
+
+
+def test_a_fast_index_trains_resumes_and_is_named_when_it_is_gone(fx_copy):
+    settings = small_settings(max_epochs=1)
+    train(fx_copy, settings, "exact")
+    build_index.build_index(fx_copy, IndexOptions(kind="fast"), progress=Silent(), overwrite=True)
+    train(fx_copy, settings, "fast")  # so few references are searched exactly
+    for one, other in zip(rows(fx_copy, "exact"), rows(fx_copy, "fast"), strict=True):
+        for name in one:
             assert float(one[name]) == pytest.approx(float(other[name]), abs=1e-4), name
+    longer = small_settings(max_epochs=2)
+    train(fx_copy, longer, "fast", resume=True)
+    build_index.build_index(fx_copy, IndexOptions(), progress=Silent(), overwrite=True)
+    with pytest.raises(StoreError, match="build-index --kind fast --force"):
+        train(fx_copy, small_settings(max_epochs=3), "fast", resume=True)
 
 
 def test_a_dense_index_trains_under_its_own_mask_only(fx_copy):
@@ -401,14 +484,16 @@ def test_events_that_cannot_be_written_are_explained(fx_copy):
 
 
 def test_patience_counts_gains_above_min_delta_while_any_gain_is_best(fx_copy, monkeypatch):
-    f1 = iter([0.5, 0.5004, 0.5008, 0.5009, 0.9])
+    f1 = iter([0.4, 0.5, 0.5002, 0.5004, 0.50045, 0.9])
     honest = loop.validate
 
     def scripted(*inputs, **options):
         return dataclasses.replace(honest(*inputs, **options), f1=next(f1))
 
     monkeypatch.setattr(loop, "validate", scripted)
-    settings = small_settings(max_epochs=5, patience=3, min_delta=0.001, batches_per_epoch=2)
+    settings = small_settings(
+        max_epochs=5, patience=3, min_delta=0.001, batches_per_epoch=2, val_metric="f1"
+    )
     summary = train(fx_copy, settings)
     assert (summary.epochs, summary.best_epoch) == (4, 4)
     assert "3 epochs" in summary.stopped_by
@@ -461,6 +546,7 @@ def test_the_warmup_reaches_the_optimizer(fx_copy):
         small_settings().training,
         small_settings().seed,
         devices.choose_device("cpu"),
+        focal_gamma=small_settings().loss.focal_gamma,
     ).model.state_dict()
     moved = {
         name: max(
@@ -472,13 +558,13 @@ def test_the_warmup_reaches_the_optimizer(fx_copy):
 
 
 def script(monkeypatch, values):
-    """Make the validations of a run come to these values, one after another."""
+    """Make the validations of the epochs come to these values; that before training is worse."""
     honest, calls = loop.validate, iter(range(99))
 
     def scripted(*inputs, **options):
         epoch = next(calls)
-        return dataclasses.replace(
-            honest(*inputs, **options), **{name: series[epoch] for name, series in values.items()}
-        )
+        poor = {name: 9.0 if name == "loss" else 0.0 for name in values}
+        told = {name: series[epoch - 1] for name, series in values.items()} if epoch else poor
+        return dataclasses.replace(honest(*inputs, **options), **told)
 
     monkeypatch.setattr(loop, "validate", scripted)

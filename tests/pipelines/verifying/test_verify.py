@@ -13,6 +13,8 @@ from tests import panels, tampering
 from tests.pipelines import workspaces
 from vcfbert.errors import StoreError
 from vcfbert.files import digests, seals
+from vcfbert.pipelines.systems import build_index
+from vcfbert.pipelines.systems.build_index import IndexOptions
 from vcfbert.pipelines.verifying import verify as pipeline
 from vcfbert.pipelines.verifying.verify import VerifyOptions
 from vcfbert.progress import Silent
@@ -211,6 +213,32 @@ def test_a_dense_index_that_is_not_of_its_embeddings_is_found(fx_own):
 
     tampering.edit_json(folder / "manifest.json", exchange)
     assert "window 0 does not contain the haplotypes of its rows" in failed(fx_own)[DENSE_INDEX]
+
+
+def test_half_precision_embeddings_are_compared_with_the_panel(tmp_path):
+    home = panels.small_workspace(tmp_path)
+    workspaces.build(home, workspaces.DENSE, layout="dense", kind="dense", dtype="float16")
+    assert set(failed(home)) == {QC}  # which a panel that is not from a VCF lacks
+    tampering.flip(home.root / DENSE / "masked" / "c" / "1" / "0" / "0" / "0", 999)
+    tampering.reseal(home.root / DENSE)
+    assert "masked of window 1, rows 0 to" in failed(home)[DENSE]
+
+
+@pytest.mark.parametrize("place", [1, 2], ids=["padding", "alleles"])
+def test_a_fast_index_that_is_not_of_its_haplotypes_is_found(fx_own, place):
+    options = IndexOptions(kind="fast")
+    path = build_index.build_index(fx_own, options, progress=Silent(), overwrite=True).path
+    assert EXACT_INDEX not in failed(fx_own)  # which it has replaced
+    file = path / "w00001.faiss"
+    content = bytearray(file.read_bytes())
+    content[-9 - place] ^= 1  # 9 bytes follow the codes
+    file.write_bytes(content)
+
+    def follow(record):
+        record["files"][1]["sha256"] = digests.of_file(file)
+
+    tampering.edit_json(path / "manifest.json", follow)
+    assert "window 1 does not contain the haplotypes of its rows" in failed(fx_own)[EXACT_INDEX]
 
 
 def test_an_index_whose_files_changed_places_under_its_manifest_is_found(fx_own):

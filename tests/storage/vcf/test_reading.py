@@ -98,11 +98,11 @@ def test_a_haploid_record_is_marked(tmp_path):
     assert block.is_diploid.tolist() == [False, True]
 
 
-def test_someone_left_out_does_not_make_a_record_polyploid(tmp_path):
+def test_only_samples_that_are_read_can_be_polyploid(tmp_path):
     path = panels.write_vcf(tmp_path / "a.vcf", [("20", 5, "A", "G", ["0|1|1", "0|1"])])
-    (all_samples,) = reading.VcfFile(path).blocks(np.arange(2))
+    with pytest.raises(InputError, match=r"20:5, sample s0: the genotype has 3 alleles"):
+        read_all(path)
     (second,) = reading.VcfFile(path).blocks(np.array([1]))
-    assert all_samples.is_diploid.tolist() == [False]
     assert second.is_diploid.tolist() == [True]
 
 
@@ -235,3 +235,21 @@ def test_a_damaged_index_is_refused(fx_vcf, tmp_path):
     Path(f"{path}.tbi").write_bytes(Path(f"{fx_vcf}.tbi").read_bytes()[:50])
     with pytest.raises(InputError, match=r"a\.vcf\.gz\.tbi is damaged.*bcftools index -f"):
         reading.VcfFile(path)
+
+
+@pytest.mark.parametrize("suffix", [".vcf.gz", ".bcf"])
+def test_a_contig_with_colons_is_read_by_region(tmp_path, suffix):
+    names = ["HLA-A*01:01", "HLA-A*01:01:01:01"]
+    records = [(name, place, "A", "G", ["0|1"]) for name in names for place in (3, 5, 8)]
+    path = panels.write_vcf(tmp_path / "a.vcf.gz", records)
+    if suffix == ".bcf":
+        with pysam.VariantFile(str(path)) as source:
+            with pysam.VariantFile(str(tmp_path / "a.bcf"), "wb", header=source.header) as target:
+                for record in source:
+                    target.write(record)
+        path = tmp_path / "a.bcf"
+        pysam.tabix_index(str(path), preset="bcf")
+    for name in names:
+        assert read_all(path, region=name)[0] == [3, 5, 8]
+        assert read_all(path, region=f"{name}:4-8")[0] == [5, 8]
+        assert read_all(path, region=f"{{{name}}}:3-5")[0] == [3, 5]

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tests import panels, targets
 from vcfbert.domain import matching
 from vcfbert.domain.matching import TargetPolicy
-from vcfbert.domain.sites import Sites
+from vcfbert.domain.sites import Region, Sites
 from vcfbert.domain.tokens import ALT, MISSING, REF
+from vcfbert.domain.unordered import UNORDERED
 from vcfbert.errors import InputError
 from vcfbert.storage.vcf import reading, target
 from vcfbert.storage.vcf.reading import VcfFile
@@ -35,12 +36,21 @@ Row = tuple[int, str, str, str]
 """Position, REF, ALT and the genotypes of all samples, separated by spaces."""
 
 
-def read(tmp_path: Path, *rows: Row, policy: str = "error", contig: str = "20", **options):
+def read(
+    tmp_path: Path,
+    *rows: Row,
+    policy: str = "error",
+    strand: str = "fix",
+    contig: str = "20",
+    **options,
+):
     """A target of these records, read onto PANEL."""
     records = [(contig, position, ref, alt, calls.split()) for position, ref, alt, calls in rows]
     path = panels.write_vcf(tmp_path / "t.vcf", records)
     with VcfFile(path) as file:
-        return target.read_target(file, PANEL, TargetPolicy(unphased=policy), **options)
+        return target.read_target(
+            file, PANEL, TargetPolicy(unphased=policy, strand=strand), **options
+        )
 
 
 def read_file(path: Path, sites: Sites, **options) -> Target:
@@ -59,10 +69,11 @@ _OBSERVED = {"0": 0, "1": 1, ".": MISSING}
 
 
 def expected_alleles(call: str, *, is_swapped: bool) -> list[int]:
-    if call == "./1":
-        return [MISSING, MISSING]
     pair = [_OBSERVED[a] for a in (call[0], call[2])]
-    return [1 - a if is_swapped and a != MISSING else a for a in pair]
+    pair = [1 - a if is_swapped and a != MISSING else a for a in pair]
+    if call == "./1":
+        return [MISSING, pair[1] + UNORDERED]
+    return pair
 
 
 @settings(max_examples=60, deadline=None)
@@ -120,22 +131,60 @@ def test_an_exchange_is_repaired_counted_and_listed(tmp_path):
     ]
 
 
-def test_the_other_strand_is_listed_and_left_out(tmp_path):
-    found = read(
-        tmp_path,
-        (100, "T", "C", "0|1"),
-        (200, "C", "T", "0|1"),
-        (300, "A", "G", "0|1"),
-        (500, "A", "C", "0|1"),
-        (700, "T", "G", "0|1"),
-    )
+TWO_FLIPS: list[Row] = [
+    (100, "T", "C", "0|1 1|1"),
+    (200, "C", "T", "0|1 1|1"),
+    (300, "A", "G", "0|1 1|1"),
+    (500, "A", "C", "0|1 1|1"),
+    (700, "T", "G", "0|1 1|1"),
+]
+
+
+def test_strand_flips_are_repaired_counted_and_listed(tmp_path):
+    found = read(tmp_path, *TWO_FLIPS)
+    assert typed(found) == {
+        0: [[0, 1], [1, 1]], 1: [[0, 1], [1, 1]], 3: [[0, 1], [1, 1]],
+        5: [[1, 0], [0, 0]], 7: [[0, 1], [1, 1]],
+    }  # fmt: skip
+    assert found.report.tables()["noted.tsv"].splitlines()[1:] == [
+        "20\t100\trs1\tT\tC\tstrand flip; repaired",
+        "20\t500\trs4\tA\tC\tstrand flip with swapped alleles; repaired",
+    ]
+    counts = found.report.strand()
+    assert (counts["telling_sites"], counts["flip_rate"], counts["flips_repaired"]) == (5, 0.4, 2)
+    assert (counts["swap_rate"], counts["flips_dropped"]) == (0.2, 0)
+    assert "2 records are strand flips; repaired." in found.report.notes()
+
+
+def test_strand_flips_are_left_out_if_asked_for(tmp_path):
+    found = read(tmp_path, *TWO_FLIPS, strand="drop")
     assert found.site_index.tolist() == [1, 3, 7]
-    assert found.report.strand_flips == 2
     lines = found.report.tables()["dropped.tsv"].splitlines()
     assert lines[1:] == [
         "20\t100\trs1\tT\tC\tstrand flip",
         "20\t500\trs4\tA\tC\tstrand flip with swapped alleles",
     ]
+    counts = found.report.strand()
+    assert (counts["flip_rate"], counts["flips_repaired"], counts["flips_dropped"]) == (0.4, 0, 2)
+    assert found.report.notes() == ["2 records are strand flips; dropped."]
+
+
+def test_a_strand_flip_gives_way_to_a_record_of_the_same_strand(tmp_path):
+    found = read(tmp_path, (100, "T", "C", "0|0"), (100, "A", "G", "0|1"), (100, "A", "G", "1|1"))
+    assert typed(found) == {0: [[0, 1]]}
+    assert found.report.dropped_counts == {matching.DUPLICATE: 2}
+
+
+def test_a_t_follows_a_file_that_is_on_the_other_strand(tmp_path):
+    sites = targets.sites_of([("20", n, *("AT" if n == 50 else "AG")) for n in range(1, 101)])
+    records = [("20", n, *("TA" if n == 50 else "TC"), ["0|1", "0|0"]) for n in range(1, 101)]
+    path = panels.write_vcf(tmp_path / "t.vcf", records)
+    found = read_file(path, sites)
+    assert (found.alleles == np.array([[0, 1], [0, 0]])).all()
+    assert len(found.site_index) == 100
+    counts = found.report.strand()
+    assert (counts["flip_rate"], counts["palindromic_flips_repaired"]) == (1.0, 1)
+    assert "20\t50\trs50\tT\tA\tpalindromic, strand flip" in found.report.tables()["noted.tsv"]
 
 
 def test_exchanged_a_t_is_kept_only_where_other_sites_are_exchanged_and_none_is_turned(tmp_path):
@@ -148,7 +197,8 @@ def test_exchanged_a_t_is_kept_only_where_other_sites_are_exchanged_and_none_is_
     doubtful = read(
         tmp_path, (100, "G", "A", "0|1"), (200, "C", "T", "0|1"), exchanged, (500, "C", "A", "0|0")
     )
-    assert doubtful.site_index.tolist() == [0, 1]
+    assert doubtful.site_index.tolist() == [0, 1, 5]
+    assert "1 palindromic (A/T, C/G) sites are left out" in doubtful.report.notes()[2]
 
 
 def test_an_indel_backwards_is_kept_only_where_snvs_are_exchanged(tmp_path):
@@ -240,7 +290,7 @@ def test_missing_genotypes_and_halves_are_counted(tmp_path):
 @pytest.mark.parametrize(
     ("policy", "expected"),
     [
-        ("missing", [[MISSING, MISSING], [1, 1], [MISSING, MISSING], [0, 1]]),
+        ("missing", [[8, 9], [1, 1], [MISSING, 9], [0, 1]]),  # 8 is UNORDERED
         ("as-written", [[0, 1], [1, 1], [MISSING, 1], [0, 1]]),
     ],
 )
@@ -282,7 +332,7 @@ def test_a_target_can_be_bcf_and_is_read_by_region_with_and_without_an_index(tmp
     for path in (indexed, plain, binary):
         whole = read_file(path, PANEL)
         assert whole.site_index.tolist() == [0, 1, 5]
-        part = read_file(path, PANEL, region="chr20:150-500")
+        part = read_file(path, PANEL, region=Region("chr20", 150, 500))
         assert part.site_index.tolist() == [1, 5]
         assert part.report.num_records == 2
 
@@ -296,6 +346,18 @@ def test_counts_are_json(tmp_path):
         "swapped_sites": 0,
         "palindromic_sites": 0,
         "suspicious_sites": 0,
+        "strand": {
+            "telling_sites": 1,
+            "flip_rate": 0.0,
+            "swap_rate": 0.0,
+            "flips_repaired": 0,
+            "flips_dropped": 0,
+            "palindromic_as_written": 0,
+            "palindromic_flips_repaired": 0,
+            "palindromic_flips_dropped": 0,
+            "palindromic_undecided": 0,
+            "palindromic_compared_with_panel": 0,
+        },
         "monomorphic_records": 0,
         "multiallelic_records": 0,
         "only_in_target": 1,
@@ -316,7 +378,7 @@ BAD_ROWS = {
         [GOOD, (200, "C", "T", "0/1 0|0"), (300, "A", "G", "1/0 0/1")],
         r"t\.vcf: 3 heterozygous genotypes of 2 samples are not phased, the first at 20:200, "
         r"sample "
-        r"s0\. Phase the file first \(Beagle, SHAPEIT\), or pass --unphased missing",
+        r"s0\. Phase the file first with Beagle, SHAPEIT5 .* or pass --unphased missing",
     ),
     "haploid": (
         [GOOD, (200, "C", "T", "0|1 1")],
@@ -324,7 +386,7 @@ BAD_ROWS = {
         r".*t\.vcf -Oz -o diploid\.vcf\.gz -- -f 2",
     ),
     "all_haploid": ([(100, "A", "G", "0 1")], "20:100, sample s0: the genotype is not diploid"),
-    "triploid": ([(100, "A", "G", "0|1 0|1|1")], "sample s1: the genotype is not diploid"),
+    "triploid": ([(100, "A", "G", "0|1 0|1|1")], "sample s1: the genotype has 3 alleles"),
     "haploid_missing": ([(100, "A", "G", "0|1 .")], "sample s1: the genotype is not diploid"),
     "no_such_allele": (
         [GOOD, (200, "C", "T", "0|1 0|2")],
@@ -334,10 +396,21 @@ BAD_ROWS = {
         [(100, "T", "C", "0|1 0|0"), (200, "A", "G", "0|1 0|0"), (500, "G", "T", "0|0 0|1"),
          (400, "A", "T", "0|1 0|1")][:3],
         r"t\.vcf: 2 of 3 sites that show the strand are strand flips; the "
-        r"first, 20:100, has T/C, but the panel has A/G\..*bcftools \+fixref .*t\.vcf -Oz -o "
-        r"forward\.vcf\.gz -- -f REFERENCE\.fasta -m flip",
+        r"first, 20:100, has T/C, but the panel has A/G\. Repair them with --strand fix, or put "
+        r".*bcftools \+fixref .*t\.vcf -Oz -o forward\.vcf\.gz -- -f REFERENCE\.fasta -m flip",
+        "drop",
     ),
-    "one_flipped_site": ([(100, "T", "C", "0|1 0|0")], "1 of 1 sites that show the strand"),
+    "one_flipped_site": (
+        [(100, "T", "C", "0|1 0|0")],
+        "1 of 1 sites that show the strand",
+        "drop",
+    ),
+    "the_first_flip_of_an_error": (
+        [GOOD, (200, "C", "T", "0|1 0|0"), (500, "A", "C", "0|0 0|1"), (700, "A", "C", "0|0 0|1")],
+        r"t\.vcf: 2 of 4 sites that show the strand are strand flips; the first, 20:500, has A/C, "
+        r"but the panel has G/T\. Repair them with --strand fix, leave them out with --strand drop",
+        "error",
+    ),
     "other_positions": (
         [(105, "A", "G", "0|1 0|0"), (205, "C", "T", "0|1 0|0")],
         r"none of 2 records lies at a position of the panel\. The target spans 20:105-205; the "
@@ -353,9 +426,9 @@ BAD_ROWS = {
 
 @pytest.mark.parametrize("name", BAD_ROWS)
 def test_a_target_that_cannot_be_used_is_refused_with_a_remedy(tmp_path, name):
-    rows, message = BAD_ROWS[name]
+    rows, message, *strand = BAD_ROWS[name]
     with pytest.raises(InputError, match=message):
-        read(tmp_path, *rows)
+        read(tmp_path, *rows, strand=strand[0] if strand else "fix")
 
 
 def test_a_target_without_a_contig_of_the_panel_names_both_sides(tmp_path):
@@ -383,7 +456,7 @@ def test_a_target_of_another_genome_build_is_refused(tmp_path):
 
 def test_a_region_without_records_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"t\.vcf has no records in 20:900-950"):
-        read(tmp_path, GOOD, region="20:900-950")
+        read(tmp_path, GOOD, region=Region("20", 900, 950))
 
 
 ONE = panels.vcf_text([("20", 100, "A", "G", ["0|1", "0|0"])], ["ann", "bob"])
@@ -429,6 +502,70 @@ def test_alleles_of_ref_and_alt_are_tokens(tmp_path):
     npt.assert_array_equal(found.alleles[0, 0], [REF, ALT])
 
 
+def unphased_rows(num_unphased: int, num_heterozygous: int, num_other: int) -> list[Row]:
+    """Records of two samples: the first as asked, the second with other heterozygotes, phased."""
+    rows = []
+    for number in range(max(num_heterozygous, num_other)):
+        first = "0/1" if number < num_unphased else "0|1" if number < num_heterozygous else "0|0"
+        rows.append(
+            (10 * number + 10, "A", "G", f"{first} {'1|0' if number < num_other else '0|0'}")
+        )
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (unphased_rows(10, 200, 0), None),  # 5 % of the file
+        (unphased_rows(11, 200, 0), r"11 of 200 heterozygous genotypes \(5.5%\) are not phased"),
+        (unphased_rows(9, 9, 0), None),  # too few to tell
+        (unphased_rows(10, 10, 0), r"10 of 10 heterozygous genotypes \(100.0%\)"),
+        (unphased_rows(10, 100, 200), r"10 of 100 .* of sample s0 \(10.0%\) are not phased"),
+        (unphased_rows(9, 20, 200), None),
+    ],
+)
+def test_few_heterozygotes_may_be_taken_as_missing(tmp_path, rows, message):
+    records = [("20", position, ref, alt, calls.split()) for position, ref, alt, calls in rows]
+    path = panels.write_vcf(tmp_path / "t.vcf", records)
+    sites = targets.sites_of([("20", row[0], "A", "G") for row in rows])
+    with VcfFile(path) as file:
+        if message is None:
+            found = target.read_target(file, sites, TargetPolicy(unphased="missing"))
+            assert found.report.unphased == sum("/" in row[3] for row in rows)
+            return
+        with pytest.raises(InputError, match=message) as caught:
+            target.read_target(file, sites, TargetPolicy(unphased="missing"))
+    assert "first is at 20:10, sample s0" in str(caught.value)
+    assert "java -jar beagle.jar" in str(caught.value)
+
+
+def test_an_unphased_genotype_keeps_what_is_known_at_each_site(tmp_path):
+    found = read(tmp_path, (300, "A", "C,G", "1/2 0/2 ./2 1/1"), policy="missing")
+    assert typed(found) == {
+        2: [[9, 8], [0, 0], [MISSING, 8], [1, 1]],
+        3: [[8, 9], [8, 9], [MISSING, 9], [0, 0]],
+    }
+    lacking = read(tmp_path, (100, "A", "G,T", "1/2 0/2 2/2 0|2"), policy="missing")
+    assert typed(lacking) == {0: [[9, MISSING], [8, MISSING], [MISSING, MISSING], [0, MISSING]]}
+
+
+def test_a_joined_record_types_padded_and_shifted_sites(tmp_path):
+    sites = targets.sites_of([("20", 100, "C", "T"), ("20", 100, "CA", "C"), ("20", 102, "G", "T")])
+    record = ("20", 100, "CAG", "CG,TAG,CAT", ["0|1", "2|1", "3|0", "0|0"])
+    alone = [("20", 90, "A", "C", ["0|0"] * 4), record]  # 90 is not in the panel
+    found = read_file(panels.write_vcf(tmp_path / "t.vcf", alone), sites)
+    assert typed(found) == {
+        0: [[0, 0], [1, 0], [0, 0], [0, 0]],
+        1: [[0, 1], [0, 1], [0, 0], [0, 0]],
+        2: [[0, 0], [0, 0], [1, 0], [0, 0]],
+    }
+    assert found.report.only_in_target.total == 1
+    shifted = read_file(
+        panels.write_vcf(tmp_path / "s.vcf", [("20", 98, "TGCA", "TGC", ["0|1", "1|1"])]), sites
+    )
+    assert typed(shifted) == {1: [[0, 1], [1, 1]]}
+
+
 def test_records_that_the_panel_lacks_are_kept_on_request(tmp_path):
     rows = [
         (50, "A", "G", "0/1 ./."),
@@ -446,7 +583,7 @@ def test_records_that_the_panel_lacks_are_kept_on_request(tmp_path):
     npt.assert_array_equal(found.others[1].calls, [[1, 2, 1], [0, 0, 1]])
     assert typed(found) == typed(read(tmp_path, *rows))
     assert found.report.counts() == read(tmp_path, *rows).report.counts()
-    part = read(tmp_path, *rows, keep_others=True, region="20:100-160")
+    part = read(tmp_path, *rows, keep_others=True, region=Region("20", 100, 160))
     assert [one.record.position for one in part.others] == [150]
 
 
@@ -459,7 +596,7 @@ def test_haploid_genotypes_of_kept_records_stay_haploid(tmp_path):
 
 @pytest.mark.parametrize(
     ("calls", "message"),
-    [("0|0|1 0|0", "20:150: a genotype has more than two alleles"), ("0|2 0|0", "has allele 2")],
+    [("0|0|1 0|0", "20:150, sample s0: the genotype has 3 alleles"), ("0|2 0|0", "has allele 2")],
 )
 def test_kept_records_that_cannot_be_written_are_refused(tmp_path, calls, message):
     rows = [(100, "A", "G", "0|1 1|1"), (150, "C", "T", calls)]

@@ -10,8 +10,8 @@ import pytest
 import zarr
 
 from vcfbert.domain import tokens
-from vcfbert.errors import DeviceError, StoreError
-from vcfbert.storage.zarr import embeddings
+from vcfbert.errors import ConfigError, DeviceError, StoreError
+from vcfbert.storage.zarr import embeddings, stores
 from vcfbert.storage.zarr.masks import MaskVersion
 
 WINDOWS, ROWS, LENGTH, WIDTH = 3, 11, 10, 4
@@ -197,3 +197,92 @@ def test_damage_is_named(fx_paths):
         pytest.raises(StoreError, match="damaged or missing"),
     ):
         reader.complete(2, np.arange(1), TOKENS[2, :1])
+
+
+def test_a_half_precision_store_has_the_rounded_vectors_in_half_the_space(tmp_path, fx_paths):
+    write_dense(tmp_path / "half.zarr", dtype="float16")
+    rows = np.array([3, 0, 10])
+    with (
+        embeddings.open_embeddings(tmp_path / "half.zarr") as half,
+        embeddings.open_embeddings(fx_paths[1]) as whole,
+    ):
+        assert (half.dtype, whole.dtype) == ("float16", "float32")
+        assert half.fingerprint != whole.fingerprint
+        assert half.dense_masked(0).dtype == np.float16
+        for window in range(WINDOWS):
+            npt.assert_array_equal(half.codebook(window), whole.codebook(window))
+            for name in ("complete", "masked"):
+                shown = TOKENS[window, rows]
+                if name == "masked":
+                    shown = tokens.hide(shown, MASK.is_masked[window])
+                found = getattr(half, name)(window, rows, shown)
+                true = getattr(whole, name)(window, rows, shown)
+                assert found.dtype == np.float32
+                npt.assert_array_equal(found, true.astype(np.float16))
+    sizes = [
+        (path / "complete" / "c" / "0" / "0" / "0" / "0").stat().st_size
+        for path in (tmp_path / "half.zarr", fx_paths[1])
+    ]
+    assert sizes == [ROWS * (size * LENGTH * WIDTH + 16) for size in (2, 4)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_zarr_reads_one_haplotype_of_one_window_alone(tmp_path, dtype):
+    write_dense(tmp_path / "dense.zarr", dtype=dtype)
+    array = zarr.open_group(tmp_path / "dense.zarr", mode="r")["masked"]
+    assert array.chunks == (1, 1, LENGTH, WIDTH)
+    assert array.shards == (1, ROWS, LENGTH, WIDTH)
+    place = tmp_path / "dense.zarr" / "masked" / "c" / "1" / "0" / "0" / "0"
+    content = bytearray(place.read_bytes())
+    row = LENGTH * WIDTH * np.dtype(dtype).itemsize
+    content[: 4 * row] = bytes(4 * row)  # others may be lost without harm to row 4
+    place.write_bytes(content)
+    shown = tokens.hide(TOKENS[1, 4], MASK.is_masked[1])
+    npt.assert_array_equal(array[1, 4], CODEBOOKS[1][shown, np.arange(LENGTH)].astype(dtype))
+
+
+def test_an_embedding_too_large_for_half_precision_is_refused(tmp_path):
+    large = CODEBOOKS.copy()
+    large[1, 0, 0, 0] = 70_000
+    with pytest.raises(ConfigError, match=r"window 1 .* up to 7e\+04.*--dtype float32"):
+        embeddings.write_dense(
+            tmp_path / "half.zarr",
+            iter(large),
+            lambda w, rows: TOKENS[w, rows],
+            MASK,
+            encoder_fingerprint="e",
+            reference_haplotypes=HAPLOTYPES,
+            dtype="float16",
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_windows_written_in_any_order_give_the_bytes_of_a_store_written_in_order(
+    tmp_path, fx_paths
+):
+    def fill(folder):
+        for window in (2, 0, 1):
+            with stores.open_unfinished(folder) as root:
+                embeddings.write_window(
+                    root,
+                    window,
+                    CODEBOOKS[window],
+                    lambda w, rows: TOKENS[w, rows],
+                    MASK.is_masked[window],
+                )
+
+    embeddings.write_by_workers(
+        tmp_path / "filled.zarr",
+        fill,
+        CODEBOOKS.shape,
+        panel_fingerprint="p",
+        encoder_fingerprint="e",
+        reference_haplotypes=HAPLOTYPES,
+        mask=MASK,
+    )
+    assert content_of(tmp_path / "filled.zarr") == content_of(fx_paths[1])
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -242,3 +242,12 @@ def test_codebook_and_dense_give_bit_identical_batches(fx_layouts):
         npt.assert_array_equal(one.gathered(), other.gathered())
         for name in ("labels", "query_tokens", "is_hidden", "neighbours", "distances"):
             npt.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+
+
+def test_each_row_has_the_population_of_its_sample_held_out_ones_too(fx_maker):
+    samples = fx_maker.panel.samples
+    chosen = samples.in_splits(TRAIN, VALIDATION, TEST)[:20]
+    is_masked = np.zeros(fx_maker.panel.length, dtype=bool)
+    batch = fx_maker.make(0, chosen, is_masked)
+    names = [samples.populations[column] for column in batch.population.tolist()]
+    assert names == [samples.superpopulation[n] for n in np.repeat(chosen, 2)]

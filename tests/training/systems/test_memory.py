@@ -8,7 +8,7 @@ import torch
 from vcfbert import config
 from vcfbert.config import presets
 from vcfbert.model import imputer
-from vcfbert.training.systems import loop, memory
+from vcfbert.training.systems import memory, objective
 from vcfbert.training.systems.live_bytes import LiveBytes
 
 LENGTH = 24
@@ -66,7 +66,7 @@ def test_fake_tensors_need_what_real_ones_do(name, contrastive):
     small = config.merge(of_system(name), {"loss": loss}, source="test")
     torch.manual_seed(1)
     fake = step_of(small, LENGTH, 2, half=False)
-    model = imputer.build(small.model, seed=1)
+    model = imputer.build(small.model, 1, small.loss.focal_gamma)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     with LiveBytes() as live:
@@ -74,8 +74,8 @@ def test_fake_tensors_need_what_real_ones_do(name, contrastive):
             small.model, small.retrieval, LENGTH, 2, has_contrast=contrastive > 0
         )
         logits = memory._forward(model, batch, features)
-        loss = loop.total_loss(logits, batch, small.loss)
-        (loss + loop.contrastive_loss(model, batch, features, small.loss)).backward()
+        loss = objective.terms(model, logits, batch, features, small.loss).total(memory._COUNTED)
+        loss.backward()
     assert fake.activations == live.peak
 
 

@@ -19,6 +19,7 @@ from vcfbert.training.systems.alignment import FeatureSpace
 from vcfbert.training.systems.memory import StepMemory
 
 PUBLISHED_PARAMETERS = {
+    "v18-published": "8M",
     "v18-current": "8M",
     "v18-medium": "15M",
     "v18-large": "18M",
@@ -84,11 +85,13 @@ class DiskReport:
 
     dense_embeddings  complete and masked ones, with the codebook that queries need
     exact_index       one bit per allele, and per window FAISS's table of the 256 bit patterns
+    fast_index        the same with one more byte per haplotype, and a table of 16 patterns
     """
 
     codebook_embeddings: int
     dense_embeddings: int
     exact_index: int
+    fast_index: int
     dense_index: int
 
 
@@ -258,6 +261,7 @@ def _disk_lines(report: DiskReport, size: PanelSize) -> list[str]:
         "embeddings, codebook": report.codebook_embeddings,
         "embeddings, dense": report.dense_embeddings,
         "index, exact": report.exact_index,
+        "index, fast": report.fast_index,
         "index, dense": report.dense_index,
     }
     if not any(rows.values()):

@@ -28,6 +28,7 @@ from vcfbert.training.systems.memory import StepMemory
 
 GB = 1e9
 BIT_PATTERN_BYTES = 256 * 8 * 4  # eight floats per bit pattern, for each byte of a window
+FOUR_BIT_PATTERN_BYTES = 2 * 16 * 4 * 4  # four floats per pattern of four bits, twice for each byte
 CHANNELS_PER_HEAD = 32  # as in every v18 preset
 
 
@@ -96,7 +97,7 @@ def memory_report(settings: Config, length: int, gpu_memory_gb: float) -> Memory
 
 
 def disk_report(settings: Config, size: PanelSize) -> DiskReport:
-    """Bytes of both embedding layouts and both kinds of index; 0 if the system does not use it."""
+    """Bytes of both embedding layouts and the kinds of index; 0 if the system does not use it."""
     width, packed = settings.model.width, -(-size.length // 8)
     row = size.length * width * memory.BYTES_OF_FLOAT32
     needs = {
@@ -105,10 +106,11 @@ def disk_report(settings: Config, size: PanelSize) -> DiskReport:
             size.windows, size.references, size.length, width
         ),
         "exact_index": size.windows * packed * (size.references + BIT_PATTERN_BYTES),
+        "fast_index": size.windows * (packed + 1) * (size.references + FOUR_BIT_PATTERN_BYTES),
         "dense_index": size.windows * size.references * row,
     }
     if settings.retrieval.space == "none":
-        needs["exact_index"] = 0
+        needs["exact_index"] = needs["fast_index"] = 0
     if settings.retrieval.space != "embedding":
         needs["dense_index"] = 0
     if not settings.reads_embeddings:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from vcfbert.copying import engine, panel_statistics, parameter_sets
 from vcfbert.copying.engine import ImputedChunk, Prepared
 from vcfbert.copying.network import Network
-from vcfbert.domain import dosage, tokens
+from vcfbert.domain import dosage, tokens, unordered
 from vcfbert.domain.sites import Sites, haplotypes_of
 from vcfbert.pipelines.chunks import chunk_references, multiallelic, switch_rates
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
@@ -137,8 +137,12 @@ def impute(
         left_out[np.ix_(rows, part.samples)] = part.imputed.left_out[is_read]
         parts.append(part)
         advance(len(part.samples))
+    kept = unordered.settle(
+        alt, chunk.written, source.sites.position[chunk.written], samples.unordered
+    )
+    multiallelic.give_way(alt, kept, references.alternatives_among(chunk.written))
     panel_r2 = references.panel_r2[np.searchsorted(references.sites, chunk.written)]
-    return _core(samples, chunk, alt, left_out, parts, panel_r2)
+    return _core(samples, chunk, alt, left_out, parts, panel_r2, np.unique(kept[:, 0]))
 
 
 def _core(
@@ -148,11 +152,13 @@ def _core(
     left_out: NDArray[np.float32],
     parts: list[_Part],
     panel_r2: NDArray[np.float64],
+    kept: NDArray[np.int64],
 ) -> ImputedCore:
     """Quality by site, and means over the samples.
 
     left_out  (T, N, 2), any value where a sample is not typed
     panel_r2  (n,) of the written sites
+    kept      indexes of the written sites with a typed genotype whose order was imputed
     """
     is_typed = np.isin(chunk.written, chunk.typed)
     er2 = np.full(len(chunk.written), np.nan)
@@ -160,6 +166,8 @@ def _core(
     alleles = samples.alleles[np.searchsorted(samples.typed, chunk.written[is_typed])]
     left_out = np.where(tokens.is_observed(alleles), left_out[rows], alt[is_typed])
     er2[is_typed] = dosage.empirical_r2(alleles, left_out)
+    is_imputed = ~is_typed
+    is_imputed[kept] = False
     candidates = np.zeros((len(samples.names), 2), np.int64)
     share = np.array([len(part.samples) for part in parts]) / len(samples.names)
     opened = np.array([part.imputed.open_share for part in parts]) * share
@@ -168,10 +176,10 @@ def _core(
         candidates[part.samples] = part.candidates.reshape(-1, 2)
     return ImputedCore(
         alt=alt,
-        is_imputed=~is_typed,
+        is_imputed=is_imputed,
         dr2=dosage.estimated_r2(alt),
         er2=er2,
-        pr2=np.where(is_typed, np.nan, panel_r2),
+        pr2=np.where(is_imputed, panel_r2, np.nan),
         typed=chunk.written[is_typed],
         left_out=left_out,
         candidates=candidates.ravel(),

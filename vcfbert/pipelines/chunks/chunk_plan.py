@@ -94,7 +94,7 @@ def wanted_sites(
     """
     is_wanted = np.ones(len(sites), dtype=np.bool_)
     if region is not None:
-        parsed = Region.parse(region).among(sites.contigs, source=source)
+        parsed = Region.parse(region, sites.contigs, source=source)
         is_wanted &= sites.contig == sites.contigs.index(parsed.contig)
         is_wanted &= (sites.position >= parsed.start) & (sites.position <= parsed.end)
         if not is_wanted.any():
@@ -169,17 +169,16 @@ def contig_range(sites: Sites, site: int) -> tuple[int, int]:
     return int(here[0]), int(here[-1]) + 1
 
 
-def region_to_read(sites: Sites, cores: Cores) -> str:
+def region_to_read(sites: Sites, cores: Cores) -> Region:
     """The region of one contig with all genotypes that its cores read."""
     first, last = int(cores.low.min()), int(cores.high.max()) - 1
     name = sites.contigs[sites.contig[first]]
-    return f"{name}:{sites.position[first]}-{sites.position[last]}"
+    return Region(name, int(sites.position[first]), int(sites.position[last]))
 
 
-def contig_to_read(sites: Sites, cores: Cores) -> str:
+def contig_to_read(sites: Sites, cores: Cores) -> Region:
     """The contig of cores that are all on one."""
-    name: str = sites.contigs[sites.contig[cores.start[0]]]
-    return name
+    return Region(sites.contigs[sites.contig[cores.start[0]]])
 
 
 def are_typed(

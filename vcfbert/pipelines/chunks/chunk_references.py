@@ -45,6 +45,18 @@ class ChunkReferences:
     rates: dict[int, ParameterSets]
     panel_r2: NDArray[np.float64]
 
+    def alternatives_among(self, written: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """The alternatives as indexes among the written sites, without other sites.
+
+        written  (n,) panel sites, rising
+        """
+        found = []
+        for run in self.alternatives:
+            sites = self.sites[run]
+            sites = sites[np.isin(sites, written)]
+            found.append(np.searchsorted(written, sites))
+        return found
+
     def reaching(self, chunk: ChunkPlan, typed: NDArray[np.int64]) -> ChunkReferences:
         """Without the sites that are only there for samples with typed sites further away."""
         ends = np.append(typed[[0, -1]], [chunk.around.start, chunk.around.stop - 1])

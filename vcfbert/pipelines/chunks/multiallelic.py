@@ -91,6 +91,27 @@ def exclude(
         alt[run] = np.where(is_known, values, free * factor)
 
 
+def give_way(
+    alt: NDArray[np.float32], kept: NDArray[np.int64], alternatives: list[NDArray[np.int64]]
+) -> None:
+    """Where a typed ALT was put on a haplotype, take its imputed alternatives away, in place.
+
+    alt           (n, N, 2)
+    kept          (k, 2) row and sample of the genotypes that were put in
+    alternatives  arrays of rows, each of one position
+    """
+    if len(kept) == 0:
+        return
+    run_of = {row: run for run in alternatives for row in run.tolist()}
+    for row, sample in kept.tolist():
+        run = run_of.get(row)
+        if run is None:
+            continue
+        for haplotype in np.flatnonzero(alt[row, sample] == 1).tolist():
+            values = alt[run, sample, haplotype]
+            alt[run, sample, haplotype] = np.where(values < 1, 0, values)
+
+
 def _is_same_position(
     sites: Sites, first: NDArray[np.int64], second: NDArray[np.int64]
 ) -> NDArray[np.bool_]:

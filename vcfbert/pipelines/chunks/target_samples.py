@@ -5,13 +5,14 @@ T typed sites, N samples, n samples of a group, R reference haplotypes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
 from vcfbert.domain.sites import Sites
+from vcfbert.domain.unordered import UnorderedGenotypes
 from vcfbert.pipelines.chunks import chunk_plan
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 
@@ -20,25 +21,28 @@ from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 class TargetSamples:
     """The samples to impute.
 
-    typed    (T,) panel sites with genotypes, rising
-    alleles  (T, N, 2) REF, ALT or MISSING of `tokens`
-    own      2 N arrays: haplotypes of the panel that are excluded as references, because they are
-             of the same sample or its relatives
+    typed      (T,) panel sites with genotypes, rising
+    alleles    (T, N, 2) REF, ALT or MISSING of `tokens`, or more if their order is unknown
+    own        2 N arrays: haplotypes of the panel that are excluded as references, because they
+               are of the same sample or its relatives
+    unordered  typed genotypes that the model takes as missing, and the output keeps
     """
 
     names: list[str]
     typed: NDArray[np.int64]
     alleles: NDArray[np.uint8]
     own: list[NDArray[np.int64]]
+    unordered: UnorderedGenotypes = field(default_factory=UnorderedGenotypes)
 
     def queries(
         self, typed: NDArray[np.int64], samples: NDArray[np.int64] | None = None
     ) -> NDArray[np.uint8]:
-        """(n, 2, T) alleles of all or some samples at some of the typed sites."""
+        """(n, 2, T) REF, ALT or MISSING of all or some samples at some of the typed sites."""
         alleles = self.alleles[np.searchsorted(self.typed, typed)]
         if samples is not None:
             alleles = alleles[:, samples]
-        return np.ascontiguousarray(alleles.transpose(1, 2, 0))
+        found = np.ascontiguousarray(alleles.transpose(1, 2, 0))
+        return np.minimum(found, np.uint8(tokens.MISSING), out=found)
 
     def is_typed(self, rows: slice) -> NDArray[np.bool_]:
         """(t, N) True if at least one allele was observed, at a range of the typed sites."""

@@ -67,6 +67,9 @@ class EvalOptions:
     edges: tuple[float, ...] = metrics.EDGES
     """Bounds of the bins of minor allele frequency."""
 
+    untrained: bool = True
+    """Also score the network before training, if it copies."""
+
     rare_maf: float | None = None
     """Sites below this minor allele frequency are rare; None is the run's training.rare_maf."""
 

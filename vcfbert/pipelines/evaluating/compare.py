@@ -80,19 +80,19 @@ class CompareOptions:
 class SampleSums:
     """Sums of each sample, from which the differences between runs are computed.
 
-    sums    (N, G, 9) from `bootstrap.sums_of_samples`; empty before the first core
+    sums    by system, (N, G, 12) from `bootstrap.sums_of_samples`; empty before the first core
     hidden  panel indexes of the hidden sites added so far
     """
 
-    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0, 0)))
+    sums: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     hidden: list[int] = field(default_factory=list)
 
     def add(self, core: Core, members: NDArray[np.bool_]) -> None:
         """Add a core."""
-        answer = core.answers[MODEL].at(core.is_hidden)
         truth = core.truth[core.is_hidden]
-        here = bootstrap.sums_of_samples(truth, answer.calls, answer.dosage, members)
-        self.sums = here if not self.hidden and not self.sums.size else self.sums + here
+        for system, answer in core.answers.items():
+            here = bootstrap.sums_of_samples(truth, answer.at(core.is_hidden), members)
+            self.sums[system] = self.sums[system] + here if system in self.sums else here
         self.hidden += (np.flatnonzero(core.is_hidden) + core.first).tolist()
 
 
@@ -114,6 +114,7 @@ def compare(
     for path in (csv_path, json_path, png_path):
         if path.exists() and not overwrite:
             raise StoreError.exists(path)
+    copying = next((run for run in facts if run.settings.model.copy_skip), None)
     summaries: list[EvalSummary] = []
     collected: list[SampleSums] = []
     for run in facts:
@@ -122,7 +123,7 @@ def compare(
         summaries.append(
             evaluate.evaluate(
                 workspace,
-                _eval_options(options, facts[0], run.name, folder),
+                _eval_options(options, facts[0], run, folder, is_first=run is copying),
                 progress=progress,
                 overwrite=overwrite,
                 on_core=collected[-1].add,
@@ -148,19 +149,25 @@ def _check_panels(facts: Sequence[RunFacts]) -> None:
             )
 
 
-def _eval_options(options: CompareOptions, first: RunFacts, name: str, folder: Path) -> EvalOptions:
-    """The same samples, sites and groups for every run, regardless of its own settings."""
+def _eval_options(
+    options: CompareOptions, first: RunFacts, run: RunFacts, folder: Path, *, is_first: bool
+) -> EvalOptions:
+    """The same samples, sites and groups for every run, regardless of its own settings.
+
+    is_first  whether this is the first run that copies, which is also scored before training
+    """
     is_drawn = options.typed is None and options.mask_version is None
     settings = first.settings
     rate = settings.masks.validation_rate if options.rate is None else options.rate
     return EvalOptions(
-        run=name,
+        run=run.name,
         split=options.split,
         rate=rate if is_drawn else options.rate,
         seed=_seed(options, first) if is_drawn else None,
         mask_version=options.mask_version,
         typed=options.typed,
-        output=folder / name,
+        output=folder / run.name,
+        untrained=is_first,
         device=options.device,
         edges=options.edges,
         rare_maf=_rare_maf(options, first),
@@ -189,15 +196,21 @@ def _comparison(
     seed = _seed(options, facts[0])
     times = bootstrap.draw_samples(shown["samples"], options.draws, seed)
     *_, rare, common, everything = groups.names
+    baselines = _baselines(collected)
+    columns = [*(one.sums[MODEL] for one in collected), *baselines.values()]
+    total = (everything, rare, common)
     lines = [
-        *_lines("F1", bootstrap.f1, (everything, rare, common), groups, collected, times),
+        *_lines("F1", bootstrap.f1, total, groups, columns, times),
         *_lines(
-            "r2", bootstrap.r2, (everything, rare, common, *groups.names[:-3]), groups,
-            collected, times,
+            "r2", bootstrap.r2, (*total, *groups.names[:-3]), groups,
+            columns, times,
         ),
+        *_lines("IQS", bootstrap.iqs, total, groups, columns, times),
+        *_lines("log loss", bootstrap.log_loss, total, groups, columns, times),
     ]  # fmt: skip
     return Comparison(
         runs=list(facts),
+        baselines=list(baselines),
         scores=[line for line in lines if line.sites],
         facts={
             "runs": list(options.runs),
@@ -221,19 +234,30 @@ def _comparison(
     )
 
 
+def _baselines(collected: Sequence[SampleSums]) -> dict[str, NDArray[np.float64]]:
+    """Each baseline once, of the first run that has it."""
+    found: dict[str, NDArray[np.float64]] = {}
+    for one in collected:
+        found = {name: sums for name, sums in one.sums.items() if name != MODEL} | found
+    return found
+
+
 def _lines(
     title: str,
     quantity: Quantity,
     names: Sequence[str],
     groups: Groups,
-    collected: Sequence[SampleSums],
+    columns: Sequence[NDArray[np.float64]],
     times: NDArray[np.float64],
 ) -> list[Line]:
-    """One metric in the named groups."""
-    totals = [one.sums.sum(axis=0) for one in collected]  # (G, 9) each
+    """One metric in the named groups.
+
+    columns  sums of the samples, of each run and then of each baseline
+    """
+    totals = [one.sum(axis=0) for one in columns]  # (G, 12) each
     values = [quantity(total) for total in totals]
-    first = collected[0].sums
-    others = [bootstrap.difference(first, one.sums, quantity, times) for one in collected[1:]]
+    first = columns[0]
+    others = [bootstrap.difference(first, one, quantity, times) for one in columns[1:]]
     num_samples = max(len(first), 1)
     out = []
     for name in names:

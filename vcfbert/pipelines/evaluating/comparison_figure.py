@@ -1,4 +1,4 @@
-"""Figure of a comparison of runs, and the only module that imports matplotlib."""
+"""Figure of a comparison of runs; it loads matplotlib when it is imported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def png(found: Comparison) -> bytes:
     left, right = figure.subplots(1, 2)
     bins = [line for line in found.scores if line.quantity == "r2" and line.group.startswith("(")]
     _draw_bins(left, bins, found)
-    _draw_differences(right, [line for line in found.scores if line not in bins], found)
+    shown = [line for line in found.scores if line not in bins and line.quantity != "log loss"]
+    _draw_differences(right, shown, found)
     facts = found.facts
     figure.suptitle(
         f"{facts['samples']:,} {facts['split']} samples, {facts['hidden_sites']:,} hidden sites "

@@ -39,10 +39,10 @@ _VALIDATED = 2  # the first of these are shown above the scores
 
 @dataclass(frozen=True)
 class Line:
-    """F1 or r2 in one frequency group.
+    """A score in one frequency group.
 
-    values       one per run
-    differences  one per run except the first
+    values       one per run, then one per baseline
+    differences  one per run except the first, then one per baseline
     """
 
     quantity: str
@@ -56,11 +56,13 @@ class Line:
 class Comparison:
     """Scores and costs of several runs.
 
-    scores  in the order of the table
-    facts   samples, sites, masks, seeds and versions, of JSON types
+    baselines  names of the baselines, each of the first run that has it
+    scores     in the order of the table
+    facts      samples, sites, masks, seeds and versions, of JSON types
     """
 
     runs: list[RunFacts]
+    baselines: list[str]
     scores: list[Line]
     facts: dict[str, Any]
     csv_path: Path
@@ -100,6 +102,7 @@ class Comparison:
         headers = ["", "sites", names[0]]
         for name in names[1:]:
             headers += [name, "difference", "95 %"]
+        headers += self.baselines
         rows = [self._cost_row(*cost) for cost in _COSTS[:_VALIDATED]]
         for line in self.scores:
             row = [
@@ -107,8 +110,11 @@ class Comparison:
                 f"{line.sites:,}",
                 score_report.cell(line.values[0]),
             ]
-            for value, (by, low, high) in zip(line.values[1:], line.differences, strict=True):
+            of_runs = slice(1, len(self.runs))
+            compared = zip(line.values[of_runs], line.differences, strict=False)
+            for value, (by, low, high) in compared:
                 row += [score_report.cell(value), _signed(by), f"{_signed(low)} to {_signed(high)}"]
+            row += [score_report.cell(value) for value in line.values[len(self.runs) :]]
             rows.append(row)
         return headers, rows + [self._cost_row(*cost) for cost in _COSTS[_VALIDATED:]]
 
@@ -118,7 +124,7 @@ class Comparison:
         row = [title, "", cells[0]]
         for cell in cells[1:]:
             row += [cell, "", ""]
-        return row
+        return row + [""] * len(self.baselines)
 
     def to_csv(self) -> str:
         """One row per quantity, group and run; undefined values are empty."""
@@ -130,8 +136,9 @@ class Comparison:
                 ("", "", ""),
                 *(tuple(map(score_report.csv_cell, one)) for one in line.differences),
             ]
-            for run, value, found in zip(self.runs, line.values, bounds, strict=True):
-                head = (line.quantity, line.group, line.sites, run.name)
+            names = [*(run.name for run in self.runs), *self.baselines]
+            for name, value, found in zip(names, line.values, bounds, strict=True):
+                head = (line.quantity, line.group, line.sites, name)
                 writer.writerow((*head, score_report.csv_cell(value), *found))
         for name in (name for _, name, _ in _COSTS):
             for run in self.runs:
@@ -145,6 +152,7 @@ class Comparison:
         """Everything; undefined values are null."""
         record = {
             **self.facts,
+            "baselines": self.baselines,
             "notes": self.notes(),
             "costs": {run.name: asdict(run.costs) for run in self.runs},
             "settings": {run.name: config.to_dict(run.settings) for run in self.runs},

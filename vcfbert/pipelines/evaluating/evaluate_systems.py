@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert import config
+from vcfbert.config import Config
 from vcfbert.domain import sites as site_tables
 from vcfbert.errors import StoreError
+from vcfbert.model import imputer
+from vcfbert.model.imputer import Imputer
 from vcfbert.pipelines.evaluating import hidden_sites, window_cores
 from vcfbert.pipelines.evaluating.cases import Case
 from vcfbert.pipelines.evaluating.scoring import Imputation
@@ -48,15 +51,24 @@ def impute(run: Path, checkpoint: Checkpoint, case: Case) -> Imputation:
             "masks.align is off: references were searched under different masks than the samples."
         )
     stored = _open_index(run, checkpoint, case)
-    index: References = IndexedOnDemand(panel) if stored is None else stored
+    on_gpu = devices.choose_device(case.options.device).type == "cuda"
+    index: References = IndexedOnDemand(panel, on_gpu=on_gpu) if stored is None else stored
     if stored is not None:
         _refuse_indexed(stored, panel, case.samples)
-        if stored.kind == "dense":
-            index = IndexedOnDemand(panel, stored.reference_haplotypes)
-    predictions = _predictions(run, index, case)
+        if stored.kind == "dense" or _is_faster(stored, run, checkpoint):
+            index = IndexedOnDemand(panel, stored.reference_haplotypes, on_gpu=on_gpu)
+    copies = settings.model.copy_skip and case.options.untrained
+    untrained = None
+    if copies:
+        network = imputer.build(settings.model, settings.seed, settings.loss.focal_gamma)
+        untrained = _predictions(network.eval(), settings, index, case, finds_nearest=False)
+    trained, _ = checkpoints.load_model(run, "best")
+    predictions = _predictions(trained, settings, index, case)
     return Imputation(
-        systems=window_cores.SYSTEMS,
-        cores=window_cores.cores(panel, case.is_hidden, predictions, case.options.genotypes),
+        systems=window_cores.SYSTEMS_WITH_COPYING if copies else window_cores.SYSTEMS,
+        cores=window_cores.cores(
+            panel, case.is_hidden, predictions, case.options.genotypes, untrained
+        ),
         facts=lambda: _facts(checkpoint, panel, stored, index),
     )
 
@@ -73,7 +85,20 @@ def _open_index(run: Path, checkpoint: Checkpoint, case: Case) -> IndexReader | 
         path = index_of_run.find(case.home, run, parents["index"])
     else:
         path = case.home.newest("indexes")
-    return open_index(path, panel_fingerprint=fingerprint)
+    on_gpu = devices.choose_device(case.options.device).type == "cuda"
+    return open_index(path, panel_fingerprint=fingerprint, on_gpu=on_gpu)
+
+
+def _is_faster(stored: IndexReader, run: Path, checkpoint: Checkpoint) -> bool:
+    """True for a fast index in place of the exact one of a run, which has the same references."""
+    is_of_run = stored.fingerprint == checkpoint.parents["index"]
+    is_of_panel = stored.parents["panel"] == checkpoint.parents["panel"]
+    return (
+        stored.kind == "fast"
+        and is_of_panel
+        and not is_of_run
+        and index_of_run.kind_of(run) == "exact"
+    )
 
 
 def _refuse_indexed(index: IndexReader, panel: PanelReader, samples: NDArray[np.int64]) -> None:
@@ -88,11 +113,17 @@ def _refuse_indexed(index: IndexReader, panel: PanelReader, samples: NDArray[np.
         )
 
 
-def _predictions(run: Path, index: References, case: Case) -> Iterator[WindowPrediction]:
-    """Predictions of the best checkpoint for all windows."""
+def _predictions(
+    model: Imputer,
+    settings: Config,
+    index: References,
+    case: Case,
+    *,
+    finds_nearest: bool = True,
+) -> Iterator[WindowPrediction]:
+    """Predictions of a network for all windows, each with the neighbours that it finds."""
     panel = case.panel
     device = devices.choose_device(case.options.device)
-    model, settings = checkpoints.load_model(run, "best")
     model.to(device)
     embeddings = EncodedOnDemand(model.encoder, panel) if settings.reads_embeddings else None
     return predict(
@@ -104,6 +135,7 @@ def _predictions(run: Path, index: References, case: Case) -> Iterator[WindowPre
         device=device,
         focal_gamma=settings.loss.focal_gamma,
         reference_masks=masking.of_evaluation(settings.masks, settings.seed, panel.windows),
+        finds_nearest=finds_nearest,
     )
 
 

@@ -23,7 +23,8 @@ from vcfbert.copying.network import Network, copying_only
 from vcfbert.domain import matching, tokens
 from vcfbert.domain.genome import Genome
 from vcfbert.domain.matching import TargetPolicy
-from vcfbert.domain.sites import Sites, haplotypes_of
+from vcfbert.domain.sites import Region, Sites, haplotypes_of
+from vcfbert.domain.unordered import UnorderedGenotypes
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.files import locks
 from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan, switch_rates
@@ -40,7 +41,7 @@ from vcfbert.storage.vcf import genome_header, prediction_writer
 from vcfbert.storage.vcf.output_header import FIELDS, CellLayout, HeaderFacts
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.vcf.target import Target, read_target
-from vcfbert.storage.zarr import stores
+from vcfbert.storage.zarr import haplotypes, stores
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.mosaic import mosaic_runs, weight_files
@@ -93,7 +94,10 @@ class ImputeOptions:
     """List of panel sites to write; None writes all."""
 
     unphased: Literal["error", "missing", "as-written"] = "error"
-    """Unphased heterozygotes: stop, treat as missing, or take the order of alleles as the phase."""
+    """Unphased heterozygotes: stop, impute the order of a few, or take the order as the phase."""
+
+    strand: Literal["fix", "drop", "error"] = "fix"
+    """Strand flips: repair, leave out, or stop."""
 
     er2: bool = False
     """Write INFO/ER2 at typed sites."""
@@ -307,15 +311,16 @@ def _read(
     chunks use the nearest ones.
     """
     frequency = sites.alt_count.sum(axis=1) / (2 * len(panel.samples))
-    policy = TargetPolicy(unphased=options.unphased)
+    policy = TargetPolicy(unphased=options.unphased, strand=options.strand)
 
-    def read(file: VcfFile, region: str | None) -> Target:
+    def read(file: VcfFile, region: Region | None) -> Target:
         return read_target(
             file,
             sites,
             policy,
             region=region,
             panel_frequency=frequency,
+            panel_alleles=partial(haplotypes.read_alleles, panel),
             keep_others=options.all_typed_sites,
         )
 
@@ -353,7 +358,8 @@ def _samples(
         haplotypes_of(np.append(number, related(np.array([number])))) if number >= 0 else none
         for number in np.repeat(shared, 2).tolist()
     ]
-    return TargetSamples(read.names, typed, alleles, own)
+    kept = UnorderedGenotypes.among(read.site_index, read.alleles)
+    return TargetSamples(read.names, typed, alleles, own, kept)
 
 
 def _write(
@@ -445,7 +451,8 @@ def _report(
             "imputed": tally.imputed,
             "typed_only": num_kept,
             "skipped": job.num_wanted - tally.typed - tally.imputed,
-            "missing_genotypes": int((samples.alleles > tokens.ALT).any(axis=2).sum()),
+            "missing_genotypes": int((samples.alleles == tokens.MISSING).any(axis=2).sum()),
+            "unordered_genotypes": len(samples.unordered.site),
         },
         "chunks": sums["chunks"],
         "candidates": sums["candidates"],
@@ -466,6 +473,7 @@ def _report(
             "overlap_cm": options.overlap_cm,
             "min_typed": options.min_typed,
             "unphased": options.unphased,
+            "strand": options.strand,
             "seed": options.seed,
             "threads": job.source.threads,
             "device": options.device,

@@ -104,7 +104,9 @@ def records_to_keep(others: list[TypedOnly], written: Sites, region: str | None)
     """The target's other records on the contigs that are written, in the order of the output."""
     numbers = sorted(set(written.contig.tolist()))
     contigs = {written.contigs[number]: number for number in numbers}
-    parsed = None if region is None else Region.parse(region)
+    parsed = None
+    if region is not None:
+        parsed = Region.parse(region, written.contigs, source="the panel")
     return typed_only.chosen(others, contigs, parsed)
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import genetic_map, records, sites, tokens, windows
+from vcfbert.domain import allele_codes, genetic_map, records, sites, tokens, windows
 from vcfbert.domain.records import GenotypePolicy, Record, RecordBlock, SiteSplitter
 from vcfbert.domain.sites import TRAIN, VALIDATION, Samples, Sites
 from vcfbert.domain.windows import Segment
@@ -24,6 +24,9 @@ TOO_RARE_MAC = "minor allele count too low"
 TOO_RARE_MAF = "minor allele frequency too low"
 REASONS = (*records.REASONS, OUTSIDE, TOO_RARE_MAC, TOO_RARE_MAF)
 """Reasons to drop a site in the QC report, in the order of the checks."""
+
+MOST_CODED = 0.25
+"""Above this share of sites with codes instead of bases, no target will match the panel."""
 
 
 class SiteCollector:
@@ -58,6 +61,8 @@ class SiteCollector:
         self._text: tuple[list[str], list[str], list[str], list[str]] = ([], [], [], [])
         self._record_numbers: list[int] = []
         self._last_record: Record | None = None
+        self._codes: set[str] = set()
+        self._num_coded = 0
         self._contig: list[NDArray[np.int32]] = []
         self._position: list[NDArray[np.int32]] = []
         self._counts: list[NDArray[np.int32]] = []
@@ -88,6 +93,9 @@ class SiteCollector:
             identifiers.append(record.identifier)
             refs.append(record.ref)
             alts.append(split.alt[row])
+            if allele_codes.is_coded(record.ref, (split.alt[row],)):
+                self._num_coded += 1
+                self._codes.update((record.ref, split.alt[row]))
             infos.append(split.info[row])
             is_same = record is self._last_record  # another ALT of the record before
             numbers.append(numbers[-1] + (not is_same) if numbers else 0)
@@ -118,11 +126,14 @@ class SiteCollector:
         """The kept sites. Raises InputError if there are none."""
         if self._spool.num_sites == 0:
             reasons = "; ".join(f"{n:,} {reason}" for reason, n in self.dropped.items() if n)
-            is_filtered = any(self.dropped[reason] for reason in (TOO_RARE_MAC, TOO_RARE_MAF))
-            remedy = "Lower --min-maf or --min-mac, or give" if is_filtered else "Give"
             raise InputError(
-                f"{self.source}: none of {self.num_sites:,} sites is kept ({reasons}). {remedy} "
-                "another region, other windows or another panel."
+                f"{self.source}: none of {self.num_sites:,} sites is kept ({reasons}). "
+                f"{self._remedy()}"
+            )
+        if self._num_coded > MOST_CODED * self._spool.num_sites:
+            raise InputError(
+                f"{self.source}: {self._num_coded:,} of {self._spool.num_sites:,} sites have codes "
+                f"instead of bases; {allele_codes.explained(self._codes)}."
             )
         contig, position = np.concatenate(self._contig), np.concatenate(self._position)
         counts = np.concatenate(self._counts)
@@ -142,6 +153,18 @@ class SiteCollector:
             alt_count=np.ascontiguousarray(counts[:, : len(sites.SPLITS)]),
             population_alt_count=np.ascontiguousarray(counts[:, len(sites.SPLITS) :]),
         )
+
+    def _remedy(self) -> str:
+        """What to do if no site is kept, by the most frequent reason."""
+        most = max(self.dropped, key=lambda reason: self.dropped[reason])
+        if most == records.PLOIDY:
+            return (
+                "Each sample needs two alleles; write haploid genotypes (males on X) as "
+                f"homozygotes: bcftools +fixploidy {self.source} -Oz -o diploid.vcf.gz -- -f 2"
+            )
+        is_filtered = any(self.dropped[reason] for reason in (TOO_RARE_MAC, TOO_RARE_MAF))
+        remedy = "Lower --min-maf or --min-mac, or give" if is_filtered else "Give"
+        return f"{remedy} another region, other windows or another panel."
 
     def _centimorgans(
         self,

@@ -18,7 +18,7 @@ from vcfbert.errors import ConfigError, StoreError
 from vcfbert.pipelines.systems import dense_sources, reference_stores
 from vcfbert.pipelines.systems.dense_sources import DenseSource
 from vcfbert.progress import Progress
-from vcfbert.retrieval import dense, exact, manifest
+from vcfbert.retrieval import dense, exact, fast, manifest
 from vcfbert.retrieval.index import FaissIndex, write_windows
 from vcfbert.retrieval.manifest import Kind, Manifest
 from vcfbert.storage.zarr import stores
@@ -34,7 +34,8 @@ class IndexOptions:
     """Options of `build-index`."""
 
     kind: Kind = "exact"
-    """`exact` searches one bit for each allele, `dense` flat L2 over masked embeddings."""
+    """`exact` and `fast` search one bit for each allele; `fast` proposes neighbours by rounded
+    distances and ranks them by exact ones. `dense` is flat L2 over masked embeddings."""
 
     max_references: int | None = None
     """Number of train haplotypes, of whole samples drawn at random; None takes all."""
@@ -91,7 +92,8 @@ def build_index(
 
     Raises StoreError if the panel or, for the dense kind, embeddings or masks are missing or stale,
     or if an index exists and `overwrite` is off; ConfigError if the options contradict each
-    other or the panel; DeviceError if the disk cannot hold a dense index.
+    other or the panel; DeviceError if the disk cannot hold a dense index or the processor cannot
+    search a fast one.
     """
     begun = time.perf_counter()
     if options.seed is not None and options.max_references is None:
@@ -109,13 +111,13 @@ def build_index(
         haplotypes = _references(panel, options)
         progress.start("index", len(panel.windows))
         with stores.create_folder(path, overwrite=overwrite) as folder:
-            if options.kind == "exact":
-                content = _write_exact(folder, panel, haplotypes, options, progress)
-            else:
+            if options.kind == "dense":
                 with dense_sources.open_source(
                     workspace, panel, options.embeddings, options.mask_version
                 ) as source:
                     content = _write_dense(folder, source, haplotypes, options, progress)
+            else:
+                content = _write_bits(folder, panel, haplotypes, options, progress)
             manifest.write(folder, content)
     return IndexSummary(
         path=path,
@@ -167,20 +169,24 @@ def _seed(options: IndexOptions) -> int:
     return _USUAL_SEED if options.seed is None else options.seed
 
 
-def _write_exact(
+def _write_bits(
     folder: Path,
     panel: PanelReader,
     haplotypes: NDArray[np.int64],
     options: IndexOptions,
     progress: Progress,
 ) -> Manifest:
+    if options.kind == "fast":
+        fast.require_usable(panel.length)
+    build = fast.build if options.kind == "fast" else exact.build
+
     def indexes() -> Iterator[FaissIndex]:
         for window in range(len(panel.windows)):
-            yield exact.build(panel.packed(window)[haplotypes])
+            yield build(panel.packed(window)[haplotypes])
             progress.advance()
 
     return Manifest(
-        kind="exact",
+        kind=options.kind,
         length=panel.length,
         parents={"panel": panel.fingerprint},
         reference_haplotypes=haplotypes.tolist(),

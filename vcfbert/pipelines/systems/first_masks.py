@@ -49,12 +49,13 @@ def choose(
     Raises StoreError if the named version is missing or of another panel, ConfigError if it
     contradicts the settings.
     """
-    if plan.is_by_sample:
+    if plan.settings.by_sample:
         if name not in (None, stored_versions.NEW):
             raise ConfigError(
-                f"--mask-version {name} is one mask for all samples, but with masks.scope = "
-                f"'sample' each sample draws its own. Leave out --mask-version, or set "
-                "masks.scope=window."
+                f"--mask-version {name} is one mask for all samples, but with masks.policy = "
+                f"{plan.settings.policy!r} and masks.scope = {plan.settings.scope!r} each sample "
+                "draws its own. Leave out --mask-version, or set masks.scope=window and another "
+                "policy than smart_balanced."
             )
         note(f"masks: each sample draws its own with seed {plan.seed}; no stored version is read.")
         return None
@@ -93,7 +94,7 @@ def resume(
 
     Raises StoreError if the run has lost the masks that it started with.
     """
-    if plan.is_by_sample:
+    if plan.settings.by_sample:
         return None
     stored = sorted(folder.glob("v*.zarr"))
     path = path_in(folder, used.version) if used else stored[-1] if stored else None

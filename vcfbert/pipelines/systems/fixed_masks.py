@@ -42,7 +42,7 @@ def check_refresh(refresh: RefreshConfig, retrieval: RetrievalConfig, index: Ind
 
 def _check_masks(settings: MaskConfig, index: IndexReader) -> None:
     """Raise ConfigError if the settings ask for other masks than one for each window."""
-    if settings.policy != "random" or settings.scope != "window" or not settings.align:
+    if settings.policy != "random" or settings.by_sample or not settings.align:
         raise ConfigError(
             f"{index.path} is a dense index, which searches under the masks it was made from, but "
             f"masks.policy = {settings.policy!r}, masks.scope = {settings.scope!r} and masks.align "

@@ -14,6 +14,7 @@ from vcfbert.pipelines.systems.pruning import prune
 from vcfbert.progress import Progress
 from vcfbert.retrieval import manifest
 from vcfbert.storage.zarr import embeddings, masks
+from vcfbert.storage.zarr.embeddings import Dtype
 from vcfbert.storage.zarr.masks import MaskVersion
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Versioned, Workspace
@@ -96,9 +97,17 @@ def refresh(
         if options.embeddings:
             path = workspace.version("embeddings", workspace.next_version("embeddings"))
             encoder, name = encode.choose_encoder(workspace, settings, options.run, panel)
-            newest = encode.masks_of(workspace, panel, None) if _is_dense(workspace) else None
+            dtype = _dense_dtype(workspace)
+            newest = None if dtype is None else encode.masks_of(workspace, panel, None)
             encoded = encode.write(
-                path, panel, encoder, name, newest, progress=progress, overwrite=False
+                path,
+                panel,
+                encoder,
+                name,
+                newest,
+                dtype=dtype or "float32",
+                progress=progress,
+                overwrite=False,
             )
     # Read before pruning, which may delete indexes, though never the newest.
     indexes = _state_of_index(workspace, mask is not None, encoded is not None)
@@ -149,7 +158,7 @@ def _draw(
         saved = checkpoints.read(runs.folder_of(workspace, options.run), "best").parents
         found = {"panel": panel.fingerprint} | plan.fingerprints
         run_settings.check_parents(workspace, options.run, saved, found)
-    if plan.is_by_sample:
+    if settings.by_sample:
         raise ConfigError(
             f"masks.policy = {settings.policy!r} with masks.scope = {settings.scope!r} draws a "
             "mask for each sample during training, so there is no version to store. Set "
@@ -158,12 +167,12 @@ def _draw(
     return plan.draw(version, plan.first_rate if options.rate is None else options.rate)
 
 
-def _is_dense(workspace: Workspace) -> bool:
-    """True if the newest embeddings have the dense layout."""
+def _dense_dtype(workspace: Workspace) -> Dtype | None:
+    """The data type of the newest embeddings if they have the dense layout."""
     if not workspace.versions("embeddings"):
-        return False
+        return None
     with embeddings.open_embeddings(workspace.newest("embeddings")) as reader:
-        return reader.layout == "dense"
+        return reader.dtype if reader.layout == "dense" else None
 
 
 def _state_of_index(workspace: Workspace, new_masks: bool, new_embeddings: bool) -> str:
@@ -171,8 +180,9 @@ def _state_of_index(workspace: Workspace, new_masks: bool, new_embeddings: bool)
     if not workspace.versions("indexes"):
         return "No index yet. Make one with: vcfbert build-index"
     path = workspace.newest("indexes")
-    if manifest.read(path).kind == "exact":
-        return f"The index {path} is exact: it fits all masks and embeddings and is kept."
+    kind = manifest.read(path).kind
+    if kind != "dense":
+        return f"The index {path} is {kind}: it fits all masks and embeddings and is kept."
     if not new_masks and not new_embeddings:
         return f"The index {path} is dense and was not changed."
     first = "" if new_embeddings else "refresh --embeddings && vcfbert "

@@ -15,8 +15,9 @@ from vcfbert.pipelines.systems.training_run import TrainingRun
 from vcfbert.progress import Progress
 from vcfbert.storage.zarr import masks
 from vcfbert.storage.zarr.masks import MaskVersion
-from vcfbert.training.systems import refresh_rules, selection
+from vcfbert.training.systems import mask_shares, refresh_rules, selection
 from vcfbert.training.systems.loop import TrainState
+from vcfbert.training.systems.mask_shares import MaskShares
 from vcfbert.training.systems.masking import Masks
 from vcfbert.training.systems.refresh_rules import InUse, Kind, Rule
 from vcfbert.training.systems.selection import Standing
@@ -28,11 +29,11 @@ Cause = RefreshOn | Literal["start"]
 class TrainingMasks:
     """The training masks in use.
 
-    share  expected share of masked sites
+    level  masking rate of the curriculum; what is hidden also depends on the policy
     """
 
     version: int
-    share: float
+    level: float
     masks: Masks
 
 
@@ -73,7 +74,8 @@ def masks_in_use(
             seed, store = mask.seed, _place(run, path)
             training_run.drop_versions(run.folder, run.settings.refresh, state)
         spent = time.perf_counter() - begun
-        _record(seed, state, run.progress, "masks", cause, spent, store)
+        masked = mask_shares.of_drawn(made.masks.queries, run.inputs.panel)
+        _record(seed, state, run.progress, "masks", cause, spent, store, masked)
     return made
 
 
@@ -91,13 +93,13 @@ def _masks_of(run: TrainingRun, used: InUse) -> tuple[TrainingMasks, MaskVersion
     The first version is as it was stored; later ones follow from the seed of the run.
     """
     plan, first = run.inputs.masks, run.inputs.first_masks
-    share = plan.hidden_share(used.rate)
     if first is None:
-        return TrainingMasks(used.version, share, plan.of_training(used.version, used.rate)), None
+        drawn = plan.of_training(used.version, used.rate)
+        return TrainingMasks(used.version, used.rate, drawn), None
     mask = first.mask
     if mask.version != used.version:
         mask = plan.draw(used.version, used.rate)
-    return TrainingMasks(used.version, share, plan.of_version(mask)), mask
+    return TrainingMasks(used.version, used.rate, plan.of_version(mask)), mask
 
 
 def _place(run: TrainingRun, path: Path) -> str:
@@ -177,15 +179,20 @@ def _record(
     cause: Cause,
     seconds: float,
     store: str,
+    masked: MaskShares | None = None,
 ) -> None:
-    """Add a refresh to those of the run, and report it; `store` as in `refresh_rules.log_row`."""
+    """Add a refresh to those of the run, and report it; arguments as in `refresh_rules.log_row`."""
     used = state.masks if kind == "masks" else state.embeddings
     assert used is not None
-    row = refresh_rules.log_row(kind, used, cause=cause, seed=seed, seconds=seconds, store=store)
+    row = refresh_rules.log_row(
+        kind, used, cause=cause, seed=seed, seconds=seconds, store=store, masked=masked
+    )
     state.refreshes.append(row)
     state.refresh_seconds += seconds
-    rate = f", rate {used.rate:g}" if kind == "masks" else ""
+    level = ""
+    if masked is not None:
+        level = f", level {used.rate:g}, {masked.described(by_copies=True)}"
     progress.note(
-        f"{kind}: version {used.version}{rate}, seed {row['seed']}, after batch {used.batch} "
+        f"{kind}: version {used.version}{level}, seed {row['seed']}, after batch {used.batch} "
         f"({cause}), {seconds:.2f} s"
     )

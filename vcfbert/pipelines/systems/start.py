@@ -123,15 +123,23 @@ class TrainingStart(PreflightInputs):
 
     @cached_property
     def panel(self) -> PanelReader:
-        """The panel of the workspace."""
-        return self._stack.enter_context(open_panel(self.workspace.panel))
+        """The panel of the workspace; it has the populations that the network reads."""
+        panel = self._stack.enter_context(open_panel(self.workspace.panel))
+        training_inputs.check_populations(self.settings.model, panel)
+        return panel
 
     @cached_property
     def index(self) -> References:
         """The index of a resumed run, else the newest, else one that is made when it is read."""
-        return training_inputs.open_references(
-            self.workspace, self.settings.retrieval, self.panel, self._resumed
+        index = training_inputs.open_references(
+            self.workspace,
+            self.settings.retrieval,
+            self.panel,
+            self._resumed,
+            on_gpu=self._chosen_device.type == "cuda",
         )
+        training_inputs.check_folds(self.settings, index, self.panel)
+        return index
 
     @cached_property
     def mask_plan(self) -> MaskPlan:
@@ -245,7 +253,13 @@ class TrainingStart(PreflightInputs):
     def _started(self) -> tuple[TrainState, TakenOver | None]:
         """A new network, with the weights of another run if that is asked for."""
         settings, device = self.settings, self._chosen_device
-        state = loop.new_state(settings.model, settings.training, settings.seed, device)
+        state = loop.new_state(
+            settings.model,
+            settings.training,
+            settings.seed,
+            device,
+            focal_gamma=settings.loss.focal_gamma,
+        )
         if self._options.init_from is None or self._resumed is not None:
             return state, None
         taken = initial_weights.take_over(

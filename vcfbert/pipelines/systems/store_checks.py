@@ -23,7 +23,7 @@ from vcfbert.pipelines.systems import first_encoding
 from vcfbert.retrieval import index as indexes
 from vcfbert.retrieval import manifest
 from vcfbert.storage.zarr import embeddings, schema, stored_versions, stores
-from vcfbert.storage.zarr.embeddings import EmbeddingsReader
+from vcfbert.storage.zarr.embeddings import HALF_ERROR, EmbeddingsReader
 from vcfbert.storage.zarr.masks import MaskVersion, read_masks
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.schema import Kind
@@ -167,6 +167,7 @@ def arrays(
                     f"{kind} {spec.name}", path, f"{_by(shape)} {dtype}",
                     needed_by, f"{_by(needed)} {spec.dtype}",
                     f"Rebuild it with: vcfbert {made_by} --force",
+                    holds=shape == needed and dtype in (spec.dtype, *spec.dtypes),
                 )
             )  # fmt: skip
     return out
@@ -277,7 +278,11 @@ def _feature_space(
         "complete embeddings": (codebook[complete, site], reader.complete(0, rows, complete)),
         "masked embeddings": (codebook[masked, site], reader.masked(0, rows, masked)),
     }
-    return [origin, *(_distance(what, path, *both, name, remedy) for what, both in sides.items())]
+    allowed = TOLERANCE + (HALF_ERROR if reader.dtype == "float16" else 0)
+    return [
+        origin,
+        *(_distance(what, path, *both, name, remedy, allowed) for what, both in sides.items()),
+    ]
 
 
 def _mask_of(workspace: Workspace, reader: EmbeddingsReader) -> NDArray[np.bool_]:
@@ -299,15 +304,19 @@ def _distance(
     reference: NDArray[np.float32],
     encoder: str,
     remedy: str,
+    allowed: float,
 ) -> Check:
-    """Compare norms and distance of queries and references."""
+    """Compare norms and distance of queries and references.
+
+    allowed  distance, relative to a norm
+    """
     norms = [float(np.linalg.norm(side, axis=-1).mean()) for side in (query, reference)]
     gap = float(np.linalg.norm(query - reference, axis=-1).max())
     return _compare(
         what, path, f"norm {norms[1]:.4f}, distance {gap:.1e}",
-        f"the encoder of {encoder}", f"norm {norms[0]:.4f}, distance below {TOLERANCE:g} of it",
+        f"the encoder of {encoder}", f"norm {norms[0]:.4f}, distance below {allowed:.1g} of it",
         remedy,
-        holds=gap <= TOLERANCE * max(norms),
+        holds=gap <= allowed * max(norms),
     )  # fmt: skip
 
 

@@ -56,7 +56,7 @@ class SystemOptions:
 class TrainSummary:
     """How a run ended.
 
-    best          row of the metrics of the best epoch; empty if no epoch was finished
+    best          row of the metrics of the best epoch; epoch 0 is the network before training
     started_from  what was taken over from another run; empty for initial weights
     """
 
@@ -85,12 +85,12 @@ class TrainSummary:
 
     def _best_line(self) -> str:
         best = self.best
-        if not best:
-            return "No epoch was finished, so there is no best checkpoint yet."
+        epoch = f"Best epoch {self.best_epoch}" if self.best_epoch else "Best before training"
         return (
-            f"Best epoch {self.best_epoch}: validation F1 {best['val_f1']:.4f} "
+            f"{epoch}: validation F1 {best['val_f1']:.4f} "
             f"(rare {best['val_rare_f1']:.4f}, common {best['val_common_f1']:.4f}), "
-            f"r2 {best['val_r2']:.4f}, loss {best['val_loss']:.5f}; chosen by {self.chosen_by}."
+            f"r2 {best['val_r2']:.4f}, loss {best['val_loss']:.5f}, log loss "
+            f"{best['val_log_loss']:.5f}; chosen by {self.chosen_by}."
         )
 
 
@@ -236,7 +236,7 @@ def _summarise(
     taken: TakenOver | None,
 ) -> TrainSummary:
     chosen = selection.standing(state.history, settings.val_metric, settings.min_delta)
-    best = next((row for row in state.history if row["epoch"] == chosen.best_epoch), {})
+    best = next(row for row in state.history if row["epoch"] == chosen.best_epoch)
     return TrainSummary(
         run=run,
         parameters=sum(p.numel() for p in state.model.parameters()),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.config import RetrievalConfig
+from vcfbert.config import Config, ModelConfig, RetrievalConfig
 from vcfbert.domain import sites as site_tables
 from vcfbert.errors import ConfigError, InputError
 from vcfbert.pipelines.systems.first_encoding import FirstEncoding
@@ -20,6 +20,7 @@ from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.systems import checkpoints, index_of_run
 from vcfbert.training.systems.batches import References
+from vcfbert.training.systems.folds import Folds
 from vcfbert.training.systems.indexing import IndexedOnDemand
 from vcfbert.training.systems.masking import MaskPlan
 
@@ -49,6 +50,10 @@ class TrainingInputs:
         """Panel indexes of the train samples."""
         return self.panel.samples.in_splits(site_tables.TRAIN)
 
+    def folds(self, settings: Config) -> Folds | None:
+        """The folds of the training samples; None without folds."""
+        return folds_of(settings, self.panel)
+
     @cached_property
     def validation_samples(self) -> NDArray[np.int64]:
         """Panel indexes of the validation samples."""
@@ -61,6 +66,39 @@ def check_validation(panel: PanelReader) -> None:
         raise InputError(
             f"{panel.path} has no validation samples, which decide when training stops. "
             "Prepare it again with --validation-fraction above 0."
+        )
+
+
+def check_populations(settings: ModelConfig, panel: PanelReader) -> None:
+    """Raise ConfigError if the network reads frequencies by population and a panel has none."""
+    if settings.population and not panel.samples.populations:
+        raise ConfigError(
+            f"model.population = true reads frequencies by population, but {panel.path} has no "
+            "populations of training samples. Prepare it again with a column population or "
+            "superpopulation in --samples, or set model.population=false."
+        )
+
+
+def folds_of(settings: Config, panel: PanelReader) -> Folds | None:
+    """The folds of the training samples; None without folds."""
+    training, samples = settings.training, panel.samples.in_splits(site_tables.TRAIN)
+    return Folds.drawn(samples, training.folds, training.batch_size, settings.seed)
+
+
+def check_folds(settings: Config, index: References, panel: PanelReader) -> None:
+    """Raise ConfigError if a fold leaves fewer references than a query needs."""
+    folds = folds_of(settings, panel)
+    if folds is None or settings.retrieval.space == "none":
+        return
+    total = len(index.reference_haplotypes)
+    rows = [index.rows_of(site_tables.haplotypes_of(part)) for part in folds.parts]
+    allowed = total - max(int((part >= 0).sum()) for part in rows)
+    if settings.retrieval.num_neighbours > allowed:
+        raise ConfigError(
+            f"retrieval.num_neighbours is {settings.retrieval.num_neighbours}, but with "
+            f"training.folds = {settings.training.folds} a training query has only {allowed} "
+            f"of {total} references: its whole fold is left out. Choose fewer with "
+            "--retrieve-k, or set training.folds=0."
         )
 
 
@@ -91,7 +129,12 @@ def check_exclusion(settings: RetrievalConfig, index: References, panel: PanelRe
 
 
 def open_references(
-    workspace: Workspace, settings: RetrievalConfig, panel: PanelReader, resumed: Path | None
+    workspace: Workspace,
+    settings: RetrievalConfig,
+    panel: PanelReader,
+    resumed: Path | None,
+    *,
+    on_gpu: bool,
 ) -> References:
     """Open the index that a run searches and check that the settings fit it.
 
@@ -99,9 +142,10 @@ def open_references(
     train haplotypes are indexed when they are read: what `build-index` would store.
 
     resumed  folder of the run
+    on_gpu   search an exact index on the GPU if FAISS can
     """
     if settings.space == "none" or not (resumed or workspace.versions("indexes")):
-        found: References = IndexedOnDemand(panel)
+        found: References = IndexedOnDemand(panel, on_gpu=on_gpu)
         if settings.space != "none":
             check_neighbours(settings, found, panel.path)
         return found
@@ -110,11 +154,13 @@ def open_references(
         saved = checkpoints.read(resumed, "last").parents
         if saved.get("panel") == panel.fingerprint and "index" in saved:
             path = index_of_run.find(workspace, resumed, saved["index"])
-    index = open_index(path or workspace.newest("indexes"), panel_fingerprint=panel.fingerprint)
+    index = open_index(
+        path or workspace.newest("indexes"), panel_fingerprint=panel.fingerprint, on_gpu=on_gpu
+    )
     check_neighbours(settings, index, index.path)
     if resumed is not None and path is not None and index.fingerprint != saved["index"]:
         if index_of_run.kind_of(resumed) == "exact":  # of the same references
-            return IndexedOnDemand(panel, index.reference_haplotypes)
+            return IndexedOnDemand(panel, index.reference_haplotypes, on_gpu=on_gpu)
     return index
 
 

@@ -14,12 +14,14 @@ from vcfbert.model.embedding import Encoder
 from vcfbert.pipelines.systems.training_inputs import TrainingInputs
 from vcfbert.progress import Progress
 from vcfbert.storage.zarr import embeddings
+from vcfbert.storage.zarr.embeddings import EmbeddingsReader
 from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.training import runs
 from vcfbert.training.systems import checkpoints, encoding
 from vcfbert.training.systems.batches import BatchMaker, References
 from vcfbert.training.systems.checkpoints import Which
 from vcfbert.training.systems.events import SummaryWriter
+from vcfbert.training.systems.folds import Folds, HeldOut
 from vcfbert.training.systems.loop import TrainState
 
 
@@ -44,16 +46,31 @@ class TrainingRun:
         return self.first_embeddings if version == 0 else own_embeddings(self.folder, version)
 
     @contextmanager
-    def batch_maker(self, version: int, contrast: LossConfig | None = None) -> Iterator[BatchMaker]:
-        """Open a version of the encoding to make batches with; `contrast` as in BatchMaker."""
+    def batch_maker(
+        self, version: int, contrast: LossConfig | None = None, folds: Folds | None = None
+    ) -> Iterator[BatchMaker]:
+        """Open a version of the encoding to make batches with.
+
+        contrast  as in BatchMaker
+        folds     of the training samples; None for other batches
+        """
         path, retrieval = self.embeddings_path(version), self.settings.retrieval
+        panel, index = self.inputs.panel, self.inputs.index
         if path is None:
-            yield BatchMaker(self.inputs.panel, self.inputs.index, None, retrieval)
+            held_out = None if folds is None else HeldOut(panel, folds, None)
+            yield BatchMaker(panel, index, None, retrieval, held_out=held_out)
             return
         with embeddings.open_embeddings(path) as reader:
             if version == 0 and reader.fingerprint != self.first_fingerprint:
                 raise StoreError.replaced(path)
-            yield BatchMaker(self.inputs.panel, self.inputs.index, reader, retrieval, contrast)
+            held_out = None if folds is None else HeldOut(panel, folds, self._encoder_of(reader))
+            yield BatchMaker(panel, index, reader, retrieval, contrast, held_out)
+
+    def _encoder_of(self, stored: EmbeddingsReader) -> Encoder:
+        """The encoder that made stored embeddings, on the CPU."""
+        encoder = encoding.new_encoder(self.settings.model, self.settings.seed)
+        encoding.load_stored(encoder, stored)
+        return encoder
 
     def save(self, state: TrainState, which: Which) -> None:
         """Write a checkpoint."""

@@ -138,13 +138,13 @@ def _check_last(
     training = last.settings.training
     try:
         history, refreshes = last.state["history"], last.state["refreshes"]
-        chosen = selection.standing(history, training.val_metric, training.min_delta)
+        selection.standing(history, training.val_metric, training.min_delta)  # reads every row
         logs = {"metrics.csv": _log(history), "refresh.csv": _log(refreshes)}
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"The last checkpoint of {run} lacks {error}. {again}") from error
     if last.optimizer_file is None:
         report.faults.append(f"The last checkpoint of {run} has no optimizer. {again}")
-    if chosen.best_epoch and not has_best:
+    if history and not has_best:
         report.faults.append(f"{run / 'checkpoints' / 'best.json'} is missing. {again}")
     for name, wanted in logs.items():
         path = run / name

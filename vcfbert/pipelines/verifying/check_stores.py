@@ -20,6 +20,7 @@ from vcfbert.pipelines.verifying.store_report import StoreReport
 from vcfbert.retrieval import manifest
 from vcfbert.retrieval.dense import DenseIndex
 from vcfbert.retrieval.exact import ExactIndex
+from vcfbert.retrieval.fast import FastIndex
 from vcfbert.retrieval.index import IndexReader
 from vcfbert.storage.zarr import embeddings, schema, stored_versions
 from vcfbert.storage.zarr.embeddings import EmbeddingsReader
@@ -106,7 +107,7 @@ def check_embeddings(path: Path, known: Known, report: StoreReport, *, made_by: 
         known.embeddings[reader.fingerprint] = path
         again = f"Encode again with: vcfbert {made_by}"
         rows = reader.reference_haplotypes
-        own = embeddings.fingerprint_of(reader.layout, reader.parents, rows)
+        own = embeddings.fingerprint_of(reader.layout, reader.parents, rows, reader.dtype)
         if own != reader.fingerprint:
             report.faults.append(f"{path}: its fingerprint does not match its content. {again}")
         reader.encoder_weights()
@@ -150,7 +151,7 @@ def _check_vectors(
             "masked": (reader.masked(window, rows, masked), masked),
         }
         for name, (stored, tokens_of) in sides.items():
-            if not np.array_equal(stored, codebook[tokens_of, site]):
+            if not np.array_equal(stored, codebook[tokens_of, site].astype(reader.dtype)):
                 raise StoreError(
                     f"{reader.path}: {name} of window {window}, rows {rows[0]} to {rows[-1]}, "
                     f"differs from the codebook's vectors of the panel's haplotypes. {again}"
@@ -210,7 +211,7 @@ def _source_of(
     path: Path, content: manifest.Manifest, known: Known, report: StoreReport
 ) -> Path | None:
     """The embeddings a dense index was made from; adds a fault if they or the masks are missing."""
-    if content.kind == "exact":
+    if content.kind != "dense":
         return None
     wanted = content.parents.get("masks", "")
     has_masks = wanted in {mask.fingerprint for mask in known.masks.values()}
@@ -246,6 +247,7 @@ def _check_window(
         )
     if isinstance(found, ExactIndex) and panel is not None:
         is_right = np.array_equal(found.reference_bits, panel.packed(window)[rows])
+        is_right &= not (isinstance(found, FastIndex) and found.padding.any())
     elif isinstance(found, DenseIndex) and source is not None:
         is_right = _is_of_embeddings(found, source, window, rows, panel)
     else:

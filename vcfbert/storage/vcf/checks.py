@@ -22,6 +22,10 @@ from vcfbert.storage.vcf.bgzf import END_OF_FILE, HEADER_BYTES
 MAX_HEADER_BYTES = 1 << 28
 """Headers with a million samples and a million contigs are smaller."""
 
+NUM_FIXED = 9
+"""Columns of a record before its samples."""
+
+_NEAR_START = 20  # bytes in which a damaged header line shows its CHROM
 _GZIP_MAGIC = b"\x1f\x8b"
 _BCF_MAGIC = b"BCF\x02"
 _CONTIG = re.compile(rb"^##contig=<(?:[^>\n]*,)?ID=([^,>\n]+)", re.MULTILINE)
@@ -47,7 +51,7 @@ class Header:
     @property
     def num_columns(self) -> int:
         """Columns of a record."""
-        return 9 + len(self.samples)
+        return NUM_FIXED + len(self.samples)
 
 
 def read_header(path: Path) -> Header:
@@ -58,14 +62,21 @@ def read_header(path: Path) -> Header:
             is_bcf, text, first = _header_text(stream, path)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read ({error}). Copy or download it again.") from error
-    columns = text.rstrip(b"\x00\n").split(b"\n")[-1].rstrip(b"\r").split(b"\t")
+    last = text.rstrip(b"\x00\r\n").split(b"\n")[-1]
+    columns = last.rstrip(b"\r").split(b"\t")
     if columns[:2] != [b"#CHROM", b"POS"]:
+        raise _no_column_names(path, last, first)
+    if len(columns) > NUM_FIXED and columns[NUM_FIXED - 1] != b"FORMAT":
         raise InputError(
-            f"{path} is not a VCF file: the #CHROM header line is missing. Give a .vcf, .vcf.gz or "
-            ".bcf file."
+            f"{path}: column {NUM_FIXED} of the #CHROM header line is "
+            f"{_shown(columns[NUM_FIXED - 1])}, but must be FORMAT: CHROM, POS, ID, REF, "
+            "ALT, QUAL, FILTER, INFO and FORMAT come before the samples. Add the column to the "
+            "header line and to each record."
         )
-    samples = _names(columns[9:], path)
+    samples = _names(columns[NUM_FIXED:], path)
     width = first.count(b"\t") + 1 if first else len(columns)
+    if width < NUM_FIXED and len(first.split()) >= NUM_FIXED:
+        raise not_tabs(path, "the first record")
     if width != len(columns):
         raise InputError(
             f"{path}: the first record has {width} columns, but the #CHROM line has "
@@ -73,6 +84,45 @@ def read_header(path: Path) -> Header:
             "reheader"
         )
     return Header(samples, set(_CONTIG.findall(text)), text, is_compressed, is_bcf)
+
+
+def not_tabs(path: Path, line: str) -> InputError:
+    """An error about a line whose columns are separated by spaces."""
+    return InputError(
+        f"{path}: the columns of {line} are separated by spaces, but VCF needs tabs. Convert them "
+        f"with: sed -E '/^##/!s/ +/\\t/g' {path} > tabs.vcf (after bgzip -d if compressed)"
+    )
+
+
+def _no_column_names(path: Path, last: bytes, first: bytes) -> InputError:
+    """Why the last line of the header is not the one with the column names.
+
+    first  the first line below the header
+    """
+    if first and not first.strip():
+        return InputError(f"{path} has an empty line in its header. Remove the line.")
+    for line in (last, first):
+        words = line.removeprefix(codecs.BOM_UTF8).split()
+        if [word.upper() for word in words[:2]] == [b"#CHROM", b"POS"]:
+            if b"\t" not in line:
+                return not_tabs(path, "the #CHROM header line")
+            return InputError(
+                f"{path}: the #CHROM header line begins with {_shown(line[:12])}, but must begin "
+                "with #CHROM, a tab and POS. Correct the line."
+            )
+        if b"".join(words[:2]).upper().lstrip(b"#").startswith(b"CHROM"):
+            return InputError(
+                f"{path}: the header line with the column names begins with {_shown(line[:12])}, "
+                "but must begin with #CHROM, a tab and POS. Correct the line."
+            )
+    return InputError(
+        f"{path} is not a VCF file: the #CHROM header line is missing. Give a .vcf, .vcf.gz or "
+        ".bcf file."
+    )
+
+
+def _shown(text: bytes) -> str:
+    return repr(text[:40].decode("utf-8", "replace"))
 
 
 def open_inflated(path: Path, *, is_compressed: bool) -> BinaryIO | gzip.GzipFile:
@@ -184,15 +234,18 @@ def _header_text(stream: BinaryIO | gzip.GzipFile, path: Path) -> tuple[bool, by
             f"{path} begins with a byte order mark, which VCF readers do not expect. Remove it "
             f"with: sed -i '1s/^\\xef\\xbb\\xbf//' {path}"
         )
+    first = start if start.endswith(b"\n") else start + stream.readline(MAX_HEADER_BYTES)
     if start[:2] != b"##" and start[:5] != b"#CHRO":
+        if b"CHROM" in first[:_NEAR_START].upper():
+            raise _no_column_names(path, first, b"")
         raise InputError(f"{path} is not a VCF or BCF file. Give a .vcf, .vcf.gz or .bcf file.")
-    lines = [start if start.endswith(b"\n") else start + stream.readline(MAX_HEADER_BYTES)]
+    lines = [first]
     size = len(lines[0])
     while not lines[-1].startswith(b"#CHROM"):
         _check_header_size(size, path)
         line = stream.readline(MAX_HEADER_BYTES)
         if not line.startswith(b"#"):
-            break
+            return False, b"".join(lines), line
         lines.append(line)
         size += len(line)
     _check_header_size(size, path)

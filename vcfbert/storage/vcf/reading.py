@@ -19,6 +19,7 @@ from vcfbert.domain.records import NO_CALL, Record, RecordBlock
 from vcfbert.domain.sites import Region, find_contig
 from vcfbert.errors import InputError
 from vcfbert.storage.vcf import bcf_checks, checks, index_checks, structural, variants
+from vcfbert.storage.vcf.phase_sets import TAGS, PhaseSetCheck, tag_of
 
 if TYPE_CHECKING:
     import pysam
@@ -48,7 +49,7 @@ class VcfFile:
         self._index = (
             None if index is None else index_checks.read_index(path, index, last_block=last_block)
         )
-        self._file = variants.open_file(path)
+        self._file = variants.open_file(path, is_bcf=self.header.is_bcf)
         self._counts: dict[Region | None, int | None] = {}
         self._contigs: dict[bytes, int] = {}
 
@@ -61,7 +62,8 @@ class VcfFile:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         if "_lines" in self.__dict__:
             self._lines.close()
 
@@ -84,7 +86,7 @@ class VcfFile:
         assert self._index is not None
         names = variants.contigs_of(self._file, self.path) if self.header.contigs else []
         names = names or [name.decode() for name in self._index.names]
-        return Region.parse(text).among(names, source=str(self.path))
+        return Region.parse(text, names, source=str(self.path))
 
     def count(self, region: Region | None = None) -> int | None:
         """Number of records in the file or a region; None if only reading them can tell.
@@ -118,6 +120,7 @@ class VcfFile:
         size = max(16, min(4096, BLOCK_BYTES // (6 * len(columns))))
         block = _Block(size, len(columns))
         order = _Order(self.path)
+        phase_sets = PhaseSetCheck(self.path, [self.samples[column] for column in columns])
         count = 0
         for variant in self._variants(region):
             count += 1
@@ -128,7 +131,12 @@ class VcfFile:
             if wants is not None and not wants(record):
                 continue
             calls = self._calls(variant, record)
-            block.add(record, calls if has_all_samples else calls[columns])
+            if not has_all_samples:
+                calls = calls[columns]
+            self._refuse_polyploid(record, calls, columns)
+            sets, tag = self._phase_sets(variant)
+            phase_sets.check(record, calls, sets if sets is None else sets[columns], tag)
+            block.add(record, calls)
             if block.is_full:
                 yield block.finished()
                 block = _Block(size, len(columns))
@@ -185,7 +193,7 @@ class VcfFile:
                 count += 1
                 yield variant
         except Exception as error:  # cyvcf2 has no class of its own
-            if type(error) is not Exception and not isinstance(error, (OSError, AssertionError)):
+            if not variants.is_stop(error):
                 raise
             raise InputError(
                 f"{self.path} is damaged after record {count}: what follows is not a whole line "
@@ -201,8 +209,7 @@ class VcfFile:
         elif region is not None:
             yield from variants.in_region(self._lines, self.path, self.header, region)
         else:
-            variants.declare_contigs(self._file, self.path, self.header, self._contigs)
-            yield from self._file
+            yield from variants.whole(self._file, self.path, self.header, self._contigs)
 
     def _record(self, variant: Any, count: int) -> Record:
         """The fixed columns. Raises InputError if the line has none.
@@ -258,6 +265,39 @@ class VcfFile:
             )
         return calls
 
+    def _phase_sets(self, variant: Any) -> tuple[NDArray[Any] | None, str]:
+        """Phase sets of all samples, and the field with them; None if the record has none."""
+        if self.header.is_bcf:  # its FORMAT names may not be readable
+            tag = tag_of(self._declared_tags)
+        else:
+            keys = variant.FORMAT
+            tag = None if len(keys) == 1 else tag_of(keys)
+        return (None, "") if tag is None else (variant.format(tag), tag)
+
+    @cached_property
+    def _declared_tags(self) -> list[str]:
+        """FORMAT fields for phase sets that the header declares."""
+        return [tag for tag in TAGS if f"##FORMAT=<ID={tag},".encode() in self.header.text]
+
+    def _refuse_polyploid(
+        self, record: Record, calls: NDArray[np.int16], columns: NDArray[np.int64]
+    ) -> None:
+        """Raise InputError if a sample has more than two alleles.
+
+        calls  (N, ploidy + 1) of these columns
+        """
+        if calls.shape[1] <= 3:
+            return
+        ploidy = (calls[:, :-1] != NO_CALL).sum(axis=1)
+        sample = int(np.argmax(ploidy))
+        if ploidy[sample] > 2:
+            raise InputError(
+                f"{self.path}, {record.place()}, sample {self.samples[columns[sample]]}: the "
+                f"genotype has {ploidy[sample]} alleles. Polyploid genotypes cannot be imputed: "
+                "the copying model is diploid. If only a few records are like this, leave them "
+                f"out: bcftools view -t ^{record.place()}"
+            )
+
     def _require_index(self) -> None:
         """Raise InputError, with the command that makes the index, if there is none."""
         if not self.header.is_compressed:
@@ -303,13 +343,14 @@ class _Block:
         return len(self.records) == len(self._calls)
 
     def add(self, record: Record, calls: NDArray[np.int16]) -> None:
-        """Append a record; `calls` (N, ploidy + 1) with the phase in the last column."""
+        """Append a record; `calls` (N, ploidy + 1) with the phase in the last column.
+
+        No sample has more than two alleles.
+        """
         row = len(self.records)
         self.records.append(record)
-        if calls.shape[1] > 3 and (calls[:, 2:-1] == NO_CALL).all():
-            calls = calls[
-                :, [0, 1, -1]
-            ]  # only samples that are not read have more than two alleles
+        if calls.shape[1] > 3:  # samples that are not read have more than two alleles
+            calls = calls[:, [0, 1, -1]]
         if calls.shape[1] == 3:
             self._calls[row] = calls
         elif calls.shape[1] == 2:  # all samples are haploid
@@ -317,8 +358,7 @@ class _Block:
             self._calls[row, :, 1] = NO_CALL
             self._is_diploid[row] = False
         else:
-            is_pair = (calls[:, 2:-1] == NO_CALL).all(axis=1) & (calls.shape[1] > 3)
-            self._calls[row] = np.where(is_pair[:, None], calls[:, [0, 1, -1]], NO_CALL)
+            self._calls[row] = NO_CALL
             self._is_diploid[row] = False
 
     def finished(self) -> RecordBlock:

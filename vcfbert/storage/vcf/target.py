@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vcfbert.domain.match_report import MatchReport
 from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.sites import Region, Sites
+from vcfbert.domain.strand_decisions import PanelAlleles
 from vcfbert.domain.typed import TargetCollector
 from vcfbert.domain.typed_only import TypedOnly
 from vcfbert.storage.vcf.reading import VcfFile
@@ -24,7 +25,8 @@ class Target:
 
     names       N, in the order of the file
     site_index  (T,) indexes of the panel's sites, rising; at least one
-    alleles     (T, N, 2) REF, ALT or MISSING of `tokens`, in the panel's orientation
+    alleles     (T, N, 2) REF, ALT or MISSING of `tokens`, in the panel's orientation; UNORDERED of
+                `unordered` is added if the haplotype of an allele is unknown
     identifiers  T, the ID of each site's record
     others      records that the panel lacks, if they are kept
     """
@@ -42,28 +44,31 @@ def read_target(
     sites: Sites,
     policy: TargetPolicy,
     *,
-    region: str | None = None,
+    region: Region | None = None,
     panel_frequency: NDArray[np.floating] | None = None,
+    panel_alleles: PanelAlleles | None = None,
     keep_others: bool = False,
 ) -> Target:
     """Read all records of a file and match them to the sites of a panel.
 
-    region           use only records of this region; without an index, the whole file is read
+    region           use only records of this region, whose contig has the panel's name; without an
+                     index, the whole file is read
     panel_frequency  (S,) ALT frequencies to check the strand of A/T and C/G sites; None for no
                      check
+    panel_alleles    the panel's haplotypes, to decide the strand of A/T and C/G sites by linkage;
+                     None leaves out those that the rest of the file does not decide
     keep_others      keep the genotypes of records that the panel lacks
 
     Raises InputError if the file is damaged or does not fit the panel, as docs/policy.md says.
     """
-    parsed = None if region is None else Region.parse(region)
     collector = TargetCollector(
-        str(file.path), file.samples, sites, policy, region=parsed, keep_others=keep_others
+        str(file.path), file.samples, sites, policy, region=region, keep_others=keep_others
     )
-    read_from = file.find_region(region) if region is not None and file.has_index else None
+    read_from = file.find_region(str(region)) if region is not None and file.has_index else None
     columns = np.arange(len(file.samples))
     for block in file.blocks(columns, region=read_from, wants=collector.wants):
         collector.add(block)
-    typed = collector.finish(panel_frequency)
+    typed = collector.finish(panel_frequency, panel_alleles)
     return Target(
         file.samples, typed.site_index, typed.alleles, typed.report, typed.identifiers, typed.others
     )

@@ -8,9 +8,7 @@ declared before records are read, and the lines of a region are read as a file o
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +20,7 @@ import cyvcf2
 
 from vcfbert.domain.sites import Region
 from vcfbert.errors import InputError
-from vcfbert.storage.vcf import checks
+from vcfbert.storage.vcf import checks, lines
 from vcfbert.storage.vcf.checks import Header
 
 if TYPE_CHECKING:
@@ -42,6 +40,7 @@ THREADS = 2  # inflating takes a tenth of the time that parsing takes, so more d
 _LONGEST_NAME = 1000
 _PIECE = 1 << 16
 _BATCH = 4_000_000  # bytes of a region that are parsed as one file
+_STOPPED = (OSError, AssertionError)  # of cyvcf2 at what htslib cannot read, next to Exception
 _NAME = re.compile(
     rb"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*"
 )  # VCF 4.3, 1.4.7
@@ -59,10 +58,18 @@ class Scan:
     contigs: dict[bytes, int]
 
 
-def open_file(path: Path) -> Any:
-    """A cyvcf2.VCF. Raises InputError if htslib cannot read the header."""
+def open_file(path: Path, *, is_bcf: bool) -> Any:
+    """A cyvcf2.VCF; None for a VCF whose header htslib cannot read: its lines may be readable.
+
+    Raises InputError if htslib cannot read the header of a BCF.
+    """
     with _explained(path):
-        return cyvcf2.VCF(str(path), threads=THREADS)
+        try:
+            return cyvcf2.VCF(str(path), threads=THREADS)
+        except Exception as error:  # cyvcf2 has no class of its own
+            if is_bcf or not is_stop(error):
+                raise
+            return None
 
 
 def declare_contigs(file: Any, path: Path, header: Header, contigs: dict[bytes, int]) -> None:
@@ -84,7 +91,9 @@ def declare_contigs(file: Any, path: Path, header: Header, contigs: dict[bytes, 
 
 
 def contigs_of(file: Any, path: Path) -> list[str]:
-    """Names of the contigs in the header."""
+    """Names of the contigs in the header; `file` as `open_file` returns it."""
+    if file is None:
+        return []
     try:
         return list(file.seqnames)
     except UnicodeDecodeError as error:
@@ -136,36 +145,73 @@ def scan(path: Path, header: Header) -> Scan:
     return Scan(newlines, contigs)
 
 
-def in_region(lines: pysam.TabixFile, path: Path, header: Header, region: Region) -> Iterator[Any]:
+def whole(file: Any, path: Path, header: Header, contigs: dict[bytes, int]) -> Iterator[Any]:
+    """The variants of a VCF; from the first that htslib cannot read on, by their lines.
+
+    file     as `open_file` returns it
+    contigs  as in `Scan`
+    """
+    names = [_checked_name(name, path, line) for name, line in contigs.items()]
+    count = 0
+    if file is not None:
+        declare_contigs(file, path, header, contigs)
+        try:
+            for variant in file:
+                count += 1
+                yield variant
+        except Exception as error:  # cyvcf2 has no class of its own
+            if not is_stop(error):
+                raise
+        else:
+            return
+    yield from lines.of_file(path, header, names, count)
+
+
+def in_region(source: pysam.TabixFile, path: Path, header: Header, region: Region) -> Iterator[Any]:
     """The variants of a region, parsed below the header as files of their own of some MB."""
     contig = _checked_name(region.contig.encode(), path, 1)
     last_line = header.text.rfind(b"\n#CHROM") + 1
     declared = f"##contig=<ID={contig}>\n".encode()
     head = header.text[:last_line] + declared + header.text[last_line:]
+    done = 0
+    for batch in _batches(source, path, header, region, max(_BATCH, 16 * len(head))):
+        count = 0
+        try:
+            for variant in lines.of_bytes(b"".join((head, *batch))):
+                count += 1
+                yield variant
+        except Exception as error:  # cyvcf2 has no class of its own
+            if not is_stop(error):
+                raise
+            yield from lines.parsed(batch[count:], path, header, [contig], done + count)
+        done += len(batch)
+
+
+def is_stop(error: Exception) -> bool:
+    """True for what cyvcf2 raises if htslib cannot read a record or a header."""
+    return type(error) is Exception or isinstance(error, _STOPPED)
+
+
+def _batches(
+    source: pysam.TabixFile, path: Path, header: Header, region: Region, most_bytes: int
+) -> Iterator[list[bytes]]:
+    """The lines of a region, some MB at a time."""
+    batch, size = [], 0
     try:
-        batch, size = [head], 0
-        for line in lines.fetch(region.contig, region.start - 1, region.end):
+        for line in source.fetch(region.contig, region.start - 1, region.end):
             if line.count("\t") != header.num_columns - 1 or "\0" in line:
                 raise ValueError(f"a line has {line.count(chr(9)) + 1} columns")
             batch.append(line.encode("latin-1") + b"\n")
             size += len(batch[-1])
-            if size > max(_BATCH, 16 * len(head)):
-                yield from _of_bytes(b"".join(batch))
-                batch, size = [head], 0
+            if size > most_bytes:
+                yield batch
+                batch, size = [], 0
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path} cannot be read in {region} ({error}). Copy it and its index again."
         ) from error
-    if size:
-        yield from _of_bytes(b"".join(batch))
-
-
-def _of_bytes(text: bytes) -> Iterator[Any]:
-    """The variants of a whole VCF."""
-    with tempfile.TemporaryFile() as file:
-        file.write(text)
-        file.seek(0)
-        yield from cyvcf2.VCF(os.dup(file.fileno()))  # which closes what it is given
+    if batch:
+        yield batch
 
 
 @contextmanager
@@ -174,7 +220,7 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # cyvcf2 has no class of its own
-        if type(error) is not Exception and not isinstance(error, OSError):
+        if not is_stop(error):
             raise
         raise InputError(
             f"{path} is not a readable VCF or BCF file ({error}). Check it with: bcftools view -h "
@@ -190,6 +236,8 @@ def _checked_name(name: bytes, path: Path, line: int) -> str:
             "sed '/^$/d', then bgzip."
         )
     if not _NAME.fullmatch(name):
+        if len(name.split()) > checks.NUM_FIXED:
+            raise checks.not_tabs(path, f"record {line}")
         try:
             shown = repr(name.rstrip(b"\r\n").decode("utf-8")[:40])
         except UnicodeDecodeError as error:

@@ -26,11 +26,12 @@ MAX_METADATA_BYTES = 1 << 24
 """Bytes of a zarr.json; that of a group has the names of contigs."""
 
 _CODECS = (
-    ("bytes",),
+    ("sharding_indexed",),
     ("bytes", "crc32c"),
     ("bytes", "zstd", "crc32c"),
     ("bytes", "blosc", "crc32c"),
 )
+_LITTLE = [{"name": "bytes", "configuration": {"endian": "little"}}]
 _ARRAY_KEYS = {
     "shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs",
     "attributes", "zarr_format", "node_type", "storage_transformers", "dimension_names",
@@ -135,8 +136,8 @@ def _check_array(found: Mapping[str, Any], spec: ArraySpec, num_files: int) -> N
     name = spec.name
     _require(f"{name}: unknown keys", sorted(found.keys() - _ARRAY_KEYS), [])
     _require(f"{name}: node type", found["node_type"], "array")
-    dtype = np.dtype("uint8" if spec.dtype == "text" else spec.dtype)
-    _require(f"{name}: data type", found["data_type"], dtype.name)
+    _require(f"{name}: data type", found["data_type"] in spec.dtypes, True)
+    dtype = np.dtype(found["data_type"])
     shape = _sizes(name, found["shape"], 0)
     grid = found["chunk_grid"]
     _require(f"{name}: grid", grid["name"], "regular")
@@ -158,8 +159,18 @@ def _check_array(found: Mapping[str, Any], spec: ArraySpec, num_files: int) -> N
     endian = found["codecs"][0].get("configuration", {}).get("endian", "little")
     _require(f"{name}: order of bytes", endian, "little")
     size = math.prod(chunks) * dtype.itemsize
-    if codecs != ("bytes",) and size > MAX_CHUNK_BYTES:
+    if codecs == ("sharding_indexed",):
+        _check_shards(found["codecs"][0]["configuration"], chunks, name)
+    elif size > MAX_CHUNK_BYTES:
         raise ValueError(f"{name} has chunks of {size:,} bytes")
+
+
+def _check_shards(found: Mapping[str, Any], shard: list[int], name: str) -> None:
+    """Rows along the second axis are chunks of raw bytes, and their index is at the end."""
+    chunk = [1, 1, *shard[2:]]
+    needed = {"chunk_shape": chunk, "codecs": _LITTLE, "index_codecs": _LITTLE,
+              "index_location": "end"}  # fmt: skip
+    _require(f"{name}: shards", [*shard[:1], dict(found)], [1, needed])
 
 
 def _sizes(name: str, value: Any, least: int) -> list[int]:

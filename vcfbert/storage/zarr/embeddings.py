@@ -5,7 +5,7 @@ E weights of the encoder.
 
 The encoder is context-free, so an embedding depends only on (window, token, site). The layout
 `codebook` stores one vector for each of these; `dense` also stores the gathered embeddings of every
-reference haplotype, as an encoder with context would need.
+reference haplotype, as an encoder with context would need, in float32 or rounded to float16.
 """
 
 from __future__ import annotations
@@ -17,24 +17,30 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
-from vcfbert.errors import StoreError
+from vcfbert.errors import ConfigError, StoreError
 from vcfbert.storage.zarr import stores
 from vcfbert.storage.zarr.masks import MaskVersion
 
 Layout = Literal["codebook", "dense"]
 Weights = Mapping[str, NDArray[np.float32]]
 """The weights of an encoder by name."""
+
+Dtype = Literal["float32", "float16"]
+HALF_ERROR = 2.0**-11
+"""Largest error of float16, relative to a number."""
+
 TokensOf = Callable[[int, slice], NDArray[np.uint8]]
 """Maps a window and a range of rows to the (n, L) unmasked tokens of these references."""
 
 _CACHED_WINDOWS = 4
+_ROWS = ("complete", "masked")  # arrays of haplotypes of the layout `dense`
 _BLOCK_BYTES = 64 << 20  # of a dense window in memory
 
 
@@ -60,6 +66,7 @@ class EmbeddingsReader:
         self._encoder = stores.read_column(root, "encoder")
         self._codebook = stores.member(root, "codebook")
         self.num_windows, _, self.length, self.width = self._codebook.shape
+        self.dtype = dtype_of(root)
         self._is_masked = stores.read_column(root, "is_masked") if self.layout == "dense" else None
         self._cache: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
         self._lock = threading.Lock()
@@ -100,7 +107,7 @@ class EmbeddingsReader:
         """
         if self.layout == "codebook":
             return self._gather(window, complete_tokens)
-        return self._map("complete", window)[rows]
+        return self._map("complete", window)[rows].astype(np.float32, copy=False)
 
     def masked(
         self, window: int, rows: NDArray[np.int64], masked_tokens: NDArray[np.uint8]
@@ -112,10 +119,13 @@ class EmbeddingsReader:
         if self.layout == "codebook":
             return self._gather(window, masked_tokens)
         self._check_mask(window, masked_tokens)
-        return self._map("masked", window)[rows]
+        return self._map("masked", window)[rows].astype(np.float32, copy=False)
 
-    def dense_masked(self, window: int) -> NDArray[np.float32]:
-        """(R, L, D) all masked embeddings of a window, memory-mapped; dense layout only."""
+    def dense_masked(self, window: int) -> NDArray[np.floating]:
+        """(R, L, D) all masked embeddings of a window, memory-mapped; dense layout only.
+
+        Their data type is that of the store.
+        """
         self._require_dense()
         return self._map("masked", window)
 
@@ -145,9 +155,9 @@ class EmbeddingsReader:
     def _gather(self, window: int, wanted: NDArray[np.uint8]) -> NDArray[np.float32]:
         return self.codebook(window)[wanted, np.arange(self.length)]
 
-    def _map(self, name: str, window: int) -> NDArray[np.float32]:
+    def _map(self, name: str, window: int) -> NDArray[np.floating]:
         shape = (len(self.reference_haplotypes), self.length, self.width)
-        mapped = stores.map_chunk(self.path, name, window, shape)
+        mapped = stores.map_rows(self.path, name, window, shape, self.dtype)
         stores.require_same(self._codebook)
         return mapped
 
@@ -155,6 +165,13 @@ class EmbeddingsReader:
         codebook = stores.read_window(self._codebook, window, "embeddings")
         codebook.flags.writeable = False
         return codebook
+
+
+def dtype_of(root: zarr.Group) -> Dtype:
+    """The data type of the haplotypes of the dense layout; float32 for a codebook."""
+    if stores.attribute(root, "layout") == "codebook":
+        return "float32"
+    return "float16" if stores.member(root, "complete").dtype == np.float16 else "float32"
 
 
 @contextmanager
@@ -200,49 +217,106 @@ def write_dense(
     *,
     encoder: Weights,
     reference_haplotypes: NDArray[np.int64],
+    dtype: Dtype = "float32",
     overwrite: bool = False,
 ) -> None:
     """Write a store of the layout `dense`, in blocks of rows, for the panel of `mask`.
 
-    Raises DeviceError before anything is written if the disk is too small.
+    dtype  of the haplotypes; the codebook is always float32
+
+    Raises DeviceError before anything is written if the disk is too small, ConfigError if an
+    embedding is too large for float16.
     """
     remaining = iter(codebooks)
     first = next(remaining)
-    num_windows, length = mask.is_masked.shape
-    num_rows, width = len(reference_haplotypes), first.shape[-1]
-    stores.require_disk(
-        path,
-        dense_bytes(num_windows, num_rows, length, width),
-        what="Dense embeddings",
-        instead="Free disk space, or use --layout codebook, which gives the same batches.",
-    )
+    num_windows, num_rows = len(mask.is_masked), len(reference_haplotypes)
+    _require_disk(path, mask, num_rows, first.shape[-1], dtype)
     parents = {
         "panel": mask.panel_fingerprint,
         "encoder": encoder_fingerprint(encoder),
         "masks": mask.fingerprint,
     }
-    shape, chunk = (0, num_rows, length, width), (1, num_rows, length, width)
     with stores.create_store(path, "embeddings", overwrite=overwrite) as root:
-        arrays = [
-            stores.create_array(root, "embeddings", name, shape, chunk, mapped=True)
-            for name in ("complete", "masked")
-        ]
+        _declare_rows(root, num_windows, (num_rows, *first.shape[1:]), dtype)
         stored = _stored_codebooks(root, itertools.chain([first], remaining))
         for window, codebook in enumerate(stored):
-            masks = (np.zeros(length, dtype=np.bool_), mask.is_masked[window])
-            for array, is_masked in zip(arrays, masks, strict=True):
-                blocks = _gathered_blocks(codebook, tokens_of, window, num_rows, is_masked)
-                stores.write_chunk(array, window, blocks)
-        for array in arrays:
-            array.resize((num_windows, *shape[1:]))
+            _write_rows(root, window, codebook, tokens_of, mask.is_masked[window])
         stores.write_column(root, "embeddings", "is_masked", mask.is_masked)
         _finish(root, "dense", parents, reference_haplotypes, encoder, mask)
 
 
-def dense_bytes(num_windows: int, num_rows: int, length: int, width: int) -> int:
+def write_by_workers(
+    path: Path,
+    fill: Callable[[Path], None],
+    codebook_shape: tuple[int, int, int, int],
+    *,
+    panel_fingerprint: str,
+    encoder: Weights,
+    reference_haplotypes: NDArray[np.int64],
+    mask: MaskVersion | None = None,
+    dtype: Dtype = "float32",
+    overwrite: bool = False,
+) -> None:
+    """Write the store that `write_codebook` or `write_dense` writes, window by window elsewhere.
+
+    fill            called with the folder of the store; returns when `write_window` has written all
+                    of its windows, in whatever order and processes
+    codebook_shape  (W, V, L, D)
+    encoder         the weights of all windows
+    mask            of the layout `dense`; None writes a codebook
+
+    Raises what `write_dense` and `fill` raise; nothing is left of an unfinished store.
+    """
+    parents = {"panel": panel_fingerprint, "encoder": encoder_fingerprint(encoder)}
+    num_windows, _, length, width = codebook_shape
+    num_rows = len(reference_haplotypes)
+    if mask is not None:
+        parents["masks"] = mask.fingerprint
+        _require_disk(path, mask, num_rows, width, dtype)
+    with stores.create_store(path, "embeddings", overwrite=overwrite) as root:
+        _declare_codebook(root, codebook_shape)
+        if mask is not None:
+            _declare_rows(root, num_windows, (num_rows, length, width), dtype)
+        fill(stores.place(root))
+        if mask is not None:
+            stores.write_column(root, "embeddings", "is_masked", mask.is_masked)
+        layout: Layout = "codebook" if mask is None else "dense"
+        _finish(root, layout, parents, reference_haplotypes, encoder, mask)
+
+
+def write_window(
+    root: zarr.Group,
+    window: int,
+    codebook: NDArray[np.float32],
+    tokens_of: TokensOf,
+    is_masked: NDArray[np.bool_] | None,
+) -> None:
+    """Write one window into an unfinished store that `write_by_workers` has declared.
+
+    is_masked  (L,) of the layout `dense`
+    """
+    stores.member(root, "codebook")[window] = codebook
+    if is_masked is not None:
+        _write_rows(root, window, codebook, tokens_of, is_masked)
+
+
+def _require_disk(path: Path, mask: MaskVersion, num_rows: int, width: int, dtype: Dtype) -> None:
+    num_windows, length = mask.is_masked.shape
+    stores.require_disk(
+        path,
+        dense_bytes(num_windows, num_rows, length, width, dtype),
+        what="Dense embeddings",
+        instead="Free disk space, or use --layout codebook, which gives the same batches.",
+    )
+
+
+def dense_bytes(
+    num_windows: int, num_rows: int, length: int, width: int, dtype: Dtype = "float32"
+) -> int:
     """Bytes on disk of the arrays of the layout `dense`."""
-    gathered = 2 * num_rows  # complete and masked
-    return 4 * num_windows * length * width * (gathered + tokens.VOCABULARY_SIZE)
+    row = np.dtype(dtype).itemsize * length * width + stores.ROW_INDEX_BYTES
+    rows = 2 * num_windows * num_rows * row  # complete and masked
+    return rows + codebook_bytes(num_windows, length, width)
 
 
 def codebook_bytes(num_windows: int, length: int, width: int) -> int:
@@ -257,20 +331,61 @@ def _stored_codebooks(
     array = None
     for codebook in codebooks:
         if array is None:
-            shape, chunk = (0, *codebook.shape), (1, *codebook.shape)
-            # zstd would save a fifth, but training would wait 8 times as long for each read
-            array = stores.create_array(root, "embeddings", "codebook", shape, chunk, level=None)
+            array = _declare_codebook(root, (0, *codebook.shape))
         array.append(codebook[None])
         yield codebook
 
 
-def _gathered_blocks(
+def _declare_codebook(root: zarr.Group, shape: tuple[int, ...]) -> zarr.Array[Any]:
+    # zstd would save a fifth, but training would wait 8 times as long for each read
+    chunk = (1, *shape[1:])
+    return stores.create_array(root, "embeddings", "codebook", shape, chunk, level=None)
+
+
+def _declare_rows(root: zarr.Group, num_windows: int, shape: tuple[int, ...], dtype: Dtype) -> None:
+    """Declare both arrays of the haplotypes; `shape` is (R, L, D)."""
+    for name in _ROWS:
+        stores.create_array(
+            root, "embeddings", name, (num_windows, *shape), (1, *shape), mapped=True, dtype=dtype
+        )
+
+
+def _write_rows(
+    root: zarr.Group,
+    window: int,
     codebook: NDArray[np.float32],
+    tokens_of: TokensOf,
+    is_masked: NDArray[np.bool_],
+) -> None:
+    """Write the complete and the masked haplotypes of a window."""
+    rows = stores.member(root, _ROWS[0])
+    dtype: Dtype = "float16" if rows.dtype == np.float16 else "float32"
+    vectors = _rounded(codebook, dtype, window)
+    for name, hidden in zip(_ROWS, (np.zeros_like(is_masked), is_masked), strict=True):
+        blocks = _gathered_blocks(vectors, tokens_of, window, rows.shape[1], hidden)
+        stores.write_rows(stores.place(root) / name, window, blocks, dtype)
+
+
+def _rounded(codebook: NDArray[np.float32], dtype: Dtype, window: int) -> NDArray[np.floating]:
+    """A codebook in the data type of the haplotypes; ConfigError if a number does not fit."""
+    with np.errstate(over="ignore"):
+        rounded = codebook.astype(dtype)
+    if (np.isinf(rounded) & np.isfinite(codebook)).any():
+        raise ConfigError(
+            f"The embeddings of window {window} have numbers up to {np.abs(codebook).max():.3g}, "
+            f"but float16 ends at {np.finfo(np.float16).max:,.0f}. Use --dtype float32, or train "
+            "the encoder with a lower training.learning_rate."
+        )
+    return rounded
+
+
+def _gathered_blocks(
+    codebook: NDArray[np.floating],
     tokens_of: TokensOf,
     window: int,
     num_rows: int,
     is_masked: NDArray[np.bool_],
-) -> Iterator[NDArray[np.float32]]:
+) -> Iterator[NDArray[np.floating]]:
     """Yield the (n, L, D) embeddings of consecutive ranges of rows."""
     site = np.arange(codebook.shape[1])
     step = max(1, _BLOCK_BYTES // codebook[0].nbytes)
@@ -287,9 +402,11 @@ def encoder_fingerprint(encoder: Weights) -> str:
     return stores.fingerprint(*parts)
 
 
-def fingerprint_of(layout: Layout, parents: dict[str, str], rows: NDArray[np.int64]) -> str:
-    """A hash of the layout, the parents and the (R,) haplotypes of the rows."""
-    return stores.fingerprint(layout, repr(sorted(parents.items())), rows)
+def fingerprint_of(
+    layout: Layout, parents: dict[str, str], rows: NDArray[np.int64], dtype: Dtype = "float32"
+) -> str:
+    """A hash of the layout, its data type, the parents and the (R,) haplotypes of the rows."""
+    return stores.fingerprint(f"{layout} {dtype}", repr(sorted(parents.items())), rows)
 
 
 def _finish(
@@ -305,11 +422,12 @@ def _finish(
     flat = [np.asarray(encoder[name], dtype=np.float32).ravel() for name in names]
     stores.write_column(root, "embeddings", "encoder", np.concatenate(flat))
     rows = np.asarray(reference_haplotypes, dtype=np.int64)
+    root.attrs["layout"] = layout
+    dtype = dtype_of(root)
     stores.write_column(root, "embeddings", "reference_haplotypes", rows)
     root.attrs.update(
         {
-            "layout": layout,
-            "fingerprint": fingerprint_of(layout, parents, rows),
+            "fingerprint": fingerprint_of(layout, parents, rows, dtype),
             "parents": parents,
             "mask_version": None if mask is None else mask.version,
             "encoder_weights": [[name, list(encoder[name].shape)] for name in names],

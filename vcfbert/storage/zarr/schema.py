@@ -41,13 +41,21 @@ SITE_TYPES = ("SNV", "insertion", "deletion", "other")
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """One array of a store."""
+    """One array of a store.
+
+    dtype  its data type, `text`, or several that a store may choose from: `float32 or float16`
+    """
 
     kind: Kind
     name: str
     dtype: str
     dims: str
     meaning: str
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """NumPy names of the data types that it may have, the usual one first."""
+        return ("uint8",) if self.dtype == "text" else tuple(self.dtype.split(" or "))
 
 
 ARRAYS = (
@@ -92,10 +100,11 @@ ARRAYS = (
               "Weights of the encoder that made them, one after another in the order of the "
               "attribute `encoder_weights`, which has their names and shapes; `train` starts its "
               "encoder from them."),
-    ArraySpec("embeddings", "complete", "float32", "W R L D",
-              "Layout `dense`: embeddings of the unmasked tokens; one uncompressed, memory-mapped "
-              "chunk per window."),
-    ArraySpec("embeddings", "masked", "float32", "W R L D",
+    ArraySpec("embeddings", "complete", "float32 or float16", "W R L D",
+              "Layout `dense`: embeddings of the unmasked tokens. A chunk is one haplotype in one "
+              "window, so that it can be read alone; an uncompressed shard is a window, which is "
+              "memory-mapped."),
+    ArraySpec("embeddings", "masked", "float32 or float16", "W R L D",
               "Layout `dense`: embeddings of the tokens under the mask version in the attributes."),
     ArraySpec("embeddings", "is_masked", "bool", "W L",
               "Layout `dense`: the masks of that version, so that others are refused."),

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ZstdCodec
+from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec, ZstdCodec
 from zarr.storage import LocalStore
 
 from vcfbert.errors import DeviceError, StoreError
@@ -36,6 +36,9 @@ ZSTD_LEVEL = 12
 
 COLUMN_LEVEL = 17
 """For tables, which are small and read whole."""
+
+ROW_INDEX_BYTES = 16
+"""Of a memory-mapped array, for each row: its offset and length."""
 
 _STRICT = {"array.write_empty_chunks": True}  # so that an absent chunk is a lost chunk
 
@@ -94,6 +97,17 @@ def create_store(path: Path, kind: Kind, *, overwrite: bool = False) -> Iterator
     attributes = {"vcfbert_kind": kind, "format_version": schema.FORMAT_VERSION[kind]}
     with create_folder(path, overwrite=overwrite) as partial, zarr.config.set(_STRICT):
         yield zarr.create_group(partial, attributes=attributes, overwrite=True)
+
+
+@contextmanager
+def open_unfinished(folder: Path) -> Iterator[zarr.Group]:
+    """Open the temporary folder of a store that `create_store` is creating in another process."""
+    with zarr.config.set(_STRICT):
+        root = zarr.open_group(folder, mode="r+")
+        try:
+            yield root
+        finally:
+            root.store.close()
 
 
 @contextmanager
@@ -185,29 +199,37 @@ def create_array(
     chunks: Sequence[int],
     *,
     mapped: bool = False,
+    dtype: str | None = None,
     level: int | None = ZSTD_LEVEL,
     shuffled: bool = False,
 ) -> zarr.Array[Any]:
     """Declare an array of the schema.
 
-    mapped    store raw bytes, no compression and no checksum, so that `map_chunk` can read it
+    mapped    store raw bytes, no compression and no checksum, so that `map_rows` can read it; a
+              row along the second axis is a chunk of its own, and `chunks` is a file of many
+    dtype     one of several that the schema allows; None is the usual one
     level     of zstd; None stores as it is, with a checksum
     shuffled  compress the bytes of numbers plane by plane
     """
     spec = schema.find(kind, name)
-    dtype = np.dtype("uint8" if spec.dtype == "text" else spec.dtype)
+    assert dtype is None or dtype in spec.dtypes
+    numbers = np.dtype(dtype or spec.dtypes[0])
     codecs: list[Any] = [] if level is None else [ZstdCodec(level=level)]
     codecs.append(Crc32cCodec())
+    serializer: BytesCodec | ShardingCodec = BytesCodec()
     if mapped:
+        row = (1, 1, *chunks[2:])
+        plain = [BytesCodec()]
+        serializer = ShardingCodec(chunk_shape=row, codecs=plain, index_codecs=plain)
         codecs = []
-    elif shuffled and level is not None and dtype.itemsize > 1:
-        codecs[0] = BloscCodec(cname="zstd", clevel=8, shuffle="shuffle", typesize=dtype.itemsize)
+    elif shuffled and level is not None and numbers.itemsize > 1:
+        codecs[0] = BloscCodec(cname="zstd", clevel=8, shuffle="shuffle", typesize=numbers.itemsize)
     return root.create_array(
         name,
         shape=tuple(shape),
         chunks=tuple(max(1, size) for size in chunks),
-        dtype=dtype,
-        serializer=BytesCodec(),
+        dtype=numbers,
+        serializer=serializer,
         compressors=codecs,
         fill_value=0,
         attributes={"dims": spec.dims, "meaning": spec.meaning},
@@ -252,7 +274,7 @@ def attribute(root: zarr.Group, name: str) -> Any:
     """A required attribute; StoreError if the store lacks it."""
     if name not in root.attrs:
         raise StoreError(
-            f"{_place(root)} lacks the attribute {name}: the store is damaged. Rebuild it with "
+            f"{place(root)} lacks the attribute {name}: the store is damaged. Rebuild it with "
             "--force."
         )
     return root.attrs[name]
@@ -281,7 +303,8 @@ def _root(array: zarr.Array[Any]) -> Path:
     return array.store.root
 
 
-def _place(root: zarr.Group) -> Path:
+def place(root: zarr.Group) -> Path:
+    """The folder of an open store."""
     assert isinstance(root.store, LocalStore)
     return root.store.root
 
@@ -321,7 +344,7 @@ def read_text(root: zarr.Group, name: str) -> list[str]:
         return read_column(root, name).tobytes().decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise StoreError(
-            f"{name} in {_place(root)} is damaged ({error}). Rebuild the store with --force."
+            f"{name} in {place(root)} is damaged ({error}). Rebuild the store with --force."
         ) from error
 
 
@@ -333,41 +356,57 @@ def member(root: zarr.Group, name: str) -> zarr.Array[Any]:
         found = None
     if not isinstance(found, zarr.Array):
         raise StoreError(
-            f"{_place(root)} lacks the array {name}: the store is damaged. Rebuild it with --force."
+            f"{place(root)} lacks the array {name}: the store is damaged. Rebuild it with --force."
         )
     return found
 
 
-def write_chunk(array: zarr.Array[Any], chunk: int, blocks: Iterable[NDArray[np.float32]]) -> None:
-    """Write one chunk along the first axis of an array created with `mapped=True`, in pieces.
+def write_rows(folder: Path, index: int, blocks: Iterable[NDArray[Any]], dtype: str) -> None:
+    """Write one file along the first axis of an array created with `mapped=True`, in pieces.
 
-    Zarr needs a whole chunk in memory; writing the raw bytes allows chunks larger than memory.
-    Lengthen the array with `resize` once all its chunks are written.
+    Zarr needs a whole file in memory; writing the raw bytes allows files larger than memory. After
+    the rows comes the index of Zarr's sharding: offset and length of each. Lengthen the array with
+    `resize` once all its files are written.
 
+    folder  of the array
     blocks  consecutive parts along the second axis, whole along the others
     """
-    folder = Path(str(array.store_path.store.root)) / array.path  # type: ignore[attr-defined]
-    file = _chunk_file(folder, chunk, array.ndim)
+    remaining = iter(blocks)
+    first = next(remaining)
+    file = _rows_file(folder, index, first.ndim + 1)
     file.parent.mkdir(parents=True)
-    written = 0
+    lengths: list[int] = []
     with file.open("wb") as stream:
-        for block in blocks:
-            written += stream.write(np.ascontiguousarray(block, dtype="<f4").data)
-    assert written == 4 * math.prod(array.shape[1:])
+        for block in itertools.chain([first], remaining):
+            raw = np.ascontiguousarray(block, dtype=np.dtype(dtype).newbyteorder("<"))
+            stream.write(raw.data)
+            lengths += [raw[0].nbytes] * len(raw)
+        stream.write(_row_index(lengths).data)
 
 
-def map_chunk(path: Path, name: str, chunk: int, shape: Sequence[int]) -> NDArray[np.float32]:
-    """Memory-map one chunk along the first axis of an array created with `mapped=True`."""
-    file = _chunk_file(path / name, chunk, len(shape) + 1)
+def _row_index(lengths: Sequence[int]) -> NDArray[np.uint64]:
+    """(R, 2) offset and length of each row in a file."""
+    sizes = np.array(lengths, dtype="<u8")
+    return np.stack([np.cumsum(sizes, dtype="<u8") - sizes, sizes], axis=1)
+
+
+def map_rows(path: Path, name: str, index: int, shape: Sequence[int], dtype: str) -> NDArray[Any]:
+    """Memory-map the rows of one file of an array created with `mapped=True`.
+
+    shape  (R, ...) of the rows
+    """
+    file = _rows_file(path / name, index, len(shape) + 1)
+    numbers = np.dtype(dtype).newbyteorder("<")
     try:
-        declared_sizes.check_chunk(file, 4 * math.prod(shape), ("bytes",))
-        return np.memmap(file, dtype="<f4", mode="r", shape=tuple(shape))
+        size = numbers.itemsize * math.prod(shape) + ROW_INDEX_BYTES * shape[0]
+        declared_sizes.check_chunk(file, size, ("sharding_indexed",))
+        return np.memmap(file, dtype=numbers, mode="r", shape=tuple(shape))
     except (OSError, ValueError, OverflowError) as error:  # missing or truncated
         raise StoreError(f"{file} is damaged or missing ({error}). Rebuild {path}.") from error
 
 
-def _chunk_file(array: Path, chunk: int, num_dims: int) -> Path:
-    return array.joinpath("c", str(chunk), *("0" for _ in range(num_dims - 1)))
+def _rows_file(array: Path, index: int, num_dims: int) -> Path:
+    return array.joinpath("c", str(index), *("0" for _ in range(num_dims - 1)))
 
 
 def fingerprint(*parts: bytes | str | NDArray[Any]) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vcfbert.config import LossConfig, RetrievalConfig
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain import tokens
+from vcfbert.model.embedding import SiteFeatures
 from vcfbert.retrieval import similarity
 from vcfbert.retrieval.candidates import Hits, nearest
 from vcfbert.retrieval.query import OtherMask, Query, WindowIndex
@@ -22,6 +23,7 @@ from vcfbert.retrieval.segments import nearest_in_segments
 from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.training.systems import contrasts
 from vcfbert.training.systems.contrasts import ContrastTokens
+from vcfbert.training.systems.folds import NO_FOLD, HeldOut
 
 
 class Embeddings(Protocol):
@@ -49,7 +51,7 @@ class References(Protocol):
     reference_haplotypes: NDArray[np.int64]
 
     @property
-    def kind(self) -> Literal["exact", "dense"]:
+    def kind(self) -> Literal["exact", "fast", "dense"]:
         """What `window` returns."""
 
     def window(self, window: int) -> WindowIndex:
@@ -73,7 +75,9 @@ class Batch:
     codebook          (V, L, D) raw embeddings of the window; None with the dense layout, or if
                       nothing reads embeddings
     retrieved         (B, K, L, D) complete embeddings of the neighbours; None with a codebook
+    population        (B,) column of each row's population in the panel; -1 if it is unknown
     contrast          references for the contrastive loss; None without it
+    features          of the sites, without the fold of the samples; None if all samples count
     """
 
     window: int
@@ -86,7 +90,9 @@ class Batch:
     distances: NDArray[np.float32]
     codebook: NDArray[np.float32] | None
     retrieved: NDArray[np.float32] | None
+    population: NDArray[np.int64]
     contrast: ContrastTokens | None = None
+    features: SiteFeatures | None = None
 
     def gathered(self) -> NDArray[np.float32]:
         """(B, K, L, D) complete embeddings of the neighbours, in either layout."""
@@ -106,17 +112,21 @@ class BatchMaker:
         embeddings: Embeddings | None,
         settings: RetrievalConfig,
         contrast: LossConfig | None = None,
+        held_out: HeldOut | None = None,
     ) -> None:
         """Take open readers, which the caller closes.
 
         embeddings  None for a system that reads none
         contrast    settings of the contrastive loss, in training; None without it
+        held_out    what batches of a fold read; None if there are no folds
         """
         self.panel = panel
         self.index = index
         self.embeddings = embeddings
         self.settings = settings
         self.contrast = contrast
+        self.held_out = held_out
+        self._population = panel.samples.population_index()
 
     def labels(self, window: int, samples: NDArray[np.int64]) -> NDArray[np.uint8]:
         """(B, L) true tokens of both haplotypes of each sample."""
@@ -128,28 +138,47 @@ class BatchMaker:
         samples: NDArray[np.int64],
         is_masked: NDArray[np.bool_],
         reference_mask: NDArray[np.bool_] | None = None,
+        *,
+        fold: int = NO_FOLD,
     ) -> Batch:
         """Retrieve neighbours for both haplotypes of each sample.
 
         is_masked       (L,) or (B, L) True where masked
         reference_mask  (L,) mask of the references in the search; None, the normal case, is the
                         mask of the query. The network always reads complete references
+        fold            of the samples, which is left out as a whole
         """
         labels = self.labels(window, samples)
         query_tokens = tokens.hide(labels, is_masked)
-        hits = self._retrieve(window, samples, query_tokens, reference_mask)
+        hits = self._retrieve(window, samples, query_tokens, reference_mask, fold)
         batch = self._assemble(window, samples, labels, query_tokens, hits.rows, hits.distances)
+        if fold != NO_FOLD:
+            batch = self._without_fold(batch, fold)
         if self.contrast is None:
             return batch
-        return replace(batch, contrast=self._contrast(batch, self.contrast.hard_negatives))
+        return replace(batch, contrast=self._contrast(batch, fold, self.contrast.hard_negatives))
 
-    def _contrast(self, batch: Batch, hard: bool) -> ContrastTokens:
+    def _without_fold(self, batch: Batch, fold: int) -> Batch:
+        """The same batch with features and embeddings that do not know the fold.
+
+        The search keeps its site weights: they are those of visible sites, and the same for all
+        references.
+        """
+        assert self.held_out is not None, "a batch of a fold needs the fold"
+        features = self.held_out.features(batch.window, fold)
+        if self.embeddings is None:
+            return replace(batch, features=features)
+        return replace(
+            batch, features=features, codebook=self.held_out.codebook(features), retrieved=None
+        )
+
+    def _contrast(self, batch: Batch, fold: int, hard: bool) -> ContrastTokens:
         """Find the references of the contrastive loss and read their alleles."""
         chosen = contrasts.choose(
             self.index.window(batch.window),
             self._query(batch.window, batch.query_tokens, None),
             batch.labels,
-            self._excluded(batch.samples),
+            self._excluded(batch.samples, fold),
             hard=hard,
             seed=[batch.window, *batch.samples.tolist()],
         )
@@ -171,6 +200,7 @@ class BatchMaker:
         samples: NDArray[np.int64],
         query_tokens: NDArray[np.uint8],
         reference_mask: NDArray[np.bool_] | None,
+        fold: int,
     ) -> Hits:
         """Search; arrays of shape (B, 0) if the system retrieves nothing."""
         if self.settings.space == "none":
@@ -181,7 +211,7 @@ class BatchMaker:
             self._query(window, query_tokens, reference_mask),
             self.settings.num_neighbours,
             self.settings.num_segments,
-            self._excluded(samples),
+            self._excluded(samples, fold),
         )
 
     def nearest_by_hamming(
@@ -211,10 +241,10 @@ class BatchMaker:
             masked = codebook[query_tokens, np.arange(self.panel.length)]
         return Query(query_tokens, similarity.site_weights(codebook), masked, other)
 
-    def _excluded(self, sample_index: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _excluded(self, sample_index: NDArray[np.int64], fold: int = NO_FOLD) -> NDArray[np.int64]:
         """(B, E) index rows that a query must not find; -1 for none.
 
-        These are both haplotypes of its sample and of listed relatives.
+        These are both haplotypes of its sample, of listed relatives and of all samples of its fold.
         """
         if not self.settings.exclude_same_sample:
             return np.full((2 * len(sample_index), 2), -1, dtype=np.int64)
@@ -222,6 +252,9 @@ class BatchMaker:
         banned = [
             np.append(sample, samples.relatives_of(sample)) for sample in sample_index[:, None]
         ]
+        if fold != NO_FOLD:
+            assert self.held_out is not None, "a batch of a fold needs the fold"
+            banned = [np.union1d(some, self.held_out.samples(fold)) for some in banned]
         rows = [self.index.rows_of(site_tables.haplotypes_of(some)) for some in banned]
         excluded = np.full((len(sample_index), max(map(len, rows), default=2)), -1, dtype=np.int64)
         for line, some in zip(excluded, rows, strict=True):
@@ -256,6 +289,7 @@ class BatchMaker:
             distances=distances,
             codebook=codebook,
             retrieved=complete,
+            population=np.repeat(self._population[samples], 2),
         )
 
 

@@ -125,7 +125,7 @@ def load_model(run: Path, which: Which = "best") -> tuple[Imputer, Config]:
             f"{checkpoint.weights_file} has {found:,} numbers, too few for {settings.num_layers} "
             f"layers of the width {settings.width}. Use another checkpoint."
         )
-    model = imputer.build(settings, checkpoint.settings.seed)
+    model = imputer.build(settings, checkpoint.settings.seed, checkpoint.settings.loss.focal_gamma)
     _check_fit(model, weights, checkpoint.weights_file)
     model.load_state_dict(weights)
     return model.eval(), checkpoint.settings

@@ -40,6 +40,11 @@ def weights_of(encoder: Encoder) -> dict[str, NDArray[np.float32]]:
     }
 
 
+def codebook_shape(encoder: Encoder, length: int) -> tuple[int, int, int]:
+    """(V, L, D) of the codebook of a window."""
+    return encoder.token.num_embeddings, length, encoder.token.embedding_dim
+
+
 def encoder_fingerprint(encoder: Encoder) -> str:
     """Hash of the weights, which says whether embeddings were made by this encoder."""
     return embeddings.encoder_fingerprint(weights_of(encoder))

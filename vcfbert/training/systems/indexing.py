@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import sites as site_tables
-from vcfbert.retrieval import exact
+from vcfbert.retrieval import exact, gpu
 from vcfbert.retrieval.index import rows_among
 from vcfbert.retrieval.query import WindowIndex
 from vcfbert.storage.zarr.panel import PanelReader
@@ -22,11 +22,19 @@ class IndexedOnDemand:
 
     kind: Literal["exact"] = "exact"
 
-    def __init__(self, panel: PanelReader, references: NDArray[np.int64] | None = None) -> None:
+    def __init__(
+        self,
+        panel: PanelReader,
+        references: NDArray[np.int64] | None = None,
+        *,
+        on_gpu: bool = False,
+    ) -> None:
         """Take an open panel; nothing is read yet.
 
         references  (R,) panel haplotypes; None takes those of all train samples
+        on_gpu      search on the GPU if FAISS was built for one; the neighbours are the same
         """
+        self._on_gpu = on_gpu and gpu.is_usable()
         self._panel = panel
         self._number = -1
         self._window: WindowIndex | None = None
@@ -38,7 +46,10 @@ class IndexedOnDemand:
         """The index of one window."""
         if self._window is None or window != self._number:
             bits = self._panel.packed(window)[self.reference_haplotypes]
-            self._window = exact.ExactIndex(exact.build(bits), self._panel.length)
+            self._window = None  # a GPU may not have room for two
+            self._window = exact.ExactIndex(
+                exact.build(bits), self._panel.length, on_gpu=self._on_gpu
+            )
             self._number = window
         return self._window
 

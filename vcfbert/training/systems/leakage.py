@@ -13,7 +13,15 @@ from vcfbert.domain import tokens
 from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.training.systems.batches import Batch, BatchMaker
 
-READ = ("query_tokens", "neighbours", "neighbour_tokens", "distances", "codebook", "retrieved")
+READ = (
+    "query_tokens",
+    "neighbours",
+    "neighbour_tokens",
+    "distances",
+    "codebook",
+    "retrieved",
+    "population",
+)
 """The parts of a batch that the network reads, or that decide what it reads."""
 
 

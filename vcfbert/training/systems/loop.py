@@ -5,30 +5,30 @@ B query haplotypes, L sites in a window.
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from vcfbert.config import LossConfig, ModelConfig, TrainingConfig
-from vcfbert.domain import tokens
 from vcfbert.errors import StoreError, VcfbertError
-from vcfbert.model import contrast, imputer, losses
+from vcfbert.model import imputer
 from vcfbert.model.embedding import SiteFeatures
-from vcfbert.model.imputer import Imputer, Logits
+from vcfbert.model.imputer import Imputer
 from vcfbert.training import devices
 from vcfbert.training.devices import Precision
-from vcfbert.training.systems import features, loading, schedule, scores, tensors
+from vcfbert.training.systems import features, loading, objective, schedule, scores, tensors
 from vcfbert.training.systems.batches import Batch, BatchMaker
 from vcfbert.training.systems.masking import Masks
+from vcfbert.training.systems.objective import Counted, Terms
 from vcfbert.training.systems.refresh_rules import InUse
 from vcfbert.training.systems.schedule import Work
-from vcfbert.training.systems.tensors import BatchTensors
 
 _COUNTERS = (
     "step",
@@ -44,6 +44,7 @@ _COUNTERS = (
 )
 _IN_USE = ("masks", "embeddings")
 _MIN_SCALE = 2.0**-14  # of fp16 losses; it falls this low only if every step overflows
+_Made = TypeVar("_Made")
 _DROPOUT_STREAM = 73  # separates the random stream of dropout from those of order and masks
 
 
@@ -120,11 +121,16 @@ class TrainState:
 
 
 def new_state(
-    model_settings: ModelConfig, training: TrainingConfig, seed: int, device: torch.device
+    model_settings: ModelConfig,
+    training: TrainingConfig,
+    seed: int,
+    device: torch.device,
+    *,
+    focal_gamma: float,
 ) -> TrainState:
-    """Return a network with initial weights and a new optimizer."""
+    """Return a network with initial weights, for the loss of this gamma, and a new optimizer."""
     precision = devices.choose_precision(training.precision, device)
-    model = imputer.build(model_settings, seed).to(device)
+    model = imputer.build(model_settings, seed, focal_gamma).to(device)
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
     optimizer = torch.optim.AdamW(
@@ -151,37 +157,6 @@ def empty_counts(device: torch.device) -> Tensor:
     return torch.zeros(scores.SIZE, dtype=torch.float64, device=device)
 
 
-def total_loss(logits: Logits, inputs: BatchTensors, settings: LossConfig) -> Float[Tensor, ""]:
-    """Weighted sum of the losses of the heads."""
-    gamma = settings.focal_gamma
-    loss = losses.focal(logits.haplotype, inputs.labels, inputs.is_hidden, gamma)
-    if settings.genotype_weight > 0:
-        genotype = inputs.labels[0::2] + inputs.labels[1::2]
-        hidden = inputs.is_hidden[0::2] & inputs.is_hidden[1::2]
-        genotype_loss = losses.focal(logits.genotype, genotype, hidden, gamma)
-        loss = loss + settings.genotype_weight * genotype_loss
-    if settings.reconstruction_weight > 0:
-        visible = inputs.query <= tokens.ALT
-        visible_loss = losses.focal(logits.haplotype, inputs.labels, visible, gamma)
-        loss = loss + settings.reconstruction_weight * visible_loss
-    return loss
-
-
-def contrastive_loss(
-    model: Imputer, inputs: BatchTensors, site_features: SiteFeatures, settings: LossConfig
-) -> Float[Tensor, ""]:
-    """Weighted contrastive loss; 0 for a batch without references to contrast."""
-    if inputs.contrast is None:
-        return torch.zeros((), device=inputs.query.device)
-    return settings.contrastive_weight * contrast.contrastive(
-        model.encoder.codebook(site_features),
-        site_features.is_site,
-        inputs.query,
-        inputs.contrast,
-        settings.contrastive_temperature,
-    )
-
-
 class WindowTables:
     """Features and rare sites of each window, computed once and kept on the device."""
 
@@ -191,6 +166,13 @@ class WindowTables:
         self._rare_maf = rare_maf
         self._device = device
         self._made: dict[int, tuple[SiteFeatures, Tensor]] = {}
+
+    def of_batch(self, batch: Batch) -> tuple[SiteFeatures, Bool[Tensor, "L"]]:
+        """Return the features that a batch reads, and which sites are rare in the whole panel."""
+        site_features, is_rare = self.of(batch.window)
+        if batch.features is not None:
+            site_features = batch.features.to(self._device)
+        return site_features, is_rare
 
     def of(self, window: int) -> tuple[SiteFeatures, Bool[Tensor, "L"]]:
         """Return the features of a window and which of its sites are rare."""
@@ -203,29 +185,34 @@ class WindowTables:
 
 def forward(
     state: TrainState, batch: Batch, tables: WindowTables, settings: LossConfig
-) -> tuple[Tensor, Tensor]:
-    """Return the loss of a batch and its counts."""
+) -> tuple[Terms, Tensor]:
+    """Return the losses of a batch and its counts."""
     inputs = tensors.to_device(batch, state.device)
-    site_features, is_rare = tables.of(batch.window)
+    site_features, is_rare = tables.of_batch(batch)
     autocast = torch.autocast(
         state.device.type, dtype=state.precision.dtype, enabled=state.precision.is_mixed
     )
     with autocast:
-        logits = state.model(inputs.query, site_features, inputs.neighbours, inputs.retrieved)
-    loss = total_loss(logits, inputs, settings)
-    loss = loss + contrastive_loss(state.model, inputs, site_features, settings)
+        logits = state.model(
+            inputs.query,
+            site_features,
+            inputs.neighbours,
+            inputs.retrieved,
+            inputs.population,
+        )
+    found = objective.terms(state.model, logits, inputs, site_features, settings)
     with torch.no_grad():
         counts = scores.count(
             logits,
             inputs.labels,
             inputs.is_hidden,
             is_rare,
-            loss,
+            found.total(Counted.in_batch(batch)),
             inputs.distances,
             inputs.neighbours,
             settings.focal_gamma,
         )
-    return loss, counts
+    return found, counts
 
 
 def train_epoch(
@@ -240,39 +227,45 @@ def train_epoch(
     seed: int,
     stop: int | None = None,
 ) -> bool:
-    """Train from batch `state.batch` of an epoch on.
+    """Train from batch `state.batch` of an epoch on, step by step.
 
     masks    used up to `stop`
     plan     batches of the whole epoch
     on_step  called after each optimizer step with its learning rate; False ends the epoch
     seed     of dropout
-    stop     batch of the epoch to stop before; None trains to the end
+    stop     batch of the epoch to stop before, which begins a step; None trains to the end
     returns  False if `on_step` ended the epoch
     """
     state.model.train()
     tables = WindowTables(maker, training.rare_maf, state.device)
-    group = training.accumulation
     remaining = plan[state.batch : stop]
     begun = time.perf_counter()
-    for loaded in loading.prefetch(remaining, lambda work: masks.batch(maker, work)):
-        group_size = min(group, len(plan) - state.batch // group * group)
-        torch.manual_seed(_dropout_seed(seed, state.epoch, state.batch))
-        with devices.explaining_memory(len(loaded.batch.samples)):
-            loss, counts = forward(state, loaded.batch, tables, loss_settings)
-            state.scaler.scale(loss / group_size).backward()
-        state.counts += counts
-        state.batch += 1
-        state.total_batches += 1
-        state.wait_seconds += loaded.wait_seconds
-        state.make_seconds += loaded.make_seconds
-        now = time.perf_counter()
-        state.seconds, begun = state.seconds + now - begun, now
-        if state.batch % group and state.batch < len(plan):
-            continue
+    made = loading.prefetch(remaining, lambda work: masks.batch(maker, work))
+    for group in _in_steps(made, training.accumulation):
+        counted = Counted.in_step([loaded.batch for loaded in group])
+        for loaded in group:
+            torch.manual_seed(_dropout_seed(seed, state.epoch, state.batch))
+            with devices.explaining_memory(len(loaded.batch.samples)):
+                found, counts = forward(state, loaded.batch, tables, loss_settings)
+                state.scaler.scale(found.total(counted)).backward()
+            state.counts += counts
+            state.batch += 1
+            state.total_batches += 1
+            state.wait_seconds += loaded.wait_seconds
+            state.make_seconds += loaded.make_seconds
+            now = time.perf_counter()
+            state.seconds, begun = state.seconds + now - begun, now
         rate = _optimizer_step(state, training, len(plan))
         if not on_step(state, rate):
             return False
     return True
+
+
+def _in_steps(made: Iterable[_Made], size: int) -> Iterator[list[_Made]]:
+    """Group batches into optimizer steps; the last one may be smaller."""
+    source = iter(made)
+    while group := list(itertools.islice(source, size)):
+        yield group
 
 
 def validate(

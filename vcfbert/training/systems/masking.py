@@ -54,7 +54,7 @@ class Masks:
         labels = maker.labels(work.window, work.samples)
         is_masked = self.queries.of(work.window, work.samples, labels)
         other = None if self.references is None else self.references.of_window(work.window)
-        return maker.make(work.window, work.samples, is_masked, other)
+        return maker.make(work.window, work.samples, is_masked, other, fold=work.fold)
 
 
 @dataclass(frozen=True)
@@ -87,23 +87,12 @@ class MaskPlan:
             0, chosen.levels, chosen.epochs_per_level, chosen.start_rate
         )
 
-    def hidden_share(self, rate: float) -> float:
-        """Expected share of masked sites in training; a list has a share of its own."""
-        if isinstance(self.training, Listed):
-            return float(1 - self.training.is_typed.mean())
-        return rate
-
-    @property
-    def is_by_sample(self) -> bool:
-        """Whether each sample draws its own training masks, so that there is nothing to store."""
-        return self.settings.scope == "sample"
-
     def draw(self, version: int, rate: float) -> MaskVersion:
         """Draw a version of the training masks, the same for all samples.
 
         This is what training draws and what `refresh --masks` stores.
         """
-        assert not self.is_by_sample, "masks of samples have no version that could be stored"
+        assert not self.settings.by_sample, "masks of samples have no version that could be stored"
         drawing = Drawing(self.training, self.panel.windows, self.seed, "train", version, rate)
         return MaskVersion(
             version=version,
@@ -123,7 +112,7 @@ class MaskPlan:
 
     def of_training(self, version: int, rate: float) -> Masks:
         """Training masks of a version."""
-        if not self.is_by_sample:
+        if not self.settings.by_sample:
             return self.of_version(self.draw(version, rate))
         drawing = DrawingBySample(
             self.training, self.panel.windows, self.seed, "train", version, rate

@@ -27,12 +27,15 @@ from vcfbert.domain import tokens
 from vcfbert.model.contrast import ContrastTensors
 from vcfbert.model.embedding import SiteFeatures
 from vcfbert.model.imputer import Imputer, Logits
-from vcfbert.training.systems import contrasts, loop
+from vcfbert.training.systems import contrasts, objective
 from vcfbert.training.systems.live_bytes import LiveBytes, Storage
+from vcfbert.training.systems.objective import Counted
 from vcfbert.training.systems.tensors import BatchTensors
 
 BYTES_OF_FLOAT32 = 4
 ADAMW_STATES = 2
+_COUNTED = Counted(alleles=1, genotypes=1, visible=1, contrasts=1)
+_POPULATIONS = 5  # assumed; more take hardly any memory
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def measure_step(
     """
     has_contrast = loss_settings.contrastive_weight > 0
     with FakeTensorMode():
-        model = Imputer(settings)
+        model = Imputer(settings, loss_settings.focal_gamma)
         weights = BYTES_OF_FLOAT32 * sum(p.numel() for p in model.parameters())
         for parameter in model.parameters():  # as from the second batch of an accumulation on
             parameter.grad = torch.zeros_like(parameter)
@@ -113,8 +116,7 @@ def measure_step(
             with _autocast(half), live.naming_parts(_parts(model)):
                 logits = _forward(model, batch, features)
             live.part = "loss"
-            loss = loop.total_loss(logits, batch, loss_settings)
-            whole = loss + loop.contrastive_loss(model, batch, features, loss_settings)
+            whole = objective.terms(model, logits, batch, features, loss_settings).total(_COUNTED)
             after_forward, live.part = live.time, "backward"
             whole.backward()
     return StepMemory(
@@ -137,6 +139,7 @@ def observe_shapes(
         parts: list[tuple[str, nn.Module]] = [
             ("encoder", model.encoder),
             ("emb_fusion", model.emb_fusion),
+            *([("population", model.population)] if model.population is not None else []),
             *([("rag_fusion", model.rag_fusion)] if model.rag_fusion is not None else []),
             *((f"block {number}", block) for number, block in enumerate(model.blocks, 1)),
             ("norm", model.norm),
@@ -183,6 +186,7 @@ def _inputs(
         neighbours=torch.zeros(rows, neighbours, length, dtype=torch.uint8),
         distances=torch.zeros(rows, neighbours),
         retrieved=codebook if reads_embeddings(settings, retrieval) else None,
+        population=torch.zeros(rows, dtype=torch.int64),
         contrast=_contrast(rows, length) if has_contrast else None,
     )
     features = SiteFeatures(
@@ -192,6 +196,7 @@ def _inputs(
         site_type=torch.zeros(length, dtype=torch.long),
         is_site=torch.ones(length, dtype=torch.bool),
         is_full=True,
+        by_population=torch.zeros(length, _POPULATIONS),
     )
     return batch, features
 
@@ -205,7 +210,9 @@ def _contrast(rows: int, length: int) -> ContrastTensors:
 
 
 def _forward(model: Imputer, batch: BatchTensors, features: SiteFeatures) -> Logits:
-    logits: Logits = model(batch.query, features, batch.neighbours, batch.retrieved)
+    logits: Logits = model(
+        batch.query, features, batch.neighbours, batch.retrieved, batch.population
+    )
     return logits
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vcfbert.domain import tokens
 from vcfbert.domain.mask_policies import Drawing, Fixed
 from vcfbert.model import losses
 from vcfbert.model.imputer import Imputer
@@ -31,7 +32,8 @@ class WindowPrediction:
     is_hidden             (n, 2, L) True where an observed allele was masked
     alt_probability       (n, 2, L) probability of ALT on each haplotype
     genotype_probability  (n, L, 3) probability of 0, 1, 2 ALT copies, from the genotype head
-    nearest               (n, 2, L) tokens of the reference that differs at the fewest visible sites
+    nearest               (n, 2, L) tokens of the reference that differs at the fewest visible
+                          sites; PAD everywhere if it was not looked for
     """
 
     window: int
@@ -54,12 +56,14 @@ def predict(
     device: torch.device,
     focal_gamma: float,
     reference_masks: Drawing | None = None,
+    finds_nearest: bool = True,
 ) -> Iterator[WindowPrediction]:
     """Impute `samples` window by window, in batches of samples, in float32 on every device.
 
     is_masked        (W, L) True where masked
     focal_gamma      of the training loss; probabilities are corrected for it
     reference_masks  masks of the references in the search; None, the normal case, is `is_masked`
+    finds_nearest    whether to find the nearest haplotype, too
     """
     model.eval().to(device)
     plan = [
@@ -72,6 +76,8 @@ def predict(
 
     def make(work: Work) -> tuple[Batch, NDArray[np.uint8]]:
         batch = hidden.batch(maker, work)
+        if not finds_nearest:
+            return batch, np.full_like(batch.labels, tokens.PAD)
         return batch, maker.nearest_by_hamming(work.window, work.samples, batch.query_tokens)
 
     site_features, window = features.of_window(maker.panel, 0).to(device), 0
@@ -82,7 +88,13 @@ def predict(
             site_features = features.of_window(maker.panel, window).to(device)
         inputs = tensors.to_device(batch, device)
         with devices.explaining_memory(len(batch.samples)):
-            logits = model(inputs.query, site_features, inputs.neighbours, inputs.retrieved)
+            logits = model(
+                inputs.query,
+                site_features,
+                inputs.neighbours,
+                inputs.retrieved,
+                inputs.population,
+            )
         pairs = (len(batch.samples), 2, -1)
         yield WindowPrediction(
             window=batch.window,

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vcfbert.config import RefreshOn
+from vcfbert.training.systems.mask_shares import MaskShares
 
 Kind = Literal["masks", "embeddings"]
+_NO_SHARES = MaskShares(0.0, (0.0, 0.0, 0.0))
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class InUse:
     version  0 for the first, then 1, 2, ...
     epoch    epochs finished by then
     batch    batches finished by then, over all epochs
-    rate     masking rate; 0 for embeddings
+    rate     masking level of the curriculum; 0 for embeddings
     """
 
     version: int
@@ -83,18 +85,22 @@ def log_row(
     seed: int,
     seconds: float,
     store: str,
+    masked: MaskShares | None,
 ) -> dict[str, Any]:
     """A row of the refresh CSV: what was made, when, why, from which seed, in how long, where.
 
-    store  path in the workspace; empty if each sample draws its own masks
+    store   path in the workspace; empty if each sample draws its own masks
+    masked  what the new masks hide; None for embeddings
     """
+    shares = dict.fromkeys(_NO_SHARES.columns(), "") if masked is None else masked.columns()
     return {
         "kind": kind,
         "version": used.version,
         "epoch": used.epoch + 1,
         "batch": used.batch,
         "cause": cause,
-        "rate": used.rate if kind == "masks" else "",
+        "mask_level": used.rate if kind == "masks" else "",
+        **shares,
         "seed": seed,
         "seconds": seconds,
         "store": store,

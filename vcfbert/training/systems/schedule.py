@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.config import TrainingConfig
+from vcfbert.training.systems.folds import NO_FOLD, Folds
 
 _ORDER_STREAM = 71  # separates the random stream of the order from that of the masks
 _VALIDATION_STREAM = 72
@@ -17,10 +18,14 @@ _COSINE_FLOOR = 0.1
 
 @dataclass(frozen=True)
 class Work:
-    """A batch to make: some samples in one window."""
+    """A batch to make: some samples in one window.
+
+    fold  of the samples; NO_FOLD leaves out each sample alone
+    """
 
     window: int
     samples: NDArray[np.int64]
+    fold: int = NO_FOLD
 
 
 def plan_epoch(
@@ -30,21 +35,34 @@ def plan_epoch(
     *,
     seed: int,
     epoch: int,
+    folds: Folds | None = None,
 ) -> list[Work]:
     """Every sample in every window once, shuffled, cut to `batches_per_epoch` if that is set.
 
-    A batch is of one window, so that its codebook and its index are read once.
+    A batch is of one window, so that its codebook and its index are read once; and of one fold.
     """
     rng = np.random.default_rng([seed, _ORDER_STREAM, epoch])
+    parts = [(NO_FOLD, samples)] if folds is None else list(enumerate(folds.parts))
     plan = []
     for window in range(num_windows):
-        order = rng.permutation(samples)
-        plan += [
-            Work(window, order[first : first + settings.batch_size])
-            for first in range(0, len(order), settings.batch_size)
-        ]
+        for fold, part in parts:
+            order = rng.permutation(part)
+            plan += [
+                Work(window, order[first : first + settings.batch_size], fold)
+                for first in range(0, len(order), settings.batch_size)
+            ]
     shuffled = [plan[index] for index in rng.permutation(len(plan))]
     return shuffled[: settings.batches_per_epoch or len(shuffled)]
+
+
+def end_of_step(batch: int, settings: TrainingConfig, num_batches: int) -> int:
+    """The first end of an optimizer step that is not before a batch of an epoch.
+
+    >>> [end_of_step(batch, TrainingConfig(accumulation=3), 7) for batch in (2, 3, 4, 7)]
+    [3, 3, 6, 7]
+    """
+    group = settings.accumulation
+    return min(num_batches, -(-batch // group) * group)
 
 
 def plan_validation(

@@ -14,28 +14,35 @@ from jaxtyping import Bool, Float, Integer
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vcfbert.domain import metrics
+from vcfbert.domain import metrics, tokens
 from vcfbert.model import losses
 from vcfbert.model.imputer import NUM_GENOTYPES, Logits
 
 _RARE, _COMMON, _CONFUSION, _LOSS, _DISTANCE, _MOMENTS, _RETRIEVED = 0, 3, 6, 15, 17, 19, 25
-SIZE = 29
+_LOG_LOSS, _OBSERVED, _MASKED, _GENOTYPES = 29, 30, 31, 34
+SIZE = 37
 
 
 @dataclass(frozen=True)
 class PassScores:
     """Scores of an epoch of training or validation, over masked sites.
 
+    log_loss             mean of -log p of the true alleles, with p corrected for the focal loss, so
+                         that it is on one scale for every loss
     r2                   of dosages from the haplotype head, pooled over samples and sites; NaN if
                          they do not vary
     retrieval_agreement  share of masked alleles that the nearest neighbour has, too
     retrieval_f1         F1 of ALT if the nearest neighbour's alleles are the calls
     retrieval_distance   mean squared distance of the nearest neighbour
+    mask_rate            share of the observed alleles that was masked
+    mask_rate_0, _1, _2  share of the observed genotypes with 0, 1 and 2 ALT copies that was masked;
+                         NaN if there were none
 
-    The last three are NaN if nothing was retrieved.
+    Those of the retrieval are NaN if nothing was retrieved.
     """
 
     loss: float
+    log_loss: float
     f1: float
     precision: float
     recall: float
@@ -46,6 +53,10 @@ class PassScores:
     retrieval_agreement: float
     retrieval_f1: float
     retrieval_distance: float
+    mask_rate: float
+    mask_rate_0: float
+    mask_rate_1: float
+    mask_rate_2: float
 
 
 def count(
@@ -57,14 +68,15 @@ def count(
     distances: Float[Tensor, "B K"],
     neighbours: Integer[Tensor, "B K L"],
     focal_gamma: float,
-) -> Float[Tensor, "29"]:
+) -> Float[Tensor, "37"]:
     """Counts of one batch, to be summed over batches for `summarise`.
 
     In this order: true positives, false positives and false negatives of ALT at rare sites; the
     same at common sites; the genotype confusion (true x called); summed loss and its weight; summed
     distance of the nearest neighbour and its weight; moments of true and imputed dosage as in
-    `metrics.Tally`; and, for the nearest neighbour's alleles as calls, the masked alleles, true
-    positives, false positives and false negatives.
+    `metrics.Tally`; for the nearest neighbour's alleles as calls, the masked alleles, true
+    positives, false positives and false negatives; the summed -log p of the true alleles; the
+    observed alleles; and genotypes with 0, 1 and 2 ALT copies, masked ones and all observed ones.
 
     neighbours   complete tokens, nearest first
     focal_gamma  of the loss; dosages are corrected for it
@@ -86,23 +98,30 @@ def count(
     confusion.scatter_add_(0, cell.flatten(), both_hidden.flatten().double())
     hidden = is_hidden.sum()
     tail = [loss.detach() * hidden, hidden, *_distance(distances)]
-    moments = _moments(logits, truth, both_hidden, focal_gamma)
+    log_p = losses.log_posterior(logits.haplotype, focal_gamma)
+    moments = _moments(log_p[..., 1].exp(), truth, both_hidden)
     retrieved = _retrieved(neighbours, is_true, is_hidden)
-    parts = (counts, confusion, tail, moments, retrieved)
+    log_loss = -(torch.where(is_true, log_p[..., 1], log_p[..., 0]) * is_hidden).sum()
+    is_observed = labels <= tokens.ALT
+    masked = [log_loss, is_observed.sum(), *_by_copies(truth, both_hidden, is_observed)]
+    parts = (counts, confusion, tail, moments, retrieved, masked)
     return torch.cat([torch.stack([x.double() for x in part]) for part in parts])
 
 
-def summarise(counts: Float[Tensor, "29"]) -> PassScores:
+def summarise(counts: Float[Tensor, "37"]) -> PassScores:
     """Scores from summed counts."""
     values = counts.cpu().numpy()
     rare, common = values[_RARE:_COMMON], values[_COMMON:_CONFUSION]
     confusion = values[_CONFUSION:_LOSS].reshape(1, NUM_GENOTYPES, NUM_GENOTYPES)
     true_positive, false_positive, false_negative = (rare + common).tolist()
-    alleles, retrieved = values[_RETRIEVED], values[_RETRIEVED + 1 :]
+    alleles, retrieved = values[_RETRIEVED], values[_RETRIEVED + 1 : _LOG_LOSS]
     wrong = retrieved[1] + retrieved[2]
     distance, queries = values[_DISTANCE:_MOMENTS]
+    hidden, observed = values[_LOSS + 1], values[_OBSERVED]
+    masked = _shares(values[_MASKED:_GENOTYPES], values[_GENOTYPES:])
     return PassScores(
-        loss=float(values[_LOSS] / max(values[_LOSS + 1], 1)),
+        loss=float(values[_LOSS] / max(hidden, 1)),
+        log_loss=float(values[_LOG_LOSS] / max(hidden, 1)),
         f1=_f1(rare + common),
         precision=true_positive / max(true_positive + false_positive, 1),
         recall=true_positive / max(true_positive + false_negative, 1),
@@ -113,7 +132,16 @@ def summarise(counts: Float[Tensor, "29"]) -> PassScores:
         retrieval_agreement=float(1 - wrong / alleles) if alleles else math.nan,
         retrieval_f1=_f1(retrieved) if alleles else math.nan,
         retrieval_distance=float(distance / queries) if queries else math.nan,
+        mask_rate=float(hidden / max(observed, 1)),
+        mask_rate_0=masked[0],
+        mask_rate_1=masked[1],
+        mask_rate_2=masked[2],
     )
+
+
+def _shares(part: NDArray[np.float64], whole: NDArray[np.float64]) -> list[float]:
+    """Element by element; NaN if there is nothing to share."""
+    return [float(one / all_) if all_ else math.nan for one, all_ in zip(part, whole, strict=True)]
 
 
 def _distance(distances: Float[Tensor, "B K"]) -> list[Tensor]:
@@ -122,17 +150,27 @@ def _distance(distances: Float[Tensor, "B K"]) -> list[Tensor]:
     return [nearest.sum(), nearest.new_full((), float(nearest.numel()))]
 
 
+def _by_copies(
+    truth: Integer[Tensor, "N L"], is_masked: Bool[Tensor, "N L"], is_observed: Bool[Tensor, "B L"]
+) -> list[Tensor]:
+    """Masked genotypes with 0, 1 and 2 ALT copies, then all observed ones.
+
+    truth      ALT copies
+    is_masked  True where both alleles are masked
+    """
+    is_whole = is_observed[0::2] & is_observed[1::2]
+    kinds = [truth == copies for copies in range(NUM_GENOTYPES)]
+    return [(kind & where).sum() for where in (is_masked, is_whole) for kind in kinds]
+
+
 def _moments(
-    logits: Logits,
-    truth: Integer[Tensor, "N L"],
-    counted: Bool[Tensor, "N L"],
-    focal_gamma: float,
+    alt: Float[Tensor, "B L"], truth: Integer[Tensor, "N L"], counted: Bool[Tensor, "N L"]
 ) -> list[Tensor]:
     """Count, sums, sums of squares and of products of true and imputed dosage where counted.
 
+    alt    probability of ALT
     truth  ALT copies, any value where not counted
     """
-    alt = losses.posterior(logits.haplotype, focal_gamma)[..., 1]
     imputed = (alt[0::2] + alt[1::2]) * counted
     true = truth.double() * counted
     terms = (counted.double(), true, imputed, true * true, imputed * imputed, true * imputed)

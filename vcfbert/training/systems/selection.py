@@ -16,28 +16,30 @@ from vcfbert.config import ValidationMetric
 
 @dataclass(frozen=True)
 class Standing:
-    """Numbers of epochs, from 1; 0 before the first epoch.
+    """Numbers of epochs, from 1; 0 is the network before training.
 
     best_epoch  epoch of the best value, the earliest if several are equal
-    gain_epoch  last epoch that improved by more than `min_delta` on the improvement before it
+    gain_epoch  last epoch that was better by more than `min_delta` of the error than the last such
+                epoch before it
     """
 
     best_epoch: int
     gain_epoch: int
 
 
-def merit(row: Mapping[str, Any], metric: ValidationMetric) -> float:
-    """The validation score, with its sign such that larger is better; NaN is the worst.
+def error_of(row: Mapping[str, Any], metric: ValidationMetric) -> float:
+    """The remaining validation error, which is smaller for a better epoch; NaN is the worst.
 
-    row  of the metrics
+    row      of the metrics
+    returns  the loss itself, or 1 minus the score, so that all metrics have one scale
 
-    >>> merit({"val_loss": 0.25, "val_f1": 0.5}, "loss"), merit({"val_f1": 0.5}, "f1")
-    (-0.25, 0.5)
+    >>> error_of({"val_loss": 0.25, "val_f1": 0.5}, "loss"), error_of({"val_f1": 0.75}, "f1")
+    (0.25, 0.25)
     """
     value = float(row[f"val_{metric}"])
     if math.isnan(value):
-        return -math.inf
-    return -value if metric == "loss" else value
+        return math.inf
+    return value if metric in ("loss", "log_loss") else 1 - value
 
 
 def standing(
@@ -45,16 +47,18 @@ def standing(
 ) -> Standing:
     """The best epoch and the last improvement after the epochs of `history`.
 
-    >>> rows = [{"epoch": n + 1, "val_f1": f1} for n, f1 in enumerate((0.5, 0.6, 0.6004))]
-    >>> standing(rows, "f1", 0.001)
-    Standing(best_epoch=3, gain_epoch=2)
+    min_delta  smallest gain of an improvement, as a share of the error before it
+
+    >>> rows = [{"epoch": n, "val_f1": f1} for n, f1 in enumerate((0.5, 0.6, 0.6004))]
+    >>> standing(rows, "f1", 0.002)
+    Standing(best_epoch=2, gain_epoch=1)
     """
     best_epoch = gain_epoch = 0
-    best = gained = -math.inf
+    best = gained = math.inf
     for row in history:
-        value = merit(row, metric)
-        if value > best:
-            best, best_epoch = value, int(row["epoch"])
-        if value > gained + min_delta:
-            gained, gain_epoch = value, int(row["epoch"])
+        error = error_of(row, metric)
+        if error < best:
+            best, best_epoch = error, int(row["epoch"])
+        if error < gained * (1 - min_delta):
+            gained, gain_epoch = error, int(row["epoch"])
     return Standing(best_epoch, gain_epoch)

@@ -28,6 +28,7 @@ class BatchTensors:
     distances: Float[Tensor, "B K"]
     retrieved: Float[Tensor, "V L D"] | Float[Tensor, "B K L D"] | None
     contrast: ContrastTensors | None = None
+    population: Integer[Tensor, "B"] | None = None
 
 
 def to_device(batch: Batch, device: torch.device) -> BatchTensors:
@@ -51,5 +52,6 @@ def to_device(batch: Batch, device: torch.device) -> BatchTensors:
         neighbours=moved(batch.neighbour_tokens),
         distances=moved(batch.distances),
         retrieved=None if retrieved is None else moved(retrieved),
+        population=moved(batch.population),
         contrast=contrast,
     )

@@ -12,6 +12,7 @@ from vcfbert.training import devices
 from vcfbert.training.systems import loop
 from vcfbert.training.systems.batches import Batch, BatchMaker
 from vcfbert.training.systems.loop import TrainState
+from vcfbert.training.systems.objective import Counted
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ def step(
     state.model.eval()  # without dropout, so that the figures are the same every time
     tables = loop.WindowTables(maker, rare_maf, state.device)
     with devices.explaining_memory(len(batch.samples)):
-        loss, _ = loop.forward(state, batch, tables, settings)
+        found, _ = loop.forward(state, batch, tables, settings)
+        loss = found.total(Counted.in_batch(batch))
         loss.backward()
     parameters = list(state.model.parameters())
     gradients = [p.grad for p in parameters if p.grad is not None]
