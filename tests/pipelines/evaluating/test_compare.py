@@ -80,6 +80,42 @@ def test_all_runs_are_evaluated_alike_regardless_of_their_settings(fx_found):
     assert [record["seed"] for record in records] == [1, 9]
 
 
+def test_iqs_is_that_of_an_evaluation(fx_found):
+    found, out = fx_found
+    for number, name in enumerate(OPTIONS.runs):
+        record = json.loads((out / name / "test-rate-0.5-seed-1.json").read_text())
+        for group in ("all", "common >=0.05"):
+            value = line_of(found, "IQS", group).values[number]
+            assert value == pytest.approx(record["systems"]["model"][group]["iqs"], abs=1e-5)
+    (by, low, high) = line_of(found, "IQS", "all").differences[0]
+    assert low <= by <= high < 0
+
+
+def test_the_baselines_are_those_of_the_first_run_that_has_them(fx_found):
+    """The second run does not copy, so it has no network of copying only."""
+    found, out = fx_found
+    assert found.baselines == ["copying only", "nearest haplotype", "most frequent allele"]
+    record = json.loads((out / "good" / "test-rate-0.5-seed-1.json").read_text())
+    for place, name in enumerate(found.baselines, start=len(OPTIONS.runs)):
+        expected = record["systems"][name]["all"]["f1"]
+        assert line_of(found, "F1", "all").values[place] == pytest.approx(expected)
+    poor = json.loads((out / "poor" / "test-rate-0.5-seed-1.json").read_text())
+    assert "copying only" not in poor["systems"]
+    with (out / "comparison.csv").open() as stream:
+        named = {row["run"] for row in csv.DictReader(stream)}
+    assert named == {*OPTIONS.runs, *found.baselines}
+
+
+def test_copying_only_is_the_network_before_training(fx_runs, tmp_path):
+    train(fx_runs, "still", training={"learning_rate": 1e-9, "max_epochs": 1})
+    options = dataclasses.replace(OPTIONS, runs=("still", "good"), out=tmp_path)
+    found = compare.compare(fx_runs, options, progress=Silent())
+    for quantity in ("F1", "r2", "IQS", "log loss"):
+        values = line_of(found, quantity, "all").values
+        assert values[2] == pytest.approx(values[0], rel=1e-4)
+        assert values[2] != pytest.approx(values[1], rel=1e-4)
+
+
 def test_a_better_run_differs_by_more_than_its_interval(fx_found):
     line = line_of(fx_found[0], "F1", "all")
     (by, low, high) = line.differences[0]
@@ -98,15 +134,16 @@ def test_swapping_the_runs_negates_the_differences(fx_runs, fx_found, tmp_path):
 def test_costs_come_from_the_runs_own_files(fx_runs, fx_found):
     found, _ = fx_found
     with (fx_runs.run("good") / "metrics.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
+        untrained, *rows = csv.DictReader(stream)
     costs = found.runs[0].costs
+    assert untrained["epoch"] == "0"
     assert costs.epochs == len(rows) == 2
     assert costs.epoch_seconds == pytest.approx(np.mean([float(r["seconds"]) for r in rows]))
     busy, batches = (sum(float(r[name]) for r in rows) for name in ("train_seconds", "batches"))
     assert costs.batch_ms == pytest.approx(1000 * busy / batches)
     assert costs.peak_bytes == max(float(r["peak_memory_bytes"]) for r in rows)
-    assert costs.best_f1 == max(float(r["val_f1"]) for r in rows)
-    best = max(rows, key=lambda row: float(row["val_f1"]))
+    best = min([untrained, *rows], key=lambda row: float(row["val_loss"]))
+    assert costs.best_f1 == float(best["val_f1"])
     assert costs.agreement == float(best["val_retrieval_agreement"])
     with (fx_runs.run("good") / "refresh.csv").open() as stream:
         renewed = list(csv.DictReader(stream))
@@ -159,7 +196,7 @@ def test_mosaic_and_a_run_without_retrieval_can_be_compared(fx_runs, tmp_path):
     options = dataclasses.replace(OPTIONS, runs=("good", "mosaic", "alone"))
     found = compare.compare(workspace, options, progress=Silent())
     line = line_of(found, "r2", "all")
-    assert len(line.values) == 3
+    assert len(line.values) == 3 + len(found.baselines)
     assert np.isfinite(line.differences).all()
     costs = found.runs[1].costs
     assert (costs.best_f1, costs.batch_ms, costs.epochs) == (None, None, None)

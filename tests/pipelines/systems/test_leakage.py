@@ -180,7 +180,9 @@ def test_a_run_on_shuffled_labels_answers_like_chance(fx_shuffled, name):
 def test_a_run_that_finds_itself_does_not(fx_shuffled, monkeypatch):
     """Or the test above could not fail."""
     everyone = np.full((120, 2), -1)
-    monkeypatch.setattr(BatchMaker, "_excluded", lambda _, samples: everyone[: 2 * len(samples)])
+    monkeypatch.setattr(
+        BatchMaker, "_excluded", lambda _, samples, __: everyone[: 2 * len(samples)]
+    )
     monkeypatch.setattr(
         train_systems.preflight, "before_training", lambda *_: None
     )  # which would refuse

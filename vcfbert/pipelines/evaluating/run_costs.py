@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ def _of_retrieval(run: Path) -> RunFacts:
     training = checkpoint.settings.training
     weights = checkpoints.load_tensors(checkpoint.weights_file)
     seconds = _total(rows, "seconds")
-    num_epochs = max(int(row["epoch"]) for row in rows)  # epoch 0 is before training
+    trained = [row for row in rows if row.get("epoch") != "0"]  # epoch 0 is before training
     batches, busy = _total(rows, "batches"), _total(rows, "train_seconds")
     renewed = _rows(run / "refresh.csv") if (run / "refresh.csv").exists() else []
     costs = Costs(
@@ -85,9 +86,9 @@ def _of_retrieval(run: Path) -> RunFacts:
         best_f1=_total(best, "val_f1"),
         agreement=_total(best, "val_retrieval_agreement"),
         batch=f"{training.batch_size} x {training.accumulation}",
-        epochs=num_epochs,
+        epochs=len(trained),
         seconds=seconds,
-        epoch_seconds=None if seconds is None else seconds / max(num_epochs, 1),
+        epoch_seconds=_combined(trained, "seconds", statistics.fmean),
         batch_ms=None if not batches or busy is None else 1000 * busy / batches,
         refreshes=_refreshes(renewed),
         refresh_seconds=_total(renewed, "seconds"),
