@@ -1,7 +1,5 @@
 """Settings of different sections that contradict one another are refused with the way out."""
 
-import dataclasses
-
 import pytest
 
 from vcfbert import config

@@ -66,7 +66,7 @@ def test_a_system_goes_from_panel_to_scores_and_makes_only_what_it_reads(fx_copy
     own = fx_copy.run("run") / "embeddings"
     assert own.exists() == name.startswith("v18")
     summary = evaluate(fx_copy)
-    copying = [] if name == "v13" else ["copying only"]
+    copying = ["copying only"] if small(name).model.copy_skip else []
     baselines = [*copying, "nearest haplotype", "most frequent allele"]
     assert list(summary.scores) == ["model", *baselines]
     report = audit.audit(small(name), fx_copy, AuditOptions(run="run"))
