@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import queue
 import signal
 from collections.abc import Callable
@@ -37,13 +36,13 @@ _DONE = None
 class Task:
     """What every worker encodes.
 
-    encoder               pickled
+    weights               of the encoder, by name
     reference_haplotypes  (R,) rows of the dense layout
     is_masked             (W, L) of the dense layout; None writes codebooks alone
     """
 
     panel: Path
-    encoder: bytes
+    weights: dict[str, NDArray[np.float32]]
     reference_haplotypes: NDArray[np.int64]
     is_masked: NDArray[np.bool_] | None
 
@@ -75,8 +74,9 @@ def task_of(
     is_masked: NDArray[np.bool_] | None,
 ) -> Task:
     """The task of an encoder in eval mode on the CPU."""
-    # Not PyTorch's pickler, whose shared memory would have to outlive this process.
-    return Task(panel, pickle.dumps(encoder), reference_haplotypes, is_masked)
+    # Arrays, because the shared memory of PyTorch's tensors would have to outlive this process.
+    weights = {name: value.float().cpu().numpy() for name, value in encoder.state_dict().items()}
+    return Task(panel, weights, reference_haplotypes, is_masked)
 
 
 def encode(
@@ -168,8 +168,9 @@ def _work(
 
 def _written(task: Task, device: str, windows: range, folder: Path) -> Any:
     """Yield after each window."""
-    encoder: Encoder = pickle.loads(task.encoder)  # made by the parent process
-    encoder.to(device)
+    encoder = Encoder(task.weights["token.weight"].shape[1])
+    encoder.load_state_dict({name: torch.tensor(value) for name, value in task.weights.items()})
+    encoder.eval().to(device)
     with (
         open_panel(task.panel) as panel,
         stores.open_unfinished(folder) as root,
