@@ -222,7 +222,7 @@ def test_weights_of_another_width_are_refused_naming_both(fx_copy):
 def test_a_checkpoint_of_an_older_format_is_refused_naming_both(fx_copy):
     train(fx_copy, small("v17", "training.max_epochs=1"))
     edited(fx_copy, "last", lambda record: record.update(format_version=1))
-    with pytest.raises(StoreError, match=r"format version 1, but this vcfbert reads version 5"):
+    with pytest.raises(StoreError, match=r"format version 1, but this vcfbert reads version 6"):
         train(fx_copy, small("v17"), resume=True)
 
 
