@@ -183,6 +183,13 @@ def evaluate(
             help="Sites below this minor allele frequency count as rare.",
         ),
     ] = None,
+    untrained: Annotated[
+        bool,
+        typer.Option(
+            "--untrained/--no-untrained",
+            help="Also score the network before training, if it copies.",
+        ),
+    ] = True,
     vcf: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Also write the predictions to this .vcf.gz or .bcf."),
@@ -225,6 +232,7 @@ def evaluate(
                 device=device.value,
                 genotypes=genotypes.value,
                 edges=settings.numbers("--edges", edges),
+                untrained=untrained,
                 rare_maf=rare_maf,
             )
             summary = evaluating.evaluate(

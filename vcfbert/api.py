@@ -211,13 +211,15 @@ def evaluate(
     panel: StrPath | None = None,
     vcf: StrPath | None = None,
     output: StrPath | None = None,
+    untrained: bool = True,
     device: str = "auto",
     overwrite: bool = False,
     progress: Progress = _SILENT,
 ) -> EvalSummary:
     """Score a run, or the shipped network if `run` is None, on held-out samples of the panel.
 
-    Hides sites by one of `rate`, `typed` (all but a list of sites) and `mask_version`.
+    Hides sites by one of `rate`, `typed` (all but a list of sites) and `mask_version`. `untrained`
+    also scores the network before training, if it copies.
     """
     from vcfbert.pipelines.evaluating import evaluate as stage
 
@@ -231,6 +233,7 @@ def evaluate(
         panel=_path(panel),
         vcf=_path(vcf),
         output=_path(output),
+        untrained=untrained,
         device=device,
     )
     return stage.evaluate(_workspace(workspace), options, progress=progress, overwrite=overwrite)

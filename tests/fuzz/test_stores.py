@@ -21,6 +21,7 @@ import numcodecs
 import numpy as np
 import pytest
 import safetensors.numpy
+from numcodecs.checksum32 import CRC32C
 
 from benchmarks.fuzzing import readers
 from benchmarks.fuzzing.seeds import Seeds
@@ -349,9 +350,10 @@ def remade(panel: Path, name: str, values: np.ndarray) -> None:
     with_shape = [len(values), *values.shape[1:]]
     file = panel / name / "zarr.json"
     edited(file, lambda record: record.update(shape=with_shape, chunk_grid=chunks_of(with_shape),
-           codecs=[{"name": "bytes", "configuration": {"endian": "little"}}]))  # fmt: skip
+           codecs=[{"name": "bytes", "configuration": {"endian": "little"}},
+                   {"name": "crc32c"}]))  # fmt: skip
     chunk = next(path for path in (panel / name / "c").rglob("*") if path.is_file())
-    chunk.write_bytes(values.tobytes())
+    chunk.write_bytes(bytes(CRC32C(location="end").encode(values.tobytes())))
     seals.write(panel)
 
 

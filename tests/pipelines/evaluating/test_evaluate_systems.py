@@ -70,7 +70,7 @@ def test_the_report_says_what_was_done(fx_ready, tmp_path):
     assert set(record["fingerprints"]) == {"panel", "run_panel", "run_index", "run_encoder"}
     with summary.csv_path.open() as stream:
         rows = list(csv.DictReader(stream))
-    assert len(rows) == 3 * len(summary.scores["model"])
+    assert len(rows) == 4 * len(summary.scores["model"])
     assert summary.lines()[0].startswith("tiny on 6 test samples: ")
 
 

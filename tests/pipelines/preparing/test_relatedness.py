@@ -162,7 +162,7 @@ def test_listed_relatives_never_find_each_other(fx_found, fx_apart):
 def test_the_strict_checks_see_a_relative_that_is_found(fx_apart, monkeypatch):
     real = BatchMaker._excluded
     monkeypatch.setattr(
-        BatchMaker, "_excluded", lambda self, samples, fold: real(self, samples, fold)[:, :2]
+        BatchMaker, "_excluded", lambda self, samples, fold=-1: real(self, samples, fold)[:, :2]
     )
     with open_panel(fx_apart[0].panel) as panel:
         samples = panel.samples.relatives[0]

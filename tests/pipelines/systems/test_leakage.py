@@ -182,7 +182,7 @@ def test_a_run_that_finds_itself_does_not(fx_shuffled, monkeypatch):
     """Or the test above could not fail."""
     everyone = np.full((120, 2), -1)
     monkeypatch.setattr(
-        BatchMaker, "_excluded", lambda _, samples, __: everyone[: 2 * len(samples)]
+        BatchMaker, "_excluded", lambda _, samples, fold=-1: everyone[: 2 * len(samples)]
     )
     monkeypatch.setattr(
         train_systems.preflight, "before_training", lambda *_: None

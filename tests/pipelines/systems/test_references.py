@@ -1,8 +1,9 @@
 """encode-refs, build-index and refresh on the small panel."""
 
 import multiprocessing
-import queue
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -201,13 +202,17 @@ def test_a_process_that_fails_or_is_stopped_leaves_nothing(fx_own, monkeypatch):
     assert len(list((fx_own.root / "embeddings").iterdir())) == 1
 
 
-def test_a_process_that_is_killed_is_named():
-    class Killed:
-        exitcode = -9
+def test_a_process_that_is_killed_is_named(fx_own):
+    killed = Counting()
 
-    messages = queue.Queue()
-    with pytest.raises(DeviceError, match=r"--devices 1 ended with exit code -9.*memory"):
-        encoding_workers._next(messages, [Killed()])
+    def kill():
+        for worker in multiprocessing.active_children():
+            os.kill(worker.pid, signal.SIGKILL)
+
+    killed.advance = kill
+    with pytest.raises(DeviceError, match=r"--devices 2 ended with exit code -9.*memory"):
+        encode_refs(fx_own, SETTINGS, EncodeOptions(num_devices=2), progress=killed)
+    assert fx_own.versions("embeddings") == []
 
 
 def test_more_gpus_than_there_are_and_numbers_without_a_layout_are_refused(fx_own, monkeypatch):

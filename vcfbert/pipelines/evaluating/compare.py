@@ -114,7 +114,7 @@ def compare(
     for path in (csv_path, json_path, png_path):
         if path.exists() and not overwrite:
             raise StoreError.exists(path)
-    copying = next((run for run in facts if run.settings.model.copy_skip), None)
+    copying = next((run for run in facts if _copies(run)), None)
     summaries: list[EvalSummary] = []
     collected: list[SampleSums] = []
     for run in facts:
@@ -147,6 +147,11 @@ def _check_panels(facts: Sequence[RunFacts]) -> None:
                 "their scores cannot be compared. Train one of them again on the other's panel: "
                 f"vcfbert train --run {other.name} --force"
             )
+
+
+def _copies(run: RunFacts) -> bool:
+    """Whether the output of a run starts from the alleles of its neighbours."""
+    return run.settings.system == "retrieval" and run.settings.model.copy_skip
 
 
 def _eval_options(
@@ -238,7 +243,9 @@ def _baselines(collected: Sequence[SampleSums]) -> dict[str, NDArray[np.float64]
     """Each baseline once, of the first run that has it."""
     found: dict[str, NDArray[np.float64]] = {}
     for one in collected:
-        found = {name: sums for name, sums in one.sums.items() if name != MODEL} | found
+        for name, sums in one.sums.items():
+            if name != MODEL:
+                found.setdefault(name, sums)
     return found
 
 

@@ -52,7 +52,8 @@ def cores(
     for prediction, before in both:
         core = _core_of(panel, is_hidden, prediction, genotypes)
         copied = _model_answer(panel, is_hidden, before, genotypes)
-        yield replace(core, answers=core.answers | {COPYING_ONLY: copied})
+        answers = core.answers | {COPYING_ONLY: copied}
+        yield replace(core, answers={name: answers[name] for name in SYSTEMS_WITH_COPYING})
 
 
 def whole_windows(predictions: Iterable[WindowPrediction]) -> Iterator[WindowPrediction]:

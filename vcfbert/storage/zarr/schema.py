@@ -16,7 +16,7 @@ Kind = Literal["panel", "masks", "embeddings"]
 
 FORMAT_VERSION: dict[Kind, int] = {"panel": 3, "masks": 2, "embeddings": 3}
 
-CHECKPOINT_FORMAT = 5
+CHECKPOINT_FORMAT = 6
 """Of the checkpoints of a run; declared here so that reading it needs no PyTorch."""
 
 MADE_BY: dict[Kind, str] = {

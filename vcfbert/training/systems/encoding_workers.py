@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
-import queue
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from multiprocessing.queues import Queue
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +27,6 @@ from vcfbert.storage.zarr.panel import open_panel
 from vcfbert.training import devices
 from vcfbert.training.systems import encoding
 
-_SECONDS = 0.2  # between two looks at whether all workers are alive
 _DONE = None
 
 
@@ -37,13 +34,13 @@ _DONE = None
 class Task:
     """What every worker encodes.
 
-    encoder               pickled
+    weights               of the encoder, by name
     reference_haplotypes  (R,) rows of the dense layout
     is_masked             (W, L) of the dense layout; None writes codebooks alone
     """
 
     panel: Path
-    encoder: bytes
+    weights: dict[str, NDArray[np.float32]]
     reference_haplotypes: NDArray[np.int64]
     is_masked: NDArray[np.bool_] | None
 
@@ -75,8 +72,9 @@ def task_of(
     is_masked: NDArray[np.bool_] | None,
 ) -> Task:
     """The task of an encoder in eval mode on the CPU."""
-    # Not PyTorch's pickler, whose shared memory would have to outlive this process.
-    return Task(panel, pickle.dumps(encoder), reference_haplotypes, is_masked)
+    # Arrays, because the shared memory of PyTorch's tensors would have to outlive this process.
+    weights = {name: value.float().cpu().numpy() for name, value in encoder.state_dict().items()}
+    return Task(panel, weights, reference_haplotypes, is_masked)
 
 
 def encode(
@@ -96,51 +94,61 @@ def encode(
     this function returns or raises, no worker is left.
     """
     context = multiprocessing.get_context("spawn")
-    messages: Queue[Any] = context.Queue()
     names = names[:num_windows]
-    workers: list[BaseProcess] = [
-        context.Process(
-            target=_work,
-            args=(
-                task,
-                name,
-                range(number, num_windows, len(names)),
-                folder,
-                messages,
-                os.getpid(),
-            ),
-            name=f"encode-refs {name}",
-            daemon=True,
-        )
-        for number, name in enumerate(names)
-    ]
+    workers: list[BaseProcess] = []
+    readers: list[Connection] = []
     try:
-        for worker in workers:
+        for number, name in enumerate(names):
+            # A pipe each: a queue would leave semaphores behind if this process is killed.
+            reader, writer = context.Pipe(duplex=False)
+            windows = range(number, num_windows, len(names))
+            worker = context.Process(
+                target=_work,
+                args=(task, name, windows, folder, writer, os.getpid()),
+                name=f"encode-refs {name}",
+                daemon=True,
+            )
+            workers.append(worker)
+            readers.append(reader)
             worker.start()
-        remaining = num_windows
-        while remaining:
-            message = _next(messages, workers)
-            if message is not _DONE:
-                raise message
-            remaining -= 1
+            writer.close()  # so that the pipe ends if the worker does
+        for _ in _messages(workers, readers, num_windows):
             advance()
     finally:
         _stop(workers)
 
 
-def _next(messages: Queue[Any], workers: list[BaseProcess]) -> Any:
-    """The next message; DeviceError if a worker has ended without sending one."""
-    while True:
-        ended = [worker for worker in workers if worker.exitcode not in (None, 0)]
-        try:
-            return messages.get(timeout=_SECONDS)
-        except queue.Empty:
-            if ended:
-                raise DeviceError(
-                    f"A process of encode-refs --devices {len(workers)} ended with exit code "
-                    f"{ended[0].exitcode}. If the system stopped it for lack of memory, use fewer "
-                    "--devices."
-                ) from None
+def _messages(
+    workers: list[BaseProcess], readers: list[Connection], num_windows: int
+) -> Iterator[None]:
+    """Yield once for each window that is written.
+
+    Raises the error that a worker sends; DeviceError if one ends without sending all.
+    """
+    left = [len(range(number, num_windows, len(workers))) for number in range(len(workers))]
+    while any(left):
+        ready = wait([reader for reader, windows in zip(readers, left, strict=True) if windows])
+        for number, reader in enumerate(readers):
+            if reader not in ready:
+                continue
+            try:
+                message = reader.recv()
+            except EOFError as error:
+                workers[number].join()
+                raise _ended(len(workers), workers[number].exitcode) from error
+            if message is not _DONE:
+                raise message
+            left[number] -= 1
+            yield
+
+
+def _ended(num_workers: int, exitcode: int | None) -> DeviceError:
+    return DeviceError(
+        f"A process of encode-refs --devices {num_workers} ended with exit code {exitcode}. If the "
+        "system stopped it for lack of memory, use fewer --devices. A Python script of yours must "
+        'call encode_refs below if __name__ == "__main__":, because each process imports the '
+        "script."
+    )
 
 
 def _stop(workers: list[BaseProcess]) -> None:
@@ -151,25 +159,29 @@ def _stop(workers: list[BaseProcess]) -> None:
 
 
 def _work(
-    task: Task, device: str, windows: range, folder: Path, messages: Queue[Any], parent: int
+    task: Task, device: str, windows: range, folder: Path, messages: Connection, parent: int
 ) -> None:
     """Encode some windows; sends _DONE after each, or the error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends this process
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that Python frees what it holds
     try:
         for _ in _written(task, device, windows, folder):
-            messages.put(_DONE)
+            messages.send(_DONE)
             if os.getppid() != parent:  # it was killed, so the store will not be finished
                 return
+    except BrokenPipeError:  # the same
+        return
     except VcfbertError as error:
-        messages.put(error)
+        messages.send(error)
     except (RuntimeError, OSError) as error:
-        messages.put(DeviceError(f"Encoding on {device} failed: {error}"))
+        messages.send(DeviceError(f"Encoding on {device} failed: {error}"))
 
 
-def _written(task: Task, device: str, windows: range, folder: Path) -> Any:
+def _written(task: Task, device: str, windows: range, folder: Path) -> Iterator[int]:
     """Yield after each window."""
-    encoder: Encoder = pickle.loads(task.encoder)  # made by the parent process
-    encoder.to(device)
+    encoder = Encoder(task.weights["token.weight"].shape[1])
+    encoder.load_state_dict({name: torch.tensor(value) for name, value in task.weights.items()})
+    encoder.eval().to(device)
     with (
         open_panel(task.panel) as panel,
         stores.open_unfinished(folder) as root,
