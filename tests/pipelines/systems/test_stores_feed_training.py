@@ -201,7 +201,7 @@ def test_a_rate_that_the_settings_do_not_have_is_said_with_the_command(fx_home):
     noting = Noting()
     train(fx_home, progress=noting)
     assert any("rate 0.6" in note and "start at 0.3" in note for note in noting.notes)
-    assert rows(fx_home)[0]["mask_rate"] == "0.6"
+    assert rows(fx_home)[0]["mask_level"] == "0.6"
 
 
 @pytest.mark.parametrize("step", [1, 5, 9])

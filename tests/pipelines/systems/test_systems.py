@@ -128,7 +128,11 @@ def test_v13_neither_searches_nor_reports_a_distance(fx_copy, monkeypatch):
     train(fx_copy, small("v13"))
     retrieved = {value for name, value in rows(fx_copy)[0].items() if "retrieval" in name}
     assert retrieved == {"nan"}
-    assert set(checkpoints.read(fx_copy.run("run"), "best").parents) == {"panel", "encoder"}
+    assert set(checkpoints.read(fx_copy.run("run"), "best").parents) == {
+        "panel",
+        "encoder",
+        "masks",
+    }
 
 
 def test_v13_is_evaluated_beside_the_same_baselines_as_others(fx_copy):

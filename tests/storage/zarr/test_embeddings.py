@@ -250,7 +250,7 @@ def test_an_embedding_too_large_for_half_precision_is_refused(tmp_path):
             iter(large),
             lambda w, rows: TOKENS[w, rows],
             MASK,
-            encoder_fingerprint="e",
+            encoder=ENCODER,
             reference_haplotypes=HAPLOTYPES,
             dtype="float16",
         )
@@ -276,7 +276,7 @@ def test_windows_written_in_any_order_give_the_bytes_of_a_store_written_in_order
         fill,
         CODEBOOKS.shape,
         panel_fingerprint="p",
-        encoder_fingerprint="e",
+        encoder=ENCODER,
         reference_haplotypes=HAPLOTYPES,
         mask=MASK,
     )

@@ -70,6 +70,7 @@ def choose(
     with embeddings.open_embeddings(path) as reader:
         fault = _misfit(reader, encoder, panel, index, taken_from)
         if fault is None:
+            reader.encoder_weights()  # a later pass may need them even if this one does not
             if not _made(reader, encoder):
                 encoding.load_stored(encoder, reader)
                 note(

@@ -89,7 +89,7 @@ def resume(
     """The masks in use when a run was stopped.
 
     folder   of the run's masks
-    used     version in use; None if the run had not begun
+    used     version in use; None if no checkpoint has any, so that the run begins with its first
     parents  of the run
 
     Raises StoreError if the run has lost the masks that it started with.
@@ -97,7 +97,7 @@ def resume(
     if plan.settings.by_sample:
         return None
     stored = sorted(folder.glob("v*.zarr"))
-    path = path_in(folder, used.version) if used else stored[-1] if stored else None
+    path = path_in(folder, used.version) if used else stored[0] if stored else None
     if path is not None and path.exists():
         return FirstMasks(masks.read_masks(path), path)
     mask = plan.draw(used.version if used else 0, used.rate if used else plan.first_rate)

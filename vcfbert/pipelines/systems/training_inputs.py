@@ -153,14 +153,13 @@ def open_references(
     if resumed is not None:
         saved = checkpoints.read(resumed, "last").parents
         if saved.get("panel") == panel.fingerprint and "index" in saved:
-            path = index_of_run.find(workspace, resumed, saved["index"])
+            path = index_of_run.find(workspace, resumed, saved["index"], to_resume=True)
     index = open_index(
         path or workspace.newest("indexes"), panel_fingerprint=panel.fingerprint, on_gpu=on_gpu
     )
     check_neighbours(settings, index, index.path)
     if resumed is not None and path is not None and index.fingerprint != saved["index"]:
-        if index_of_run.kind_of(resumed) == "exact":  # of the same references
-            return IndexedOnDemand(panel, index.reference_haplotypes, on_gpu=on_gpu)
+        return IndexedOnDemand(panel, index.reference_haplotypes, on_gpu=on_gpu)
     return index
 
 

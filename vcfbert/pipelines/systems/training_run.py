@@ -123,8 +123,10 @@ def drop_versions(run: Path, settings: RefreshConfig, state: TrainState) -> None
     ):
         if used is None:
             continue
-        for path in (run / kind).glob("v*.zarr"):
+        for path in sorted((run / kind).glob("v*.zarr")):
             version = int(path.stem[1:])
+            if saved is None:  # no checkpoint has any, so the run resumes with its first
+                saved = version
             if version != saved and not used - settings.keep < version <= used:
                 replacing.drop(path)
 

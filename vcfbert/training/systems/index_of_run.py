@@ -13,10 +13,12 @@ from vcfbert.retrieval.manifest import Manifest
 from vcfbert.storage.zarr.workspace import Workspace
 
 
-def find(workspace: Workspace, run: Path, fingerprint: str) -> Path:
+def find(workspace: Workspace, run: Path, fingerprint: str, *, to_resume: bool = False) -> Path:
     """Path of the index with this fingerprint, else of one of the same references.
 
-    run  folder of the run whose index it is
+    run        folder of the run whose index it is
+    to_resume  whether training continues, for which another index will do only if the run's is
+               exact: its search is repeated from the references
 
     Raises StoreError if there is none: other references give other scores.
     """
@@ -32,7 +34,7 @@ def find(workspace: Workspace, run: Path, fingerprint: str) -> Path:
         if found.parents.get("panel") == panel and _has_same_references(record, found):
             same.append(path)
         others.append(f"{path} ({_described(record_of(found), other)})")
-    if same:
+    if same and (not to_resume or record["kind"] == "exact"):
         return same[0]
     raise _gone(workspace, run, fingerprint, others)
 
