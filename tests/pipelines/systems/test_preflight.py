@@ -155,7 +155,7 @@ def encode_otherwise(workspace):
 
 def damage(kind):
     def change(workspace):
-        path = next(path for path in workspace.newest(kind).rglob("0") if path.is_file())
+        path = min(path for path in workspace.newest(kind).rglob("0") if path.is_file())
         content = bytearray(path.read_bytes())
         content[-1] ^= 255
         path.write_bytes(content)
