@@ -75,13 +75,25 @@ def fx_calls(monkeypatch):
     return replace
 
 
+def flat_fields(options):
+    """Fields of a dataclass of options, with those of the groups in it."""
+    for field in dataclasses.fields(options):
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if dataclasses.is_dataclass(default):
+            yield from flat_fields(type(default))
+        else:
+            yield field
+
+
 @pytest.mark.parametrize(
     ("command", "module", "name"), OPTIONS, ids=lambda value: getattr(value, "__name__", str(value))
 )
 def test_defaults_are_those_of_the_options(command, module, name):
     parameters = inspect.signature(command).parameters
     options = getattr(importlib.import_module(f"vcfbert.pipelines.{module}"), name)
-    for field in dataclasses.fields(options):
+    for field in flat_fields(options):
         parameter = parameters[RENAMED.get(field.name, field.name)]
         if field.default is not dataclasses.MISSING:
             default = parameter.default
