@@ -85,7 +85,7 @@ def _noted(run: Path) -> tuple[Mapping[str, Any], str]:
     """What the run noted about its index, and its panel; empty for runs of earlier versions."""
     try:
         record = digests.read_json(run / "run.json")
-        found, panel = record.get("index"), record["parents"]["panel"]
+        found, panel = record.get("index"), record.get("parents", {}).get("panel", "")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}, ""
     return (found if isinstance(found, dict) else {}), str(panel)
