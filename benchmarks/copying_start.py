@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--typed", type=Path, nargs="+", default=[])
     parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--batch-size", type=int, default=4, help="samples in a batch")
     parser.add_argument("--seeds", type=int, nargs="+", default=(1, 2, 3))
     parser.add_argument(
         "--variants", nargs="+", default=list(VARIANTS), choices=list(ablation.VARIANTS)
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--name", default="copying-start", help="of the CSV files")
     arguments = parser.parse_args()
     arguments.epochs = min(EPOCHS, arguments.steps)
+    ablation.SCHEDULE["training.batch_size"] = arguments.batch_size
     arguments.batches = math.ceil(arguments.steps / arguments.epochs)
     wanted = [(name, seed) for seed in arguments.seeds for name in arguments.variants]
     with ThreadPoolExecutor(arguments.jobs) as pool:
