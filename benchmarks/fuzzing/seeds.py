@@ -176,7 +176,7 @@ def _write_stores(seeds: Seeds) -> None:
 def _write_runs(seeds: Seeds) -> None:
     workspace, settings = seeds.workspace, small_settings()
     run, parents = workspace.run("small"), {"panel": "0" * 64, "index": "1" * 64}
-    runs.create(run, settings, parents, None)
+    runs.create(run, settings, parents, None, {})
     weights = dict(imputer.build(settings.model, 1).state_dict())
     optimizer = {"0.step": weights["encoder.token.weight"].new_tensor(3.0)}
     for which in ("last", "best"):
