@@ -277,7 +277,8 @@ def test_a_run_killed_before_its_first_row_starts_with_epoch_0_again(fx_copy):
     assert rows(fx_copy, "cut") == rows(fx_copy, "whole")
 
 
-def test_every_epoch_has_learning_curves(fx_copy, monkeypatch):
+@pytest.mark.parametrize(("age", "drawn"), [(0.0, [1, 2, 3, 3]), (1000.0, [3])])
+def test_learning_curves_are_drawn_at_the_end_and_if_they_are_old(fx_copy, monkeypatch, age, drawn):
     written = []
     honest = learning_curves.write
 
@@ -286,9 +287,10 @@ def test_every_epoch_has_learning_curves(fx_copy, monkeypatch):
         written.append((len(history), (run / "learning.png").read_bytes()))
 
     monkeypatch.setattr(learning_curves, "write", watched)
+    monkeypatch.setattr(learning_curves, "_LEAST_SECONDS", age)
     train(fx_copy, small_settings(max_epochs=2))
-    assert [number for number, _ in written] == [1, 2, 3]
-    assert len({content for _, content in written}) == 3
+    assert [number for number, _ in written] == drawn
+    assert len({content for _, content in written}) == len(set(drawn))
     assert all(content.startswith(b"\x89PNG") for _, content in written)
 
 

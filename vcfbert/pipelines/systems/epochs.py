@@ -42,9 +42,15 @@ _TRAINING_FIELDS = ("retrieval_distance", *_MASK_FIELDS)
 
 def run_epochs(run: TrainingRun, state: TrainState) -> str:
     """Train until something ends the run; returns the reason."""
-    training = run.settings.training
     if not state.history:
         _validate_untrained(run, state)
+    reason = _run_until_over(run, state)
+    learning_curves.write(run.folder, state.history)
+    return reason
+
+
+def _run_until_over(run: TrainingRun, state: TrainState) -> str:
+    training = run.settings.training
     while True:
         if _is_out_of_time(run, state):
             return f"training.max_minutes = {training.max_minutes:g}"
@@ -234,7 +240,7 @@ def _machine(state: TrainState) -> dict[str, Any]:
 
 
 def _finish_row(run: TrainingRun, state: TrainState, row: dict[str, Any]) -> None:
-    """Write the row of an epoch and the learning curves, and save the checkpoints."""
+    """Write the row of an epoch, save the checkpoints, and renew old learning curves."""
     if not math.isfinite(row["val_loss"]):
         raise loop.DivergedError(
             f"The validation loss is {row['val_loss']} after epoch {row['epoch']}. The checkpoints "
@@ -246,7 +252,7 @@ def _finish_row(run: TrainingRun, state: TrainState, row: dict[str, Any]) -> Non
     if is_best:
         run.save(state, "best")
     runs.write_metrics(run.folder, state.history)
-    learning_curves.write(run.folder, state.history)
+    learning_curves.update(run.folder, state.history)
     run.save(state, "last")
     numbers = {name: value for name, value in row.items() if not isinstance(value, str)}
     for name, value in numbers.items():

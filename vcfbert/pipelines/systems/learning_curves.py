@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
 _PANELS = (("log_loss", "log loss"), ("f1", "F1"), ("rare_f1", "F1 at rare sites"), ("r2", "r2"))
 _LINES = (("train", "tab:blue"), ("val", "tab:orange"))
 _NAMES = {"train": "training", "val": "validation"}
+
+_LEAST_SECONDS = 30.0
+"""Age at which the figure is drawn again: drawing takes as long as a short epoch."""
+
+
+def update(run: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Replace the figure if it is old, or missing in a run that is old."""
+    path = run / "learning.png"
+    before = path if path.exists() else run / "config.toml"
+    if time.time() - before.stat().st_mtime >= _LEAST_SECONDS:
+        write(run, history)
 
 
 def write(run: Path, history: Sequence[Mapping[str, Any]]) -> None:
@@ -30,8 +42,9 @@ def _png(history: Sequence[Mapping[str, Any]]) -> bytes:
     # Imported here, at the end of an epoch, because loading matplotlib takes half a second.
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 6.5), layout="constrained")
+    figure = Figure(figsize=(11, 6.5))
     axes = figure.subplots(2, 2).ravel()
+    figure.subplots_adjust(left=0.06, right=0.98, bottom=0.08, top=0.95, hspace=0.32, wspace=0.15)
     for axis, (metric, title) in zip(axes, _PANELS, strict=True):
         _draw(axis, history, metric, title)
     stream = io.BytesIO()
