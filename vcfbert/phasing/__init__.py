@@ -1,0 +1,1 @@
+"""Order of the alleles at heterozygotes, from a phased panel."""

@@ -1,0 +1,174 @@
+"""Candidates of phased haplotypes: neighbours in the positional Burrows-Wheeler order of the panel.
+
+Durbin 2014 (Bioinformatics 30:1266): at each site the references are sorted by their alleles read
+backwards from it, so the references with the longest match that ends there are next to each other.
+A query has a place in this order without being inserted, so what it finds does not depend on other
+queries. The panel is read in both directions.
+
+T typed sites in W words of 64, R reference haplotypes, Q queries, P places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.copying.compiled import kernel
+from vcfbert.domain import tokens
+
+_QUERIES_AT_ONCE = 1_024
+
+
+def find(
+    bits: NDArray[np.uint64],
+    queries: NDArray[np.uint8],
+    places: NDArray[np.int64],
+    hits: int,
+    excluded: Sequence[NDArray[np.int64]],
+    *,
+    threads: int,
+) -> NDArray[np.int32]:
+    """The references with the longest matches that end at each place, or start there.
+
+    A missing allele is that of the reference with the longest match.
+
+    bits      (R, W) alleles of the references
+    queries   (Q, T) 0 REF, 1 ALT, more if missing
+    places    (P,) indexes of typed sites, rising
+    excluded  Q arrays of rows that a query must not find
+    returns   (Q, 2 P, hits) rows; -1 if there are fewer
+    """
+    found = np.full((len(queries), 2, len(places), hits), -1, np.int32)
+
+    def search(part: tuple[int, bool]) -> None:
+        first, is_reverse = part
+        block = slice(first, first + _QUERIES_AT_ONCE)
+        banned = excluded[block]
+        offsets = np.cumsum([0, *(len(rows) for rows in banned)])
+        _sweep(
+            bits, queries[block].copy(), places, np.concatenate(banned).astype(np.int64),
+            offsets.astype(np.int64), is_reverse, found[block, int(is_reverse)],
+        )  # fmt: skip
+
+    firsts = range(0, len(queries), _QUERIES_AT_ONCE)
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        list(pool.map(search, [(first, way) for first in firsts for way in (False, True)]))
+    return found.reshape(len(queries), 2 * len(places), hits)
+
+
+@kernel(fastmath=False)
+def _sweep(bits, queries, places, banned, offsets, is_reverse, found):
+    """Read the panel in one direction; missing alleles of the queries are filled in.
+
+    banned, offsets  excluded rows of all queries, and where those of each query start
+    found            (Q, P, hits)
+    """
+    num_rows, num_typed = bits.shape[0], queries.shape[1]
+    order, starts = np.arange(num_rows), np.zeros(num_rows, np.int64)
+    spare = (np.empty_like(order), np.empty_like(starts))
+    zeros = np.empty(num_rows + 1, np.int64)
+    alleles = np.empty(num_rows, np.uint8)
+    at = np.zeros(len(queries), np.int64)
+    place = places.size - 1 if is_reverse else 0
+    for step in range(num_typed):
+        site = num_typed - 1 - step if is_reverse else step
+        for row in range(num_rows):
+            alleles[row] = (bits[row, site >> 6] >> np.uint64(site & 63)) & np.uint64(1)
+        _count_zeros(order, alleles, zeros)
+        for q in range(len(queries)):
+            if queries[q, site] > tokens.ALT:
+                near = _nearest(bits, queries[q], order, at[q], step, is_reverse)
+                queries[q, site] = alleles[near]
+            before = zeros[at[q]]
+            at[q] = zeros[num_rows] + at[q] - before if queries[q, site] else before
+        _sort(order, starts, alleles, zeros[num_rows], step, spare)
+        if 0 <= place < places.size and places[place] == site:
+            for q in range(len(queries)):
+                own = banned[offsets[q] : offsets[q + 1]]
+                _walk(
+                    bits, queries[q], order, starts, at[q], step, is_reverse, own, found[q, place]
+                )
+            place += -1 if is_reverse else 1
+
+
+@kernel(fastmath=False)
+def _count_zeros(order, alleles, out):
+    """(R + 1,) REF alleles before each place of the order."""
+    out[0] = 0
+    for i in range(order.size):
+        out[i + 1] = out[i] + 1 - alleles[order[i]]
+
+
+@kernel(fastmath=False)
+def _sort(order, starts, alleles, zeros, step, spare):
+    """The order and the starts of matches with the row before, one step on (Durbin's algorithm 2).
+
+    starts  (R,) step at which the match of each row with the one before it starts
+    """
+    new_order, new_starts = spare
+    z, o = 0, zeros
+    start_zero, start_one = step + 1, step + 1
+    for i in range(order.size):
+        row, start = order[i], starts[i]
+        start_zero, start_one = max(start_zero, start), max(start_one, start)
+        if alleles[row]:
+            new_order[o], new_starts[o] = row, start_one
+            o, start_one = o + 1, 0
+        else:
+            new_order[z], new_starts[z] = row, start_zero
+            z, start_zero = z + 1, 0
+    order[:], starts[:] = new_order, new_starts
+
+
+@kernel(fastmath=False)
+def _match_start(bits, query, row, step, is_reverse):
+    """First step of the match between a query and a row that ends after `step` steps."""
+    num_typed = query.size
+    while step > 0:
+        site = num_typed - step if is_reverse else step - 1
+        allele = (bits[row, site >> 6] >> np.uint64(site & 63)) & np.uint64(1)
+        if allele != query[site]:
+            break
+        step -= 1
+    return step
+
+
+@kernel(fastmath=False)
+def _nearest(bits, query, order, at, step, is_reverse):
+    """The row next to a query whose match is longer."""
+    if at == 0 or at == order.size:
+        return order[min(at, order.size - 1)]
+    above = _match_start(bits, query, order[at - 1], step, is_reverse)
+    below = _match_start(bits, query, order[at], step, is_reverse)
+    return order[at - 1] if above <= below else order[at]
+
+
+@kernel(fastmath=False)
+def _walk(bits, query, order, starts, at, step, is_reverse, own, out):
+    """Rows with the longest matches that end with this step; rows without any are left out."""
+    end = step + 1
+    up, down = at - 1, at
+    up_start = down_start = end
+    if up >= 0:
+        up_start = _match_start(bits, query, order[up], end, is_reverse)
+    if down < order.size:
+        down_start = _match_start(bits, query, order[down], end, is_reverse)
+    count = 0
+    while count < out.size and min(up_start, down_start) < end:
+        if up_start <= down_start:
+            row = order[up]
+            up_start = max(up_start, starts[up]) if up > 0 else end
+            up -= 1
+        else:
+            row = order[down]
+            down += 1
+            down_start = max(down_start, starts[down]) if down < order.size else end
+        is_own = False
+        for i in range(own.size):
+            is_own |= own[i] == row
+        if not is_own:
+            out[count] = row
+            count += 1

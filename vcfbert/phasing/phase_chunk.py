@@ -1,0 +1,303 @@
+"""Phasing of samples over one chunk against the haplotypes of a panel.
+
+Each pass finds candidates among the references and runs the lattice over them. The first pass knows
+no phase and finds them by genotypes; the later ones find them by the haplotypes of the pass before.
+Candidates come from the panel only, so a sample's result does not depend on the other samples.
+
+T typed sites, R reference haplotypes, N samples, K candidates of a sample, H its heterozygotes.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.errors import ConfigError
+from vcfbert.phasing import genotype_search, lattice, neighbours, sampling, steps
+
+LONGEST_RUN = 0.01
+"""Most switches expected in a run of homozygotes that is one step."""
+
+FLOOR = 9.0
+"""Hypotheses so far below the best, in nats, are left out."""
+
+PLACES_PER_CM = 8.4
+FEWEST_PLACES = 16
+"""Places along a chunk at which candidates are searched."""
+
+HITS_OF_GENOTYPES = 8
+HITS_OF_HAPLOTYPES = 12
+"""References that each place adds in the first pass, and in each direction in the later ones."""
+
+GROUP_POWER = 2.0
+"""A group's prior grows with this power of its share among a sample's candidates."""
+
+LAG_CM = 0.5
+SHORTEST_LAG = 12
+LONGEST_LAG = 60
+
+
+@dataclass(frozen=True)
+class UnphasedChunk:
+    """Typed genotypes of samples, and the panel at the same sites.
+
+    bits           (R, ceil(T / 64)) panel alleles, the first site in the lowest bit
+    cm             (T,) never falling
+    group          (R,) group (population) of each reference, from 0
+    alleles        (N, 2, T) 0 REF, 1 ALT, tokens.MISSING; in the order of the file
+    turn_log_odds  (N, T) at each heterozygote: prior log odds that its order relative to the
+                   heterozygote before it in the same sample is the other one than in the file; 0 if
+                   unknown, -inf if it is as in the file, inf if it is the other; not read elsewhere
+    own            N arrays of rows that a sample must not copy: itself and its relatives
+    """
+
+    bits: NDArray[np.uint64]
+    cm: NDArray[np.floating]
+    group: NDArray[np.int64]
+    alleles: NDArray[np.uint8]
+    turn_log_odds: NDArray[np.float32]
+    own: Sequence[NDArray[np.int64]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhasingOptions:
+    """How samples are phased."""
+
+    passes: int = 2
+    """The first finds candidates by genotype, the others by haplotype. A third gains little."""
+
+    draws: int = 0
+    """Phases to draw for each sample."""
+
+    seed: int = 1
+    """Of the draws."""
+
+    beam: int = 16
+    """Hypotheses that are followed at the same time."""
+
+    lag: int | None = None
+    """Hypotheses that agree in so many last heterozygotes are merged; None is about .5 cM."""
+
+    effective_size: float = 6e5
+    """Ne: 4 Ne / R switches a Morgan."""
+
+    error: float = 1e-3
+    """Probability that an allele differs from the copied one."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("passes", 1), ("draws", 0), ("beam", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(
+                    f"{name} of phasing must be at least {least}, got {getattr(self, name)}"
+                )
+        if self.lag is not None and not 1 <= self.lag <= lattice.LONGEST_LAG:
+            raise ConfigError(
+                f"lag of phasing must be 1 to {lattice.LONGEST_LAG} heterozygotes, got {self.lag}"
+            )
+
+
+@dataclass(frozen=True)
+class PhasedChunk:
+    """The phase of all samples.
+
+    alleles  (N, 2, T) the likeliest order of each heterozygote relative to the one before; the
+             first is as in the file, and so are missing genotypes
+    turn     (N, T) probability that the order of a heterozygote relative to the one before is the
+             other than in `alleles`; 0 elsewhere
+    draws    (M, N, 2, T) phases drawn by their probability
+    """
+
+    alleles: NDArray[np.uint8]
+    turn: NDArray[np.float32]
+    draws: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Turns:
+    """Of one sample's heterozygotes: probability of a turn (H,), and turns of draws (M, H)."""
+
+    probability: NDArray[np.float32]
+    drawn: NDArray[np.uint8]
+
+
+def phase(chunk: UnphasedChunk, options: PhasingOptions, *, threads: int) -> PhasedChunk:
+    """Phase all samples; the result is the same for any `threads`, company and order of samples."""
+    num_samples, _, num_typed = chunk.alleles.shape
+    out = PhasedChunk(
+        chunk.alleles.copy(),
+        np.zeros((num_samples, num_typed), np.float32),
+        np.repeat(chunk.alleles[None], options.draws, axis=0),
+    )
+    free = [n for n in range(num_samples) if len(heterozygotes(chunk.alleles[n])) > 1]
+    if not free:
+        return out
+    places = places_along(chunk.cm)
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        for number in range(options.passes):
+            is_last = number == options.passes - 1
+            if number == 0:
+                found = list(pool.map(lambda n: _by_genotype(chunk, places, n), free))
+            else:
+                found = _by_haplotype(chunk, places, out.alleles, free, threads)
+
+            def run(sample: int, rows: NDArray[np.int64], is_last: bool = is_last) -> None:
+                draws = options.draws if is_last else 0
+                turns = _turns(chunk, options, sample, rows, draws)
+                _write(out, chunk.alleles[sample], sample, turns)
+
+            list(pool.map(run, free, found))
+    return out
+
+
+def heterozygotes(alleles: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Indexes of the sites at which a sample has one REF and one ALT allele.
+
+    alleles  (2, T)
+    """
+    return np.flatnonzero(steps.genotypes(alleles) == steps.HET)
+
+
+def places_along(cm: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Evenly spaced typed sites at which candidates are searched, rising.
+
+    >>> places_along(np.array([0.0, 0.1, 0.2]))
+    array([0, 1, 2])
+    """
+    count = max(FEWEST_PLACES, round(PLACES_PER_CM * float(cm[-1] - cm[0])))
+    inner = np.linspace(0, len(cm) - 1, count + 2)[1:-1]
+    return np.unique(inner.astype(np.int64)) if count < len(cm) else np.arange(len(cm))
+
+
+def lag_of(num_hets: int, length_cm: float) -> int:
+    """Heterozygotes in LAG_CM.
+
+    >>> lag_of(270, 7.65), lag_of(1063, 7.65)
+    (18, 60)
+    """
+    if length_cm <= 0:
+        return LONGEST_LAG
+    return int(np.clip(round(LAG_CM * num_hets / length_cm), SHORTEST_LAG, LONGEST_LAG))
+
+
+def _by_genotype(chunk: UnphasedChunk, places: NDArray[np.int64], sample: int) -> NDArray[np.int64]:
+    """(K,) rows of a sample's candidates in the first pass."""
+    return genotype_search.candidates(
+        chunk.bits, chunk.alleles[sample], chunk.cm.astype(np.float32), places,
+        HITS_OF_GENOTYPES, chunk.own[sample],
+    )  # fmt: skip
+
+
+def _by_haplotype(
+    chunk: UnphasedChunk,
+    places: NDArray[np.int64],
+    alleles: NDArray[np.uint8],
+    samples: Sequence[int],
+    threads: int,
+) -> list[NDArray[np.int64]]:
+    """Rows of the candidates of some samples by their current phase.
+
+    alleles  (N, 2, T)
+    """
+    queries = alleles[samples].reshape(2 * len(samples), -1)
+    own = [chunk.own[sample] for sample in samples for _ in range(2)]
+    found = neighbours.find(
+        chunk.bits, queries, places, HITS_OF_HAPLOTYPES, own, threads=threads
+    ).reshape(len(samples), -1)
+    return [rows[rows >= 0].astype(np.int64) for rows in map(np.unique, found)]
+
+
+def _turns(
+    chunk: UnphasedChunk,
+    options: PhasingOptions,
+    sample: int,
+    rows: NDArray[np.int64],
+    draws: int,
+) -> _Turns:
+    """Run the lattice of one sample over its candidates; without any, a turn has its prior."""
+    alleles = chunk.alleles[sample]
+    hets = heterozygotes(alleles)
+    rate = 0.04 * options.effective_size / len(chunk.bits)
+    lag = options.lag or lag_of(len(hets), float(chunk.cm[-1] - chunk.cm[0]))
+    found = lattice.empty(len(hets), options.beam)
+    lattice.fill(
+        np.ascontiguousarray(chunk.bits[rows].T) if len(rows) else _indifferent(chunk),
+        steps.along(alleles, chunk.cm, rate, LONGEST_RUN),
+        _shares(chunk.group, rows),
+        log_prior(chunk.turn_log_odds[sample, hets]),
+        options.error,
+        lag,
+        FLOOR,
+        found,
+    )
+    probability = np.empty(len(hets), np.float32)
+    lattice.turn_probabilities(found, probability)
+    rng = np.random.default_rng([options.seed, zlib.crc32(alleles.tobytes())])
+    return _Turns(probability, sampling.turns(found, draws, rng))
+
+
+def _indifferent(chunk: UnphasedChunk) -> NDArray[np.uint64]:
+    """(W, 1) one haplotype of REF, which makes all phases equally likely."""
+    return np.zeros((chunk.bits.shape[1], 1), np.uint64)
+
+
+def _shares(group: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(K,) prior of each candidate: references of groups that are often among them get more."""
+    if len(rows) == 0:
+        return np.ones(1, np.float32)
+    used = np.bincount(group[rows], minlength=int(group.max()) + 1)
+    share = ((used + 2) / (np.bincount(group) + 2)) ** GROUP_POWER
+    weight = share[group[rows]]
+    return (weight / weight.sum()).astype(np.float32)
+
+
+def log_prior(log_odds: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Log probabilities of no turn and of a turn.
+
+    log_odds  (H,) of a turn
+    returns   (H, 2) lattice.IMPOSSIBLE for a probability of 0
+
+    >>> log_prior(np.array([0.0, -np.inf])).round(3).tolist()
+    [[-0.693, -0.693], [-0.0, -1e+30]]
+    """
+    odds = log_odds.astype(np.float64)
+    both = np.stack([-np.logaddexp(0.0, odds), -np.logaddexp(0.0, -odds)], axis=1)
+    return np.maximum(both, lattice.IMPOSSIBLE)
+
+
+def _write(out: PhasedChunk, file: NDArray[np.uint8], sample: int, turns: _Turns) -> None:
+    """Write a sample's turns into the result.
+
+    file  (2, T) alleles in the order of the file
+    """
+    hets = heterozygotes(file)
+    is_turned = turns.probability > 0.5
+    out.alleles[sample] = turned(file, hets, is_turned)
+    out.turn[sample, hets] = np.where(is_turned, 1 - turns.probability, turns.probability)
+    for draw, drawn in enumerate(turns.drawn):
+        out.draws[draw, sample] = turned(file, hets, drawn)
+
+
+def turned(
+    alleles: NDArray[np.uint8],
+    hets: NDArray[np.int64],
+    turns: NDArray[np.bool_] | NDArray[np.uint8],
+) -> NDArray[np.uint8]:
+    """Alleles of a sample after turns at some heterozygotes, which turn the later ones along.
+
+    alleles  (2, T)
+    hets     (H,) indexes of heterozygotes
+    turns    (H,) 1 if a heterozygote's order relative to the one before changes
+
+    >>> turned(np.array([[0, 0, 1], [1, 1, 0]], np.uint8), np.arange(3), np.array([0, 1, 0]))
+    array([[0, 1, 0],
+           [1, 0, 1]], dtype=uint8)
+    """
+    swapped = hets[np.cumsum(turns, dtype=np.int64) % 2 == 1]
+    out = alleles.copy()
+    out[:, swapped] = alleles[::-1, swapped]
+    return out

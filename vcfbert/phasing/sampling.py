@@ -1,0 +1,60 @@
+"""Phases drawn from a lattice, so that the draws share out its alternatives evenly.
+
+M draws, H heterozygotes, B hypotheses at most.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.copying.compiled import kernel
+from vcfbert.phasing.lattice import Lattice
+
+
+def turns(lattice: Lattice, count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Turns of each heterozygote in `count` phases; each phase has its probability.
+
+    returns  (M, H) 1 if turned
+    """
+    num_hets, beam = lattice.turned.shape
+    out = np.empty((count, num_hets), np.uint8)
+    _trace(lattice, rng.random((num_hets + 1, count)), rng.random((num_hets + 1, beam)), out)
+    return out
+
+
+@kernel(fastmath=False)
+def _trace(lattice, keys, offsets, out):
+    """Follow the draws from the last heterozygote to the first.
+
+    keys     (H + 1, M) uniform numbers that shuffle the draws
+    offsets  (H + 1, B) uniform numbers, where the systematic resampling of a node starts
+    """
+    count, num_hets = out.shape
+    at, chosen = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    last = lattice.final[: lattice.live[num_hets - 1]]
+    _share_out(last, np.argsort(keys[num_hets]), offsets[num_hets, 0], at)
+    for het in range(num_hets - 1, -1, -1):
+        shuffled = np.argsort(keys[het])
+        for node in range(lattice.live[het]):
+            here = shuffled[at[shuffled] == node]
+            if here.size:
+                shares = lattice.weight[het, node, : lattice.parents[het, node]]
+                _share_out(shares, here, offsets[het, node], chosen)
+        for draw in range(count):
+            node = at[draw]
+            out[draw, het] = lattice.turned[het, node]
+            at[draw] = lattice.parent[het, node, chosen[draw]]
+
+
+@kernel(fastmath=False)
+def _share_out(weights, draws, offset, out):
+    """Choices of some draws, in proportion to the weights, by systematic resampling."""
+    total = weights.sum()
+    choice, reached = 0, weights[0] / total
+    for place in range(draws.size):
+        wanted = (place + offset) / draws.size
+        while choice < weights.size - 1 and wanted > reached:
+            choice += 1
+            reached += weights[choice] / total
+        out[draws[place]] = choice
