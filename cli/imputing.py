@@ -90,10 +90,18 @@ def impute(
     unphased: Annotated[
         options.TargetUnphased,
         typer.Option(
-            help="Unphased heterozygotes: stop, impute the order of a few, or take the order as "
-            "the phase."
+            help="Unphased heterozygotes: phase them, stop, impute the order of a few, or take the "
+            "order as the phase."
         ),
-    ] = options.TargetUnphased.ERROR,
+    ] = options.TargetUnphased.PHASE,
+    phase_draws: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Impute so many phases, drawn by their probability, and average them; 0 imputes "
+            "the likeliest phase alone.",
+        ),
+    ] = 4,
     strand: Annotated[
         options.TargetStrand,
         typer.Option(help="Strand flips: repair them, leave them out, or stop at the first."),
@@ -146,6 +154,7 @@ def impute(
                 fields=settings.words(format_),
                 sites=sites,
                 unphased=unphased.value,
+                phase_draws=phase_draws,
                 strand=strand.value,
                 er2=er2,
                 all_typed_sites=all_typed_sites,

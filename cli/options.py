@@ -65,6 +65,7 @@ class Unphased(StrEnum):
 class TargetUnphased(StrEnum):
     """Values of `impute --unphased`."""
 
+    PHASE = "phase"
     ERROR = "error"
     MISSING = "missing"
     AS_WRITTEN = "as-written"

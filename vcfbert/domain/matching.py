@@ -41,6 +41,7 @@ STRAND_REASONS = (FLIPPED, FLIPPED_SWAPPED, FLIPPED_PALINDROMIC, UNCLEAR_STRAND)
 
 _COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
+UnphasedTarget = Literal["phase", "error", "missing", "as-written"]
 Certainty = Literal["certain", "palindromic", "indel"]
 
 
@@ -48,9 +49,9 @@ Certainty = Literal["certain", "palindromic", "indel"]
 class TargetPolicy:
     """How unphased heterozygotes and strand flips of a target are used."""
 
-    unphased: Literal["error", "missing", "as-written"] = "error"
-    """Stop with an `error`, impute the order of a few by taking them as `missing`, or use the order
-    of the alleles `as-written`."""
+    unphased: UnphasedTarget = "phase"
+    """Find their order (`phase`), stop with an `error`, impute the order of a few by taking them as
+    `missing`, or use the order of the alleles `as-written`."""
 
     strand: Literal["fix", "drop", "error"] = "fix"
     """Repair strand flips (`fix`), leave them out (`drop`), or stop with an `error`."""

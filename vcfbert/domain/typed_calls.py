@@ -74,8 +74,8 @@ class CallReader:
             raise InputError(
                 f"{self._source}: {count:,} heterozygous genotypes of "
                 f"{int((self._unphased > 0).sum()):,} samples are not phased, the first at "
-                f"{self._first_unphased}. {self._remedy()} or pass --unphased missing if they are "
-                "few, or --unphased as-written if their order in the file is right."
+                f"{self._first_unphased}. Pass --unphased phase to phase them, or --unphased "
+                "as-written if their order in the file is right."
             )
         if count and self._policy.unphased == "missing":
             self._refuse_many(count)
@@ -98,14 +98,8 @@ class CallReader:
         raise InputError(
             f"{self._source}: {found} are not phased, and --unphased missing allows "
             f"{MOST_UNPHASED:.0%}: without its heterozygotes a sample cannot be imputed well. The "
-            f"first is at {self._first_unphased}. {self._remedy()} or pass --unphased as-written "
-            "if their order in the file is right."
-        )
-
-    def _remedy(self) -> str:
-        return (
-            "Phase the file first with Beagle, SHAPEIT5 or Eagle (java -jar beagle.jar "
-            f"gt={self._source} ref=PANEL.vcf.gz impute=false out=phased),"
+            f"first is at {self._first_unphased}. Pass --unphased phase to phase them, or "
+            "--unphased as-written if their order in the file is right."
         )
 
     def _count_missing(

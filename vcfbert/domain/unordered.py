@@ -1,8 +1,9 @@
 """Typed genotypes whose alleles are known and whose order is not, such as an unphased `0/1`.
 
-The copying model needs ordered alleles, so it takes such a genotype as missing. The output keeps
-the typed alleles: only their order is imputed, so a typed heterozygote is never written as a
-homozygote. The same holds for `./1`, which has an ALT on an unknown haplotype.
+Phasing finds the order of a heterozygote. Without it, the copying model takes such a genotype as
+missing, because it needs ordered alleles. The output keeps the typed alleles: only their order is
+imputed, so a typed heterozygote is never written as a homozygote. The same holds for `./1`, which
+has an ALT on an unknown haplotype.
 
 T typed sites, N samples; n genotypes or n written sites.
 """
@@ -62,6 +63,24 @@ def without_order(alleles: NDArray[np.uint8]) -> NDArray[np.uint8]:
            [4, 9]], dtype=uint8)
     """
     return np.where(tokens.is_observed(alleles), alleles | UNORDERED, alleles).astype(np.uint8)
+
+
+def to_phase(alleles: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Take heterozygotes of unknown order out of the unordered genotypes, for phasing.
+
+    alleles  (T, N, 2) REF, ALT or MISSING of `tokens`; UNORDERED is added to some
+    returns  the same with plain alleles at heterozygotes that have both, and (T, N) True there
+
+    >>> found, is_free = to_phase(np.array([[[8, 9], [0, 1], [4, 9]]], dtype=np.uint8))
+    >>> found.tolist(), is_free.tolist()
+    ([[[0, 1], [0, 1], [4, 9]]], [[True, False, False]])
+    """
+    is_free = np.asarray((alleles >= UNORDERED).all(axis=2), dtype=np.bool_)
+    if not is_free.any():
+        return alleles, is_free
+    found = alleles.copy()
+    found[is_free] &= np.uint8(UNORDERED - 1)
+    return found, is_free
 
 
 def settle(

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,9 @@ from vcfbert.copying.engine import ImputedChunk, Prepared
 from vcfbert.copying.network import Network
 from vcfbert.domain import dosage, tokens, unordered
 from vcfbert.domain.sites import Sites, haplotypes_of
-from vcfbert.pipelines.chunks import chunk_references, multiallelic, switch_rates
+from vcfbert.phasing.phase_chunk import PhasingOptions
+from vcfbert.pipelines.chunks import chunk_phasing, chunk_references, multiallelic, switch_rates
+from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, TypedPanel
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
 from vcfbert.pipelines.chunks.target_samples import TargetSamples, TypedAlike, typed_alike
@@ -53,6 +56,7 @@ class ImputationSource:
 
     sites      the panel's, with genetic positions of the chosen map
     min_typed  fewest typed sites that a sample's chunk reads, if its contig has as many
+    phasing    how heterozygotes of unknown order are phased
     device     None is the CPU, compiled
     """
 
@@ -63,6 +67,7 @@ class ImputationSource:
     seed: int
     threads: int
     min_typed: int
+    phasing: PhasingOptions
     device: Device | None = None
 
 
@@ -80,6 +85,7 @@ class ImputedCore:
     rate_factor   fitted factor of the switch rates, its mean over the samples
     open_share    share of haplotypes and sites that the copying model leaves undecided
     out_of_range  share of those with an input outside the range seen in training
+    phase         alleles at the typed sites of the chunk, in the order of the output
     """
 
     alt: NDArray[np.float32]
@@ -93,13 +99,18 @@ class ImputedCore:
     rate_factor: float
     open_share: float
     out_of_range: float
+    phase: KnownPhase
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Some samples, imputed at `sites`; the other fields as in ImputedChunk and ImputedCore."""
+    """Some samples, imputed at `sites`; the other fields as in ImputedChunk and ImputedCore.
+
+    alleles  (n, 2, T) at the typed sites, phased
+    """
 
     samples: NDArray[np.int64]
+    alleles: NDArray[np.uint8]
     sites: NDArray[np.int64]
     imputed: ImputedChunk
     candidates: NDArray[np.int64]
@@ -111,16 +122,19 @@ def impute(
     chunk: ChunkPlan,
     advance: Callable[[int], None],
     on_typed: OnTyped | None = None,
+    before: KnownPhase | None = None,
 ) -> ImputedCore:
     """Impute all samples over one chunk.
 
     advance   called with a number of finished samples
     on_typed  called once with the typed alleles
+    before    phase of the chunk before, which this one continues
     """
     samples = source.samples
     alt = np.empty((len(chunk.written), len(samples.names), 2), np.float32)
     left_out = np.zeros((len(chunk.typed), len(samples.names), 2), np.float32)
     parts = []
+    phase = KnownPhase(chunk.typed, samples.alleles_at(chunk.typed))
     groups = typed_alike(samples, source.sites, chunk, source.min_typed)
     references = chunk_references.read(
         source.panel, source.sites.cm, chunk, [alike.typed for alike in groups],
@@ -129,12 +143,13 @@ def impute(
     if on_typed is not None:
         rows = np.searchsorted(references.sites, chunk.typed)
         on_typed(engine.take_bits(references.bits, rows), samples.queries(chunk.typed))
-    for part, typed in _parts(source, chunk, groups, references):
+    for part, typed in _parts(source, chunk, groups, references, before):
         rows = np.searchsorted(part.sites, chunk.written)
         _copy_rows(part.imputed.alt, rows, alt, part.samples)
         is_read = np.isin(typed, chunk.typed)
         rows = np.searchsorted(chunk.typed, typed[is_read])
         left_out[np.ix_(rows, part.samples)] = part.imputed.left_out[is_read]
+        phase.alleles[np.ix_(rows, part.samples)] = part.alleles[:, :, is_read].transpose(2, 0, 1)
         parts.append(part)
         advance(len(part.samples))
     kept = unordered.settle(
@@ -142,11 +157,11 @@ def impute(
     )
     multiallelic.give_way(alt, kept, references.alternatives_among(chunk.written))
     panel_r2 = references.panel_r2[np.searchsorted(references.sites, chunk.written)]
-    return _core(samples, chunk, alt, left_out, parts, panel_r2, np.unique(kept[:, 0]))
+    return _core(phase, chunk, alt, left_out, parts, panel_r2, np.unique(kept[:, 0]))
 
 
 def _core(
-    samples: TargetSamples,
+    phase: KnownPhase,
     chunk: ChunkPlan,
     alt: NDArray[np.float32],
     left_out: NDArray[np.float32],
@@ -163,13 +178,13 @@ def _core(
     is_typed = np.isin(chunk.written, chunk.typed)
     er2 = np.full(len(chunk.written), np.nan)
     rows = np.searchsorted(chunk.typed, chunk.written[is_typed])
-    alleles = samples.alleles[np.searchsorted(samples.typed, chunk.written[is_typed])]
+    alleles = phase.alleles[rows]
     left_out = np.where(tokens.is_observed(alleles), left_out[rows], alt[is_typed])
     er2[is_typed] = dosage.empirical_r2(alleles, left_out)
     is_imputed = ~is_typed
     is_imputed[kept] = False
-    candidates = np.zeros((len(samples.names), 2), np.int64)
-    share = np.array([len(part.samples) for part in parts]) / len(samples.names)
+    candidates = np.zeros((alt.shape[1], 2), np.int64)
+    share = np.array([len(part.samples) for part in parts]) / alt.shape[1]
     opened = np.array([part.imputed.open_share for part in parts]) * share
     outside = np.array([part.imputed.out_of_range for part in parts])
     for part in parts:
@@ -186,6 +201,7 @@ def _core(
         rate_factor=float(np.array([part.rate_factor for part in parts]) @ share),
         open_share=float(opened.sum()),
         out_of_range=float(opened @ outside / opened.sum()) if opened.any() else 0.0,
+        phase=phase,
     )
 
 
@@ -194,6 +210,7 @@ def _parts(
     chunk: ChunkPlan,
     groups: list[TypedAlike],
     references: ChunkReferences,
+    before: KnownPhase | None,
 ) -> Iterator[tuple[_Part, NDArray[np.int64]]]:
     """Imputed samples, each part with its typed sites.
 
@@ -201,19 +218,27 @@ def _parts(
     """
     if len(groups) < GROUPS_AT_ONCE or source.threads == 1 or source.device is not None:
         for alike in groups:
-            for part in _impute_alike(source, chunk, references, alike, source.threads):
+            for part in _impute_alike(source, chunk, references, alike, before, source.threads):
                 yield part, alike.typed
         return
     with ThreadPoolExecutor(source.threads) as pool:
         for first in range(0, len(groups), GROUPS_AT_ONCE):  # so that few wait in memory
             some = groups[first : first + GROUPS_AT_ONCE]
-            found = [
-                pool.submit(lambda one: list(_impute_alike(source, chunk, references, one, 1)), one)
-                for one in some
-            ]
+            found = [pool.submit(_listed, source, chunk, references, one, before) for one in some]
             for alike, future in zip(some, found, strict=True):
                 for part in future.result():
                     yield part, alike.typed
+
+
+def _listed(
+    source: ImputationSource,
+    chunk: ChunkPlan,
+    references: ChunkReferences,
+    alike: TypedAlike,
+    before: KnownPhase | None,
+) -> list[_Part]:
+    """Samples with the same typed sites, imputed by one thread."""
+    return list(_impute_alike(source, chunk, references, alike, before, 1))
 
 
 def _impute_alike(
@@ -221,6 +246,7 @@ def _impute_alike(
     chunk: ChunkPlan,
     references: ChunkReferences,
     alike: TypedAlike,
+    before: KnownPhase | None,
     threads: int,
 ) -> Iterator[_Part]:
     """Impute samples with the same typed sites."""
@@ -233,23 +259,25 @@ def _impute_alike(
         references.bits, np.searchsorted(references.sites, alike.typed), references.cm,
         references.group, rates, references.statistics,
     )  # fmt: skip
+    typed_panel = TypedPanel(
+        alike.typed, source.sites.position[alike.typed], source.sites.cm[alike.typed],
+        prepared.chunk.typed_bits, references.group,
+    )  # fmt: skip
     first_rate = parameter_sets.initial(len(references.bits)).rates[0]
     for first in range(0, len(alike.samples), SAMPLES_AT_ONCE):
         block = alike.samples[first : first + SAMPLES_AT_ONCE]
-        asked = source.samples.queries(alike.typed, block)
-        own = [source.samples.own[haplotype] for haplotype in haplotypes_of(block).tolist()]
-        found = chunk_candidates.find(
-            prepared.chunk.typed_bits, asked.reshape(-1, len(alike.typed)), own, threads=threads
+        phases = chunk_phasing.find(
+            source.samples, typed_panel, block, source.phasing, before, threads=threads
         )
-        imputed = _run_engine(
-            prepared, source.network, asked, found, threads=threads, device=source.device
-        )
+        counts = np.zeros((len(block), 2), np.int64)
+        run = partial(_run, source, prepared, block, counts, threads=threads)
+        imputed = chunk_phasing.impute(phases, prepared.chunk, run)
         multiallelic.exclude(
-            imputed.alt, references.alternatives, prepared.chunk.typed, asked.transpose(2, 0, 1)
-        )
-        counts = np.array([len(rows) for rows in found], dtype=np.int64)
+            imputed.alt, references.alternatives, prepared.chunk.typed,
+            phases.alleles.transpose(2, 0, 1),
+        )  # fmt: skip
         factor = float(prepared.chunk.rates[0] / first_rate)
-        yield _Part(block, references.sites, imputed, counts, factor)
+        yield _Part(block, phases.alleles, references.sites, imputed, counts.ravel(), factor)
 
 
 def _from_frequency(
@@ -266,9 +294,36 @@ def _from_frequency(
         alt[:, place] = share[:, None]
     none = np.empty((0, len(samples), 2), np.float32)
     return _Part(
-        samples, references.sites, ImputedChunk(alt, none, 0.0, 0.0),
+        samples, np.empty((len(samples), 2, 0), np.uint8), references.sites,
+        ImputedChunk(alt, none, 0.0, 0.0),
         np.zeros(2 * len(samples), np.int64), 1.0,
     )  # fmt: skip
+
+
+def _run(
+    source: ImputationSource,
+    prepared: Prepared,
+    block: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    alleles: NDArray[np.uint8],
+    chosen: NDArray[np.int64],
+    *,
+    threads: int,
+) -> ImputedChunk:
+    """Impute the haplotypes of some samples of a block.
+
+    counts   (n, 2) number of candidates, written for the chosen samples
+    alleles  (k, 2, T)
+    chosen   (k,) among the n samples of the block
+    """
+    own = [source.samples.own[haplotype] for haplotype in haplotypes_of(block[chosen]).tolist()]
+    found = chunk_candidates.find(
+        prepared.chunk.typed_bits, alleles.reshape(-1, alleles.shape[2]), own, threads=threads
+    )
+    counts[chosen] = np.array([len(rows) for rows in found], np.int64).reshape(-1, 2)
+    return _run_engine(
+        prepared, source.network, alleles, found, threads=threads, device=source.device
+    )
 
 
 def _run_engine(

@@ -23,6 +23,7 @@ class TargetSamples:
 
     typed      (T,) panel sites with genotypes, rising
     alleles    (T, N, 2) REF, ALT or MISSING of `tokens`, or more if their order is unknown
+    is_free    (T, N) True for heterozygotes whose order is found by phasing
     own        2 N arrays: haplotypes of the panel that are excluded as references, because they
                are of the same sample or its relatives
     unordered  typed genotypes that the model takes as missing, and the output keeps
@@ -31,8 +32,13 @@ class TargetSamples:
     names: list[str]
     typed: NDArray[np.int64]
     alleles: NDArray[np.uint8]
+    is_free: NDArray[np.bool_]
     own: list[NDArray[np.int64]]
     unordered: UnorderedGenotypes = field(default_factory=UnorderedGenotypes)
+
+    def alleles_at(self, typed: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """(t, N, 2) a copy of the alleles at some of the typed sites."""
+        return self.alleles[np.searchsorted(self.typed, typed)]
 
     def queries(
         self, typed: NDArray[np.int64], samples: NDArray[np.int64] | None = None
@@ -43,6 +49,11 @@ class TargetSamples:
             alleles = alleles[:, samples]
         found = np.ascontiguousarray(alleles.transpose(1, 2, 0))
         return np.minimum(found, np.uint8(tokens.MISSING), out=found)
+
+    def free(self, typed: NDArray[np.int64], samples: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(n, t) `is_free` of some samples at some of the typed sites."""
+        rows = np.searchsorted(self.typed, typed)
+        return np.ascontiguousarray(self.is_free[rows][:, samples].T)
 
     def is_typed(self, rows: slice) -> NDArray[np.bool_]:
         """(t, N) True if at least one allele was observed, at a range of the typed sites."""

@@ -22,13 +22,15 @@ from vcfbert.copying import compiled
 from vcfbert.copying.network import Network, copying_only
 from vcfbert.domain import matching, tokens
 from vcfbert.domain.genome import Genome
-from vcfbert.domain.matching import TargetPolicy
+from vcfbert.domain.matching import TargetPolicy, UnphasedTarget
 from vcfbert.domain.sites import Region, Sites, haplotypes_of
 from vcfbert.domain.unordered import UnorderedGenotypes
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.files import locks
+from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan, switch_rates
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
+from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.target_samples import TargetSamples
 from vcfbert.pipelines.imputing import duplicates, output_files, qc_files, sample_quality
@@ -93,8 +95,12 @@ class ImputeOptions:
     sites: Path | None = None
     """List of panel sites to write; None writes all."""
 
-    unphased: Literal["error", "missing", "as-written"] = "error"
-    """Unphased heterozygotes: stop, impute the order of a few, or take the order as the phase."""
+    unphased: UnphasedTarget = "phase"
+    """Unphased heterozygotes: phase them, stop, impute the order of a few, or take the order as the
+    phase."""
+
+    phase_draws: int = 4
+    """Phases that are imputed and averaged if the phase is uncertain; 0 imputes the likeliest."""
 
     strand: Literal["fix", "drop", "error"] = "fix"
     """Strand flips: repair, leave out, or stop."""
@@ -264,8 +270,8 @@ def _plan(
     is_wanted = chunk_plan.wanted_sites(sites, options.region, options.sites, source=name)
     progress.start("reading the target", None)
     cores, read, of_target = _read(panel, sites, is_wanted, path, options)
-    observed = tokens.is_observed(read.alleles).any(axis=(1, 2))
-    typed, alleles = read.site_index[observed], read.alleles[observed]
+    observed = np.asarray(tokens.is_observed(read.alleles).any(axis=(1, 2)), dtype=np.bool_)
+    typed = read.site_index[observed]
     planned = chunk_plan.plan(sites, cores, is_wanted, typed, options.min_typed)
     if not planned:
         raise InputError(
@@ -273,7 +279,7 @@ def _plan(
             f"{options.min_typed:,} are needed on a contig. Give a target with more sites of the "
             "panel, or lower --min-typed."
         )
-    samples = _samples(panel, read, typed, alleles)
+    samples = _samples(panel, read, observed)
     warnings = read.report.notes()
     warnings += qc_files.shared_samples(samples.names, panel.samples.names)
     warnings += qc_files.few_typed(sites, planned, is_wanted)
@@ -284,8 +290,9 @@ def _plan(
         logger.warning("%s", message)
     threads = options.threads or versions.num_cores()
     source = ImputationSource(
-        panel, sites, samples, network, options.seed, threads, options.min_typed, device
-    )
+        panel, sites, samples, network, options.seed, threads, options.min_typed,
+        PhasingOptions(draws=options.phase_draws, seed=options.seed), device,
+    )  # fmt: skip
     return _Job(source, planned, read, rates, of_target, int(is_wanted.sum()), warnings)
 
 
@@ -342,10 +349,11 @@ def _read(
     return cores, found, of_target
 
 
-def _samples(
-    panel: PanelReader, read: Target, typed: NDArray[np.int64], alleles: NDArray[np.uint8]
-) -> TargetSamples:
-    """The samples of the target, without their own haplotypes and relatives as references."""
+def _samples(panel: PanelReader, read: Target, observed: NDArray[np.bool_]) -> TargetSamples:
+    """The samples of the target, without their own haplotypes and relatives as references.
+
+    observed  (T,) True for sites with a genotype
+    """
     shared = matching.shared_samples(read.names, panel.samples.names)
     if len(panel.samples) == 1 and (shared == 0).any():
         raise InputError(
@@ -359,7 +367,10 @@ def _samples(
         for number in np.repeat(shared, 2).tolist()
     ]
     kept = UnorderedGenotypes.among(read.site_index, read.alleles)
-    return TargetSamples(read.names, typed, alleles, own, kept)
+    return TargetSamples(
+        read.names, read.site_index[observed], read.alleles[observed], read.is_free[observed],
+        own, kept,
+    )  # fmt: skip
 
 
 def _write(
@@ -381,10 +392,12 @@ def _write(
         progress.note, "Compiling for this machine, once; it takes about half a minute ..."
     )
     with compiled.announcing_compilation(note):
+        before: KnownPhase | None = None
         for chunk in job.chunks:
             begun = time.perf_counter()
             on_typed = partial(search.add, chunk.typed, chunk.core)
-            core = chunk_imputation.impute(source, chunk, progress.advance, on_typed)
+            core = chunk_imputation.impute(source, chunk, progress.advance, on_typed, before)
+            before = core.phase
             writer.write_haplotypes(
                 first,
                 core.alt,
@@ -473,6 +486,7 @@ def _report(
             "overlap_cm": options.overlap_cm,
             "min_typed": options.min_typed,
             "unphased": options.unphased,
+            "phase_draws": options.phase_draws,
             "strand": options.strand,
             "seed": options.seed,
             "threads": job.source.threads,

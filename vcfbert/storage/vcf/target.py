@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.domain import unordered
 from vcfbert.domain.match_report import MatchReport
 from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.sites import Region, Sites
@@ -27,6 +28,7 @@ class Target:
     site_index  (T,) indexes of the panel's sites, rising; at least one
     alleles     (T, N, 2) REF, ALT or MISSING of `tokens`, in the panel's orientation; UNORDERED of
                 `unordered` is added if the haplotype of an allele is unknown
+    is_free     (T, N) True for heterozygotes whose order has to be found by phasing
     identifiers  T, the ID of each site's record
     others      records that the panel lacks, if they are kept
     """
@@ -34,6 +36,7 @@ class Target:
     names: list[str]
     site_index: NDArray[np.int64]
     alleles: NDArray[np.uint8]
+    is_free: NDArray[np.bool_]
     report: MatchReport
     identifiers: list[str]
     others: list[TypedOnly]
@@ -69,6 +72,10 @@ def read_target(
     for block in file.blocks(columns, region=read_from, wants=collector.wants):
         collector.add(block)
     typed = collector.finish(panel_frequency, panel_alleles)
+    alleles, is_free = typed.alleles, np.zeros(typed.alleles.shape[:2], np.bool_)
+    if policy.unphased == "phase":
+        alleles, is_free = unordered.to_phase(alleles)
     return Target(
-        file.samples, typed.site_index, typed.alleles, typed.report, typed.identifiers, typed.others
-    )
+        file.samples, typed.site_index, alleles, is_free, typed.report, typed.identifiers,
+        typed.others,
+    )  # fmt: skip

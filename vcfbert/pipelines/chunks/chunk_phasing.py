@@ -1,0 +1,255 @@
+"""Phasing of a chunk's samples before they are imputed, and imputation of uncertain phases.
+
+The best phase decides the order of typed alleles in the output. Probabilities at other sites are
+means over phases drawn by their probability, each brought into the orientation of the best phase
+from site to site.
+
+S sites of the chunk, T typed sites, n samples, M draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.copying.engine import ImputedChunk
+from vcfbert.copying.mosaic import Chunk
+from vcfbert.domain.sites import haplotypes_of
+from vcfbert.phasing import phase_chunk
+from vcfbert.phasing.phase_chunk import PhasingOptions, UnphasedChunk
+from vcfbert.pipelines.chunks.target_samples import TargetSamples
+
+KNOWN = np.float32(-np.inf)
+"""Log odds of a turn between heterozygotes whose phase is kept."""
+
+LEAST_TURN = 1e-3
+"""Samples without a heterozygote of a higher probability of another order are imputed once."""
+
+
+@dataclass(frozen=True)
+class TypedPanel:
+    """The panel at typed sites.
+
+    sites     (T,) panel sites, rising
+    position  (T,) 1-based
+    cm        (T,)
+    bits      (R, ceil(T / 64)) alleles of the references
+    group     (R,) group of each reference, from 0
+    """
+
+    sites: NDArray[np.int64]
+    position: NDArray[np.int32]
+    cm: NDArray[np.float64]
+    bits: NDArray[np.uint64]
+    group: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class KnownPhase:
+    """The phase of typed genotypes, by which the next chunk is oriented.
+
+    typed    (T,) panel sites, rising
+    alleles  (T, N, 2) REF, ALT or MISSING of `tokens`
+    """
+
+    typed: NDArray[np.int64]
+    alleles: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Phases:
+    """The phase of n samples.
+
+    alleles  (n, 2, T) the best
+    turn     (n, T) probability of the other order relative to the heterozygote before; 0 elsewhere
+    draws    (M, n, 2, T) those that are imputed and averaged, of uncertain samples
+    several  (n,) True for uncertain samples
+    """
+
+    alleles: NDArray[np.uint8]
+    turn: NDArray[np.float32]
+    draws: NDArray[np.uint8]
+    several: NDArray[np.bool_]
+
+
+def find(
+    samples: TargetSamples,
+    panel: TypedPanel,
+    block: NDArray[np.int64],
+    options: PhasingOptions,
+    before: KnownPhase | None,
+    *,
+    threads: int,
+) -> Phases:
+    """Phase samples with the same typed sites.
+
+    panel   at the typed sites
+    block   (n,) samples
+    before  phase of the chunk before, which shares heterozygotes
+    """
+    asked = samples.queries(panel.sites, block)
+    is_free = samples.free(panel.sites, block)
+    loose = np.flatnonzero(is_free.any(axis=1))
+    best, several = asked.copy(), np.zeros(len(block), np.bool_)
+    turn = np.zeros(is_free.shape, np.float32)
+    draws = np.empty((0, 0, 2, len(panel.sites)), np.uint8)
+    if len(loose):
+        found = phase_chunk.phase(
+            _unphased(samples, panel, block[loose], asked[loose], is_free[loose]),
+            options,
+            threads=threads,
+        )
+        best[loose], turn[loose] = found.alleles, found.turn
+        is_unsure = (np.minimum(found.turn, 1 - found.turn) > LEAST_TURN).any(axis=1)
+        if options.draws:
+            several[loose] = is_unsure
+            draws = found.draws[:, is_unsure]
+    if before is not None:
+        _orient(best, panel.sites, block, before)
+    return Phases(best, turn, draws, several)
+
+
+def _unphased(
+    samples: TargetSamples,
+    panel: TypedPanel,
+    block: NDArray[np.int64],
+    asked: NDArray[np.uint8],
+    is_free: NDArray[np.bool_],
+) -> UnphasedChunk:
+    own = [
+        np.union1d(samples.own[first], samples.own[second])
+        for first, second in haplotypes_of(block).reshape(-1, 2).tolist()
+    ]
+    return UnphasedChunk(
+        bits=panel.bits,
+        cm=panel.cm,
+        group=panel.group,
+        alleles=asked,
+        turn_log_odds=turn_log_odds(asked, is_free),
+        own=own,
+    )
+
+
+def turn_log_odds(alleles: NDArray[np.uint8], is_free: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(n, T) KNOWN at a heterozygote of known order after another one, 0 elsewhere.
+
+    alleles  (n, 2, T)
+    is_free  (n, T)
+    """
+    is_het = (alleles.sum(axis=1) == 1) & (alleles <= 1).all(axis=1)
+    odds = np.zeros(is_free.shape, np.float32)
+    for sample, row in enumerate(is_het):
+        hets = np.flatnonzero(row)
+        is_known = ~is_free[sample, hets]
+        odds[sample, hets[1:][is_known[1:] & is_known[:-1]]] = KNOWN
+    return odds
+
+
+def _orient(
+    alleles: NDArray[np.uint8],
+    typed: NDArray[np.int64],
+    block: NDArray[np.int64],
+    before: KnownPhase,
+) -> None:
+    """Exchange the haplotypes of samples that are the other way round in the chunk before.
+
+    alleles  (n, 2, T) changed in place
+    """
+    shared, here, there = np.intersect1d(
+        typed, before.typed, assume_unique=True, return_indices=True
+    )
+    if not len(shared):
+        return
+    now = alleles[:, :, here]
+    known = before.alleles[there][:, block].transpose(1, 2, 0)
+    is_het = (now[:, 0] != now[:, 1]) & (known[:, 0] != known[:, 1])
+    same = (is_het & (now[:, 0] == known[:, 0])).sum(axis=1)
+    turned = (is_het & (now[:, 0] == known[:, 1])).sum(axis=1)
+    is_turned = turned > same
+    alleles[is_turned] = alleles[is_turned, ::-1]
+
+
+def impute(
+    phases: Phases,
+    chunk: Chunk,
+    run: Callable[[NDArray[np.uint8], NDArray[np.int64]], ImputedChunk],
+) -> ImputedChunk:
+    """Impute the best phase of certain samples, and all draws of the others.
+
+    run  imputes haplotypes (k, 2, T) of some of the n samples (k,)
+    """
+    if not phases.several.any():
+        return run(phases.alleles, np.arange(len(phases.alleles)))
+    certain, loose = np.flatnonzero(~phases.several), np.flatnonzero(phases.several)
+    num_samples, num_sites, num_typed = len(phases.alleles), len(chunk.cm), len(chunk.typed)
+    alt = np.zeros((num_sites, num_samples, 2), np.float32)
+    left_out = np.zeros((num_typed, num_samples, 2), np.float32)
+    parts: list[tuple[ImputedChunk, float]] = []
+    if len(certain):
+        found = run(phases.alleles[certain], certain)
+        alt[:, certain], left_out[:, certain] = found.alt, found.left_out
+        parts.append((found, float(len(certain))))
+    weight = 1.0 / len(phases.draws)
+    for draw in phases.draws:
+        found = run(draw, loose)
+        is_turned = orientation(draw, phases.alleles[loose])
+        left_out[:, loose] += weight * _turned(found.left_out, is_turned.T)
+        alt[:, loose] += weight * _turned(found.alt, is_turned.T[_nearest_typed(chunk)])
+        parts.append((found, weight * len(loose)))
+    opened = sum(part.open_share * share for part, share in parts)
+    outside = sum(part.out_of_range * part.open_share * share for part, share in parts)
+    return ImputedChunk(
+        alt=alt,
+        left_out=left_out,
+        open_share=opened / num_samples,
+        out_of_range=outside / opened if opened else 0.0,
+    )
+
+
+def orientation(draw: NDArray[np.uint8], best: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(n, T) True if a draw is the other way round than the best phase at the nearest heterozygote.
+
+    draw, best  (n, 2, T)
+
+    >>> best = np.array([[[0, 0, 1, 0, 1], [1, 0, 0, 0, 0]]], np.uint8)
+    >>> draw = np.array([[[0, 0, 0, 0, 0], [1, 0, 1, 0, 1]]], np.uint8)
+    >>> orientation(draw, best).astype(int).tolist()
+    [[0, 0, 1, 1, 1]]
+    """
+    is_turned = np.zeros((len(draw), draw.shape[2]), np.bool_)
+    for sample in range(len(draw)):
+        hets = np.flatnonzero(best[sample, 0] != best[sample, 1])
+        if len(hets):
+            turned = draw[sample, 0, hets] != best[sample, 0, hets]
+            is_turned[sample] = turned[nearest(hets, np.arange(draw.shape[2]))]
+    return is_turned
+
+
+def nearest(places: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Index of the nearest of some places, rising; of two as near, the first.
+
+    >>> nearest(np.array([2, 6]), np.array([0, 4, 5, 9])).tolist()
+    [0, 0, 1, 1]
+    """
+    after = np.searchsorted(places, wanted).clip(1, max(len(places) - 1, 1))
+    if len(places) == 1:
+        return np.zeros(len(wanted), np.int64)
+    is_before = wanted - places[after - 1] <= places[after] - wanted
+    return np.asarray(np.where(is_before, after - 1, after), dtype=np.int64)
+
+
+def _nearest_typed(chunk: Chunk) -> NDArray[np.int64]:
+    """(S,) index of the nearest typed site, in sites."""
+    return nearest(chunk.typed, np.arange(len(chunk.cm)))
+
+
+def _turned(values: NDArray[np.float32], is_turned: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Exchange the haplotypes of some samples at some sites.
+
+    values     (S, n, 2)
+    is_turned  (S, n)
+    """
+    return np.where(is_turned[:, :, None], values[:, :, ::-1], values)
