@@ -23,7 +23,8 @@ def rates_of(*samples):
     alleles = np.array([[[numbers[a] for a in side] for side in sample] for sample in samples])
     names = [f"s{n}" for n in range(len(samples))]
     alleles = np.ascontiguousarray(alleles.transpose(2, 0, 1).astype(np.uint8))
-    return names, CallRates.of(TargetSamples(names, np.arange(6), alleles, []), SITES)
+    is_free = np.zeros(alleles.shape[:2], np.bool_)
+    return names, CallRates.of(TargetSamples(names, np.arange(6), alleles, is_free, []), SITES)
 
 
 def test_genotypes_are_counted_by_contig_and_half_missing_ones_are_not_called():
