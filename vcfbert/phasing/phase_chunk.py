@@ -256,16 +256,17 @@ def _shares(group: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.flo
 
 
 def log_prior(log_odds: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Log probabilities of no turn and of a turn.
+    """Log probabilities of no turn and of a turn; the first heterozygote has none before it.
 
     log_odds  (H,) of a turn
     returns   (H, 2) lattice.IMPOSSIBLE for a probability of 0
 
-    >>> log_prior(np.array([0.0, -np.inf])).round(3).tolist()
-    [[-0.693, -0.693], [-0.0, -1e+30]]
+    >>> log_prior(np.array([9.0, 0.0, -np.inf])).round(3).tolist()
+    [[0.0, 0.0], [-0.693, -0.693], [-0.0, -1e+30]]
     """
     odds = log_odds.astype(np.float64)
     both = np.stack([-np.logaddexp(0.0, odds), -np.logaddexp(0.0, -odds)], axis=1)
+    both[:1] = 0.0
     return np.maximum(both, lattice.IMPOSSIBLE)
 
 
