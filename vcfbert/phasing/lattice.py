@@ -148,10 +148,7 @@ def fill(words, steps, share, log_prior, error, lag, floor, lattice):
     floor      hypotheses this far below the best, in nats, are merged in any case
     """
     num_candidates = words.shape[1]
-    ratio = error / (1.0 - error)
-    table = np.empty(65, np.float32)
-    for n in range(65):
-        table[n] = max(ratio**n, _LEAST)
+    table = _mismatch_table(error)
     most = lattice.final.size
     beam, children = _start(most, num_candidates, share), _no_children(2 * most)
     emission = np.empty(num_candidates, np.float32)
@@ -169,6 +166,30 @@ def fill(words, steps, share, log_prior, error, lag, floor, lattice):
         _reproduce(beam, now, children, live, emission, table[1])
         now = 1 - now
     _finish(beam.log[now], live, lattice.final)
+
+
+@kernel()
+def log_likelihood(words, steps, share, error):
+    """Log probability of the haplotype of a sample that is homozygous everywhere.
+
+    It is relative to that of no miscopied allele. Arguments as of `fill`.
+    """
+    table = _mismatch_table(error)
+    beam = _start(1, words.shape[1], share)
+    emission = np.empty(words.shape[1], np.float32)
+    for n in range(steps.word.size):
+        _emissions(words[steps.word[n]], steps.wanted[n], steps.mask[n], table, emission)
+        _homozygote(beam, 0, 1, _F(steps.switch[n]), share, emission)
+    return 0.5 * beam.log[0, 0]
+
+
+@kernel()
+def _mismatch_table(error):
+    """(65,) likelihood of a number of mismatches, relative to none."""
+    table = np.empty(65, np.float32)
+    for n in range(65):
+        table[n] = max((error / (1.0 - error)) ** n, _LEAST)
+    return table
 
 
 @kernel()
