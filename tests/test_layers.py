@@ -20,7 +20,9 @@ LAYERS = {
     "storage": {"domain", "files", "errors", "versions"},
     "retrieval": {"domain", "files", "errors"},
     "copying": {"domain", "errors"},
-    "phasing": {"copying.compiled", "copying.intrinsics", "domain", "errors"},
+    "phasing": {
+        "copying.compiled", "copying.intrinsics", "copying.parameter_sets", "domain", "errors",
+    },
     "model": {"domain", "config", "errors"},
     "training": {
         "model", "copying", "retrieval", "storage", "domain", "files", "config", "errors",

@@ -20,8 +20,12 @@ from vcfbert.copying import (
     network,
 )
 from vcfbert.copying.compiled import announcing_compilation, kernel
+from vcfbert.phasing import genotype_search, lattice, neighbours, sampling, steps
 
-MODULES = (engine, forward_backward, inputs, intrinsics, leave_one_out, mosaic, network)
+MODULES = (
+    *(engine, forward_backward, inputs, intrinsics, leave_one_out, mosaic, network),
+    *(genotype_search, lattice, neighbours, sampling, steps),
+)
 
 WEIGHTS = """
 import hashlib, sys

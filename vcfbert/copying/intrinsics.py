@@ -28,6 +28,22 @@ def trailing_zeros(word):
 
 
 @intrinsic
+def _leading_zeros(_context: Any, _word: Any) -> Any:
+    """Number of zeros above the highest set bit of a uint64; 64 of 0."""
+
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), codegen
+
+
+@kernel()
+def leading_zeros(word):
+    """Number of zeros above the highest set bit of a uint64; 64 of 0."""
+    return _leading_zeros(word)
+
+
+@intrinsic
 def _count_ones(_context: Any, _word: Any) -> Any:
     """Number of set bits of a uint64."""
 

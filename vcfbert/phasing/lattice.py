@@ -3,9 +3,9 @@
 A hypothesis says of each heterozygote so far if its order is that of the file or is turned. It has
 two haplotypes, and for each the exact forward weights of the haploid model of Li and Stephens 2003
 (Genetics 165:2213); so its weight is the probability of both haplotypes. Each heterozygote makes
-two hypotheses of one. Those that agree in the last `lag` turns are merged: their weights are added,
-and the likeliest keeps its forward weights. Of the others, the `beam` likeliest stay. Hypotheses
-and merges make a lattice; going back over it gives the probability of each turn, and samples.
+two hypotheses of one. Those that differ long ago, or have little weight, are merged with the most
+similar one: the weights are added, and the likelier keeps its forward weights. Hypotheses and
+merges make a lattice; going back over it gives the probability of each turn, and samples.
 
 A turn of a heterozygote: its order relative to the heterozygote before is the other than in the
 file.
@@ -22,10 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.copying.compiled import kernel
-from vcfbert.copying.intrinsics import count_ones
-
-PARENTS = 2
-"""Most hypotheses that merge: they differ in the oldest turn alone."""
+from vcfbert.copying.intrinsics import count_ones, leading_zeros
 
 LONGEST_LAG = 63
 """Turns that fit into a word."""
@@ -38,21 +35,21 @@ _LEAST = 1e-30  # of a likelihood, which must not become 0 in single precision
 
 
 class Lattice(NamedTuple):
-    """All hypotheses that stayed at each heterozygote.
+    """All hypotheses at each heterozygote: children of those before, merged into nodes.
 
-    live     (H,) int64 their number
-    turned   (H, B) uint8 1 if the heterozygote is turned
-    parents  (H, B) int64 number of hypotheses before that merged into this
-    parent   (H, B, PARENTS) int64 which they are
-    weight   (H, B, PARENTS) float64 their shares
-    final    (B,) float64 weights at the last typed site
+    children  (H,) int64 their number
+    parent    (H, 2 B) int64 node before of each child
+    node      (H, 2 B) int64 node that each child is merged into, rising
+    weight    (H, 2 B) float64 its share of the node
+    turned    (H, 2 B) uint8 1 if the heterozygote is turned in a child
+    final     (B,) float64 weights of the nodes at the last typed site
     """
 
-    live: NDArray[np.int64]
-    turned: NDArray[np.uint8]
-    parents: NDArray[np.int64]
+    children: NDArray[np.int64]
     parent: NDArray[np.int64]
+    node: NDArray[np.int64]
     weight: NDArray[np.float64]
+    turned: NDArray[np.uint8]
     final: NDArray[np.float64]
 
 
@@ -60,29 +57,23 @@ def empty(num_hets: int, beam: int) -> Lattice:
     """A lattice to be filled."""
     return Lattice(
         np.zeros(num_hets, np.int64),
-        np.zeros((num_hets, beam), np.uint8),
-        np.zeros((num_hets, beam), np.int64),
-        np.zeros((num_hets, beam, PARENTS), np.int64),
-        np.zeros((num_hets, beam, PARENTS), np.float64),
+        np.zeros((num_hets, 2 * beam), np.int64),
+        np.zeros((num_hets, 2 * beam), np.int64),
+        np.zeros((num_hets, 2 * beam), np.float64),
+        np.zeros((num_hets, 2 * beam), np.uint8),
         np.zeros(beam, np.float64),
     )
 
 
 class _Beam(NamedTuple):
-    """The hypotheses at a site, and the children that they have at a heterozygote.
+    """The hypotheses at a site.
 
     forward  (2, B, 2, K) float32 forward weights, now and next
     scale    (B, 2) float32 that `forward` is still to be multiplied by
     fit      (B, 2, 2) float64 probability of REF and ALT on each haplotype
     log      (2, B) float64 log weight, now and next
-    turns    (2, B) uint64 the last turns, the newest in the lowest bit
+    turns    (2, B) uint64 all turns, the newest in the highest bit
     order    (2, B) int64 1 if the last heterozygote is not in the order of the file
-    child    (2 B, 3) int64 parent, order and turn of each child
-    key      (2 B,) uint64 its last turns
-    child_log   (2 B,) float64
-    group    (2 B,) int64 the group that it is merged into
-    best     (2 B,) int64 the likeliest child of each group
-    group_log   (2 B,) float64
     """
 
     forward: NDArray[np.float32]
@@ -91,12 +82,26 @@ class _Beam(NamedTuple):
     log: NDArray[np.float64]
     turns: NDArray[np.uint64]
     order: NDArray[np.int64]
-    child: NDArray[np.int64]
-    key: NDArray[np.uint64]
-    child_log: NDArray[np.float64]
-    group: NDArray[np.int64]
+
+
+class _Children(NamedTuple):
+    """Children of the hypotheses at a heterozygote, sorted by turns, and their groups.
+
+    parent, order, turns, log  (2 B,) as in _Beam
+    first   (2 B + 1,) int64 first child of each group
+    best    (2 B,) int64 the likeliest child of each group
+    total   (2 B,) float64 log weight of each group
+    loss    (2 B,) float64 of merging a group with the next
+    """
+
+    parent: NDArray[np.int64]
+    order: NDArray[np.int64]
+    turns: NDArray[np.uint64]
+    log: NDArray[np.float64]
+    first: NDArray[np.int64]
     best: NDArray[np.int64]
-    group_log: NDArray[np.float64]
+    total: NDArray[np.float64]
+    loss: NDArray[np.float64]
 
 
 @kernel()
@@ -112,12 +117,21 @@ def _start(beam, num_candidates, share):
         np.zeros((2, beam), np.float64),
         np.zeros((2, beam), np.uint64),
         np.zeros((2, beam), np.int64),
-        np.empty((2 * beam, 3), np.int64),
-        np.empty(2 * beam, np.uint64),
-        np.empty(2 * beam, np.float64),
-        np.empty(2 * beam, np.int64),
-        np.empty(2 * beam, np.int64),
-        np.empty(2 * beam, np.float64),
+    )
+
+
+@kernel()
+def _no_children(most):
+    """Space for that many children."""
+    return _Children(
+        np.empty(most, np.int64),
+        np.empty(most, np.int64),
+        np.empty(most, np.uint64),
+        np.empty(most, np.float64),
+        np.empty(most + 1, np.int64),
+        np.empty(most, np.int64),
+        np.empty(most, np.float64),
+        np.empty(most, np.float64),
     )
 
 
@@ -130,16 +144,13 @@ def fill(words, steps, share, log_prior, error, lag, floor, lattice):
     share      (K,) float32 probability that a switch goes to a candidate
     log_prior  (H, 2) float64 log probability of no turn and of a turn, or IMPOSSIBLE
     error      probability that an allele is miscopied
-    lag        hypotheses that agree in so many last turns are merged; at most LONGEST_LAG
-    floor      hypotheses this far below the best, in nats, are left out
+    lag        equally likely hypotheses that agree in so many last turns are merged
+    floor      hypotheses this far below the best, in nats, are merged in any case
     """
     num_candidates = words.shape[1]
-    ratio = error / (1.0 - error)
-    table = np.empty(65, np.float32)
-    for n in range(65):
-        table[n] = max(ratio**n, _LEAST)
-    recent = (np.uint64(1) << np.uint64(lag)) - np.uint64(1)
-    beam = _start(lattice.final.size, num_candidates, share)
+    table = _mismatch_table(error)
+    most = lattice.final.size
+    beam, children = _start(most, num_candidates, share), _no_children(2 * most)
     emission = np.empty(num_candidates, np.float32)
     live, now = 1, 0
     for n in range(steps.word.size):
@@ -149,13 +160,36 @@ def fill(words, steps, share, log_prior, error, lag, floor, lattice):
             _homozygote(beam, now, live, switch, share, emission)
             continue
         _fit(beam, now, live, switch, share, emission, table[1])
-        count = _children(beam, now, live, het, log_prior[het], recent)
-        groups = _merge(beam, count)
-        live = _select(beam, count, groups, floor)
-        _record(beam, live, count, het, lattice)
-        _reproduce(beam, now, live, emission, table[1])
+        count = _bear(beam, now, live, het, log_prior[het], children)
+        live = _merge(children, count, most, floor / lag, floor)
+        _record(children, live, count, het, lattice)
+        _reproduce(beam, now, children, live, emission, table[1])
         now = 1 - now
     _finish(beam.log[now], live, lattice.final)
+
+
+@kernel()
+def log_likelihood(words, steps, share, error):
+    """Log probability of the haplotype of a sample that is homozygous everywhere.
+
+    It is relative to that of no miscopied allele. Arguments as of `fill`.
+    """
+    table = _mismatch_table(error)
+    beam = _start(1, words.shape[1], share)
+    emission = np.empty(words.shape[1], np.float32)
+    for n in range(steps.word.size):
+        _emissions(words[steps.word[n]], steps.wanted[n], steps.mask[n], table, emission)
+        _homozygote(beam, 0, 1, _F(steps.switch[n]), share, emission)
+    return 0.5 * beam.log[0, 0]
+
+
+@kernel()
+def _mismatch_table(error):
+    """(65,) likelihood of a number of mismatches, relative to none."""
+    table = np.empty(65, np.float32)
+    for n in range(65):
+        table[n] = max((error / (1.0 - error)) ** n, _LEAST)
+    return table
 
 
 @kernel()
@@ -202,7 +236,7 @@ def _fit(beam, now, live, switch, share, emission, ratio):
 
 
 @kernel()
-def _children(beam, now, live, het, log_prior, recent):
+def _bear(beam, now, live, het, log_prior, children):
     """The hypotheses that each hypothesis becomes at a heterozygote; returns their number."""
     count = 0
     for b in range(live):
@@ -211,81 +245,102 @@ def _children(beam, now, live, het, log_prior, recent):
             if (het == 0 and turn == 1) or log_prior[turn] <= IMPOSSIBLE:
                 continue
             fit = max(beam.fit[b, 0, order] * beam.fit[b, 1, 1 - order], _LEAST)
-            beam.child_log[count] = beam.log[now, b] + math.log(fit) + log_prior[turn]
-            beam.key[count] = ((beam.turns[now, b] << np.uint64(1)) | np.uint64(turn)) & recent
-            beam.child[count, 0], beam.child[count, 1], beam.child[count, 2] = b, order, turn
+            log = beam.log[now, b] + math.log(fit) + log_prior[turn]
+            turns = (beam.turns[now, b] >> np.uint64(1)) | (np.uint64(turn) << np.uint64(63))
+            i = count
+            while i > 0 and children.turns[i - 1] > turns:
+                children.parent[i], children.order[i] = children.parent[i - 1], children.order[i - 1]
+                children.turns[i], children.log[i] = children.turns[i - 1], children.log[i - 1]
+                i -= 1
+            children.parent[i], children.order[i] = b, order
+            children.turns[i], children.log[i] = turns, log
             count += 1
     return count
 
 
 @kernel()
-def _merge(beam, count):
-    """Merge children with the same last turns; returns the number of groups."""
-    groups = 0
+def _merge(children, count, most, slope, floor):
+    """Merge children that are alike, or unlikely, into groups; returns the number of groups.
+
+    Merging two groups loses the forward weights of the less likely one. The loss is small if its
+    weight is small, or if the two differ long ago.
+
+    slope  nats by which a turn that both have in common makes the loss smaller
+    """
+    groups = count
+    top = children.log[0]
     for i in range(count):
-        g = 0
-        while g < groups and beam.key[beam.best[g]] != beam.key[i]:
-            g += 1
-        beam.group[i] = g
-        if g == groups:
-            beam.best[g], beam.group_log[g] = i, beam.child_log[i]
-            groups += 1
-            continue
-        high = max(beam.group_log[g], beam.child_log[i])
-        low = min(beam.group_log[g], beam.child_log[i])
-        if beam.child_log[i] > beam.child_log[beam.best[g]]:
-            beam.best[g] = i
-        beam.group_log[g] = high + math.log1p(math.exp(low - high))
+        children.first[i] = children.best[i] = i
+        children.total[i] = children.log[i]
+        top = max(top, children.log[i])
+    children.first[count] = count
+    for g in range(groups - 1):
+        _set_loss(children, g, slope)
+    while groups > 1:
+        least = 0
+        for g in range(1, groups - 1):
+            if children.loss[g] < children.loss[least]:
+                least = g
+        if groups <= most and children.loss[least] > top - floor:
+            break
+        _join(children, least, groups)
+        groups -= 1
+        if least > 0:
+            _set_loss(children, least - 1, slope)
+        if least < groups - 1:
+            _set_loss(children, least, slope)
     return groups
 
 
 @kernel()
-def _select(beam, count, groups, floor):
-    """Move the likeliest groups to the front, the best first; returns how many stay."""
-    most = beam.scale.shape[0]
-    live = 0
-    renamed = np.full(groups, -1, np.int64)
-    order = np.argsort(-beam.group_log[:groups], kind="mergesort")
-    logs, best = beam.group_log[:groups].copy(), beam.best[:groups].copy()
-    for g in order[:most]:
-        if logs[g] < logs[order[0]] - floor:
-            break
-        renamed[g] = live
-        beam.group_log[live], beam.best[live] = logs[g], best[g]
-        live += 1
-    for i in range(count):
-        beam.group[i] = renamed[beam.group[i]]
-    return live
+def _set_loss(children, g, slope):
+    """Loss of merging a group with the next, in nats."""
+    one, other = children.best[g], children.best[g + 1]
+    common = leading_zeros(children.turns[one] ^ children.turns[other])
+    children.loss[g] = min(children.total[g], children.total[g + 1]) - slope * common
 
 
 @kernel()
-def _record(beam, live, count, het, lattice):
-    """Write the groups that stay into the lattice."""
-    lattice.live[het] = live
-    for g in range(live):
-        lattice.turned[het, g] = beam.child[beam.best[g], 2]
-        lattice.parents[het, g] = 0
-    for i in range(count):
-        g = beam.group[i]
-        if g >= 0:
-            place = lattice.parents[het, g]
-            lattice.parent[het, g, place] = beam.child[i, 0]
-            lattice.weight[het, g, place] = math.exp(beam.child_log[i] - beam.group_log[g])
-            lattice.parents[het, g] = place + 1
+def _join(children, g, groups):
+    """Merge a group with the next."""
+    high = max(children.total[g], children.total[g + 1])
+    low = min(children.total[g], children.total[g + 1])
+    one, other = children.best[g], children.best[g + 1]
+    children.best[g] = one if children.log[one] >= children.log[other] else other
+    children.total[g] = high + math.log1p(math.exp(low - high))
+    for i in range(g + 1, groups - 1):
+        children.best[i], children.total[i] = children.best[i + 1], children.total[i + 1]
+        children.first[i], children.loss[i] = children.first[i + 1], children.loss[i + 1]
+    children.first[groups - 1] = children.first[groups]
 
 
 @kernel()
-def _reproduce(beam, now, live, emission, ratio):
-    """Make the hypotheses of the groups that stay, from their likeliest children."""
-    both, next_ = _F(1) + ratio, 1 - now
+def _record(children, live, count, het, lattice):
+    """Write children and groups into the lattice."""
+    lattice.children[het] = count
     for g in range(live):
-        i = beam.best[g]
-        b, order = beam.child[i, 0], beam.child[i, 1]
-        beam.log[next_, g] = beam.group_log[g] - beam.group_log[0]
-        beam.turns[next_, g] = beam.key[i]
-        beam.order[next_, g] = order
+        for i in range(children.first[g], children.first[g + 1]):
+            lattice.parent[het, i] = children.parent[i]
+            lattice.node[het, i] = g
+            lattice.weight[het, i] = math.exp(children.log[i] - children.total[g])
+            lattice.turned[het, i] = children.turns[i] >> np.uint64(63)
+
+
+@kernel()
+def _reproduce(beam, now, children, live, emission, ratio):
+    """Make the hypotheses of the groups from their likeliest children."""
+    both, later = _F(1) + ratio, 1 - now
+    top = children.total[0]
+    for g in range(live):
+        top = max(top, children.total[g])
+    for g in range(live):
+        i = children.best[g]
+        b, order = children.parent[i], children.order[i]
+        beam.log[later, g] = children.total[g] - top
+        beam.turns[later, g] = children.turns[i]
+        beam.order[later, g] = order
         for v in range(2):
-            before, after = beam.forward[now, b, v], beam.forward[next_, g, v]
+            before, after = beam.forward[now, b, v], beam.forward[later, g, v]
             if order == v:
                 for k in range(before.size):
                     after[k] = before[k] * emission[k]
@@ -313,11 +368,11 @@ def turn_probabilities(lattice, out):
     for het in range(out.size - 1, -1, -1):
         before[:] = 0.0
         turned = 0.0
-        for g in range(lattice.live[het]):
-            if lattice.turned[het, g]:
-                turned += mass[g]
-            shares = lattice.weight[het, g, : lattice.parents[het, g]]
-            for m in range(shares.size):
-                before[lattice.parent[het, g, m]] += mass[g] * shares[m] / shares.sum()
+        for i in range(lattice.children[het]):
+            node = lattice.node[het, i]
+            share = mass[node] * lattice.weight[het, i]
+            before[lattice.parent[het, i]] += share
+            if lattice.turned[het, i]:
+                turned += share
         out[het] = turned
         mass, before = before, mass

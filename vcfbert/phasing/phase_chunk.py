@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.errors import ConfigError
-from vcfbert.phasing import genotype_search, lattice, neighbours, sampling, steps
+from vcfbert.phasing import copying_rate, genotype_search, lattice, neighbours, sampling, steps
 
 LONGEST_RUN = 0.01
 """Most switches expected in a run of homozygotes that is one step."""
@@ -83,8 +83,8 @@ class PhasingOptions:
     lag: int | None = None
     """Hypotheses that agree in so many last heterozygotes are merged; None is about .5 cM."""
 
-    effective_size: float = 6e5
-    """Ne: 4 Ne / R switches a Morgan."""
+    effective_size: float | None = None
+    """Ne: 4 Ne / R switches a Morgan. None fits the rate to haplotypes of the panel."""
 
     error: float = 1e-3
     """Probability that an allele differs from the copied one."""
@@ -137,6 +137,7 @@ def phase(chunk: UnphasedChunk, options: PhasingOptions, *, threads: int) -> Pha
     if not free:
         return out
     places = places_along(chunk.cm)
+    rate = _rate(chunk, options, places, threads)
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for number in range(options.passes):
             is_last = number == options.passes - 1
@@ -147,7 +148,7 @@ def phase(chunk: UnphasedChunk, options: PhasingOptions, *, threads: int) -> Pha
 
             def run(sample: int, rows: NDArray[np.int64], is_last: bool = is_last) -> None:
                 draws = options.draws if is_last else 0
-                turns = _turns(chunk, options, sample, rows, draws)
+                turns = _turns(chunk, options, rate, sample, rows, draws)
                 _write(out, chunk.alleles[sample], sample, turns)
 
             list(pool.map(run, free, found))
@@ -184,6 +185,18 @@ def lag_of(num_hets: int, length_cm: float) -> int:
     return int(np.clip(round(LAG_CM * num_hets / length_cm), SHORTEST_LAG, LONGEST_LAG))
 
 
+def _rate(
+    chunk: UnphasedChunk, options: PhasingOptions, places: NDArray[np.int64], threads: int
+) -> float:
+    """Switches per cM."""
+    if options.effective_size is not None:
+        return copying_rate.of_size(options.effective_size, len(chunk.bits))
+    return copying_rate.fit(
+        chunk.bits, chunk.cm, places, HITS_OF_HAPLOTYPES,
+        error=options.error, longest=LONGEST_RUN, threads=threads,
+    )  # fmt: skip
+
+
 def _by_genotype(chunk: UnphasedChunk, places: NDArray[np.int64], sample: int) -> NDArray[np.int64]:
     """(K,) rows of a sample's candidates in the first pass."""
     return genotype_search.candidates(
@@ -214,6 +227,7 @@ def _by_haplotype(
 def _turns(
     chunk: UnphasedChunk,
     options: PhasingOptions,
+    rate: float,
     sample: int,
     rows: NDArray[np.int64],
     draws: int,
@@ -221,7 +235,6 @@ def _turns(
     """Run the lattice of one sample over its candidates; without any, a turn has its prior."""
     alleles = chunk.alleles[sample]
     hets = heterozygotes(alleles)
-    rate = 0.04 * options.effective_size / len(chunk.bits)
     lag = options.lag or lag_of(len(hets), float(chunk.cm[-1] - chunk.cm[0]))
     found = lattice.empty(len(hets), options.beam)
     lattice.fill(
@@ -256,16 +269,17 @@ def _shares(group: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.flo
 
 
 def log_prior(log_odds: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Log probabilities of no turn and of a turn.
+    """Log probabilities of no turn and of a turn; the first heterozygote has none before it.
 
     log_odds  (H,) of a turn
     returns   (H, 2) lattice.IMPOSSIBLE for a probability of 0
 
-    >>> log_prior(np.array([0.0, -np.inf])).round(3).tolist()
-    [[-0.693, -0.693], [-0.0, -1e+30]]
+    >>> log_prior(np.array([9.0, 0.0, -np.inf])).round(3).tolist()
+    [[0.0, 0.0], [-0.693, -0.693], [-0.0, -1e+30]]
     """
     odds = log_odds.astype(np.float64)
     both = np.stack([-np.logaddexp(0.0, odds), -np.logaddexp(0.0, -odds)], axis=1)
+    both[:1] = 0.0
     return np.maximum(both, lattice.IMPOSSIBLE)
 
 

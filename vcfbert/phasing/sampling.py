@@ -17,9 +17,10 @@ def turns(lattice: Lattice, count: int, rng: np.random.Generator) -> NDArray[np.
 
     returns  (M, H) 1 if turned
     """
-    num_hets, beam = lattice.turned.shape
+    num_hets, beam = len(lattice.turned), len(lattice.final)
     out = np.empty((count, num_hets), np.uint8)
-    _trace(lattice, rng.random((num_hets + 1, count)), rng.random((num_hets + 1, beam)), out)
+    if count and num_hets:
+        _trace(lattice, rng.random((num_hets + 1, count)), rng.random((num_hets + 1, beam)), out)
     return out
 
 
@@ -32,19 +33,23 @@ def _trace(lattice, keys, offsets, out):
     """
     count, num_hets = out.shape
     at, chosen = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    last = lattice.final[: lattice.live[num_hets - 1]]
-    _share_out(last, np.argsort(keys[num_hets]), offsets[num_hets, 0], at)
+    last = lattice.node[num_hets - 1, lattice.children[num_hets - 1] - 1] + 1
+    _share_out(lattice.final[:last], np.argsort(keys[num_hets]), offsets[num_hets, 0], at)
     for het in range(num_hets - 1, -1, -1):
         shuffled = np.argsort(keys[het])
-        for node in range(lattice.live[het]):
+        first = 0
+        while first < lattice.children[het]:
+            node, stop = lattice.node[het, first], first
+            while stop < lattice.children[het] and lattice.node[het, stop] == node:
+                stop += 1
             here = shuffled[at[shuffled] == node]
             if here.size:
-                shares = lattice.weight[het, node, : lattice.parents[het, node]]
-                _share_out(shares, here, offsets[het, node], chosen)
+                _share_out(lattice.weight[het, first:stop], here, offsets[het, node], chosen)
+                chosen[here] += first
+            first = stop
         for draw in range(count):
-            node = at[draw]
-            out[draw, het] = lattice.turned[het, node]
-            at[draw] = lattice.parent[het, node, chosen[draw]]
+            out[draw, het] = lattice.turned[het, chosen[draw]]
+            at[draw] = lattice.parent[het, chosen[draw]]
 
 
 @kernel(fastmath=False)

@@ -1,0 +1,74 @@
+"""Neighbours in the order of Burrows and Wheeler are the longest matches of a plain search."""
+
+import numpy as np
+import pytest
+
+from tests.phasing import mosaics
+from vcfbert.domain import tokens
+from vcfbert.phasing import neighbours
+from vcfbert.phasing.genotype_search import words
+
+HITS = 5
+
+
+@pytest.fixture(scope="module")
+def fx_panel():
+    rng = np.random.default_rng(4)
+    references, cm = mosaics.panel(rng, 60, 150)
+    return references, mosaics.copies(rng, references, cm, 6)
+
+
+def find(references, queries, places, excluded=None, threads=1):
+    none = [mosaics.NO_ROWS] * len(queries)
+    return neighbours.find(
+        words(references), queries, np.array(places), HITS, excluded or none, threads=threads
+    )
+
+
+def match_lengths(references, query, place, *, is_reverse):
+    """(R,) sites of the match that ends at a place, or starts there."""
+    is_equal = references == query
+    part = is_equal[:, place:] if is_reverse else is_equal[:, place::-1]
+    return np.cumprod(part, axis=1).sum(axis=1)
+
+
+def test_the_longest_matches_are_found_in_both_directions(fx_panel):
+    references, queries = fx_panel
+    places = [0, 30, 63, 64, 149]
+    found = find(references, queries, places)
+    for query, rows in zip(queries, found, strict=True):
+        for number, place in enumerate(places):
+            for is_reverse in (False, True):
+                lengths = match_lengths(references, query, place, is_reverse=is_reverse)
+                here = rows[len(places) * is_reverse + number]
+                here = here[here >= 0]
+                assert len(set(here)) == len(here) == min(HITS, (lengths > 0).sum())
+                assert sorted(lengths[here]) == sorted(lengths)[-len(here) :]
+
+
+def test_excluded_rows_are_not_found_and_the_next_ones_are(fx_panel):
+    references, queries = fx_panel
+    before = find(references, queries, [75])
+    excluded = [rows[rows >= 0].astype(np.int64) for rows in before[:, 0]]
+    after = find(references, queries, [75], excluded)
+    for query, rows, own in zip(queries, after, excluded, strict=True):
+        lengths = match_lengths(references, query, 75, is_reverse=False)
+        lengths[own] = 0
+        here = rows[0][rows[0] >= 0]
+        assert not set(here) & set(own)
+        assert sorted(lengths[here]) == sorted(lengths)[-len(here) :]
+
+
+def test_a_missing_allele_does_not_end_the_match(fx_panel):
+    references, _ = fx_panel
+    query = references[7:8].copy()
+    query[0, [20, 21, 50]] = tokens.MISSING
+    assert 7 in find(references, query, [75])[0, 0]
+    assert 7 in find(references, query, [10])[0, 1]
+
+
+def test_queries_do_not_depend_on_one_another(fx_panel):
+    references, queries = fx_panel
+    together = find(references, queries, [10, 100], threads=2)
+    alone = [find(references, queries[n : n + 1], [10, 100])[0] for n in range(len(queries))]
+    assert (together == np.stack(alone)).all()
