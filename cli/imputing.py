@@ -94,6 +94,10 @@ def impute(
             "order as the phase."
         ),
     ] = options.TargetUnphased.PHASE,
+    phase: Annotated[
+        options.PhaseTrust,
+        typer.Option(help="The file's phase: keep it, take it as a hint, or do without it."),
+    ] = options.PhaseTrust.KEEP,
     phase_draws: Annotated[
         int,
         typer.Option(
@@ -154,6 +158,7 @@ def impute(
                 fields=settings.words(format_),
                 sites=sites,
                 unphased=unphased.value,
+                phase=phase.value,
                 phase_draws=phase_draws,
                 strand=strand.value,
                 er2=er2,

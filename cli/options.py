@@ -71,6 +71,14 @@ class TargetUnphased(StrEnum):
     AS_WRITTEN = "as-written"
 
 
+class PhaseTrust(StrEnum):
+    """Values of `impute --phase`."""
+
+    KEEP = "keep"
+    REFINE = "refine"
+    REDO = "redo"
+
+
 class TargetStrand(StrEnum):
     """Values of `impute --strand`."""
 

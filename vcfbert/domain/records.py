@@ -66,11 +66,14 @@ class RecordBlock:
 
     calls       (n, N, 3) allele numbers of both haplotypes, then 1 if the genotype is phased
     is_diploid  (n,) False if no sample has two alleles; samples that are not diploid have NO_CALL
+    phase_sets  (n, N) number of the set within which a phased genotype is phased, from 1; None if
+                each sample has one set a contig, or if files of several sets are refused
     """
 
     records: list[Record]
     calls: NDArray[np.int16]
     is_diploid: NDArray[np.bool_]
+    phase_sets: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True)

@@ -44,12 +44,14 @@ class TypedAlleles:
     site_index   (T,) indexes into the panel's sites, rising
     alleles      (T, N, 2) REF, ALT or MISSING of `tokens`; UNORDERED of `unordered` is added if the
                  haplotype of an allele is unknown
+    phase_sets   (T, N) see RecordBlock; None if no record has any
     identifiers  T, the ID of each site's record
     others       records that the panel lacks, if they are kept
     """
 
     site_index: NDArray[np.int64]
     alleles: NDArray[np.uint8]
+    phase_sets: NDArray[np.int32] | None
     report: MatchReport
     identifiers: list[str]
     others: list[TypedOnly]
@@ -92,6 +94,7 @@ class TargetCollector:
         self._records: list[Record] = []
         self._matches: list[Match] = []
         self._alleles: list[NDArray[np.uint8]] = []
+        self._phase_sets: list[NDArray[np.int32] | None] = []  # of each block
 
     def wants(self, record: Record) -> bool:
         """True if the record's genotypes are needed; other records are listed."""
@@ -144,6 +147,8 @@ class TargetCollector:
         if matches:
             self._matches += matches
             self._alleles.append(self._calls.read(block, np.array(rows), matches))
+            sets = block.phase_sets
+            self._phase_sets.append(None if sets is None else sets[rows])
 
     def _keep(self, block: RecordBlock, row: int) -> None:
         """Keep a record that the panel lacks, if they are wanted."""
@@ -170,6 +175,7 @@ class TargetCollector:
         kept = np.flatnonzero(is_kept)
         site = np.array([match.site for match in self._matches], dtype=np.int64)
         order = kept[np.argsort(site[kept], kind="stable")]
+        phase_sets = self._joined_sets(order)
         alleles = self._joined(order)
         self._take(order)
         is_used = self._on_one_strand(site[order], alleles, panel_frequency, panel_alleles)
@@ -180,6 +186,7 @@ class TargetCollector:
         typed = TypedAlleles(
             site[order][is_used],
             alleles if is_used.all() else alleles[is_used],
+            None if phase_sets is None else phase_sets[is_used],
             self.report,
             [record.identifier for record in self._records],
             self._others or [],
@@ -373,6 +380,16 @@ class TargetCollector:
         here = " and ".join(f"{self._sites.ref[i]}/{self._sites.alt[i]}" for i in found[:3])
         alt = ",".join(record.alts) or "."
         return f"{record.place()}, has {record.ref}/{alt}, but the panel has {here}"
+
+    def _joined_sets(self, order: NDArray[np.int64]) -> NDArray[np.int32] | None:
+        """(T, N) the rows of all blocks in this order; None if no block has phase sets."""
+        if all(sets is None for sets in self._phase_sets):
+            return None
+        parts = [
+            np.ones(block.shape[:2], np.int32) if sets is None else sets
+            for block, sets in zip(self._alleles, self._phase_sets, strict=True)
+        ]
+        return np.concatenate(parts)[order]
 
     def _joined(self, order: NDArray[np.int64]) -> NDArray[np.uint8]:
         """(T, N, 2) the rows of all blocks in this order; each block is freed once copied."""

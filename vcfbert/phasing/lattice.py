@@ -249,7 +249,10 @@ def _bear(beam, now, live, het, log_prior, children):
             turns = (beam.turns[now, b] >> np.uint64(1)) | (np.uint64(turn) << np.uint64(63))
             i = count
             while i > 0 and children.turns[i - 1] > turns:
-                children.parent[i], children.order[i] = children.parent[i - 1], children.order[i - 1]
+                children.parent[i], children.order[i] = (
+                    children.parent[i - 1],
+                    children.order[i - 1],
+                )
                 children.turns[i], children.log[i] = children.turns[i - 1], children.log[i - 1]
                 i -= 1
             children.parent[i], children.order[i] = b, order

@@ -25,7 +25,7 @@ from vcfbert.domain import dosage, tokens, unordered
 from vcfbert.domain.sites import Sites, haplotypes_of
 from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import chunk_phasing, chunk_references, multiallelic, switch_rates
-from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, TypedPanel
+from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Trust, TypedPanel
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
 from vcfbert.pipelines.chunks.target_samples import TargetSamples, TypedAlike, typed_alike
@@ -57,6 +57,7 @@ class ImputationSource:
     sites      the panel's, with genetic positions of the chosen map
     min_typed  fewest typed sites that a sample's chunk reads, if its contig has as many
     phasing    how heterozygotes of unknown order are phased
+    trust      in the phase of the file
     device     None is the CPU, compiled
     """
 
@@ -68,6 +69,7 @@ class ImputationSource:
     threads: int
     min_typed: int
     phasing: PhasingOptions
+    trust: Trust
     device: Device | None = None
 
 
@@ -267,7 +269,13 @@ def _impute_alike(
     for first in range(0, len(alike.samples), SAMPLES_AT_ONCE):
         block = alike.samples[first : first + SAMPLES_AT_ONCE]
         phases = chunk_phasing.find(
-            source.samples, typed_panel, block, source.phasing, before, threads=threads
+            source.samples,
+            typed_panel,
+            block,
+            source.phasing,
+            before,
+            trust=source.trust,
+            threads=threads,
         )
         counts = np.zeros((len(block), 2), np.int64)
         run = partial(_run, source, prepared, block, counts, threads=threads)

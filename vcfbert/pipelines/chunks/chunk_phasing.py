@@ -9,21 +9,30 @@ S sites of the chunk, T typed sites, n samples, M draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.copying.engine import ImputedChunk
 from vcfbert.copying.mosaic import Chunk
+from vcfbert.domain import tokens
 from vcfbert.domain.sites import haplotypes_of
 from vcfbert.phasing import phase_chunk
 from vcfbert.phasing.phase_chunk import PhasingOptions, UnphasedChunk
 from vcfbert.pipelines.chunks.target_samples import TargetSamples
 
-KNOWN = np.float32(-np.inf)
-"""Log odds of a turn between heterozygotes whose phase is kept."""
+Trust = Literal["keep", "refine", "redo"]
+"""Keep the phase of the file, take it as a hint, or do without it."""
+
+TRUSTED: dict[Trust, float] = {"keep": -np.inf, "refine": -3.0, "redo": 0.0}
+"""Log odds of a turn between neighbouring heterozygotes that are phased in the file: statistical
+phasing of arrays has a switch at one of thirty, reads at fewer."""
+
+MOST_BACK = phase_chunk.MOST_BACK
+"""Heterozygotes of one phase set that are further apart, with others between, are not linked."""
 
 LEAST_TURN = 1e-3
 """Samples without a heterozygote of a higher probability of another order are imputed once."""
@@ -75,6 +84,20 @@ class Phases:
     several: NDArray[np.bool_]
 
 
+def certain(alleles: NDArray[np.uint8]) -> Phases:
+    """Phases of samples whose phase is known.
+
+    alleles  (n, 2, T)
+    """
+    num_samples, _, num_typed = alleles.shape
+    return Phases(
+        alleles,
+        np.zeros((num_samples, num_typed), np.float32),
+        np.empty((0, 0, 2, num_typed), np.uint8),
+        np.zeros(num_samples, np.bool_),
+    )
+
+
 def find(
     samples: TargetSamples,
     panel: TypedPanel,
@@ -82,6 +105,7 @@ def find(
     options: PhasingOptions,
     before: KnownPhase | None,
     *,
+    trust: Trust,
     threads: int,
 ) -> Phases:
     """Phase samples with the same typed sites.
@@ -89,27 +113,31 @@ def find(
     panel   at the typed sites
     block   (n,) samples
     before  phase of the chunk before, which shares heterozygotes
+    trust   in the phase of the file
     """
     asked = samples.queries(panel.sites, block)
-    is_free = samples.free(panel.sites, block)
-    loose = np.flatnonzero(is_free.any(axis=1))
-    best, several = asked.copy(), np.zeros(len(block), np.bool_)
-    turn = np.zeros(is_free.shape, np.float32)
-    draws = np.empty((0, 0, 2, len(panel.sites)), np.uint8)
+    if samples.is_phased(block) and trust == "keep":
+        return certain(asked)
+    links = [
+        linked(alleles, sets, panel.position, trust)
+        for alleles, sets in zip(asked, samples.sets_of(panel.sites, block), strict=True)
+    ]
+    loose = np.array([n for n, link in enumerate(links) if link.is_loose], np.int64)
+    phases = certain(asked.copy())
     if len(loose):
         found = phase_chunk.phase(
-            _unphased(samples, panel, block[loose], asked[loose], is_free[loose]),
+            _unphased(samples, panel, block[loose], asked[loose], [links[n] for n in loose]),
             options,
             threads=threads,
         )
-        best[loose], turn[loose] = found.alleles, found.turn
+        phases.alleles[loose], phases.turn[loose] = found.alleles, found.turn
         is_unsure = (np.minimum(found.turn, 1 - found.turn) > LEAST_TURN).any(axis=1)
         if options.draws:
-            several[loose] = is_unsure
-            draws = found.draws[:, is_unsure]
+            phases.several[loose] = is_unsure
+            phases = replace(phases, draws=found.draws[:, is_unsure])
     if before is not None:
-        _orient(best, panel.sites, block, before)
-    return Phases(best, turn, draws, several)
+        _orient(phases.alleles, panel.sites, block, before)
+    return phases
 
 
 def _unphased(
@@ -117,7 +145,7 @@ def _unphased(
     panel: TypedPanel,
     block: NDArray[np.int64],
     asked: NDArray[np.uint8],
-    is_free: NDArray[np.bool_],
+    links: Sequence[Links],
 ) -> UnphasedChunk:
     own = [
         np.union1d(samples.own[first], samples.own[second])
@@ -128,24 +156,61 @@ def _unphased(
         cm=panel.cm,
         group=panel.group,
         alleles=asked,
-        turn_log_odds=turn_log_odds(asked, is_free),
+        turn_log_odds=np.stack([link.log_odds for link in links]),
+        back=np.stack([link.back for link in links]),
         own=own,
     )
 
 
-def turn_log_odds(alleles: NDArray[np.uint8], is_free: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(n, T) KNOWN at a heterozygote of known order after another one, 0 elsewhere.
+@dataclass(frozen=True)
+class Links:
+    """What is known of the order of one sample's heterozygotes; all are (T,).
 
-    alleles  (n, 2, T)
-    is_free  (n, T)
+    log_odds  that a heterozygote's order relative to an earlier one is the other than in the file:
+              0 if nothing is known, or if there is no heterozygote
+    back      how many heterozygotes before the earlier one is
+    is_loose  True if the order of some heterozygote is not certain
     """
-    is_het = (alleles.sum(axis=1) == 1) & (alleles <= 1).all(axis=1)
-    odds = np.zeros(is_free.shape, np.float32)
-    for sample, row in enumerate(is_het):
-        hets = np.flatnonzero(row)
-        is_known = ~is_free[sample, hets]
-        odds[sample, hets[1:][is_known[1:] & is_known[:-1]]] = KNOWN
-    return odds
+
+    log_odds: NDArray[np.float32]
+    back: NDArray[np.int64]
+    is_loose: bool
+
+
+def linked(
+    alleles: NDArray[np.uint8],
+    sets: NDArray[np.int32],
+    position: NDArray[np.int32],
+    trust: Trust,
+) -> Links:
+    """Link each heterozygote to the last one of its phase set, or at its position.
+
+    Two ALTs at one position, as of `1/2`, are on different haplotypes.
+
+    alleles   (2, T)
+    sets      (T,) phase sets, 0 if the order is free
+    position  (T,)
+    """
+    log_odds, back = np.zeros(len(sets), np.float32), np.ones(len(sets), np.int64)
+    hets = np.flatnonzero((alleles[0] != alleles[1]) & (alleles <= tokens.ALT).all(axis=0))
+    last: dict[int, int] = {}
+    is_loose = False
+    for number, het in enumerate(hets.tolist()):
+        before = int(hets[number - 1]) if number else -1
+        earlier = last.get(int(sets[het])) if sets[het] else None
+        is_tied = sets[het] and sets[het] == sets[before]
+        if number and position[het] == position[before] and not is_tied:
+            is_same = alleles[0, het] != alleles[0, before]
+            log_odds[het] = -np.inf if is_same else np.inf
+            is_loose |= not is_same
+        elif earlier is not None and number - earlier <= MOST_BACK:
+            log_odds[het], back[het] = TRUSTED[trust], number - earlier
+            is_loose |= trust != "keep" or number - earlier > 1
+        elif number:
+            is_loose = True
+        if sets[het]:
+            last[int(sets[het])] = number
+    return Links(log_odds, back, is_loose)
 
 
 def _orient(

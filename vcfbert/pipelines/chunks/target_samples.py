@@ -27,6 +27,8 @@ class TargetSamples:
     own        2 N arrays: haplotypes of the panel that are excluded as references, because they
                are of the same sample or its relatives
     unordered  typed genotypes that the model takes as missing, and the output keeps
+    phase_sets (T, N) sets within which the other heterozygotes are phased, from 1; None if each
+               sample has one set a contig
     """
 
     names: list[str]
@@ -35,6 +37,7 @@ class TargetSamples:
     is_free: NDArray[np.bool_]
     own: list[NDArray[np.int64]]
     unordered: UnorderedGenotypes = field(default_factory=UnorderedGenotypes)
+    phase_sets: NDArray[np.int32] | None = None
 
     def alleles_at(self, typed: NDArray[np.int64]) -> NDArray[np.uint8]:
         """(t, N, 2) a copy of the alleles at some of the typed sites."""
@@ -50,10 +53,17 @@ class TargetSamples:
         found = np.ascontiguousarray(alleles.transpose(1, 2, 0))
         return np.minimum(found, np.uint8(tokens.MISSING), out=found)
 
-    def free(self, typed: NDArray[np.int64], samples: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(n, t) `is_free` of some samples at some of the typed sites."""
+    def sets_of(self, typed: NDArray[np.int64], samples: NDArray[np.int64]) -> NDArray[np.int32]:
+        """(n, t) phase sets of some samples at some of the typed sites; 0 if the order is free."""
         rows = np.searchsorted(self.typed, typed)
-        return np.ascontiguousarray(self.is_free[rows][:, samples].T)
+        is_free = self.is_free[rows][:, samples].T
+        if self.phase_sets is None:
+            return np.where(is_free, np.int32(0), np.int32(1))
+        return np.where(is_free, np.int32(0), self.phase_sets[rows][:, samples].T)
+
+    def is_phased(self, samples: NDArray[np.int64]) -> bool:
+        """True if the order of all heterozygotes of some samples is known."""
+        return self.phase_sets is None and not self.is_free[:, samples].any()
 
     def is_typed(self, rows: slice) -> NDArray[np.bool_]:
         """(t, N) True if at least one allele was observed, at a range of the typed sites."""

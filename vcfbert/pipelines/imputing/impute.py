@@ -30,7 +30,7 @@ from vcfbert.files import locks
 from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan, switch_rates
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
-from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase
+from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.target_samples import TargetSamples
 from vcfbert.pipelines.imputing import duplicates, output_files, qc_files, sample_quality
@@ -98,6 +98,9 @@ class ImputeOptions:
     unphased: UnphasedTarget = "phase"
     """Unphased heterozygotes: phase them, stop, impute the order of a few, or take the order as the
     phase."""
+
+    phase: Trust = "keep"
+    """Keep the phase of the file, take it as a hint, or do without it."""
 
     phase_draws: int = 4
     """Phases that are imputed and averaged if the phase is uncertain; 0 imputes the likeliest."""
@@ -291,7 +294,7 @@ def _plan(
     threads = options.threads or versions.num_cores()
     source = ImputationSource(
         panel, sites, samples, network, options.seed, threads, options.min_typed,
-        PhasingOptions(draws=options.phase_draws, seed=options.seed), device,
+        PhasingOptions(draws=options.phase_draws, seed=options.seed), options.phase, device,
     )  # fmt: skip
     return _Job(source, planned, read, rates, of_target, int(is_wanted.sum()), warnings)
 
@@ -369,7 +372,7 @@ def _samples(panel: PanelReader, read: Target, observed: NDArray[np.bool_]) -> T
     kept = UnorderedGenotypes.among(read.site_index, read.alleles)
     return TargetSamples(
         read.names, read.site_index[observed], read.alleles[observed], read.is_free[observed],
-        own, kept,
+        own, kept, None if read.phase_sets is None else read.phase_sets[observed],
     )  # fmt: skip
 
 
@@ -486,6 +489,7 @@ def _report(
             "overlap_cm": options.overlap_cm,
             "min_typed": options.min_typed,
             "unphased": options.unphased,
+            "phase": options.phase,
             "phase_draws": options.phase_draws,
             "strand": options.strand,
             "seed": options.seed,

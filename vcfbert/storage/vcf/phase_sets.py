@@ -37,11 +37,30 @@ def tag_of(keys: Sequence[str]) -> str | None:
     return next((tag for tag in TAGS if tag in keys), None)
 
 
-class PhaseSetCheck:
-    """Refuses a file if a sample's heterozygotes on a contig are in more than one phase set.
+class PhaseSets:
+    """Numbers of the phase sets of a file.
 
     Phased heterozygotes without a phase set are together in one of their own (VCF 4.3, 1.6.2).
     """
+
+    def __init__(self) -> None:
+        self._numbers = {_ABSENT: 1}
+
+    def numbered(self, values: NDArray[Any] | None, count: int) -> NDArray[np.int32] | None:
+        """(N,) number of each sample's set in a record, from 1; None if no record so far has any.
+
+        values  (N,) phase sets, numbers or text; None if the record has none
+        count   N
+        """
+        if values is None:
+            return np.ones(count, np.int32) if len(self._numbers) > 1 else None
+        texts = [_text(value) for value in values.tolist()]
+        known = self._numbers
+        return np.array([known.setdefault(text, len(known) + 1) for text in texts], np.int32)
+
+
+class PhaseSetCheck:
+    """Refuses a file if a sample's heterozygotes on a contig are in more than one phase set."""
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
         """`names` (one a sample) are those of the calls."""

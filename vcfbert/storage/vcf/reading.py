@@ -19,7 +19,7 @@ from vcfbert.domain.records import NO_CALL, Record, RecordBlock
 from vcfbert.domain.sites import Region, find_contig
 from vcfbert.errors import InputError
 from vcfbert.storage.vcf import bcf_checks, checks, index_checks, structural, variants
-from vcfbert.storage.vcf.phase_sets import TAGS, PhaseSetCheck, tag_of
+from vcfbert.storage.vcf.phase_sets import TAGS, PhaseSetCheck, PhaseSets, tag_of
 
 if TYPE_CHECKING:
     import pysam
@@ -105,22 +105,25 @@ class VcfFile:
         *,
         region: Region | None = None,
         wants: Callable[[Record], bool] | None = None,
+        keep_phase_sets: bool = False,
     ) -> Iterator[RecordBlock]:
         """Read all records of the file or a region; can be called once.
 
         columns  (N,) indexes of the samples to read, rising
         region   as `find_region` returns it
         wants    False for a record to skip; its genotypes are then not read
+        keep_phase_sets  give the blocks their phase sets instead of refusing several of a sample
 
-        Raises InputError if records are not sorted, a record has no GT, or fewer records can be
-        read than there are.
+        Raises InputError if records are not sorted, a record has no GT, a sample has several phase
+        sets, or fewer records can be read than there are.
         """
         expected = self.count(region)
         has_all_samples = len(columns) == len(self.samples)
         size = max(16, min(4096, BLOCK_BYTES // (6 * len(columns))))
         block = _Block(size, len(columns))
         order = _Order(self.path)
-        phase_sets = PhaseSetCheck(self.path, [self.samples[column] for column in columns])
+        check = PhaseSetCheck(self.path, [self.samples[column] for column in columns])
+        phase_sets = PhaseSets()
         count = 0
         for variant in self._variants(region):
             count += 1
@@ -135,8 +138,13 @@ class VcfFile:
                 calls = calls[columns]
             self._refuse_polyploid(record, calls, columns)
             sets, tag = self._phase_sets(variant)
-            phase_sets.check(record, calls, sets if sets is None else sets[columns], tag)
-            block.add(record, calls)
+            sets = sets if sets is None else sets[columns]
+            numbers = None
+            if keep_phase_sets:
+                numbers = phase_sets.numbered(sets, len(columns))
+            else:
+                check.check(record, calls, sets, tag)
+            block.add(record, calls, numbers)
             if block.is_full:
                 yield block.finished()
                 block = _Block(size, len(columns))
@@ -337,17 +345,24 @@ class _Block:
         self.records: list[Record] = []
         self._calls = np.empty((size, num_samples, 3), dtype=np.int16)
         self._is_diploid = np.ones(size, dtype=np.bool_)
+        self._phase_sets: NDArray[np.int32] | None = None
 
     @property
     def is_full(self) -> bool:
         return len(self.records) == len(self._calls)
 
-    def add(self, record: Record, calls: NDArray[np.int16]) -> None:
+    def add(
+        self, record: Record, calls: NDArray[np.int16], phase_sets: NDArray[np.int32] | None
+    ) -> None:
         """Append a record; `calls` (N, ploidy + 1) with the phase in the last column.
 
         No sample has more than two alleles.
         """
         row = len(self.records)
+        if phase_sets is not None:
+            if self._phase_sets is None:
+                self._phase_sets = np.ones(self._calls.shape[:2], np.int32)
+            self._phase_sets[row] = phase_sets
         self.records.append(record)
         if calls.shape[1] > 3:  # samples that are not read have more than two alleles
             calls = calls[:, [0, 1, -1]]
@@ -364,7 +379,13 @@ class _Block:
     def finished(self) -> RecordBlock:
         """The records so far."""
         count = len(self.records)
-        return RecordBlock(self.records, self._calls[:count], self._is_diploid[:count])
+        sets = self._phase_sets
+        return RecordBlock(
+            self.records,
+            self._calls[:count],
+            self._is_diploid[:count],
+            None if sets is None else sets[:count],
+        )
 
 
 class _Order:

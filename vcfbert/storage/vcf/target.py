@@ -29,6 +29,8 @@ class Target:
     alleles     (T, N, 2) REF, ALT or MISSING of `tokens`, in the panel's orientation; UNORDERED of
                 `unordered` is added if the haplotype of an allele is unknown
     is_free     (T, N) True for heterozygotes whose order has to be found by phasing
+    phase_sets  (T, N) sets within which the other heterozygotes are phased, from 1; None if each
+                sample has one set a contig
     identifiers  T, the ID of each site's record
     others      records that the panel lacks, if they are kept
     """
@@ -37,6 +39,7 @@ class Target:
     site_index: NDArray[np.int64]
     alleles: NDArray[np.uint8]
     is_free: NDArray[np.bool_]
+    phase_sets: NDArray[np.int32] | None
     report: MatchReport
     identifiers: list[str]
     others: list[TypedOnly]
@@ -69,13 +72,18 @@ def read_target(
     )
     read_from = file.find_region(str(region)) if region is not None and file.has_index else None
     columns = np.arange(len(file.samples))
-    for block in file.blocks(columns, region=read_from, wants=collector.wants):
+    for block in file.blocks(
+        columns,
+        region=read_from,
+        wants=collector.wants,
+        keep_phase_sets=policy.unphased == "phase",
+    ):
         collector.add(block)
     typed = collector.finish(panel_frequency, panel_alleles)
     alleles, is_free = typed.alleles, np.zeros(typed.alleles.shape[:2], np.bool_)
     if policy.unphased == "phase":
         alleles, is_free = unordered.to_phase(alleles)
     return Target(
-        file.samples, typed.site_index, alleles, is_free, typed.report, typed.identifiers,
-        typed.others,
+        file.samples, typed.site_index, alleles, is_free, typed.phase_sets, typed.report,
+        typed.identifiers, typed.others,
     )  # fmt: skip
