@@ -43,7 +43,7 @@ def fit(
     places: NDArray[np.int64],
     hits: int,
     *,
-    error: float,
+    errors: NDArray[np.floating],
     longest: float,
     threads: int,
 ) -> float:
@@ -52,7 +52,7 @@ def fit(
     bits           (R, W) alleles of the references
     cm             (T,) never falling
     places, hits   where candidates are searched, and how many there; see `neighbours.find`
-    error          probability that an allele is miscopied
+    errors         (T,) see `steps.along`
     longest        see `steps.along`
     """
     num_rows, num_typed = len(bits), len(cm)
@@ -72,8 +72,8 @@ def fit(
             if len(some):
                 words = np.ascontiguousarray(bits[some].T)
                 share = np.full(len(some), 1 / len(some), np.float32)
-                plan = steps.along(pair, cm, start * factor, longest)
-                total += lattice.log_likelihood(words, plan, share, error)
+                plan = steps.along(pair, cm, start * factor, errors, longest)
+                total += lattice.log_likelihood(words, plan, share)
         return total / _ALIKE
 
     return start * parameter_sets.best_factor(likelihood)

@@ -136,67 +136,61 @@ def _no_children(most):
 
 
 @kernel()
-def fill(words, steps, share, log_prior, error, lag, floor, lattice):
+def fill(words, steps, share, log_prior, lag, floor, lattice):
     """Fill the lattice of a sample.
 
     words      (W, K) uint64 alleles of the candidates, the first site in the lowest bit
     steps      see `steps.Steps`
     share      (K,) float32 probability that a switch goes to a candidate
     log_prior  (H, 2) float64 log probability of no turn and of a turn, or IMPOSSIBLE
-    error      probability that an allele is miscopied
     lag        equally likely hypotheses that agree in so many last turns are merged
     floor      hypotheses this far below the best, in nats, are merged in any case
     """
     num_candidates = words.shape[1]
-    table = _mismatch_table(error)
     most = lattice.final.size
     beam, children = _start(most, num_candidates, share), _no_children(2 * most)
-    emission = np.empty(num_candidates, np.float32)
+    emission, table = np.empty(num_candidates, np.float32), np.ones(65, np.float32)
     live, now = 1, 0
     for n in range(steps.word.size):
-        _emissions(words[steps.word[n]], steps.wanted[n], steps.mask[n], table, emission)
+        _emissions(words, steps, n, table, emission)
         switch, het = _F(steps.switch[n]), steps.het[n]
         if het < 0:
             _homozygote(beam, now, live, switch, share, emission)
             continue
-        _fit(beam, now, live, switch, share, emission, table[1])
+        _fit(beam, now, live, switch, share, emission, steps.ratio[n])
         count = _bear(beam, now, live, het, log_prior[het], children)
         live = _merge(children, count, most, floor / lag, floor)
         _record(children, live, count, het, lattice)
-        _reproduce(beam, now, children, live, emission, table[1])
+        _reproduce(beam, now, children, live, emission, steps.ratio[n])
         now = 1 - now
     _finish(beam.log[now], live, lattice.final)
 
 
 @kernel()
-def log_likelihood(words, steps, share, error):
+def log_likelihood(words, steps, share):
     """Log probability of the haplotype of a sample that is homozygous everywhere.
 
     It is relative to that of no miscopied allele. Arguments as of `fill`.
     """
-    table = _mismatch_table(error)
     beam = _start(1, words.shape[1], share)
-    emission = np.empty(words.shape[1], np.float32)
+    emission, table = np.empty(words.shape[1], np.float32), np.ones(65, np.float32)
     for n in range(steps.word.size):
-        _emissions(words[steps.word[n]], steps.wanted[n], steps.mask[n], table, emission)
+        _emissions(words, steps, n, table, emission)
         _homozygote(beam, 0, 1, _F(steps.switch[n]), share, emission)
     return 0.5 * beam.log[0, 0]
 
 
 @kernel()
-def _mismatch_table(error):
-    """(65,) likelihood of a number of mismatches, relative to none."""
-    table = np.empty(65, np.float32)
-    for n in range(65):
-        table[n] = max((error / (1.0 - error)) ** n, _LEAST)
-    return table
+def _emissions(words, steps, n, table, out):
+    """Likelihood of the wanted alleles of a step given each candidate, relative to no mismatch.
 
-
-@kernel()
-def _emissions(words, wanted, mask, table, out):
-    """Likelihood of the wanted alleles of a step given each candidate, relative to no mismatch."""
+    table  (65,) space for the likelihood of a number of mismatches; the first is 1
+    """
+    mask, wanted, row = steps.mask[n], steps.wanted[n], words[steps.word[n]]
+    for count in range(1, count_ones(mask) + 1):
+        table[count] = max(table[count - 1] * steps.ratio[n], _F(_LEAST))
     for k in range(out.size):
-        out[k] = table[count_ones((words[k] ^ wanted) & mask)]
+        out[k] = table[count_ones((row[k] ^ wanted) & mask)]
 
 
 @kernel()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vcfbert.copying.compiled import kernel
 from vcfbert.domain import tokens
+from vcfbert.phasing.prefix_order import count_zeros, match_start, sort_on
 
 _QUERIES_AT_ONCE = 1_024
 
@@ -77,14 +78,14 @@ def _sweep(bits, queries, places, banned, offsets, is_reverse, found):
         site = num_typed - 1 - step if is_reverse else step
         for row in range(num_rows):
             alleles[row] = (bits[row, site >> 6] >> np.uint64(site & 63)) & np.uint64(1)
-        _count_zeros(order, alleles, zeros)
+        count_zeros(order, alleles, zeros)
         for q in range(len(queries)):
             if queries[q, site] > tokens.ALT:
                 near = _nearest(bits, queries[q], order, at[q], step, is_reverse)
                 queries[q, site] = alleles[near]
             before = zeros[at[q]]
             at[q] = zeros[num_rows] + at[q] - before if queries[q, site] else before
-        _sort(order, starts, alleles, zeros[num_rows], step, spare)
+        sort_on(order, starts, alleles, zeros[num_rows], step, spare)
         if 0 <= place < places.size and places[place] == site:
             for q in range(len(queries)):
                 own = banned[offsets[q] : offsets[q + 1]]
@@ -95,54 +96,12 @@ def _sweep(bits, queries, places, banned, offsets, is_reverse, found):
 
 
 @kernel(fastmath=False)
-def _count_zeros(order, alleles, out):
-    """(R + 1,) REF alleles before each place of the order."""
-    out[0] = 0
-    for i in range(order.size):
-        out[i + 1] = out[i] + 1 - alleles[order[i]]
-
-
-@kernel(fastmath=False)
-def _sort(order, starts, alleles, zeros, step, spare):
-    """The order and the starts of matches with the row before, one step on (Durbin's algorithm 2).
-
-    starts  (R,) step at which the match of each row with the one before it starts
-    """
-    new_order, new_starts = spare
-    z, o = 0, zeros
-    start_zero, start_one = step + 1, step + 1
-    for i in range(order.size):
-        row, start = order[i], starts[i]
-        start_zero, start_one = max(start_zero, start), max(start_one, start)
-        if alleles[row]:
-            new_order[o], new_starts[o] = row, start_one
-            o, start_one = o + 1, 0
-        else:
-            new_order[z], new_starts[z] = row, start_zero
-            z, start_zero = z + 1, 0
-    order[:], starts[:] = new_order, new_starts
-
-
-@kernel(fastmath=False)
-def _match_start(bits, query, row, step, is_reverse):
-    """First step of the match between a query and a row that ends after `step` steps."""
-    num_typed = query.size
-    while step > 0:
-        site = num_typed - step if is_reverse else step - 1
-        allele = (bits[row, site >> 6] >> np.uint64(site & 63)) & np.uint64(1)
-        if allele != query[site]:
-            break
-        step -= 1
-    return step
-
-
-@kernel(fastmath=False)
 def _nearest(bits, query, order, at, step, is_reverse):
     """The row next to a query whose match is longer."""
     if at == 0 or at == order.size:
         return order[min(at, order.size - 1)]
-    above = _match_start(bits, query, order[at - 1], step, is_reverse)
-    below = _match_start(bits, query, order[at], step, is_reverse)
+    above = match_start(bits, query, order[at - 1], step, is_reverse)
+    below = match_start(bits, query, order[at], step, is_reverse)
     return order[at - 1] if above <= below else order[at]
 
 
@@ -153,9 +112,9 @@ def _walk(bits, query, order, starts, at, step, is_reverse, own, out):
     up, down = at - 1, at
     up_start = down_start = end
     if up >= 0:
-        up_start = _match_start(bits, query, order[up], end, is_reverse)
+        up_start = match_start(bits, query, order[up], end, is_reverse)
     if down < order.size:
-        down_start = _match_start(bits, query, order[down], end, is_reverse)
+        down_start = match_start(bits, query, order[down], end, is_reverse)
     count = 0
     while count < out.size and min(up_start, down_start) < end:
         if up_start <= down_start:

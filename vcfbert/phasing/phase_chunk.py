@@ -18,7 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.errors import ConfigError
-from vcfbert.phasing import copying_rate, genotype_search, lattice, neighbours, sampling, steps
+from vcfbert.phasing import (
+    copying_rate,
+    genotype_search,
+    lattice,
+    neighbours,
+    sampling,
+    site_errors,
+    steps,
+)
 
 LONGEST_RUN = 0.01
 """Most switches expected in a run of homozygotes that is one step."""
@@ -87,7 +95,7 @@ class PhasingOptions:
     """Ne: 4 Ne / R switches a Morgan. None fits the rate to haplotypes of the panel."""
 
     error: float = 1e-3
-    """Probability that an allele differs from the copied one."""
+    """Probability that an allele differs from the copied one; more where the panel has errors."""
 
     def __post_init__(self) -> None:
         for name, least in (("passes", 1), ("draws", 0), ("beam", 1)):
@@ -118,6 +126,14 @@ class PhasedChunk:
 
 
 @dataclass(frozen=True)
+class _Model:
+    """Switches per cM, and the error rate of each typed site, (T,)."""
+
+    rate: float
+    errors: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class _Turns:
     """Of one sample's heterozygotes: probability of a turn (H,), and turns of draws (M, H)."""
 
@@ -137,7 +153,7 @@ def phase(chunk: UnphasedChunk, options: PhasingOptions, *, threads: int) -> Pha
     if not free:
         return out
     places = places_along(chunk.cm)
-    rate = _rate(chunk, options, places, threads)
+    model = _fit_model(chunk, options, places, threads)
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for number in range(options.passes):
             is_last = number == options.passes - 1
@@ -148,7 +164,7 @@ def phase(chunk: UnphasedChunk, options: PhasingOptions, *, threads: int) -> Pha
 
             def run(sample: int, rows: NDArray[np.int64], is_last: bool = is_last) -> None:
                 draws = options.draws if is_last else 0
-                turns = _turns(chunk, options, rate, sample, rows, draws)
+                turns = _turns(chunk, options, model, sample, rows, draws)
                 _write(out, chunk.alleles[sample], sample, turns)
 
             list(pool.map(run, free, found))
@@ -185,16 +201,18 @@ def lag_of(num_hets: int, length_cm: float) -> int:
     return int(np.clip(round(LAG_CM * num_hets / length_cm), SHORTEST_LAG, LONGEST_LAG))
 
 
-def _rate(
+def _fit_model(
     chunk: UnphasedChunk, options: PhasingOptions, places: NDArray[np.int64], threads: int
-) -> float:
-    """Switches per cM."""
+) -> _Model:
+    """What the panel alone decides."""
+    errors = site_errors.estimate(chunk.bits, chunk.cm, options.error)
     if options.effective_size is not None:
-        return copying_rate.of_size(options.effective_size, len(chunk.bits))
-    return copying_rate.fit(
+        return _Model(copying_rate.of_size(options.effective_size, len(chunk.bits)), errors)
+    rate = copying_rate.fit(
         chunk.bits, chunk.cm, places, HITS_OF_HAPLOTYPES,
-        error=options.error, longest=LONGEST_RUN, threads=threads,
+        errors=errors, longest=LONGEST_RUN, threads=threads,
     )  # fmt: skip
+    return _Model(rate, errors)
 
 
 def _by_genotype(chunk: UnphasedChunk, places: NDArray[np.int64], sample: int) -> NDArray[np.int64]:
@@ -227,7 +245,7 @@ def _by_haplotype(
 def _turns(
     chunk: UnphasedChunk,
     options: PhasingOptions,
-    rate: float,
+    model: _Model,
     sample: int,
     rows: NDArray[np.int64],
     draws: int,
@@ -239,10 +257,9 @@ def _turns(
     found = lattice.empty(len(hets), options.beam)
     lattice.fill(
         np.ascontiguousarray(chunk.bits[rows].T) if len(rows) else _indifferent(chunk),
-        steps.along(alleles, chunk.cm, rate, LONGEST_RUN),
+        steps.along(alleles, chunk.cm, model.rate, model.errors, LONGEST_RUN),
         _shares(chunk.group, rows),
         log_prior(chunk.turn_log_odds[sample, hets]),
-        options.error,
         lag,
         FLOOR,
         found,
