@@ -30,10 +30,11 @@ def case(seed, num_hets=7):
 
 def run(references, alleles, cm, log_odds, share, *, beam=128, lag=63, floor=60.0, longest=0.0):
     found = lattice.empty(len(log_odds), beam)
+    back = np.ones(len(log_odds), np.int64)
     lattice.fill(
         np.ascontiguousarray(words(references).T),
         steps.along(alleles, cm, RATE, np.full(len(cm), ERROR), longest),
-        share.astype(np.float32), log_prior(log_odds), lag, floor, found,
+        share.astype(np.float32), log_prior(log_odds), back, lag, floor, found,
     )  # fmt: skip
     turns = np.empty(len(log_odds), np.float32)
     lattice.turn_probabilities(found, turns)
