@@ -53,7 +53,7 @@ def test_phase_that_is_not_kept_is_loose(trust, odds):
 
 def test_a_chunk_is_turned_to_agree_with_the_one_before():
     typed, block = np.array([3, 5, 8, 9]), np.array([0, 2])
-    before = KnownPhase(np.array([2, 3, 5]), np.zeros((3, 3, 2), np.uint8))
+    before = KnownPhase(np.array([2, 3, 5]), np.zeros((3, 3, 2), np.uint8), 4)
     before.alleles[1:, 0] = before.alleles[1:, 2] = (0, 1)
     alleles = np.array([[[1, 1, 0, 1], [0, 0, 1, 0]], [[0, 0, 1, 1], [1, 1, 0, 0]]], np.uint8)
     expected = alleles.copy()

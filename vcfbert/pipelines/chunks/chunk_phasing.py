@@ -38,6 +38,10 @@ LEAST_TURN = 1e-3
 """Samples without a heterozygote of a higher probability of another order are imputed once."""
 
 
+HETS_OF_JOIN = 9
+"""Heterozygotes next to the border between two chunks that decide how they are joined."""
+
+
 @dataclass(frozen=True)
 class TypedPanel:
     """The panel at typed sites.
@@ -62,10 +66,12 @@ class KnownPhase:
 
     typed    (T,) panel sites, rising
     alleles  (T, N, 2) REF, ALT or MISSING of `tokens`
+    border   the panel site at which the next chunk's core starts
     """
 
     typed: NDArray[np.int64]
     alleles: NDArray[np.uint8]
+    border: int
 
 
 @dataclass(frozen=True)
@@ -231,10 +237,13 @@ def _orient(
     now = alleles[:, :, here]
     known = before.alleles[there][:, block].transpose(1, 2, 0)
     is_het = (now[:, 0] != now[:, 1]) & (known[:, 0] != known[:, 1])
-    same = (is_het & (now[:, 0] == known[:, 0])).sum(axis=1)
-    turned = (is_het & (now[:, 0] == known[:, 1])).sum(axis=1)
-    is_turned = turned > same
-    alleles[is_turned] = alleles[is_turned, ::-1]
+    is_same = now[:, 0] == known[:, 0]
+    middle = np.searchsorted(shared, before.border)
+    for sample in range(len(block)):
+        hets = np.flatnonzero(is_het[sample])
+        near = hets[np.argsort(np.abs(hets - middle + 0.5), kind="stable")[:HETS_OF_JOIN]]
+        if 2 * is_same[sample, near].sum() < len(near):
+            alleles[sample] = alleles[sample, ::-1].copy()
 
 
 def impute(
