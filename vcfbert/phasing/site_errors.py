@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vcfbert.copying.compiled import kernel
 from vcfbert.phasing.prefix_order import count_zeros, sort_on
 
-MATCH_CM = 0.1
+MATCH_CM = 0.2
 FEWEST_EQUAL = 10
 """A pair of haplotypes counts if they are equal over MATCH_CM and so many sites on both sides."""
 
