@@ -367,8 +367,12 @@ def _finish(log, live, final):
 @kernel(fastmath=False)
 def turn_probabilities(lattice, out):
     """Probability that each heterozygote is turned; out (H,) float32."""
-    mass = lattice.final / lattice.final.sum()
-    before = np.empty_like(mass)
+    mass, before = np.empty(lattice.final.size), np.empty(lattice.final.size)
+    total = 0.0
+    for b in range(mass.size):
+        total += lattice.final[b]
+    for b in range(mass.size):
+        mass[b] = lattice.final[b] / total
     for het in range(out.size - 1, -1, -1):
         before[:] = 0.0
         turned = 0.0

@@ -1,8 +1,8 @@
 """How often an allele differs from the copied one at each typed site, from the panel alone.
 
-At a few sites, many genotypes of the panel are wrong. They would turn the phase of samples: in a
-panel of the 1000 Genomes, 50 of 5,793 sites have half of the turns of a single heterozygote. At
-such a site, haplotypes that are equal on both sides of it often differ.
+At a few sites, many genotypes are wrong, and samples seem to be out of phase there: of 5,793 sites
+of the 1000 Genomes on chr20, 50 have nearly half of the turns of a single heterozygote. At such a
+site, haplotypes of the panel that are equal on both sides of it often differ.
 
 T typed sites in W words of 64, R reference haplotypes.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vcfbert.copying.compiled import kernel
 from vcfbert.phasing.prefix_order import count_zeros, sort_on
 
-MATCH_CM = 0.1
+MATCH_CM = 0.2
 FEWEST_EQUAL = 10
 """A pair of haplotypes counts if they are equal over MATCH_CM and so many sites on both sides."""
 
