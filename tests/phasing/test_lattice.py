@@ -118,7 +118,7 @@ def test_the_turn_of_a_site_with_errors_is_less_sure():
     found = lattice.empty(len(hets), 128)
     lattice.fill(
         np.ascontiguousarray(words(known[0]).T), plan, known[4].astype(np.float32),
-        log_prior(np.zeros(len(hets))), 63, 60.0, found,
+        log_prior(np.zeros(len(hets))), np.ones(len(hets), np.int64), 63, 60.0, found,
     )  # fmt: skip
     turns, usual = (
         np.empty(len(hets), np.float32),

@@ -18,15 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.errors import ConfigError
-from vcfbert.phasing import (
-    copying_rate,
-    genotype_search,
-    lattice,
-    neighbours,
-    sampling,
-    site_errors,
-    steps,
-)
+from vcfbert.phasing import genotype_search, lattice, neighbours, panel_model, sampling, steps
+from vcfbert.phasing.panel_model import PanelModel
+from vcfbert.phasing.site_errors import Asked
 
 LONGEST_RUN = 0.01
 """Most switches expected in a run of homozygotes that is one step."""
@@ -134,14 +128,6 @@ class PhasedChunk:
 
 
 @dataclass(frozen=True)
-class _Model:
-    """Switches per cM, and the error rate of each typed site, (T,)."""
-
-    rate: float
-    errors: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
 class _Turns:
     """Of one sample's heterozygotes: probability of a turn (H,), and turns of draws (M, H)."""
 
@@ -149,8 +135,17 @@ class _Turns:
     drawn: NDArray[np.uint8]
 
 
-def phase(chunk: UnphasedChunk, options: PhasingOptions, *, threads: int) -> PhasedChunk:
-    """Phase all samples; the result is the same for any `threads`, company and order of samples."""
+def phase(
+    chunk: UnphasedChunk,
+    options: PhasingOptions,
+    *,
+    threads: int,
+    model: PanelModel | None = None,
+) -> PhasedChunk:
+    """Phase all samples; the result is the same for any `threads`, company and order of samples.
+
+    model  None fits one at the typed sites
+    """
     num_samples, _, num_typed = chunk.alleles.shape
     out = PhasedChunk(
         chunk.alleles.copy(),
@@ -161,7 +156,8 @@ def phase(chunk: UnphasedChunk, options: PhasingOptions, *, threads: int) -> Pha
     if not free:
         return out
     places = places_along(chunk.cm)
-    model = _fit_model(chunk, options, places, threads)
+    if model is None:
+        model = fit_model(chunk.bits, chunk.cm, options, threads=threads)
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for number in range(options.passes):
             is_last = number == options.passes - 1
@@ -209,18 +205,23 @@ def lag_of(num_hets: int, length_cm: float) -> int:
     return int(np.clip(round(LAG_CM * num_hets / length_cm), SHORTEST_LAG, LONGEST_LAG))
 
 
-def _fit_model(
-    chunk: UnphasedChunk, options: PhasingOptions, places: NDArray[np.int64], threads: int
-) -> _Model:
-    """What the panel alone decides."""
-    errors = site_errors.estimate(chunk.bits, chunk.cm, options.error)
-    if options.effective_size is not None:
-        return _Model(copying_rate.of_size(options.effective_size, len(chunk.bits)), errors)
-    rate = copying_rate.fit(
-        chunk.bits, chunk.cm, places, HITS_OF_HAPLOTYPES,
-        errors=errors, longest=LONGEST_RUN, threads=threads,
+def fit_model(
+    bits: NDArray[np.uint64],
+    cm: NDArray[np.floating],
+    options: PhasingOptions,
+    *,
+    threads: int,
+    asked: Asked | None = None,
+) -> PanelModel:
+    """What the panel alone decides, found at landmarks.
+
+    bits, cm  of the landmarks, (R, W) and (F,)
+    asked     typed sites for which the model is wanted; None is the landmarks
+    """
+    return panel_model.fit(
+        bits, cm, places=places_along(cm), hits=HITS_OF_HAPLOTYPES, error=options.error,
+        longest=LONGEST_RUN, threads=threads, effective_size=options.effective_size, asked=asked,
     )  # fmt: skip
-    return _Model(rate, errors)
 
 
 def _by_genotype(
@@ -265,7 +266,7 @@ def _by_haplotype(
 def _turns(
     chunk: UnphasedChunk,
     options: PhasingOptions,
-    model: _Model,
+    model: PanelModel,
     sample: int,
     rows: NDArray[np.int64],
     draws: int,

@@ -141,6 +141,7 @@ def impute(
     references = chunk_references.read(
         source.panel, source.sites.cm, chunk, [alike.typed for alike in groups],
         seed=source.seed, threads=source.threads,
+        phasing=None if samples.is_phased() and source.trust == "keep" else source.phasing,
     )  # fmt: skip
     if on_typed is not None:
         rows = np.searchsorted(references.sites, chunk.typed)
@@ -263,7 +264,7 @@ def _impute_alike(
     )  # fmt: skip
     typed_panel = TypedPanel(
         alike.typed, source.sites.position[alike.typed], source.sites.cm[alike.typed],
-        prepared.chunk.typed_bits, references.group,
+        prepared.chunk.typed_bits, references.group, references.phasing_of(alike.typed),
     )  # fmt: skip
     first_rate = parameter_sets.initial(len(references.bits)).rates[0]
     for first in range(0, len(alike.samples), SAMPLES_AT_ONCE):

@@ -21,6 +21,7 @@ from vcfbert.copying.mosaic import Chunk
 from vcfbert.domain import tokens
 from vcfbert.domain.sites import haplotypes_of
 from vcfbert.phasing import phase_chunk
+from vcfbert.phasing.panel_model import PanelModel
 from vcfbert.phasing.phase_chunk import PhasingOptions, UnphasedChunk
 from vcfbert.pipelines.chunks.target_samples import TargetSamples
 
@@ -51,6 +52,7 @@ class TypedPanel:
     cm        (T,)
     bits      (R, ceil(T / 64)) alleles of the references
     group     (R,) group of each reference, from 0
+    model     of phasing; None fits one at the typed sites
     """
 
     sites: NDArray[np.int64]
@@ -58,6 +60,7 @@ class TypedPanel:
     cm: NDArray[np.float64]
     bits: NDArray[np.uint64]
     group: NDArray[np.int64]
+    model: PanelModel | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ def find(
             _unphased(samples, panel, block[loose], asked[loose], [links[n] for n in loose]),
             options,
             threads=threads,
+            model=panel.model,
         )
         phases.alleles[loose], phases.turn[loose] = found.alleles, found.turn
         is_unsure = (np.minimum(found.turn, 1 - found.turn) > LEAST_TURN).any(axis=1)

@@ -16,6 +16,10 @@ from vcfbert.copying import engine, groups, panel_statistics
 from vcfbert.copying.panel_statistics import PanelStatistics
 from vcfbert.copying.parameter_sets import ParameterSets
 from vcfbert.domain import tokens
+from vcfbert.phasing import phase_chunk
+from vcfbert.phasing.panel_model import PanelModel
+from vcfbert.phasing.phase_chunk import PhasingOptions
+from vcfbert.phasing.site_errors import Asked
 from vcfbert.pipelines.chunks import multiallelic, switch_rates
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.storage.zarr import haplotypes
@@ -33,6 +37,8 @@ class ChunkReferences:
     statistics    at the S sites
     alternatives  arrays of indexes among the S, see `multiallelic.alternatives`
     rates         fitted, by the number of sites to fit at
+    phasing       model of phasing at `phased_sites`, by the same number; empty if it is not needed
+    phased_sites  (T,) panel sites that are typed in any sample, rising
     panel_r2      (S,) of `leave_one_out.estimated_r2` from the sites typed in any sample
     """
 
@@ -43,6 +49,8 @@ class ChunkReferences:
     statistics: PanelStatistics
     alternatives: list[NDArray[np.int64]]
     rates: dict[int, ParameterSets]
+    phasing: dict[int, PanelModel]
+    phased_sites: NDArray[np.int64]
     panel_r2: NDArray[np.float64]
 
     def alternatives_among(self, written: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -56,6 +64,11 @@ class ChunkReferences:
             sites = sites[np.isin(sites, written)]
             found.append(np.searchsorted(written, sites))
         return found
+
+    def phasing_of(self, typed: NDArray[np.int64]) -> PanelModel | None:
+        """The model of phasing for samples that are typed at some of the typed sites."""
+        model = self.phasing.get(switch_rates.num_to_fit(len(typed)))
+        return None if model is None else model.at(np.searchsorted(self.phased_sites, typed))
 
     def reaching(self, chunk: ChunkPlan, typed: NDArray[np.int64]) -> ChunkReferences:
         """Without the sites that are only there for samples with typed sites further away."""
@@ -85,11 +98,13 @@ def read(
     *,
     seed: int,
     threads: int,
+    phasing: PhasingOptions | None = None,
 ) -> ChunkReferences:
     """Read the references of a chunk; find their statistics and fit rates at the same time.
 
-    cm     of all sites of the panel
-    typed  panel sites of each group of samples
+    cm       of all sites of the panel
+    typed    panel sites of each group of samples
+    phasing  None if no sample has to be phased
     """
     table, around = panel.sites, chunk.around
     frequency = table.alt_count[around].sum(axis=1, dtype=np.float64) / (2 * len(panel.samples))
@@ -109,14 +124,25 @@ def read(
         found = pool.submit(statistics)
         if threads == 1:
             found.result()
-        rates = {}
+        rates, models = {}, {}
+        every = np.unique(np.concatenate(typed))
         for count in sorted({switch_rates.num_to_fit(len(some)) for some in typed if len(some)}):
             shown = around.start + switch_rates.sites_to_fit(frequency, count)
             shown_bits = _taken(panel, shown, sites, bits)
             rates[count] = switch_rates.fitted(shown_bits, cm[shown], seed=seed, threads=threads)
+            if phasing is not None:
+                asked = Asked(
+                    engine.take_bits(bits, np.searchsorted(sites, every)), cm[every],
+                    np.searchsorted(shown, every), np.searchsorted(shown, every, side="right"),
+                )  # fmt: skip
+                models[count] = phase_chunk.fit_model(
+                    shown_bits, cm[shown], phasing, threads=threads, asked=asked
+                )
         group, by_site, panel_r2 = found.result()
     alternatives = multiallelic.alternatives(sites, bits, table)
-    return ChunkReferences(sites, bits, cm[sites], group, by_site, alternatives, rates, panel_r2)
+    return ChunkReferences(
+        sites, bits, cm[sites], group, by_site, alternatives, rates, models, every, panel_r2
+    )
 
 
 def _groups(

@@ -61,9 +61,10 @@ class TargetSamples:
             return np.where(is_free, np.int32(0), np.int32(1))
         return np.where(is_free, np.int32(0), self.phase_sets[rows][:, samples].T)
 
-    def is_phased(self, samples: NDArray[np.int64]) -> bool:
-        """True if the order of all heterozygotes of some samples is known."""
-        return self.phase_sets is None and not self.is_free[:, samples].any()
+    def is_phased(self, samples: NDArray[np.int64] | None = None) -> bool:
+        """True if the order of all heterozygotes of all or some samples is known."""
+        is_free = self.is_free if samples is None else self.is_free[:, samples]
+        return self.phase_sets is None and not is_free.any()
 
     def is_typed(self, rows: slice) -> NDArray[np.bool_]:
         """(t, N) True if at least one allele was observed, at a range of the typed sites."""
