@@ -6,6 +6,7 @@ import pytest
 from tests.phasing import mosaics
 from vcfbert.phasing import site_errors
 from vcfbert.phasing.genotype_search import words
+from vcfbert.phasing.site_errors import Asked
 
 USUAL = 1e-3
 
@@ -40,3 +41,19 @@ def test_a_chunk_without_sites_on_both_sides_has_the_usual_rate(fx_panel):
     references, cm, _ = fx_panel
     found = site_errors.estimate(words(references[:, 85:95]), cm[85:95], USUAL)
     assert found.tolist() == [USUAL] * 10
+
+
+def test_asked_sites_are_compared_by_landmarks_alone(fx_panel):
+    references, cm, bad = fx_panel
+    landmarks = np.setdiff1d(np.arange(300), bad)[::2]
+    sites = np.sort(np.append(bad, [100, 200]))
+    asked = Asked(
+        words(references[:, sites]), cm[sites],
+        np.searchsorted(landmarks, sites), np.searchsorted(landmarks, sites, side="right"),
+    )  # fmt: skip
+    given = words(references[:, landmarks]), cm[landmarks], USUAL
+    errors = site_errors.estimate(*given, asked)
+    assert (errors[np.isin(sites, bad)] > 0.03).all()
+    assert (errors[~np.isin(sites, bad)] < 0.03).all()
+    own = Asked(*given[:2], np.arange(len(landmarks)), np.arange(1, len(landmarks) + 1))
+    assert site_errors.estimate(*given, own).tolist() == site_errors.estimate(*given).tolist()
