@@ -27,6 +27,9 @@ from vcfbert.copying.intrinsics import count_ones, leading_zeros
 LONGEST_LAG = 63
 """Turns that fit into a word."""
 
+MOST_BACK = 64
+"""Heterozygotes over which an order can be linked to an earlier one."""
+
 IMPOSSIBLE = -1e30
 """Log probability of what cannot be; infinities are not safe in compiled kernels."""
 
@@ -136,13 +139,15 @@ def _no_children(most):
 
 
 @kernel()
-def fill(words, steps, share, log_prior, lag, floor, lattice):
+def fill(words, steps, share, log_prior, back, lag, floor, lattice):
     """Fill the lattice of a sample.
 
     words      (W, K) uint64 alleles of the candidates, the first site in the lowest bit
     steps      see `steps.Steps`
     share      (K,) float32 probability that a switch goes to a candidate
-    log_prior  (H, 2) float64 log probability of no turn and of a turn, or IMPOSSIBLE
+    log_prior  (H, 2) float64 log probability of the order of an earlier heterozygote, and of the
+               other order, or IMPOSSIBLE
+    back       (H,) int64 how many heterozygotes before it is, 1 to MOST_BACK
     lag        equally likely hypotheses that agree in so many last turns are merged
     floor      hypotheses this far below the best, in nats, are merged in any case
     """
@@ -158,7 +163,7 @@ def fill(words, steps, share, log_prior, lag, floor, lattice):
             _homozygote(beam, now, live, switch, share, emission)
             continue
         _fit(beam, now, live, switch, share, emission, steps.ratio[n])
-        count = _bear(beam, now, live, het, log_prior[het], children)
+        count = _bear(beam, now, live, het, log_prior[het], back[het], children)
         live = _merge(children, count, most, floor / lag, floor)
         _record(children, live, count, het, lattice)
         _reproduce(beam, now, children, live, emission, steps.ratio[n])
@@ -230,17 +235,19 @@ def _fit(beam, now, live, switch, share, emission, ratio):
 
 
 @kernel()
-def _bear(beam, now, live, het, log_prior, children):
+def _bear(beam, now, live, het, log_prior, back, children):
     """The hypotheses that each hypothesis becomes at a heterozygote; returns their number."""
+    older = np.uint64(MOST_BACK - back)
     count = 0
     for b in range(live):
         for order in range(2):
             turn = order ^ beam.order[now, b]
-            if (het == 0 and turn == 1) or log_prior[turn] <= IMPOSSIBLE:
+            turns = (beam.turns[now, b] >> np.uint64(1)) | (np.uint64(turn) << np.uint64(63))
+            is_other = count_ones(turns >> older) & 1
+            if (het == 0 and turn == 1) or log_prior[is_other] <= IMPOSSIBLE:
                 continue
             fit = max(beam.fit[b, 0, order] * beam.fit[b, 1, 1 - order], _LEAST)
-            log = beam.log[now, b] + math.log(fit) + log_prior[turn]
-            turns = (beam.turns[now, b] >> np.uint64(1)) | (np.uint64(turn) << np.uint64(63))
+            log = beam.log[now, b] + math.log(fit) + log_prior[is_other]
             i = count
             while i > 0 and children.turns[i - 1] > turns:
                 children.parent[i], children.order[i] = (

@@ -45,6 +45,8 @@ HITS_OF_HAPLOTYPES = 12
 GROUP_POWER = 2.0
 """A group's prior grows with this power of its share among a sample's candidates."""
 
+MOST_BACK = lattice.MOST_BACK
+
 LAG_CM = 0.5
 SHORTEST_LAG = 12
 LONGEST_LAG = 60
@@ -62,6 +64,8 @@ class UnphasedChunk:
                    heterozygote before it in the same sample is the other one than in the file; 0 if
                    unknown, -inf if it is as in the file, inf if it is the other; not read elsewhere
     own            N arrays of rows that a sample must not copy: itself and its relatives
+    back           (N, T) if the log odds are not of the heterozygote before but of an earlier one:
+                   how many heterozygotes before it is, 1 to MOST_BACK; None is 1
     """
 
     bits: NDArray[np.uint64]
@@ -70,6 +74,7 @@ class UnphasedChunk:
     alleles: NDArray[np.uint8]
     turn_log_odds: NDArray[np.float32]
     own: Sequence[NDArray[np.int64]]
+    back: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,6 +265,7 @@ def _turns(
         steps.along(alleles, chunk.cm, model.rate, model.errors, LONGEST_RUN),
         _shares(chunk.group, rows),
         log_prior(chunk.turn_log_odds[sample, hets]),
+        np.ones(len(hets), np.int64) if chunk.back is None else chunk.back[sample, hets],
         lag,
         FLOOR,
         found,
