@@ -61,6 +61,12 @@ class PhasedCalls:
         """(T,) rows in the order of the records."""
         return np.argsort(self.record, kind="stable")
 
+    def confidence(self) -> float | None:
+        """Mean probability that an order is right; None if none was found."""
+        found = self.quality[:, ~self.is_kept]
+        phred = found[found != NO_QUALITY].astype(np.float64)
+        return float(1 - (10 ** (-phred / 10)).mean()) if len(phred) else None
+
 
 def quality(is_wrong: NDArray[np.floating]) -> NDArray[np.uint8]:
     """PQ: the phred-scaled probability that an order is wrong.

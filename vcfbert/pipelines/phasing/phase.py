@@ -254,7 +254,6 @@ def _report(
 ) -> dict[str, Any]:
     """Counts, as JSON types."""
     tally = written.genotypes
-    mean = phased.confidence / phased.num_orders if phased.num_orders else None
     return {
         "samples": len(read.names),
         "samples_kept": int(phased.calls.is_kept.sum()),
@@ -262,7 +261,7 @@ def _report(
         "records": written.records,
         "typed_records": len(np.unique(phased.calls.record)),
         "heterozygotes": {"phased": tally.phased, "unphased": tally.unphased},
-        "mean_confidence": mean,
+        "mean_confidence": phased.calls.confidence(),
         "phase_sets": tally.sets,
         "missing": tally.missing,
         "chunks": num_chunks,

@@ -48,9 +48,7 @@ class PhasingSource:
 class PhasedTarget:
     """The order of a target's genotypes, chunk by chunk.
 
-    calls       what was found so far
-    confidence  sum of the probabilities that orders are right
-    num_orders  how many
+    calls  what was found so far
     """
 
     def __init__(self, source: PhasingSource, record: NDArray[np.int64]) -> None:
@@ -60,14 +58,10 @@ class PhasedTarget:
         if source.trust == "keep" and source.samples.phase_sets is None:
             is_kept[:] = ~source.samples.is_free.any(axis=0)
         self.calls = PhasedCalls.nothing(record, is_kept)
-        self.confidence = 0.0
-        self.num_orders = 0
         self._source = source
         self._before: KnownPhase | None = None
         self._contig = -1
-        # Of each sample: is there a heterozygote on the contig so far, and is the last one turned?
-        self._is_begun = np.zeros(num_samples, np.bool_)
-        self._last_turned = np.zeros(num_samples, np.bool_)
+        self._is_begun = np.zeros(num_samples, np.bool_)  # has a heterozygote on the contig
 
     def add(self, chunk: ChunkPlan, advance: Callable[[int], None]) -> None:
         """Phase one chunk; they come in the order of the panel.
@@ -110,7 +104,10 @@ class PhasedTarget:
         block: NDArray[np.int64],
         found: Phases,
     ) -> None:
-        """Take the order of the heterozygotes in the core of a chunk.
+        """Take the order of the heterozygotes in the core of a chunk, and of some before it.
+
+        The chunk before may have put the last heterozygotes of its core the other way round. So the
+        two are joined at the last heterozygote before this core at which they agree.
 
         typed  (t,) panel sites
         block  (n,) samples
@@ -119,28 +116,29 @@ class PhasedTarget:
         alleles = samples.queries(typed, block)
         is_het, is_turned = phased_calls.turned(alleles, found.alleles)
         is_linked = self._is_linked(typed, block, found)
-        is_core = (typed >= chunk.core.start) & (typed < chunk.core.stop)
+        order = np.where(is_turned, TURNED, AS_WRITTEN).astype(np.uint8)
         rows_of_typed = np.searchsorted(samples.typed, typed)
         for place, sample in enumerate(block.tolist()):
-            hets = np.flatnonzero(is_het[place] & is_core)
-            if not len(hets):
+            hets = np.flatnonzero(is_het[place] & (typed < chunk.core.stop))
+            before = int((typed[hets] < chunk.core.start).sum())
+            if before == len(hets):
                 continue
-            rows = rows_of_typed[hets]
-            wrong = found.turn[place, hets].astype(np.float64)
-            has_quality = np.ones(len(hets), np.bool_)
-            earlier = np.flatnonzero(is_het[place, : hets[0]])
-            has_quality[0] = is_linked[place] and len(earlier) > 0
-            if has_quality[0] and is_turned[place, earlier[-1]] != self._last_turned[sample]:
-                wrong[0] = 1 - wrong[0]  # the chunk before has the last heterozygote as it is here
-            calls.order[rows, sample] = np.where(is_turned[place, hets], TURNED, AS_WRITTEN)
-            calls.is_start[rows[0], sample] = not (is_linked[place] or calls.is_kept[sample])
-            calls.quality[rows, sample] = np.where(
-                has_quality, phased_calls.quality(wrong), NO_QUALITY
-            )
-            if not calls.is_kept[sample]:
-                self.confidence += float((1 - wrong[has_quality]).sum())
-                self.num_orders += int(has_quality.sum())
-            self._last_turned[sample] = is_turned[place, hets[-1]]
+            rows, own = rows_of_typed[hets], order[place, hets]
+            quality = phased_calls.quality(found.turn[place, hets])
+            first = before
+            if is_linked[place] and before > 0:
+                joint = joined(own[:before], calls.order[rows[:before], sample])
+                if joint is None:  # those that agree are behind the start of the core
+                    own = TURNED + AS_WRITTEN - own
+                    found.alleles[place] = found.alleles[place, ::-1].copy()
+                    joint = before - 1
+                first = joint + 1
+            else:
+                quality[first] = NO_QUALITY
+            taken = rows[first:]
+            calls.order[taken, sample], calls.quality[taken, sample] = own[first:], quality[first:]
+            is_new = not (is_linked[place] or calls.is_kept[sample])
+            calls.is_start[rows[before], sample] = is_new
             self._is_begun[sample] = True
 
     def _is_linked(
@@ -157,3 +155,15 @@ class PhasedTarget:
         is_shared, _ = phased_calls.turned(known, known)
         is_shared &= phased_calls.turned(found.alleles[:, :, here], known)[0]
         return is_shared.any(axis=1) & self._is_begun[block]
+
+
+def joined(own: NDArray[np.uint8], written: NDArray[np.uint8]) -> int | None:
+    """The last heterozygote at which two chunks agree; None if there is none.
+
+    own, written  (k,) order of the heterozygotes before a core, in its chunk and the chunk before
+
+    >>> joined(np.array([1, 2, 1]), np.array([1, 2, 2]))
+    1
+    """
+    agreed = np.flatnonzero(own == written)
+    return int(agreed[-1]) if len(agreed) else None
