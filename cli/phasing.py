@@ -63,7 +63,6 @@ def phase(
     overlap_cm: Annotated[
         float, typer.Option(help="Context read on either side of a chunk, in cM.")
     ] = 2.0,
-    seed: Annotated[int, typer.Option(min=0, help="Seed for fitting the switch rates.")] = 1,
     threads: options.Threads = None,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,
     force: options.Force = False,
@@ -87,7 +86,6 @@ def phase(
                 genetic_map=genetic_map,
                 region=region,
                 threads=threads,
-                seed=seed,
                 chunk_cm=chunk_cm,
                 overlap_cm=overlap_cm,
                 min_typed=min_typed,

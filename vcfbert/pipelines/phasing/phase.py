@@ -52,9 +52,6 @@ class PhaseOptions:
     threads: int | None = None
     """CPU threads; None is all cores. The output is the same for any number."""
 
-    seed: int = 1
-    """Recorded in the header; the likeliest phase does not depend on it."""
-
     chunk_cm: float = chunk_plan.CHUNK_CM
     """Longest chunk, in cM."""
 
@@ -80,8 +77,6 @@ class PhaseOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}.")
-        if self.seed < 0:
-            raise ConfigError(f"--seed must be at least 0, got {self.seed}.")
 
 
 @dataclass(frozen=True)
@@ -201,7 +196,7 @@ def _plan(
     for message in _warnings(panel, sites, read, chunks):
         logger.warning("%s", message)
     source = PhasingSource(
-        panel, sites, samples, options.min_typed, PhasingOptions(seed=options.seed),
+        panel, sites, samples, options.min_typed, PhasingOptions(),
         options.phase, options.threads or versions.num_cores(),
     )  # fmt: skip
     return source, chunks
@@ -237,7 +232,9 @@ def _region(sites: Sites, options: PhaseOptions, source: str) -> Region | None:
 
 
 def _header_lines(panel: PanelReader, options: PhaseOptions) -> list[str]:
-    chosen = f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} seed={options.seed}"
+    chosen = (
+        f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} phase={options.phase}"
+    )
     return [
         f"##source=vcfbert {versions.__version__}",
         f"##vcfbert_panel={panel.fingerprint}",

@@ -118,6 +118,7 @@ class PhasedTarget:
         is_linked = self._is_linked(typed, block, found)
         order = np.where(is_turned, TURNED, AS_WRITTEN).astype(np.uint8)
         rows_of_typed = np.searchsorted(samples.typed, typed)
+        is_given = self._is_given(typed, block, alleles)
         for place, sample in enumerate(block.tolist()):
             hets = np.flatnonzero(is_het[place] & (typed < chunk.core.stop))
             before = int((typed[hets] < chunk.core.start).sum())
@@ -125,6 +126,7 @@ class PhasedTarget:
                 continue
             rows, own = rows_of_typed[hets], order[place, hets]
             quality = phased_calls.quality(found.turn[place, hets])
+            quality[is_given[place, hets]] = NO_QUALITY
             first = before
             if is_linked[place] and before > 0:
                 joint = joined(own[:before], calls.order[rows[:before], sample])
@@ -140,6 +142,24 @@ class PhasedTarget:
             is_new = not (is_linked[place] or calls.is_kept[sample])
             calls.is_start[rows[before], sample] = is_new
             self._is_begun[sample] = True
+
+    def _is_given(
+        self, typed: NDArray[np.int64], block: NDArray[np.int64], alleles: NDArray[np.uint8]
+    ) -> NDArray[np.bool_]:
+        """(n, t) True for heterozygotes whose order relative to the one before is the file's.
+
+        alleles  (n, 2, t) in the order of the file
+        """
+        is_given = np.zeros((len(block), len(typed)), np.bool_)
+        if self._source.trust != "keep":
+            return is_given
+        position = self._source.sites.position[typed]
+        sets = self._source.samples.sets_of(typed, block)
+        is_het, _ = phased_calls.turned(alleles, alleles)
+        for place in np.flatnonzero((is_het & (sets > 0)).any(axis=1)).tolist():
+            link = chunk_phasing.linked(alleles[place], sets[place], position, "keep")
+            is_given[place] = np.isneginf(link.log_odds) & (link.back == 1)
+        return is_given
 
     def _is_linked(
         self, typed: NDArray[np.int64], block: NDArray[np.int64], found: Phases

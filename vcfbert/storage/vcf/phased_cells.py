@@ -57,7 +57,7 @@ class Genotype:
 
 
 @dataclass
-class Tally:
+class WrittenGenotypes:
     """Genotypes that were written.
 
     phased         heterozygotes in a phase set
@@ -91,7 +91,7 @@ class PhasedCells:
 
     def __init__(self, is_kept: NDArray[np.bool_]) -> None:
         """`is_kept` (N,) is True for samples whose genotypes keep the order of the file."""
-        self.tally = Tally()
+        self.tally = WrittenGenotypes()
         self._is_kept = is_kept
         self._numbers: dict[bytes, int] = {}
         self._texts: list[bytes] = []

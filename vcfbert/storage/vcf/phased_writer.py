@@ -22,7 +22,7 @@ from vcfbert.errors import InputError
 from vcfbert.storage.vcf import checks, output_file, phased_cells, structural, tabix, variants
 from vcfbert.storage.vcf.checks import NUM_FIXED, Header
 from vcfbert.storage.vcf.output_file import Sink
-from vcfbert.storage.vcf.phased_cells import PhasedCells, RecordOrder, Tally
+from vcfbert.storage.vcf.phased_cells import PhasedCells, RecordOrder, WrittenGenotypes
 
 _GENOTYPE = b'##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">'
 _DECLARED = (
@@ -42,7 +42,7 @@ class PhasedFile:
     """Counts of a file that was written."""
 
     records: int
-    genotypes: Tally
+    genotypes: WrittenGenotypes
 
 
 def write(
