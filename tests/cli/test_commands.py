@@ -126,7 +126,8 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
     calls = fx_calls("imputing.impute", "impute")
     done = run(
         "impute", "t.vcf.gz", "-o", "o.bcf", "-w", str(tmp_path), "--format", "GT, DS",
-        "--unphased", "as-written", "--map", "a.map", "--region", "20:1-9", "--er2", "--force",
+        "--unphased", "as-written", "--phase", "refine", "--phase-draws", "2",
+        "--map", "a.map", "--region", "20:1-9", "--er2", "--force",
         "--all-typed-sites", "--empirical", "--sites", "s.tsv",
         "--chunk-cm", "4", "--overlap-cm", "0.5", "--min-typed", "2",
         "--qc", "q", "--run", "mine", "--threads", "3", "--seed", "8", "--strand", "drop",
@@ -139,6 +140,7 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
         "run": "mine", "no_network": False, "genetic_map": Path("a.map"), "region": "20:1-9",
         "threads": 3, "seed": 8, "chunk_cm": 4.0, "overlap_cm": 0.5, "min_typed": 2,
         "fields": ("GT", "DS"), "sites": Path("s.tsv"), "unphased": "as-written", "er2": True,
+        "phase": "refine", "phase_draws": 2,
         "all_typed_sites": True, "empirical": True,
         "qc": Path("q"), "device": "cpu", "strand": "drop",
     }  # fmt: skip

@@ -94,7 +94,7 @@ def test_an_output_that_stands_is_not_replaced_unasked(fx_home, fx_records, tmp_
 
 def test_unphased_genotypes_can_be_imputed_or_taken_as_they_are(fx_home, fx_records, tmp_path):
     target = panels.write_vcf(tmp_path / "t.vcf", unphased(fx_records), NAMES)
-    for policy in ("missing", "as-written"):
+    for policy in ("phase", "missing", "as-written"):
         done = impute(fx_home, target, "--unphased", policy, "--force", "--quiet")
         assert done.exit_code == 0
         assert "1 heterozygous genotypes are not phased" in done.stderr

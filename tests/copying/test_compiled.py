@@ -20,11 +20,19 @@ from vcfbert.copying import (
     network,
 )
 from vcfbert.copying.compiled import announcing_compilation, kernel
-from vcfbert.phasing import genotype_search, lattice, neighbours, sampling, steps
+from vcfbert.phasing import (
+    genotype_search,
+    lattice,
+    neighbours,
+    prefix_order,
+    sampling,
+    site_errors,
+    steps,
+)
 
 MODULES = (
     *(engine, forward_backward, inputs, intrinsics, leave_one_out, mosaic, network),
-    *(genotype_search, lattice, neighbours, sampling, steps),
+    *(genotype_search, lattice, neighbours, prefix_order, sampling, site_errors, steps),
 )
 
 WEIGHTS = """

@@ -72,6 +72,7 @@ class MatchReport:
     half_missing       genotypes with one allele
     other_alleles      genotypes with an allele that the panel does not have at the site
     unphased           unphased heterozygotes
+    unphased_use       what is done with them
     only_in_target     records at positions that the panel lacks, and symbolic ones
     dropped            records at a position of the panel that were not used
     noted              records that were used, but corrected or suspicious
@@ -97,6 +98,7 @@ class MatchReport:
     half_missing: int = 0
     other_alleles: int = 0
     unphased: int = 0
+    unphased_use: str = "not used"
     only_in_target: Listing = field(default_factory=Listing)
     dropped: Listing = field(default_factory=Listing)
     noted: Listing = field(default_factory=Listing)
@@ -180,6 +182,6 @@ class MatchReport:
             (self.suspicious_sites, "palindromic (A/T, C/G) sites have a frequency that fits the "
              "other strand better; kept"),
             (self.other_alleles, "genotypes have an allele that the panel lacks; set to missing"),
-            (self.unphased, "heterozygous genotypes are not phased; treated as --unphased says"),
+            (self.unphased, f"heterozygous genotypes are not phased; {self.unphased_use}"),
         ]  # fmt: skip
         return [f"{count:,} {text}." for count, text in counted if count]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
-from vcfbert.domain.unordered import UNORDERED
+from vcfbert.domain.unordered import UNORDERED, plain
 
 FLANK = 12
 """Telling sites on either side of a site that predict its alleles."""
@@ -111,7 +111,8 @@ def likely_rate(
 
 
 def major_alleles(alleles: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """(n,) REF_MAJOR, ALT_MAJOR or TIED from alleles (n, N, 2)."""
+    """(n,) REF_MAJOR, ALT_MAJOR or TIED from alleles (n, N, 2), unordered ones included."""
+    alleles = plain(alleles)
     balance = (alleles == tokens.ALT).sum(axis=(1, 2)) - (alleles == tokens.REF).sum(axis=(1, 2))
     return np.select([balance < 0, balance > 0], [REF_MAJOR, ALT_MAJOR], TIED).astype(np.int64)
 
@@ -174,8 +175,8 @@ def linkage(
     centred = (panel - mean[:, None]).astype(np.float32)
     products = (centred @ centred.T).astype(np.float64)
     ridge = _RIDGE[0] + _RIDGE[1] * panel.shape[1]
-    is_observed = target <= tokens.ALT
-    shown = np.where(is_observed, target - mean[:, None, None], 0.0)
+    known = plain(target)
+    shown = np.where(known <= tokens.ALT, known - mean[:, None, None], 0.0)
     telling = np.flatnonzero(is_telling)
     ratios = np.empty((len(asked), 2))
     for number, row in enumerate(asked.tolist()):

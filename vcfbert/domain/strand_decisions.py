@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import strand, tokens
 from vcfbert.domain.strand import Habit
+from vcfbert.domain.unordered import plain
 
 PanelAlleles = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 """(n, H) alleles of the panel, 0 or 1, at sites (n,) with rising indexes."""
@@ -229,6 +230,7 @@ def _far(
     if expected is None:
         none = np.zeros(len(alleles), np.bool_)
         return none, none
+    alleles = plain(alleles)
     observed = tokens.is_observed(alleles).sum(axis=(1, 2))
     frequency = (alleles == tokens.ALT).sum(axis=(1, 2)) / np.maximum(observed, 1)
     written, other = np.abs(frequency - expected), np.abs(1.0 - frequency - expected)

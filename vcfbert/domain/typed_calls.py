@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import records, tokens, unordered
 from vcfbert.domain.match_report import MatchReport
-from vcfbert.domain.matching import Match, TargetPolicy
+from vcfbert.domain.matching import Match, TargetPolicy, UnphasedTarget
 from vcfbert.domain.records import MISSING_CALL, NO_CALL, RecordBlock
 from vcfbert.errors import InputError
 
@@ -19,6 +19,14 @@ MOST_UNPHASED = 0.05
 
 FEW_UNPHASED = 10
 """Fewer unphased heterozygotes are always allowed: their share says little."""
+
+
+USES: dict[UnphasedTarget, str] = {
+    "phase": "their phase is found from the panel",
+    "error": "not used",
+    "missing": "the order of their alleles is imputed",
+    "as-written": "the order of their alleles in the file is used as the phase",
+}
 
 
 class CallReader:
@@ -32,6 +40,7 @@ class CallReader:
         self._names = names
         self._policy = policy
         self._report = report
+        report.unphased_use = USES[policy.unphased]
         self._first_unphased = ""
         self._unphased = np.zeros(len(names), dtype=np.int64)
         self._heterozygous = np.zeros(len(names), dtype=np.int64)

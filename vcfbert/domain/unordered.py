@@ -65,6 +65,15 @@ def without_order(alleles: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.where(tokens.is_observed(alleles), alleles | UNORDERED, alleles).astype(np.uint8)
 
 
+def plain(alleles: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Alleles without the mark of an unknown order.
+
+    >>> plain(np.array([0, 9, 4], dtype=np.uint8)).tolist()
+    [0, 1, 4]
+    """
+    return np.asarray(alleles & np.uint8(UNORDERED - 1), dtype=np.uint8)
+
+
 def to_phase(alleles: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Take heterozygotes of unknown order out of the unordered genotypes, for phasing.
 

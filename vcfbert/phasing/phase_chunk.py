@@ -38,6 +38,9 @@ PLACES_PER_CM = 8.4
 FEWEST_PLACES = 16
 """Places along a chunk at which candidates are searched."""
 
+SEARCHED_BY_GENOTYPE = 10_000
+"""Most references that the first pass searches, evenly spaced in the panel: its phase is rough."""
+
 HITS_OF_GENOTYPES = 8
 HITS_OF_HAPLOTYPES = 12
 """References that each place adds in the first pass, and in each direction in the later ones."""
@@ -163,7 +166,7 @@ def phase(chunk: UnphasedChunk, options: PhasingOptions, *, threads: int) -> Pha
         for number in range(options.passes):
             is_last = number == options.passes - 1
             if number == 0:
-                found = list(pool.map(lambda n: _by_genotype(chunk, places, n), free))
+                found = _by_genotype(chunk, places, free, threads)
             else:
                 found = _by_haplotype(chunk, places, out.alleles, free, threads)
 
@@ -220,12 +223,24 @@ def _fit_model(
     return _Model(rate, errors)
 
 
-def _by_genotype(chunk: UnphasedChunk, places: NDArray[np.int64], sample: int) -> NDArray[np.int64]:
-    """(K,) rows of a sample's candidates in the first pass."""
-    return genotype_search.candidates(
-        chunk.bits, chunk.alleles[sample], chunk.cm.astype(np.float32), places,
-        HITS_OF_GENOTYPES, chunk.own[sample],
-    )  # fmt: skip
+def _by_genotype(
+    chunk: UnphasedChunk, places: NDArray[np.int64], samples: Sequence[int], threads: int
+) -> list[NDArray[np.int64]]:
+    """Rows of the candidates of some samples in the first pass."""
+    num_rows = len(chunk.bits)
+    count = min(num_rows, SEARCHED_BY_GENOTYPE)
+    searched = np.linspace(0, num_rows - 1, count).astype(np.int64)
+    bits, cm = chunk.bits[searched], chunk.cm.astype(np.float32)
+
+    def find(sample: int) -> NDArray[np.int64]:
+        own = np.flatnonzero(np.isin(searched, chunk.own[sample]))
+        found = genotype_search.candidates(
+            bits, chunk.alleles[sample], cm, places, HITS_OF_GENOTYPES, own
+        )
+        return searched[found]
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        return list(pool.map(find, samples))
 
 
 def _by_haplotype(

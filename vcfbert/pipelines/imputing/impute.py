@@ -442,6 +442,7 @@ def _report(
             "typed_only": num_kept,
             "skipped": job.num_wanted - tally.typed - tally.imputed,
             "missing_genotypes": int((samples.alleles == tokens.MISSING).any(axis=2).sum()),
+            "phased_genotypes": int(samples.is_free.sum()),
             "unordered_genotypes": len(samples.unordered.site),
         },
         "chunks": sums["chunks"],

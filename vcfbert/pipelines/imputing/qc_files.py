@@ -60,6 +60,7 @@ class ImputeSummary:
             ("  imputed", sites["imputed"]),
             ("sites of contigs with too few typed sites", sites["skipped"]),
             ("missing genotypes imputed", sites["missing_genotypes"]),
+            ("heterozygotes phased", sites["phased_genotypes"]),
             ("unphased genotypes, order imputed", sites["unordered_genotypes"]),
             ("chunks", report["chunks"]),
             ("reference haplotypes", report["reference_haplotypes"]),

@@ -1,0 +1,86 @@
+"""Links between heterozygotes, orientation of draws and chunks, and means over draws."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import numpy.testing as npt
+import pytest
+
+from vcfbert.copying.engine import ImputedChunk
+from vcfbert.pipelines.chunks import chunk_phasing
+from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Phases
+
+INF = np.inf
+
+
+def links(first, second, sets, position=None, trust="keep"):
+    alleles = np.array([list(map(int, first)), list(map(int, second))], np.uint8)
+    places = np.arange(len(first)) if position is None else np.array(position)
+    found = chunk_phasing.linked(alleles, np.array(sets, np.int32), places.astype(np.int32), trust)
+    return found.log_odds.tolist(), found.back.tolist(), found.is_loose
+
+
+@pytest.mark.parametrize(
+    ("sets", "odds", "back", "is_loose"),
+    [
+        ([1, 1, 1, 1], [0, -INF, -INF, -INF], [1, 1, 1, 1], False),
+        ([0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], True),
+        ([1, 0, 1, 1], [0, 0, -INF, -INF], [1, 1, 2, 1], True),
+        ([2, 3, 2, 3], [0, 0, -INF, -INF], [1, 1, 2, 2], True),
+        ([2, 2, 3, 3], [0, -INF, 0, -INF], [1, 1, 1, 1], True),
+        ([0, 1, 1, 1], [0, 0, -INF, -INF], [1, 1, 1, 1], True),
+    ],
+)
+def test_a_heterozygote_is_linked_to_the_last_of_its_set(sets, odds, back, is_loose):
+    assert links("0101", "1010", sets) == (odds, back, is_loose)
+
+
+def test_homozygotes_and_missing_genotypes_have_no_links():
+    odds, back, is_loose = links("0041", "1040", [1, 1, 1, 1])
+    assert (odds, back, is_loose) == ([0, 0, 0, -INF], [1, 1, 1, 1], False)
+
+
+def test_two_alts_at_one_position_are_on_different_haplotypes():
+    assert links("01", "10", [0, 0], [5, 5])[0] == [0, -INF]
+    assert links("00", "11", [0, 0], [5, 5])[0] == [0, INF]
+    assert links("00", "11", [1, 1], [5, 5]) == ([0, -INF], [1, 1], False)  # phased in the file
+
+
+@pytest.mark.parametrize(("trust", "odds"), [("refine", -3.0), ("redo", 0.0)])
+def test_phase_that_is_not_kept_is_loose(trust, odds):
+    assert links("01", "10", [1, 1], trust=trust) == ([0, odds], [1, 1], True)
+
+
+def test_a_chunk_is_turned_to_agree_with_the_one_before():
+    typed, block = np.array([3, 5, 8, 9]), np.array([0, 2])
+    before = KnownPhase(np.array([2, 3, 5]), np.zeros((3, 3, 2), np.uint8))
+    before.alleles[1:, 0] = before.alleles[1:, 2] = (0, 1)
+    alleles = np.array([[[1, 1, 0, 1], [0, 0, 1, 0]], [[0, 0, 1, 1], [1, 1, 0, 0]]], np.uint8)
+    expected = alleles.copy()
+    expected[0] = expected[0, ::-1]
+    chunk_phasing._orient(alleles, typed, block, before)
+    npt.assert_array_equal(alleles, expected)
+
+
+def test_draws_are_averaged_in_the_orientation_of_the_best_phase():
+    """Two typed heterozygotes at sites 1 and 4; the second draw turns the second one."""
+    best = np.array([[[1, 1], [0, 0]], [[1, 1], [1, 1]]], np.uint8)
+    draws = np.array([best[:1], [[[1, 0], [0, 1]]], [[[0, 0], [1, 1]]]], np.uint8)
+    phases = Phases(best, np.zeros((2, 2), np.float32), draws, np.array([True, False]))
+    chunk = SimpleNamespace(cm=np.arange(6.0), typed=np.array([1, 4]))
+    asked = []
+
+    def run(alleles, chosen):
+        """Haplotypes with the probability 0.9 if they have ALT at the nearest site, else 0.2."""
+        asked.append((alleles.tolist(), chosen.tolist()))
+        nearest = np.array([0, 0, 0, 1, 1, 1])
+        alt = np.where(alleles[:, :, nearest] == 1, 0.9, 0.2).transpose(2, 0, 1)
+        left = np.where(alleles == 1, 0.8, 0.1).transpose(2, 0, 1)
+        return ImputedChunk(alt.astype(np.float32), left.astype(np.float32), 0.5, 0.1)
+
+    found = chunk_phasing.impute(phases, chunk, run)
+    npt.assert_allclose(found.alt[:, 0], np.tile([0.9, 0.2], (6, 1)), rtol=1e-6)
+    npt.assert_allclose(found.alt[:, 1], np.tile([0.9, 0.9], (6, 1)), rtol=1e-6)
+    npt.assert_allclose(found.left_out[:, 0], np.tile([0.8, 0.1], (2, 1)), rtol=1e-6)
+    assert [chosen for _, chosen in asked] == [[1], [0], [0], [0]]
+    assert (found.open_share, found.out_of_range) == pytest.approx((0.5, 0.1))
