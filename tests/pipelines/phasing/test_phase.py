@@ -198,6 +198,32 @@ def test_a_phased_file_keeps_its_phase_unless_it_is_redone(fx_home, fx_truth, tm
     assert genotypes(redone.out).tolist() != [record[4] for record in made]
 
 
+def test_phase_sets_of_reads_keep_their_order_and_are_joined(fx_home, fx_truth, tmp_path):
+    lines = []
+    for row, (contig, position, ref, alt, cells) in enumerate(unphased(fx_truth)):
+        kept = "|".join(map(str, fx_truth[row, 0]))
+        first = f"{kept}:{1 + row // 25}"
+        cells = "\t".join([first, *(f"{cell}:." for cell in cells[1:])])
+        lines.append(f"{contig}\t{position}\t.\t{ref}\t{alt}\t.\t.\t.\tGT:PS\t{cells}\n")
+    target = tmp_path / "t.vcf"
+    names = [f"t{n}" for n in range(NUM_SAMPLES)]
+    target.write_text(
+        panels.HEADER.format(contigs="##contig=<ID=20>\n", names="\t".join(names)).replace(
+            "#CHROM", '##FORMAT=<ID=PS,Number=1,Type=Integer,Description="Set">\n#CHROM'
+        )
+        + "".join(lines)
+    )
+    summary = run(fx_home, target, tmp_path / "o.vcf.gz")
+    assert summary.report["phase_sets"] == NUM_SAMPLES
+    written, quality = genotypes(summary.out)[:, 0], fields(summary.out, "PQ")[:, 0]
+    hets = np.flatnonzero(np.isin(written, ["0|1", "1|0"]))
+    is_same = np.array([int(written[het][0]) == fx_truth[het, 0, 0] for het in hets])
+    for number in range(3):
+        assert len(set(is_same[hets // 25 == number])) == 1
+    joints = {int(hets[hets // 25 == number][0]) for number in (1, 2)}
+    assert {int(het) for het in hets if quality[het] != "."} == joints
+
+
 def test_chunks_without_common_heterozygotes_begin_new_sets(fx_home, fx_plain, tmp_path):
     target, whole = fx_plain
     apart = run(fx_home, target, tmp_path / "o.vcf.gz", chunk_cm=0.1, overlap_cm=0.0)
