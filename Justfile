@@ -174,6 +174,10 @@ compare *args: setup
 impute *args: setup
     {{quote(vcfbert)}} impute "$@"
 
+# Phase the samples of a VCF
+phase *args: setup
+    {{quote(vcfbert)}} phase "$@"
+
 # Show shapes, parameters, memory and disk of a system
 audit-dims *args: setup
     {{quote(vcfbert)}} audit-dims "$@"

@@ -13,6 +13,7 @@ from vcfbert.config import presets
 from vcfbert.pipelines import train
 from vcfbert.pipelines.evaluating.cases import EvalOptions
 from vcfbert.pipelines.imputing.impute import ImputeOptions
+from vcfbert.pipelines.phasing.phase import PhaseOptions
 from vcfbert.pipelines.preparing.options import PrepareOptions
 from vcfbert.pipelines.preparing.simulate import SimulateOptions
 
@@ -20,6 +21,7 @@ OPTIONS = {
     vcfbert.simulate: SimulateOptions,
     vcfbert.prepare: PrepareOptions,
     vcfbert.impute: ImputeOptions,
+    vcfbert.phase: PhaseOptions,
     vcfbert.train: train.TrainOptions,
     vcfbert.evaluate: EvalOptions,
 }

@@ -49,6 +49,7 @@ ROOMS = {
     "pipelines.preparing": set(),
     "pipelines.chunks": set(),
     "pipelines.imputing": {"pipelines.chunks"},
+    "pipelines.phasing": {"pipelines.chunks"},
     "pipelines.mosaic": {"pipelines.chunks", "pipelines.text_table"},
     "pipelines.systems": set(),
     "pipelines.evaluating": {
@@ -228,6 +229,7 @@ def test_a_class_name_means_one_thing():
         ("vcfbert.pipelines.preparing.prepare", {"torch", "faiss"}),
         ("vcfbert.copying.engine", {"torch", "faiss", "zarr"}),
         ("vcfbert.pipelines.imputing.impute", {"torch"}),
+        ("vcfbert.pipelines.phasing.phase", {"torch"}),
         ("vcfbert.storage.zarr.stores", {"torch", "faiss"}),
         ("vcfbert.model.imputer", {"faiss", "zarr", "cyvcf2"}),
         ("vcfbert.retrieval", {"torch", "zarr"}),

@@ -5,8 +5,17 @@
 >>> vcfbert.impute("target.vcf.gz", "imputed.vcf.gz", workspace="work")      # doctest: +SKIP
 """
 
-from vcfbert.api import evaluate, impute, prepare, simulate, train
+from vcfbert.api import evaluate, impute, phase, prepare, simulate, train
 from vcfbert.errors import VcfbertError
 from vcfbert.versions import __version__
 
-__all__ = ["VcfbertError", "__version__", "evaluate", "impute", "prepare", "simulate", "train"]
+__all__ = [
+    "VcfbertError",
+    "__version__",
+    "evaluate",
+    "impute",
+    "phase",
+    "prepare",
+    "simulate",
+    "train",
+]

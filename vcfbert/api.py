@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vcfbert.pipelines.evaluating.score_report import EvalSummary
     from vcfbert.pipelines.imputing.qc_files import ImputeSummary
     from vcfbert.pipelines.mosaic.train_mosaic import MosaicSummary
+    from vcfbert.pipelines.phasing.phase import PhaseSummary
     from vcfbert.pipelines.preparing.prepare import PrepareSummary
     from vcfbert.pipelines.preparing.simulate import SimulateSummary
     from vcfbert.pipelines.systems.train_systems import TrainSummary
@@ -148,6 +149,49 @@ def impute(
         device=device,
     )
     return stage.impute(
+        _workspace(workspace),
+        Path(target),
+        Path(out),
+        options,
+        progress=progress,
+        overwrite=overwrite,
+    )
+
+
+def phase(
+    target: StrPath,
+    out: StrPath,
+    *,
+    workspace: StrPath = "work",
+    genetic_map: StrPath | None = None,
+    region: str | None = None,
+    phase: Literal["keep", "refine", "redo"] = "keep",
+    strand: Literal["fix", "drop", "error"] = "fix",
+    min_typed: int = 5,
+    chunk_cm: float = 10.0,
+    overlap_cm: float = 2.0,
+    threads: int | None = None,
+    overwrite: bool = False,
+    progress: Progress = _SILENT,
+) -> PhaseSummary:
+    """Phase the samples of a VCF or BCF with the panel of a workspace; writes `out`.
+
+    phase    what to do with the phase of the file
+    threads  None uses all cores; the output does not depend on it
+    """
+    from vcfbert.pipelines.phasing import phase as stage
+
+    options = stage.PhaseOptions(
+        genetic_map=_path(genetic_map),
+        region=region,
+        threads=threads,
+        chunk_cm=chunk_cm,
+        overlap_cm=overlap_cm,
+        min_typed=min_typed,
+        phase=phase,
+        strand=strand,
+    )
+    return stage.phase(
         _workspace(workspace),
         Path(target),
         Path(out),

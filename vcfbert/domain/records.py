@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -41,7 +41,8 @@ UnphasedPolicy = Literal["error", "drop"]
 class Record:
     """The fixed columns of one VCF line.
 
-    infos  what INFO says of a structural variant, one text for each ALT; empty if it says nothing
+    infos   what INFO says of a structural variant, one text for each ALT; empty if it says nothing
+    number  index among the records that are read
     """
 
     contig: str
@@ -50,6 +51,7 @@ class Record:
     ref: str
     alts: list[str]
     infos: tuple[str, ...] = ()
+    number: int = field(default=0, compare=False)
 
     def info(self, number: int) -> str:
         """The text of an ALT allele, numbered from 1; `.` if there is none."""

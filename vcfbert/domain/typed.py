@@ -46,6 +46,7 @@ class TypedAlleles:
                  haplotype of an allele is unknown
     phase_sets   (T, N) see RecordBlock; None if no record has any
     identifiers  T, the ID of each site's record
+    record       (T,) index of each site's record among those that were read
     others       records that the panel lacks, if they are kept
     """
 
@@ -54,6 +55,7 @@ class TypedAlleles:
     phase_sets: NDArray[np.int32] | None
     report: MatchReport
     identifiers: list[str]
+    record: NDArray[np.int64]
     others: list[TypedOnly]
 
 
@@ -189,6 +191,7 @@ class TargetCollector:
             None if phase_sets is None else phase_sets[is_used],
             self.report,
             [record.identifier for record in self._records],
+            np.array([record.number for record in self._records], dtype=np.int64),
             self._others or [],
         )
         self._count(typed, panel_frequency)

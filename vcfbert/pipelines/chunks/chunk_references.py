@@ -145,6 +145,13 @@ def read(
     )
 
 
+def groups_around(panel: PanelReader, around: slice) -> NDArray[np.int64]:
+    """(R,) group of each reference, found from sites of a range."""
+    counts = panel.sites.alt_count[around].sum(axis=1, dtype=np.float64)
+    none = np.empty(0, np.int64), np.empty((2 * len(panel.samples), 0), np.uint64)
+    return _groups(panel, around.start, counts / (2 * len(panel.samples)), *none)
+
+
 def _groups(
     panel: PanelReader,
     start: int,

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import tokens
-from vcfbert.domain.sites import Sites
+from vcfbert.domain import matching, tokens
+from vcfbert.domain.sites import Sites, haplotypes_of
 from vcfbert.domain.unordered import UnorderedGenotypes
+from vcfbert.errors import InputError
 from vcfbert.pipelines.chunks import chunk_plan
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.storage.vcf.target import Target
+from vcfbert.storage.zarr.panel import PanelReader
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,31 @@ class TargetSamples:
     def is_typed(self, rows: slice) -> NDArray[np.bool_]:
         """(t, N) True if at least one allele was observed, at a range of the typed sites."""
         return np.asarray(tokens.is_observed(self.alleles[rows]).any(axis=2), dtype=np.bool_)
+
+
+def of_target(panel: PanelReader, read: Target) -> TargetSamples:
+    """The samples of a target, without their own haplotypes and relatives as references.
+
+    Raises InputError if the panel's only sample is also in the target.
+    """
+    shared = matching.shared_samples(read.names, panel.samples.names)
+    if len(panel.samples) == 1 and (shared == 0).any():
+        raise InputError(
+            f"{panel.path} contains only {panel.samples.names[0]}, which is also in the target and "
+            "cannot be imputed from itself. Prepare a panel of other samples."
+        )
+    none = np.empty(0, dtype=np.int64)
+    related = panel.samples.relatives_of
+    own = [
+        haplotypes_of(np.append(number, related(np.array([number])))) if number >= 0 else none
+        for number in np.repeat(shared, 2).tolist()
+    ]
+    kept = UnorderedGenotypes.among(read.site_index, read.alleles)
+    is_typed = np.asarray(tokens.is_observed(read.alleles).any(axis=(1, 2)), dtype=np.bool_)
+    return TargetSamples(
+        read.names, read.site_index[is_typed], read.alleles[is_typed], read.is_free[is_typed],
+        own, kept, None if read.phase_sets is None else read.phase_sets[is_typed],
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

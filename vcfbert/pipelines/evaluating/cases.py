@@ -17,7 +17,7 @@ from vcfbert.domain.metrics import Groups
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.pipelines.evaluating import hidden_sites
 from vcfbert.pipelines.evaluating.hidden_sites import HiddenSites
-from vcfbert.storage.vcf import prediction_writer
+from vcfbert.storage.vcf import output_file
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.stored_versions import VersionName
 from vcfbert.storage.zarr.workspace import Workspace
@@ -216,7 +216,7 @@ def _report_stem(
 def _refuse_existing(case: Case, *, overwrite: bool) -> None:
     """Refuse output paths before the work instead of after it."""
     if case.options.vcf is not None:
-        prediction_writer.check_path(case.options.vcf, overwrite=overwrite)
+        output_file.check_path(case.options.vcf, overwrite=overwrite)
     path, _ = case.report_files  # a CSV without its JSON is left over from a stopped command
     if path.exists() and not overwrite:
         raise StoreError.exists(path)

@@ -20,26 +20,24 @@ from numpy.typing import NDArray
 from vcfbert import versions
 from vcfbert.copying import compiled
 from vcfbert.copying.network import Network, copying_only
-from vcfbert.domain import matching, tokens
+from vcfbert.domain import tokens
 from vcfbert.domain.genome import Genome
 from vcfbert.domain.matching import TargetPolicy, UnphasedTarget
-from vcfbert.domain.sites import Region, Sites, haplotypes_of
-from vcfbert.domain.unordered import UnorderedGenotypes
+from vcfbert.domain.sites import Region, Sites
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.files import locks
 from vcfbert.phasing.phase_chunk import PhasingOptions
-from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan, switch_rates
+from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan, switch_rates, target_samples
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
 from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
-from vcfbert.pipelines.chunks.target_samples import TargetSamples
 from vcfbert.pipelines.imputing import duplicates, output_files, qc_files, sample_quality
 from vcfbert.pipelines.imputing.duplicates import DuplicateSearch
 from vcfbert.pipelines.imputing.output_files import EmpiricalWriter, OutputContent
 from vcfbert.pipelines.imputing.qc_files import ChunkTally, ImputeSummary
 from vcfbert.pipelines.imputing.sample_quality import CallRates, ExpectedAccuracy
 from vcfbert.progress import Progress
-from vcfbert.storage.vcf import genome_header, prediction_writer
+from vcfbert.storage.vcf import genome_header, output_file, prediction_writer
 from vcfbert.storage.vcf.output_header import FIELDS, CellLayout, HeaderFacts
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.vcf.target import Target, read_target
@@ -231,11 +229,11 @@ def _check_output(
     target: Path, out: Path, qc: Path, options: ImputeOptions, *, overwrite: bool
 ) -> None:
     """Refuse an output that cannot be written, before any work is done."""
-    prediction_writer.check_path(out, overwrite=overwrite)
+    output_file.check_path(out, overwrite=overwrite)
     if out.exists() and target.exists() and out.samefile(target):
         raise InputError(f"{out} is the target itself. Give the output another name.")
     if options.empirical:
-        prediction_writer.check_path(output_files.empirical_path(out), overwrite=overwrite)
+        output_file.check_path(output_files.empirical_path(out), overwrite=overwrite)
     # QC files without an output were left by an interrupted command.
     qc_files.check_folder(qc, overwrite=overwrite or not out.exists())
 
@@ -282,7 +280,7 @@ def _plan(
             f"{options.min_typed:,} are needed on a contig. Give a target with more sites of the "
             "panel, or lower --min-typed."
         )
-    samples = _samples(panel, read, observed)
+    samples = target_samples.of_target(panel, read)
     warnings = read.report.notes()
     warnings += qc_files.shared_samples(samples.names, panel.samples.names)
     warnings += qc_files.few_typed(sites, planned, is_wanted)
@@ -350,30 +348,6 @@ def _read(
         with VcfFile(path) as file:
             found = read(file, chunk_plan.contig_to_read(sites, cores))
     return cores, found, of_target
-
-
-def _samples(panel: PanelReader, read: Target, observed: NDArray[np.bool_]) -> TargetSamples:
-    """The samples of the target, without their own haplotypes and relatives as references.
-
-    observed  (T,) True for sites with a genotype
-    """
-    shared = matching.shared_samples(read.names, panel.samples.names)
-    if len(panel.samples) == 1 and (shared == 0).any():
-        raise InputError(
-            f"{panel.path} contains only {panel.samples.names[0]}, which is also in the target and "
-            "cannot be imputed from itself. Prepare a panel of other samples."
-        )
-    none = np.empty(0, dtype=np.int64)
-    related = panel.samples.relatives_of
-    own = [
-        haplotypes_of(np.append(number, related(np.array([number])))) if number >= 0 else none
-        for number in np.repeat(shared, 2).tolist()
-    ]
-    kept = UnorderedGenotypes.among(read.site_index, read.alleles)
-    return TargetSamples(
-        read.names, read.site_index[observed], read.alleles[observed], read.is_free[observed],
-        own, kept, None if read.phase_sets is None else read.phase_sets[observed],
-    )  # fmt: skip
 
 
 def _write(

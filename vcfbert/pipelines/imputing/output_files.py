@@ -20,7 +20,7 @@ from vcfbert.domain.sites import Region, Sites
 from vcfbert.domain.typed_only import TypedOnly
 from vcfbert.pipelines.chunks import chunk_plan
 from vcfbert.pipelines.chunks.chunk_imputation import ImputedCore
-from vcfbert.storage.vcf import prediction_writer
+from vcfbert.storage.vcf import output_file, prediction_writer
 from vcfbert.storage.vcf.output_header import EMPIRICAL, HeaderFacts
 from vcfbert.storage.vcf.prediction_writer import PredictionWriter
 from vcfbert.storage.vcf.target import Target
@@ -66,7 +66,7 @@ def stem(out: Path) -> str:
     >>> stem(Path("a/imputed.vcf.bgz"))
     'imputed'
     """
-    for suffix in prediction_writer.SUFFIXES:
+    for suffix in output_file.SUFFIXES:
         if out.name.endswith(suffix):
             return out.name.removesuffix(suffix)
     return out.name

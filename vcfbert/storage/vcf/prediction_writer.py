@@ -5,25 +5,21 @@ n consecutive sites, N samples.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
-import cyvcf2
 import numpy as np
-import pysam
 from numpy.typing import NDArray
 
 from vcfbert.domain import dosage
 from vcfbert.domain.dosage import Imputed
 from vcfbert.domain.sites import Sites
 from vcfbert.domain.typed_only import TypedOnly
-from vcfbert.errors import InputError, StoreError
-from vcfbert.files import locks, temporary
-from vcfbert.storage.vcf import bgzf, structural, tabix
+from vcfbert.errors import StoreError
+from vcfbert.storage.vcf import bgzf, output_file, structural, tabix
 from vcfbert.storage.vcf.bgzf import END_OF_FILE, BgzfWriter, Workers
+from vcfbert.storage.vcf.output_file import Sink
 from vcfbert.storage.vcf.output_header import (
     DECIMALS,
     EMPIRICAL,
@@ -36,25 +32,8 @@ from vcfbert.storage.vcf.typed_only_lines import TypedOnlyLines
 
 CELLS_PER_PIECE = 1 << 15  # rendered by one thread at a time: about half a megabyte of text
 
-SUFFIXES = (".vcf.gz", ".vcf.bgz", ".bcf")
-"""Of the files that can be written."""
-
 _NEWLINE = ord("\n")
 _TOLERANCE = 1e-3  # rounding error allowed in a probability, which the writer clips
-
-
-class Sink(Protocol):
-    """Receives the text of a VCF: the whole header first, then whole lines."""
-
-    def write(self, data: bytes) -> None:
-        """Write the next part. Raises OSError if it cannot be written."""
-
-
-def check_path(path: Path, *, overwrite: bool = False) -> None:
-    """Refuse a name without a known suffix, and a file that must not be replaced."""
-    _suffix(path)
-    if path.exists() and not overwrite:
-        raise StoreError.exists(path)
 
 
 @contextmanager
@@ -89,47 +68,24 @@ def create_predictions(
     if the file exists or cannot be written.
     """
     layout = layout or CellLayout.of(fields, decimals)
-    suffix = _suffix(path)
     others = TypedOnlyLines(kept, sites, layout.fields)
-    index_suffix = ".tbi" if suffix != ".bcf" and _fits_tabix(sites, others) else ".csi"
-    open_sink = _bcf_sink if suffix == ".bcf" else _vcf_sink
-    with locks.hold(path):
-        partial = locks.temporary_name(path, "partial")
-        partial_index = Path(f"{partial}{index_suffix}")
-        check_path(path, overwrite=overwrite)
-        _claim(partial, path)
-        try:
-            with Workers(threads) as workers, open_sink(partial, workers) as sink:
-                facts = header or HeaderFacts()
-                writer = PredictionWriter(sink, workers, sites, names, facts, layout, others)
-                yield writer
-                writer.finish()
-            if isinstance(sink, BgzfWriter) and index_suffix == ".tbi":
-                partial_index.write_bytes(writer.tabix_index(sink.block_starts))
-            else:
-                pysam.tabix_index(str(partial), preset="vcf", csi=True, index=str(partial_index))
-            before_renaming()
-            _put(partial, path, index_suffix)
-        except OSError as error:
-            raise StoreError.unwritable(path, error) from error
-        finally:
-            partial.unlink(missing_ok=True)
-            partial_index.unlink(missing_ok=True)
+    is_tabix = not output_file.is_bcf(path) and _fits_tabix(sites, others)
 
+    def write_index(partial: Path, sink: Sink) -> None:
+        if isinstance(sink, BgzfWriter) and is_tabix:
+            index = writer.tabix_index(sink.block_starts)
+            Path(f"{partial}.tbi").write_bytes(index)
+        else:
+            output_file.index_with_htslib(partial, csi=True)
 
-def _put(partial: Path, path: Path, index_suffix: str) -> None:
-    """Rename a finished file and its index, so that no file ever has the index of another."""
-    index = Path(f"{partial}{index_suffix}")
-    for file in (partial, index):
-        temporary.sync(file)
-    for old in (".tbi", ".csi"):
-        Path(f"{path}{old}").unlink(missing_ok=True)
-    files = [(index, Path(f"{path}{index_suffix}")), (partial, path)]
-    if path.exists():  # the new index does not fit the old file
-        files.reverse()
-    for file, place in files:
-        file.replace(place)
-    temporary.sync(path.parent)
+    with output_file.create(
+        path, write_index, threads=threads, overwrite=overwrite, before_renaming=before_renaming
+    ) as (sink, workers):
+        writer = PredictionWriter(
+            sink, workers, sites, names, header or HeaderFacts(), layout, others
+        )
+        yield writer
+        writer.finish()
 
 
 class PredictionWriter:
@@ -399,47 +355,6 @@ def _info(
     return [f"{about};{'IMP' if imputed_here else 'TYPED'}" for about, imputed_here in flags]
 
 
-@contextmanager
-def _vcf_sink(path: Path, workers: Workers) -> Iterator[Sink]:
-    with path.open("wb") as file:
-        writer = BgzfWriter(file, workers)
-        yield writer
-        writer.close()
-
-
-class _BcfSink:
-    """Lets htslib parse the text, in a single thread."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: cyvcf2.Writer | None = None
-
-    def write(self, data: bytes) -> None:
-        if self._file is None:
-            self._file = cyvcf2.Writer.from_string(str(self._path), data.decode(), mode="wb")
-            return
-        for line in data.decode().split("\n")[:-1]:
-            if self._file.write_record(self._file.variant_from_string(line)) != 0:
-                raise OSError("htslib could not write the whole file")
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-
-@contextmanager
-def _bcf_sink(path: Path, workers: Workers) -> Iterator[Sink]:
-    sink = _BcfSink(path)
-    try:
-        yield sink
-    finally:
-        sink.close()
-    with path.open("rb") as written:  # closing does not report a full disk
-        written.seek(-min(len(END_OF_FILE), path.stat().st_size), os.SEEK_END)
-        if written.read() != END_OF_FILE:
-            raise OSError("htslib could not write the whole file")
-
-
 def _fits_tabix(sites: Sites, others: TypedOnlyLines) -> bool:
     """False if a contig is too long for a tabix index."""
     last = max(int(_ends(sites).max(initial=0)), int(others.end.max(initial=0)))
@@ -451,21 +366,3 @@ def _ends(sites: Sites) -> NDArray[np.int64]:
     columns = zip(sites.info, sites.position.tolist(), sites.ref, strict=True)
     ends = (structural.end_of(*column) for column in columns)
     return np.fromiter(ends, dtype=np.int64, count=len(sites))
-
-
-def _claim(partial: Path, path: Path) -> None:
-    """Create an empty file: htslib would only print why it cannot."""
-    try:
-        partial.touch()
-    except OSError as error:
-        raise StoreError.unwritable(path, error) from error
-
-
-def _suffix(path: Path) -> str:
-    suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), None)
-    if suffix is None:
-        raise InputError(
-            f"Predictions cannot be written to {path}: its name must end in .vcf.gz, "
-            ".vcf.bgz or .bcf."
-        )
-    return suffix

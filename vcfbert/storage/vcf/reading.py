@@ -241,13 +241,13 @@ class VcfFile:
             ref, alts = variant.REF, variant.ALT
             name, text = variant.ID or ".", "".join((ref, *alts))
             if len(text) < structural.LEAST_BASES and text.isalpha() and text.isupper():
-                return Record(contig, position, name, ref, alts)
+                return Record(contig, position, name, ref, alts, number=count - 1)
             ref = records.capitals(ref)
             alts = [records.capitals(alt) for alt in alts]
             infos: tuple[str, ...] = ()
             if structural.is_structural(ref, alts):
                 infos = structural.infos(variant.INFO, len(alts), position)
-            return Record(contig, position, name, ref, alts, infos)
+            return Record(contig, position, name, ref, alts, infos, count - 1)
         except UnicodeDecodeError as error:
             raise InputError(
                 f"{self.path}: record {count}, at position {position}, has bytes that are not "

@@ -32,6 +32,7 @@ class Target:
     phase_sets  (T, N) sets within which the other heterozygotes are phased, from 1; None if each
                 sample has one set a contig
     identifiers  T, the ID of each site's record
+    record      (T,) index of each site's record among those that were read
     others      records that the panel lacks, if they are kept
     """
 
@@ -42,6 +43,7 @@ class Target:
     phase_sets: NDArray[np.int32] | None
     report: MatchReport
     identifiers: list[str]
+    record: NDArray[np.int64]
     others: list[TypedOnly]
 
 
@@ -85,5 +87,5 @@ def read_target(
         alleles, is_free = unordered.to_phase(alleles)
     return Target(
         file.samples, typed.site_index, alleles, is_free, typed.phase_sets, typed.report,
-        typed.identifiers, typed.others,
+        typed.identifiers, typed.record, typed.others,
     )  # fmt: skip

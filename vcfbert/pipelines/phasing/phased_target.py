@@ -1,0 +1,189 @@
+"""Phasing of all chunks of a target, each of which continues the one before.
+
+T typed sites of the target, t typed sites of a chunk, N samples, n samples with the same typed
+sites.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.domain import phased_calls
+from vcfbert.domain.phased_calls import AS_WRITTEN, NO_QUALITY, TURNED, PhasedCalls
+from vcfbert.domain.sites import Sites
+from vcfbert.phasing.phase_chunk import PhasingOptions
+from vcfbert.pipelines.chunks import chunk_phasing, chunk_references
+from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Phases, Trust, TypedPanel
+from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.pipelines.chunks.target_samples import TargetSamples, typed_alike
+from vcfbert.storage.zarr import haplotypes
+from vcfbert.storage.zarr.panel import PanelReader
+
+SAMPLES_AT_ONCE = 256
+"""Samples between two steps of progress."""
+
+
+@dataclass(frozen=True)
+class PhasingSource:
+    """What all chunks are phased from.
+
+    sites      the panel's, with genetic positions of the chosen map
+    min_typed  fewest typed sites that a sample's chunk reads, if its contig has as many
+    trust      in the phase of the file
+    """
+
+    panel: PanelReader
+    sites: Sites
+    samples: TargetSamples
+    min_typed: int
+    options: PhasingOptions
+    trust: Trust
+    threads: int
+
+
+class PhasedTarget:
+    """The order of a target's genotypes, chunk by chunk.
+
+    calls  what was found so far
+    """
+
+    def __init__(self, source: PhasingSource, record: NDArray[np.int64]) -> None:
+        """`record` (T,) is the index of the record that types each of the typed sites."""
+        num_samples = len(source.samples.names)
+        is_kept = np.zeros(num_samples, np.bool_)
+        if source.trust == "keep" and source.samples.phase_sets is None:
+            is_kept[:] = ~source.samples.is_free.any(axis=0)
+        self.calls = PhasedCalls.nothing(record, is_kept)
+        self._source = source
+        self._before: KnownPhase | None = None
+        self._contig = -1
+        self._is_begun = np.zeros(num_samples, np.bool_)  # has a heterozygote on the contig
+
+    def add(self, chunk: ChunkPlan, advance: Callable[[int], None]) -> None:
+        """Phase one chunk; they come in the order of the panel.
+
+        advance  called with a number of finished samples
+        """
+        source = self._source
+        samples = source.samples
+        contig = int(source.sites.contig[chunk.core.start])
+        if contig != self._contig:
+            self._contig = contig
+            self._is_begun[:] = False
+        group = chunk_references.groups_around(source.panel, chunk.around)
+        phase = KnownPhase(chunk.typed, samples.alleles_at(chunk.typed))
+        for alike in typed_alike(samples, source.sites, chunk, source.min_typed):
+            if len(alike.typed) == 0:
+                advance(len(alike.samples))
+                continue
+            panel = TypedPanel(
+                alike.typed, source.sites.position[alike.typed], source.sites.cm[alike.typed],
+                haplotypes.read_sites(source.panel, alike.typed), group,
+            )  # fmt: skip
+            for first in range(0, len(alike.samples), SAMPLES_AT_ONCE):
+                block = alike.samples[first : first + SAMPLES_AT_ONCE]
+                found = chunk_phasing.find(
+                    samples, panel, block, source.options, self._before,
+                    trust=source.trust, threads=source.threads,
+                )  # fmt: skip
+                self._take(chunk, alike.typed, block, found)
+                is_read = np.isin(alike.typed, chunk.typed)
+                rows = np.searchsorted(chunk.typed, alike.typed[is_read])
+                phase.alleles[np.ix_(rows, block)] = found.alleles[:, :, is_read].transpose(2, 0, 1)
+                advance(len(block))
+        self._before = phase
+
+    def _take(
+        self,
+        chunk: ChunkPlan,
+        typed: NDArray[np.int64],
+        block: NDArray[np.int64],
+        found: Phases,
+    ) -> None:
+        """Take the order of the heterozygotes in the core of a chunk, and of some before it.
+
+        The chunk before may have put the last heterozygotes of its core the other way round. So the
+        two are joined at the last heterozygote before this core at which they agree.
+
+        typed  (t,) panel sites
+        block  (n,) samples
+        """
+        samples, calls = self._source.samples, self.calls
+        alleles = samples.queries(typed, block)
+        is_het, is_turned = phased_calls.turned(alleles, found.alleles)
+        is_linked = self._is_linked(typed, block, found)
+        order = np.where(is_turned, TURNED, AS_WRITTEN).astype(np.uint8)
+        rows_of_typed = np.searchsorted(samples.typed, typed)
+        is_given = self._is_given(typed, block, alleles)
+        for place, sample in enumerate(block.tolist()):
+            hets = np.flatnonzero(is_het[place] & (typed < chunk.core.stop))
+            before = int((typed[hets] < chunk.core.start).sum())
+            if before == len(hets):
+                continue
+            rows, own = rows_of_typed[hets], order[place, hets]
+            quality = phased_calls.quality(found.turn[place, hets])
+            quality[is_given[place, hets]] = NO_QUALITY
+            first = before
+            if is_linked[place] and before > 0:
+                joint = joined(own[:before], calls.order[rows[:before], sample])
+                if joint is None:  # those that agree are behind the start of the core
+                    own = TURNED + AS_WRITTEN - own
+                    found.alleles[place] = found.alleles[place, ::-1].copy()
+                    joint = before - 1
+                first = joint + 1
+            else:
+                quality[first] = NO_QUALITY
+            taken = rows[first:]
+            calls.order[taken, sample], calls.quality[taken, sample] = own[first:], quality[first:]
+            is_new = not (is_linked[place] or calls.is_kept[sample])
+            calls.is_start[rows[before], sample] = is_new
+            self._is_begun[sample] = True
+
+    def _is_given(
+        self, typed: NDArray[np.int64], block: NDArray[np.int64], alleles: NDArray[np.uint8]
+    ) -> NDArray[np.bool_]:
+        """(n, t) True for heterozygotes whose order relative to the one before is the file's.
+
+        alleles  (n, 2, t) in the order of the file
+        """
+        is_given = np.zeros((len(block), len(typed)), np.bool_)
+        if self._source.trust != "keep":
+            return is_given
+        position = self._source.sites.position[typed]
+        sets = self._source.samples.sets_of(typed, block)
+        is_het, _ = phased_calls.turned(alleles, alleles)
+        for place in np.flatnonzero((is_het & (sets > 0)).any(axis=1)).tolist():
+            link = chunk_phasing.linked(alleles[place], sets[place], position, "keep")
+            is_given[place] = np.isneginf(link.log_odds) & (link.back == 1)
+        return is_given
+
+    def _is_linked(
+        self, typed: NDArray[np.int64], block: NDArray[np.int64], found: Phases
+    ) -> NDArray[np.bool_]:
+        """(n,) True for samples whose heterozygotes continue the phase set of the chunk before."""
+        before = self._before
+        if before is None:
+            return np.zeros(len(block), np.bool_)
+        _, here, there = np.intersect1d(
+            typed, before.typed, assume_unique=True, return_indices=True
+        )
+        known = before.alleles[there][:, block].transpose(1, 2, 0)
+        is_shared, _ = phased_calls.turned(known, known)
+        is_shared &= phased_calls.turned(found.alleles[:, :, here], known)[0]
+        return is_shared.any(axis=1) & self._is_begun[block]
+
+
+def joined(own: NDArray[np.uint8], written: NDArray[np.uint8]) -> int | None:
+    """The last heterozygote at which two chunks agree; None if there is none.
+
+    own, written  (k,) order of the heterozygotes before a core, in its chunk and the chunk before
+
+    >>> joined(np.array([1, 2, 1]), np.array([1, 2, 2]))
+    1
+    """
+    agreed = np.flatnonzero(own == written)
+    return int(agreed[-1]) if len(agreed) else None
