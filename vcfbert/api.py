@@ -33,13 +33,16 @@ def simulate(
     num_samples: int = 500,
     length: int = 2_000_000,
     seed: int = 1,
+    chromosome: Literal["1", "X"] = "1",
     overwrite: bool = False,
     progress: Progress = _SILENT,
 ) -> SimulateSummary:
     """Simulate a phased panel of `length` bases and a target into a folder."""
     from vcfbert.pipelines.preparing import simulate as stage
 
-    options = stage.SimulateOptions(num_samples=num_samples, length=length, seed=seed)
+    options = stage.SimulateOptions(
+        num_samples=num_samples, length=length, seed=seed, chromosome=chromosome
+    )
     return stage.simulate(Path(folder), options, progress=progress, overwrite=overwrite)
 
 
@@ -60,6 +63,8 @@ def prepare(
     test_fraction: float = 0.1,
     missing: Literal["fill", "drop", "error", "major"] = "fill",
     unphased: Literal["error", "drop"] = "error",
+    sex: StrPath | None = None,
+    par: str | None = None,
     max_dropped: float = 0.2,
     seed: int = 1,
     overwrite: bool = False,
@@ -82,6 +87,8 @@ def prepare(
         test_fraction=test_fraction,
         missing=missing,
         unphased=unphased,
+        sex=_path(sex),
+        par=par,
         max_dropped=max_dropped,
         seed=seed,
     )
@@ -106,6 +113,8 @@ def impute(
     empirical: bool = False,
     unphased: Literal["error", "missing", "as-written"] = "error",
     strand: Literal["fix", "drop", "error"] = "fix",
+    sex: StrPath | None = None,
+    par: str | None = None,
     min_typed: int = 5,
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
@@ -137,6 +146,8 @@ def impute(
         sites=_path(sites),
         unphased=unphased,
         strand=strand,
+        sex=_path(sex),
+        par=par,
         er2=er2,
         all_typed_sites=all_typed_sites,
         empirical=empirical,

@@ -21,6 +21,7 @@ from vcfbert.copying import engine, panel_statistics, parameter_sets
 from vcfbert.copying.engine import ImputedChunk, Prepared
 from vcfbert.copying.network import Network
 from vcfbert.domain import dosage, tokens, unordered
+from vcfbert.domain.ploidy import existing
 from vcfbert.domain.sites import Sites, haplotypes_of
 from vcfbert.pipelines.chunks import chunk_references, multiallelic, switch_rates
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
@@ -70,13 +71,14 @@ class ImputationSource:
 class ImputedCore:
     """Results for the written sites of a core.
 
-    alt           (n, N, 2) probability of ALT; 0 or 1 for typed alleles
+    alt           (n, N, 2) probability of ALT; 0 or 1 for typed alleles; 0 on an absent haplotype
     is_imputed    (n,) False if the site is typed in at least one sample
     dr2, er2      (n,) estimated r2; r2 of typed sites imputed as if not typed, else NaN
     pr2           (n,) r2 of imputed sites estimated from the panel; NaN if it cannot be told
     typed         (t,) panel sites among the written that are typed, rising
     left_out      (t, N, 2) probability of ALT at these as if they were not typed
-    candidates    (2 N,) number of candidates of each haplotype
+    is_haploid    (N,) True if the second haplotype is absent
+    candidates    number of candidates of each haplotype that exists
     rate_factor   fitted factor of the switch rates, its mean over the samples
     open_share    share of haplotypes and sites that the copying model leaves undecided
     out_of_range  share of those with an input outside the range seen in training
@@ -89,6 +91,7 @@ class ImputedCore:
     pr2: NDArray[np.float64]
     typed: NDArray[np.int64]
     left_out: NDArray[np.float32]
+    is_haploid: NDArray[np.bool_]
     candidates: NDArray[np.int64]
     rate_factor: float
     open_share: float
@@ -128,7 +131,7 @@ def impute(
     )  # fmt: skip
     if on_typed is not None:
         rows = np.searchsorted(references.sites, chunk.typed)
-        on_typed(engine.take_bits(references.bits, rows), samples.queries(chunk.typed))
+        on_typed(*_as_homozygotes(source, chunk, references, rows))
     for part, typed in _parts(source, chunk, groups, references):
         rows = np.searchsorted(part.sites, chunk.written)
         _copy_rows(part.imputed.alt, rows, alt, part.samples)
@@ -169,7 +172,10 @@ def _core(
     is_imputed = ~is_typed
     is_imputed[kept] = False
     candidates = np.zeros((len(samples.names), 2), np.int64)
-    share = np.array([len(part.samples) for part in parts]) / len(samples.names)
+    is_haploid = samples.ploidy.at(chunk.core.start)
+    exists = existing(is_haploid)
+    counts = exists.reshape(-1, 2).sum(axis=1)
+    share = np.array([counts[part.samples].sum() for part in parts]) / counts.sum()
     opened = np.array([part.imputed.open_share for part in parts]) * share
     outside = np.array([part.imputed.out_of_range for part in parts])
     for part in parts:
@@ -177,12 +183,15 @@ def _core(
     return ImputedCore(
         alt=alt,
         is_imputed=is_imputed,
-        dr2=dosage.estimated_r2(alt),
+        dr2=dosage.estimated_r2(
+            alt.reshape(len(alt), -1, 1)[:, exists] if is_haploid.any() else alt
+        ),
         er2=er2,
         pr2=np.where(is_imputed, panel_r2, np.nan),
         typed=chunk.written[is_typed],
         left_out=left_out,
-        candidates=candidates.ravel(),
+        is_haploid=is_haploid,
+        candidates=candidates.ravel()[exists],
         rate_factor=float(np.array([part.rate_factor for part in parts]) @ share),
         open_share=float(opened.sum()),
         out_of_range=float(opened @ outside / opened.sum()) if opened.any() else 0.0,
@@ -225,7 +234,8 @@ def _impute_alike(
 ) -> Iterator[_Part]:
     """Impute samples with the same typed sites."""
     if len(alike.typed) == 0:
-        yield _from_frequency(source, references, alike.samples)
+        is_haploid = source.samples.ploidy.at(chunk.core.start)[alike.samples]
+        yield _from_frequency(source, references, alike.samples, is_haploid)
         return
     references = references.reaching(chunk, alike.typed)
     rates = references.rates[switch_rates.num_to_fit(len(alike.typed))]
@@ -237,13 +247,12 @@ def _impute_alike(
     for first in range(0, len(alike.samples), SAMPLES_AT_ONCE):
         block = alike.samples[first : first + SAMPLES_AT_ONCE]
         asked = source.samples.queries(alike.typed, block)
-        own = [source.samples.own[haplotype] for haplotype in haplotypes_of(block).tolist()]
-        found = chunk_candidates.find(
-            prepared.chunk.typed_bits, asked.reshape(-1, len(alike.typed)), own, threads=threads
-        )
+        is_haploid = source.samples.ploidy.at(chunk.core.start)[block]
+        found = _candidates(source, references, prepared, block, asked, is_haploid, threads)
         imputed = _run_engine(
-            prepared, source.network, asked, found, threads=threads, device=source.device
-        )
+            prepared, source.network, asked, found, is_haploid,
+            threads=threads, device=source.device,
+        )  # fmt: skip
         multiallelic.exclude(
             imputed.alt, references.alternatives, prepared.chunk.typed, asked.transpose(2, 0, 1)
         )
@@ -252,18 +261,70 @@ def _impute_alike(
         yield _Part(block, references.sites, imputed, counts, factor)
 
 
+def _candidates(
+    source: ImputationSource,
+    references: ChunkReferences,
+    prepared: Prepared,
+    samples: NDArray[np.int64],
+    asked: NDArray[np.uint8],
+    is_haploid: NDArray[np.bool_],
+    threads: int,
+) -> list[NDArray[np.int64]]:
+    """Candidates of both haplotypes of each sample; none of an absent one.
+
+    asked       (n, 2, T)
+    is_haploid  (n,)
+    """
+    exists = np.flatnonzero(existing(is_haploid))
+    places = haplotypes_of(samples)[exists].tolist()
+    own = [references.rows_of(source.samples.own[place]) for place in places]
+    found = chunk_candidates.find(
+        prepared.chunk.typed_bits, asked.reshape(-1, asked.shape[2])[exists], own, threads=threads
+    )
+    candidates = [np.empty(0, np.int64)] * (2 * len(samples))
+    for place, rows in zip(exists.tolist(), found, strict=True):
+        candidates[place] = rows
+    return candidates
+
+
+def _as_homozygotes(
+    source: ImputationSource,
+    chunk: ChunkPlan,
+    references: ChunkReferences,
+    rows: NDArray[np.int64],
+) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    """Typed alleles of the panel and the target; those of haploid samples are there twice.
+
+    rows  (T,) of the typed sites among the chunk's
+    """
+    bits = engine.take_bits(references.bits, rows)
+    num_samples = len(source.panel.samples)
+    if len(bits) < 2 * num_samples:
+        first = np.searchsorted(references.haplotypes, 2 * np.arange(num_samples))
+        last = first + ~source.panel.samples.ploidy.at(chunk.core.start)
+        bits = bits[np.stack([first, last], axis=1).ravel()]
+    queries = source.samples.queries(chunk.typed)
+    is_haploid = source.samples.ploidy.at(chunk.core.start)
+    queries[is_haploid, 1] = queries[is_haploid, 0]
+    return bits, queries
+
+
 def _from_frequency(
-    source: ImputationSource, references: ChunkReferences, samples: NDArray[np.int64]
+    source: ImputationSource,
+    references: ChunkReferences,
+    samples: NDArray[np.int64],
+    is_haploid: NDArray[np.bool_],
 ) -> _Part:
     """Samples without a typed site on the contig: frequencies in the panel without themselves."""
     bits, num_sites = references.bits, len(references.sites)
     counts = panel_statistics.alt_counts(bits, np.zeros(len(bits), np.int64), num_sites)[:, 0]
     alt = np.empty((num_sites, len(samples), 2), np.float32)
     for place, sample in enumerate(samples.tolist()):
-        own = source.samples.own[2 * sample]
+        own = references.rows_of(source.samples.own[2 * sample])
         carried = tokens.unpack(np.ascontiguousarray(bits[own]).view(np.uint8), num_sites)
         share = (counts - carried.sum(axis=0)) / max(len(bits) - len(own), 1)
         alt[:, place] = share[:, None]
+    alt[:, is_haploid, 1] = 0
     none = np.empty((0, len(samples), 2), np.float32)
     return _Part(
         samples, references.sites, ImputedChunk(alt, none, 0.0, 0.0),
@@ -276,16 +337,21 @@ def _run_engine(
     network: Network,
     queries: NDArray[np.uint8],
     candidates: list[NDArray[np.int64]],
+    is_haploid: NDArray[np.bool_],
     *,
     threads: int,
     device: Device | None,
 ) -> ImputedChunk:
     """Impute samples of a prepared chunk on the CPU, or on a GPU if `device` is not None."""
     if device is None:
-        return engine.impute_samples(prepared, network, queries, candidates, threads=threads)
+        return engine.impute_samples(
+            prepared, network, queries, candidates, threads=threads, is_haploid=is_haploid
+        )
     from vcfbert.training.mosaic import torch_engine
 
-    return torch_engine.impute_samples(prepared, network, queries, candidates, device=device)
+    return torch_engine.impute_samples(
+        prepared, network, queries, candidates, device=device, is_haploid=is_haploid
+    )
 
 
 def out_of_range_warnings(share: float) -> list[str]:

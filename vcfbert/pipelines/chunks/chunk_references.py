@@ -18,7 +18,7 @@ from vcfbert.copying.parameter_sets import ParameterSets
 from vcfbert.domain import tokens
 from vcfbert.pipelines.chunks import multiallelic, switch_rates
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
-from vcfbert.storage.zarr import haplotypes
+from vcfbert.storage.zarr import haplotypes as stored_haplotypes
 from vcfbert.storage.zarr.panel import PanelReader
 
 
@@ -27,6 +27,7 @@ class ChunkReferences:
     """The references of a chunk.
 
     sites         (S,) panel sites, rising
+    haplotypes    (R,) the panel's haplotypes that exist in the chunk, rising
     bits          (R, ceil(S / 64)) their alleles
     cm            (S,)
     group         (R,) the group of each reference
@@ -37,6 +38,7 @@ class ChunkReferences:
     """
 
     sites: NDArray[np.int64]
+    haplotypes: NDArray[np.int64]
     bits: NDArray[np.uint64]
     cm: NDArray[np.float64]
     group: NDArray[np.int64]
@@ -44,6 +46,10 @@ class ChunkReferences:
     alternatives: list[NDArray[np.int64]]
     rates: dict[int, ParameterSets]
     panel_r2: NDArray[np.float64]
+
+    def rows_of(self, haplotypes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows of some of the panel's haplotypes, without those that do not exist here."""
+        return np.flatnonzero(np.isin(self.haplotypes, haplotypes)).astype(np.int64)
 
     def alternatives_among(self, written: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """The alternatives as indexes among the written sites, without other sites.
@@ -92,17 +98,19 @@ def read(
     typed  panel sites of each group of samples
     """
     table, around = panel.sites, chunk.around
-    frequency = table.alt_count[around].sum(axis=1, dtype=np.float64) / (2 * len(panel.samples))
+    haplotypes = panel.samples.ploidy.haplotypes_at(around.start)
+    frequency = table.alt_count[around].sum(axis=1, dtype=np.float64) / len(haplotypes)
     landmarks = around.start + panel_statistics.landmarks(frequency, cm[around])
     sites = np.unique(np.concatenate([chunk.sites, landmarks, *typed]))
     sites = multiallelic.with_alternatives(sites, table)
-    bits = haplotypes.read_sites(panel, sites)
+    bits, sample = _read(panel, sites, haplotypes), haplotypes >> 1
 
     def statistics() -> tuple[NDArray[np.int64], PanelStatistics, NDArray[np.float64]]:
-        group = _groups(panel, around.start, frequency, sites, bits)
+        group = _groups(panel, haplotypes, around.start, frequency, sites, bits)
         rows = np.searchsorted(sites, landmarks)
-        by_site = panel_statistics.of_references(bits, cm[sites], group, rows)
-        r2 = panel_statistics.estimated_r2(bits, cm[sites], np.searchsorted(sites, chunk.typed))
+        by_site = panel_statistics.of_references(bits, cm[sites], group, rows, sample)
+        rows = np.searchsorted(sites, chunk.typed)
+        r2 = panel_statistics.estimated_r2(bits, cm[sites], rows, sample)
         return group, by_site, r2
 
     with ThreadPoolExecutor(1) as pool:
@@ -112,15 +120,20 @@ def read(
         rates = {}
         for count in sorted({switch_rates.num_to_fit(len(some)) for some in typed if len(some)}):
             shown = around.start + switch_rates.sites_to_fit(frequency, count)
-            shown_bits = _taken(panel, shown, sites, bits)
-            rates[count] = switch_rates.fitted(shown_bits, cm[shown], seed=seed, threads=threads)
+            shown_bits = _taken(panel, haplotypes, shown, sites, bits)
+            rates[count] = switch_rates.fitted(
+                shown_bits, cm[shown], sample, seed=seed, threads=threads
+            )
         group, by_site, panel_r2 = found.result()
     alternatives = multiallelic.alternatives(sites, bits, table)
-    return ChunkReferences(sites, bits, cm[sites], group, by_site, alternatives, rates, panel_r2)
+    return ChunkReferences(
+        sites, haplotypes, bits, cm[sites], group, by_site, alternatives, rates, panel_r2
+    )
 
 
 def _groups(
     panel: PanelReader,
+    haplotypes: NDArray[np.int64],
     start: int,
     frequency: NDArray[np.float64],
     sites: NDArray[np.int64],
@@ -131,12 +144,13 @@ def _groups(
     start      first panel site of the range; `frequency` is of its sites
     """
     chosen = start + groups.sites_for(frequency)
-    taken = _taken(panel, chosen, sites, bits)
-    return groups.of_references(tokens.unpack(taken.view(np.uint8), len(chosen)))
+    taken = _taken(panel, haplotypes, chosen, sites, bits)
+    return groups.of_references(tokens.unpack(taken.view(np.uint8), len(chosen)), haplotypes >> 1)
 
 
 def _taken(
     panel: PanelReader,
+    haplotypes: NDArray[np.int64],
     chosen: NDArray[np.int64],
     sites: NDArray[np.int64],
     bits: NDArray[np.uint64],
@@ -144,4 +158,12 @@ def _taken(
     """Alleles of all references at the chosen panel sites, from those in memory if possible."""
     if np.isin(chosen, sites, assume_unique=True).all():
         return engine.take_bits(bits, np.searchsorted(sites, chosen))
-    return haplotypes.read_sites(panel, chosen)
+    return _read(panel, chosen, haplotypes)
+
+
+def _read(
+    panel: PanelReader, sites: NDArray[np.int64], haplotypes: NDArray[np.int64]
+) -> NDArray[np.uint64]:
+    """(R, ceil(n / 64)) alleles of some haplotypes at some sites."""
+    bits = stored_haplotypes.read_sites(panel, sites)
+    return bits if len(haplotypes) == len(bits) else bits[haplotypes]

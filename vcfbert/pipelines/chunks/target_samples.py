@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
+from vcfbert.domain.ploidy import Ploidy
 from vcfbert.domain.sites import Sites
 from vcfbert.domain.unordered import UnorderedGenotypes
 from vcfbert.pipelines.chunks import chunk_plan
@@ -26,6 +27,9 @@ class TargetSamples:
     own        2 N arrays: haplotypes of the panel that are excluded as references, because they
                are of the same sample or its relatives
     unordered  typed genotypes that the model takes as missing, and the output keeps
+    haploid    which samples are haploid at which sites of the panel; None for none. The second
+               allele of a haploid sample is MISSING
+    borders    (n,) panel sites at which a chunk begins, because the ploidy may change there
     """
 
     names: list[str]
@@ -33,6 +37,30 @@ class TargetSamples:
     alleles: NDArray[np.uint8]
     own: list[NDArray[np.int64]]
     unordered: UnorderedGenotypes = field(default_factory=UnorderedGenotypes)
+    haploid: Ploidy | None = None
+    borders: NDArray[np.int64] = field(default_factory=lambda: chunk_plan.NO_BORDERS)
+
+    @property
+    def ploidy(self) -> Ploidy:
+        """Which samples are haploid at which sites."""
+        return Ploidy.diploid(len(self.names)) if self.haploid is None else self.haploid
+
+    @property
+    def num_missing(self) -> int:
+        """Genotypes at typed sites with an allele that was not observed."""
+        count = int((self.alleles == tokens.MISSING).any(axis=2).sum())
+        if self.haploid is not None:
+            is_haploid = self.haploid.of_sites(self.typed)
+            count -= int((is_haploid & (self.alleles[:, :, 0] != tokens.MISSING)).sum())
+        return count
+
+    def is_called(self, rows: slice) -> NDArray[np.bool_]:
+        """(t, N) True if all alleles that a sample has were observed, at a range of typed sites."""
+        alleles = self.alleles[rows]
+        second: NDArray[np.bool_] = tokens.is_observed(alleles[:, :, 1])
+        if self.haploid is not None:
+            second = second | self.haploid.of_sites(self.typed[rows])
+        return np.asarray(tokens.is_observed(alleles[:, :, 0]) & second, dtype=np.bool_)
 
     def queries(
         self, typed: NDArray[np.int64], samples: NDArray[np.int64] | None = None
@@ -93,7 +121,7 @@ def _widened(
     samples: TargetSamples, sites: Sites, chunk: ChunkPlan, sample: int, min_typed: int
 ) -> NDArray[np.int64]:
     """The sites of one sample, from all of the contig."""
-    rows = _rows(samples, *chunk_plan.contig_range(sites, chunk.core.start))
+    rows = _rows(samples, *chunk_plan.ploidy_range(sites, samples.borders, chunk.core.start))
     typed = samples.typed[rows]
     own = typed[tokens.is_observed(samples.alleles[rows, sample]).any(axis=1)]
     low, high = np.searchsorted(own, [chunk.around.start, chunk.around.stop]).tolist()

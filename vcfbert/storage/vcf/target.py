@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vcfbert.domain.match_report import MatchReport
 from vcfbert.domain.matching import TargetPolicy
+from vcfbert.domain.ploidy import Ploidy
 from vcfbert.domain.sites import Region, Sites
 from vcfbert.domain.strand_decisions import PanelAlleles
 from vcfbert.domain.typed import TargetCollector
@@ -29,6 +30,8 @@ class Target:
                 `unordered` is added if the haplotype of an allele is unknown
     identifiers  T, the ID of each site's record
     others      records that the panel lacks, if they are kept
+    haploid     which samples are haploid at which of the panel's sites; None for none. Their second
+                allele is MISSING
     """
 
     names: list[str]
@@ -37,6 +40,7 @@ class Target:
     report: MatchReport
     identifiers: list[str]
     others: list[TypedOnly]
+    haploid: Ploidy | None = None
 
 
 def read_target(
@@ -70,5 +74,11 @@ def read_target(
         collector.add(block)
     typed = collector.finish(panel_frequency, panel_alleles)
     return Target(
-        file.samples, typed.site_index, typed.alleles, typed.report, typed.identifiers, typed.others
+        file.samples,
+        typed.site_index,
+        typed.alleles,
+        typed.report,
+        typed.identifiers,
+        typed.others,
+        typed.haploid,
     )
