@@ -117,6 +117,7 @@ class PloidyDecision:
     def record(self) -> dict[str, Any]:
         """The decision as JSON types."""
         return {
+            "haploid_samples": int(self.is_haploid.any(axis=0).sum()),
             "regions": [
                 {
                     "contig": region.contig,
@@ -410,23 +411,23 @@ def _warnings(
     empty = np.flatnonzero(asked & (region.num_known == 0))
     if len(empty):
         found.append(
-            f"{source}: {_named(empty, names)} no genotype from {_place(region)} on, outside the "
-            "pseudo-autosomal regions, and no sex, and so counts as diploid there. Give the sex of "
+            f"{source}: {named(empty, names)} no genotype from {_place(region)} on, outside the "
+            "pseudo-autosomal regions, and no known sex: taken as diploid there. Give the sex of "
             "the samples with --sex."
         )
     is_like_male = asked & (region.counts[HOMOZYGOUS] >= FEWEST_TO_SEX)
     is_like_male &= region.counts[HETEROZYGOUS] == 0
     if is_like_male.any():
         found.append(
-            f"{source}: {_named(np.flatnonzero(is_like_male), names)} no heterozygote from "
-            f"{_place(region)} on, outside the pseudo-autosomal regions, and no sex, and so counts "
+            f"{source}: {named(np.flatnonzero(is_like_male), names)} no heterozygote from "
+            f"{_place(region)} on, outside the pseudo-autosomal regions, and no known sex: taken "
             "as diploid there. If these are males written as homozygotes, give the sex of the "
             "samples with --sex."
         )
     return found
 
 
-def _named(samples: NDArray[np.int64], names: Sequence[str]) -> str:
+def named(samples: NDArray[np.int64], names: Sequence[str]) -> str:
     """`sample A has`, or `3 samples (A, B, C) have`."""
     shown = ", ".join(names[n] for n in samples[:_NAMED].tolist())
     if len(samples) == 1:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import haploid_calls, pseudoautosomal
+from vcfbert.domain.genome import Genome
 from vcfbert.domain.haploid_calls import PloidyDecision, PloidyRules
 from vcfbert.domain.ploidy_scan import Border, PloidyScan
-from vcfbert.domain.sites import Region
+from vcfbert.domain.sites import Region, Samples, Sites, minor, whole_frequency
 from vcfbert.errors import InputError
 from vcfbert.pipelines.preparing.options import PrepareOptions
 from vcfbert.progress import Progress
@@ -19,6 +20,7 @@ from vcfbert.storage import sex_tables
 from vcfbert.storage.vcf import genome_header
 from vcfbert.storage.vcf.reading import VcfFile
 
+_COMMON, _MOST_SITES = 0.05, 500  # sites at which samples are compared
 _X_NAMES = ("X", "chrX", "23", "chr23", "NC_000023.10", "NC_000023.11")
 
 
@@ -65,3 +67,39 @@ def scan(
         )
     rules = PloidyRules(sexes=sexes, borders=borders)
     return haploid_calls.decide(regions, names, rules, str(path), is_panel=True)
+
+
+def like_males(
+    table: Sites,
+    samples: Samples,
+    genome: Genome,
+    read: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
+) -> list[str]:
+    """A warning that names diploid samples without heterozygotes on X outside its PAR.
+
+    read  from site indexes, rising, to alleles (n, H)
+    """
+    known = pseudoautosomal.of_contigs(genome, table.last_positions(), None)
+    found = []
+    for number, contig in enumerate(table.contigs):
+        if not pseudoautosomal.is_x(contig):
+            continue
+        frequency = whole_frequency(table, samples)
+        is_usable = (table.contig == number) & (minor(frequency) >= _COMMON)
+        for first, last in known.get(contig, ()):
+            is_usable &= (table.position < first) | (table.position > last)
+        sites = np.flatnonzero(is_usable)
+        if len(sites) < haploid_calls.FEWEST_TO_SEX:
+            continue
+        sites = sites[np.linspace(0, len(sites) - 1, min(len(sites), _MOST_SITES)).astype(int)]
+        alleles = read(sites)
+        mixed = (alleles[:, 0::2] != alleles[:, 1::2]).sum(axis=0)
+        alike = np.flatnonzero((mixed == 0) & ~samples.ploidy.of_sites(sites).all(axis=0))
+        if len(alike) and mixed.any():
+            named = haploid_calls.named(alike, samples.names)
+            found.append(
+                f"{named} no heterozygote at {len(sites):,} common sites of {contig}, and no known sex: "
+                "taken as diploid. If these are males written as homozygotes, each haplotype is in the "
+                "panel twice: give the sex of the samples with --sex."
+            )
+    return found

@@ -121,6 +121,8 @@ def _make(
             warnings = losses.check(collector, samples.names, options)
             cut = _cut(table, segments, options)
             genome = genome_header.read(file.header.text).of(table.last_positions())
+            if ploidy is None:
+                warnings += panel_ploidy.like_males(table, samples, genome, alleles.alleles)
             fingerprint = _write(staged, table, samples, cut, genome, alleles, options, progress)
             related = relatedness.measure(table, samples, alleles.alleles)
     _write_masks(staged, cut, fingerprint, options.seed)
