@@ -75,7 +75,7 @@ def like_males(
     genome: Genome,
     read: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
 ) -> list[str]:
-    """A warning that names diploid samples without heterozygotes on X outside its PAR.
+    """A warning that names samples without heterozygotes on X outside its PAR, as far as known.
 
     read  from site indexes, rising, to alleles (n, H)
     """
@@ -93,13 +93,24 @@ def like_males(
             continue
         sites = sites[np.linspace(0, len(sites) - 1, min(len(sites), _MOST_SITES)).astype(int)]
         alleles = read(sites)
-        mixed = (alleles[:, 0::2] != alleles[:, 1::2]).sum(axis=0)
-        alike = np.flatnonzero((mixed == 0) & ~samples.ploidy.of_sites(sites).all(axis=0))
-        if len(alike) and mixed.any():
+        longest = _longest_run(alleles[:, 0::2] == alleles[:, 1::2])
+        alike = np.flatnonzero(longest >= max(haploid_calls.FEWEST_TO_SEX, len(sites) / 2))
+        if 0 < len(alike) < len(samples):
             named = haploid_calls.named(alike, samples.names)
             found.append(
-                f"{named} no heterozygote at {len(sites):,} common sites of {contig}, and no known sex: "
-                "taken as diploid. If these are males written as homozygotes, each haplotype is in the "
-                "panel twice: give the sex of the samples with --sex."
+                f"{named} no heterozygote at {longest[alike].min():,} or more common sites of "
+                f"{contig} in a row, and no known sex: taken as diploid. If these are males "
+                "written as homozygotes, each haplotype is in the panel twice: give the sex of the "
+                "samples with --sex."
             )
     return found
+
+
+def _longest_run(is_alike: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(N,) longest run of True in each column of (n, N)."""
+    longest = np.zeros(is_alike.shape[1], np.int64)
+    current = longest.copy()
+    for row in is_alike:
+        current = np.where(row, current + 1, 0)
+        longest = np.maximum(longest, current)
+    return longest
