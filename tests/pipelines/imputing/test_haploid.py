@@ -253,9 +253,7 @@ def test_haploid_targets_are_imputed_from_a_diploid_panel(fx_x, tmp_path):
     home = Workspace(tmp_path / "work")
     panel = write(tmp_path / "p.vcf", *cells(fx_x[1]), cell=doubled)
     report = prepare.prepare(panel, home, PrepareOptions(window_size=200), progress=Silent()).report
-    assert any("36 samples" in text and "--sex" in text for text in report["warnings"]), report[
-        "warnings"
-    ]
+    assert any("no heterozygote" in text and "--sex" in text for text in report["warnings"])
     imputations.run(home, fx_x[2], tmp_path / "a.vcf.gz")
     assert [len(cell.split(":")[0]) for cell in cells(tmp_path / "a.vcf.gz")[1][-1][9:]] == [
         3,

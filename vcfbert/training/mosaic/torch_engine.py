@@ -109,7 +109,8 @@ def _impute(
     alt = _mixed(found.probabilities)
     is_alone = torch.from_numpy(is_haploid).to(device)[found.query // 2]
     is_counted = ~is_alone | (found.query % 2 == 0)
-    likely = chunk.frequency[found.site[is_alone]].sign() * inputs.LOGIT_LIMIT
+    is_alt = chunk.frequency[found.site[is_alone]] > 0  # as `engine.likely_haplotype`
+    likely = torch.where(is_alt, inputs.LOGIT_LIMIT, -inputs.LOGIT_LIMIT)
     found.rows[is_alone, inputs.OTHER_HAPLOTYPE : inputs.OTHER_HAPLOTYPE + 2] = likely[:, None]
     outside = 0
     if network.weights is not None:
