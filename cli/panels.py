@@ -144,7 +144,7 @@ def prepare(
 
 def simulate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write into.")],
-    num_samples: Annotated[int, typer.Option(min=6, help="Number of diploid samples.")] = 500,
+    num_samples: Annotated[int, typer.Option(min=6, help="Number of samples.")] = 500,
     length: Annotated[int, typer.Option(min=1000, help="Length in base pairs.")] = 2_000_000,
     seed: Annotated[int, typer.Option(min=1, help="Seed of the simulation.")] = 1,
     chromosome: Annotated[

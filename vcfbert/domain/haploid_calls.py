@@ -56,6 +56,21 @@ class PloidyRules:
     borders: Mapping[str, Sequence[Border]] = field(default_factory=dict)
     """By contig, if they are known."""
 
+    def are_haploid_males(
+        self, records: Sequence[Record], names: Sequence[str]
+    ) -> NDArray[np.bool_]:
+        """(n, N) True for males by their sex, at records outside the PAR."""
+        is_male = np.array([self.sexes.get(name) == "male" for name in names], np.bool_)
+        is_outside = np.array([self._is_outside(record) for record in records], np.bool_)
+        return is_outside[:, None] & is_male
+
+    def _is_outside(self, record: Record) -> bool:
+        contig = find_contig(record.contig, list(self.borders))
+        if contig is None:
+            return False
+        before = [kind for start, kind in self.borders[contig] if start <= record.position]
+        return before[-1:] == ["non-par"]
+
 
 @dataclass(frozen=True)
 class RecordPloidy:
@@ -183,7 +198,7 @@ def settle_target(
     is_asked = bool(rules.sexes) or any(
         pseudoautosomal.is_x(name) or name in rules.borders for name in contigs
     )
-    if not is_asked and not (alleles == ABSENT).any():
+    if not is_asked and not any((alleles[rows] == ABSENT).any() for rows in _blocks(alleles.shape)):
         return None
     scan = PloidyScan(len(names), rules.borders)
     for rows in _blocks(alleles.shape):

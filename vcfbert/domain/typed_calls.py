@@ -130,6 +130,9 @@ class CallReader:
         """Count unphased heterozygotes, and remove alleles of unknown order."""
         first, second = calls[:, :, 0], calls[:, :, 1]
         is_other = (first != second) & (second != NO_CALL)
+        if self._policy.ploidy.sexes:  # heterozygotes of haploid males are missing, not unphased
+            found = [block.records[row] for row in rows.tolist()]
+            is_other &= ~self._policy.ploidy.are_haploid_males(found, self._names)
         if self._policy.unphased == "missing":
             is_typed = is_other[is_first] & (first[is_first] >= 0) & (second[is_first] >= 0)
             self._heterozygous += is_typed.sum(axis=0)

@@ -67,10 +67,10 @@ def prepare(
         try:
             first = None
             if options.sex is not None or options.par is not None:
-                first = _scan(panel_vcf, options, progress)
+                first = _scan(panel_vcf, options, progress, notes=progress)
             fingerprint, report, related = _make(panel_vcf, staged, options, progress, first)
         except panel_ploidy.HaploidGenotypesError:
-            ploidy = _scan(panel_vcf, options, progress)
+            ploidy = _scan(panel_vcf, options, progress, notes=Silent())
             fingerprint, report, related = _make(panel_vcf, staged, options, progress, ploidy)
         report |= {"fingerprint": fingerprint, "seconds": round(time.perf_counter() - started, 3)}
         stores.write_file(staged.qc, digests.sealed_json(report, indent=2))
@@ -86,11 +86,13 @@ def prepare(
     return PrepareSummary(workspace.panel, workspace.qc, fingerprint, report, related)
 
 
-def _scan(panel_vcf: Path, options: PrepareOptions, progress: Progress) -> PloidyDecision:
-    """The ploidy of the samples."""
+def _scan(
+    panel_vcf: Path, options: PrepareOptions, progress: Progress, *, notes: Progress
+) -> PloidyDecision:
+    """The ploidy of the samples; `notes` tells which samples are left out."""
     with VcfFile(panel_vcf) as file:
         region = None if options.region is None else file.find_region(options.region)
-        columns, samples, _ = panel_samples.choose(file, options, Silent())
+        columns, samples, _ = panel_samples.choose(file, options, notes)
     return panel_ploidy.scan(panel_vcf, region, columns, samples.names, options, progress)
 
 
@@ -108,7 +110,8 @@ def _make(
     with VcfFile(panel_vcf) as file:
         region = None if options.region is None else file.find_region(options.region)
         file.count(region)  # an empty file is refused before the tables are read
-        columns, samples, left_out = panel_samples.choose(file, options, progress)
+        notes = progress if ploidy is None else Silent()  # they were shown before the scan
+        columns, samples, left_out = panel_samples.choose(file, options, notes)
         maps = None if options.genetic_map is None else map_files.read(options.genetic_map)
         segments = None if options.windows is None else tables.read_segments(options.windows)
         with transposing.open_spool(staged.root, 2 * len(samples)) as alleles:
