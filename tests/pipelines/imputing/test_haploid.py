@@ -10,9 +10,11 @@ import pytest
 
 from tests.pipelines import imputations
 from vcfbert.domain import dosage
-from vcfbert.domain.sites import TRAIN
+from vcfbert.domain.sites import TEST, TRAIN
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.pipelines.chunks import chunk_imputation, panel_samples
+from vcfbert.pipelines.evaluating import evaluate
+from vcfbert.pipelines.evaluating.cases import EvalOptions
 from vcfbert.pipelines.mosaic import training_data
 from vcfbert.pipelines.preparing import prepare, simulate
 from vcfbert.pipelines.preparing.prepare import PrepareOptions
@@ -20,6 +22,7 @@ from vcfbert.pipelines.preparing.simulate import SimulateOptions
 from vcfbert.pipelines.verifying import verify
 from vcfbert.pipelines.verifying.verify import VerifyOptions
 from vcfbert.progress import Silent
+from vcfbert.storage.zarr import haplotypes
 from vcfbert.storage.zarr.panel import open_panel
 from vcfbert.storage.zarr.workspace import Workspace
 
@@ -353,6 +356,32 @@ def test_training_takes_no_absent_haplotype(fx_x):
         left_out, np.zeros(SAMPLES, np.int16), np.random.default_rng(1)
     )
     assert len(shown.references) == len(left_out.references) == len(shown.population)
+
+
+def test_eval_scores_haploid_samples_as_homozygotes(fx_x, tmp_path):
+    seen = []
+    options = EvalOptions(run=None, rate=0.8, output=tmp_path)
+    evaluate.evaluate(
+        fx_x[0], options, progress=Silent(), on_core=lambda core, *_: seen.append(core)
+    )
+    with open_panel(fx_x[0].panel, takes_haploid=True) as panel:
+        haploid, count = panel.samples.ploidy, len(panel.sites)
+        chosen = panel.samples.in_splits(TEST)
+        alleles = haplotypes.read_alleles(panel, np.arange(count)).reshape(count, -1, 2)[:, chosen]
+    truth = np.concatenate([core.truth for core in seen])
+    is_haploid = haploid.of_sites(np.arange(count))[:, chosen]
+    npt.assert_array_equal(truth[~is_haploid], alleles[~is_haploid])
+    npt.assert_array_equal(truth[is_haploid], np.repeat(alleles[is_haploid][:, :1], 2, axis=1))
+    dosages = np.concatenate([core.answers["model"].dosage for core in seen])
+    hidden = np.concatenate([core.is_hidden for core in seen])
+    both = truth.sum(axis=2)[hidden][is_haploid[hidden]], dosages[hidden][is_haploid[hidden]]
+    assert np.corrcoef(*both)[0, 1] ** 2 > 0.6
+    with pytest.raises(ConfigError, match="--vcf"):
+        evaluate.evaluate(
+            fx_x[0],
+            EvalOptions(run=None, rate=0.8, output=tmp_path / "b", vcf=tmp_path / "v.vcf.gz"),
+            progress=Silent(),
+        )
 
 
 def test_other_systems_refuse_a_panel_with_haploid_samples(fx_x):
