@@ -16,11 +16,10 @@ from vcfbert.domain import phased_calls
 from vcfbert.domain.phased_calls import AS_WRITTEN, NO_QUALITY, TURNED, PhasedCalls
 from vcfbert.domain.sites import Sites
 from vcfbert.phasing.phase_chunk import PhasingOptions
-from vcfbert.pipelines.chunks import chunk_phasing, chunk_references
-from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Phases, Trust, TypedPanel
+from vcfbert.pipelines.chunks import chunk_phasing, typed_panels
+from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Phases, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.target_samples import TargetSamples, typed_alike
-from vcfbert.storage.zarr import haplotypes
 from vcfbert.storage.zarr.panel import PanelReader
 
 SAMPLES_AT_ONCE = 256
@@ -74,16 +73,16 @@ class PhasedTarget:
         if contig != self._contig:
             self._contig = contig
             self._is_begun[:] = False
-        group = chunk_references.groups_around(source.panel, chunk.around)
-        phase = KnownPhase(chunk.typed, samples.alleles_at(chunk.typed))
-        for alike in typed_alike(samples, source.sites, chunk, source.min_typed):
+        phase = KnownPhase(chunk.typed, samples.alleles_at(chunk.typed), chunk.core.stop)
+        groups = typed_alike(samples, source.sites, chunk, source.min_typed)
+        panels = typed_panels.read(
+            source.panel, source.sites, chunk, [alike.typed for alike in groups], source.options,
+            threads=source.threads,
+        )  # fmt: skip
+        for alike, panel in zip(groups, panels, strict=True):
             if len(alike.typed) == 0:
                 advance(len(alike.samples))
                 continue
-            panel = TypedPanel(
-                alike.typed, source.sites.position[alike.typed], source.sites.cm[alike.typed],
-                haplotypes.read_sites(source.panel, alike.typed), group,
-            )  # fmt: skip
             for first in range(0, len(alike.samples), SAMPLES_AT_ONCE):
                 block = alike.samples[first : first + SAMPLES_AT_ONCE]
                 found = chunk_phasing.find(
