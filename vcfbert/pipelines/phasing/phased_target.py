@@ -6,12 +6,13 @@ sites.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.copying import engine
 from vcfbert.domain import phased_calls
 from vcfbert.domain.phased_calls import AS_WRITTEN, NO_QUALITY, TURNED, PhasedCalls
 from vcfbert.domain.sites import Sites
@@ -19,12 +20,16 @@ from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import chunk_phasing, chunk_references
 from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Phases, Trust, TypedPanel
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
-from vcfbert.pipelines.chunks.target_samples import TargetSamples, typed_alike
+from vcfbert.pipelines.chunks.target_samples import TargetSamples, TypedAlike, typed_alike
+from vcfbert.storage.vcf.bgzf import Workers
 from vcfbert.storage.zarr import haplotypes
 from vcfbert.storage.zarr.panel import PanelReader
 
 SAMPLES_AT_ONCE = 256
 """Samples between two steps of progress."""
+
+GROUPS_AT_ONCE = 16
+"""From this many groups of samples with the same typed sites on, they are phased in parallel."""
 
 
 @dataclass(frozen=True)
@@ -74,28 +79,54 @@ class PhasedTarget:
         if contig != self._contig:
             self._contig = contig
             self._is_begun[:] = False
-        group = chunk_references.groups_around(source.panel, chunk.around)
-        phase = KnownPhase(chunk.typed, samples.alleles_at(chunk.typed))
-        for alike in typed_alike(samples, source.sites, chunk, source.min_typed):
-            if len(alike.typed) == 0:
-                advance(len(alike.samples))
-                continue
-            panel = TypedPanel(
-                alike.typed, source.sites.position[alike.typed], source.sites.cm[alike.typed],
-                haplotypes.read_sites(source.panel, alike.typed), group,
-            )  # fmt: skip
-            for first in range(0, len(alike.samples), SAMPLES_AT_ONCE):
-                block = alike.samples[first : first + SAMPLES_AT_ONCE]
-                found = chunk_phasing.find(
-                    samples, panel, block, source.options, self._before,
-                    trust=source.trust, threads=source.threads,
-                )  # fmt: skip
-                self._take(chunk, alike.typed, block, found)
-                is_read = np.isin(alike.typed, chunk.typed)
-                rows = np.searchsorted(chunk.typed, alike.typed[is_read])
-                phase.alleles[np.ix_(rows, block)] = found.alleles[:, :, is_read].transpose(2, 0, 1)
-                advance(len(block))
+        phase = KnownPhase(chunk.typed, samples.alleles_at(chunk.typed), chunk.core.stop)
+        groups = typed_alike(samples, source.sites, chunk, source.min_typed)
+        for alike, block, found in self._found(chunk, groups):
+            self._take(chunk, alike.typed, block, found)
+            is_read = np.isin(alike.typed, chunk.typed)
+            rows = np.searchsorted(chunk.typed, alike.typed[is_read])
+            phase.alleles[np.ix_(rows, block)] = found.alleles[:, :, is_read].transpose(2, 0, 1)
+            advance(len(block))
+        advance(sum(len(alike.samples) for alike in groups if not len(alike.typed)))
         self._before = phase
+
+    def _found(
+        self, chunk: ChunkPlan, groups: list[TypedAlike]
+    ) -> Iterator[tuple[TypedAlike, NDArray[np.int64], Phases]]:
+        """Phases of some samples at a time; many groups are each phased by one thread."""
+        source = self._source
+        group = chunk_references.groups_around(source.panel, chunk.around)
+        sites = np.unique(np.concatenate([chunk.typed, *(alike.typed for alike in groups)]))
+        bits = haplotypes.read_sites(source.panel, sites)
+
+        def find(
+            alike: TypedAlike, threads: int
+        ) -> list[tuple[TypedAlike, NDArray[np.int64], Phases]]:
+            typed = alike.typed
+            panel = TypedPanel(
+                typed, source.sites.position[typed], source.sites.cm[typed],
+                engine.take_bits(bits, np.searchsorted(sites, typed)), group,
+            )  # fmt: skip
+            blocks = [
+                alike.samples[first : first + SAMPLES_AT_ONCE]
+                for first in range(0, len(alike.samples), SAMPLES_AT_ONCE)
+            ]
+            return [
+                (alike, block, chunk_phasing.find(
+                    source.samples, panel, block, source.options, self._before,
+                    trust=source.trust, threads=threads,
+                ))
+                for block in blocks
+            ]  # fmt: skip
+
+        typed_groups = [alike for alike in groups if len(alike.typed)]
+        if len(typed_groups) < GROUPS_AT_ONCE or source.threads == 1:
+            for alike in typed_groups:
+                yield from find(alike, source.threads)
+            return
+        with Workers(source.threads) as workers:
+            for found in workers.in_order(lambda alike: find(alike, 1), typed_groups):
+                yield from found
 
     def _take(
         self,
