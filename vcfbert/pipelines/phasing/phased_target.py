@@ -6,7 +6,7 @@ sites.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +19,16 @@ from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import chunk_phasing, typed_panels
 from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Phases, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
-from vcfbert.pipelines.chunks.target_samples import TargetSamples, typed_alike
+from vcfbert.pipelines.chunks.target_samples import TargetSamples, TypedAlike, typed_alike
+from vcfbert.pipelines.chunks.typed_panels import TypedPanel
+from vcfbert.storage.vcf.bgzf import Workers
 from vcfbert.storage.zarr.panel import PanelReader
 
 SAMPLES_AT_ONCE = 256
 """Samples between two steps of progress."""
+
+GROUPS_AT_ONCE = 16
+"""From this many groups of samples with the same typed sites on, they are phased in parallel."""
 
 
 @dataclass(frozen=True)
@@ -75,26 +80,51 @@ class PhasedTarget:
             self._is_begun[:] = False
         phase = KnownPhase(chunk.typed, samples.alleles_at(chunk.typed), chunk.core.stop)
         groups = typed_alike(samples, source.sites, chunk, source.min_typed)
+        for alike, block, found in self._found(chunk, groups):
+            self._take(chunk, alike.typed, block, found)
+            is_read = np.isin(alike.typed, chunk.typed)
+            rows = np.searchsorted(chunk.typed, alike.typed[is_read])
+            phase.alleles[np.ix_(rows, block)] = found.alleles[:, :, is_read].transpose(2, 0, 1)
+            advance(len(block))
+        advance(sum(len(alike.samples) for alike in groups if not len(alike.typed)))
+        self._before = phase
+
+    def _found(
+        self, chunk: ChunkPlan, groups: list[TypedAlike]
+    ) -> Iterator[tuple[TypedAlike, NDArray[np.int64], Phases]]:
+        """Phases of some samples at a time; many groups are each phased by one thread."""
+        source = self._source
         panels = typed_panels.read(
             source.panel, source.sites, chunk, [alike.typed for alike in groups], source.options,
             threads=source.threads,
         )  # fmt: skip
-        for alike, panel in zip(groups, panels, strict=True):
-            if len(alike.typed) == 0:
-                advance(len(alike.samples))
-                continue
-            for first in range(0, len(alike.samples), SAMPLES_AT_ONCE):
-                block = alike.samples[first : first + SAMPLES_AT_ONCE]
-                found = chunk_phasing.find(
-                    samples, panel, block, source.options, self._before,
-                    trust=source.trust, threads=source.threads,
-                )  # fmt: skip
-                self._take(chunk, alike.typed, block, found)
-                is_read = np.isin(alike.typed, chunk.typed)
-                rows = np.searchsorted(chunk.typed, alike.typed[is_read])
-                phase.alleles[np.ix_(rows, block)] = found.alleles[:, :, is_read].transpose(2, 0, 1)
-                advance(len(block))
-        self._before = phase
+
+        def find(
+            one: tuple[TypedAlike, TypedPanel], threads: int
+        ) -> list[tuple[TypedAlike, NDArray[np.int64], Phases]]:
+            alike, panel = one
+            blocks = [
+                alike.samples[first : first + SAMPLES_AT_ONCE]
+                for first in range(0, len(alike.samples), SAMPLES_AT_ONCE)
+            ]
+            return [
+                (alike, block, chunk_phasing.find(
+                    source.samples, panel, block, source.options, self._before,
+                    trust=source.trust, threads=threads,
+                ))
+                for block in blocks
+            ]  # fmt: skip
+
+        typed_groups = [
+            (alike, panel) for alike, panel in zip(groups, panels, strict=True) if len(alike.typed)
+        ]
+        if len(typed_groups) < GROUPS_AT_ONCE or source.threads == 1:
+            for one in typed_groups:
+                yield from find(one, source.threads)
+            return
+        with Workers(source.threads) as workers:
+            for found in workers.in_order(lambda one: find(one, 1), typed_groups):
+                yield from found
 
     def _take(
         self,
