@@ -135,7 +135,7 @@ def phase(
     output_file.check_path(out, overwrite=overwrite)
     if out.exists() and target.exists() and out.samefile(target):
         raise InputError(f"{out} is the target itself. Give the output another name.")
-    with locks.hold(out), open_panel(workspace.panel) as panel:
+    with locks.hold(out), open_panel(workspace.panel, takes_haploid=True) as panel:
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
         progress.start("reading the target", None)
         read, borders = _read(panel, sites, target, options)
