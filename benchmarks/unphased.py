@@ -1,0 +1,148 @@
+"""Unphased targets beside Beagle: accuracy, switch error, time and memory of imputation, in one run.
+
+    python benchmarks/unphased.py FOLDER [--tasks array random50] [--draws 0 4 8] [--repeats 3]
+
+The alleles of each target genotype are sorted, so that its order says nothing. "Beagle" phases and
+imputes in one run. "Beagle's phase" is vcfbert with typed sites that Beagle phased, "true phase"
+the bound that phasing cannot pass. Scores are those of the independent scorers: `score.py`, and
+`switch.py` for switches between neighbouring typed heterozygotes. Writes results/unphased.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from comparison import accuracy, options, tables, tasks, tools
+from comparison.processes import Command, command
+from comparison.report import Row, time_cells
+from comparison.tasks import Task
+from comparison.tools import Imputes, Programs, Tool
+
+SHOWN = ("r2", "F1")
+
+
+def main() -> None:
+    parser = options.parser(__doc__)
+    parser.add_argument("--tasks", nargs="+", default=["array", "random50"], choices=tasks.NAMES)
+    parser.add_argument("--draws", type=int, nargs="+", default=[0, 4, 8])
+    arguments = parser.parse_args()
+    programs = options.programs(arguments)
+    rows: list[Row] = []
+    print(options.machine(arguments))
+    for task in tasks.make(arguments.folder.absolute(), arguments.shared, arguments.tasks):
+        rows += measure_task(task, programs, arguments)
+        tables.write_csv(arguments.results / "unphased.csv", rows)
+        mine = [row for row in rows if row["task"] == task.name]
+        cells = [[tables.number(v) if isinstance(v, float) else str(v) for v in row.values()]
+                 for row in mine]  # fmt: skip
+        print(f"\n{tables.text_table(list(mine[0]), cells)}", flush=True)
+
+
+def measure_task(task: Task, programs: Programs, arguments: argparse.Namespace) -> list[Row]:
+    """The rows of one task, a tool each."""
+    folder = task.folder / "unphased"
+    folder.mkdir(exist_ok=True)
+    target = folder / "target.vcf.gz"
+    without_phase(task.target, target)
+    peer = phased_by_beagle(programs, folder / "beagle-phase")
+    wanted = [
+        Tool("Beagle", "beagle.vcf.gz", True, tools.beagle(programs)),
+        Tool("Beagle's phase, vcfbert", "beagles-phase.vcf.gz", False, after(peer, programs)),
+        *(draws_of(programs, count) for count in arguments.draws),
+        Tool("true phase, vcfbert", "true-phase.vcf.gz", False, with_truth(task, programs)),
+    ]
+    tools.prepare(task, programs, wanted[1:])
+    once = draws_of(programs, arguments.draws[0])
+    given = {"target": target, "folder": folder, "threads": arguments.threads}
+    tools.time_all(task, [once], repeats=1, **given)  # compiles
+    times = tools.time_all(task, wanted, repeats=arguments.repeats, **given)
+    rows = []
+    for tool in wanted:
+        path = folder / tool.file
+        scores = accuracy.score(task, path, arguments.shared / "peers" / "score.py")
+        figures = {
+            f"{metric} {group}": values[metric]
+            for metric in SHOWN
+            for group, values in scores.items()
+            if group.startswith("(") and not group.startswith("(0,")
+        }
+        switches = switch_error(path, task, arguments.shared)
+        rows.append(
+            {"task": task.name, "tool": tool.name} | figures | switches
+            | time_cells(times[tool.name])
+        )  # fmt: skip
+    return rows
+
+
+def without_phase(source: Path, target: Path) -> None:
+    """Write the genotypes of a VCF in the order of their alleles."""
+    plain = target.with_suffix("")
+    with gzip.open(source, "rt") as lines, plain.open("w") as out:
+        for line in lines:
+            if line.startswith("#"):
+                out.write(line)
+                continue
+            cells = line.rstrip("\n").split("\t")
+            cells[9:] = ["/".join(sorted(cell.split(":")[0].split("|"))) for cell in cells[9:]]
+            cells[8] = "GT"
+            out.write("\t".join(cells) + "\n")
+    subprocess.run(["bgzip", "-f", str(plain)], check=True)
+    subprocess.run(["tabix", "-f", "-p", "vcf", str(target)], check=True)
+
+
+def draws_of(programs: Programs, count: int) -> Tool:
+    """Vcfbert with so many draws of the phase."""
+    run = tools.ours(programs, "--phase-draws", str(count))
+    name = f"vcfbert, {count} draws" if count else "vcfbert, likeliest phase"
+    return Tool(name, f"draws-{count}.vcf.gz", False, run)
+
+
+def with_truth(task: Task, programs: Programs) -> Imputes:
+    """Vcfbert with the phased target instead of the unphased one."""
+
+    def impute(_: Task, __: Path, out: Path, threads: int) -> Command:
+        return tools.ours(programs)(task, task.target, out, threads)
+
+    return impute
+
+
+def phased_by_beagle(programs: Programs, prefix: Path) -> Imputes:
+    """Beagle without imputation."""
+
+    def phase(task: Task, target: Path, _: Path, threads: int) -> Command:
+        return command(
+            *("java", "-Xmx8g", "-jar", programs.jar, f"ref={task.reference}", f"gt={target}"),
+            *(f"map={task.map}", f"out={prefix}", "impute=false", f"nthreads={threads}"),
+        )
+
+    return phase
+
+
+def after(phase: Imputes, programs: Programs) -> Imputes:
+    """Phase, then impute with vcfbert; seconds and memory are of both."""
+
+    def impute(task: Task, target: Path, out: Path, threads: int) -> Command:
+        phased = target.with_name("beagle-phase.vcf.gz")
+        first = phase(task, target, phased, threads)
+        second = tools.ours(programs)(task, phased, out, threads)
+        text = " && ".join(" ".join(f"'{word}'" for word in one.words) for one in (first, second))
+        return command("sh", "-c", text)
+
+    return impute
+
+
+def switch_error(path: Path, task: Task, shared: Path) -> Row:
+    """Counts of switch.py at the typed sites."""
+    words = [sys.executable, shared / "peers" / "switch.py", path, task.truth, task.target]
+    done = subprocess.run([str(one) for one in words], check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout)
+    return {"switch error %": round(found["SER_percent"], 3), "flips": found["flip_pairs"]}
+
+
+if __name__ == "__main__":
+    main()
