@@ -1,4 +1,4 @@
-"""Unphased targets beside Beagle: accuracy, switch error, time and memory of imputation, in one run.
+"""Imputation of unphased targets beside Beagle: accuracy, switch error, time and memory.
 
     python benchmarks/unphased.py FOLDER [--tasks array random50] [--draws 0 4 8] [--repeats 3]
 
