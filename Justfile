@@ -83,7 +83,7 @@ chr20 folder="chr20-work": setup
     step eval --run chr20-cpu --typed "$data/typed.random50.tsv" --force
     {{quote(python)}} benchmarks/eval_and_peers.py "$VCFBERT_WORKSPACE/runs/chr20-cpu" {{quote(chr20_peers)}} random50
 
-# Run the tests; arguments go to pytest: just test -k r2, just test -n 0 --pdb
+# Run the tests but the slow ones; arguments go to pytest: just test -k r2, just test -m slow
 test *args: setup
     OMP_NUM_THREADS=1 {{quote(python)}} -m pytest -n auto --maxprocesses 8 --dist worksteal "$@"
 
@@ -92,7 +92,7 @@ check: setup
     {{quote(venv / "bin/ruff")}} format --check
     {{quote(venv / "bin/ruff")}} check
     {{quote(venv / "bin/mypy")}}
-    {{quote(just_executable())}} test
+    {{quote(just_executable())}} test -m "slow or not slow"
 
 # Run a benchmark: just bench presets; without a name, list them
 bench name="" *args: setup

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BIN = Path(sys.executable).parent
 
@@ -24,6 +26,7 @@ def run(command: list[str], folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_shell_lines_lead_from_a_vcf_to_an_evaluated_model(tmp_path):
     lines = block("sh", "vcfbert simulate").replace(
         "vcfbert simulate demo/panel",
@@ -39,6 +42,7 @@ def test_the_shell_lines_lead_from_a_vcf_to_an_evaluated_model(tmp_path):
     assert (tmp_path / "demo" / "work" / "runs" / "tiny" / "metrics.csv").exists()
 
 
+@pytest.mark.slow
 def test_the_python_imputes_trains_and_evaluates(tmp_path):
     code = block("python", "vcfbert.simulate").replace(
         'vcfbert.simulate("demo/panel")',

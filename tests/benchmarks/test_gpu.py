@@ -25,6 +25,7 @@ def rows(path):
         return list(csv.DictReader(stream))
 
 
+@pytest.mark.slow
 def test_every_part_runs_at_tiny_sizes_and_writes_its_table(tmp_path):
     given = ["--device", "cpu", "--tiny", "--results", str(tmp_path / "results")]
     tests = ROOT / "tests" / "copying" / "test_torch_mosaic.py"

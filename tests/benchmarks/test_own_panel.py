@@ -119,6 +119,7 @@ def run(folder, *words):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_panel_with_a_space_in_its_path_goes_from_vcf_to_scores(tmp_path):
     folder = tmp_path / "my data"
     folder.mkdir()

@@ -106,12 +106,14 @@ def _without_a_cache(*, cache=False, **options):
 
 
 @pytest.mark.parametrize("more", ["", "callee-first"])
+@pytest.mark.slow
 def test_the_run_that_compiles_computes_the_same_bytes_as_later_ones(tmp_path, more):
     first, second = (_weights(tmp_path, more), _weights(tmp_path, ""))
     assert first == second == _weights(tmp_path, "no-cache")
     assert any(tmp_path.rglob("*.nbc"))
 
 
+@pytest.mark.slow
 def test_a_change_of_any_source_compiles_all_kernels_again(tmp_path):
     _weights(tmp_path, "")
     before = set(tmp_path.rglob("*.nbc"))

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -19,6 +21,7 @@ def run(script: str, *arguments: str, out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+@pytest.mark.slow
 def test_killed_commands_leave_a_workspace_that_verifies_and_end_the_same_again(tmp_path):
     """Signals before an operation on the file system or after some time."""
     commands = "prepare,build-index,impute"
@@ -32,6 +35,7 @@ def test_killed_commands_leave_a_workspace_that_verifies_and_end_the_same_again(
     assert any(row["stopped"] == "1" for row in rows)
 
 
+@pytest.mark.slow
 def test_a_disk_that_refuses_is_told_in_a_sentence_and_leaves_the_workspace_whole(tmp_path):
     arguments = ("--commands", "build-index", "--folder", str(tmp_path))
     rows = run("disk_faults.py", *arguments, out=tmp_path / "faults.csv")

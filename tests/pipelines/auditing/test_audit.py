@@ -55,6 +55,7 @@ def test_options_replace_sizes_of_the_example_panel(fx_report):
     assert "options" in size.source
 
 
+@pytest.mark.slow
 def test_the_largest_batch_fits_and_one_more_does_not():
     settings, length, memory_gb = presets.tiny(), 40, 0.02
     usable = int(audit_report.USABLE_SHARE * memory_gb * estimates.GB)

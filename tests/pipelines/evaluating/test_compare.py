@@ -184,6 +184,7 @@ def test_an_existing_comparison_is_not_replaced(fx_runs, fx_found):
         compare.compare(fx_runs, options, progress=Silent())
 
 
+@pytest.mark.slow
 def test_mosaic_and_a_run_without_retrieval_can_be_compared(fx_runs, tmp_path):
     shutil.copytree(fx_runs.root, tmp_path / "own")
     workspace = Workspace(tmp_path / "own")

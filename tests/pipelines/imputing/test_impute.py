@@ -243,6 +243,7 @@ def test_fields_can_be_chosen(fx_done, fx_home, tmp_path):
     assert {line[8] for line in lines(tmp_path / "f.bcf")} == {"GT:DS"}
 
 
+@pytest.mark.slow
 def test_another_map_moves_the_sites(fx_done, fx_home, tmp_path):
     """Ten times the recombination makes ten times the chunks."""
     path = tmp_path / "a.map"

@@ -45,6 +45,7 @@ def columns(path: Path) -> list[list[str]]:
 @pytest.mark.parametrize("is_network", [False, True])
 @pytest.mark.parametrize("options", [{}, SHORT], ids=["one chunk", "short chunks"])
 @pytest.mark.parametrize("at_once", [2, 100], ids=["groups in parallel", "one after another"])
+@pytest.mark.slow
 def test_alone_and_in_company(
     fx_home, fx_gaps, tmp_path, monkeypatch, options, at_once, is_network
 ):

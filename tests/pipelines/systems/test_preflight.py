@@ -102,6 +102,7 @@ def test_a_fast_index_may_miss_a_few_neighbours(fx_own, monkeypatch, num_missed,
     assert re.search(expected, outcome.figures)
 
 
+@pytest.mark.slow
 def test_a_trained_run_passes_with_its_own_weights(fx_own):
     settings = changed(training={"max_epochs": 1, "batches_per_epoch": 3})
     train_systems.train(fx_own, settings, SystemOptions("mine", device="cpu"), progress=Silent())
@@ -189,6 +190,7 @@ ANY = {
 
 
 @pytest.mark.parametrize("name", ANY)
+@pytest.mark.slow
 def test_the_strict_checks_refuse_what_train_refuses_and_nothing_else(fx_own, name):
     change, sections, is_taken = ANY[name]
     change(fx_own)
@@ -354,6 +356,7 @@ def test_training_is_refused_before_anything_is_written(fx_own):
     assert not fx_own.run("mine").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_to_be_replaced_outlives_a_failed_check(fx_own):
     quick = changed(training={"max_epochs": 1, "batches_per_epoch": 2})
     train_systems.train(fx_own, quick, SystemOptions("mine", device="cpu"), progress=Silent())
@@ -391,6 +394,7 @@ def test_training_out_of_line_on_purpose_is_noted_and_goes_on(fx_own):
     assert any(line.startswith("pre-flight: FAILED  data alignment") for line in notes.lines)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_checked_with_its_own_encoding(fx_own):
     quick = changed(training={"max_epochs": 1, "batches_per_epoch": 2})
     train_systems.train(fx_own, quick, SystemOptions("mine", device="cpu"), progress=Silent())

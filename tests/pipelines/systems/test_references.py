@@ -175,6 +175,7 @@ def test_several_processes_write_the_bytes_of_one(fx_own, options):
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_or_is_stopped_leaves_nothing(fx_own, monkeypatch):
     encode(fx_own)
     before = content_of(fx_own.newest("embeddings"))

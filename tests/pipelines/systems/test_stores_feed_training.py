@@ -107,6 +107,7 @@ def test_prepare_stores_the_masks_that_the_default_settings_draw(tmp_path):
     ],
     ids=["seed of masks", "rate of masks", "seed of the encoder"],
 )
+@pytest.mark.slow
 def test_losses_follow_what_is_stored_and_come_back_when_it_is_made_again(fx_home, change):
     train(fx_home, "before")
     change(fx_home)
@@ -205,6 +206,7 @@ def test_a_rate_that_the_settings_do_not_have_is_said_with_the_command(fx_home):
 
 
 @pytest.mark.parametrize("step", [1, 5, 9])
+@pytest.mark.slow
 def test_a_killed_run_resumes_although_the_stores_have_changed(fx_home, step):
     draw(fx_home, seed=7)
     encode_refs(fx_home, seed=7)
@@ -247,6 +249,7 @@ def test_what_a_new_run_starts_with_is_not_for_a_resumed_one(fx_home):
         train(fx_home, resume=True, mask_version=0, init_from="run")
 
 
+@pytest.mark.slow
 def test_a_network_of_the_same_shape_is_taken_over_whole(fx_home):
     train(fx_home, "first")
     still = dataclasses.replace(
@@ -294,6 +297,7 @@ def test_a_network_of_another_width_is_refused_with_both(fx_home):
         train(fx_home, "second", init_from="absent")
 
 
+@pytest.mark.slow
 def test_weights_that_have_seen_held_out_samples_are_refused(tmp_path):
     home = panels.small_workspace(tmp_path / "one")
     train(home, "first")

@@ -75,6 +75,7 @@ def test_a_system_goes_from_panel_to_scores_and_makes_only_what_it_reads(fx_copy
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.slow
 def test_a_system_that_was_killed_resumes_to_the_same_weights(fx_copy, name):
     train(fx_copy, small(name), "whole")
     check_resuming(fx_copy, small(name), 9)
@@ -90,6 +91,7 @@ def test_a_system_that_was_killed_resumes_to_the_same_weights(fx_copy, name):
         ("v18-current", ["model.population=true"]),
     ],
 )
+@pytest.mark.slow
 def test_a_switched_part_works_from_panel_to_scores_and_resumes(fx_copy, name, texts):
     settings = small(name, *texts)
     train(fx_copy, settings, "whole")
@@ -156,6 +158,7 @@ def test_the_training_mask_of_v17_never_moves(fx_copy):
     assert {(row["mask_version"], row["mask_level"]) for row in rows(fx_copy)} == {("0", "0.5")}
 
 
+@pytest.mark.slow
 def test_the_contrastive_loss_is_off_unless_asked_for_and_resumes_exactly(fx_copy):
     """On, it moves the encoder; validation, which is to be compared, is without it."""
     train(fx_copy, small("v18-current"), "off")

@@ -58,6 +58,7 @@ class Noting(Silent):
 
 
 @pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_metrics_under_every_policy(fx_copy, name):
     settings = with_masks(POLICIES[name], max_epochs=2)
     train(fx_copy, settings, "whole")

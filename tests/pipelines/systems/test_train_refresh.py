@@ -123,6 +123,7 @@ def test_embeddings_every_few_batches_hold_the_weights_of_their_moment(fx_copy, 
     ],
     ids=["some", "each", "plateau"],
 )
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_refreshes_and_weights(fx_copy, refresh):
     settings = with_refresh({"min_delta": 0.5}, **refresh)
     train(fx_copy, settings, "whole")

@@ -140,6 +140,7 @@ def test_an_epoch_says_what_it_cost(fx_copy):
         assert row["device"].startswith("cpu, ")
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run(fx_copy):
     train(fx_copy, small_settings(), "one")
     train(fx_copy, small_settings(), "other")
@@ -158,12 +159,14 @@ def check_resuming(workspace, settings, steps):
         npt.assert_array_equal(cut[key], value, err_msg=key)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_losses_and_weights(fx_copy):
     train(fx_copy, small_settings(), "whole")
     for steps in (1, 2, 10, 20):
         check_resuming(fx_copy, small_settings(), steps)
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_be_given_more_epochs(fx_copy):
     train(fx_copy, small_settings(max_epochs=2), "grown")
     train(fx_copy, small_settings(max_epochs=3), "grown", resume=True)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from research.pretraining import recipe
 from research.pretraining.recipe import PretrainOptions
@@ -17,6 +18,7 @@ SMALL = PretrainOptions(
 )
 
 
+@pytest.mark.slow
 def test_the_recipe_gives_the_same_network_twice(tmp_path):
     first = recipe.pretrain(tmp_path / "a.safetensors", SMALL, progress=Silent())
     second = recipe.pretrain(tmp_path / "b.safetensors", SMALL, progress=Silent())

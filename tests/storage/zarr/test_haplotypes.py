@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.testing as npt
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +34,7 @@ def test_bits_already_there_stay():
 
 
 @given(data=st.data())
+@pytest.mark.slow
 def test_chosen_sites_are_those_of_the_panel(fx_workspace, data):
     chosen = np.array(sorted(data.draw(st.sets(st.integers(0, 119)))), np.int64)
     with open_panel(fx_workspace.panel) as panel:

@@ -167,6 +167,7 @@ def share_of_alt(panel, maker, groups, copies):
     return counts[0], counts[1] / counts[0]
 
 
+@pytest.mark.slow
 def test_a_neighbour_with_a_rare_allele_means_the_same_in_training_and_test(fx_simulated):
     """Left out alone, a carrier of a site's only copy never finds it, so ALT would mean REF."""
     panel = fx_simulated
