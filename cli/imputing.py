@@ -110,6 +110,8 @@ def impute(
         options.TargetStrand,
         typer.Option(help="Strand flips: repair them, leave them out, or stop at the first."),
     ] = options.TargetStrand.FIX,
+    sex: options.Sex = None,
+    par: options.Par = None,
     min_typed: Annotated[
         int,
         typer.Option(min=1, help="Skip contigs with fewer typed sites than this."),
@@ -161,6 +163,8 @@ def impute(
                 phase=phase.value,
                 phase_draws=phase_draws,
                 strand=strand.value,
+                sex=sex,
+                par=par,
                 er2=er2,
                 all_typed_sites=all_typed_sites,
                 empirical=empirical,

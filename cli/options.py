@@ -101,6 +101,13 @@ class Split(StrEnum):
     VALIDATION = "validation"
 
 
+class Chromosome(StrEnum):
+    """Values of `simulate --chromosome`."""
+
+    AUTOSOME = "1"
+    X = "X"
+
+
 Workspace = Annotated[
     Path,
     typer.Option(
@@ -109,6 +116,24 @@ Workspace = Annotated[
         envvar="VCFBERT_WORKSPACE",
         metavar="DIR",
         help="Folder of the panel, masks, embeddings, indexes and runs.",
+    ),
+]
+Sex = Annotated[
+    Path | None,
+    typer.Option(
+        "--sex",
+        metavar="TSV",
+        help="Sex of the samples: a table with columns sample and sex, or PLINK's .fam, .psam or "
+        ".sexcheck. Males are haploid on X outside the pseudo-autosomal regions.",
+    ),
+]
+Par = Annotated[
+    str | None,
+    typer.Option(
+        "--par",
+        metavar="FROM-TO,FROM-TO",
+        show_default="of GRCh37, GRCh38 or T2T-CHM13, by the length of X",
+        help="Pseudo-autosomal regions of X (1-based, inclusive), or none.",
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]

@@ -94,6 +94,8 @@ def prepare(
         options.Unphased,
         typer.Option(help="Unphased heterozygotes: stop, or drop the record."),
     ] = options.Unphased.ERROR,
+    sex: options.Sex = None,
+    par: options.Par = None,
     max_dropped: Annotated[
         float,
         typer.Option(min=0.0, max=1.0, help="Stop if a larger share of the sites cannot be used."),
@@ -129,6 +131,8 @@ def prepare(
                 test_fraction=test_fraction,
                 missing=missing.value,
                 unphased=unphased.value,
+                sex=sex,
+                par=par,
                 max_dropped=max_dropped,
                 seed=seed,
             )
@@ -140,9 +144,15 @@ def prepare(
 
 def simulate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write into.")],
-    num_samples: Annotated[int, typer.Option(min=6, help="Number of diploid samples.")] = 500,
+    num_samples: Annotated[int, typer.Option(min=6, help="Number of samples.")] = 500,
     length: Annotated[int, typer.Option(min=1000, help="Length in base pairs.")] = 2_000_000,
     seed: Annotated[int, typer.Option(min=1, help="Seed of the simulation.")] = 1,
+    chromosome: Annotated[
+        options.Chromosome,
+        typer.Option(
+            help="An autosome, or X with haploid males outside a pseudo-autosomal region."
+        ),
+    ] = options.Chromosome.AUTOSOME,
     force: options.Force = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -160,7 +170,12 @@ def simulate(
 
             summary = pipeline.simulate(
                 folder,
-                pipeline.SimulateOptions(num_samples=num_samples, length=length, seed=seed),
+                pipeline.SimulateOptions(
+                    num_samples=num_samples,
+                    length=length,
+                    seed=seed,
+                    chromosome=chromosome.value,
+                ),
                 progress=progress,
                 overwrite=force,
             )

@@ -34,13 +34,16 @@ def simulate(
     num_samples: int = 500,
     length: int = 2_000_000,
     seed: int = 1,
+    chromosome: Literal["1", "X"] = "1",
     overwrite: bool = False,
     progress: Progress = _SILENT,
 ) -> SimulateSummary:
     """Simulate a phased panel of `length` bases and a target into a folder."""
     from vcfbert.pipelines.preparing import simulate as stage
 
-    options = stage.SimulateOptions(num_samples=num_samples, length=length, seed=seed)
+    options = stage.SimulateOptions(
+        num_samples=num_samples, length=length, seed=seed, chromosome=chromosome
+    )
     return stage.simulate(Path(folder), options, progress=progress, overwrite=overwrite)
 
 
@@ -61,6 +64,8 @@ def prepare(
     test_fraction: float = 0.1,
     missing: Literal["fill", "drop", "error", "major"] = "fill",
     unphased: Literal["error", "drop"] = "error",
+    sex: StrPath | None = None,
+    par: str | None = None,
     max_dropped: float = 0.2,
     seed: int = 1,
     overwrite: bool = False,
@@ -83,6 +88,8 @@ def prepare(
         test_fraction=test_fraction,
         missing=missing,
         unphased=unphased,
+        sex=_path(sex),
+        par=par,
         max_dropped=max_dropped,
         seed=seed,
     )
@@ -109,6 +116,8 @@ def impute(
     phase: Literal["keep", "refine", "redo"] = "keep",
     phase_draws: int = 4,
     strand: Literal["fix", "drop", "error"] = "fix",
+    sex: StrPath | None = None,
+    par: str | None = None,
     min_typed: int = 5,
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
@@ -142,6 +151,8 @@ def impute(
         phase=phase,
         phase_draws=phase_draws,
         strand=strand,
+        sex=_path(sex),
+        par=par,
         er2=er2,
         all_typed_sites=all_typed_sites,
         empirical=empirical,

@@ -140,7 +140,7 @@ def collect(seed: int, options: PretrainOptions) -> list[OpenData]:
     )
     truth = drawn.truth[site_tables.haplotypes_of(chosen)]
     parts = []
-    shown = DesignPanel(drawn.position, drawn.references, drawn.population)
+    shown = DesignPanel(drawn.position, drawn.references, np.repeat(drawn.population, 2))
     for design in designs.designs(shown, rng, options.designs):
         typed = panel_samples.typed_at(left_out, design.sites, seed=seed, threads=1)
         most = options.rows_per_design
@@ -162,4 +162,5 @@ def _chunk(drawn: VariedPanel) -> PanelChunk:
         bits=bits,
         position=drawn.position,
         cm=drawn.cm,
+        is_haploid=np.zeros(len(bits) // 2, np.bool_),
     )

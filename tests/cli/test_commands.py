@@ -130,6 +130,7 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
         "--map", "a.map", "--region", "20:1-9", "--er2", "--force",
         "--all-typed-sites", "--empirical", "--sites", "s.tsv",
         "--chunk-cm", "4", "--overlap-cm", "0.5", "--min-typed", "2",
+        "--sex", "x.fam", "--par", "1-9,20-30",
         "--qc", "q", "--run", "mine", "--threads", "3", "--seed", "8", "--strand", "drop",
     )  # fmt: skip
     assert (done.exit_code, done.stdout) == (0, "done\n")
@@ -143,6 +144,7 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
         "phase": "refine", "phase_draws": 2,
         "all_typed_sites": True, "empirical": True,
         "qc": Path("q"), "device": "cpu", "strand": "drop",
+        "sex": Path("x.fam"), "par": "1-9,20-30",
     }  # fmt: skip
 
 

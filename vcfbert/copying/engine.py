@@ -167,10 +167,10 @@ def open_sites(
     candidates: Sequence[NDArray[np.int64]],
     *,
     low: float = LOW,
-) -> tuple[Haplotype, Haplotype]:
-    """Run the copying model over both haplotypes of a sample.
+) -> tuple[Haplotype, ...]:
+    """Run the copying model over the haplotypes of a sample.
 
-    query       (2, T) 0 REF, 1 ALT, more if missing
+    query       (2, T) 0 REF, 1 ALT, more if missing; (1, T) of a haploid sample
     candidates  rows of the references for each haplotype
     low         see LOW
     """
@@ -188,13 +188,24 @@ def open_sites(
             chunk, alleles, rows_of, _F(low), probabilities, rows, sites, places, shares, left_out
         )
         found.append((probabilities, left_out, rows[:count], sites[:count], places[:count], shares))
-    around = _around(chunk, found[0][-1] + found[1][-1])
+    around = _around(chunk, found[0][-1] + found[-1][-1])
     haplotypes = []
     for number, (probabilities, left_out, rows, sites, places, shares) in enumerate(found):
-        other_haplotype = found[1 - number][0]
+        other_haplotype = found[1 - number][0] if len(found) > 1 else likely_haplotype(chunk)
         inputs.complete(rows, sites, places, shares, around, by_group, other_haplotype)
         haplotypes.append(Haplotype(probabilities, left_out, OpenSites(rows, sites)))
-    return haplotypes[0], haplotypes[1]
+    return tuple(haplotypes)
+
+
+def likely_haplotype(chunk: Chunk) -> NDArray[np.float32]:
+    """(S, A) the more frequent allele of each site, with certainty: the other of a haploid sample.
+
+    The network expects another haplotype, and most have this allele. On chr20 (array), r2 of each
+    haplotype alone is then that of both together, to .0006 in every bin of MAF; with the
+    frequencies in its place it is .003 lower below 0.5 %, and with the haplotype itself .007.
+    """
+    alleles = (chunk.frequency > 0).astype(np.float32)
+    return np.ascontiguousarray(np.repeat(alleles[:, None], NUM_SETS, axis=1))
 
 
 def impute_samples(
@@ -204,24 +215,34 @@ def impute_samples(
     candidates: Sequence[NDArray[np.int64]],
     *,
     threads: int = 2,
+    is_haploid: NDArray[np.bool_] | None = None,
 ) -> ImputedChunk:
     """Impute all samples; the numbers do not depend on `threads`.
 
     queries     (N, 2, T) 0 REF, 1 ALT, more if missing
     candidates  2 N arrays, rows of the references
+    is_haploid  (N,) True if the second haplotype is absent: it is not imputed, and its
+                probabilities are 0; None for no sample
     """
     num_sites, num_samples = len(prepared.chunk.cm), len(queries)
     alt = np.empty((num_samples, 2, num_sites), np.float32)
     left_out = np.empty((num_samples, 2, len(prepared.chunk.typed)), np.float32)
+    count = np.full(num_samples, 2) if is_haploid is None else 2 - is_haploid
+    is_absent = np.flatnonzero(count == 1)
+    alt[is_absent, 1], left_out[is_absent, 1] = 0, 0
     num_open = np.zeros(num_samples, np.int64)
     num_outside = np.zeros(num_samples, np.int64)
     low = decided_below(network)
 
     def impute(sample: int) -> None:
-        pair = open_sites(
-            prepared, queries[sample], candidates[2 * sample : 2 * sample + 2], low=low
+        num_own = int(count[sample])
+        found = open_sites(
+            prepared,
+            queries[sample, :num_own],
+            candidates[2 * sample : 2 * sample + num_own],
+            low=low,
         )
-        for side, haplotype in enumerate(pair):
+        for side, haplotype in enumerate(found):
             target = alt[sample, side]
             _mix_sets(haplotype.probabilities, target)
             values, outside = network.probabilities(haplotype.open.rows)
@@ -237,7 +258,7 @@ def impute_samples(
     return ImputedChunk(
         alt=alt.transpose(2, 0, 1),
         left_out=left_out.transpose(2, 0, 1),
-        open_share=total / max(2 * num_samples * num_sites, 1),
+        open_share=total / max(int(count.sum()) * num_sites, 1),
         out_of_range=int(num_outside.sum()) / max(total, 1),
     )
 
@@ -254,6 +275,7 @@ def fit_rates(
     *,
     seed: int,
     threads: int = 2,
+    is_haploid: NDArray[np.bool_] | None = None,
 ) -> Prepared:
     """Scale the switch rates to maximise the likelihood of masked typed sites of left-out samples.
 
@@ -262,21 +284,30 @@ def fit_rates(
 
     queries     (n, 2, T) typed alleles of some of the references
     candidates  2 n arrays of rows, none of them of the query's own sample
+    is_haploid  (n,) as for `impute_samples`
     """
     num_typed = queries.shape[2]
     if num_typed < FEWEST_TO_FIT or len(queries) == 0:
         return prepared
     masked = np.sort(np.random.default_rng(seed).permutation(num_typed)[: num_typed // 2])
     truth = queries[:, :, masked].transpose(2, 0, 1) == 1
+    absent = np.flatnonzero(np.zeros(len(queries), np.bool_) if is_haploid is None else is_haploid)
     visible = queries.copy()
     visible[:, :, masked] = tokens.MISSING
 
     def likelihood(factor: float) -> float:
         found = impute_samples(
-            scaled(prepared, factor), copying_only(), visible, candidates, threads=threads
+            scaled(prepared, factor),
+            copying_only(),
+            visible,
+            candidates,
+            threads=threads,
+            is_haploid=is_haploid,
         )
         alt = np.clip(found.left_out[masked], _CERTAIN, 1 - _CERTAIN)
-        total = np.log(np.where(truth, alt, 1 - alt)).sum(dtype=np.float64)
+        likelihoods = np.log(np.where(truth, alt, 1 - alt))
+        likelihoods[:, absent, 1] = 0
+        total = likelihoods.sum(dtype=np.float64)
         return float(total / _ALIKE)
 
     return scaled(prepared, parameter_sets.best_factor(likelihood))

@@ -4,7 +4,7 @@ Groups are never read from a sample table, so that the inputs made from them mea
 panel. On chr20, 16 groups are within .001 of r2 of the 26 populations of the 1000 Genomes
 (docs/decisions/mosaic.md).
 
-N samples, R = 2 N haplotypes, S sites, G groups.
+N samples, R haplotypes, S sites, G groups.
 """
 
 from __future__ import annotations
@@ -22,27 +22,32 @@ _POWER_STEPS = 3
 _ROUNDS = 30
 
 
-def of_references(alleles: NDArray[np.uint8], *, seed: int = 1) -> NDArray[np.int64]:
+def of_references(
+    alleles: NDArray[np.uint8], sample: NDArray[np.int64], *, seed: int = 1
+) -> NDArray[np.int64]:
     """Group of each haplotype, (R,) from 0; both haplotypes of a sample are in the same group.
 
     Principal components of the samples' standardised genotypes, then k-means. A small panel has
     fewer groups, at most one for every eight samples.
 
-    alleles  (R, S) 0 REF, 1 ALT, at sites picked by `sites_for`; rows 2n, 2n + 1 are one sample
+    alleles  (R, S) 0 REF, 1 ALT, at sites picked by `sites_for`
+    sample   (R,) of each haplotype, never falling; a sample with one counts as a homozygote
     """
     rng = np.random.default_rng(seed)
-    num_samples = len(alleles) // 2
+    first = np.flatnonzero(np.diff(sample, prepend=-1))
+    last = np.append(first[1:], len(sample)) - 1
+    num_samples = len(first)
     num_groups = max(1, min(NUM_GROUPS, num_samples // 8))
     frequency = alleles.mean(axis=0, dtype=np.float64)
     varies = (frequency > 0) & (frequency < 1)
     if num_groups == 1 or varies.sum() < _COMPONENTS:
         return np.zeros(len(alleles), np.int64)
     frequency = frequency[varies]
-    genotypes = (alleles[0::2, varies] + alleles[1::2, varies]).astype(np.float32)
+    genotypes = (alleles[first][:, varies] + alleles[last][:, varies]).astype(np.float32)
     genotypes -= 2 * frequency.astype(np.float32)
     genotypes /= np.sqrt(frequency * (1 - frequency)).astype(np.float32)
     number = _k_means(_components(genotypes, rng), num_groups, rng)
-    return np.repeat(number, 2).astype(np.int64)
+    return np.repeat(number, last - first + 1).astype(np.int64)
 
 
 def sites_for(frequency: NDArray[np.floating]) -> NDArray[np.int64]:

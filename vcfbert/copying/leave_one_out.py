@@ -33,25 +33,29 @@ def predictions(
     cm: NDArray[np.floating],
     frequency: NDArray[np.floating],
     rate: float,
+    sample: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:
     """Share of ALT among the neighbours of ALT carriers, and among those of the others.
 
     A neighbour counts x / (1 + x) if the shared match is x switches long.
 
-    bits       (R, ceil(S / 64)) the two haplotypes of a sample are adjacent
+    bits       (R, ceil(S / 64))
     typed      (T,) indexes among the S
     cm         (S,)
     frequency  (S,) of ALT
     rate       switches per cM
+    sample     (R,) of each reference, whose haplotypes are no neighbours; None if the two
+               haplotypes of each are adjacent
     returns    (2, S); the frequency where no neighbour counts
     """
+    sample = np.arange(len(bits)) >> 1 if sample is None else sample
     stride = -(-len(typed) // MOST_TYPED)
     sums = np.zeros((3, len(cm)), np.float64)
     total = np.zeros(len(cm), np.float64)
     place = (cm - cm[0]).astype(np.float32)
     thinned = typed[::stride]
     for order in (thinned, thinned[::-1]):
-        _sweep(bits, order.copy(), place, _F(rate), sums, total)
+        _sweep(bits, order.copy(), place, _F(rate), sample, sums, total)
     prior = _PRIOR * frequency
     both, carriers, missed = sums
     among_carriers = (both + prior) / (carriers + _PRIOR)
@@ -85,7 +89,7 @@ def estimated_r2(
 
 
 @kernel()
-def _sweep(bits, typed, cm, rate, sums, total):
+def _sweep(bits, typed, cm, rate, sample, sums, total):
     """One pass: add up the weights of neighbours.
 
     typed  (T,) in the order of the sweep
@@ -112,7 +116,7 @@ def _sweep(bits, typed, cm, rate, sums, total):
         whole = _F(0)
         for rank in range(1, count):
             length = rate * abs(cm[site] - start[rank])
-            own = order[rank] >> 1 == order[rank - 1] >> 1
+            own = sample[order[rank]] == sample[order[rank - 1]]
             weight[rank] = _F(0) if own else length / (_F(1) + length)
             whole += _F(2) * weight[rank]
         for place in range(first, stop):

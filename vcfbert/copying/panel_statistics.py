@@ -62,14 +62,15 @@ def of_references(
     cm: NDArray[np.floating],
     group: NDArray[np.int64],
     landmarks: NDArray[np.int64],
+    sample: NDArray[np.int64] | None = None,
 ) -> PanelStatistics:
     """The statistics of a chunk.
 
-    bits       (R, ceil(S / 64)) alleles, the first site in the lowest bit; the two haplotypes of a
-               sample are adjacent
+    bits       (R, ceil(S / 64)) alleles, the first site in the lowest bit
     cm         (S,) never falling
     group      (R,) group of each reference, from 0
     landmarks  (n,) indexes among the S, rising, of `landmarks`
+    sample     (R,) of each reference; None if the two haplotypes of each are adjacent
     """
     num_groups = int(group.max()) + 1
     counts = alt_counts(bits, group, len(cm))
@@ -78,7 +79,7 @@ def of_references(
     by_group = (counts + _PRIOR_HAPLOTYPES * frequency[:, None]) / (sizes + _PRIOR_HAPLOTYPES)
     inside = np.clip(frequency, 1e-7, 1 - 1e-7)
     rate = float(parameter_sets.initial(len(bits)).rates[0])
-    panel = leave_one_out.predictions(bits, landmarks, cm, frequency, rate)
+    panel = leave_one_out.predictions(bits, landmarks, cm, frequency, rate, sample)
     return PanelStatistics(
         frequency=np.log(inside / (1 - inside)).astype(np.float32),
         minor=np.log(np.minimum(inside, 1 - inside) + 1e-5).astype(np.float32),
@@ -88,17 +89,22 @@ def of_references(
 
 
 def estimated_r2(
-    bits: NDArray[np.uint64], cm: NDArray[np.floating], typed: NDArray[np.int64]
+    bits: NDArray[np.uint64],
+    cm: NDArray[np.floating],
+    typed: NDArray[np.int64],
+    sample: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:
     """r2 of imputation from these typed sites, estimated from the references alone.
 
-    bits     (R, ceil(S / 64)) and cm (S,) as for `of_references`
-    typed    (T,) indexes among the S, rising, at least one
-    returns  (S,) see `leave_one_out.estimated_r2`
+    bits     (R, ceil(S / 64)), cm (S,) and sample (R,) as for `of_references`
+    typed    (T,) indexes among the S, rising
+    returns  (S,) see `leave_one_out.estimated_r2`; NaN if no site is typed
     """
+    if len(typed) == 0:
+        return np.full(len(cm), np.nan)
     counts = alt_counts(bits, np.zeros(len(bits), np.int64), len(cm))[:, 0]
     rate = float(parameter_sets.initial(len(bits)).rates[0])
-    found = leave_one_out.predictions(bits, typed, cm, counts / len(bits), rate)
+    found = leave_one_out.predictions(bits, typed, cm, counts / len(bits), rate, sample)
     return leave_one_out.estimated_r2(found[0], found[1], counts, len(bits))
 
 

@@ -62,6 +62,24 @@ def from_haplotypes(alt_probability: NDArray[np.floating]) -> Imputed:
     )
 
 
+def as_pairs(alt_probability: NDArray[np.floating], is_haploid: NDArray[np.bool_]) -> Imputed:
+    """Like `from_haplotypes`, with a haploid sample as a homozygote, to score it among diploids.
+
+    alt_probability  (S, N, 2)
+    is_haploid       (N,) samples whose second haplotype is not there
+
+    >>> as_pairs(np.array([[[0.75, 0.0]]]), np.array([True])).genotype_probability.tolist()
+    [[[0.25, 0.0, 0.75]]]
+    """
+    imputed = from_haplotypes(alt_probability)
+    if not is_haploid.any():
+        return imputed
+    alt, genotypes = imputed.alt_probability.copy(), imputed.genotype_probability.copy()
+    alt[:, is_haploid, 1] = alt[:, is_haploid, 0]
+    genotypes[:, is_haploid] = genotypes[:, is_haploid][..., [0, 2, 1]]
+    return from_genotypes(genotypes, alt)
+
+
 def from_genotypes(
     genotype_probability: NDArray[np.floating], alt_probability: NDArray[np.floating]
 ) -> Imputed:

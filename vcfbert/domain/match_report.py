@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vcfbert.domain import matching
+from vcfbert.domain.haploid_calls import PloidyDecision
 from vcfbert.domain.records import Record
 
 LIST_LIMIT = 100_000
@@ -76,6 +77,7 @@ class MatchReport:
     only_in_target     records at positions that the panel lacks, and symbolic ones
     dropped            records at a position of the panel that were not used
     noted              records that were used, but corrected or suspicious
+    ploidy             of the samples; None if nothing speaks of haploid samples
     """
 
     num_records: int = 0
@@ -102,6 +104,7 @@ class MatchReport:
     only_in_target: Listing = field(default_factory=Listing)
     dropped: Listing = field(default_factory=Listing)
     noted: Listing = field(default_factory=Listing)
+    ploidy: PloidyDecision | None = None
 
     def drop(self, record: Record, reason: str) -> None:
         """Count and list a record that is not used."""
@@ -133,6 +136,7 @@ class MatchReport:
                 "other_alleles": self.other_alleles,
                 "unphased_heterozygous": self.unphased,
             },
+            **({} if self.ploidy is None else {"ploidy": self.ploidy.record()}),
         }
 
     def strand(self) -> dict[str, Any]:
@@ -184,4 +188,5 @@ class MatchReport:
             (self.other_alleles, "genotypes have an allele that the panel lacks; set to missing"),
             (self.unphased, f"heterozygous genotypes are not phased; {self.unphased_use}"),
         ]  # fmt: skip
-        return [f"{count:,} {text}." for count, text in counted if count]
+        of_ploidy = [] if self.ploidy is None else self.ploidy.warnings
+        return [f"{count:,} {text}." for count, text in counted if count] + of_ploidy

@@ -9,13 +9,14 @@ import dataclasses
 import itertools
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import identified
+from vcfbert.domain.haploid_calls import PloidyRules
 from vcfbert.domain.records import PLACEHOLDERS, Record, capitals
 from vcfbert.domain.sites import Sites, find_contig
 
@@ -55,6 +56,9 @@ class TargetPolicy:
 
     strand: Literal["fix", "drop", "error"] = "fix"
     """Repair strand flips (`fix`), leave them out (`drop`), or stop with an `error`."""
+
+    ploidy: PloidyRules = field(default_factory=PloidyRules)
+    """What is known about haploid samples besides their genotypes."""
 
 
 @dataclass(frozen=True, slots=True)

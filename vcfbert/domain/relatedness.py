@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import kinship
+from vcfbert.domain import kinship, ploidy
 from vcfbert.domain.kinship import Pairs
-from vcfbert.domain.sites import SPLITS, TEST, TRAIN, VALIDATION, Samples, Sites
+from vcfbert.domain.sites import SPLITS, TEST, TRAIN, VALIDATION, Samples, Sites, whole_frequency
 
 MOST_SAMPLES = 20_000
 """In larger panels only pairs of a held-out and a train sample are compared."""
@@ -193,13 +193,15 @@ def measure(
     read           from site indexes (M,), rising, to alleles (M, H)
     held_out_only  compare only pairs of a held-out and a train sample
     """
-    frequency = sites.alt_count.sum(axis=1) / (2 * len(samples))
+    frequency = whole_frequency(sites, samples)
     chosen = kinship.thinned(frequency, sites.contig, sites.cm)
     length = kinship.length_cm(sites.contig[chosen], sites.cm[chosen])
     held_out_only = held_out_only or len(samples) > MOST_SAMPLES
     pairs = kinship.no_pairs()
     if kinship.can_tell_same(len(chosen), length):
         alleles = read(chosen)
+        if samples.haploid is not None:
+            alleles = ploidy.as_homozygotes(alleles, samples.haploid.of_sites(chosen))
         genotypes = alleles[:, 0::2] + alleles[:, 1::2]
         least = kinship.FIRST_DEGREE if length >= kinship.RELATIVES_CM else None
         if held_out_only:

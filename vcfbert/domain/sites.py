@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.domain.ploidy import Ploidy
 from vcfbert.errors import InputError
 
 MOST_DIGITS = 30
@@ -124,6 +125,7 @@ class Samples:
     split        (N,) TRAIN, VALIDATION or TEST
     populations  the names behind the columns of `Sites.population_alt_count`
     relatives    (n, 2) pairs of close relatives, listed by the user, that never use each other
+    haploid      which samples are haploid at which sites; None if all are diploid everywhere
     """
 
     names: list[str]
@@ -132,9 +134,15 @@ class Samples:
     split: NDArray[np.int8]
     populations: tuple[str, ...]
     relatives: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    haploid: Ploidy | None = None
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def ploidy(self) -> Ploidy:
+        """Which samples are haploid at which sites."""
+        return Ploidy.diploid(len(self)) if self.haploid is None else self.haploid
 
     def in_splits(self, *splits: int) -> NDArray[np.int64]:
         """Indexes of the samples in these splits, rising."""
@@ -253,14 +261,21 @@ def labels(population: list[str], superpopulation: list[str]) -> list[str]:
 
 def reference_frequency(sites: Sites, samples: Samples) -> NDArray[np.float64]:
     """(S,) ALT frequency among the train haplotypes, which the network may use."""
-    return sites.alt_count[:, TRAIN].astype(np.float64) / max(2 * len(samples.in_splits(TRAIN)), 1)
+    count = samples.ploidy.num_haplotypes(len(sites), samples.in_splits(TRAIN))
+    return sites.alt_count[:, TRAIN].astype(np.float64) / np.maximum(count, 1)
 
 
 def panel_frequency(sites: Sites, samples: Samples) -> NDArray[np.float64]:
     """(S,) ALT frequency among train and validation samples, which defines frequency bins."""
-    sample_index = len(samples.in_splits(TRAIN, VALIDATION))
+    count = samples.ploidy.num_haplotypes(len(sites), samples.in_splits(TRAIN, VALIDATION))
     copies: NDArray[np.float64] = sites.alt_count[:, [TRAIN, VALIDATION]].sum(axis=1, dtype=float)
-    return np.asarray(copies / max(2 * sample_index, 1), dtype=np.float64)
+    return np.asarray(copies / np.maximum(count, 1), dtype=np.float64)
+
+
+def whole_frequency(sites: Sites, samples: Samples) -> NDArray[np.float64]:
+    """(S,) ALT frequency among all haplotypes that exist."""
+    count = samples.ploidy.num_haplotypes(len(sites))
+    return np.asarray(sites.alt_count.sum(axis=1) / count, dtype=np.float64)
 
 
 def minor(frequency: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,10 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import allele_codes, identified, matching, strand, strand_decisions
+from vcfbert.domain import (
+    allele_codes,
+    haploid_calls,
+    identified,
+    matching,
+    strand,
+    strand_decisions,
+)
 from vcfbert.domain.match_report import REPAIRED, SUSPICIOUS, SWAPPED, MatchReport
 from vcfbert.domain.matching import Decision, Match, SiteFinder, TargetPolicy
 from vcfbert.domain.padding import PaddedSites
+from vcfbert.domain.ploidy import Ploidy
 from vcfbert.domain.records import Record, RecordBlock
 from vcfbert.domain.sites import Region, Sites, find_contig
 from vcfbert.domain.strand_decisions import PanelAlleles, TypedRecords
@@ -48,6 +56,8 @@ class TypedAlleles:
     identifiers  T, the ID of each site's record
     record       (T,) index of each site's record among those that were read
     others       records that the panel lacks, if they are kept
+    haploid      which samples are haploid at which of the panel's sites; None for none. Their
+                 second allele is MISSING
     """
 
     site_index: NDArray[np.int64]
@@ -57,6 +67,7 @@ class TypedAlleles:
     identifiers: list[str]
     record: NDArray[np.int64]
     others: list[TypedOnly]
+    haploid: Ploidy | None = None
 
 
 class TargetCollector:
@@ -83,6 +94,7 @@ class TargetCollector:
         self._names = names
         self._sites = sites
         self._strand = policy.strand
+        self._ploidy = policy.ploidy
         self._calls = CallReader(source, names, policy, self.report)
         self._region = region
         self._finder = SiteFinder(sites)
@@ -180,6 +192,9 @@ class TargetCollector:
         phase_sets = self._joined_sets(order)
         alleles = self._joined(order)
         self._take(order)
+        self.report.ploidy = haploid_calls.settle_target(
+            site[order], alleles, self._sites, self._names, self._ploidy, self._source
+        )
         is_used = self._on_one_strand(site[order], alleles, panel_frequency, panel_alleles)
         contigs = {name: number for number, name in enumerate(self._spans)}
         self.report.dropped.rows.sort(key=lambda row: (contigs[row[0].contig], row[0].position))
@@ -193,6 +208,7 @@ class TargetCollector:
             [record.identifier for record in self._records],
             np.array([record.number for record in self._records], dtype=np.int64),
             self._others or [],
+            None if self.report.ploidy is None else self.report.ploidy.of_sites(self._sites),
         )
         self._count(typed, panel_frequency)
         return typed

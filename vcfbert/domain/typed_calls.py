@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import records, tokens, unordered
+from vcfbert.domain.haploid_calls import ABSENT
 from vcfbert.domain.match_report import MatchReport
 from vcfbert.domain.matching import Match, TargetPolicy, UnphasedTarget
 from vcfbert.domain.records import MISSING_CALL, NO_CALL, RecordBlock
@@ -48,11 +49,11 @@ class CallReader:
     def read(
         self, block: RecordBlock, rows: NDArray[np.int64], matches: list[Match]
     ) -> NDArray[np.uint8]:
-        """Alleles in the panel's orientation. Raises InputError if a genotype is not diploid.
+        """Alleles in the panel's orientation.
 
         rows     (m,) the record of each match, never falling; a record may have several
         returns  (m, N, 2) REF, ALT or MISSING of `tokens`; UNORDERED of `unordered` is added if the
-                 haplotype of an allele is unknown
+                 haplotype of an allele is unknown; ABSENT second if a genotype is haploid
         """
         is_whole = np.array_equal(rows, np.arange(len(block.records)))
         calls = block.calls if is_whole else block.calls[rows]
@@ -60,7 +61,6 @@ class CallReader:
         flat = calls.reshape(len(calls), -1)
         lowest, highest = flat.min(axis=1), flat.max(axis=1)
         self._refuse_numbers(block, rows, calls, lowest, highest)
-        self._refuse_ploidy(block, rows, calls, lowest)
         numbers = np.array([(m.ref_number, m.alt_number) for m in matches], dtype=np.int16)
         is_plain = (lowest >= 0) & (highest <= 1) & (numbers == (0, 1)).all(axis=1)
         is_first = np.diff(rows, prepend=-1) > 0  # a record with two sites is counted once
@@ -115,6 +115,7 @@ class CallReader:
         self, calls: NDArray[np.int16], alleles: NDArray[np.uint8], is_counted: NDArray[np.bool_]
     ) -> None:
         is_lost = calls[is_counted, :, :2] == MISSING_CALL
+        is_lost[:, :, 1] |= is_lost[:, :, 0] & (calls[is_counted, :, 1] == NO_CALL)
         is_other = (alleles[is_counted] == tokens.MISSING) & ~is_lost
         is_lost_both = is_lost.all(axis=2)
         self._report.missing += int(is_lost_both.sum())
@@ -131,7 +132,10 @@ class CallReader:
     ) -> None:
         """Count unphased heterozygotes, and remove alleles of unknown order."""
         first, second = calls[:, :, 0], calls[:, :, 1]
-        is_other = first != second
+        is_other = (first != second) & (second != NO_CALL)
+        if self._policy.ploidy.sexes:  # heterozygotes of haploid males are missing, not unphased
+            found = [block.records[row] for row in rows.tolist()]
+            is_other &= ~self._policy.ploidy.are_haploid_males(found, self._names)
         if self._policy.unphased == "missing":
             is_typed = is_other[is_first] & (first[is_first] >= 0) & (second[is_first] >= 0)
             self._heterozygous += is_typed.sum(axis=0)
@@ -148,23 +152,6 @@ class CallReader:
         if self._policy.unphased != "as-written":  # also of ./1, whose haplotype is unknown
             is_loose &= alleles[:, :, 0] != alleles[:, :, 1]
             alleles[is_loose] = unordered.without_order(alleles[is_loose])
-
-    def _refuse_ploidy(
-        self,
-        block: RecordBlock,
-        rows: NDArray[np.int64],
-        calls: NDArray[np.int16],
-        lowest: NDArray[np.int16],
-    ) -> None:
-        odd = np.flatnonzero(lowest <= NO_CALL)
-        if len(odd):
-            sample = int(np.argmax((calls[odd[0], :, :2] == NO_CALL).any(axis=1)))
-            raise InputError(
-                f"{self._source}, {self._place(block, rows[odd[0]], sample)}: the genotype is "
-                "not diploid but haploid. Each sample needs two alleles at each site; write "
-                "haploid genotypes (males on X) as homozygotes with: bcftools +fixploidy "
-                f"{self._source} -Oz -o diploid.vcf.gz -- -f 2"
-            )
 
     def _refuse_numbers(
         self,
@@ -203,6 +190,7 @@ def _renumbered(
     alleles = np.full(pairs.shape, tokens.MISSING, dtype=np.uint8)
     alleles[pairs == numbers[:, :1, None]] = tokens.REF
     alleles[pairs == numbers[:, 1:, None]] = tokens.ALT
+    alleles[pairs == NO_CALL] = ABSENT
     for row, match in enumerate(matches):
         if match.other_refs:
             alleles[row][np.isin(pairs[row], match.other_refs)] = tokens.REF

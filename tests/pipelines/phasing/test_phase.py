@@ -14,6 +14,7 @@ from tests.pipelines import imputations
 from tests.pipelines.imputations import TYPED
 from vcfbert.domain.phased_calls import AS_WRITTEN, NO_QUALITY, TURNED, UNPHASED
 from vcfbert.errors import InputError, StoreError
+from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import chunk_plan
 from vcfbert.pipelines.chunks.chunk_phasing import Phases
 from vcfbert.pipelines.chunks.target_samples import TargetSamples
@@ -271,7 +272,7 @@ def test_two_chunks_are_joined_where_they_agree(fx_home, monkeypatch):
     none = [np.empty(0, np.int64)] * 4
     samples = TargetSamples(["a", "b"], typed, alleles, np.ones((20, 2), bool), none)
     with open_panel(fx_home.panel) as panel:
-        source = PhasingSource(panel, panel.sites, samples, 5, None, "keep", 1)
+        source = PhasingSource(panel, panel.sites, samples, 5, PhasingOptions(), "keep", 1)
         phased = PhasedTarget(source, typed)
         for chunk in chunks:
             phased.add(chunk, lambda count: None)

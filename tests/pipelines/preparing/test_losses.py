@@ -44,7 +44,7 @@ def test_what_is_dropped_beyond_a_hundredth_is_named_with_count_and_remedy(tmp_p
     report = report_of(tmp_path, changed(fx_records, range(6), "1"))
     assert report["dropped"]["not diploid"] == 6
     (warning,) = report["warnings"]
-    assert "6 of 300 sites (2%) are dropped: not diploid. Double haploid" in warning
+    assert "6 of 300 sites (2%) are dropped: not diploid. Most genotypes" in warning
 
 
 def test_less_than_a_hundredth_is_counted_only(tmp_path, fx_records):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pysam
 import pytest
 
 from vcfbert.errors import ConfigError, StoreError
@@ -53,7 +54,7 @@ def test_prepare_reads_it_and_typed_sites_are_common_sites_of_it(fx_folder, tmp_
     )
     prepare.prepare(fx_folder / "panel.vcf.gz", Workspace(tmp_path), options, progress=Silent())
     typed = np.loadtxt(fx_folder / "typed.tsv", dtype=int)
-    assert (typed[:, 0] == int(simulate.CONTIG)).all()
+    assert (typed[:, 0] == 1).all()
     with panel.open_panel(tmp_path / "panel.zarr") as reader:
         assert reader.samples.populations == ("AFR", "EAS", "EUR")
         position = reader.sites.position
@@ -71,3 +72,20 @@ def test_files_are_replaced_only_when_asked(fx_folder):
 def test_settings_out_of_range_are_refused(options):
     with pytest.raises(ConfigError):
         SimulateOptions(**options)
+
+
+def test_males_of_x_are_haploid_outside_the_pseudo_autosomal_region(tmp_path):
+    options = SimulateOptions(num_samples=20, length=50_000, chromosome="X")
+    summary = simulate.simulate(tmp_path, options, progress=Silent())
+    assert "10 haploid males" in summary.lines()[0]
+    sexes = dict(line.split("\t") for line in (tmp_path / "sex.tsv").read_text().splitlines())
+    with pysam.VariantFile(str(tmp_path / "panel.vcf.gz")) as file:
+        for record in file:
+            assert record.contig == "X"
+            for name, call in record.samples.items():
+                is_haploid = sexes[name] == "male" and record.pos > 10_000
+                assert len(call["GT"]) == (1 if is_haploid else 2)
+    again = tmp_path / "again"
+    simulate.simulate(again, options, progress=Silent())
+    for name in options.files:
+        assert (again / name).read_bytes() == (tmp_path / name).read_bytes()

@@ -143,3 +143,25 @@ def test_where_nothing_can_be_cached_the_kernel_still_compiles():
 def test_those_who_do_not_write_do_not_wait_for_numba():
     code = "import sys, vcfbert.storage.vcf.prediction_writer; assert 'numba' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@given(
+    alt=npst.arrays(np.float32, (2, 3, 2), elements=probabilities),
+    fields=st.sampled_from(SUBSETS),
+    is_haploid=npst.arrays(np.bool_, 3),
+)
+def test_a_haploid_cell_has_one_allele_and_two_genotypes(alt, fields, is_haploid):
+    alt[:, is_haploid, 1] = 0
+    imputed, layout = dosage.from_haplotypes(alt), CellLayout.of(fields, 3)
+    text = rendering.render([b"a\t", b"b\t"], imputed, layout, is_haploid).decode()
+    whole = slowly([b"a\t", b"b\t"], imputed, layout).decode()
+    for row, (found, diploid) in enumerate(zip(text.splitlines(), whole.splitlines(), strict=True)):
+        for n, (one, two) in enumerate(
+            zip(found.split("\t")[1:], diploid.split("\t")[1:], strict=True)
+        ):
+            parts = dict(zip(layout.fields, two.split(":"), strict=True))
+            if is_haploid[n]:
+                parts |= {"GT": str(imputed.calls[row, n, 0])} if "GT" in parts else {}
+                parts |= {"HDS": parts["HDS"].split(",")[0]} if "HDS" in parts else {}
+                parts |= {"GP": parts["GP"].rpartition(",")[0]} if "GP" in parts else {}
+            assert one == ":".join(parts[field] for field in layout.fields)

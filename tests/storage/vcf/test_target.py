@@ -379,14 +379,12 @@ BAD_ROWS = {
         r"t\.vcf: 3 heterozygous genotypes of 2 samples are not phased, the first at 20:200, "
         r"sample s0\. Pass --unphased phase to phase them, or --unphased as-written",
     ),
-    "haploid": (
+    "mixed_ploidy": (
         [GOOD, (200, "C", "T", "0|1 1")],
-        r"t\.vcf, 20:200, sample s1: the genotype is not diploid.*bcftools \+fixploidy "
-        r".*t\.vcf -Oz -o diploid\.vcf\.gz -- -f 2",
+        r"t\.vcf: sample s1 has 1 haploid and 1 diploid genotypes from 20:100 on\. Each sample "
+        r"needs one ploidy in a region: give the sex of the samples with --sex",
     ),
-    "all_haploid": ([(100, "A", "G", "0 1")], "20:100, sample s0: the genotype is not diploid"),
     "triploid": ([(100, "A", "G", "0|1 0|1|1")], "sample s1: the genotype has 3 alleles"),
-    "haploid_missing": ([(100, "A", "G", "0|1 .")], "sample s1: the genotype is not diploid"),
     "no_such_allele": (
         [GOOD, (200, "C", "T", "0|1 0|2")],
         "20:200, sample s1: the genotype has allele 2, but the record has 1 ALT",

@@ -68,6 +68,23 @@ def test_the_numbers_are_those_of_the_compiled_engine(fx_case, device, answer):
 
 
 @pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("answer", NETWORKS, ids=["copying", "network"])
+def test_the_numbers_of_haploid_samples_are_those_of_the_compiled_engine(fx_case, device, answer):
+    prepared, queries, rows = fx_case
+    is_haploid = np.array([False, True, True, False])
+    expected = engine.impute_samples(prepared, answer, queries, rows, is_haploid=is_haploid)
+    found = torch_engine.impute_samples(
+        prepared, answer, queries, rows, device=torch.device(device), is_haploid=is_haploid
+    )
+    difference = np.abs(found.alt - expected.alt)
+    assert np.quantile(difference, 0.999) < 1e-4
+    assert not found.alt[:, is_haploid, 1].any()
+    assert not expected.alt[:, is_haploid, 1].any()
+    npt.assert_allclose(found.left_out, expected.left_out, atol=1e-4)
+    assert found.open_share == pytest.approx(expected.open_share, abs=1e-3)
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_typed_genotypes_are_kept_exactly(fx_case, device):
     prepared, queries, rows = fx_case
     found = torch_engine.impute_samples(

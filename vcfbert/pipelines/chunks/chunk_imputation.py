@@ -22,10 +22,17 @@ from vcfbert.copying import engine, panel_statistics, parameter_sets
 from vcfbert.copying.engine import ImputedChunk, Prepared
 from vcfbert.copying.network import Network
 from vcfbert.domain import dosage, tokens, unordered
+from vcfbert.domain.ploidy import existing
 from vcfbert.domain.sites import Sites, haplotypes_of
 from vcfbert.phasing.phase_chunk import PhasingOptions
-from vcfbert.pipelines.chunks import chunk_phasing, chunk_references, multiallelic, switch_rates
-from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Trust, TypedPanel
+from vcfbert.pipelines.chunks import (
+    chunk_phasing,
+    chunk_references,
+    multiallelic,
+    switch_rates,
+    typed_panels,
+)
+from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
 from vcfbert.pipelines.chunks.target_samples import TargetSamples, TypedAlike, typed_alike
@@ -77,13 +84,14 @@ class ImputationSource:
 class ImputedCore:
     """Results for the written sites of a core.
 
-    alt           (n, N, 2) probability of ALT; 0 or 1 for typed alleles
+    alt           (n, N, 2) probability of ALT; 0 or 1 for typed alleles; 0 on an absent haplotype
     is_imputed    (n,) False if the site is typed in at least one sample
     dr2, er2      (n,) estimated r2; r2 of typed sites imputed as if not typed, else NaN
     pr2           (n,) r2 of imputed sites estimated from the panel; NaN if it cannot be told
     typed         (t,) panel sites among the written that are typed, rising
     left_out      (t, N, 2) probability of ALT at these as if they were not typed
-    candidates    (2 N,) number of candidates of each haplotype
+    is_haploid    (N,) True if the second haplotype is absent
+    candidates    number of candidates of each haplotype that exists
     rate_factor   fitted factor of the switch rates, its mean over the samples
     open_share    share of haplotypes and sites that the copying model leaves undecided
     out_of_range  share of those with an input outside the range seen in training
@@ -97,6 +105,7 @@ class ImputedCore:
     pr2: NDArray[np.float64]
     typed: NDArray[np.int64]
     left_out: NDArray[np.float32]
+    is_haploid: NDArray[np.bool_]
     candidates: NDArray[np.int64]
     rate_factor: float
     open_share: float
@@ -145,7 +154,7 @@ def impute(
     )  # fmt: skip
     if on_typed is not None:
         rows = np.searchsorted(references.sites, chunk.typed)
-        on_typed(engine.take_bits(references.bits, rows), samples.queries(chunk.typed))
+        on_typed(*_as_homozygotes(source, chunk, references, rows))
     for part, typed in _parts(source, chunk, groups, references, before):
         rows = np.searchsorted(part.sites, chunk.written)
         _copy_rows(part.imputed.alt, rows, alt, part.samples)
@@ -160,11 +169,13 @@ def impute(
     )
     multiallelic.give_way(alt, kept, references.alternatives_among(chunk.written))
     panel_r2 = references.panel_r2[np.searchsorted(references.sites, chunk.written)]
-    return _core(phase, chunk, alt, left_out, parts, panel_r2, np.unique(kept[:, 0]))
+    is_haploid = samples.ploidy.at(chunk.core.start)
+    return _core(phase, is_haploid, chunk, alt, left_out, parts, panel_r2, np.unique(kept[:, 0]))
 
 
 def _core(
     phase: KnownPhase,
+    is_haploid: NDArray[np.bool_],
     chunk: ChunkPlan,
     alt: NDArray[np.float32],
     left_out: NDArray[np.float32],
@@ -187,7 +198,9 @@ def _core(
     is_imputed = ~is_typed
     is_imputed[kept] = False
     candidates = np.zeros((alt.shape[1], 2), np.int64)
-    share = np.array([len(part.samples) for part in parts]) / alt.shape[1]
+    exists = existing(is_haploid)
+    counts = exists.reshape(-1, 2).sum(axis=1)
+    share = np.array([counts[part.samples].sum() for part in parts]) / counts.sum()
     opened = np.array([part.imputed.open_share for part in parts]) * share
     outside = np.array([part.imputed.out_of_range for part in parts])
     for part in parts:
@@ -195,12 +208,15 @@ def _core(
     return ImputedCore(
         alt=alt,
         is_imputed=is_imputed,
-        dr2=dosage.estimated_r2(alt),
+        dr2=dosage.estimated_r2(
+            alt.reshape(len(alt), -1, 1)[:, exists] if is_haploid.any() else alt
+        ),
         er2=er2,
         pr2=np.where(is_imputed, panel_r2, np.nan),
         typed=chunk.written[is_typed],
         left_out=left_out,
-        candidates=candidates.ravel(),
+        is_haploid=is_haploid,
+        candidates=candidates.ravel()[exists],
         rate_factor=float(np.array([part.rate_factor for part in parts]) @ share),
         open_share=float(opened.sum()),
         out_of_range=float(opened @ outside / opened.sum()) if opened.any() else 0.0,
@@ -254,7 +270,8 @@ def _impute_alike(
 ) -> Iterator[_Part]:
     """Impute samples with the same typed sites."""
     if len(alike.typed) == 0:
-        yield _from_frequency(source, references, alike.samples)
+        is_haploid = source.samples.ploidy.at(chunk.core.start)[alike.samples]
+        yield _from_frequency(source, references, alike.samples, is_haploid)
         return
     references = references.reaching(chunk, alike.typed)
     rates = references.rates[switch_rates.num_to_fit(len(alike.typed))]
@@ -262,24 +279,21 @@ def _impute_alike(
         references.bits, np.searchsorted(references.sites, alike.typed), references.cm,
         references.group, rates, references.statistics,
     )  # fmt: skip
-    typed_panel = TypedPanel(
-        alike.typed, source.sites.position[alike.typed], source.sites.cm[alike.typed],
-        prepared.chunk.typed_bits, references.group, references.phasing_of(alike.typed),
-    )  # fmt: skip
+    typed_panel = typed_panels.of_references(
+        references, source.sites, alike.typed, prepared.chunk.typed_bits
+    )
     first_rate = parameter_sets.initial(len(references.bits)).rates[0]
     for first in range(0, len(alike.samples), SAMPLES_AT_ONCE):
         block = alike.samples[first : first + SAMPLES_AT_ONCE]
+        is_haploid = source.samples.ploidy.at(chunk.core.start)[block]
         phases = chunk_phasing.find(
-            source.samples,
-            typed_panel,
-            block,
-            source.phasing,
-            before,
-            trust=source.trust,
-            threads=threads,
-        )
+            source.samples, typed_panel, block, source.phasing, before,
+            trust=source.trust, threads=threads,
+        )  # fmt: skip
         counts = np.zeros((len(block), 2), np.int64)
-        run = partial(_run, source, prepared, block, counts, threads=threads)
+        run = partial(
+            _run, source, references, prepared, block, is_haploid, counts, threads=threads
+        )
         imputed = chunk_phasing.impute(phases, prepared.chunk, run)
         multiallelic.exclude(
             imputed.alt, references.alternatives, prepared.chunk.typed,
@@ -289,18 +303,44 @@ def _impute_alike(
         yield _Part(block, phases.alleles, references.sites, imputed, counts.ravel(), factor)
 
 
+def _as_homozygotes(
+    source: ImputationSource,
+    chunk: ChunkPlan,
+    references: ChunkReferences,
+    rows: NDArray[np.int64],
+) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    """Typed alleles of the panel and the target; those of haploid samples are there twice.
+
+    rows  (T,) of the typed sites among the chunk's
+    """
+    bits = engine.take_bits(references.bits, rows)
+    num_samples = len(source.panel.samples)
+    if len(bits) < 2 * num_samples:
+        first = np.searchsorted(references.haplotypes, 2 * np.arange(num_samples))
+        last = first + ~source.panel.samples.ploidy.at(chunk.core.start)
+        bits = bits[np.stack([first, last], axis=1).ravel()]
+    queries = source.samples.queries(chunk.typed)
+    is_haploid = source.samples.ploidy.at(chunk.core.start)
+    queries[is_haploid, 1] = queries[is_haploid, 0]
+    return bits, queries
+
+
 def _from_frequency(
-    source: ImputationSource, references: ChunkReferences, samples: NDArray[np.int64]
+    source: ImputationSource,
+    references: ChunkReferences,
+    samples: NDArray[np.int64],
+    is_haploid: NDArray[np.bool_],
 ) -> _Part:
     """Samples without a typed site on the contig: frequencies in the panel without themselves."""
     bits, num_sites = references.bits, len(references.sites)
     counts = panel_statistics.alt_counts(bits, np.zeros(len(bits), np.int64), num_sites)[:, 0]
     alt = np.empty((num_sites, len(samples), 2), np.float32)
     for place, sample in enumerate(samples.tolist()):
-        own = source.samples.own[2 * sample]
+        own = references.rows_of(source.samples.own[2 * sample])
         carried = tokens.unpack(np.ascontiguousarray(bits[own]).view(np.uint8), num_sites)
         share = (counts - carried.sum(axis=0)) / max(len(bits) - len(own), 1)
         alt[:, place] = share[:, None]
+    alt[:, is_haploid, 1] = 0
     none = np.empty((0, len(samples), 2), np.float32)
     return _Part(
         samples, np.empty((len(samples), 2, 0), np.uint8), references.sites,
@@ -311,28 +351,39 @@ def _from_frequency(
 
 def _run(
     source: ImputationSource,
+    references: ChunkReferences,
     prepared: Prepared,
     block: NDArray[np.int64],
+    is_haploid: NDArray[np.bool_],
     counts: NDArray[np.int64],
     alleles: NDArray[np.uint8],
     chosen: NDArray[np.int64],
     *,
     threads: int,
 ) -> ImputedChunk:
-    """Impute the haplotypes of some samples of a block.
+    """Impute the haplotypes of some samples of a block; an absent one has no candidates.
 
-    counts   (n, 2) number of candidates, written for the chosen samples
-    alleles  (k, 2, T)
-    chosen   (k,) among the n samples of the block
+    is_haploid  (n,) of the block
+    counts      (n, 2) number of candidates, written for the chosen samples
+    alleles     (k, 2, T)
+    chosen      (k,) among the n samples of the block
     """
-    own = [source.samples.own[haplotype] for haplotype in haplotypes_of(block[chosen]).tolist()]
+    samples, is_haploid = block[chosen], is_haploid[chosen]
+    exists = np.flatnonzero(existing(is_haploid))
+    places = haplotypes_of(samples)[exists].tolist()
+    own = [references.rows_of(source.samples.own[place]) for place in places]
     found = chunk_candidates.find(
-        prepared.chunk.typed_bits, alleles.reshape(-1, alleles.shape[2]), own, threads=threads
-    )
-    counts[chosen] = np.array([len(rows) for rows in found], np.int64).reshape(-1, 2)
+        prepared.chunk.typed_bits, alleles.reshape(-1, alleles.shape[2])[exists], own,
+        threads=threads,
+    )  # fmt: skip
+    candidates = [np.empty(0, np.int64)] * (2 * len(samples))
+    for place, rows in zip(exists.tolist(), found, strict=True):
+        candidates[place] = rows
+    counts[chosen] = np.array([len(rows) for rows in candidates], np.int64).reshape(-1, 2)
     return _run_engine(
-        prepared, source.network, alleles, found, threads=threads, device=source.device
-    )
+        prepared, source.network, alleles, candidates, is_haploid,
+        threads=threads, device=source.device,
+    )  # fmt: skip
 
 
 def _run_engine(
@@ -340,16 +391,21 @@ def _run_engine(
     network: Network,
     queries: NDArray[np.uint8],
     candidates: list[NDArray[np.int64]],
+    is_haploid: NDArray[np.bool_],
     *,
     threads: int,
     device: Device | None,
 ) -> ImputedChunk:
     """Impute samples of a prepared chunk on the CPU, or on a GPU if `device` is not None."""
     if device is None:
-        return engine.impute_samples(prepared, network, queries, candidates, threads=threads)
+        return engine.impute_samples(
+            prepared, network, queries, candidates, threads=threads, is_haploid=is_haploid
+        )
     from vcfbert.training.mosaic import torch_engine
 
-    return torch_engine.impute_samples(prepared, network, queries, candidates, device=device)
+    return torch_engine.impute_samples(
+        prepared, network, queries, candidates, device=device, is_haploid=is_haploid
+    )
 
 
 def out_of_range_warnings(share: float) -> list[str]:

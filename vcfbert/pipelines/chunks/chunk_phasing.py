@@ -21,9 +21,9 @@ from vcfbert.copying.mosaic import Chunk
 from vcfbert.domain import tokens
 from vcfbert.domain.sites import haplotypes_of
 from vcfbert.phasing import phase_chunk
-from vcfbert.phasing.panel_model import PanelModel
 from vcfbert.phasing.phase_chunk import PhasingOptions, UnphasedChunk
 from vcfbert.pipelines.chunks.target_samples import TargetSamples
+from vcfbert.pipelines.chunks.typed_panels import TypedPanel
 
 Trust = Literal["keep", "refine", "redo"]
 """Keep the phase of the file, take it as a hint, or do without it."""
@@ -41,26 +41,6 @@ LEAST_TURN = 1e-3
 
 HETS_OF_JOIN = 9
 """Heterozygotes next to the border between two chunks that decide how they are joined."""
-
-
-@dataclass(frozen=True)
-class TypedPanel:
-    """The panel at typed sites.
-
-    sites     (T,) panel sites, rising
-    position  (T,) 1-based
-    cm        (T,)
-    bits      (R, ceil(T / 64)) alleles of the references
-    group     (R,) group of each reference, from 0
-    model     of phasing; None fits one at the typed sites
-    """
-
-    sites: NDArray[np.int64]
-    position: NDArray[np.int32]
-    cm: NDArray[np.float64]
-    bits: NDArray[np.uint64]
-    group: NDArray[np.int64]
-    model: PanelModel | None = None
 
 
 @dataclass(frozen=True)
@@ -158,7 +138,9 @@ def _unphased(
     links: Sequence[Links],
 ) -> UnphasedChunk:
     own = [
-        np.union1d(samples.own[first], samples.own[second])
+        np.flatnonzero(
+            np.isin(panel.haplotypes, np.union1d(samples.own[first], samples.own[second]))
+        )
         for first, second in haplotypes_of(block).reshape(-1, 2).tolist()
     ]
     return UnphasedChunk(

@@ -26,6 +26,8 @@ MIN_TYPED = 5
 CORE_BYTES = 1_000_000_000
 """Memory for the alleles of a core's references and the probabilities of its samples."""
 
+NO_BORDERS = np.empty(0, np.int64)
+
 MOST_CORE_SITES = 100_000
 FEWEST_CORE_SITES = 1_000
 
@@ -127,13 +129,17 @@ def cut(
     chunk_cm: float,
     overlap_cm: float,
     most_sites: int,
+    borders: NDArray[np.int64] = NO_BORDERS,
 ) -> Cores:
     """The cores with a wanted site.
 
     The panel is always cut in the same places, so that the result at a site does not depend on
     which other sites are written. Sites at one position are in one core.
+
+    borders  (n,) first sites of ranges with another ploidy; a chunk lies within one of them
     """
-    edges = chunks.cut(sites.cm, sites.contig, chunk_cm, most_sites)
+    stretch = sites.contig + np.searchsorted(borders, np.arange(len(sites)), side="right")
+    edges = chunks.cut(sites.cm, stretch, chunk_cm, most_sites)
     edges = np.unique(_first_of_position(sites, edges[:-1]))
     edges = np.append(edges, len(sites))
     before = np.concatenate([[0], np.cumsum(is_wanted)])
@@ -141,7 +147,7 @@ def cut(
     start, stop = edges[number], edges[number + 1]
     low, high = np.empty_like(start), np.empty_like(stop)
     for row, (first, last) in enumerate(zip(start.tolist(), stop.tolist(), strict=True)):
-        begin, end = contig_range(sites, first)
+        begin, end = ploidy_range(sites, borders, first)
         cm = sites.cm[begin:end]
         low[row] = begin + np.searchsorted(cm, sites.cm[first] - overlap_cm, side="left")
         high[row] = begin + np.searchsorted(cm, sites.cm[last - 1] + overlap_cm, side="right")
@@ -156,10 +162,16 @@ def _first_of_position(sites: Sites, chosen: NDArray[np.int64]) -> NDArray[np.in
     return np.asarray(first[chosen], dtype=np.int64)
 
 
-def whole_panel(sites: Sites, num_haplotypes: int, num_samples: int) -> Cores:
-    """The cores of all sites with the default options of `impute`."""
+def whole_panel(
+    sites: Sites,
+    num_haplotypes: int,
+    num_samples: int,
+    borders: NDArray[np.int64] = NO_BORDERS,
+) -> Cores:
+    """The cores of all sites with the default options of `impute`; borders as for `cut`."""
     most = most_core_sites(num_haplotypes, num_samples)
-    return cut(sites, np.ones(len(sites), dtype=np.bool_), CHUNK_CM, OVERLAP_CM, most)
+    everywhere = np.ones(len(sites), dtype=np.bool_)
+    return cut(sites, everywhere, CHUNK_CM, OVERLAP_CM, most, borders)
 
 
 def contig_range(sites: Sites, site: int) -> tuple[int, int]:
@@ -167,6 +179,15 @@ def contig_range(sites: Sites, site: int) -> tuple[int, int]:
     contig = sites.contig[site]
     here = np.flatnonzero(sites.contig == contig)
     return int(here[0]), int(here[-1]) + 1
+
+
+def ploidy_range(sites: Sites, borders: NDArray[np.int64], site: int) -> tuple[int, int]:
+    """The part of `contig_range` between the borders around a site."""
+    begin, end = contig_range(sites, site)
+    number = int(np.searchsorted(borders, site, side="right"))
+    before = int(borders[number - 1]) if number else begin
+    after = int(borders[number]) if number < len(borders) else end
+    return max(begin, before), min(end, after)
 
 
 def region_to_read(sites: Sites, cores: Cores) -> Region:
@@ -202,10 +223,12 @@ def plan(
     is_wanted: NDArray[np.bool_],
     typed: NDArray[np.int64],
     min_typed: int,
+    borders: NDArray[np.int64] = NO_BORDERS,
 ) -> list[ChunkPlan]:
     """The chunks to impute; contigs with fewer than `min_typed` typed sites have none.
 
-    typed  (T,) panel sites with genotypes, rising
+    typed    (T,) panel sites with genotypes, rising
+    borders  as for `cut`
     """
     planned = []
     for row in range(len(cores)):
@@ -213,6 +236,8 @@ def plan(
         on_contig = typed[slice(*np.searchsorted(typed, [begin, end]))]
         if len(on_contig) < min_typed:
             continue
+        begin, end = ploidy_range(sites, borders, int(cores.start[row]))
+        on_contig = typed[slice(*np.searchsorted(typed, [begin, end]))]
         core = slice(int(cores.start[row]), int(cores.stop[row]))
         low, high = np.searchsorted(on_contig, [cores.low[row], cores.high[row]]).tolist()
         low, high = widened(sites.cm[on_contig], low, high, sites.cm[core], min_typed)

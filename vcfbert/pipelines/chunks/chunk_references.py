@@ -22,7 +22,7 @@ from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.phasing.site_errors import Asked
 from vcfbert.pipelines.chunks import multiallelic, switch_rates
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
-from vcfbert.storage.zarr import haplotypes
+from vcfbert.storage.zarr import haplotypes as stored_haplotypes
 from vcfbert.storage.zarr.panel import PanelReader
 
 
@@ -31,6 +31,7 @@ class ChunkReferences:
     """The references of a chunk.
 
     sites         (S,) panel sites, rising
+    haplotypes    (R,) the panel's haplotypes that exist in the chunk, rising
     bits          (R, ceil(S / 64)) their alleles
     cm            (S,)
     group         (R,) the group of each reference
@@ -43,6 +44,7 @@ class ChunkReferences:
     """
 
     sites: NDArray[np.int64]
+    haplotypes: NDArray[np.int64]
     bits: NDArray[np.uint64]
     cm: NDArray[np.float64]
     group: NDArray[np.int64]
@@ -52,6 +54,10 @@ class ChunkReferences:
     phasing: dict[int, PanelModel]
     phased_sites: NDArray[np.int64]
     panel_r2: NDArray[np.float64]
+
+    def rows_of(self, haplotypes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows of some of the panel's haplotypes, without those that do not exist here."""
+        return np.flatnonzero(np.isin(self.haplotypes, haplotypes)).astype(np.int64)
 
     def alternatives_among(self, written: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """The alternatives as indexes among the written sites, without other sites.
@@ -67,7 +73,7 @@ class ChunkReferences:
 
     def phasing_of(self, typed: NDArray[np.int64]) -> PanelModel | None:
         """The model of phasing for samples that are typed at some of the typed sites."""
-        model = self.phasing.get(switch_rates.num_to_fit(len(typed)))
+        model = self.phasing.get(num_to_fit(typed))
         return None if model is None else model.at(np.searchsorted(self.phased_sites, typed))
 
     def reaching(self, chunk: ChunkPlan, typed: NDArray[np.int64]) -> ChunkReferences:
@@ -107,53 +113,98 @@ def read(
     phasing  None if no sample has to be phased
     """
     table, around = panel.sites, chunk.around
-    frequency = table.alt_count[around].sum(axis=1, dtype=np.float64) / (2 * len(panel.samples))
+    haplotypes = panel.samples.ploidy.haplotypes_at(around.start)
+    frequency = table.alt_count[around].sum(axis=1, dtype=np.float64) / len(haplotypes)
     landmarks = around.start + panel_statistics.landmarks(frequency, cm[around])
     sites = np.unique(np.concatenate([chunk.sites, landmarks, *typed]))
     sites = multiallelic.with_alternatives(sites, table)
-    bits = haplotypes.read_sites(panel, sites)
+    bits, sample = read_bits(panel, sites, haplotypes), haplotypes >> 1
 
     def statistics() -> tuple[NDArray[np.int64], PanelStatistics, NDArray[np.float64]]:
-        group = _groups(panel, around.start, frequency, sites, bits)
+        group = _groups(panel, haplotypes, around.start, frequency, sites, bits)
         rows = np.searchsorted(sites, landmarks)
-        by_site = panel_statistics.of_references(bits, cm[sites], group, rows)
-        r2 = panel_statistics.estimated_r2(bits, cm[sites], np.searchsorted(sites, chunk.typed))
+        by_site = panel_statistics.of_references(bits, cm[sites], group, rows, sample)
+        rows = np.searchsorted(sites, chunk.typed)
+        r2 = panel_statistics.estimated_r2(bits, cm[sites], rows, sample)
         return group, by_site, r2
 
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(statistics)
         if threads == 1:
             found.result()
-        rates, models = {}, {}
-        every = np.unique(np.concatenate(typed))
+        rates = {}
         for count in sorted({switch_rates.num_to_fit(len(some)) for some in typed if len(some)}):
             shown = around.start + switch_rates.sites_to_fit(frequency, count)
-            shown_bits = _taken(panel, shown, sites, bits)
-            rates[count] = switch_rates.fitted(shown_bits, cm[shown], seed=seed, threads=threads)
-            if phasing is not None:
-                asked = Asked(
-                    engine.take_bits(bits, np.searchsorted(sites, every)), cm[every],
-                    np.searchsorted(shown, every), np.searchsorted(shown, every, side="right"),
-                )  # fmt: skip
-                models[count] = phase_chunk.fit_model(
-                    shown_bits, cm[shown], phasing, threads=threads, asked=asked
-                )
+            shown_bits = _taken(panel, haplotypes, shown, sites, bits)
+            rates[count] = switch_rates.fitted(
+                shown_bits, cm[shown], sample, seed=seed, threads=threads
+            )
+        models = {}
+        if phasing is not None:
+            known = haplotypes, sites, bits
+            models = phasing_models(panel, cm, around, typed, known, phasing, threads=threads)
         group, by_site, panel_r2 = found.result()
     alternatives = multiallelic.alternatives(sites, bits, table)
     return ChunkReferences(
-        sites, bits, cm[sites], group, by_site, alternatives, rates, models, every, panel_r2
-    )
+        sites, haplotypes, bits, cm[sites], group, by_site, alternatives, rates, models,
+        np.unique(np.concatenate(typed)), panel_r2,
+    )  # fmt: skip
 
 
-def groups_around(panel: PanelReader, around: slice) -> NDArray[np.int64]:
-    """(R,) group of each reference, found from sites of a range."""
+def num_to_fit(typed: NDArray[np.int64]) -> int:
+    """How many sites the models of samples with these typed sites are fitted at; 0 for none."""
+    return switch_rates.num_to_fit(len(typed)) if len(typed) else 0
+
+
+def phasing_models(
+    panel: PanelReader,
+    cm: NDArray[np.float64],
+    around: slice,
+    typed: Sequence[NDArray[np.int64]],
+    known: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]],
+    options: PhasingOptions,
+    *,
+    threads: int,
+) -> dict[int, PanelModel]:
+    """Models of phasing at all typed sites, by the number of sites to fit at.
+
+    They depend on the panel and that number, so samples with different missing genotypes share one.
+
+    cm      of all sites of the panel
+    around  panel sites of the chunk and its overlap
+    typed   panel sites of each group of samples
+    known   the panel's haplotypes (R,) that exist here, panel sites in memory, and alleles there
+    """
+    haplotypes, sites, bits = known
     counts = panel.sites.alt_count[around].sum(axis=1, dtype=np.float64)
-    none = np.empty(0, np.int64), np.empty((2 * len(panel.samples), 0), np.uint64)
-    return _groups(panel, around.start, counts / (2 * len(panel.samples)), *none)
+    every = np.unique(np.concatenate(typed))
+    every_bits = _taken(panel, haplotypes, every, sites, bits)
+    models = {}
+    for count in sorted({switch_rates.num_to_fit(len(some)) for some in typed if len(some)}):
+        shown = around.start + switch_rates.sites_to_fit(counts / len(haplotypes), count)
+        asked = Asked(
+            every_bits, cm[every],
+            np.searchsorted(shown, every), np.searchsorted(shown, every, side="right"),
+        )  # fmt: skip
+        shown_bits = _taken(panel, haplotypes, shown, sites, bits)
+        models[count] = phase_chunk.fit_model(
+            shown_bits, cm[shown], options, threads=threads, asked=asked
+        )
+    return models
+
+
+def groups_around(panel: PanelReader, around: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The panel's haplotypes (R,) that exist in a range of sites, and the group of each."""
+    haplotypes = panel.samples.ploidy.haplotypes_at(around.start)
+    counts = panel.sites.alt_count[around].sum(axis=1, dtype=np.float64)
+    none = np.empty(0, np.int64), np.empty((len(haplotypes), 0), np.uint64)
+    frequency = counts / len(haplotypes)
+    return haplotypes, _groups(panel, haplotypes, around.start, frequency, *none)
 
 
 def _groups(
     panel: PanelReader,
+    haplotypes: NDArray[np.int64],
     start: int,
     frequency: NDArray[np.float64],
     sites: NDArray[np.int64],
@@ -164,12 +215,13 @@ def _groups(
     start      first panel site of the range; `frequency` is of its sites
     """
     chosen = start + groups.sites_for(frequency)
-    taken = _taken(panel, chosen, sites, bits)
-    return groups.of_references(tokens.unpack(taken.view(np.uint8), len(chosen)))
+    taken = _taken(panel, haplotypes, chosen, sites, bits)
+    return groups.of_references(tokens.unpack(taken.view(np.uint8), len(chosen)), haplotypes >> 1)
 
 
 def _taken(
     panel: PanelReader,
+    haplotypes: NDArray[np.int64],
     chosen: NDArray[np.int64],
     sites: NDArray[np.int64],
     bits: NDArray[np.uint64],
@@ -177,4 +229,12 @@ def _taken(
     """Alleles of all references at the chosen panel sites, from those in memory if possible."""
     if np.isin(chosen, sites, assume_unique=True).all():
         return engine.take_bits(bits, np.searchsorted(sites, chosen))
-    return haplotypes.read_sites(panel, chosen)
+    return read_bits(panel, chosen, haplotypes)
+
+
+def read_bits(
+    panel: PanelReader, sites: NDArray[np.int64], haplotypes: NDArray[np.int64]
+) -> NDArray[np.uint64]:
+    """(R, ceil(n / 64)) alleles of some haplotypes at some sites."""
+    bits = stored_haplotypes.read_sites(panel, sites)
+    return bits if len(haplotypes) == len(bits) else bits[haplotypes]

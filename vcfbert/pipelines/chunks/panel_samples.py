@@ -20,6 +20,7 @@ from vcfbert.copying.network import Network
 from vcfbert.copying.panel_statistics import PanelStatistics
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain import tokens
+from vcfbert.domain.ploidy import existing
 from vcfbert.pipelines.chunks import switch_rates
 from vcfbert.retrieval import chunk_candidates
 from vcfbert.storage.zarr import haplotypes
@@ -30,10 +31,11 @@ from vcfbert.storage.zarr.panel import PanelReader
 class PanelChunk:
     """Some sites of the panel with the alleles of all samples.
 
-    sites     (S,) panel indexes, rising, of one contig
+    sites     (S,) panel indexes, rising, of one contig and one range of ploidy
     is_core   (S,) True for sites to impute; of the others only the typed are used
     bits      (H, ceil(S / 64)) uint64, the first site in the lowest bit
     position  (S,) and `cm` (S,)
+    is_haploid  (N,) samples whose second haplotype is absent here
     """
 
     sites: NDArray[np.int64]
@@ -41,6 +43,7 @@ class PanelChunk:
     bits: NDArray[np.uint64]
     position: NDArray[np.int32]
     cm: NDArray[np.float64]
+    is_haploid: NDArray[np.bool_]
 
     def alleles(
         self, rows: NDArray[np.int64], sites: NDArray[np.int64] | None = None
@@ -56,7 +59,7 @@ class PanelChunk:
 class LeftOut:
     """Samples that are not among the references, over one chunk.
 
-    references  (R,) haplotypes; the two of a sample are adjacent
+    references  (R,) haplotypes that exist here; those of a sample are adjacent
     bits        (R, ceil(S / 64)) their alleles
     group       (R,)
     samples     (n,)
@@ -72,8 +75,13 @@ class LeftOut:
     frequency: NDArray[np.float64]
     statistics: PanelStatistics
 
+    @property
+    def is_haploid(self) -> NDArray[np.bool_]:
+        """(n,) True for left-out samples whose second haplotype is absent."""
+        return self.chunk.is_haploid[self.samples]
+
     def truth(self) -> NDArray[np.uint8]:
-        """(2 n, S) all alleles of the samples, for scores and labels only."""
+        """(2 n, S) all alleles of the samples, for scores and labels only; 0 if absent."""
         return self.chunk.alleles(site_tables.haplotypes_of(self.samples))
 
 
@@ -84,17 +92,24 @@ class TypedSamples:
     sites       (S',) sites of the chunk to impute: its core, and typed sites around it
     queries     (n, 2, T) alleles at the typed sites
     candidates  2 n arrays of rows of the references
+    is_haploid  (n,) True if the second haplotype is absent
     """
 
     prepared: Prepared
     sites: NDArray[np.int64]
     queries: NDArray[np.uint8]
     candidates: list[NDArray[np.int64]]
+    is_haploid: NDArray[np.bool_]
 
     def impute(self, network: Network, *, threads: int) -> ImputedChunk:
         """Impute all sites on the CPU."""
         return engine.impute_samples(
-            self.prepared, network, self.queries, self.candidates, threads=threads
+            self.prepared,
+            network,
+            self.queries,
+            self.candidates,
+            threads=threads,
+            is_haploid=self.is_haploid,
         )
 
 
@@ -110,21 +125,24 @@ def read(panel: PanelReader, sites: NDArray[np.int64], core: slice) -> PanelChun
         bits=haplotypes.read_sites(panel, sites),
         position=panel.sites.position[sites],
         cm=panel.sites.cm[sites],
+        is_haploid=panel.samples.ploidy.at(int(sites[0])),
     )
 
 
 def leave_out(
     chunk: PanelChunk, references: NDArray[np.int64], samples: NDArray[np.int64]
 ) -> LeftOut:
-    """Group the references; `samples` must not be among them."""
+    """Group the references that exist here; `samples` must not be among them."""
+    references = references[existing(chunk.is_haploid)[references]]
     own = site_tables.haplotypes_of(samples)
     assert not np.isin(own, references).any(), "a sample would be copied from itself"
     bits, cm = chunk.bits[references], chunk.cm
     together = np.zeros(len(bits), np.int64)
     frequency = panel_statistics.alt_counts(bits, together, len(cm))[:, 0] / len(bits)
-    group = groups.of_references(chunk.alleles(references, groups.sites_for(frequency)))
+    sample = references >> 1
+    group = groups.of_references(chunk.alleles(references, groups.sites_for(frequency)), sample)
     landmarks = panel_statistics.landmarks(frequency, cm)
-    statistics = panel_statistics.of_references(bits, cm, group, landmarks)
+    statistics = panel_statistics.of_references(bits, cm, group, landmarks, sample)
     return LeftOut(chunk, references, bits, group, samples, frequency, statistics)
 
 
@@ -140,7 +158,11 @@ def typed_at(
     typed_bits = engine.take_bits(bits, typed)
     shown = switch_rates.sites_to_fit(left_out.frequency, switch_rates.num_to_fit(len(typed)))
     rates = switch_rates.fitted(
-        engine.take_bits(bits, shown), chunk.cm[shown], seed=seed, threads=threads
+        engine.take_bits(bits, shown),
+        chunk.cm[shown],
+        left_out.references >> 1,
+        seed=seed,
+        threads=threads,
     )
     places, statistics = np.searchsorted(sites, typed), left_out.statistics
     if len(sites) < len(chunk.cm):
@@ -154,4 +176,5 @@ def typed_at(
         sites,
         asked.reshape(len(left_out.samples), 2, len(typed)),
         chunk_candidates.find(typed_bits, asked, threads=threads),
+        left_out.is_haploid,
     )

@@ -14,7 +14,6 @@ from vcfbert.copying import engine, panel_statistics, parameter_sets
 from vcfbert.copying.panel_statistics import PanelStatistics
 from vcfbert.copying.parameter_sets import ParameterSets
 from vcfbert.domain import tokens
-from vcfbert.domain.sites import haplotypes_of
 from vcfbert.retrieval import chunk_candidates
 
 FIT_SEED = 1
@@ -56,16 +55,23 @@ def sites_to_fit(frequency: NDArray[np.floating], count: int) -> NDArray[np.int6
 
 
 def fitted(
-    bits: NDArray[np.uint64], cm: NDArray[np.floating], *, seed: int, threads: int
+    bits: NDArray[np.uint64],
+    cm: NDArray[np.floating],
+    sample: NDArray[np.int64],
+    *,
+    seed: int,
+    threads: int,
 ) -> ParameterSets:
     """Parameter sets with switch rates fitted to some of the references.
 
     Each is imputed without its own sample.
 
-    bits  (R, ceil(T / 64)) alleles at the sites to fit at
-    cm    (T,)
+    bits    (R, ceil(T / 64)) alleles at the sites to fit at
+    cm      (T,)
+    sample  (R,) of each reference, never falling; a haploid sample has one
     """
-    num_sites, num_samples = len(cm), len(bits) // 2
+    firsts = np.flatnonzero(np.diff(sample, prepend=-1))
+    num_sites, num_samples = len(cm), len(firsts)
     first = parameter_sets.initial(len(bits))
     if num_samples < 2:
         return first
@@ -73,10 +79,13 @@ def fitted(
     prepared = engine.prepare(bits, np.arange(num_sites), cm, group, first, blank, bits)
     count = int(np.clip(ALLELES_OF_FIT // num_sites, *SAMPLES_OF_FIT))
     chosen = np.unique(np.linspace(0, num_samples - 1, count).astype(np.int64))
-    rows = haplotypes_of(chosen)
-    known = tokens.unpack(np.ascontiguousarray(bits[rows]).view(np.uint8), num_sites)
-    own = list(np.repeat(rows.reshape(-1, 2), 2, axis=0))
+    last = np.append(firsts[1:], len(sample))[chosen] - 1
+    rows = np.stack([firsts[chosen], last], axis=1)  # of a haploid, its haplotype twice
+    known = tokens.unpack(np.ascontiguousarray(bits[rows.ravel()]).view(np.uint8), num_sites)
+    own = list(np.repeat(rows, 2, axis=0))
     found = chunk_candidates.find(bits, known, own, threads=threads)
     asked = known.reshape(len(chosen), 2, num_sites)
-    scaled = engine.fit_rates(prepared, asked, found, seed=seed, threads=threads)
+    scaled = engine.fit_rates(
+        prepared, asked, found, seed=seed, threads=threads, is_haploid=rows[:, 0] == rows[:, 1]
+    )
     return ParameterSets(scaled.chunk.rates, first.errors)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import matching, tokens
+from vcfbert.domain.ploidy import Ploidy
 from vcfbert.domain.sites import Sites, haplotypes_of
 from vcfbert.domain.unordered import UnorderedGenotypes
 from vcfbert.errors import InputError
@@ -32,6 +33,9 @@ class TargetSamples:
     unordered  typed genotypes that the model takes as missing, and the output keeps
     phase_sets (T, N) sets within which the other heterozygotes are phased, from 1; None if each
                sample has one set a contig
+    haploid    which samples are haploid at which sites of the panel; None for none. The second
+               allele of a haploid sample is MISSING
+    borders    (n,) panel sites at which a chunk begins, because the ploidy may change there
     """
 
     names: list[str]
@@ -41,10 +45,34 @@ class TargetSamples:
     own: list[NDArray[np.int64]]
     unordered: UnorderedGenotypes = field(default_factory=UnorderedGenotypes)
     phase_sets: NDArray[np.int32] | None = None
+    haploid: Ploidy | None = None
+    borders: NDArray[np.int64] = field(default_factory=lambda: chunk_plan.NO_BORDERS)
 
     def alleles_at(self, typed: NDArray[np.int64]) -> NDArray[np.uint8]:
         """(t, N, 2) a copy of the alleles at some of the typed sites."""
         return self.alleles[np.searchsorted(self.typed, typed)]
+
+    @property
+    def ploidy(self) -> Ploidy:
+        """Which samples are haploid at which sites."""
+        return Ploidy.diploid(len(self.names)) if self.haploid is None else self.haploid
+
+    @property
+    def num_missing(self) -> int:
+        """Genotypes at typed sites with an allele that was not observed."""
+        count = int((self.alleles == tokens.MISSING).any(axis=2).sum())
+        if self.haploid is not None:
+            is_haploid = self.haploid.of_sites(self.typed)
+            count -= int((is_haploid & (self.alleles[:, :, 0] != tokens.MISSING)).sum())
+        return count
+
+    def is_called(self, rows: slice) -> NDArray[np.bool_]:
+        """(t, N) True if all alleles that a sample has were observed, at a range of typed sites."""
+        alleles = self.alleles[rows]
+        second: NDArray[np.bool_] = tokens.is_observed(alleles[:, :, 1])
+        if self.haploid is not None:
+            second = second | self.haploid.of_sites(self.typed[rows])
+        return np.asarray(tokens.is_observed(alleles[:, :, 0]) & second, dtype=np.bool_)
 
     def queries(
         self, typed: NDArray[np.int64], samples: NDArray[np.int64] | None = None
@@ -74,7 +102,9 @@ class TargetSamples:
         return np.asarray(tokens.is_observed(self.alleles[rows]).any(axis=2), dtype=np.bool_)
 
 
-def of_target(panel: PanelReader, read: Target) -> TargetSamples:
+def of_target(
+    panel: PanelReader, read: Target, borders: NDArray[np.int64] = chunk_plan.NO_BORDERS
+) -> TargetSamples:
     """The samples of a target, without their own haplotypes and relatives as references.
 
     Raises InputError if the panel's only sample is also in the target.
@@ -95,7 +125,8 @@ def of_target(panel: PanelReader, read: Target) -> TargetSamples:
     is_typed = np.asarray(tokens.is_observed(read.alleles).any(axis=(1, 2)), dtype=np.bool_)
     return TargetSamples(
         read.names, read.site_index[is_typed], read.alleles[is_typed], read.is_free[is_typed],
-        own, kept, None if read.phase_sets is None else read.phase_sets[is_typed],
+        own, kept, None if read.phase_sets is None else read.phase_sets[is_typed], read.haploid,
+        borders,
     )  # fmt: skip
 
 
@@ -143,7 +174,7 @@ def _widened(
     samples: TargetSamples, sites: Sites, chunk: ChunkPlan, sample: int, min_typed: int
 ) -> NDArray[np.int64]:
     """The sites of one sample, from all of the contig."""
-    rows = _rows(samples, *chunk_plan.contig_range(sites, chunk.core.start))
+    rows = _rows(samples, *chunk_plan.ploidy_range(sites, samples.borders, chunk.core.start))
     typed = samples.typed[rows]
     own = typed[tokens.is_observed(samples.alleles[rows, sample]).any(axis=1)]
     low, high = np.searchsorted(own, [chunk.around.start, chunk.around.stop]).tolist()

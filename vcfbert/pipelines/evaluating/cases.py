@@ -123,12 +123,14 @@ def open_case(
     trained_on: str | None,
     *,
     overwrite: bool,
+    takes_haploid: bool,
 ) -> Case:
     """Open the panel, choose samples and sites, and refuse what would fail later.
 
     stack       closes the panel
     settings    of the run
     trained_on  fingerprint of the panel the run was trained on; None if trained on no samples
+    takes_haploid  True if the run can impute haploid samples
 
     Raises ConfigError, InputError or StoreError as `evaluate.evaluate` says.
     """
@@ -140,7 +142,7 @@ def open_case(
     home = workspace if options.panel is None else Workspace(options.panel)
     rare_maf = settings.training.rare_maf if options.rare_maf is None else options.rare_maf
     groups = Groups(options.edges, rare_maf)
-    panel = stack.enter_context(open_panel(home.panel))
+    panel = stack.enter_context(open_panel(home.panel, takes_haploid=takes_haploid))
     notes = _check_training_samples(workspace, options, trained_on, panel)
     samples = _samples_of(panel, options.split)
     hidden = hidden_sites.choose(
@@ -178,7 +180,7 @@ def _check_training_samples(
         "the evaluated samples were used in training."
     )
     try:
-        with open_panel(workspace.panel) as own:
+        with open_panel(workspace.panel, takes_haploid=True) as own:
             if own.fingerprint != trained_on:
                 return [unknown]
             trained = {own.samples.names[n] for n in own.samples.in_splits(site_tables.TRAIN)}

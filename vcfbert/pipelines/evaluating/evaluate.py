@@ -45,7 +45,13 @@ def evaluate(
     run = _read_run(workspace, options.run)
     with ExitStack() as stack:
         case = cases.open_case(
-            stack, workspace, options, run.settings, run.parents.get("panel"), overwrite=overwrite
+            stack,
+            workspace,
+            options,
+            run.settings,
+            run.parents.get("panel"),
+            overwrite=overwrite,
+            takes_haploid=isinstance(run, MosaicRun),
         )
         imputation = _impute(workspace, run, case)
         writer = _open_vcf(stack, case, overwrite=overwrite)

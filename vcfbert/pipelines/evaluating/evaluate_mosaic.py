@@ -18,11 +18,12 @@ from vcfbert.copying.network import Network
 from vcfbert.domain import dosage
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain.dosage import Imputed
+from vcfbert.domain.ploidy import as_homozygotes
 from vcfbert.domain.sites import TRAIN
 from vcfbert.errors import ConfigError, InputError
 from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan, panel_samples, switch_rates
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
-from vcfbert.pipelines.evaluating.cases import Case, EvalOptions
+from vcfbert.pipelines.evaluating.cases import Case
 from vcfbert.pipelines.evaluating.scoring import MAJOR, MODEL, Core, Imputation
 from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.training.mosaic.mosaic_runs import MosaicRun
@@ -68,7 +69,7 @@ def impute(run: MosaicRun, case: Case) -> Imputation:
     Raises ConfigError if an option does not suit mosaic, InputError if the panel has no train
     samples.
     """
-    _check_options(case.options)
+    _check_options(case)
     references = case.panel.samples.haplotypes(TRAIN)
     if len(references) == 0:
         raise InputError(f"{case.panel.path} has no train samples to impute from.")
@@ -80,8 +81,14 @@ def impute(run: MosaicRun, case: Case) -> Imputation:
     )
 
 
-def _check_options(options: EvalOptions) -> None:
+def _check_options(case: Case) -> None:
     """Refuse options that do not apply to mosaic."""
+    options = case.options
+    if options.vcf is not None and case.panel.samples.haploid is not None:
+        raise ConfigError(
+            f"--vcf: {case.panel.path} has haploid samples, which are scored as homozygotes. Leave "
+            "it out; impute writes haploid samples."
+        )
     if options.genotypes != "haplotypes":
         raise ConfigError(
             f"--genotypes {options.genotypes} needs a genotype head, but {options.run_name} is of "
@@ -104,6 +111,8 @@ def _cores(
     frequency = site_tables.reference_frequency(panel.sites, panel.samples)
     threads, next_site = versions.num_cores(), 0
     for chunk in _chunks(panel, ~is_hidden, len(case.samples)):
+        if len(chunk.typed) == 0:
+            continue
         yield from _unreached(case, frequency, next_site, chunk.core.start)
         sites = np.union1d(np.arange(chunk.around.start, chunk.around.stop), chunk.typed)
         here = panel_samples.read(panel, sites, chunk.core)
@@ -120,12 +129,14 @@ def _cores(
             for name, one in ((MODEL, answer), (COPYING, network.copying_only()))
         }
         shares.add(found[MODEL], len(chunk.typed))
-        truth = left_out.truth()[:, typed.sites[core]].T.reshape(len(core), -1, 2)
+        truth = as_homozygotes(left_out.truth()[:, typed.sites[core]].T, typed.is_haploid)
+        truth = truth.reshape(len(core), -1, 2)
         for first in range(0, len(core), _SITES_AT_ONCE):
             part = slice(first, first + _SITES_AT_ONCE)
             done = slice(chunk.core.start + first, chunk.core.start + first + len(core[part]))
             answers = {
-                name: dosage.from_haplotypes(one.alt[core[part]]) for name, one in found.items()
+                name: dosage.as_pairs(one.alt[core[part]], typed.is_haploid)
+                for name, one in found.items()
             }
             yield _core(case, done, truth[part], answers, frequency)
         next_site = chunk.core.stop
@@ -136,18 +147,22 @@ def _cores(
 def _chunks(panel: PanelReader, is_typed: NDArray[np.bool_], samples: int) -> list[ChunkPlan]:
     """The chunks of `impute` with default options."""
     everywhere = np.ones(len(panel.sites), dtype=np.bool_)
-    cores = chunk_plan.whole_panel(panel.sites, 2 * len(panel.samples), samples)
+    borders = panel.samples.ploidy.start[1:]
+    cores = chunk_plan.whole_panel(panel.sites, 2 * len(panel.samples), samples, borders)
     typed = np.flatnonzero(is_typed)
-    return chunk_plan.plan(panel.sites, cores, everywhere, typed, chunk_plan.MIN_TYPED)
+    return chunk_plan.plan(panel.sites, cores, everywhere, typed, chunk_plan.MIN_TYPED, borders)
 
 
 def _unreached(case: Case, frequency: NDArray[np.float64], start: int, stop: int) -> Iterator[Core]:
     """Sites of contigs with too few typed sites: all samples get the frequency."""
-    for first in range(start, stop, _SITES_AT_ONCE):
-        here = slice(first, min(first + _SITES_AT_ONCE, stop))
+    first = start
+    while first < stop:
+        here = slice(*case.panel.samples.ploidy.within(first, min(first + _SITES_AT_ONCE, stop)))
+        first = here.stop
         chunk = panel_samples.read(case.panel, np.arange(here.start, here.stop), here)
         truth = chunk.alleles(site_tables.haplotypes_of(case.samples))
-        truth = truth.T.reshape(here.stop - here.start, -1, 2)
+        truth = as_homozygotes(truth.T, chunk.is_haploid[case.samples])
+        truth = truth.reshape(here.stop - here.start, -1, 2)
         is_hidden = case.is_hidden[here]
         alt = np.where(is_hidden[:, None, None], frequency[here, None, None], truth)
         same = dosage.from_haplotypes(alt)

@@ -45,9 +45,14 @@ class DuplicateSearch:
     only pairs that still agree.
     """
 
-    def __init__(self, sites: Sites, num_panel: int, own: list[NDArray[np.int64]]) -> None:
-        """`own` lists, for each target haplotype, panel haplotypes that are not its references."""
-        frequency = sites.alt_count.sum(axis=1) / (2 * num_panel)
+    def __init__(
+        self, sites: Sites, frequency: NDArray[np.floating], own: list[NDArray[np.int64]]
+    ) -> None:
+        """Nothing is compared yet.
+
+        frequency  (S,) of ALT in the panel
+        own        for each target haplotype, panel haplotypes that are not its references
+        """
         self._is_common = np.minimum(frequency, 1 - frequency) >= kinship.COMMON_MAF
         self._sites = sites
         self._own = own[0::2]

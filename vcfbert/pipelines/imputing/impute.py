@@ -12,26 +12,38 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert import versions
 from vcfbert.copying import compiled
-from vcfbert.copying.network import Network, copying_only
-from vcfbert.domain import tokens
+from vcfbert.copying.network import Network
+from vcfbert.domain import pseudoautosomal, tokens
 from vcfbert.domain.genome import Genome
 from vcfbert.domain.matching import TargetPolicy, UnphasedTarget
-from vcfbert.domain.sites import Region, Sites
-from vcfbert.errors import ConfigError, InputError, StoreError
+from vcfbert.domain.sites import Region, Sites, whole_frequency
+from vcfbert.errors import ConfigError, InputError
 from vcfbert.files import locks
 from vcfbert.phasing.phase_chunk import PhasingOptions
-from vcfbert.pipelines.chunks import chunk_imputation, chunk_plan, switch_rates, target_samples
+from vcfbert.pipelines.chunks import (
+    chunk_imputation,
+    chunk_plan,
+    switch_rates,
+    target_ploidy,
+    target_samples,
+)
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
 from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
-from vcfbert.pipelines.imputing import duplicates, output_files, qc_files, sample_quality
+from vcfbert.pipelines.imputing import (
+    duplicates,
+    engines,
+    output_files,
+    qc_files,
+    sample_quality,
+)
 from vcfbert.pipelines.imputing.duplicates import DuplicateSearch
 from vcfbert.pipelines.imputing.output_files import EmpiricalWriter, OutputContent
 from vcfbert.pipelines.imputing.qc_files import ChunkTally, ImputeSummary
@@ -41,13 +53,9 @@ from vcfbert.storage.vcf import genome_header, output_file, prediction_writer
 from vcfbert.storage.vcf.output_header import FIELDS, CellLayout, HeaderFacts
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.vcf.target import Target, read_target
-from vcfbert.storage.zarr import haplotypes, stores
+from vcfbert.storage.zarr import stores
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Workspace
-from vcfbert.training.mosaic import mosaic_runs, weight_files
-
-if TYPE_CHECKING:
-    from vcfbert.training.devices import Device
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +114,12 @@ class ImputeOptions:
     strand: Literal["fix", "drop", "error"] = "fix"
     """Strand flips: repair, leave out, or stop."""
 
+    sex: Path | None = None
+    """Table of samples and their sex: males are haploid outside the pseudo-autosomal regions."""
+
+    par: str | None = None
+    """Pseudo-autosomal regions of X, FROM-TO,FROM-TO or none; None is those of the build."""
+
     er2: bool = False
     """Write INFO/ER2 at typed sites."""
 
@@ -135,6 +149,8 @@ class ImputeOptions:
                 raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}.")
         if self.seed < 0:
             raise ConfigError(f"--seed must be at least 0, got {self.seed}.")
+        if self.par is not None:
+            pseudoautosomal.parse(self.par)
         CellLayout.of(self.fields)
 
 
@@ -175,10 +191,10 @@ def impute(
     begun = time.perf_counter()
     qc = options.qc or qc_files.qc_folder(out)
     _check_output(target, out, qc, options, overwrite=overwrite)
-    network = _network(workspace, options)
+    network = engines.network(workspace, options.run, no_network=options.no_network)
     with ExitStack() as stack:
         stack.enter_context(locks.hold(out))
-        panel = stack.enter_context(open_panel(workspace.panel))
+        panel = stack.enter_context(open_panel(workspace.panel, takes_haploid=True))
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
         job = _plan(panel, sites, target, network, options, progress)
         seconds = {"reading": round(time.perf_counter() - begun, 3)}
@@ -238,25 +254,6 @@ def _check_output(
     qc_files.check_folder(qc, overwrite=overwrite or not out.exists())
 
 
-def _network(workspace: Workspace, options: ImputeOptions) -> Network:
-    if options.no_network:
-        return copying_only()
-    if options.run is None:
-        return weight_files.shipped()
-    run = workspace.run(options.run)
-    if not run.is_dir():
-        raise StoreError(
-            f"There is no run {run}. Train one with: vcfbert train --preset mosaic --run "
-            f"{options.run}; or leave out --run to use the network that comes with vcfbert."
-        )
-    if mosaic_runs.system_of(run) != "mosaic":
-        raise StoreError(
-            f"The run {run} is not of mosaic, so impute cannot use it. Train one with: vcfbert "
-            "train --preset mosaic; or leave out --run."
-        )
-    return mosaic_runs.read(run).network
-
-
 def _plan(
     panel: PanelReader,
     sites: Sites,
@@ -266,21 +263,21 @@ def _plan(
     progress: Progress,
 ) -> _Job:
     """Read the target and plan the chunks."""
-    device = _device(options.device)
+    device = engines.device(options.device)
     name = str(panel.path)
     is_wanted = chunk_plan.wanted_sites(sites, options.region, options.sites, source=name)
     progress.start("reading the target", None)
-    cores, read, of_target = _read(panel, sites, is_wanted, path, options)
+    cores, read, of_target, borders = _read(panel, sites, is_wanted, path, options)
     observed = np.asarray(tokens.is_observed(read.alleles).any(axis=(1, 2)), dtype=np.bool_)
     typed = read.site_index[observed]
-    planned = chunk_plan.plan(sites, cores, is_wanted, typed, options.min_typed)
+    planned = chunk_plan.plan(sites, cores, is_wanted, typed, options.min_typed, borders)
     if not planned:
         raise InputError(
             f"{path} types {len(typed):,} of the panel's {len(sites):,} sites, but at least "
             f"{options.min_typed:,} are needed on a contig. Give a target with more sites of the "
             "panel, or lower --min-typed."
         )
-    samples = target_samples.of_target(panel, read)
+    samples = target_samples.of_target(panel, read, borders)
     warnings = read.report.notes()
     warnings += qc_files.shared_samples(samples.names, panel.samples.names)
     warnings += qc_files.few_typed(sites, planned, is_wanted)
@@ -297,57 +294,68 @@ def _plan(
     return _Job(source, planned, read, rates, of_target, int(is_wanted.sum()), warnings)
 
 
-def _device(name: str) -> Device | None:
-    """The GPU of that name; None for the compiled path, which needs no PyTorch."""
-    if name == "cpu":
-        return None
-    from vcfbert.training.mosaic import torch_engine
-
-    return torch_engine.choose(name)
-
-
 def _read(
     panel: PanelReader,
     sites: Sites,
     is_wanted: NDArray[np.bool_],
     path: Path,
     options: ImputeOptions,
-) -> tuple[chunk_plan.Cores, Target, Genome]:
-    """The cores, which get shorter with many samples; the target; and the facts in its header.
+) -> tuple[chunk_plan.Cores, Target, Genome, NDArray[np.int64]]:
+    """The cores, the target, the facts in its header, and sites at which a chunk begins.
 
-    If a sample has too few typed sites around the region, the whole contig is read, because the
-    chunks use the nearest ones.
+    Cores get shorter with many samples. If a sample has too few typed sites around the region, the
+    whole contig is read, because the chunks use the nearest ones; if samples are haploid, because
+    their ploidy is that of all their genotypes.
     """
-    frequency = sites.alt_count.sum(axis=1) / (2 * len(panel.samples))
-    policy = TargetPolicy(unphased=options.unphased, strand=options.strand)
+    frequency = whole_frequency(sites, panel.samples)
+
+    found: Target | None
 
     def read(file: VcfFile, region: Region | None) -> Target:
+        policy = TargetPolicy(unphased=options.unphased, strand=options.strand, ploidy=known)
         return read_target(
             file,
             sites,
             policy,
             region=region,
             panel_frequency=frequency,
-            panel_alleles=partial(haplotypes.read_alleles, panel),
+            panel_alleles=partial(target_ploidy.panel_alleles, panel),
             keep_others=options.all_typed_sites,
         )
 
+    def cut(borders: NDArray[np.int64]) -> chunk_plan.Cores:
+        lengths = options.chunk_cm, options.overlap_cm
+        return chunk_plan.cut(sites, is_wanted, *lengths, most, borders)
+
     with VcfFile(path) as file:
         most = chunk_plan.most_core_sites(2 * len(panel.samples), len(file.samples))
-        cores = chunk_plan.cut(sites, is_wanted, options.chunk_cm, options.overlap_cm, most)
         of_target = genome_header.read(file.header.text)
+        known = target_ploidy.rules(
+            sites, panel.samples, output_files.genome(sites, panel.genome, of_target),
+            file.samples, sex=options.sex, par=options.par, source=str(path),
+        )  # fmt: skip
+        borders = target_ploidy.chunk_borders(sites, known, panel.samples.haploid)
+        cores = cut(borders)
         if options.region is None:
-            return cores, read(file, None), of_target
+            found = read(file, None)
+            borders = target_ploidy.chunk_borders(
+                sites, known, panel.samples.haploid, found.haploid
+            )
+            return cut(borders), found, of_target, borders
         try:
             found = read(file, chunk_plan.region_to_read(sites, cores))
         except InputError:  # if the rest of the contig does not help, it is raised again
             found = None
-    if found is None or not chunk_plan.are_typed(
-        cores, found.site_index, found.alleles, options.min_typed
+    if (
+        found is None
+        or (found.haploid is not None and not found.haploid.is_diploid)
+        or not chunk_plan.are_typed(cores, found.site_index, found.alleles, options.min_typed)
     ):
         with VcfFile(path) as file:
             found = read(file, chunk_plan.contig_to_read(sites, cores))
-    return cores, found, of_target
+        borders = target_ploidy.chunk_borders(sites, known, panel.samples.haploid, found.haploid)
+        cores = cut(borders)
+    return cores, found, of_target, borders
 
 
 def _write(
@@ -360,9 +368,9 @@ def _write(
     """Impute and write one chunk after another."""
     source = job.source
     accuracy = ExpectedAccuracy(len(source.samples.names))
-    frequency = source.sites.alt_count.sum(axis=1) / (2 * len(source.panel.samples))
+    frequency = whole_frequency(source.sites, source.panel.samples)
     has_dr2 = len(source.samples.names) >= output_files.FEWEST_FOR_DR2
-    search = DuplicateSearch(source.sites, len(source.panel.samples), source.samples.own)
+    search = DuplicateSearch(source.sites, frequency, source.samples.own)
     tally, first = ChunkTally(), 0
     progress.start("imputing", len(job.chunks) * len(source.samples.names))
     note = partial(
@@ -382,6 +390,7 @@ def _write(
                 dr2=core.dr2 if has_dr2 else None,
                 pr2=core.pr2,
                 er2=core.er2 if options.er2 else None,
+                is_haploid=core.is_haploid,
             )
             if empirical is not None:
                 empirical.write(core)
@@ -413,6 +422,7 @@ def _header(written: Sites, job: _Job, options: ImputeOptions) -> HeaderFacts:
         panel_fingerprint=panel.fingerprint,
         genome=output_files.genome(written, panel.genome, job.genome),
         extra=(f"##vcfbert_impute={chosen}", *output_files.about_dr2(job.source.samples.names)),
+        has_haploids=not job.source.samples.ploidy.is_diploid,
     )
 
 
@@ -433,7 +443,7 @@ def _report(
             "in_panel": [name for name in samples.names if name in names],
             "duplicates": duplicates.record(search, found),
         },
-        "reference_haplotypes": 2 * len(panel.samples),
+        "reference_haplotypes": int(panel.samples.ploidy.num_haplotypes(len(panel.sites)).max()),
         "target": job.read.report.counts(),
         "sites": {
             "written": tally.typed + tally.imputed,
@@ -441,7 +451,7 @@ def _report(
             "imputed": tally.imputed,
             "typed_only": num_kept,
             "skipped": job.num_wanted - tally.typed - tally.imputed,
-            "missing_genotypes": int((samples.alleles == tokens.MISSING).any(axis=2).sum()),
+            "missing_genotypes": samples.num_missing,
             "phased_genotypes": int(samples.is_free.sum()),
             "unordered_genotypes": len(samples.unordered.site),
         },

@@ -149,5 +149,11 @@ class EmpiricalWriter:
         calls = (typed > dosage.CALL_ABOVE).astype(np.uint8)
         er2 = core.er2[~core.is_imputed]
         is_imputed = np.zeros(len(typed), np.bool_)
-        self._writer.write(self._first, replace(found, calls=calls), is_imputed, er2=er2)
+        self._writer.write(
+            self._first,
+            replace(found, calls=calls),
+            is_imputed,
+            er2=er2,
+            is_haploid=core.is_haploid,
+        )
         self._first += len(typed)

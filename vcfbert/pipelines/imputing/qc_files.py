@@ -42,8 +42,10 @@ class ImputeSummary:
         report = self.report
         target, sites, network = report["target"], report["sites"], report["network"]
         candidates, seconds = report["candidates"], report["seconds"]
+        ploidy = target.get("ploidy", {})
         rows: list[tuple[str, object]] = [
             ("samples", report["samples"]["target"]),
+            ("  haploid at some sites", ploidy.get("haploid_samples", 0)),
             ("  also in the panel", len(report["samples"]["in_panel"])),
             ("  duplicates of other panel samples", len(report["samples"]["duplicates"]["pairs"])),
             ("records read", target["records"]),
@@ -62,6 +64,12 @@ class ImputeSummary:
             ("missing genotypes imputed", sites["missing_genotypes"]),
             ("heterozygotes phased", sites["phased_genotypes"]),
             ("unphased genotypes, order imputed", sites["unordered_genotypes"]),
+            ("heterozygotes of haploid samples, imputed",
+             ploidy.get("haploid_heterozygotes_set_missing", 0)),
+            ("homozygotes of haploid samples, taken as one allele",
+             ploidy.get("homozygotes_taken_as_haploid", 0)),
+            ("haploid genotypes of diploid samples, imputed",
+             ploidy.get("haploid_genotypes_of_diploid_samples_set_missing", 0)),
             ("chunks", report["chunks"]),
             ("reference haplotypes", report["reference_haplotypes"]),
             ("candidates per haplotype", f"{candidates['mean']:.0f} ({candidates['min']:,} to "

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
+from vcfbert.domain.ploidy import existing
 from vcfbert.domain.sites import Sites
 from vcfbert.pipelines.chunks.chunk_imputation import ImputedCore
 from vcfbert.pipelines.chunks.target_samples import TargetSamples
@@ -49,8 +50,9 @@ class CallRates:
         for first in range(0, len(contig), _SITES_AT_ONCE):
             alleles = samples.alleles[first : first + _SITES_AT_ONCE]
             left, right = alleles[:, :, 0], alleles[:, :, 1]
-            is_called = tokens.is_observed(left) & tokens.is_observed(right)
-            heterozygous += (is_called & (left != right)).sum(axis=0)
+            is_called = samples.is_called(slice(first, first + _SITES_AT_ONCE))
+            is_pair = is_called & tokens.is_observed(right)
+            heterozygous += (is_pair & (left != right)).sum(axis=0)
             here = contig[first : first + _SITES_AT_ONCE]
             for row, number in enumerate(numbers.tolist()):
                 called[row] += is_called[here == number].sum(axis=0)
@@ -116,6 +118,7 @@ class ExpectedAccuracy:
             constant = float((weight * wanted**2).sum(dtype=np.float64))
             self._error += (total - squares).reshape(-1, 2).sum(axis=1)
             explained = squares - 2 * with_frequency + constant
+            explained[~existing(core.is_haploid)] = 0
             self._explained += explained.reshape(-1, 2).sum(axis=1)
 
     def r2(self) -> NDArray[np.float64]:

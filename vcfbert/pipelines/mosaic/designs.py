@@ -37,7 +37,7 @@ class DesignPanel:
 
     position    (S,) 1-based, rising
     references  (R, S) 0 REF, 1 ALT
-    population  (R // 2,) index of each sample's population
+    population  (R,) index of the population of each haplotype
     """
 
     position: NDArray[np.int32]
@@ -151,12 +151,11 @@ def _local_minor(
     panel: DesignPanel, minor: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """MAF in one population of the references in half of the cases, otherwise in all."""
-    populations, samples = np.unique(panel.population, return_counts=True)
+    populations, sizes = np.unique(panel.population, return_counts=True)
     if rng.random() < 0.5 or len(populations) == 1:
         return minor
-    chosen = rng.choice(populations, p=samples / samples.sum())
-    rows = sites.haplotypes_of(np.flatnonzero(panel.population == chosen))
-    return sites.minor(panel.references[rows].mean(axis=0, dtype=np.float64))
+    chosen = rng.choice(populations, p=sizes / sizes.sum())
+    return sites.minor(panel.references[panel.population == chosen].mean(axis=0, dtype=np.float64))
 
 
 def _chosen(panel: _Variation, per_mb: float, rng: np.random.Generator) -> NDArray[np.int64]:

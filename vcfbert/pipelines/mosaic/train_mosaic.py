@@ -24,6 +24,7 @@ from vcfbert.copying.network import Network
 from vcfbert.domain import dosage, metrics
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain.metrics import Groups, Scores, Tally
+from vcfbert.domain.ploidy import as_homozygotes
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.files import locks
 from vcfbert.pipelines import text_table
@@ -127,7 +128,7 @@ def train(
     with locks.hold(run):
         if run.exists() and not overwrite:
             raise StoreError.exists(run)
-        with open_panel(workspace.panel) as panel:
+        with open_panel(workspace.panel, takes_haploid=True) as panel:
             trained, history, record, summary = _train(run, panel, settings, options, progress)
         mosaic_runs.write(run, settings, trained, record, history, overwrite=overwrite)
     return summary
@@ -153,7 +154,9 @@ def _train(
     num_haplotypes = 2 * len(panel.samples)
     source = FoldSource(
         panel=panel,
-        cores=chunk_plan.whole_panel(panel.sites, num_haplotypes, SAMPLES_AT_ONCE),
+        cores=chunk_plan.whole_panel(
+            panel.sites, num_haplotypes, SAMPLES_AT_ONCE, panel.samples.ploidy.start[1:]
+        ),
         typed=lists,
         settings=settings.mosaic,
         seed=settings.seed,
@@ -292,10 +295,11 @@ def _scores(
         masked = np.setdiff1d(np.flatnonzero(chunk.is_core), unit.design.sites)
         members = groups.members(maf[chunk.sites[masked]])
         rows = np.searchsorted(unit.typed.sites, masked)
-        truth = unit.left_out.truth()[:, masked].T.reshape(len(masked), -1, 2)
+        truth = as_homozygotes(unit.left_out.truth()[:, masked].T, unit.typed.is_haploid)
+        truth = truth.reshape(len(masked), -1, 2)
         for name, one in networks.items():
             alt = unit.typed.impute(one, threads=source.threads).alt[rows]
-            imputed = dosage.from_haplotypes(alt)
+            imputed = dosage.as_pairs(alt, unit.typed.is_haploid)
             tallies[name] += metrics.tally(
                 truth, imputed.calls, imputed.dosage, imputed.genotype_probability, members
             )

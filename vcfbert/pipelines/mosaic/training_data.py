@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vcfbert.copying import engine
 from vcfbert.copying.engine import OpenSites
 from vcfbert.domain import sites as site_tables
+from vcfbert.domain.ploidy import existing
 from vcfbert.pipelines.chunks.panel_samples import LeftOut, TypedSamples
 from vcfbert.pipelines.mosaic.designs import DesignPanel
 from vcfbert.training.mosaic import fitting
@@ -57,13 +58,15 @@ def design_panel(
 
     population  (N,) index of each sample's population in the whole panel
     """
-    samples = left_out.references[0::2] // 2
+    samples = np.unique(left_out.references // 2)
     if len(samples) > SAMPLES_OF_DESIGN:
         samples = np.sort(rng.permutation(samples)[:SAMPLES_OF_DESIGN])
+    rows = site_tables.haplotypes_of(samples)
+    rows = rows[existing(left_out.chunk.is_haploid)[rows]]
     return DesignPanel(
         position=left_out.chunk.position,
-        references=left_out.chunk.alleles(site_tables.haplotypes_of(samples)),
-        population=population[samples].astype(np.int16),
+        references=left_out.chunk.alleles(rows),
+        population=population[rows // 2].astype(np.int16),
     )
 
 
@@ -71,8 +74,11 @@ def _open_sites(typed: TypedSamples, threads: int) -> Iterator[tuple[int, OpenSi
     """Index of each query haplotype, and its undecided sites."""
 
     def run(sample: int) -> list[OpenSites]:
+        count = 1 if typed.is_haploid[sample] else 2
         pair = engine.open_sites(
-            typed.prepared, typed.queries[sample], typed.candidates[2 * sample : 2 * sample + 2]
+            typed.prepared,
+            typed.queries[sample, :count],
+            typed.candidates[2 * sample : 2 * sample + count],
         )
         # A copy, because the result is a view of an array with room for all sites.
         return [OpenSites(side.open.rows.copy(), side.open.sites.copy()) for side in pair]

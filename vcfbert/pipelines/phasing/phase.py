@@ -15,24 +15,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vcfbert import versions
 from vcfbert.copying import compiled
 from vcfbert.domain.matching import TargetPolicy
-from vcfbert.domain.sites import Region, Sites
+from vcfbert.domain.sites import Region, Sites, whole_frequency
 from vcfbert.errors import ConfigError, InputError
 from vcfbert.files import locks
 from vcfbert.phasing.phase_chunk import PhasingOptions
-from vcfbert.pipelines.chunks import chunk_plan, target_samples
+from vcfbert.pipelines.chunks import chunk_plan, target_ploidy, target_samples
 from vcfbert.pipelines.chunks.chunk_phasing import Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.phasing.phased_target import PhasedTarget, PhasingSource
 from vcfbert.progress import Progress
-from vcfbert.storage.vcf import output_file, phased_writer
+from vcfbert.storage.vcf import genome_header, output_file, phased_writer
 from vcfbert.storage.vcf.phased_writer import PhasedFile
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.vcf.target import Target, read_target
-from vcfbert.storage.zarr import haplotypes
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Workspace
 
@@ -138,8 +138,8 @@ def phase(
     with locks.hold(out), open_panel(workspace.panel) as panel:
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
         progress.start("reading the target", None)
-        read = _read(panel, sites, target, options)
-        source, chunks = _plan(panel, sites, read, target, options)
+        read, borders = _read(panel, sites, target, options)
+        source, chunks = _plan(panel, sites, read, borders, target, options)
         typed = source.samples.typed
         record = read.record[np.searchsorted(read.site_index, typed)]
         phased = PhasedTarget(source, record)
@@ -165,28 +165,43 @@ def phase(
     return PhaseSummary(out, report)
 
 
-def _read(panel: PanelReader, sites: Sites, path: Path, options: PhaseOptions) -> Target:
-    """Read the whole target: of the file, since records are counted from its first."""
-    frequency = sites.alt_count.sum(axis=1) / (2 * len(panel.samples))
+def _read(
+    panel: PanelReader, sites: Sites, path: Path, options: PhaseOptions
+) -> tuple[Target, NDArray[np.int64]]:
+    """The target, and panel sites at which a chunk begins because the ploidy may change.
+
+    The whole file is read, since its records are counted from the first.
+    """
     with VcfFile(path) as file:
-        return read_target(
+        last = sites.last_positions()
+        genome = panel.genome.of(last).completed(genome_header.read(file.header.text).of(last))
+        known = target_ploidy.rules(
+            sites, panel.samples, genome, file.samples, sex=None, par=None, source=str(path)
+        )
+        read = read_target(
             file,
             sites,
-            TargetPolicy(unphased="phase", strand=options.strand),
-            panel_frequency=frequency,
-            panel_alleles=partial(haplotypes.read_alleles, panel),
+            TargetPolicy(unphased="phase", strand=options.strand, ploidy=known),
+            panel_frequency=whole_frequency(sites, panel.samples),
+            panel_alleles=partial(target_ploidy.panel_alleles, panel),
         )
+    return read, target_ploidy.chunk_borders(sites, known, panel.samples.haploid, read.haploid)
 
 
 def _plan(
-    panel: PanelReader, sites: Sites, read: Target, path: Path, options: PhaseOptions
+    panel: PanelReader,
+    sites: Sites,
+    read: Target,
+    borders: NDArray[np.int64],
+    path: Path,
+    options: PhaseOptions,
 ) -> tuple[PhasingSource, list[ChunkPlan]]:
     """The samples to phase, and the chunks."""
-    samples = target_samples.of_target(panel, read)
+    samples = target_samples.of_target(panel, read, borders)
     is_wanted = chunk_plan.wanted_sites(sites, options.region, None, source=str(panel.path))
     most = chunk_plan.most_core_sites(2 * len(panel.samples), len(read.names))
-    cores = chunk_plan.cut(sites, is_wanted, options.chunk_cm, options.overlap_cm, most)
-    chunks = chunk_plan.plan(sites, cores, is_wanted, samples.typed, options.min_typed)
+    cores = chunk_plan.cut(sites, is_wanted, options.chunk_cm, options.overlap_cm, most, borders)
+    chunks = chunk_plan.plan(sites, cores, is_wanted, samples.typed, options.min_typed, borders)
     if not chunks:
         raise InputError(
             f"{path} types {len(samples.typed):,} of the panel's {len(sites):,} sites, but at "

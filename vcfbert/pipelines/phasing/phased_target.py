@@ -12,17 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.copying import engine
 from vcfbert.domain import phased_calls
 from vcfbert.domain.phased_calls import AS_WRITTEN, NO_QUALITY, TURNED, PhasedCalls
 from vcfbert.domain.sites import Sites
 from vcfbert.phasing.phase_chunk import PhasingOptions
-from vcfbert.pipelines.chunks import chunk_phasing, chunk_references
-from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Phases, Trust, TypedPanel
+from vcfbert.pipelines.chunks import chunk_phasing, typed_panels
+from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Phases, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.target_samples import TargetSamples, TypedAlike, typed_alike
+from vcfbert.pipelines.chunks.typed_panels import TypedPanel
 from vcfbert.storage.vcf.bgzf import Workers
-from vcfbert.storage.zarr import haplotypes
 from vcfbert.storage.zarr.panel import PanelReader
 
 SAMPLES_AT_ONCE = 256
@@ -107,32 +106,32 @@ class PhasedTarget:
     def _found(self, chunk: ChunkPlan, groups: list[TypedAlike]) -> Iterator[PhasedBlock]:
         """Phases of some samples at a time; many groups are each phased by one thread."""
         source = self._source
-        group = chunk_references.groups_around(source.panel, chunk.around)
-        sites = np.unique(np.concatenate([chunk.typed, *(alike.typed for alike in groups)]))
-        bits = haplotypes.read_sites(source.panel, sites)
+        panels = typed_panels.read(
+            source.panel, source.sites, chunk, [alike.typed for alike in groups], source.options,
+            threads=source.threads,
+        )  # fmt: skip
 
-        def find(alike: TypedAlike, threads: int) -> list[PhasedBlock]:
-            typed, found = alike.typed, []
-            panel = TypedPanel(
-                typed, source.sites.position[typed], source.sites.cm[typed],
-                engine.take_bits(bits, np.searchsorted(sites, typed)), group,
-            )  # fmt: skip
+        def find(one: tuple[TypedAlike, TypedPanel], threads: int) -> list[PhasedBlock]:
+            alike, panel = one
+            found = []
             for first in range(0, len(alike.samples), SAMPLES_AT_ONCE):
                 block = alike.samples[first : first + SAMPLES_AT_ONCE]
                 phases = chunk_phasing.find(
                     source.samples, panel, block, source.options, None,
                     trust=source.trust, threads=threads,
                 )  # fmt: skip
-                found.append(PhasedBlock(typed, block, phases))
+                found.append(PhasedBlock(alike.typed, block, phases))
             return found
 
-        typed_groups = [alike for alike in groups if len(alike.typed)]
+        typed_groups = [
+            (alike, panel) for alike, panel in zip(groups, panels, strict=True) if len(alike.typed)
+        ]
         if len(typed_groups) < GROUPS_AT_ONCE or source.threads == 1:
-            for alike in typed_groups:
-                yield from find(alike, source.threads)
+            for one in typed_groups:
+                yield from find(one, source.threads)
             return
         with Workers(source.threads) as workers:
-            for found in workers.in_order(lambda alike: find(alike, 1), typed_groups):
+            for found in workers.in_order(lambda one: find(one, 1), typed_groups):
                 yield from found
 
     def _take(self, chunk: ChunkPlan, part: PhasedBlock) -> None:

@@ -24,8 +24,8 @@ MOST_MISSING_SAMPLE, WARNED_SAMPLE = 0.2, 0.05
 """The same shares for the genotypes of one sample."""
 
 _REMEDIES = {
-    records.PLOIDY: "Double haploid genotypes of X with: bcftools +fixploidy PANEL -- -f 2. "
-    "Polyploid genotypes cannot be used",
+    records.PLOIDY: "Most genotypes of the samples have two alleles and these do not; correct "
+    "them with: bcftools +fixploidy",
     records.MISSING: "Impute the panel first (Beagle), or remove the samples without genotypes: "
     "bcftools view -S; if bcftools merge made it and absent means REF, merge with --missing-to-ref",
     records.UNPHASED: "Phase the panel first (Beagle, SHAPEIT)",
@@ -61,7 +61,8 @@ def check(collector: SiteCollector, names: list[str], options: PrepareOptions) -
         for reason, share in shares.items()
         if share > WARNED
     ]
-    return warnings + _warnings_of_gaps(collector, names)
+    of_ploidy = [] if collector.ploidy is None else collector.ploidy.warnings
+    return warnings + of_ploidy + _warnings_of_gaps(collector, names)
 
 
 def missing_share(collector: SiteCollector) -> NDArray[np.float64]:

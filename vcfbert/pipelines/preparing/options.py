@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vcfbert.domain import records, windows
+from vcfbert.domain import pseudoautosomal, records, windows
 from vcfbert.errors import ConfigError
 
 
@@ -56,6 +56,12 @@ class PrepareOptions:
     unphased: records.UnphasedPolicy = "error"
     """What to do with unphased heterozygotes."""
 
+    sex: Path | None = None
+    """Table of samples and their sex: males are haploid outside the pseudo-autosomal regions."""
+
+    par: str | None = None
+    """Pseudo-autosomal regions of X, FROM-TO,FROM-TO or none; None is those of the build."""
+
     max_dropped: float = 0.2
     """Stop if a larger share of the sites cannot be used. Filters, records without ALT, and what
     `missing` and `unphased` say to drop do not count."""
@@ -80,10 +86,14 @@ class PrepareOptions:
         if self.seed < 0:
             raise ConfigError(f"--seed must be at least 0, got {self.seed}.")
         windows.check_size(self.window_size, self.flank)
+        if self.par is not None:
+            pseudoautosomal.parse(self.par)
 
     def as_json(self) -> dict[str, Any]:
         """JSON types; files by name only, so that a store does not depend on where they are."""
-        return {
+        values = {
             name: value.name if isinstance(value, Path) else value
             for name, value in dataclasses.asdict(self).items()
         }
+        # Absent if not given, as in panels of earlier versions.
+        return {n: value for n, value in values.items() if n not in ("sex", "par") or value}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.config import MaskConfig
-from vcfbert.domain import masks, relatedness, windows
+from vcfbert.domain import masks, records, relatedness, windows
 from vcfbert.domain.genome import Genome
+from vcfbert.domain.haploid_calls import PloidyDecision
 from vcfbert.domain.relatedness import Relatedness
 from vcfbert.domain.sites import Region, Samples, Sites
 from vcfbert.domain.windows import Segment, Windows
 from vcfbert.errors import StoreError
 from vcfbert.files import digests, replacing
-from vcfbert.pipelines.preparing import losses, panel_samples, qc_report
+from vcfbert.pipelines.preparing import losses, panel_ploidy, panel_samples, qc_report
 from vcfbert.pipelines.preparing.options import PrepareOptions
 from vcfbert.pipelines.preparing.qc_report import PrepareSummary
 from vcfbert.pipelines.preparing.site_collector import SiteCollector
-from vcfbert.progress import Progress
+from vcfbert.progress import Progress, Silent
 from vcfbert.storage import map_files, tables
 from vcfbert.storage.vcf import genome_header
 from vcfbert.storage.vcf.reading import VcfFile
@@ -62,7 +64,14 @@ def prepare(
         if workspace.panel.exists() and not overwrite:
             raise StoreError.exists(workspace.panel)
         staged = Workspace(folder)
-        fingerprint, report, related = _make(panel_vcf, staged, options, progress)
+        try:
+            first = None
+            if options.sex is not None or options.par is not None:
+                first = _scan(panel_vcf, options, progress, notes=progress)
+            fingerprint, report, related = _make(panel_vcf, staged, options, progress, first)
+        except panel_ploidy.HaploidGenotypesError:
+            ploidy = _scan(panel_vcf, options, progress, notes=Silent())
+            fingerprint, report, related = _make(panel_vcf, staged, options, progress, ploidy)
         report |= {"fingerprint": fingerprint, "seconds": round(time.perf_counter() - started, 3)}
         stores.write_file(staged.qc, digests.sealed_json(report, indent=2))
         stores.write_file(staged.relatives, related.table().encode())
@@ -77,23 +86,46 @@ def prepare(
     return PrepareSummary(workspace.panel, workspace.qc, fingerprint, report, related)
 
 
+def _scan(
+    panel_vcf: Path, options: PrepareOptions, progress: Progress, *, notes: Progress
+) -> PloidyDecision:
+    """The ploidy of the samples; `notes` tells which samples are left out."""
+    with VcfFile(panel_vcf) as file:
+        region = None if options.region is None else file.find_region(options.region)
+        columns, samples, _ = panel_samples.choose(file, options, notes)
+    return panel_ploidy.scan(panel_vcf, region, columns, samples.names, options, progress)
+
+
 def _make(
-    panel_vcf: Path, staged: Workspace, options: PrepareOptions, progress: Progress
+    panel_vcf: Path,
+    staged: Workspace,
+    options: PrepareOptions,
+    progress: Progress,
+    ploidy: PloidyDecision | None,
 ) -> tuple[str, dict[str, Any], Relatedness]:
-    """Write the panel and its masks; returns its fingerprint, the QC report and related pairs."""
+    """Write the panel and its masks; returns its fingerprint, the QC report and related pairs.
+
+    Raises HaploidGenotypesError if there are haploid genotypes and `ploidy` is None.
+    """
     with VcfFile(panel_vcf) as file:
         region = None if options.region is None else file.find_region(options.region)
         file.count(region)  # an empty file is refused before the tables are read
-        columns, samples, left_out = panel_samples.choose(file, options, progress)
+        notes = progress if ploidy is None else Silent()  # they were shown before the scan
+        columns, samples, left_out = panel_samples.choose(file, options, notes)
         maps = None if options.genetic_map is None else map_files.read(options.genetic_map)
         segments = None if options.windows is None else tables.read_segments(options.windows)
         with transposing.open_spool(staged.root, 2 * len(samples)) as alleles:
-            collector = SiteCollector(str(panel_vcf), samples, options, segments, alleles)
+            collector = SiteCollector(str(panel_vcf), samples, options, segments, alleles, ploidy)
             _read(file, region, columns, collector, progress)
             table = collector.table(maps)
+            if ploidy is not None and ploidy.is_haploid.any():
+                haploid = ploidy.of_sites(table)
+                samples = replace(samples, haploid=None if haploid.is_diploid else haploid)
             warnings = losses.check(collector, samples.names, options)
             cut = _cut(table, segments, options)
             genome = genome_header.read(file.header.text).of(table.last_positions())
+            if ploidy is None:
+                warnings += panel_ploidy.like_males(table, samples, genome, alleles.alleles)
             fingerprint = _write(staged, table, samples, cut, genome, alleles, options, progress)
             related = relatedness.measure(table, samples, alleles.alleles)
     _write_masks(staged, cut, fingerprint, options.seed)
@@ -124,9 +156,13 @@ def _read(
         for block in file.blocks(columns, region=region):
             if pending is not None:
                 progress.advance(pending.result())
+                if collector.dropped[records.PLOIDY] and collector.ploidy is None:
+                    raise panel_ploidy.HaploidGenotypesError
             pending = filtering.submit(collector.add, block)
         if pending is not None:
             progress.advance(pending.result())
+    if collector.dropped[records.PLOIDY] and collector.ploidy is None:
+        raise panel_ploidy.HaploidGenotypesError
 
 
 def _cut(table: Sites, segments: list[Segment] | None, options: PrepareOptions) -> Windows:

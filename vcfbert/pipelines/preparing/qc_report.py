@@ -38,6 +38,7 @@ class PrepareSummary:
             ("genotypes filled in", report["filled_genotypes"]),
             ("samples kept", samples["kept"]),
             *((f"  {split}", count) for split, count in samples["splits"].items()),
+            ("  haploid at some sites", samples.get("haploid", 0)),
             ("samples not in the table", samples["not_in_table"]),
             ("samples left out for held-out relatives", samples["close_relatives_left_out"]),
             *self.related.rows(),
@@ -76,11 +77,20 @@ def counts(
                 name: int((samples.split == code).sum()) for code, name in enumerate(SPLITS)
             },
             "populations": dict(sorted(Counter(samples.labels).items())),
+            **_haploid(collector, samples),
         },
         "genetic_map": str(options.genetic_map or "none; 1 cM per Mb"),
         "seed": options.seed,
         "options": options.as_json(),
     }
+
+
+def _haploid(collector: SiteCollector, samples: Samples) -> dict[str, Any]:
+    """Haploid samples, if the panel has some."""
+    if collector.ploidy is None or samples.haploid is None:
+        return {}
+    count = int(samples.haploid.is_haploid.any(axis=0).sum())
+    return {"haploid": count, "ploidy": collector.ploidy.record()}
 
 
 def sizes(panel: Path, source: Path) -> dict[str, float]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msprime
 import numpy as np
@@ -20,10 +21,10 @@ from vcfbert.storage.vcf import panel_writer
 from vcfbert.storage.vcf.panel_writer import PhasedRecord
 from vcfbert.storage.zarr import stores
 
-CONTIG = "1"
 RECOMBINATION = 1e-8  # per base and generation: 1 cM per Mb
 MUTATION = 1.25e-8
 TEST_FRACTION = 0.1
+PAR_SHARE = 0.2
 TYPED_MAF = 0.01
 TYPED_SHARE = 0.5
 MAP_STEP = 100_000
@@ -56,6 +57,10 @@ class SimulateOptions:
     seed: int = 1
     """Seed; the same seed gives the same files."""
 
+    chromosome: Literal["1", "X"] = "1"
+    """Name of the contig; on X, every second sample is a male and haploid but for the first
+    PAR_SHARE of the length, and sex.tsv lists who is."""
+
     def __post_init__(self) -> None:
         """Check the ranges."""
         if self.num_samples < 2 * len(POPULATIONS):
@@ -64,6 +69,24 @@ class SimulateOptions:
             raise ConfigError(f"--length must be at least 1000 bases, got {self.length}.")
         if not 1 <= self.seed < 2**31:
             raise ConfigError(f"--seed must be at least 1 and below 2**31, got {self.seed}.")
+        if self.chromosome not in ("1", "X"):
+            raise ConfigError(f"--chromosome must be 1 or X, got {self.chromosome}.")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files that are written; the panel is moved last."""
+        return FILES if self.chromosome == "1" else ("sex.tsv", *FILES)
+
+    @property
+    def is_male(self) -> NDArray[np.bool_]:
+        """(N,) males of the X chromosome; none on an autosome."""
+        is_odd: NDArray[np.bool_] = np.arange(self.num_samples) % 2 == 1
+        return is_odd if self.chromosome == "X" else np.zeros_like(is_odd)
+
+    @property
+    def first_haploid(self) -> int:
+        """First position outside the pseudo-autosomal region of X."""
+        return int(PAR_SHARE * self.length) + 1
 
 
 @dataclass(frozen=True)
@@ -75,15 +98,18 @@ class SimulateSummary:
     num_records: int
     num_typed: int
     seconds: float
+    files: tuple[str, ...]
+    num_males: int
 
     def lines(self) -> list[str]:
         """The summary as a table."""
         return [
-            f"samples  {self.num_samples:,}, {2 * self.num_samples:,} haplotypes",
+            f"samples  {self.num_samples:,}, {2 * self.num_samples:,} haplotypes"
+            + (f", {self.num_males:,} haploid males" if self.num_males else ""),
             f"records  {self.num_records:,}",
             f"typed    {self.num_typed:,} sites in typed.tsv",
             f"seconds  {self.seconds:.1f}",
-            f"files    {', '.join(sorted(FILES))} in {self.folder}",
+            f"files    {', '.join(sorted(self.files))} in {self.folder}",
         ]
 
 
@@ -99,7 +125,7 @@ def simulate(
     """
     started = time.perf_counter()
     with stores.staging(folder / "simulate") as partial:
-        present = [folder / name for name in FILES if (folder / name).exists()]
+        present = [folder / name for name in options.files if (folder / name).exists()]
         if present and not overwrite:
             raise StoreError.exists(present[0])
         try:
@@ -109,12 +135,20 @@ def simulate(
             num_typed = _write(partial, records, options)
             progress.advance()
             stores.sync_tree(partial)
-            for name in FILES:
+            for name in options.files:
                 (partial / name).replace(folder / name)
         except OSError as error:
             raise StoreError(f"Cannot write into {folder}: {error.strerror or error}.") from error
     seconds = time.perf_counter() - started
-    return SimulateSummary(folder, options.num_samples, len(records), num_typed, seconds)
+    return SimulateSummary(
+        folder,
+        options.num_samples,
+        len(records),
+        num_typed,
+        seconds,
+        options.files,
+        int(options.is_male.sum()),
+    )
 
 
 def out_of_africa(scale: float = 1.0, pace: float = 1.0) -> msprime.Demography:
@@ -165,12 +199,14 @@ def _records(options: SimulateOptions) -> Iterator[PhasedRecord]:
     )
     mutated = msprime.sim_mutations(trees, rate=MUTATION, random_seed=options.seed)
     for number, variant in enumerate(mutated.variants(), start=1):
+        position = int(variant.site.position) + 1
         if len(variant.alleles) > 1:
             yield PhasedRecord(
-                position=int(variant.site.position) + 1,
+                position=position,
                 identifier=f"sim{number}",
                 alleles=variant.alleles,
                 genotypes=variant.genotypes.copy(),
+                is_haploid=options.is_male if position >= options.first_haploid else None,
             )
 
 
@@ -193,14 +229,23 @@ def _write(folder: Path, records: list[PhasedRecord], options: SimulateOptions) 
     points = [*range(1, options.length, MAP_STEP), options.length]
     _text(
         folder / "genetic.map",
-        [f"{CONTIG} . {100 * RECOMBINATION * (point - 1):.6f} {point}\n" for point in points],
+        [
+            f"{options.chromosome} . {100 * RECOMBINATION * (point - 1):.6f} {point}\n"
+            for point in points
+        ],
     )
     train = sites.haplotypes_of(np.flatnonzero(split == TRAIN).astype(np.int64))
     typed = _typed(records, train, np.random.default_rng(options.seed))
-    _text(folder / "typed.tsv", [f"{CONTIG}\t{position}\n" for position in typed])
+    _text(folder / "typed.tsv", [f"{options.chromosome}\t{position}\n" for position in typed])
     test = np.flatnonzero(split == TEST).astype(np.int64)
-    _write_target(folder / "target.vcf.gz", records, typed, test, names, options.length)
-    panel_writer.write_panel_vcf(folder / "panel.vcf.gz", CONTIG, options.length, names, records)
+    _write_target(folder / "target.vcf.gz", records, typed, test, names, options)
+    panel_writer.write_panel_vcf(
+        folder / "panel.vcf.gz", options.chromosome, options.length, names, records
+    )
+    if options.chromosome == "X":
+        sexes = np.where(options.is_male, "male", "female").tolist()
+        rows = [f"{name}\t{sex}\n" for name, sex in zip(names, sexes, strict=True)]
+        _text(folder / "sex.tsv", ["sample\tsex\n", *rows])
     return len(typed)
 
 
@@ -210,17 +255,21 @@ def _write_target(
     typed: list[int],
     samples: NDArray[np.int64],
     names: list[str],
-    length: int,
+    options: SimulateOptions,
 ) -> None:
     """Write the test samples at the typed sites only, as a genotyping array would."""
     kept, rows = set(typed), sites.haplotypes_of(samples)
     of_target = [
-        dataclasses.replace(record, genotypes=record.genotypes[rows])
+        dataclasses.replace(
+            record,
+            genotypes=record.genotypes[rows],
+            is_haploid=None if record.is_haploid is None else record.is_haploid[samples],
+        )
         for record in records
         if record.position in kept
     ]
     chosen = [names[sample] for sample in samples]
-    panel_writer.write_panel_vcf(path, CONTIG, length, chosen, of_target)
+    panel_writer.write_panel_vcf(path, options.chromosome, options.length, chosen, of_target)
 
 
 def _typed(

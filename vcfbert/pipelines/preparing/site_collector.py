@@ -11,7 +11,8 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import allele_codes, genetic_map, records, sites, tokens, windows
+from vcfbert.domain import allele_codes, genetic_map, haploid_calls, records, sites, tokens, windows
+from vcfbert.domain.haploid_calls import PloidyDecision
 from vcfbert.domain.records import GenotypePolicy, Record, RecordBlock, SiteSplitter
 from vcfbert.domain.sites import TRAIN, VALIDATION, Samples, Sites
 from vcfbert.domain.windows import Segment
@@ -39,7 +40,9 @@ class SiteCollector:
         options: PrepareOptions,
         segments: list[Segment] | None,
         alleles: AlleleSpool,
+        ploidy: PloidyDecision | None = None,
     ) -> None:
+        """`ploidy` is None if the file was not read for it yet."""
         self.dropped: Counter[str] = Counter()
         self.filled_genotypes = 0
         self.num_records = 0
@@ -56,7 +59,11 @@ class SiteCollector:
         self._segments = segments
         self._spool = alleles
         self._groups = tokens.pack(samples.groups().astype(np.uint8))
-        self._num_reference = 2 * len(samples.in_splits(TRAIN, VALIDATION))
+        self._reference = samples.in_splits(TRAIN, VALIDATION)
+        self.ploidy = ploidy
+        self._of_records = None
+        if ploidy is not None and ploidy.is_haploid.any():
+            self._of_records = ploidy.of_records
         self.contigs: dict[str, int] = {}
         self._text: tuple[list[str], list[str], list[str], list[str]] = ([], [], [], [])
         self._record_numbers: list[int] = []
@@ -69,7 +76,13 @@ class SiteCollector:
 
     def add(self, block: RecordBlock) -> int:
         """Take the next block; returns its number of records."""
+        is_haploid = None
+        if self._of_records is not None:
+            block = haploid_calls.settled_block(block, self._of_records.of(block.records))
         split = self._splitter.split(block)
+        if self._of_records is not None:
+            is_haploid = self._of_records.of(split.records)
+            split.alleles[:, 1::2][is_haploid] = 0
         self.num_records += len(block.records)
         self.num_sites += len(split.records) + split.dropped.total()
         self.dropped += split.dropped
@@ -81,7 +94,7 @@ class SiteCollector:
         position = np.array([record.position for record in split.records], np.int32)
         packed = tokens.pack(split.alleles)
         counts = tokens.count_alt(packed, self._groups)
-        kept = np.flatnonzero(self._is_kept(contig, position, counts))
+        kept = np.flatnonzero(self._is_kept(contig, position, counts, is_haploid))
         self._spool.append(packed[kept])
         self._contig.append(contig[kept])
         self._position.append(position[kept])
@@ -103,9 +116,16 @@ class SiteCollector:
         return len(block.records)
 
     def _is_kept(
-        self, contig: NDArray[np.int32], position: NDArray[np.int32], counts: NDArray[np.int32]
+        self,
+        contig: NDArray[np.int32],
+        position: NDArray[np.int32],
+        counts: NDArray[np.int32],
+        is_haploid: NDArray[np.bool_] | None,
     ) -> NDArray[np.bool_]:
         """(n,) True if a site passes the filters; the others are counted by reason."""
+        num_reference = np.full(len(contig), 2 * len(self._reference))
+        if is_haploid is not None:
+            num_reference -= is_haploid[:, self._reference].sum(axis=1)
         is_inside = np.ones(len(contig), dtype=np.bool_)
         if self._segments is not None:
             for name, number in self.contigs.items():
@@ -113,9 +133,9 @@ class SiteCollector:
                 segments = windows.of_contig(self._segments, name)
                 is_inside[here] = windows.is_inside(segments, position[here])
         copies = counts[:, TRAIN] + counts[:, VALIDATION]
-        minor = np.minimum(copies, self._num_reference - copies)
+        minor = np.minimum(copies, num_reference - copies)
         is_common = minor >= self._options.min_mac
-        is_frequent = minor >= self._options.min_maf * self._num_reference
+        is_frequent = minor >= self._options.min_maf * num_reference
         self.dropped[OUTSIDE] += int((~is_inside).sum())
         self.dropped[TOO_RARE_MAC] += int((is_inside & ~is_common).sum())
         self.dropped[TOO_RARE_MAF] += int((is_inside & is_common & ~is_frequent).sum())
@@ -159,8 +179,8 @@ class SiteCollector:
         most = max(self.dropped, key=lambda reason: self.dropped[reason])
         if most == records.PLOIDY:
             return (
-                "Each sample needs two alleles; write haploid genotypes (males on X) as "
-                f"homozygotes: bcftools +fixploidy {self.source} -Oz -o diploid.vcf.gz -- -f 2"
+                "Each sample needs one ploidy in a region; correct the genotypes with: bcftools "
+                "+fixploidy."
             )
         is_filtered = any(self.dropped[reason] for reason in (TOO_RARE_MAC, TOO_RARE_MAF))
         remedy = "Lower --min-maf or --min-mac, or give" if is_filtered else "Give"

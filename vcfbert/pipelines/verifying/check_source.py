@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain.records import GenotypePolicy, Record, SiteSplitter
+from vcfbert.domain import haploid_calls
+from vcfbert.domain.haploid_calls import RecordPloidy
+from vcfbert.domain.ploidy import existing
+from vcfbert.domain.records import GenotypePolicy, Record, RecordBlock, SiteBlock, SiteSplitter
 from vcfbert.domain.sites import TRAIN, VALIDATION
 from vcfbert.errors import InputError
 from vcfbert.pipelines.verifying.store_report import StoreReport
@@ -42,7 +45,7 @@ def check(source: Path, panel: PanelReader, findings: StoreReport, progress: Pro
         columns = _columns(file, panel)
         progress.start("comparing records", file.count(region))
         for block in file.blocks(columns, region=region):
-            split = splitter.split(block)
+            split = _split(splitter, block, comparison.ploidy)
             for row, record in enumerate(split.records):
                 comparison.add(record, split.alt[row], split.info[row], split.alleles[row])
             progress.advance(len(block.records))
@@ -50,6 +53,15 @@ def check(source: Path, panel: PanelReader, findings: StoreReport, progress: Pro
         f"{comparison.num_sites:,} sites, {comparison.num_genotypes:,} genotypes compared"
     )
     findings.faults += comparison.faults()
+
+
+def _split(splitter: SiteSplitter, block: RecordBlock, ploidy: RecordPloidy | None) -> SiteBlock:
+    """The sites of a block, as `prepare` makes them."""
+    if ploidy is None:
+        return splitter.split(block)
+    split = splitter.split(haploid_calls.settled_block(block, ploidy.of(block.records)))
+    split.alleles[:, 1::2][ploidy.of(split.records)] = 0
+    return split
 
 
 def _columns(file: VcfFile, panel: PanelReader) -> NDArray[np.int64]:
@@ -80,7 +92,8 @@ class _Comparison:
         self._source = source
         self._alleles = _PanelAlleles(panel)
         self._filter = _Filter(panel)
-        sites = panel.sites
+        sites, haploid = panel.sites, panel.samples.haploid
+        self.ploidy = None if haploid is None else RecordPloidy.of_panel(sites, haploid)
         keys = zip(
             sites.contig.tolist(), sites.position.tolist(), sites.ref, sites.alt, strict=True
         )
@@ -99,7 +112,8 @@ class _Comparison:
         site = self._find(record, alt, info)
         name = f"{record.place()} {record.ref}>{alt}"
         if site is None:
-            if not self._filter.drops(alleles):
+            haploid = None if self.ploidy is None else self.ploidy.of([record])[0]
+            if not self._filter.drops(alleles, haploid):
                 self._unexpected.append(name)
             return
         self._is_seen[site] = True
@@ -164,15 +178,20 @@ class _Filter:
     def __init__(self, panel: PanelReader) -> None:
         settings: dict[str, Any] = panel.settings
         self._reference = panel.samples.haplotypes(TRAIN, VALIDATION)
-        self._least = max(
-            settings.get("min_mac", 0), settings.get("min_maf", 0.0) * len(self._reference)
-        )
+        self._least_count = settings.get("min_mac", 0)
+        self._least_share = settings.get("min_maf", 0.0)
         self._has_windows = settings.get("windows") is not None
 
-    def drops(self, alleles: NDArray[np.uint8]) -> bool:
-        """True if a site may be absent from the panel: too rare, or outside of given windows."""
-        copies = int(alleles[self._reference].sum())
-        return self._has_windows or min(copies, len(self._reference) - copies) < self._least
+    def drops(self, alleles: NDArray[np.uint8], is_haploid: NDArray[np.bool_] | None) -> bool:
+        """True if a site may be absent from the panel: too rare, or outside of given windows.
+
+        is_haploid  (N,) or None for no sample
+        """
+        copies, count = int(alleles[self._reference].sum()), len(self._reference)
+        if is_haploid is not None:
+            count = int(existing(is_haploid)[self._reference].sum())
+        least = max(self._least_count, self._least_share * count)
+        return self._has_windows or min(copies, count - copies) < least
 
 
 class _PanelAlleles:

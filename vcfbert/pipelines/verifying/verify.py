@@ -89,7 +89,7 @@ def _check_panel(
     if path.is_dir():
         is_sealed = report.check_seal(path, schema.AGAIN["panel"])
         with report.catching(is_sealed=is_sealed):
-            panel = stack.enter_context(open_panel(path))
+            panel = stack.enter_context(open_panel(path, takes_haploid=True))
             report.content = (
                 f"{len(panel.samples):,} samples, {len(panel.sites):,} sites in "
                 f"{len(panel.windows):,} windows"

@@ -41,6 +41,14 @@ _FORMAT = {
     "LDS": 'Number=2,Type=Float,Description="Probability of ALT on each haplotype, imputed as if '
     'the site were not typed"',
 }
+_HAPLOID_FORMAT = {
+    "DS": 'Number=A,Type=Float,Description="Expected ALT copies, 0 to 2, or to 1 if haploid"',
+    "HDS": 'Number=.,Type=Float,Description="Probability of ALT on each haplotype"',
+    "GP": 'Number=G,Type=Float,Description="Probabilities of 0, 1 and 2 ALT copies, or of 0 and 1 '
+    'if haploid"',
+    "LDS": 'Number=.,Type=Float,Description="Probability of ALT on each haplotype, imputed as if '
+    'the site were not typed"',
+}
 _COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
 _NUMBERS = {"GT": 0, "DS": 1, "HDS": 2, "GP": 3, "LDS": 2}
 
@@ -52,6 +60,7 @@ class HeaderFacts:
     checkpoint  name of the weights
     genome      lengths and assemblies of the contigs
     extra       whole lines, `##key=value`
+    has_haploids  True if samples may be haploid
     """
 
     checkpoint: str | None = None
@@ -59,6 +68,7 @@ class HeaderFacts:
     panel_fingerprint: str | None = None
     genome: Genome = UNKNOWN
     extra: tuple[str, ...] = ()
+    has_haploids: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,7 +144,8 @@ def header_text(
     lines += [_contig_line(contig, facts.genome) for contig in contigs]
     lines += structural
     lines += [f"##INFO=<ID={key},{_INFO[key]}>" for key in _INFO if key in info]
-    lines += [f"##FORMAT=<ID={key},{_FORMAT[key]}>" for key in fields]
+    about = _FORMAT | _HAPLOID_FORMAT if facts.has_haploids else _FORMAT
+    lines += [f"##FORMAT=<ID={key},{about[key]}>" for key in fields]
     lines.append("\t".join((*_COLUMNS, *names)))
     return "".join(f"{line}\n" for line in lines)
 

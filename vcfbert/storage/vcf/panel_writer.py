@@ -25,12 +25,14 @@ class PhasedRecord:
 
     alleles    REF, then the ALT alleles; at most ten
     genotypes  (H,) allele numbers; the two of a sample are adjacent
+    is_haploid  (N,) samples of which the first allele alone is written; None for none
     """
 
     position: int
     identifier: str
     alleles: Sequence[str]
     genotypes: NDArray[np.integer]
+    is_haploid: NDArray[np.bool_] | None = None
 
 
 def write_panel_vcf(
@@ -52,5 +54,10 @@ def write_panel_vcf(
             ref, *alts = record.alleles
             place = f"{contig}\t{record.position}\t{record.identifier}\t{ref}\t{','.join(alts)}"
             line[:, 0:3:2] = record.genotypes.reshape(-1, 2) + ord("0")
-            stream.write(f"{place}\t.\tPASS\t.\tGT\t".encode() + line.tobytes())
+            text = line
+            if record.is_haploid is not None:
+                is_written = np.ones(line.shape, np.bool_)
+                is_written[record.is_haploid, 1:3] = False
+                text = line[is_written]
+            stream.write(f"{place}\t.\tPASS\t.\tGT\t".encode() + text.tobytes())
     pysam.tabix_index(str(path), preset="vcf", force=True)

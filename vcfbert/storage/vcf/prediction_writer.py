@@ -146,6 +146,7 @@ class PredictionWriter:
         dr2: NDArray[np.floating] | None = None,
         pr2: NDArray[np.floating] | None = None,
         er2: NDArray[np.floating] | None = None,
+        is_haploid: NDArray[np.bool_] | None = None,
     ) -> None:
         """Write n sites of the panel from site `first` on; calls come in site order.
 
@@ -154,11 +155,13 @@ class PredictionWriter:
         dr2         (n,) estimated r2; NaN is left out; given in all calls or in none
         pr2         (n,) r2 estimated from the panel; likewise
         er2         (n,) r2 with the typed genotypes; likewise
+        is_haploid  (N,) True if the second haplotype of a sample is absent and its ALT probability
+                    0; None for no sample
 
         Raises StoreError if a number is not a probability.
         """
         quality = _given(dr2, pr2, er2)
-        self._write(first, lambda rows: _part(imputed, rows), is_imputed, quality)
+        self._write(first, lambda rows: _part(imputed, rows), is_imputed, quality, is_haploid)
 
     def write_haplotypes(
         self,
@@ -169,6 +172,7 @@ class PredictionWriter:
         dr2: NDArray[np.floating] | None = None,
         pr2: NDArray[np.floating] | None = None,
         er2: NDArray[np.floating] | None = None,
+        is_haploid: NDArray[np.bool_] | None = None,
     ) -> None:
         """Like `write` with `dosage.from_haplotypes`, which runs in the threads here.
 
@@ -176,7 +180,11 @@ class PredictionWriter:
         """
         quality = _given(dr2, pr2, er2)
         self._write(
-            first, lambda rows: dosage.from_haplotypes(alt_probability[rows]), is_imputed, quality
+            first,
+            lambda rows: dosage.from_haplotypes(alt_probability[rows]),
+            is_imputed,
+            quality,
+            is_haploid,
         )
 
     def finish(self) -> None:
@@ -195,6 +203,7 @@ class PredictionWriter:
         part: Callable[[slice], Imputed],
         is_imputed: NDArray[np.bool_],
         quality: Mapping[str, NDArray[np.floating]],
+        is_haploid: NDArray[np.bool_] | None,
     ) -> None:
         """Render pieces in the threads and pass them on in order."""
         self._begin(tuple(quality))
@@ -210,8 +219,10 @@ class PredictionWriter:
                 is_imputed[rows],
                 {key: values[rows] for key, values in quality.items()},
                 has_frequency=self._layout != EMPIRICAL,
+                num_absent=0 if is_haploid is None else int(is_haploid.sum()),
             )
-            lines = self._render(self._heads(first + rows.start, info), imputed, self._layout)
+            heads = self._heads(first + rows.start, info)
+            lines = self._render(heads, imputed, self._layout, is_haploid)
             ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == _NEWLINE) + 1
             return self._with_others(lines, ends, first + rows.start)
 
@@ -339,14 +350,16 @@ def _info(
     quality: Mapping[str, NDArray[np.floating]],
     *,
     has_frequency: bool,
+    num_absent: int,
 ) -> list[str]:
-    """The INFO column."""
+    """The INFO column; `num_absent` haplotypes are not there."""
     count = len(imputed.calls)
     copies = imputed.calls.reshape(count, -1).sum(axis=1, dtype=np.int64).tolist()
-    total = 2 * imputed.calls.shape[1]
+    total = 2 * imputed.calls.shape[1] - num_absent
     info = [f"AC={called};AN={total}" for called in copies]
     if has_frequency:
-        frequency = (imputed.dosage.mean(axis=1, dtype=np.float64) / 2).tolist()
+        scale = imputed.calls.shape[1] / total  # 1/2 if no haplotype is absent
+        frequency = (imputed.dosage.mean(axis=1, dtype=np.float64) * scale).tolist()
         info = [f"{about};AF={value:.6g}" for about, value in zip(info, frequency, strict=True)]
     for key, values in quality.items():
         for row in np.flatnonzero(~np.isnan(values)).tolist():

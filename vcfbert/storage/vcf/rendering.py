@@ -28,16 +28,25 @@ _COLON, _COMMA, _POINT, _TAB, _NEWLINE, _BAR, _ZERO = b":,.\t\n|0"
 _TENS, _ONES = (_ZERO + digits.astype(np.uint8) for digits in np.divmod(np.arange(100), 10))
 
 
-def render(heads: Sequence[bytes], imputed: Imputed, layout: CellLayout) -> bytes:
+def render(
+    heads: Sequence[bytes],
+    imputed: Imputed,
+    layout: CellLayout,
+    is_haploid: NDArray[np.bool_] | None = None,
+) -> bytes:
     r"""Lines of a VCF.
 
-    heads    n beginnings of lines, CHROM to FORMAT, each with a tab at the end
-    imputed  arrays over (n, N); numbers below 0 or above 2 are written as these
+    heads       n beginnings of lines, CHROM to FORMAT, each with a tab at the end
+    imputed     arrays over (n, N); numbers below 0 or above 2 are written as these
+    is_haploid  (N,) True for samples of which only the first haplotype is written: one allele, one
+                number in HDS and two in GP; None for no sample
 
     >>> from vcfbert.domain import dosage
     >>> imputed = dosage.from_haplotypes(np.array([[[0.25, 1.0], [0.0, 0.0]]], dtype=np.float32))
     >>> render([b"20 ... "], imputed, CellLayout(("GT", "DS", "GP"), 3))
     b'20 ... 0|1:1.25:0,0.75,0.25\t0|0:0:1,0,0\n'
+    >>> render([b"X ... "], imputed, CellLayout(("GT", "DS", "GP"), 3), np.array([False, True]))
+    b'X ... 0|1:1.25:0,0.75,0.25\t0:0:1,0\n'
     """
     text = np.frombuffer(b"".join(heads), dtype=np.uint8)
     ends = np.cumsum([len(head) for head in heads], dtype=np.int64)
@@ -48,6 +57,10 @@ def render(heads: Sequence[bytes], imputed: Imputed, layout: CellLayout) -> byte
         np.array([_CODES[field] for field in layout.fields], dtype=np.int64),
         layout.decimals,
         _certain_cells(layout.fields),
+        _certain_haploid_cells(layout.fields),
+        np.zeros(imputed.calls.shape[1], np.uint8)
+        if is_haploid is None
+        else np.ascontiguousarray(is_haploid, dtype=np.uint8),
         np.ascontiguousarray(imputed.calls, dtype=np.uint8),
         np.ascontiguousarray(imputed.alt_probability, dtype=np.float32),
         np.ascontiguousarray(imputed.dosage, dtype=np.float32),
@@ -71,6 +84,15 @@ def _certain_cells(fields: Sequence[str]) -> NDArray[np.uint8]:
         }
         cells.append(":".join(texts[field] for field in fields).encode() + b"\t")
     return np.frombuffer(b"".join(cells), dtype=np.uint8).reshape(4, -1)
+
+
+def _certain_haploid_cells(fields: Sequence[str]) -> NDArray[np.uint8]:
+    """(2, width) the cells of certain haploid genotypes: 0 and 1."""
+    cells = []
+    for allele in range(2):
+        texts = dict.fromkeys(fields, f"{allele}") | {"GP": "0,1" if allele else "1,0"}
+        cells.append(":".join(texts[field] for field in fields).encode() + b"\t")
+    return np.frombuffer(b"".join(cells), dtype=np.uint8).reshape(2, -1)
 
 
 def _given(kind: types.Type, dimensions: int) -> types.Array:
@@ -137,11 +159,52 @@ def _put_list(
 
 @_compiled(
     int64(
+        uint8, _NUMBERS_IN, float32, _NUMBERS_IN, _given(int64, 1), int64, int64,
+        _given(uint8, 2), _BYTES_OUT, int64,
+    )
+)  # fmt: skip
+def _put_haploid(
+    allele: int,
+    haplotypes: NDArray[np.float32],
+    dosage: float,
+    genotypes: NDArray[np.float32],
+    fields: NDArray[np.int64],
+    scale: int,
+    decimals: int,
+    certain: NDArray[np.uint8],
+    out: NDArray[np.uint8],
+    at: int,
+) -> int:
+    """Write the cell of a haploid sample, with a tab after it."""
+    if haplotypes[0] == allele and dosage == allele and genotypes[allele] == 1:
+        for place in range(certain.shape[1]):
+            out[at + place] = certain[allele, place]
+        return at + len(certain[0])
+    for field in fields:
+        if field == _GT:
+            out[at] = _ZERO + allele
+            at += 1
+        elif field == _DS:
+            at = _put(dosage, scale, decimals, out, at)
+        elif field == _HDS:
+            at = _put(haplotypes[0], scale, decimals, out, at)
+        else:
+            at = _put_list(genotypes[:2], scale, decimals, out, at)
+        out[at] = _COLON
+        at += 1
+    out[at - 1] = _TAB
+    return at
+
+
+@_compiled(
+    int64(
         _BYTES_IN,
         _given(int64, 1),
         _given(int64, 1),
         int64,
         _given(uint8, 2),
+        _given(uint8, 2),
+        _BYTES_IN,
         _given(uint8, 3),
         _given(float32, 3),
         _given(float32, 2),
@@ -155,6 +218,8 @@ def _render_lines(
     fields: NDArray[np.int64],
     decimals: int,
     certain: NDArray[np.uint8],
+    certain_haploid: NDArray[np.uint8],
+    is_haploid: NDArray[np.uint8],
     calls: NDArray[np.uint8],
     haplotypes: NDArray[np.float32],
     dosage: NDArray[np.float32],
@@ -172,6 +237,12 @@ def _render_lines(
         start = ends[row]
         for n in range(calls.shape[1]):
             first, second = calls[row, n, 0], calls[row, n, 1]
+            if is_haploid[n]:
+                at = _put_haploid(
+                    first, haplotypes[row, n], dosage[row, n], genotypes[row, n], fields,
+                    scale, decimals, certain_haploid, out, at,
+                )  # fmt: skip
+                continue
             copies = int64(first) + int64(second)
             if (
                 haplotypes[row, n, 0] == first

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vcfbert.domain import unordered
 from vcfbert.domain.match_report import MatchReport
 from vcfbert.domain.matching import TargetPolicy
+from vcfbert.domain.ploidy import Ploidy
 from vcfbert.domain.sites import Region, Sites
 from vcfbert.domain.strand_decisions import PanelAlleles
 from vcfbert.domain.typed import TargetCollector
@@ -34,6 +35,8 @@ class Target:
     identifiers  T, the ID of each site's record
     record      (T,) index of each site's record among those that were read
     others      records that the panel lacks, if they are kept
+    haploid     which samples are haploid at which of the panel's sites; None for none. Their second
+                allele is MISSING
     """
 
     names: list[str]
@@ -45,6 +48,7 @@ class Target:
     identifiers: list[str]
     record: NDArray[np.int64]
     others: list[TypedOnly]
+    haploid: Ploidy | None = None
 
 
 def read_target(
@@ -87,5 +91,5 @@ def read_target(
         alleles, is_free = unordered.to_phase(alleles)
     return Target(
         file.samples, typed.site_index, alleles, is_free, typed.phase_sets, typed.report,
-        typed.identifiers, typed.record, typed.others,
+        typed.identifiers, typed.record, typed.others, typed.haploid,
     )  # fmt: skip

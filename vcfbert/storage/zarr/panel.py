@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vcfbert.domain import tokens
 from vcfbert.domain import windows as window_tables
 from vcfbert.domain.genome import UNKNOWN, Genome
+from vcfbert.domain.ploidy import Ploidy, existing
 from vcfbert.domain.sites import Samples, Sites
 from vcfbert.domain.windows import Windows
 from vcfbert.errors import StoreError
@@ -78,16 +79,27 @@ class PanelReader:
 
 
 @contextmanager
-def open_panel(path: Path) -> Iterator[PanelReader]:
-    """Open a finished panel store."""
+def open_panel(path: Path, *, takes_haploid: bool = False) -> Iterator[PanelReader]:
+    """Open a finished panel store.
+
+    takes_haploid  True if the caller knows that haplotypes may be absent
+
+    Raises StoreError if it is missing or damaged, or has haploid samples and these are not taken.
+    """
     with stores.open_store(path, "panel") as root:
         try:
             reader = PanelReader(path, root)
             _check_sizes(reader)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise StoreError(
                 f"{path} is damaged ({error!r}). Rebuild it with: vcfbert prepare PANEL --force"
             ) from error
+        if reader.samples.haploid is not None and not takes_haploid:
+            raise StoreError(
+                f"{path} has haploid samples, which impute, and train and eval of mosaic take, and "
+                "this command does not. Prepare a panel of diploid samples for it, such as "
+                "females: bcftools view -S females.txt"
+            )
         yield reader
 
 
@@ -108,6 +120,8 @@ def _check_sizes(reader: PanelReader) -> None:
     faults = window_tables.faults(windows, len(sites))
     if faults:
         raise ValueError(faults[0])
+    if samples.ploidy.start[-1] >= len(sites):
+        raise ValueError("a range of sites with one ploidy begins after the last site")
     shape = (len(windows), 2 * len(samples), -(-windows.length // 8))
     if reader.alleles_shape != shape:
         raise ValueError(f"alleles have the shape {reader.alleles_shape}, not {shape}")
@@ -125,6 +139,9 @@ def allele_fault(
     alleles = np.unpackbits(packed, axis=1, bitorder="little")
     if alleles[:, num_sites:].any():
         return f"window {window} has alleles after its last site, in the padding"
+    is_absent = ~existing(panel.samples.ploidy.of_sites(np.arange(where.start, where.stop)))
+    if (alleles[:, :num_sites].T & is_absent).any():
+        return f"window {window} has ALT alleles on the second haplotypes of haploid samples"
     counts = panel.samples.groups().astype(np.float32) @ alleles[:, :num_sites].astype(np.float32)
     sites = panel.sites
     written = np.hstack([sites.alt_count[where], sites.population_alt_count[where]])
@@ -202,6 +219,8 @@ def _attributes(sites: Sites, samples: Samples, windows: Windows, genome: Genome
         "length": windows.length,
         "genome": genome.as_json(),
     }
+    if samples.haploid is not None:
+        attributes["ploidy"] = samples.haploid.as_json()
     if len(samples.relatives):  # absent if empty, as in panels of earlier versions
         attributes["relatives"] = samples.relatives.tolist()
     return attributes
@@ -254,13 +273,16 @@ def _read_sites(root: zarr.Group) -> Sites:
 
 
 def _read_samples(root: zarr.Group) -> Samples:
+    names = stores.read_text(root, "samples/name")
+    ploidy = dict(root.attrs).get("ploidy")
     return Samples(
-        names=stores.read_text(root, "samples/name"),
+        names=names,
         population=stores.read_text(root, "samples/population"),
         superpopulation=stores.read_text(root, "samples/superpopulation"),
         split=stores.read_column(root, "samples/split"),
         populations=tuple(_names(root, "populations")),
         relatives=_pairs(root),
+        haploid=None if ploidy is None else Ploidy.from_json(ploidy, len(names)),
     )
 
 

@@ -14,7 +14,7 @@ from vcfbert.domain import sites
 
 Kind = Literal["panel", "masks", "embeddings"]
 
-FORMAT_VERSION: dict[Kind, int] = {"panel": 3, "masks": 2, "embeddings": 3}
+FORMAT_VERSION: dict[Kind, int] = {"panel": 4, "masks": 2, "embeddings": 3}
 
 CHECKPOINT_FORMAT = 6
 """Of the checkpoints of a run; declared here so that reading it needs no PyTorch."""

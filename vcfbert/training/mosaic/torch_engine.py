@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vcfbert.copying import engine, torch_chunk, torch_mosaic
+from vcfbert.copying import engine, inputs, torch_chunk, torch_mosaic
 from vcfbert.copying.engine import ImputedChunk, Prepared
 from vcfbert.copying.network import FIRST_GATES, Network
 from vcfbert.errors import DeviceError
@@ -40,13 +40,16 @@ def impute_samples(
     candidates: Sequence[NDArray[np.int64]],
     *,
     device: torch.device,
+    is_haploid: NDArray[np.bool_] | None = None,
 ) -> ImputedChunk:
     """Impute all samples, in as many parts as the memory of the device requires.
 
     Arguments as in `copying.engine`. Raises DeviceError if not even one sample fits.
     """
+    if is_haploid is None:
+        is_haploid = np.zeros(len(queries), np.bool_)
     try:
-        return _impute(prepared, network, queries, candidates, device)
+        return _impute(prepared, network, queries, candidates, is_haploid, device)
     except torch.OutOfMemoryError as error:
         if len(queries) == 1:
             raise DeviceError(
@@ -62,10 +65,12 @@ def impute_samples(
             queries[samples],
             candidates[2 * samples.start : 2 * samples.stop],
             device=device,
+            is_haploid=is_haploid[samples],
         )
         for samples in (slice(0, half), slice(half, len(queries)))
     ]
-    return _joined(parts, [half, len(queries) - half])
+    counts = 2 - is_haploid.astype(np.int64)
+    return _joined(parts, [int(counts[:half].sum()), int(counts[half:].sum())])
 
 
 def _joined(parts: Sequence[ImputedChunk], sizes: Sequence[int]) -> ImputedChunk:
@@ -87,13 +92,26 @@ def _impute(
     network: Network,
     queries: NDArray[np.uint8],
     candidates: Sequence[NDArray[np.int64]],
+    is_haploid: NDArray[np.bool_],
     device: torch.device,
 ) -> ImputedChunk:
+    """The absent haplotype of a haploid sample is imputed as the other, and left out then."""
     num_samples, _, num_typed = queries.shape
+    alone = np.flatnonzero(is_haploid)
+    if len(alone):
+        queries, candidates = queries.copy(), list(candidates)
+        queries[alone, 1] = queries[alone, 0]
+        for sample in alone.tolist():
+            candidates[2 * sample + 1] = candidates[2 * sample]
     chunk = torch_chunk.to_device(prepared, device)
     batch = torch_chunk.to_batch(queries.reshape(-1, num_typed), candidates, device)
     found = torch_mosaic.impute(chunk, batch, low=engine.decided_below(network))
     alt = _mixed(found.probabilities)
+    is_alone = torch.from_numpy(is_haploid).to(device)[found.query // 2]
+    is_counted = ~is_alone | (found.query % 2 == 0)
+    is_alt = chunk.frequency[found.site[is_alone]] > 0  # as `engine.likely_haplotype`
+    likely = torch.where(is_alt, inputs.LOGIT_LIMIT, -inputs.LOGIT_LIMIT)
+    found.rows[is_alone, inputs.OTHER_HAPLOTYPE : inputs.OTHER_HAPLOTYPE + 2] = likely[:, None]
     outside = 0
     if network.weights is not None:
         module = Mosaic.of(network.weights._asdict(), FIRST_GATES).to(device)
@@ -101,12 +119,15 @@ def _impute(
             part = slice(first, first + ROWS_AT_ONCE)
             rows = found.rows[part]
             alt[found.query[part], found.site[part]] = torch.sigmoid(module(rows))
-            outside += module.num_out_of_range(rows)
+            outside += module.num_out_of_range(rows[is_counted[part]])
+    num_open, num_absent = int(is_counted.sum()), len(alone)
+    by_site, left_out = _by_site(alt, num_samples), _by_site(found.left_out, num_samples)
+    by_site[:, alone, 1], left_out[:, alone, 1] = 0, 0
     return ImputedChunk(
-        alt=_by_site(alt, num_samples),
-        left_out=_by_site(found.left_out, num_samples),
-        open_share=len(found.rows) / max(alt.numel(), 1),
-        out_of_range=outside / max(len(found.rows), 1),
+        alt=by_site,
+        left_out=left_out,
+        open_share=num_open / max(alt.numel() - num_absent * alt.shape[1], 1),
+        out_of_range=outside / max(num_open, 1),
     )
 
 

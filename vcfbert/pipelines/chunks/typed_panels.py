@@ -1,0 +1,89 @@
+"""The panel at the typed sites of a chunk, for phasing.
+
+T typed sites, R reference haplotypes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcfbert.copying import engine
+from vcfbert.domain.sites import Sites
+from vcfbert.phasing.panel_model import PanelModel
+from vcfbert.phasing.phase_chunk import PhasingOptions
+from vcfbert.pipelines.chunks import chunk_references
+from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
+from vcfbert.storage.zarr.panel import PanelReader
+
+
+@dataclass(frozen=True)
+class TypedPanel:
+    """The panel at the typed sites of some samples.
+
+    sites      (T,) panel sites, rising
+    position   (T,) 1-based
+    cm         (T,)
+    bits       (R, ceil(T / 64)) alleles of the references
+    haplotypes  (R,) the panel's haplotype that each is, rising
+    group      (R,) group of each reference, from 0
+    model      of phasing; None fits one at the typed sites
+    """
+
+    sites: NDArray[np.int64]
+    position: NDArray[np.int32]
+    cm: NDArray[np.float64]
+    bits: NDArray[np.uint64]
+    haplotypes: NDArray[np.int64]
+    group: NDArray[np.int64]
+    model: PanelModel | None = None
+
+    def at(self, typed: NDArray[np.int64], model: PanelModel | None) -> TypedPanel:
+        """The same at some of the typed sites; the model is of all of them."""
+        rows = np.searchsorted(self.sites, typed)
+        return TypedPanel(
+            typed, self.position[rows], self.cm[rows], engine.take_bits(self.bits, rows),
+            self.haplotypes, self.group, None if model is None else model.at(rows),
+        )  # fmt: skip
+
+
+def of_references(
+    references: ChunkReferences,
+    sites: Sites,
+    typed: NDArray[np.int64],
+    typed_bits: NDArray[np.uint64],
+) -> TypedPanel:
+    """The panel at the typed sites of some samples, from what was read to impute them."""
+    return TypedPanel(
+        typed, sites.position[typed], sites.cm[typed], typed_bits, references.haplotypes,
+        references.group, references.phasing_of(typed),
+    )  # fmt: skip
+
+
+def read(
+    panel: PanelReader,
+    sites: Sites,
+    chunk: ChunkPlan,
+    typed: Sequence[NDArray[np.int64]],
+    options: PhasingOptions,
+    *,
+    threads: int,
+) -> list[TypedPanel]:
+    """Read the panel for each group of samples that are typed alike.
+
+    sites  of the panel, with genetic positions of the chosen map
+    typed  panel sites of each group
+    """
+    every = np.unique(np.concatenate(typed))
+    haplotypes, group = chunk_references.groups_around(panel, chunk.around)
+    bits = chunk_references.read_bits(panel, every, haplotypes)
+    known = haplotypes, every, bits
+    models = chunk_references.phasing_models(
+        panel, sites.cm, chunk.around, typed, known, options, threads=threads
+    )
+    whole = TypedPanel(every, sites.position[every], sites.cm[every], bits, haplotypes, group)
+    return [whole.at(some, models.get(chunk_references.num_to_fit(some))) for some in typed]
