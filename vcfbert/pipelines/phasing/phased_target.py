@@ -49,6 +49,19 @@ class PhasingSource:
     threads: int
 
 
+@dataclass(frozen=True)
+class PhasedBlock:
+    """Samples with the same typed sites over a chunk.
+
+    typed    (t,) panel sites
+    samples  (n,)
+    """
+
+    typed: NDArray[np.int64]
+    samples: NDArray[np.int64]
+    phases: Phases
+
+
 class PhasedTarget:
     """The order of a target's genotypes, chunk by chunk.
 
@@ -80,18 +93,17 @@ class PhasedTarget:
             self._is_begun[:] = False
         phase = KnownPhase(chunk.typed, samples.alleles_at(chunk.typed), chunk.core.stop)
         groups = typed_alike(samples, source.sites, chunk, source.min_typed)
-        for alike, block, found in self._found(chunk, groups):
-            self._take(chunk, alike.typed, block, found)
-            is_read = np.isin(alike.typed, chunk.typed)
-            rows = np.searchsorted(chunk.typed, alike.typed[is_read])
-            phase.alleles[np.ix_(rows, block)] = found.alleles[:, :, is_read].transpose(2, 0, 1)
-            advance(len(block))
+        for part in self._found(chunk, groups):
+            self._take(chunk, part)
+            is_read = np.isin(part.typed, chunk.typed)
+            rows = np.searchsorted(chunk.typed, part.typed[is_read])
+            known = part.phases.alleles[:, :, is_read].transpose(2, 0, 1)
+            phase.alleles[np.ix_(rows, part.samples)] = known
+            advance(len(part.samples))
         advance(sum(len(alike.samples) for alike in groups if not len(alike.typed)))
         self._before = phase
 
-    def _found(
-        self, chunk: ChunkPlan, groups: list[TypedAlike]
-    ) -> Iterator[tuple[TypedAlike, NDArray[np.int64], Phases]]:
+    def _found(self, chunk: ChunkPlan, groups: list[TypedAlike]) -> Iterator[PhasedBlock]:
         """Phases of some samples at a time; many groups are each phased by one thread."""
         source = self._source
         panels = typed_panels.read(
@@ -99,21 +111,17 @@ class PhasedTarget:
             threads=source.threads,
         )  # fmt: skip
 
-        def find(
-            one: tuple[TypedAlike, TypedPanel], threads: int
-        ) -> list[tuple[TypedAlike, NDArray[np.int64], Phases]]:
+        def find(one: tuple[TypedAlike, TypedPanel], threads: int) -> list[PhasedBlock]:
             alike, panel = one
-            blocks = [
-                alike.samples[first : first + SAMPLES_AT_ONCE]
-                for first in range(0, len(alike.samples), SAMPLES_AT_ONCE)
-            ]
-            return [
-                (alike, block, chunk_phasing.find(
-                    source.samples, panel, block, source.options, self._before,
+            found = []
+            for first in range(0, len(alike.samples), SAMPLES_AT_ONCE):
+                block = alike.samples[first : first + SAMPLES_AT_ONCE]
+                phases = chunk_phasing.find(
+                    source.samples, panel, block, source.options, None,
                     trust=source.trust, threads=threads,
-                ))
-                for block in blocks
-            ]  # fmt: skip
+                )  # fmt: skip
+                found.append(PhasedBlock(alike.typed, block, phases))
+            return found
 
         typed_groups = [
             (alike, panel) for alike, panel in zip(groups, panels, strict=True) if len(alike.typed)
@@ -126,25 +134,17 @@ class PhasedTarget:
             for found in workers.in_order(lambda one: find(one, 1), typed_groups):
                 yield from found
 
-    def _take(
-        self,
-        chunk: ChunkPlan,
-        typed: NDArray[np.int64],
-        block: NDArray[np.int64],
-        found: Phases,
-    ) -> None:
+    def _take(self, chunk: ChunkPlan, part: PhasedBlock) -> None:
         """Take the order of the heterozygotes in the core of a chunk, and of some before it.
 
         The chunk before may have put the last heterozygotes of its core the other way round. So the
         two are joined at the last heterozygote before this core at which they agree.
-
-        typed  (t,) panel sites
-        block  (n,) samples
         """
+        typed, block, found = part.typed, part.samples, part.phases
         samples, calls = self._source.samples, self.calls
         alleles = samples.queries(typed, block)
+        is_linked = self._continue(typed, block, found.alleles)
         is_het, is_turned = phased_calls.turned(alleles, found.alleles)
-        is_linked = self._is_linked(typed, block, found)
         order = np.where(is_turned, TURNED, AS_WRITTEN).astype(np.uint8)
         rows_of_typed = np.searchsorted(samples.typed, typed)
         is_given = self._is_given(typed, block, alleles)
@@ -190,10 +190,14 @@ class PhasedTarget:
             is_given[place] = np.isneginf(link.log_odds) & (link.back == 1)
         return is_given
 
-    def _is_linked(
-        self, typed: NDArray[np.int64], block: NDArray[np.int64], found: Phases
+    def _continue(
+        self, typed: NDArray[np.int64], block: NDArray[np.int64], alleles: NDArray[np.uint8]
     ) -> NDArray[np.bool_]:
-        """(n,) True for samples whose heterozygotes continue the phase set of the chunk before."""
+        """Bring samples into the orientation of the chunk before, by most of the shared sites.
+
+        alleles  (n, 2, t) phased; changed in place
+        returns  (n,) True for samples whose heterozygotes continue a phase set
+        """
         before = self._before
         if before is None:
             return np.zeros(len(block), np.bool_)
@@ -201,8 +205,11 @@ class PhasedTarget:
             typed, before.typed, assume_unique=True, return_indices=True
         )
         known = before.alleles[there][:, block].transpose(1, 2, 0)
-        is_shared, _ = phased_calls.turned(known, known)
-        is_shared &= phased_calls.turned(found.alleles[:, :, here], known)[0]
+        now = alleles[:, :, here]
+        is_shared = phased_calls.turned(known, known)[0] & phased_calls.turned(now, now)[0]
+        is_other = is_shared & (now[:, 0] != known[:, 0])
+        is_turned = 2 * is_other.sum(axis=1) > is_shared.sum(axis=1)
+        alleles[is_turned] = alleles[is_turned, ::-1]
         return is_shared.any(axis=1) & self._is_begun[block]
 
 
