@@ -244,26 +244,27 @@ def impute(
     if not phases.several.any():
         return run(phases.alleles, np.arange(len(phases.alleles)))
     certain, loose = np.flatnonzero(~phases.several), np.flatnonzero(phases.several)
-    num_samples, num_sites, num_typed = len(phases.alleles), len(chunk.cm), len(chunk.typed)
-    alt = np.zeros((num_sites, num_samples, 2), np.float32)
-    left_out = np.zeros((num_typed, num_samples, 2), np.float32)
+    num_samples = len(phases.alleles)
+    # Sites last, as the engine has them: a mean over draws reads and writes memory in order.
+    alt = np.zeros((num_samples, 2, len(chunk.cm)), np.float32)
+    left_out = np.zeros((num_samples, 2, len(chunk.typed)), np.float32)
     parts: list[tuple[ImputedChunk, float]] = []
     if len(certain):
         found = run(phases.alleles[certain], certain)
-        alt[:, certain], left_out[:, certain] = found.alt, found.left_out
+        alt[certain], left_out[certain] = _by_sample(found.alt), _by_sample(found.left_out)
         parts.append((found, float(len(certain))))
-    weight = 1.0 / len(phases.draws)
+    weight = np.float32(1.0 / len(phases.draws))
     for draw in phases.draws:
         found = run(draw, loose)
         is_turned = orientation(draw, phases.alleles[loose])
-        left_out[:, loose] += weight * _turned(found.left_out, is_turned.T)
-        alt[:, loose] += weight * _turned(found.alt, is_turned.T[_nearest_typed(chunk)])
-        parts.append((found, weight * len(loose)))
+        _add(left_out, loose, _by_sample(found.left_out), is_turned, weight)
+        _add(alt, loose, _by_sample(found.alt), is_turned[:, _nearest_typed(chunk)], weight)
+        parts.append((found, float(weight) * len(loose)))
     opened = sum(part.open_share * share for part, share in parts)
     outside = sum(part.out_of_range * part.open_share * share for part, share in parts)
     return ImputedChunk(
-        alt=alt,
-        left_out=left_out,
+        alt=alt.transpose(2, 0, 1),
+        left_out=left_out.transpose(2, 0, 1),
         open_share=opened / num_samples,
         out_of_range=outside / opened if opened else 0.0,
     )
@@ -306,10 +307,27 @@ def _nearest_typed(chunk: Chunk) -> NDArray[np.int64]:
     return nearest(chunk.typed, np.arange(len(chunk.cm)))
 
 
-def _turned(values: NDArray[np.float32], is_turned: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Exchange the haplotypes of some samples at some sites.
+def _by_sample(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, 2, S) of (S, n, 2)."""
+    return values.transpose(1, 2, 0)
 
-    values     (S, n, 2)
-    is_turned  (S, n)
+
+def _add(
+    total: NDArray[np.float32],
+    samples: NDArray[np.int64],
+    values: NDArray[np.float32],
+    is_turned: NDArray[np.bool_],
+    weight: np.float32,
+) -> None:
+    """Add weighted values of some samples to a sum, with haplotypes exchanged at some sites.
+
+    total      (N, 2, S) changed in place
+    samples    (n,)
+    values     (n, 2, S)
+    is_turned  (n, S)
     """
-    return np.where(is_turned[:, :, None], values[:, :, ::-1], values)
+    for place, sample in enumerate(samples.tolist()):
+        one = values[place] * weight
+        turned = np.flatnonzero(is_turned[place])
+        one[:, turned] = one[::-1, turned]
+        total[sample] += one
