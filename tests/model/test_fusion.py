@@ -33,3 +33,11 @@ def test_neighbours_that_agree_leave_a_doubt_that_fits_their_number_and_the_freq
     assert doubt.tolist() == pytest.approx([0.13e-4, 0.13e-2, 0.039], rel=1e-4)
     doubt = (1 - probability_of(all_, frequency, num_neighbours)[0, :, 0]) * num_neighbours
     assert doubt.tolist() == pytest.approx([0.13, 0.1287, 0.091], rel=1e-3)
+
+
+def test_weights_that_round_above_one_leave_the_log_odds_finite():
+    """Softmax weights may sum to more than 1 by rounding: with a fixed allele the vote would be certain."""
+    votes = torch.tensor([[[0.0] * 4, [1.0 + 1e-6] * 4, [-1e-7] * 4]])
+    found = probability_of(votes, torch.tensor([0.0, 1.0, 0.0]), 16)
+    assert torch.logit(found).isfinite().all()
+    assert found[0, :, 0].tolist() == pytest.approx([8e-7, 1, 7e-7], abs=5e-7)

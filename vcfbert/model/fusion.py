@@ -21,6 +21,8 @@ from vcfbert.model.embedding import SiteFeatures
 NUM_GROUPS = 4
 _HIDDEN = 16
 _MIN_FREQUENCY = 1e-4
+LEAST_PROBABILITY = 2e-7
+"""Sums of weights in float32 may round to 0 or 1, whose log odds are infinite."""
 _DRAWN = 0.13  # of the weight of one neighbour, see `probability_of`
 
 
@@ -151,7 +153,8 @@ def probability_of(
     """
     part = _DRAWN / num_neighbours
     drawn = frequency.clamp(_MIN_FREQUENCY, 1 - _MIN_FREQUENCY)[:, None]
-    return (1 - part) * votes + part * drawn
+    found = (1 - part) * votes + part * drawn
+    return found.clamp(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
 
 
 def _grouped(x: Tensor) -> Tensor:

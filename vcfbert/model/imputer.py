@@ -31,7 +31,7 @@ from vcfbert.config import ModelConfig
 from vcfbert.domain import tokens
 from vcfbert.model import focal_link, losses
 from vcfbert.model.embedding import EmbeddingFusion, Encoder, SiteFeatures, gather_codebook
-from vcfbert.model.fusion import NUM_GROUPS, RagFusion
+from vcfbert.model.fusion import LEAST_PROBABILITY, NUM_GROUPS, RagFusion
 from vcfbert.model.population import PopulationInput
 from vcfbert.model.transformer import Block, rotary_rotation
 
@@ -199,7 +199,7 @@ class Imputer(nn.Module):
         assert self.copy_gate is not None
         gate = self.copy_gate(states).float()
         mean = (gate[..., :NUM_GROUPS].softmax(dim=-1) * votes).sum(dim=-1)
-        log_odds = torch.logit(mean) * torch.exp(gate[..., NUM_GROUPS])
+        log_odds = torch.logit(mean, eps=LEAST_PROBABILITY) * torch.exp(gate[..., NUM_GROUPS])
         both = torch.stack([-log_odds / 2, log_odds / 2], dim=-1)
         if self.focal_gamma == 0:
             return both
