@@ -89,6 +89,7 @@ def test_the_largest_preset_is_the_last_that_fits():
 
 @pytest.mark.parametrize("name", presets.of_system("retrieval"))
 @pytest.mark.usefixtures("fx_quick_audit")
+@pytest.mark.slow
 def test_every_preset_has_a_report(name):
     lines = audit.audit(presets.get(name), None, AuditOptions(window_size=64)).lines()
     text = "\n".join(lines)

@@ -159,6 +159,7 @@ def test_a_fast_index_that_cannot_be_searched_is_refused_and_not_written(fx_own,
 @pytest.mark.parametrize(
     "options", [{}, {"layout": "dense", "dtype": "float16"}], ids=["codebook", "dense"]
 )
+@pytest.mark.slow
 def test_several_processes_write_the_bytes_of_one(fx_own, options):
     one = encode(fx_own, **options)
     expected = content_of(one.path)

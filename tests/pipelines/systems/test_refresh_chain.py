@@ -67,6 +67,7 @@ def test_the_run_is_evaluated_from_the_references_of_the_dense_index(fx_refreshe
     assert scores(fx_refreshed, "R", mask_version=0) == by_dense
 
 
+@pytest.mark.slow
 def test_a_dense_index_of_a_trained_encoder_can_be_trained_with(fx_refreshed):
     train(fx_refreshed, "from-R", STILL, init_from="R")
     train(fx_refreshed, "encoder-of-R", STILL)
@@ -90,6 +91,7 @@ def test_a_dense_index_refuses_weights_it_is_not_made_of(fx_refreshed):
         train(fx_refreshed, "third", STILL, mask_version="new")
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_from_the_references_of_another_kind_of_index(fx_refreshed):
     index(fx_refreshed, kind="exact")
     train(fx_refreshed, "whole", init_from="R")

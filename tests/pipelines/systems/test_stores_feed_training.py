@@ -63,6 +63,7 @@ def losses(workspace, name="run"):
     return [row["train_loss"] for row in rows(workspace, name)]
 
 
+@pytest.mark.slow
 def test_a_run_on_stored_versions_equals_one_that_makes_them_itself(fx_home):
     keeping = dataclasses.replace(QUICK, refresh=dataclasses.replace(QUICK.refresh, keep=9))
     train(fx_home, "alone", keeping)
@@ -153,6 +154,7 @@ def test_versions_go_on_from_the_stored_one_and_the_last_few_stay(fx_home):
     assert (last.version, last.seed, last.rate) == (7, QUICK.seed, 0.5)
 
 
+@pytest.mark.slow
 def test_a_version_of_a_run_can_be_named(fx_home):
     train(fx_home, "first")
     path = fx_home.run("first") / "masks" / "v0002.zarr"
@@ -278,6 +280,7 @@ def test_only_the_encoder_of_another_preset_of_the_same_width_is_taken_over(fx_h
         assert reader.encoder_fingerprint == best
 
 
+@pytest.mark.slow
 def test_the_embeddings_of_a_run_serve_the_run_that_starts_from_it(fx_home):
     train(fx_home, "first")
     encode_refs(fx_home, run="first")

@@ -190,6 +190,7 @@ def test_a_dense_index_refuses_masks_other_than_its_own(fx_copy):
         train(fx_copy, other)
 
 
+@pytest.mark.slow
 def test_two_masks_make_retrieval_fall_apart(fx_copy):
     """The experiment that shows what V17 suffered from, on the small panel."""
     found = {}
@@ -204,6 +205,7 @@ def test_two_masks_make_retrieval_fall_apart(fx_copy):
     )
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_a_misaligned_run_is_misaligned_and_says_so(fx_copy):
     reports = {}
     for name, align in (("aligned", True), ("misaligned", False)):

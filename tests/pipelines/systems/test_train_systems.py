@@ -357,6 +357,7 @@ def test_a_store_of_the_workspace_serves_where_it_is_the_runs_own_encoding(fx_co
 
 
 @pytest.mark.parametrize(("dtype", "error"), [("float32", 1e-4), ("float16", 1e-2)])
+@pytest.mark.slow
 def test_a_dense_workspace_trains_to_the_same_metrics_as_a_codebook(fx_copy, dtype, error):
     settings = config.merge(
         small_settings(max_epochs=1), {"refresh": {"embeddings_every": 0}}, source="test"
@@ -371,6 +372,7 @@ def test_a_dense_workspace_trains_to_the_same_metrics_as_a_codebook(fx_copy, dty
             assert float(one[name]) == pytest.approx(float(other[name]), abs=error), name
 
 
+@pytest.mark.slow
 def test_a_fast_index_trains_resumes_and_is_named_when_it_is_gone(fx_copy):
     settings = small_settings(max_epochs=1)
     train(fx_copy, settings, "exact")
@@ -488,6 +490,7 @@ def test_events_that_cannot_be_written_are_explained(fx_copy):
         train(fx_copy, small_settings(max_epochs=2), resume=True)
 
 
+@pytest.mark.slow
 def test_patience_counts_gains_above_min_delta_while_any_gain_is_best(fx_copy, monkeypatch):
     f1 = iter([0.4, 0.5, 0.5002, 0.5004, 0.50045, 0.9])
     honest = loop.validate
