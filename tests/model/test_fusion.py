@@ -36,7 +36,7 @@ def test_neighbours_that_agree_leave_a_doubt_that_fits_their_number_and_the_freq
 
 
 def test_weights_that_round_above_one_leave_the_log_odds_finite():
-    """Softmax weights may sum to more than 1 by rounding: with a fixed allele the vote would be certain."""
+    """Softmax weights may sum to more than 1; with a fixed allele the vote would be certain."""
     votes = torch.tensor([[[0.0] * 4, [1.0 + 1e-6] * 4, [-1e-7] * 4]])
     found = probability_of(votes, torch.tensor([0.0, 1.0, 0.0]), 16)
     assert torch.logit(found).isfinite().all()
