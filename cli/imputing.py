@@ -21,7 +21,7 @@ from .reporting import print_lines, reporting_errors
 def impute(
     target: Annotated[
         Path,
-        typer.Argument(metavar="TARGET", help="Phased target genotypes: .vcf, .vcf.gz or .bcf."),
+        typer.Argument(metavar="TARGET", help="Target genotypes: .vcf, .vcf.gz or .bcf."),
     ],
     out: Annotated[
         Path,
@@ -38,22 +38,8 @@ def impute(
     no_network: Annotated[
         bool, typer.Option("--no-network", help="Use the copying model alone.")
     ] = False,
-    region: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CHROM:FROM-TO",
-            help="Write only this region (1-based, inclusive).",
-        ),
-    ] = None,
-    genetic_map: Annotated[
-        Path | None,
-        typer.Option(
-            "--map",
-            metavar="FILE",
-            show_default="the panel's",
-            help="Genetic map of PLINK, SHAPEIT, Eagle, HapMap or others; may be gzipped.",
-        ),
-    ] = None,
+    region: options.WrittenRegion = None,
+    genetic_map: options.TargetMap = None,
     sites: Annotated[
         Path | None,
         typer.Option(
@@ -94,10 +80,7 @@ def impute(
             "order as the phase."
         ),
     ] = options.TargetUnphased.PHASE,
-    phase: Annotated[
-        options.PhaseTrust,
-        typer.Option(help="The file's phase: keep it, take it as a hint, or do without it."),
-    ] = options.PhaseTrust.KEEP,
+    phase: options.Trust = options.PhaseTrust.KEEP,
     phase_draws: Annotated[
         int,
         typer.Option(
@@ -106,22 +89,14 @@ def impute(
             "the likeliest phase alone.",
         ),
     ] = 4,
-    strand: Annotated[
-        options.TargetStrand,
-        typer.Option(help="Strand flips: repair them, leave them out, or stop at the first."),
-    ] = options.TargetStrand.FIX,
+    strand: options.Strand = options.TargetStrand.FIX,
     sex: options.Sex = None,
     par: options.Par = None,
-    min_typed: Annotated[
-        int,
-        typer.Option(min=1, help="Skip contigs with fewer typed sites than this."),
-    ] = 5,
+    min_typed: options.MinTyped = 5,
     chunk_cm: Annotated[
         float, typer.Option(help="Length of a chunk in cM. Chunks are imputed one at a time.")
     ] = 10.0,
-    overlap_cm: Annotated[
-        float, typer.Option(help="Context read on either side of a chunk, in cM.")
-    ] = 2.0,
+    overlap_cm: options.OverlapCm = 2.0,
     qc: Annotated[
         Path | None,
         typer.Option(metavar="DIR", show_default="OUT.qc", help="Folder for the QC files."),

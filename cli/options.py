@@ -210,3 +210,35 @@ Quiet = Annotated[
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Log one line per stage, with counts and seconds.")
 ]
+WrittenRegion = Annotated[
+    str | None,
+    typer.Option(
+        "--region", metavar="CHROM:FROM-TO", help="Write only this region (1-based, inclusive)."
+    ),
+]
+TargetMap = Annotated[
+    Path | None,
+    typer.Option(
+        "--map",
+        metavar="FILE",
+        show_default="the panel's",
+        help="Genetic map of PLINK, SHAPEIT, Eagle, HapMap or others; may be gzipped.",
+    ),
+]
+Trust = Annotated[
+    PhaseTrust,
+    typer.Option("--phase", help="The file's phase: keep it, take it as a hint, or do without it."),
+]
+Strand = Annotated[
+    TargetStrand,
+    typer.Option(
+        "--strand", help="Strand flips: repair them, leave them out, or stop at the first."
+    ),
+]
+MinTyped = Annotated[
+    int,
+    typer.Option("--min-typed", min=1, help="Skip contigs with fewer typed sites than this."),
+]
+OverlapCm = Annotated[
+    float, typer.Option("--overlap-cm", help="Context read on either side of a chunk, in cM.")
+]

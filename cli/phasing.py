@@ -27,42 +27,15 @@ def phase(
         Path,
         typer.Option("--out", "-o", metavar="FILE", help="Output file: .vcf.gz, .vcf.bgz or .bcf."),
     ],
-    region: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CHROM:FROM-TO",
-            help="Write only this region (1-based, inclusive).",
-        ),
-    ] = None,
-    genetic_map: Annotated[
-        Path | None,
-        typer.Option(
-            "--map",
-            metavar="FILE",
-            show_default="the panel's",
-            help="Genetic map of PLINK, SHAPEIT, Eagle, HapMap or others; may be gzipped.",
-        ),
-    ] = None,
-    trust: Annotated[
-        options.PhaseTrust,
-        typer.Option(
-            "--phase", help="The file's phase: keep it, take it as a hint, or do without it."
-        ),
-    ] = options.PhaseTrust.KEEP,
-    strand: Annotated[
-        options.TargetStrand,
-        typer.Option(help="Strand flips: repair them, leave them out, or stop at the first."),
-    ] = options.TargetStrand.FIX,
-    min_typed: Annotated[
-        int,
-        typer.Option(min=1, help="Skip contigs with fewer typed sites than this."),
-    ] = 5,
+    region: options.WrittenRegion = None,
+    genetic_map: options.TargetMap = None,
+    trust: options.Trust = options.PhaseTrust.KEEP,
+    strand: options.Strand = options.TargetStrand.FIX,
+    min_typed: options.MinTyped = 5,
     chunk_cm: Annotated[
         float, typer.Option(help="Length of a chunk in cM. Chunks are phased one at a time.")
     ] = 10.0,
-    overlap_cm: Annotated[
-        float, typer.Option(help="Context read on either side of a chunk, in cM.")
-    ] = 2.0,
+    overlap_cm: options.OverlapCm = 2.0,
     threads: options.Threads = None,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,
     force: options.Force = False,

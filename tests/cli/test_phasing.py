@@ -64,7 +64,7 @@ def test_the_command_writes_an_indexed_file_and_prints_what_it_found(fx_home, fx
         (["--region", "21"], "has no contig 21"),
         (["--region", "20:1-999"], "has no sites in 20:1-999"),
         (["--map", "absent.map"], "absent.map does not exist"),
-        (["--chunk-cm", "0"], "--chunk-cm must be above 0"),
+        (["--chunk-cm", "0"], "--chunk-cm must be greater than 0"),
         (["-o", "out.vcf"], "must end in .vcf.gz, .vcf.bgz or .bcf"),
         (["-w", "absent"], "Make one with: vcfbert prepare PANEL"),
     ],

@@ -11,6 +11,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.domain import tokens
+
 UNPHASED, AS_WRITTEN, TURNED = 0, 1, 2
 """Order of a genotype: not known, that of the file, or the other one. UNPHASED for homozygotes."""
 
@@ -90,5 +92,5 @@ def turned(
     >>> is_het.tolist(), is_turned.tolist()
     ([[True, True, False]], [[True, False, False]])
     """
-    is_het = (alleles[:, 0] != alleles[:, 1]) & (alleles <= 1).all(axis=1)
+    is_het = tokens.is_heterozygous(alleles)
     return is_het, is_het & (alleles[:, 0] != phased[:, 0])

@@ -115,6 +115,19 @@ class Ploidy:
         return cls(start, is_haploid)
 
 
+def rows_among(haplotypes: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows of some haplotypes among those that exist; absent ones have none.
+
+    haplotypes  (R,) rising
+
+    >>> rows_among(np.array([0, 1, 2, 4]), np.array([2, 3])).tolist()
+    [2]
+    """
+    rows = np.searchsorted(haplotypes, wanted)
+    is_there = haplotypes[np.minimum(rows, len(haplotypes) - 1)] == wanted
+    return np.asarray(rows[is_there], dtype=np.int64)
+
+
 def existing(is_haploid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(..., 2 N) True for haplotypes that exist.
 

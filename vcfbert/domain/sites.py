@@ -140,6 +140,11 @@ class Samples:
         return len(self.names)
 
     @property
+    def most_haplotypes(self) -> int:
+        """Haplotypes that exist at the sites with most."""
+        return int((2 * len(self) - self.ploidy.is_haploid.sum(axis=1)).max())
+
+    @property
     def ploidy(self) -> Ploidy:
         """Which samples are haploid at which sites."""
         return Ploidy.diploid(len(self)) if self.haploid is None else self.haploid

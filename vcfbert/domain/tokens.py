@@ -88,3 +88,16 @@ def hide(tokens: NDArray[np.uint8], is_masked: NDArray[np.bool_]) -> NDArray[np.
 def is_observed(tokens: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """True where the token is REF or ALT."""
     return tokens <= ALT
+
+
+def is_heterozygous(alleles: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """True for genotypes with a REF and an ALT allele.
+
+    alleles  (..., 2, T) of both haplotypes
+    returns  (..., T)
+
+    >>> is_heterozygous(np.array([[0, 1, 0], [1, 1, 4]], np.uint8)).tolist()
+    [True, False, False]
+    """
+    first, second = alleles[..., 0, :], alleles[..., 1, :]
+    return np.asarray((first ^ second == ALT) & is_observed(first), dtype=np.bool_)

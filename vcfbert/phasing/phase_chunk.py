@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.domain import tokens
 from vcfbert.errors import ConfigError
 from vcfbert.phasing import genotype_search, lattice, neighbours, panel_model, sampling, steps
 from vcfbert.phasing.panel_model import PanelModel
@@ -180,7 +181,7 @@ def heterozygotes(alleles: NDArray[np.uint8]) -> NDArray[np.int64]:
 
     alleles  (2, T)
     """
-    return np.flatnonzero(steps.genotypes(alleles) == steps.HET)
+    return np.flatnonzero(tokens.is_heterozygous(alleles))
 
 
 def places_along(cm: NDArray[np.floating]) -> NDArray[np.int64]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
+from vcfbert.domain.haploid_calls import Sex
 from vcfbert.errors import InputError
 from vcfbert.storage import tables
-
-Sex = Literal["male", "female"]
 
 _CODES: dict[str, Sex | None] = {
     **dict.fromkeys(("1", "m", "male", "xy"), "male"),

@@ -1,5 +1,6 @@
 """Links between heterozygotes, orientation of draws and chunks, and means over draws."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from vcfbert.copying.engine import ImputedChunk
 from vcfbert.pipelines.chunks import chunk_phasing
-from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Phases
+from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase
 
 INF = np.inf
 
@@ -53,20 +54,21 @@ def test_phase_that_is_not_kept_is_loose(trust, odds):
 
 def test_a_chunk_is_turned_to_agree_with_the_one_before():
     typed, block = np.array([3, 5, 8, 9]), np.array([0, 2])
-    before = KnownPhase(np.array([2, 3, 5]), np.zeros((3, 3, 2), np.uint8), 4)
+    before = KnownPhase(np.array([2, 3, 5]), np.zeros((3, 3, 2), np.uint8))
     before.alleles[1:, 0] = before.alleles[1:, 2] = (0, 1)
     alleles = np.array([[[1, 1, 0, 1], [0, 0, 1, 0]], [[0, 0, 1, 1], [1, 1, 0, 0]]], np.uint8)
     expected = alleles.copy()
     expected[0] = expected[0, ::-1]
-    chunk_phasing._orient(alleles, typed, block, before)
-    npt.assert_array_equal(alleles, expected)
+    found = chunk_phasing.oriented(chunk_phasing.certain(alleles), typed, block, before)
+    npt.assert_array_equal(found.alleles, expected)
+    assert found.is_joined.all()
 
 
 def test_draws_are_averaged_in_the_orientation_of_the_best_phase():
     """Two typed heterozygotes at sites 1 and 4; the second draw turns the second one."""
     best = np.array([[[1, 1], [0, 0]], [[1, 1], [1, 1]]], np.uint8)
     draws = np.array([best[:1], [[[1, 0], [0, 1]]], [[[0, 0], [1, 1]]]], np.uint8)
-    phases = Phases(best, np.zeros((2, 2), np.float32), draws, np.array([True, False]))
+    phases = replace(chunk_phasing.certain(best), draws=draws, several=np.array([True, False]))
     chunk = SimpleNamespace(cm=np.arange(6.0), typed=np.array([1, 4]))
     asked = []
 

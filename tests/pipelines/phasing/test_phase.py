@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 
 import numpy as np
 import numpy.testing as npt
@@ -16,7 +17,7 @@ from vcfbert.domain.phased_calls import AS_WRITTEN, NO_QUALITY, TURNED, UNPHASED
 from vcfbert.errors import InputError, StoreError
 from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import chunk_plan
-from vcfbert.pipelines.chunks.chunk_phasing import Phases
+from vcfbert.pipelines.chunks.chunk_phasing import certain, oriented
 from vcfbert.pipelines.chunks.target_samples import TargetSamples
 from vcfbert.pipelines.phasing import phase, phased_target
 from vcfbert.pipelines.phasing.phase import PhaseOptions
@@ -266,7 +267,8 @@ def test_two_chunks_are_joined_where_they_agree(fx_home, monkeypatch):
             here = is_turned[number][sample]
             found[sample][:, here] = found[sample][::-1, here]
         turn = np.full((2, 20), [0.1, 0.01][number], np.float32)
-        return Phases(found, turn, np.empty((0, 0, 2, 20), np.uint8), np.zeros(2, bool))
+        phases = replace(certain(found), turn=turn, is_given=np.zeros((2, 20), bool))
+        return oriented(phases, panel.sites, block, before)
 
     monkeypatch.setattr(phased_target.chunk_phasing, "find", find)
     none = [np.empty(0, np.int64)] * 4

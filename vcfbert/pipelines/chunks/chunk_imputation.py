@@ -145,7 +145,7 @@ def impute(
     alt = np.empty((len(chunk.written), len(samples.names), 2), np.float32)
     left_out = np.zeros((len(chunk.typed), len(samples.names), 2), np.float32)
     parts = []
-    phase = KnownPhase(chunk.typed, samples.alleles_at(chunk.typed), chunk.core.stop)
+    phase = KnownPhase(chunk.typed, samples.alleles_at(chunk.typed))
     groups = typed_alike(samples, source.sites, chunk, source.min_typed)
     references = chunk_references.read(
         source.panel, source.sites.cm, chunk, [alike.typed for alike in groups],

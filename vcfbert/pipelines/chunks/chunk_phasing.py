@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vcfbert.copying.engine import ImputedChunk
 from vcfbert.copying.mosaic import Chunk
 from vcfbert.domain import tokens
+from vcfbert.domain.ploidy import rows_among
 from vcfbert.domain.sites import haplotypes_of
 from vcfbert.phasing import phase_chunk
 from vcfbert.phasing.phase_chunk import PhasingOptions, UnphasedChunk
@@ -39,38 +40,37 @@ LEAST_TURN = 1e-3
 """Samples without a heterozygote of a higher probability of another order are imputed once."""
 
 
-HETS_OF_JOIN = 9
-"""Heterozygotes next to the border between two chunks that decide how they are joined."""
-
-
 @dataclass(frozen=True)
 class KnownPhase:
     """The phase of typed genotypes, by which the next chunk is oriented.
 
     typed    (T,) panel sites, rising
     alleles  (T, N, 2) REF, ALT or MISSING of `tokens`
-    border   the panel site at which the next chunk's core starts
     """
 
     typed: NDArray[np.int64]
     alleles: NDArray[np.uint8]
-    border: int
 
 
 @dataclass(frozen=True)
 class Phases:
     """The phase of n samples.
 
-    alleles  (n, 2, T) the best
-    turn     (n, T) probability of the other order relative to the heterozygote before; 0 elsewhere
-    draws    (M, n, 2, T) those that are imputed and averaged, of uncertain samples
-    several  (n,) True for uncertain samples
+    alleles    (n, 2, T) the best
+    turn       (n, T) probability of the other order relative to the heterozygote before; 0
+               elsewhere
+    is_given   (n, T) True at heterozygotes whose order relative to the one before is the file's
+    draws      (M, n, 2, T) those that are imputed and averaged, of uncertain samples
+    several    (n,) True for uncertain samples
+    is_joined  (n,) True for samples that share a heterozygote with the chunk before
     """
 
     alleles: NDArray[np.uint8]
     turn: NDArray[np.float32]
+    is_given: NDArray[np.bool_]
     draws: NDArray[np.uint8]
     several: NDArray[np.bool_]
+    is_joined: NDArray[np.bool_]
 
 
 def certain(alleles: NDArray[np.uint8]) -> Phases:
@@ -82,7 +82,9 @@ def certain(alleles: NDArray[np.uint8]) -> Phases:
     return Phases(
         alleles,
         np.zeros((num_samples, num_typed), np.float32),
+        np.ones((num_samples, num_typed), np.bool_),
         np.empty((0, 0, 2, num_typed), np.uint8),
+        np.zeros(num_samples, np.bool_),
         np.zeros(num_samples, np.bool_),
     )
 
@@ -106,13 +108,13 @@ def find(
     """
     asked = samples.queries(panel.sites, block)
     if samples.is_phased(block) and trust == "keep":
-        return certain(asked)
-    links = [
-        linked(alleles, sets, panel.position, trust)
-        for alleles, sets in zip(asked, samples.sets_of(panel.sites, block), strict=True)
-    ]
+        return oriented(certain(asked), panel.sites, block, before)
+    sets = samples.sets_of(panel.sites, block)
+    links = [linked(*one, panel.position, trust) for one in zip(asked, sets, strict=True)]
     loose = np.array([n for n, link in enumerate(links) if link.is_loose], np.int64)
     phases = certain(asked.copy())
+    for place, link in enumerate(links):
+        phases.is_given[place] = np.isneginf(link.log_odds) & (link.back == 1) & (sets[place] > 0)
     if len(loose):
         found = phase_chunk.phase(
             _unphased(samples, panel, block[loose], asked[loose], [links[n] for n in loose]),
@@ -121,13 +123,11 @@ def find(
             model=panel.model,
         )
         phases.alleles[loose], phases.turn[loose] = found.alleles, found.turn
-        is_unsure = (np.minimum(found.turn, 1 - found.turn) > LEAST_TURN).any(axis=1)
+        is_unsure = (found.turn > LEAST_TURN).any(axis=1)
         if options.draws:
             phases.several[loose] = is_unsure
             phases = replace(phases, draws=found.draws[:, is_unsure])
-    if before is not None:
-        _orient(phases.alleles, panel.sites, block, before)
-    return phases
+    return oriented(phases, panel.sites, block, before)
 
 
 def _unphased(
@@ -138,9 +138,7 @@ def _unphased(
     links: Sequence[Links],
 ) -> UnphasedChunk:
     own = [
-        np.flatnonzero(
-            np.isin(panel.haplotypes, np.union1d(samples.own[first], samples.own[second]))
-        )
+        rows_among(panel.haplotypes, np.union1d(samples.own[first], samples.own[second]))
         for first, second in haplotypes_of(block).reshape(-1, 2).tolist()
     ]
     return UnphasedChunk(
@@ -184,7 +182,7 @@ def linked(
     position  (T,)
     """
     log_odds, back = np.zeros(len(sets), np.float32), np.ones(len(sets), np.int64)
-    hets = np.flatnonzero((alleles[0] != alleles[1]) & (alleles <= tokens.ALT).all(axis=0))
+    hets = np.flatnonzero(tokens.is_heterozygous(alleles))
     last: dict[int, int] = {}
     is_loose = False
     for number, het in enumerate(hets.tolist()):
@@ -205,31 +203,27 @@ def linked(
     return Links(log_odds, back, is_loose)
 
 
-def _orient(
-    alleles: NDArray[np.uint8],
+def oriented(
+    phases: Phases,
     typed: NDArray[np.int64],
     block: NDArray[np.int64],
-    before: KnownPhase,
-) -> None:
+    before: KnownPhase | None,
+) -> Phases:
     """Exchange the haplotypes of samples that are the other way round in the chunk before.
 
-    alleles  (n, 2, T) changed in place
+    Most of the heterozygotes that both have decide. Arrays are changed in place.
     """
-    shared, here, there = np.intersect1d(
-        typed, before.typed, assume_unique=True, return_indices=True
-    )
-    if not len(shared):
-        return
-    now = alleles[:, :, here]
+    if before is None:
+        return phases
+    _, here, there = np.intersect1d(typed, before.typed, assume_unique=True, return_indices=True)
+    now = phases.alleles[:, :, here]
     known = before.alleles[there][:, block].transpose(1, 2, 0)
-    is_het = (now[:, 0] != now[:, 1]) & (known[:, 0] != known[:, 1])
-    is_same = now[:, 0] == known[:, 0]
-    middle = np.searchsorted(shared, before.border)
-    for sample in range(len(block)):
-        hets = np.flatnonzero(is_het[sample])
-        near = hets[np.argsort(np.abs(hets - middle + 0.5), kind="stable")[:HETS_OF_JOIN]]
-        if 2 * is_same[sample, near].sum() < len(near):
-            alleles[sample] = alleles[sample, ::-1].copy()
+    is_shared = tokens.is_heterozygous(now) & tokens.is_heterozygous(known)
+    is_other = is_shared & (now[:, 0] != known[:, 0])
+    is_turned = 2 * is_other.sum(axis=1) > is_shared.sum(axis=1)
+    phases.alleles[is_turned] = phases.alleles[is_turned, ::-1]
+    phases.is_joined[:] = is_shared.any(axis=1)
+    return phases
 
 
 def impute(
@@ -253,12 +247,12 @@ def impute(
         found = run(phases.alleles[certain], certain)
         alt[certain], left_out[certain] = _by_sample(found.alt), _by_sample(found.left_out)
         parts.append((found, float(len(certain))))
-    weight = np.float32(1.0 / len(phases.draws))
+    weight, near = np.float32(1.0 / len(phases.draws)), _nearest_typed(chunk)
     for draw in phases.draws:
         found = run(draw, loose)
         is_turned = orientation(draw, phases.alleles[loose])
         _add(left_out, loose, _by_sample(found.left_out), is_turned, weight)
-        _add(alt, loose, _by_sample(found.alt), is_turned[:, _nearest_typed(chunk)], weight)
+        _add(alt, loose, _by_sample(found.alt), is_turned[:, near], weight)
         parts.append((found, float(weight) * len(loose)))
     opened = sum(part.open_share * share for part, share in parts)
     outside = sum(part.out_of_range * part.open_share * share for part, share in parts)

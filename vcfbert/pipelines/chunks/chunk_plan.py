@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import chunks, genetic_map, tokens
 from vcfbert.domain.sites import Region, Sites
-from vcfbert.errors import InputError
+from vcfbert.errors import ConfigError, InputError
 from vcfbert.storage import map_files, site_lists
 
 CHUNK_CM, OVERLAP_CM = 10.0, 2.0
@@ -76,6 +76,14 @@ class Cores:
 
     def __len__(self) -> int:
         return len(self.start)
+
+
+def check_lengths(chunk_cm: float, overlap_cm: float) -> None:
+    """Raise ConfigError for lengths of chunks and overlaps that cannot be."""
+    if not (np.isfinite(chunk_cm) and chunk_cm > 0):
+        raise ConfigError(f"--chunk-cm must be greater than 0, got {chunk_cm:g}.")
+    if not (np.isfinite(overlap_cm) and overlap_cm >= 0):
+        raise ConfigError(f"--overlap-cm must be at least 0, got {overlap_cm:g}.")
 
 
 def with_map(sites: Sites, path: Path | None) -> Sites:
@@ -245,6 +253,27 @@ def plan(
         around = slice(int(cores.low[row]), int(cores.high[row]))
         number = int(cores.number[row])
         planned.append(ChunkPlan(number, core, around, written, on_contig[low:high]))
+    return planned
+
+
+def plan_target(
+    sites: Sites,
+    cores: Cores,
+    is_wanted: NDArray[np.bool_],
+    typed: NDArray[np.int64],
+    min_typed: int,
+    borders: NDArray[np.int64],
+    *,
+    source: Path,
+) -> list[ChunkPlan]:
+    """The plan for a target of a user, `source`; InputError if no contig has enough typed sites."""
+    planned = plan(sites, cores, is_wanted, typed, min_typed, borders)
+    if not planned:
+        raise InputError(
+            f"{source} types {len(typed):,} of the panel's {len(sites):,} sites, but at least "
+            f"{min_typed:,} are needed on a contig. Give a target with more sites of the panel, or "
+            "lower --min-typed."
+        )
     return planned
 
 

@@ -16,6 +16,7 @@ from vcfbert.copying import engine, groups, panel_statistics
 from vcfbert.copying.panel_statistics import PanelStatistics
 from vcfbert.copying.parameter_sets import ParameterSets
 from vcfbert.domain import tokens
+from vcfbert.domain.ploidy import rows_among
 from vcfbert.phasing import phase_chunk
 from vcfbert.phasing.panel_model import PanelModel
 from vcfbert.phasing.phase_chunk import PhasingOptions
@@ -57,7 +58,7 @@ class ChunkReferences:
 
     def rows_of(self, haplotypes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows of some of the panel's haplotypes, without those that do not exist here."""
-        return np.flatnonzero(np.isin(self.haplotypes, haplotypes)).astype(np.int64)
+        return rows_among(self.haplotypes, haplotypes)
 
     def alternatives_among(self, written: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """The alternatives as indexes among the written sites, without other sites.

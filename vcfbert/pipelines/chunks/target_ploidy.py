@@ -16,7 +16,7 @@ from vcfbert.domain.genome import Genome
 from vcfbert.domain.haploid_calls import PloidyRules
 from vcfbert.domain.ploidy import Ploidy, as_homozygotes
 from vcfbert.domain.ploidy_scan import Border
-from vcfbert.domain.sites import Samples, Sites
+from vcfbert.domain.sites import Sites
 from vcfbert.errors import InputError
 from vcfbert.storage import sex_tables
 from vcfbert.storage.zarr import haplotypes
@@ -25,8 +25,8 @@ from vcfbert.storage.zarr.panel import PanelReader
 
 def rules(
     sites: Sites,
-    of_panel: Samples,
-    genome: Genome,
+    panel: PanelReader,
+    of_target: Genome,
     names: list[str],
     *,
     sex: Path | None,
@@ -38,15 +38,21 @@ def rules(
     The borders are those of --par, of the genome build, or those at which the panel's samples
     change their ploidy.
 
-    genome  lengths of the contigs, under the panel's names
-    names   of the target's samples
-    source  the target, for messages
+    of_target  facts in the target's header
+    names      of the target's samples
+    source     the target, for messages
     """
-    known = par_of(sites, genome, par)
-    borders: dict[str, Sequence[Border]] = dict(of_ploidy(sites, of_panel.ploidy))
+    known = par_of(sites, genome_of(sites, panel.genome, of_target), par)
+    borders: dict[str, Sequence[Border]] = dict(of_ploidy(sites, panel.samples.ploidy))
     borders |= {name: pseudoautosomal.borders(ranges) for name, ranges in known.items()}
     sexes = {} if sex is None else sex_tables.of_samples(sex, names, source)
     return PloidyRules(sexes=sexes, borders=borders)
+
+
+def genome_of(sites: Sites, of_panel: Genome, of_target: Genome) -> Genome:
+    """Facts about the contigs: the panel's, or the target's if the panel knows nothing of one."""
+    last = sites.last_positions()
+    return of_panel.of(last).completed(of_target.of(last))
 
 
 def par_of(sites: Sites, genome: Genome, par: str | None) -> dict[str, pseudoautosomal.Ranges]:

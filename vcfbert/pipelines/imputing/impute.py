@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from vcfbert import versions
 from vcfbert.copying import compiled
 from vcfbert.copying.network import Network
-from vcfbert.domain import pseudoautosomal, tokens
+from vcfbert.domain import pseudoautosomal
 from vcfbert.domain.genome import Genome
 from vcfbert.domain.matching import TargetPolicy, UnphasedTarget
 from vcfbert.domain.sites import Region, Sites, whole_frequency
@@ -139,10 +139,7 @@ class ImputeOptions:
         """Check the ranges."""
         if self.no_network and self.run is not None:
             raise ConfigError("--no-network and --run cannot be combined. Give one of them.")
-        if not (np.isfinite(self.chunk_cm) and self.chunk_cm > 0):
-            raise ConfigError(f"--chunk-cm must be greater than 0, got {self.chunk_cm:g}.")
-        if not (np.isfinite(self.overlap_cm) and self.overlap_cm >= 0):
-            raise ConfigError(f"--overlap-cm must be at least 0, got {self.overlap_cm:g}.")
+        chunk_plan.check_lengths(self.chunk_cm, self.overlap_cm)
         for name in ("min_typed", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -182,7 +179,7 @@ def impute(
 ) -> ImputeSummary:
     """Impute the samples of a VCF or BCF; the output and the QC files appear together at the end.
 
-    target  phased genotypes, .vcf, .vcf.gz or .bcf
+    target  genotypes, phased or not: .vcf, .vcf.gz or .bcf
     out     .vcf.gz, .vcf.bgz or .bcf
 
     Raises InputError if the target or another file cannot be used (see docs/policy.md), StoreError
@@ -268,16 +265,10 @@ def _plan(
     is_wanted = chunk_plan.wanted_sites(sites, options.region, options.sites, source=name)
     progress.start("reading the target", None)
     cores, read, of_target, borders = _read(panel, sites, is_wanted, path, options)
-    observed = np.asarray(tokens.is_observed(read.alleles).any(axis=(1, 2)), dtype=np.bool_)
-    typed = read.site_index[observed]
-    planned = chunk_plan.plan(sites, cores, is_wanted, typed, options.min_typed, borders)
-    if not planned:
-        raise InputError(
-            f"{path} types {len(typed):,} of the panel's {len(sites):,} sites, but at least "
-            f"{options.min_typed:,} are needed on a contig. Give a target with more sites of the "
-            "panel, or lower --min-typed."
-        )
     samples = target_samples.of_target(panel, read, borders)
+    planned = chunk_plan.plan_target(
+        sites, cores, is_wanted, samples.typed, options.min_typed, borders, source=path
+    )
     warnings = read.report.notes()
     warnings += qc_files.shared_samples(samples.names, panel.samples.names)
     warnings += qc_files.few_typed(sites, planned, is_wanted)
@@ -331,8 +322,8 @@ def _read(
         most = chunk_plan.most_core_sites(2 * len(panel.samples), len(file.samples))
         of_target = genome_header.read(file.header.text)
         known = target_ploidy.rules(
-            sites, panel.samples, output_files.genome(sites, panel.genome, of_target),
-            file.samples, sex=options.sex, par=options.par, source=str(path),
+            sites, panel, of_target, file.samples,
+            sex=options.sex, par=options.par, source=str(path),
         )  # fmt: skip
         borders = target_ploidy.chunk_borders(sites, known, panel.samples.haploid)
         cores = cut(borders)
@@ -420,7 +411,7 @@ def _header(written: Sites, job: _Job, options: ImputeOptions) -> HeaderFacts:
         checkpoint=network.name,
         checkpoint_fingerprint=network.fingerprint or None,
         panel_fingerprint=panel.fingerprint,
-        genome=output_files.genome(written, panel.genome, job.genome),
+        genome=target_ploidy.genome_of(written, panel.genome, job.genome),
         extra=(f"##vcfbert_impute={chosen}", *output_files.about_dr2(job.source.samples.names)),
         has_haploids=not job.source.samples.ploidy.is_diploid,
     )
@@ -443,7 +434,7 @@ def _report(
             "in_panel": [name for name in samples.names if name in names],
             "duplicates": duplicates.record(search, found),
         },
-        "reference_haplotypes": int(panel.samples.ploidy.num_haplotypes(len(panel.sites)).max()),
+        "reference_haplotypes": panel.samples.most_haplotypes,
         "target": job.read.report.counts(),
         "sites": {
             "written": tally.typed + tally.imputed,

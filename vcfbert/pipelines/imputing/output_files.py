@@ -81,12 +81,6 @@ def with_ids(sites: Sites, read: Target) -> Sites:
     return replace(sites, identifier=identifier)
 
 
-def genome(written: Sites, of_panel: Genome, of_target: Genome) -> Genome:
-    """Facts about the contigs: the panel's, or the target's if the panel knows nothing of one."""
-    last = written.last_positions()
-    return of_panel.of(last).completed(of_target.of(last))
-
-
 def other_builds(sites: Sites, of_panel: Genome, of_target: Genome) -> list[str]:
     """A warning if the headers of panel and target give a contig different lengths."""
     last = {name: 0 for name in sites.last_positions()}

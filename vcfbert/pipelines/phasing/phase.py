@@ -68,11 +68,7 @@ class PhaseOptions:
     """Strand flips: compare the other strand with the panel, leave unphased, or stop."""
 
     def __post_init__(self) -> None:
-        if not self.chunk_cm > 0 or not self.overlap_cm >= 0:
-            raise ConfigError(
-                f"--chunk-cm must be above 0 and --overlap-cm at least 0, got {self.chunk_cm} and "
-                f"{self.overlap_cm}."
-            )
+        chunk_plan.check_lengths(self.chunk_cm, self.overlap_cm)
         for name in ("threads", "min_typed"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -173,11 +169,10 @@ def _read(
     The whole file is read, since its records are counted from the first.
     """
     with VcfFile(path) as file:
-        last = sites.last_positions()
-        genome = panel.genome.of(last).completed(genome_header.read(file.header.text).of(last))
         known = target_ploidy.rules(
-            sites, panel.samples, genome, file.samples, sex=None, par=None, source=str(path)
-        )
+            sites, panel, genome_header.read(file.header.text), file.samples,
+            sex=None, par=None, source=str(path),
+        )  # fmt: skip
         read = read_target(
             file,
             sites,
@@ -201,13 +196,9 @@ def _plan(
     is_wanted = chunk_plan.wanted_sites(sites, options.region, None, source=str(panel.path))
     most = chunk_plan.most_core_sites(2 * len(panel.samples), len(read.names))
     cores = chunk_plan.cut(sites, is_wanted, options.chunk_cm, options.overlap_cm, most, borders)
-    chunks = chunk_plan.plan(sites, cores, is_wanted, samples.typed, options.min_typed, borders)
-    if not chunks:
-        raise InputError(
-            f"{path} types {len(samples.typed):,} of the panel's {len(sites):,} sites, but at "
-            f"least {options.min_typed:,} are needed on a contig. Give a target with more sites of "
-            "the panel, or lower --min-typed."
-        )
+    chunks = chunk_plan.plan_target(
+        sites, cores, is_wanted, samples.typed, options.min_typed, borders, source=path
+    )
     for message in _warnings(panel, sites, read, chunks):
         logger.warning("%s", message)
     source = PhasingSource(
@@ -277,6 +268,6 @@ def _report(
         "phase_sets": tally.sets,
         "missing": tally.missing,
         "chunks": num_chunks,
-        "reference_haplotypes": 2 * len(panel.samples),
+        "reference_haplotypes": panel.samples.most_haplotypes,
         "panel_fingerprint": panel.fingerprint,
     }

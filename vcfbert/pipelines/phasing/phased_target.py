@@ -17,18 +17,13 @@ from vcfbert.domain.phased_calls import AS_WRITTEN, NO_QUALITY, TURNED, PhasedCa
 from vcfbert.domain.sites import Sites
 from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import chunk_phasing, typed_panels
+from vcfbert.pipelines.chunks.chunk_imputation import GROUPS_AT_ONCE, SAMPLES_AT_ONCE
 from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Phases, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.target_samples import TargetSamples, TypedAlike, typed_alike
 from vcfbert.pipelines.chunks.typed_panels import TypedPanel
 from vcfbert.storage.vcf.bgzf import Workers
 from vcfbert.storage.zarr.panel import PanelReader
-
-SAMPLES_AT_ONCE = 256
-"""Samples between two steps of progress."""
-
-GROUPS_AT_ONCE = 16
-"""From this many groups of samples with the same typed sites on, they are phased in parallel."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,7 @@ class PhasedTarget:
         if contig != self._contig:
             self._contig = contig
             self._is_begun[:] = False
-        phase = KnownPhase(chunk.typed, samples.alleles_at(chunk.typed), chunk.core.stop)
+        phase = KnownPhase(chunk.typed, samples.alleles_at(chunk.typed))
         groups = typed_alike(samples, source.sites, chunk, source.min_typed)
         for part in self._found(chunk, groups):
             self._take(chunk, part)
@@ -117,7 +112,7 @@ class PhasedTarget:
             for first in range(0, len(alike.samples), SAMPLES_AT_ONCE):
                 block = alike.samples[first : first + SAMPLES_AT_ONCE]
                 phases = chunk_phasing.find(
-                    source.samples, panel, block, source.options, None,
+                    source.samples, panel, block, source.options, self._before,
                     trust=source.trust, threads=threads,
                 )  # fmt: skip
                 found.append(PhasedBlock(alike.typed, block, phases))
@@ -143,11 +138,10 @@ class PhasedTarget:
         typed, block, found = part.typed, part.samples, part.phases
         samples, calls = self._source.samples, self.calls
         alleles = samples.queries(typed, block)
-        is_linked = self._continue(typed, block, found.alleles)
+        is_linked = found.is_joined & self._is_begun[block]
         is_het, is_turned = phased_calls.turned(alleles, found.alleles)
         order = np.where(is_turned, TURNED, AS_WRITTEN).astype(np.uint8)
         rows_of_typed = np.searchsorted(samples.typed, typed)
-        is_given = self._is_given(typed, block, alleles)
         for place, sample in enumerate(block.tolist()):
             hets = np.flatnonzero(is_het[place] & (typed < chunk.core.stop))
             before = int((typed[hets] < chunk.core.start).sum())
@@ -155,7 +149,7 @@ class PhasedTarget:
                 continue
             rows, own = rows_of_typed[hets], order[place, hets]
             quality = phased_calls.quality(found.turn[place, hets])
-            quality[is_given[place, hets]] = NO_QUALITY
+            quality[found.is_given[place, hets]] = NO_QUALITY
             first = before
             if is_linked[place] and before > 0:
                 joint = joined(own[:before], calls.order[rows[:before], sample])
@@ -171,46 +165,6 @@ class PhasedTarget:
             is_new = not (is_linked[place] or calls.is_kept[sample])
             calls.is_start[rows[before], sample] = is_new
             self._is_begun[sample] = True
-
-    def _is_given(
-        self, typed: NDArray[np.int64], block: NDArray[np.int64], alleles: NDArray[np.uint8]
-    ) -> NDArray[np.bool_]:
-        """(n, t) True for heterozygotes whose order relative to the one before is the file's.
-
-        alleles  (n, 2, t) in the order of the file
-        """
-        is_given = np.zeros((len(block), len(typed)), np.bool_)
-        if self._source.trust != "keep":
-            return is_given
-        position = self._source.sites.position[typed]
-        sets = self._source.samples.sets_of(typed, block)
-        is_het, _ = phased_calls.turned(alleles, alleles)
-        for place in np.flatnonzero((is_het & (sets > 0)).any(axis=1)).tolist():
-            link = chunk_phasing.linked(alleles[place], sets[place], position, "keep")
-            is_given[place] = np.isneginf(link.log_odds) & (link.back == 1)
-        return is_given
-
-    def _continue(
-        self, typed: NDArray[np.int64], block: NDArray[np.int64], alleles: NDArray[np.uint8]
-    ) -> NDArray[np.bool_]:
-        """Bring samples into the orientation of the chunk before, by most of the shared sites.
-
-        alleles  (n, 2, t) phased; changed in place
-        returns  (n,) True for samples whose heterozygotes continue a phase set
-        """
-        before = self._before
-        if before is None:
-            return np.zeros(len(block), np.bool_)
-        _, here, there = np.intersect1d(
-            typed, before.typed, assume_unique=True, return_indices=True
-        )
-        known = before.alleles[there][:, block].transpose(1, 2, 0)
-        now = alleles[:, :, here]
-        is_shared = phased_calls.turned(known, known)[0] & phased_calls.turned(now, now)[0]
-        is_other = is_shared & (now[:, 0] != known[:, 0])
-        is_turned = 2 * is_other.sum(axis=1) > is_shared.sum(axis=1)
-        alleles[is_turned] = alleles[is_turned, ::-1]
-        return is_shared.any(axis=1) & self._is_begun[block]
 
 
 def joined(own: NDArray[np.uint8], written: NDArray[np.uint8]) -> int | None:

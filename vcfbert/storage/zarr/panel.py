@@ -96,9 +96,9 @@ def open_panel(path: Path, *, takes_haploid: bool = False) -> Iterator[PanelRead
             ) from error
         if reader.samples.haploid is not None and not takes_haploid:
             raise StoreError(
-                f"{path} has haploid samples, which impute, and train and eval of mosaic take, and "
-                "this command does not. Prepare a panel of diploid samples for it, such as "
-                "females: bcftools view -S females.txt"
+                f"{path} has haploid samples, which impute, phase, verify, and train and eval of "
+                "mosaic take, and this command does not. Prepare a panel of diploid samples for "
+                "it, such as females: bcftools view -S females.txt"
             )
         yield reader
 
