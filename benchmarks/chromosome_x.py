@@ -1,4 +1,4 @@
-"""r2 of males and females on a simulated X chromosome, beside Beagle.
+"""r2 of males and females on a simulated X chromosome, compared with Beagle.
 
     python benchmarks/chromosome_x.py FOLDER [--samples 600] [--length 5000000] [--beagle COMMAND]
 

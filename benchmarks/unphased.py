@@ -1,4 +1,4 @@
-"""Imputation of unphased targets beside Beagle: accuracy, switch error, time and memory.
+"""Imputation of unphased targets compared with Beagle: accuracy, switch error, time, memory.
 
     python benchmarks/unphased.py FOLDER [--tasks array random50] [--draws 0 4 8] [--repeats 3]
 

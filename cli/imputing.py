@@ -85,8 +85,8 @@ def impute(
         int,
         typer.Option(
             min=0,
-            help="Impute so many phases, drawn by their probability, and average them; 0 imputes "
-            "the likeliest phase alone.",
+            help="Phases to impute and average if the phase is uncertain, each drawn with its "
+            "probability; 0 imputes only the most likely one.",
         ),
     ] = 4,
     strand: options.Strand = options.TargetStrand.FIX,

@@ -67,8 +67,8 @@ def train(
         typer.Option(
             metavar="N|PATH|new",
             show_default="newest",
-            help="Embeddings whose encoder training starts with, likewise; new encodes with "
-            "initial weights.",
+            help="First embeddings; training starts with the encoder that made them. A version of "
+            "the workspace, a path, or new to encode with initial weights.",
         ),
     ] = None,
     preset: options.Preset = None,

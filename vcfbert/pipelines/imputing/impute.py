@@ -109,7 +109,7 @@ class ImputeOptions:
     """Keep the phase of the file, take it as a hint, or do without it."""
 
     phase_draws: int = 4
-    """Phases that are imputed and averaged if the phase is uncertain; 0 imputes the likeliest."""
+    """Phases to impute and average if the phase is uncertain; 0 imputes the most likely one."""
 
     strand: Literal["fix", "drop", "error"] = "fix"
     """Strand flips: repair, leave out, or stop."""
