@@ -14,17 +14,14 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from comparison import options, tables, tasks
-from comparison.processes import command, measure
+from comparison import accuracy, options, tables, tasks, tools
+from comparison.processes import measure
 from comparison.report import Row
 from comparison.tasks import Task
 from cyvcf2 import VCF, Variant
@@ -83,7 +80,7 @@ def measure_task(task: Task, arguments: argparse.Namespace) -> list[Row]:
         found["Beagle"] = run_beagle(task, folder, arguments)
     return [
         {"task": task.name, "tool": tool, "seconds": round(seconds, 1),
-         **switches(folder / f"{tool.lower()}.vcf.gz", task, folder, arguments.shared)}
+         **switches(folder / f"{tool.lower()}.vcf.gz", task, arguments.shared)}
         for tool, seconds in found.items()
     ]  # fmt: skip
 
@@ -97,7 +94,8 @@ def read_typed(task: Task) -> Typed:
         keys.append(key_of(one))
         panel.append(alleles_of(one).ravel())
     alleles = np.array(panel).T
-    group = groups.of_references(alleles[:, groups.sites_for(alleles.mean(axis=0))])
+    sample = np.arange(len(alleles)) >> 1
+    group = groups.of_references(alleles[:, groups.sites_for(alleles.mean(axis=0))], sample)
     typed = [place for place, key in enumerate(keys) if key in truth]
     kept = [keys[place] for place in typed]
     known = np.loadtxt(task.map, usecols=(2, 3))
@@ -153,20 +151,14 @@ def phase_timed(
 
 def run_beagle(task: Task, folder: Path, arguments: argparse.Namespace) -> float:
     """Phase with Beagle; processor seconds."""
-    wanted = command(
-        *("java", "-Xmx8g", "-jar", arguments.beagle, f"ref={task.reference}"),
-        *(f"gt={folder / 'target.vcf.gz'}", f"map={task.map}", f"out={folder / 'beagle'}"),
-        *("impute=false", f"nthreads={arguments.threads}", f"seed={arguments.seed}"),
-    )
+    target, out = folder / "target.vcf.gz", folder / "beagle.vcf.gz"
+    wanted = tools.beagle_phase(task, arguments.beagle, target, out, arguments.threads)
     return measure(wanted, folder / "beagle.stderr").processor
 
 
-def switches(path: Path, task: Task, folder: Path, shared: Path) -> Row:
+def switches(path: Path, task: Task, shared: Path) -> Row:
     """The counts of switch.py."""
-    script = shared / "peers" / "switch.py"
-    words_ = [sys.executable, script, path, task.truth, folder / "target.vcf.gz"]
-    done = subprocess.run([str(one) for one in words_], check=True, capture_output=True, text=True)
-    found = json.loads(done.stdout)
+    found = accuracy.switches(task, path, shared / "peers")
     return {
         "switch error %": round(found["SER_percent"], 3),
         "switches": found["switches"],

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import json
+import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 from comparison import accuracy, options, tables, tasks, tools
@@ -49,10 +48,9 @@ def measure_task(task: Task, programs: Programs, arguments: argparse.Namespace) 
     folder.mkdir(exist_ok=True)
     target = folder / "target.vcf.gz"
     without_phase(task.target, target)
-    peer = phased_by_beagle(programs, folder / "beagle-phase")
     wanted = [
         Tool("Beagle", "beagle.vcf.gz", True, tools.beagle(programs)),
-        Tool("Beagle's phase, vcfbert", "beagles-phase.vcf.gz", False, after(peer, programs)),
+        Tool("Beagle's phase, vcfbert", "beagles-phase.vcf.gz", False, after_beagle(programs)),
         *(draws_of(programs, count) for count in arguments.draws),
         Tool("true phase, vcfbert", "true-phase.vcf.gz", False, with_truth(task, programs)),
     ]
@@ -71,7 +69,8 @@ def measure_task(task: Task, programs: Programs, arguments: argparse.Namespace) 
             for group, values in scores.items()
             if group.startswith("(") and not group.startswith("(0,")
         }
-        switches = switch_error(path, task, arguments.shared)
+        found = accuracy.switches(task, path, arguments.shared / "peers")
+        switches = {"switch error %": round(found["SER_percent"], 3), "flips": found["flip_pairs"]}
         rows.append(
             {"task": task.name, "tool": tool.name} | figures | switches
             | time_cells(times[tool.name])
@@ -111,37 +110,17 @@ def with_truth(task: Task, programs: Programs) -> Imputes:
     return impute
 
 
-def phased_by_beagle(programs: Programs, prefix: Path) -> Imputes:
-    """Beagle without imputation."""
-
-    def phase(task: Task, target: Path, _: Path, threads: int) -> Command:
-        return command(
-            *("java", "-Xmx8g", "-jar", programs.jar, f"ref={task.reference}", f"gt={target}"),
-            *(f"map={task.map}", f"out={prefix}", "impute=false", f"nthreads={threads}"),
-        )
-
-    return phase
-
-
-def after(phase: Imputes, programs: Programs) -> Imputes:
-    """Phase, then impute with vcfbert; seconds and memory are of both."""
+def after_beagle(programs: Programs) -> Imputes:
+    """Phase with Beagle, then impute with vcfbert; seconds and memory are of both."""
 
     def impute(task: Task, target: Path, out: Path, threads: int) -> Command:
         phased = target.with_name("beagle-phase.vcf.gz")
-        first = phase(task, target, phased, threads)
+        first = tools.beagle_phase(task, programs.jar, target, phased, threads)
         second = tools.ours(programs)(task, phased, out, threads)
-        text = " && ".join(" ".join(f"'{word}'" for word in one.words) for one in (first, second))
+        text = " && ".join(shlex.join(one.words) for one in (first, second))
         return command("sh", "-c", text)
 
     return impute
-
-
-def switch_error(path: Path, task: Task, shared: Path) -> Row:
-    """Counts of switch.py at the typed sites."""
-    words = [sys.executable, shared / "peers" / "switch.py", path, task.truth, task.target]
-    done = subprocess.run([str(one) for one in words], check=True, capture_output=True, text=True)
-    found = json.loads(done.stdout)
-    return {"switch error %": round(found["SER_percent"], 3), "flips": found["flip_pairs"]}
 
 
 if __name__ == "__main__":

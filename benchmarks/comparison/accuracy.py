@@ -128,6 +128,17 @@ def score(task: Task, imputed: Path, scorer: Path) -> Scores:
     return found
 
 
+def switches(task: Task, phased: Path, scripts: Path) -> dict[str, float]:
+    """The counts of the independent switch.py at the typed sites of a task.
+
+    scripts  folder of switch.py
+    """
+    words = [sys.executable, scripts / "switch.py", phased, task.truth, task.target]
+    done = subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
 def sums_of_samples(
     copies: NDArray[np.integer], dosage: Floats, members: NDArray[np.bool_]
 ) -> Floats:

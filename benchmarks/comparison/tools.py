@@ -71,6 +71,15 @@ def beagle(programs: Programs) -> Imputes:
     return impute
 
 
+def beagle_phase(task: Task, jar: Path, target: Path, out: Path, threads: int) -> Command:
+    """Beagle without imputation; `out` is a .vcf.gz."""
+    return command(
+        *("java", "-Xmx8g", "-jar", jar, f"ref={task.reference}", f"gt={target}"),
+        *(f"map={task.map}", f"out={str(out).removesuffix('.vcf.gz')}"),
+        *("impute=false", f"nthreads={threads}"),
+    )
+
+
 def ours(programs: Programs, *words: str) -> Imputes:
     def impute(task: Task, target: Path, out: Path, threads: int) -> Command:
         where = ("--out", out, "-w", task.workspace, "--threads", threads)
