@@ -1,7 +1,8 @@
 """`vcfbert impute`: from a target VCF and a prepared panel to an imputed VCF or BCF and QC files.
 
 S sites in the panel, T typed sites, N samples of the target. Chunks are imputed and written one
-after another, so memory does not grow with the panel. PyTorch is imported for a GPU only.
+after another, each in batches of samples, so memory does not grow with the panel or the target.
+PyTorch is imported for a GPU only.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert import versions
-from vcfbert.copying import compiled
 from vcfbert.copying.network import Network
 from vcfbert.domain import pseudoautosomal
 from vcfbert.domain.genome import Genome
@@ -28,26 +28,28 @@ from vcfbert.errors import ConfigError, InputError
 from vcfbert.files import locks
 from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import (
-    chunk_imputation,
     chunk_plan,
     switch_rates,
     target_ploidy,
     target_samples,
 )
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
-from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Trust
+from vcfbert.pipelines.chunks.chunk_phasing import Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.imputing import (
+    chunk_output,
     duplicates,
     engines,
     output_files,
+    planned_parts,
     qc_files,
     sample_quality,
 )
 from vcfbert.pipelines.imputing.duplicates import DuplicateSearch
-from vcfbert.pipelines.imputing.output_files import EmpiricalWriter, OutputContent
+from vcfbert.pipelines.imputing.output_files import OutputContent
 from vcfbert.pipelines.imputing.qc_files import ChunkTally, ImputeSummary
-from vcfbert.pipelines.imputing.sample_quality import CallRates, ExpectedAccuracy
+from vcfbert.pipelines.imputing.sample_quality import CallRates
+from vcfbert.pipelines.parts import batches
 from vcfbert.progress import Progress
 from vcfbert.storage.vcf import genome_header, output_file, prediction_writer
 from vcfbert.storage.vcf.output_header import FIELDS, CellLayout, HeaderFacts
@@ -132,6 +134,17 @@ class ImputeOptions:
     qc: Path | None = None
     """Folder of the QC files; None is a folder next to the output."""
 
+    memory: str | None = None
+    """Memory to use, such as 4G, which decides how many samples are imputed at once; None is half
+    of what is free. The output is the same for any."""
+
+    parts: Path | None = None
+    """Folder of finished parts, from which the same command continues after a kill; None is a
+    folder next to the output."""
+
+    keep_parts: bool = False
+    """Keep the parts after success."""
+
     device: str = "cpu"
     """cpu, cuda, cuda:N, or auto for a GPU if there is one; all but cpu load PyTorch."""
 
@@ -146,6 +159,8 @@ class ImputeOptions:
                 raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}.")
         if self.seed < 0:
             raise ConfigError(f"--seed must be at least 0, got {self.seed}.")
+        if self.memory is not None:
+            batches.parse_size(self.memory)
         if self.par is not None:
             pseudoautosomal.parse(self.par)
         CellLayout.of(self.fields)
@@ -221,20 +236,23 @@ def impute(
                 before_renaming=qc_stack.close,
             )
         )
-        tally, search, accuracy = _write(writer, empirical, job, options, progress)
+        runs = planned_parts.of(job.source, job.chunks, target, out, options)
+        found = chunk_output.write_all(runs, writer, empirical, progress, er2=options.er2)
         seconds["total"] = round(time.perf_counter() - begun, 3)
         report = {
             "panel": str(workspace.panel),
             "target_file": str(target),
             "out": str(out),
             "empirical": str(output_files.empirical_path(out)) if options.empirical else None,
-            **_report(job, tally, search, len(content.kept), options),
+            **_report(job, found.tally, found.search, len(content.kept), options),
             "seconds": seconds,
         }
         for message in report["warnings"][len(job.warnings) :]:
             logger.warning("%s", message)
-        samples = sample_quality.table(content.names, job.rates, accuracy.r2())
-        qc_files.write_files(folder, job.read.report, tally.rows, samples, report)
+        samples = sample_quality.table(content.names, job.rates, found.accuracy.r2())
+        qc_files.write_files(folder, job.read.report, found.tally.rows, samples, report)
+    if runs.folder is not None and not options.keep_parts:
+        runs.folder.remove()
     return ImputeSummary(out, qc, report)
 
 
@@ -294,9 +312,9 @@ def _read(
 ) -> tuple[chunk_plan.Cores, Target, Genome, NDArray[np.int64]]:
     """The cores, the target, the facts in its header, and sites at which a chunk begins.
 
-    Cores get shorter with many samples. If a sample has too few typed sites around the region, the
-    whole contig is read, because the chunks use the nearest ones; if samples are haploid, because
-    their ploidy is that of all their genotypes.
+    If a sample has too few typed sites around the region, the whole contig is read, because the
+    chunks use the nearest ones; if samples are haploid, because their ploidy is that of all their
+    genotypes.
     """
     frequency = whole_frequency(sites, panel.samples)
 
@@ -319,7 +337,7 @@ def _read(
         return chunk_plan.cut(sites, is_wanted, *lengths, most, borders)
 
     with VcfFile(path) as file:
-        most = chunk_plan.most_core_sites(2 * len(panel.samples), len(file.samples))
+        most = chunk_plan.most_core_sites(2 * len(panel.samples))
         of_target = genome_header.read(file.header.text)
         known = target_ploidy.rules(
             sites, panel, of_target, file.samples,
@@ -347,48 +365,6 @@ def _read(
         borders = target_ploidy.chunk_borders(sites, known, panel.samples.haploid, found.haploid)
         cores = cut(borders)
     return cores, found, of_target, borders
-
-
-def _write(
-    writer: prediction_writer.PredictionWriter,
-    empirical: EmpiricalWriter | None,
-    job: _Job,
-    options: ImputeOptions,
-    progress: Progress,
-) -> tuple[ChunkTally, DuplicateSearch, ExpectedAccuracy]:
-    """Impute and write one chunk after another."""
-    source = job.source
-    accuracy = ExpectedAccuracy(len(source.samples.names))
-    frequency = whole_frequency(source.sites, source.panel.samples)
-    has_dr2 = len(source.samples.names) >= output_files.FEWEST_FOR_DR2
-    search = DuplicateSearch(source.sites, frequency, source.samples.own)
-    tally, first = ChunkTally(), 0
-    progress.start("imputing", len(job.chunks) * len(source.samples.names))
-    note = partial(
-        progress.note, "Compiling for this machine, once; it takes about half a minute ..."
-    )
-    with compiled.announcing_compilation(note):
-        before: KnownPhase | None = None
-        for chunk in job.chunks:
-            begun = time.perf_counter()
-            on_typed = partial(search.add, chunk.typed, chunk.core)
-            core = chunk_imputation.impute(source, chunk, progress.advance, on_typed, before)
-            before = core.phase
-            writer.write_haplotypes(
-                first,
-                core.alt,
-                core.is_imputed,
-                dr2=core.dr2 if has_dr2 else None,
-                pr2=core.pr2,
-                er2=core.er2 if options.er2 else None,
-                is_haploid=core.is_haploid,
-            )
-            if empirical is not None:
-                empirical.write(core)
-            accuracy.add(core, frequency[chunk.written])
-            first += len(chunk.written)
-            tally.add(source.sites, chunk, core, time.perf_counter() - begun)
-    return tally, search, accuracy
 
 
 def _content(job: _Job, options: ImputeOptions) -> OutputContent:
