@@ -39,7 +39,8 @@ LAYERS = {
 
 ROOMS = {
     "training.devices": set(),
-    "training.machine": set(),
+    "training.host_memory": set(),
+    "training.machine": {"training.host_memory"},
     "training.runs": set(),
     "training.mosaic": {"training.devices"},
     "training.systems": {"training.devices", "training.runs"},

@@ -78,7 +78,7 @@ class ImputationSource:
 
 
 @dataclass(frozen=True)
-class ImputedBatch:
+class BatchAnswers:
     """Results of a batch of B samples at the written sites of a core.
 
     samples       the batch, a range of the target's samples
@@ -126,7 +126,7 @@ def impute(
     samples: slice,
     references: ChunkReferences,
     advance: Callable[[int], None],
-) -> ImputedBatch:
+) -> BatchAnswers:
     """Impute a batch of samples over one chunk.
 
     samples     a range of the target's samples
@@ -197,7 +197,7 @@ def _batch(
     left_out: NDArray[np.float32],
     phase: KnownPhase,
     parts: list[_Part],
-) -> ImputedBatch:
+) -> BatchAnswers:
     """The results of a batch; `left_out` (T, B, 2) has any value where a sample is not typed."""
     is_typed = np.isin(chunk.written, chunk.typed)
     rows = np.searchsorted(chunk.typed, chunk.written[is_typed])
@@ -214,7 +214,7 @@ def _batch(
         open_cells += part.imputed.open_share * cells
         outside += part.imputed.out_of_range * part.imputed.open_share * cells
     panel_r2 = references.panel_r2[np.searchsorted(references.sites, chunk.written)]
-    return ImputedBatch(
+    return BatchAnswers(
         samples=samples,
         alt=alt,
         left_out=left_out,

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,6 +51,7 @@ from vcfbert.pipelines.imputing.output_files import OutputContent
 from vcfbert.pipelines.imputing.qc_files import ChunkTally, ImputeSummary
 from vcfbert.pipelines.imputing.sample_quality import CallRates
 from vcfbert.pipelines.parts import batches
+from vcfbert.pipelines.parts.part_runs import PartRuns
 from vcfbert.progress import Progress
 from vcfbert.storage.vcf import genome_header, output_file, prediction_writer
 from vcfbert.storage.vcf.output_header import FIELDS, CellLayout, HeaderFacts
@@ -167,13 +169,15 @@ class ImputeOptions:
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """The planned imputation.
 
     num_wanted  sites to write if every contig had enough typed sites
     warnings    sentences that were logged
+    begun       of `time.perf_counter`
     """
 
+    target: Path
     source: ImputationSource
     chunks: list[ChunkPlan]
     read: Target
@@ -181,6 +185,7 @@ class _Job:
     genome: Genome
     num_wanted: int
     warnings: list[str]
+    begun: float
 
 
 def impute(
@@ -200,17 +205,41 @@ def impute(
     Raises InputError if the target or another file cannot be used (see docs/policy.md), StoreError
     if the panel or the network is missing, or the output exists or cannot be written.
     """
+    check_output(target, out, options, overwrite=overwrite)
+    with locks.hold(out), opened(workspace, target, options, progress) as job:
+        runs = planned_parts.of(job.source, job.chunks, target, out, options)
+        summary = written(job, runs, out, options, progress, overwrite=overwrite)
+    if runs.folder is not None and not options.keep_parts:
+        runs.folder.remove()
+    return summary
+
+
+@contextmanager
+def opened(
+    workspace: Workspace, target: Path, options: ImputeOptions, progress: Progress
+) -> Iterator[Job]:
+    """Open the panel, read the target, and plan the chunks. Raises as `impute` does."""
     begun = time.perf_counter()
-    qc = options.qc or qc_files.qc_folder(out)
-    _check_output(target, out, qc, options, overwrite=overwrite)
     network = engines.network(workspace, options.run, no_network=options.no_network)
-    with ExitStack() as stack:
-        stack.enter_context(locks.hold(out))
-        panel = stack.enter_context(open_panel(workspace.panel, takes_haploid=True))
+    with open_panel(workspace.panel, takes_haploid=True) as panel:
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
-        job = _plan(panel, sites, target, network, options, progress)
-        seconds = {"reading": round(time.perf_counter() - begun, 3)}
-        content = _content(job, options)
+        yield _plan(panel, sites, target, network, options, progress, begun)
+
+
+def written(
+    job: Job,
+    runs: PartRuns,
+    out: Path,
+    options: ImputeOptions,
+    progress: Progress,
+    *,
+    overwrite: bool,
+) -> ImputeSummary:
+    """Impute what is not done yet, and write the output and the QC files."""
+    qc = options.qc or qc_files.qc_folder(out)
+    seconds = {"reading": round(time.perf_counter() - job.begun, 3)}
+    content = _content(job, options)
+    with ExitStack() as stack:
         qc_stack = stack.enter_context(ExitStack())
         folder = qc_stack.enter_context(
             stores.create_folder(qc, overwrite=overwrite or not out.exists(), sealed=False)
@@ -236,12 +265,11 @@ def impute(
                 before_renaming=qc_stack.close,
             )
         )
-        runs = planned_parts.of(job.source, job.chunks, target, out, options)
         found = chunk_output.write_all(runs, writer, empirical, progress, er2=options.er2)
-        seconds["total"] = round(time.perf_counter() - begun, 3)
+        seconds["total"] = round(time.perf_counter() - job.begun, 3)
         report = {
-            "panel": str(workspace.panel),
-            "target_file": str(target),
+            "panel": str(job.source.panel.path),
+            "target_file": str(job.target),
             "out": str(out),
             "empirical": str(output_files.empirical_path(out)) if options.empirical else None,
             **_report(job, found.tally, found.search, len(content.kept), options),
@@ -251,15 +279,12 @@ def impute(
             logger.warning("%s", message)
         samples = sample_quality.table(content.names, job.rates, found.accuracy.r2())
         qc_files.write_files(folder, job.read.report, found.tally.rows, samples, report)
-    if runs.folder is not None and not options.keep_parts:
-        runs.folder.remove()
     return ImputeSummary(out, qc, report)
 
 
-def _check_output(
-    target: Path, out: Path, qc: Path, options: ImputeOptions, *, overwrite: bool
-) -> None:
+def check_output(target: Path, out: Path, options: ImputeOptions, *, overwrite: bool) -> None:
     """Refuse an output that cannot be written, before any work is done."""
+    qc = options.qc or qc_files.qc_folder(out)
     output_file.check_path(out, overwrite=overwrite)
     if out.exists() and target.exists() and out.samefile(target):
         raise InputError(f"{out} is the target itself. Give the output another name.")
@@ -276,7 +301,8 @@ def _plan(
     network: Network,
     options: ImputeOptions,
     progress: Progress,
-) -> _Job:
+    begun: float,
+) -> Job:
     """Read the target and plan the chunks."""
     device = engines.device(options.device)
     name = str(panel.path)
@@ -300,7 +326,8 @@ def _plan(
         panel, sites, samples, network, options.seed, threads, options.min_typed,
         PhasingOptions(draws=options.phase_draws, seed=options.seed), options.phase, device,
     )  # fmt: skip
-    return _Job(source, planned, read, rates, of_target, int(is_wanted.sum()), warnings)
+    num_wanted = int(is_wanted.sum())
+    return Job(path, source, planned, read, rates, of_target, num_wanted, warnings, begun)
 
 
 def _read(
@@ -367,7 +394,7 @@ def _read(
     return cores, found, of_target, borders
 
 
-def _content(job: _Job, options: ImputeOptions) -> OutputContent:
+def _content(job: Job, options: ImputeOptions) -> OutputContent:
     """The sites, samples and header of the output."""
     source, chosen = job.source, np.concatenate([one.written for one in job.chunks])
     written = chunk_plan.take(output_files.with_ids(source.sites, job.read), chosen)
@@ -380,7 +407,7 @@ def _content(job: _Job, options: ImputeOptions) -> OutputContent:
     )
 
 
-def _header(written: Sites, job: _Job, options: ImputeOptions) -> HeaderFacts:
+def _header(written: Sites, job: Job, options: ImputeOptions) -> HeaderFacts:
     panel, network = job.source.panel, job.source.network
     chosen = f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} seed={options.seed}"
     return HeaderFacts(
@@ -394,7 +421,7 @@ def _header(written: Sites, job: _Job, options: ImputeOptions) -> HeaderFacts:
 
 
 def _report(
-    job: _Job, tally: ChunkTally, search: DuplicateSearch, num_kept: int, options: ImputeOptions
+    job: Job, tally: ChunkTally, search: DuplicateSearch, num_kept: int, options: ImputeOptions
 ) -> dict[str, Any]:
     """Counts, network, warnings and options for summary.json."""
     panel, samples, network = job.source.panel, job.source.samples, job.source.network

@@ -17,7 +17,7 @@ from vcfbert.pipelines.chunks import chunk_imputation
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.parts import exact_sums, part_file
-from vcfbert.pipelines.parts.part import NOT_HET, CellsInMemory, Part, PartFacts
+from vcfbert.pipelines.parts.part import NOT_HET, CellsInMemory, ChunkPart, PartFacts
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class JoinedChunk:
     accuracy     (2, N) see PartFacts
     """
 
-    parts: Sequence[Part]
+    parts: Sequence[ChunkPart]
     is_turned: NDArray[np.bool_]
     is_typed: NDArray[np.bool_]
     is_imputed: NDArray[np.bool_]
@@ -128,7 +128,7 @@ class JoinedChunk:
 def join(
     source: ImputationSource,
     chunk: ChunkPlan,
-    parts: Sequence[Part],
+    parts: Sequence[ChunkPart],
     is_turned: NDArray[np.bool_],
 ) -> JoinedChunk:
     """Join the parts of all samples, in order."""
@@ -172,7 +172,7 @@ class Continuation:
         self._sites = np.empty(0, np.int64)
         self._order = np.empty((0, num_samples), np.uint8)
 
-    def add(self, shared: NDArray[np.int64], parts: Sequence[Part]) -> NDArray[np.bool_]:
+    def add(self, shared: NDArray[np.int64], parts: Sequence[ChunkPart]) -> NDArray[np.bool_]:
         """(N,) True for samples to turn in the next chunk.
 
         shared  (P,) panel sites of the parts' `order`

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
 from vcfbert.domain.ploidy import existing
-from vcfbert.pipelines.chunks.chunk_imputation import ImputedBatch
+from vcfbert.pipelines.chunks.chunk_imputation import BatchAnswers
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.parts import exact_sums
 
@@ -96,7 +96,7 @@ class CellsInMemory:
 
 
 @dataclass(frozen=True)
-class Part:
+class ChunkPart:
     """One part.
 
     chunk    number of the chunk among those of the whole panel
@@ -110,13 +110,13 @@ class Part:
 
 
 def of_batch(
-    batch: ImputedBatch,
+    batch: BatchAnswers,
     chunk: ChunkPlan,
     is_imputed: NDArray[np.bool_],
     frequency: NDArray[np.float64],
     shared: NDArray[np.int64],
     wanted: Wanted,
-) -> Part:
+) -> ChunkPart:
     """The part of an imputed batch.
 
     is_imputed  (n,) False at sites that are typed in any sample of the target
@@ -130,11 +130,11 @@ def of_batch(
     counts = batch.candidates.ravel()[exists]
     none = np.empty((0, 2), np.int64)
     order = batch.phase.alleles[np.searchsorted(chunk.typed, shared)]
-    return Part(
+    return ChunkPart(
         chunk.number,
         batch.samples,
         PartFacts(
-            dosage=exact_sums.of(batch.alt.sum(axis=2)),
+            dosage=exact_sums.of(batch.alt[:, :, 0] + batch.alt[:, :, 1]),
             alt=exact_sums.of(flat) if wanted.dr2 else none,
             squares=_squares(flat) if wanted.dr2 else none,
             typed=typed_sums(alleles, batch.left_out) if wanted.er2 else np.empty((0, 8), np.int64),

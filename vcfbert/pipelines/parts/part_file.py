@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from vcfbert.errors import StoreError
 from vcfbert.files import digests, temporary
 from vcfbert.pipelines.parts import cell_codes
-from vcfbert.pipelines.parts.part import Part, PartFacts
+from vcfbert.pipelines.parts.part import ChunkPart, PartFacts
 
 FORMAT_VERSION = 1
 SUFFIX = ".part"
@@ -60,7 +60,7 @@ def name_of(key: str, chunk: int, samples: slice) -> str:
 
 
 def write(
-    folder: Path, key: str, part: Part, is_typed: NDArray[np.bool_], num_samples: int
+    folder: Path, key: str, part: ChunkPart, is_typed: NDArray[np.bool_], num_samples: int
 ) -> Path:
     """Write a part into a folder; a file of this name is replaced in one step.
 
@@ -88,7 +88,7 @@ def write(
 
 
 def _write(
-    file: BinaryIO, key: str, part: Part, is_typed: NDArray[np.bool_], num_samples: int
+    file: BinaryIO, key: str, part: ChunkPart, is_typed: NDArray[np.bool_], num_samples: int
 ) -> None:
     digest, place = hashlib.sha256(), 0
 
@@ -163,7 +163,7 @@ def damaged(path: Path, error: Exception) -> StoreError:
     return StoreError(f"{path} is damaged ({error}). Delete it and run the same command again.")
 
 
-def read(path: Path, key: str, is_typed: NDArray[np.bool_], num_samples: int) -> Part:
+def read(path: Path, key: str, is_typed: NDArray[np.bool_], num_samples: int) -> ChunkPart:
     """Open a part after checking all of it; the probabilities stay on the disk.
 
     Raises DamagedPartError if the file is not a whole part of this key, and OSError.
@@ -185,7 +185,7 @@ def read(path: Path, key: str, is_typed: NDArray[np.bool_], num_samples: int) ->
         path, samples.stop - samples.start, rows_of_block(num_samples), is_typed,
         footer["alt"], footer["left_out"],
     )  # fmt: skip
-    return Part(footer["chunk"], samples, facts, cells)
+    return ChunkPart(footer["chunk"], samples, facts, cells)
 
 
 def checked(path: Path) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
 from vcfbert.pipelines.parts import batches, part, parts_folder
-from vcfbert.pipelines.parts.part import Part, Wanted
+from vcfbert.pipelines.parts.part import ChunkPart, Wanted
 from vcfbert.pipelines.parts.parts_folder import PartsFolder
 
 
@@ -60,7 +60,7 @@ class PartRuns:
         samples: slice,
         references: ChunkReferences,
         advance: Callable[[int], None],
-    ) -> Part:
+    ) -> ChunkPart:
         """Impute one part, in memory."""
         chunk = self.chunks[number]
         batch = chunk_imputation.impute(self.source, chunk, samples, references, advance)
@@ -70,7 +70,7 @@ class PartRuns:
 
     def run(
         self, number: int, advance: Callable[[int], None]
-    ) -> tuple[list[Part], ChunkReferences | None]:
+    ) -> tuple[list[ChunkPart], ChunkReferences | None]:
         """All parts of a chunk, in order, and its references if some had to be imputed.
 
         Finished parts are read from the folder, and new ones are written there.

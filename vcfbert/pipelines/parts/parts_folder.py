@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vcfbert.errors import StoreError
 from vcfbert.files import digests, temporary
 from vcfbert.pipelines.parts import part_file, part_key
-from vcfbert.pipelines.parts.part import Part
+from vcfbert.pipelines.parts.part import ChunkPart
 from vcfbert.pipelines.parts.part_file import DamagedPartError
 
 _RECORD = ".made-from.json"
@@ -76,14 +76,14 @@ class PartsFolder:
             f"not used. Remove them with: vcfbert parts {self.path} --clean"
         ]
 
-    def read(self, chunk: int, is_typed: NDArray[np.bool_]) -> list[Part]:
+    def read(self, chunk: int, is_typed: NDArray[np.bool_]) -> list[ChunkPart]:
         """The parts of a chunk that are whole, in order, without those that overlap others.
 
         is_typed  (n,) of the chunk's written sites
 
         A damaged file is deleted.
         """
-        found: list[Part] = []
+        found: list[ChunkPart] = []
         mine = [one for one in entries(self.path) if (one.key, one.chunk) == (self.key[:12], chunk)]
         for entry in mine:
             if found and entry.samples.start < found[-1].samples.stop:
@@ -107,7 +107,7 @@ class PartsFolder:
         except (OSError, ValueError):
             return False
 
-    def write(self, part: Part, is_typed: NDArray[np.bool_]) -> Part:
+    def write(self, part: ChunkPart, is_typed: NDArray[np.bool_]) -> ChunkPart:
         """Write a part; returns it with its probabilities on the disk."""
         path = part_file.write(self.path, self.key, part, is_typed, self.num_samples)
         return part_file.read(path, self.key, is_typed, self.num_samples)
@@ -163,7 +163,7 @@ def clean(folder: Path, key: str | None = None) -> int:
     return len(chosen)
 
 
-def gaps(parts: list[Part], num_samples: int) -> Iterator[slice]:
+def gaps(parts: list[ChunkPart], num_samples: int) -> Iterator[slice]:
     """The ranges of samples that no part has.
 
     parts  of one chunk, in order
