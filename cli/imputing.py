@@ -101,6 +101,11 @@ def impute(
         Path | None,
         typer.Option(metavar="DIR", show_default="OUT.qc", help="Folder for the QC files."),
     ] = None,
+    memory: options.Memory = None,
+    parts: options.Parts = None,
+    keep_parts: Annotated[
+        bool, typer.Option("--keep-parts", help="Keep the finished parts after success.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed for fitting the switch rates.")] = 1,
     device: options.DeviceOption = options.Device.CPU,
     threads: options.Threads = None,
@@ -112,7 +117,8 @@ def impute(
     """Impute the samples of a VCF from a prepared panel.
 
     Needs only the panel of the workspace: no training, embeddings or index. Writes FILE, its index
-    and a folder of QC files, all or none of them. The output does not depend on --threads.
+    and a folder of QC files, all or none of them. The output does not depend on --threads or
+    --memory. After a kill, the same command continues from the parts that are finished.
 
     Example: vcfbert impute target.vcf.gz --out imputed.vcf.gz
     """
@@ -144,6 +150,9 @@ def impute(
                 all_typed_sites=all_typed_sites,
                 empirical=empirical,
                 qc=qc,
+                memory=memory,
+                parts=parts,
+                keep_parts=keep_parts,
                 device=device.value,
             )
             summary = pipeline.impute(

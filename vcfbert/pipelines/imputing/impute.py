@@ -138,7 +138,7 @@ class ImputeOptions:
 
     memory: str | None = None
     """Memory to use, such as 4G, which decides how many samples are imputed at once; None is half
-    of what is free. The output is the same for any."""
+    of what is free. The output is the same for any size."""
 
     parts: Path | None = None
     """Folder of finished parts, from which the same command continues after a kill; None is a

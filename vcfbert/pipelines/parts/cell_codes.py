@@ -21,7 +21,7 @@ SCALE = 65_000
 """Codes of a probability of 1. The odd factor 65 of 1000 keeps the ends of thousandths between two
 codes."""
 
-_DIGITS = 1_000  # the output has three decimals
+DIGITS = 1_000  # the output has three decimals
 _LEVEL = 1  # of zlib: most codes are 0 or SCALE
 
 
@@ -82,16 +82,14 @@ def _to_keep(alt: NDArray[np.float32], codes: NDArray[np.uint16]) -> Kept:
     place = np.flatnonzero(~is_certain)
     pairs = alt.reshape(-1, 2)[place]
     coded = _probabilities(codes.reshape(-1, 2)[place])
-    differs = (_numbers(pairs) != _numbers(coded)).any(axis=1)
+    differs = (numbers(pairs) != numbers(coded)).any(axis=1)
     return Kept(place[differs].astype(np.int32), pairs[differs])
 
 
-def _numbers(pairs: NDArray[np.float32]) -> NDArray[np.int64]:
+def numbers(pairs: NDArray[np.float32]) -> NDArray[np.int64]:
     """(k, 8) what the output shows of genotypes: HDS, DS and GP in thousandths, and the calls."""
     imputed = dosage.from_haplotypes(pairs[:, None])
     numbers = np.concatenate(
         [pairs, imputed.dosage, imputed.genotype_probability[:, 0]], axis=1, dtype=np.float64
     )
-    return np.concatenate(
-        [np.rint(numbers * _DIGITS).astype(np.int64), imputed.calls[:, 0]], axis=1
-    )
+    return np.concatenate([np.rint(numbers * DIGITS).astype(np.int64), imputed.calls[:, 0]], axis=1)
