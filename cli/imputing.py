@@ -103,9 +103,15 @@ def impute(
     ] = None,
     memory: options.Memory = None,
     parts: options.Parts = None,
-    keep_parts: Annotated[
-        bool, typer.Option("--keep-parts", help="Keep the finished parts after success.")
-    ] = False,
+    keep_parts: options.KeepParts = False,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Impute nothing, but write a plan to FILE: its parts can be imputed on many "
+            "machines with impute-part, and joined with impute-join.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed for fitting the switch rates.")] = 1,
     device: options.DeviceOption = options.Device.CPU,
     threads: options.Threads = None,
@@ -155,7 +161,16 @@ def impute(
                 keep_parts=keep_parts,
                 device=device.value,
             )
-            summary = pipeline.impute(
-                Workspace(workspace), target, out, chosen, progress=progress, overwrite=force
-            )
-        print_lines(summary.lines())
+            home = Workspace(workspace)
+            if plan is not None:
+                from vcfbert.pipelines.imputing import separate_parts
+
+                planned = separate_parts.plan(
+                    home, target, out, chosen, plan, progress=progress, overwrite=force
+                )
+                lines = planned.lines()
+            else:
+                lines = pipeline.impute(
+                    home, target, out, chosen, progress=progress, overwrite=force
+                ).lines()
+        print_lines(lines)

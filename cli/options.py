@@ -222,6 +222,9 @@ Parts = Annotated[
         help="Folder for finished parts, each of one chunk and some samples.",
     ),
 ]
+KeepParts = Annotated[
+    bool, typer.Option("--keep-parts", help="Keep the finished parts after success.")
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Show no progress, only warnings and errors.")
 ]

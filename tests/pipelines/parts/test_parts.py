@@ -120,6 +120,7 @@ def test_after_a_kill_the_finished_parts_are_not_imputed_again(
     assert not out.exists()
     finished = parts_folder.entries(tmp_path / "out.parts")
     assert len(finished) == number
+    assert (tmp_path / "out.parts").exists() == (number > 0)
     real, made = chunk_imputation.impute, []
     monkeypatch.setattr(chunk_imputation, "impute", lambda *a: made.append(a[2]) or real(*a))
     in_batches_of(monkeypatch, 2)  # as if there were less memory now

@@ -208,7 +208,12 @@ def impute(
     check_output(target, out, options, overwrite=overwrite)
     with locks.hold(out), opened(workspace, target, options, progress) as job:
         runs = planned_parts.of(job.source, job.chunks, target, out, options)
-        summary = written(job, runs, out, options, progress, overwrite=overwrite)
+        try:
+            summary = written(job, runs, out, options, progress, overwrite=overwrite)
+        except BaseException:
+            if runs.folder is not None:
+                runs.folder.discard_empty()
+            raise
     if runs.folder is not None and not options.keep_parts:
         runs.folder.remove()
     return summary

@@ -112,6 +112,11 @@ class PartsFolder:
         path = part_file.write(self.path, self.key, part, is_typed, self.num_samples)
         return part_file.read(path, self.key, is_typed, self.num_samples)
 
+    def discard_empty(self) -> None:
+        """Delete the folder if it has no part."""
+        if not entries(self.path):
+            clean(self.path)
+
     def remove(self) -> None:
         """Delete the parts of this key, and the folder if it is empty."""
         clean(self.path, self.key[:12])
