@@ -12,6 +12,7 @@ from tests.bad_input import (
     genotypes,
     models,
     order,
+    parts,
     samples,
     settings,
     strand,
@@ -35,4 +36,5 @@ CASES: list[Case] = [
     *settings.CASES,
     *models.CASES,
     *versions.CASES,
+    *parts.CASES,
 ]

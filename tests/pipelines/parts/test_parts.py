@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -247,3 +250,38 @@ def test_most_sites_of_a_block_are_bounded():
     assert part_file.rows_of_block(1) == 1024
     assert part_file.rows_of_block(10**6) == 16
     assert sum(rows.stop - rows.start for rows in part_file.blocks(NUM_SITES, 10**6)) == NUM_SITES
+
+
+@pytest.mark.slow
+def test_after_real_kills_the_same_command_continues(fx_home, fx_target, fx_whole, tmp_path):
+    """SIGKILL at random moments, until the command ends by itself."""
+    out = tmp_path / "out.vcf.gz"
+    script = (
+        "import sys\n"
+        "from vcfbert.pipelines.imputing import output_files\n"
+        "from vcfbert.pipelines.parts import batches\n"
+        "output_files.FEWEST_FOR_DR2 = 5\n"
+        "batches.size = lambda *arguments: 1\n"
+        "from vcfbert_cli.main import app\n"
+        "app(sys.argv[1:])\n"
+    )
+    words = ["impute", str(fx_target), "-o", str(out), "-w", str(fx_home.root), "--no-network",
+             "--chunk-cm", "0.1", "--overlap-cm", "0.05", "--er2", "--empirical", "-q",
+             "--threads", "2"]  # fmt: skip
+    rng = np.random.default_rng(1)
+    folder, kills = tmp_path / "out.parts", 0
+    while not out.exists():
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, *words], stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        wanted = len(parts_folder.entries(folder)) + 1 + int(rng.integers(8))
+        while process.poll() is None and len(parts_folder.entries(folder)) < wanted:
+            time.sleep(0.01 * rng.random())
+        if process.poll() is None and kills < 4:
+            process.kill()
+            kills += 1
+        assert process.wait() in (0, -9)
+    assert kills
+    assert_same(out, fx_whole)
+    assert not folder.exists()

@@ -20,7 +20,7 @@ FAIR_SHARE = 0.5
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _POWERS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 _COPIES_OF_BITS = 4  # of the references: read, at typed sites, searched, and one being made
-_SPARE = 64 << 20  # for all that does not grow
+_SPARE = 112 << 20  # for all that does not grow
 
 
 def parse_size(text: str) -> int:

@@ -98,7 +98,7 @@ def _may_round_differently(pairs: NDArray[np.float32]) -> NDArray[np.bool_]:
     first, second = pairs[:, 0], pairs[:, 1]
     both = first * second
     total = first + second
-    is_near = np.abs(pairs - np.float32(0.5)).min(axis=1) < 1 / SCALE  # the call
+    is_near: NDArray[np.bool_] = np.abs(pairs - np.float32(0.5)).min(axis=1) < 1 / SCALE  # call
     for number in (first, second, total, both, total - 2 * both, 1 - total + both):
         scaled = number * np.float32(DIGITS)
         scaled -= np.floor(scaled)
