@@ -26,6 +26,8 @@ setup:
     echo "Installing vcfbert into {{venv}} (once; PyTorch is large) ..." >&2
     {{system_python}} -m venv {{quote(venv)}}
     {{quote(python)}} -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+    echo "Compiling vcfbert for this machine (once, about a minute) ..." >&2
+    {{quote(vcfbert)}} warm-up --quiet >/dev/null
     printf '%s' "$wanted" >"$stamp"
 
 # Impute a simulated target within a minute, then run the research chain
