@@ -180,6 +180,14 @@ impute *args: setup
 phase *args: setup
     {{quote(vcfbert)}} phase "$@"
 
+# Compute what imputation needs of a panel and an array ahead of the first target
+profile *args: setup
+    {{quote(vcfbert)}} profile "$@"
+
+# Compile for this machine ahead of the first use
+warm-up *args: setup
+    {{quote(vcfbert)}} warm-up "$@"
+
 # Show shapes, parameters, memory and disk of a system
 audit-dims *args: setup
     {{quote(vcfbert)}} audit-dims "$@"
