@@ -122,6 +122,9 @@ def impute(
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
     qc: StrPath | None = None,
+    memory: str | None = None,
+    parts: StrPath | None = None,
+    keep_parts: bool = False,
     seed: int = 1,
     device: str = "cpu",
     threads: int | None = None,
@@ -131,6 +134,7 @@ def impute(
     """Impute the samples of a VCF or BCF from the panel of a workspace; writes `out` and QC files.
 
     no_network  use the copying model alone
+    memory      such as "4G"; None uses half of what is free; the output does not depend on it
     threads     None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.imputing import impute as stage
@@ -157,6 +161,9 @@ def impute(
         all_typed_sites=all_typed_sites,
         empirical=empirical,
         qc=_path(qc),
+        memory=memory,
+        parts=_path(parts),
+        keep_parts=keep_parts,
         device=device,
     )
     return stage.impute(
