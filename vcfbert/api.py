@@ -115,6 +115,7 @@ def impute(
     unphased: Literal["phase", "error", "missing", "as-written"] = "phase",
     phase: Literal["keep", "refine", "redo"] = "keep",
     phase_draws: int = 4,
+    phasing_passes: int = 2,
     strand: Literal["fix", "drop", "error"] = "fix",
     sex: StrPath | None = None,
     par: str | None = None,
@@ -150,6 +151,7 @@ def impute(
         unphased=unphased,
         phase=phase,
         phase_draws=phase_draws,
+        phasing_passes=phasing_passes,
         strand=strand,
         sex=_path(sex),
         par=par,
@@ -177,6 +179,7 @@ def phase(
     genetic_map: StrPath | None = None,
     region: str | None = None,
     phase: Literal["keep", "refine", "redo"] = "keep",
+    phasing_passes: int = 2,
     strand: Literal["fix", "drop", "error"] = "fix",
     min_typed: int = 5,
     chunk_cm: float = 10.0,
@@ -200,6 +203,7 @@ def phase(
         overlap_cm=overlap_cm,
         min_typed=min_typed,
         phase=phase,
+        phasing_passes=phasing_passes,
         strand=strand,
     )
     return stage.phase(

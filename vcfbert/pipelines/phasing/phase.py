@@ -64,12 +64,15 @@ class PhaseOptions:
     phase: Trust = "keep"
     """Keep the phase of the file, take it as a hint (`refine`), or do without it (`redo`)."""
 
+    phasing_passes: int = PhasingOptions.passes
+    """Passes: the first finds candidates by genotype, the others by haplotype."""
+
     strand: Literal["fix", "drop", "error"] = "fix"
     """Strand flips: compare the other strand with the panel, leave unphased, or stop."""
 
     def __post_init__(self) -> None:
         chunk_plan.check_lengths(self.chunk_cm, self.overlap_cm)
-        for name in ("threads", "min_typed"):
+        for name in ("threads", "min_typed", "phasing_passes"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}.")
@@ -202,7 +205,7 @@ def _plan(
     for message in _warnings(panel, sites, read, chunks):
         logger.warning("%s", message)
     source = PhasingSource(
-        panel, sites, samples, options.min_typed, PhasingOptions(),
+        panel, sites, samples, options.min_typed, PhasingOptions(passes=options.phasing_passes),
         options.phase, options.threads or versions.num_cores(),
     )  # fmt: skip
     return source, chunks
@@ -239,7 +242,8 @@ def _region(sites: Sites, options: PhaseOptions, source: str) -> Region | None:
 
 def _header_lines(panel: PanelReader, options: PhaseOptions) -> list[str]:
     chosen = (
-        f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} phase={options.phase}"
+        f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} phase={options.phase} "
+        f"phasing_passes={options.phasing_passes}"
     )
     return [
         f"##source=vcfbert {versions.__version__}",
