@@ -180,6 +180,8 @@ def phase(
     region: str | None = None,
     phase: Literal["keep", "refine", "redo"] = "keep",
     phasing_passes: int = 2,
+    fill_missing: bool = False,
+    seed: int | None = None,
     strand: Literal["fix", "drop", "error"] = "fix",
     min_typed: int = 5,
     chunk_cm: float = 10.0,
@@ -190,8 +192,10 @@ def phase(
 ) -> PhaseSummary:
     """Phase the samples of a VCF or BCF with the panel of a workspace; writes `out`.
 
-    phase    what to do with the phase of the file
-    threads  None uses all cores; the output does not depend on it
+    phase         what to do with the phase of the file
+    fill_missing  fill missing genotypes with their most probable alleles
+    seed          of the fit of the switch rates for filling; the rest is not random
+    threads       None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.phasing import phase as stage
 
@@ -204,6 +208,8 @@ def phase(
         min_typed=min_typed,
         phase=phase,
         phasing_passes=phasing_passes,
+        fill_missing=fill_missing,
+        seed=seed,
         strand=strand,
     )
     return stage.phase(

@@ -55,6 +55,7 @@ class TypedAlleles:
     phase_sets   (T, N) see RecordBlock; None if no record has any
     identifiers  T, the ID of each site's record
     record       (T,) index of each site's record among those that were read
+    numbers      (T, 2) that record's numbers of the panel's REF and ALT, or ABSENT of `matching`
     others       records that the panel lacks, if they are kept
     haploid      which samples are haploid at which of the panel's sites; None for none. Their
                  second allele is MISSING
@@ -66,6 +67,7 @@ class TypedAlleles:
     report: MatchReport
     identifiers: list[str]
     record: NDArray[np.int64]
+    numbers: NDArray[np.int64]
     others: list[TypedOnly]
     haploid: Ploidy | None = None
 
@@ -207,6 +209,7 @@ class TargetCollector:
             self.report,
             [record.identifier for record in self._records],
             np.array([record.number for record in self._records], dtype=np.int64),
+            np.array([(m.ref_number, m.alt_number) for m in self._matches], dtype=np.int64),
             self._others or [],
             None if self.report.ploidy is None else self.report.ploidy.of_sites(self._sites),
         )

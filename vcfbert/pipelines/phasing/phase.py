@@ -24,9 +24,10 @@ from vcfbert.domain.sites import Region, Sites, whole_frequency
 from vcfbert.errors import ConfigError, InputError
 from vcfbert.files import locks
 from vcfbert.phasing.phase_chunk import PhasingOptions
-from vcfbert.pipelines.chunks import chunk_plan, target_ploidy, target_samples
+from vcfbert.pipelines.chunks import chunk_plan, switch_rates, target_ploidy, target_samples
 from vcfbert.pipelines.chunks.chunk_phasing import Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.pipelines.phasing.filling import MissingFiller
 from vcfbert.pipelines.phasing.phased_target import PhasedTarget, PhasingSource
 from vcfbert.progress import Progress
 from vcfbert.storage.vcf import genome_header, output_file, phased_writer
@@ -35,6 +36,7 @@ from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.vcf.target import Target, read_target
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.mosaic import weight_files
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +69,13 @@ class PhaseOptions:
     phasing_passes: int = PhasingOptions.passes
     """Passes: the first finds candidates by genotype, the others by haplotype."""
 
+    fill_missing: bool = False
+    """Fill missing genotypes with their most probable alleles."""
+
+    seed: int | None = None
+    """Seed of the fit of the switch rates for filling; None is that of `impute`. The rest of
+    phasing is not random."""
+
     strand: Literal["fix", "drop", "error"] = "fix"
     """Strand flips: compare the other strand with the panel, leave unphased, or stop."""
 
@@ -76,6 +85,15 @@ class PhaseOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}.")
+        if self.seed is not None and not self.fill_missing:
+            raise ConfigError("--seed is for --fill-missing only: nothing else here is random.")
+        if self.seed is not None and self.seed < 0:
+            raise ConfigError(f"--seed must be at least 0, got {self.seed}.")
+
+    @property
+    def fill_seed(self) -> int:
+        """Seed of the fit of the switch rates for filling."""
+        return switch_rates.FIT_SEED if self.seed is None else self.seed
 
 
 @dataclass(frozen=True)
@@ -100,6 +118,7 @@ class PhaseSummary:
             ("heterozygotes left unphased", hets["unphased"]),
             ("mean confidence", "." if confidence is None else f"{confidence:.4f}"),
             ("phase sets", report["phase_sets"]),
+            ("missing genotypes filled", report["filled"]),
             ("missing genotypes", report["missing"]),
             ("chunks", report["chunks"]),
             ("reference haplotypes", report["reference_haplotypes"]),
@@ -142,13 +161,18 @@ def phase(
         typed = source.samples.typed
         record = read.record[np.searchsorted(read.site_index, typed)]
         phased = PhasedTarget(source, record)
+        filler = None
+        if options.fill_missing:
+            filler = MissingFiller(source, read, weight_files.shipped(), options.fill_seed)
         progress.start("phasing", len(chunks) * len(read.names))
         note = partial(
             progress.note, "Compiling for this machine, once; it takes about half a minute ..."
         )
         with compiled.announcing_compilation(note):
             for chunk in chunks:
-                phased.add(chunk, progress.advance)
+                phase = phased.add(chunk, progress.advance)
+                if filler is not None:
+                    filler.add(chunk, phase, phased.calls)
         progress.start("writing", None)
         written = phased_writer.write(
             target,
@@ -158,6 +182,7 @@ def phase(
             region=_region(sites, options, str(panel.path)),
             threads=source.threads,
             overwrite=overwrite,
+            filled=None if filler is None else filler.result(),
         )
         report = _report(panel, read, phased, written, len(chunks))
     report["seconds"] = round(time.perf_counter() - begun, 3)
@@ -245,6 +270,8 @@ def _header_lines(panel: PanelReader, options: PhaseOptions) -> list[str]:
         f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} phase={options.phase} "
         f"phasing_passes={options.phasing_passes}"
     )
+    if options.fill_missing:
+        chosen += f" fill_missing=yes seed={options.fill_seed}"
     return [
         f"##source=vcfbert {versions.__version__}",
         f"##vcfbert_panel={panel.fingerprint}",
@@ -271,6 +298,7 @@ def _report(
         "mean_confidence": phased.calls.confidence(),
         "phase_sets": tally.sets,
         "missing": tally.missing,
+        "filled": tally.filled,
         "chunks": num_chunks,
         "reference_haplotypes": panel.samples.most_haplotypes,
         "panel_fingerprint": panel.fingerprint,

@@ -75,8 +75,8 @@ class PhasedTarget:
         self._contig = -1
         self._is_begun = np.zeros(num_samples, np.bool_)  # has a heterozygote on the contig
 
-    def add(self, chunk: ChunkPlan, advance: Callable[[int], None]) -> None:
-        """Phase one chunk; they come in the order of the panel.
+    def add(self, chunk: ChunkPlan, advance: Callable[[int], None]) -> KnownPhase:
+        """Phase one chunk; they come in the order of the panel. Returns its phase.
 
         advance  called with a number of finished samples
         """
@@ -97,6 +97,7 @@ class PhasedTarget:
             advance(len(part.samples))
         advance(sum(len(alike.samples) for alike in groups if not len(alike.typed)))
         self._before = phase
+        return phase
 
     def _found(self, chunk: ChunkPlan, groups: list[TypedAlike]) -> Iterator[PhasedBlock]:
         """Phases of some samples at a time; many groups are each phased by one thread."""

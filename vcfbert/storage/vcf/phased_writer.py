@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vcfbert.domain.filled_calls import FilledGenotypes
 from vcfbert.domain.phased_calls import PhasedCalls
 from vcfbert.domain.sites import Region, find_contig
 from vcfbert.errors import InputError
@@ -31,6 +32,11 @@ _DECLARED = (
     b'##FORMAT=<ID=PQ,Number=1,Type=Integer,Description="Phred-scaled probability that the order '
     b'relative to the heterozygote before is wrong">',
 )
+_FILL_QUALITY = (
+    b'##FORMAT=<ID=FQ,Number=1,Type=Integer,Description="Phred-scaled probability that a filled '
+    b'genotype is wrong; only at genotypes that were missing">'
+)
+_REPLACED_IF_FILLED = re.compile(rb"##FORMAT=<ID=FQ[,>]")
 _REPLACED = re.compile(rb"##FORMAT=<ID=(?:PS|PQ)[,>]")
 _NUMBER_IN_BCF = re.compile(rb",IDX=\d+(?=>$)")
 _AT_ONCE = 1 << 20  # bytes of text that are passed on together
@@ -54,6 +60,7 @@ def write(
     region: Region | None,
     threads: int,
     overwrite: bool,
+    filled: FilledGenotypes | None = None,
 ) -> PhasedFile:
     """Write the records of a file with the order of genotypes that was found.
 
@@ -62,19 +69,20 @@ def write(
     lines    of the header, `##key=value`, to add
     region   write only records that begin in this region
     threads  for compression; the file is the same for any number
+    filled   genotypes that were missing, to write with FQ; None leaves them missing
 
     Raises InputError if a record cannot be written as BCF or the file has changed, StoreError if
     the output exists or cannot be written.
     """
     header = checks.read_header(source)
-    records = _Records(source, header, calls, region)
+    records = _Records(source, header, calls, region, filled)
 
     def write_index(partial: Path, sink: Sink) -> None:
         needs_csi = output_file.is_bcf(path) or records.last >= tabix.LAST_POSITION
         output_file.index_with_htslib(partial, csi=needs_csi)
 
     with output_file.create(path, write_index, threads=threads, overwrite=overwrite) as (sink, _):
-        _pass_on(sink, _header_text(source, header, lines), source)
+        _pass_on(sink, _header_text(source, header, lines, fills=filled is not None), source)
         batch, size = [], 0
         for line in records.lines():
             batch.append(line)
@@ -108,9 +116,16 @@ class _Records:
     """
 
     def __init__(
-        self, path: Path, header: Header, calls: PhasedCalls, region: Region | None
+        self,
+        path: Path,
+        header: Header,
+        calls: PhasedCalls,
+        region: Region | None,
+        filled: FilledGenotypes | None,
     ) -> None:
-        self.cells = PhasedCells(calls.is_kept)
+        self.cells = PhasedCells(calls.is_kept, fills=filled is not None)
+        self._filled = filled
+        self._records_filled = set() if filled is None else set(filled.record.tolist())
         self.last = self.count = 0
         self._path = path
         self._header = header
@@ -132,11 +147,11 @@ class _Records:
             if len(columns) != self._header.num_columns:
                 raise self._changed()
             if self._is_written(columns[0], int(columns[1])):
-                yield self._phased(columns, found)
+                yield self._phased(columns, found, number)
         if done < len(records):
             raise self._changed()
 
-    def _phased(self, columns: list[bytes], found: RecordOrder | None) -> bytes:
+    def _phased(self, columns: list[bytes], found: RecordOrder | None, number: int) -> bytes:
         contig, position, _, ref, *_, info, format_ = columns[:NUM_FIXED]
         end = structural.end_of(info.decode("latin-1"), int(position), ref.decode("latin-1"))
         self.last = max(self.last, end)
@@ -144,9 +159,15 @@ class _Records:
         if format_.split(b":")[0] != b"GT":
             return b"\t".join(columns) + b"\n"
         format_, cells = self.cells.write(
-            contig, int(position), format_, columns[NUM_FIXED:], found
+            contig, int(position), format_, columns[NUM_FIXED:], found, self._to_fill(number)
         )
         return b"\t".join((*columns[: NUM_FIXED - 1], format_, *cells)) + b"\n"
+
+    def _to_fill(self, number: int) -> FilledGenotypes | None:
+        """Genotypes to fill in a record; None if there are none."""
+        if self._filled is None or number not in self._records_filled:
+            return None
+        return self._filled.of_record(number)
 
     def _order(self, rows: list[int]) -> RecordOrder:
         """What was found at the sites of one record."""
@@ -184,7 +205,7 @@ def _lines(path: Path, header: Header) -> Iterator[bytes]:
         raise InputError(f"{path} is damaged ({error}). Copy or download it again.") from error
 
 
-def _header_text(path: Path, header: Header, added: Sequence[str]) -> bytes:
+def _header_text(path: Path, header: Header, added: Sequence[str], *, fills: bool) -> bytes:
     """The header of the file, with the fields that are written and all contigs declared."""
     text = header.text.rstrip(b"\0\r\n").decode("utf-8", "replace").encode()
     lines = [line.rstrip(b"\r") for line in text.split(b"\n")]
@@ -194,7 +215,10 @@ def _header_text(path: Path, header: Header, added: Sequence[str]) -> bytes:
         contigs = variants.scan(path, header).contigs.keys() - header.contigs
         lines[-1:-1] = [b"##contig=<ID=%b>" % name for name in sorted(contigs)]
     lines = [line for line in lines if not _REPLACED.match(line)]
+    if fills:
+        lines = [line for line in lines if not _REPLACED_IF_FILLED.match(line)]
     if not any(line.startswith(b"##FORMAT=<ID=GT,") for line in lines):
         lines.insert(-1, _GENOTYPE)
-    lines[-1:-1] = [*_DECLARED, *(line.encode() for line in added)]
+    declared = (*_DECLARED, _FILL_QUALITY) if fills else _DECLARED
+    lines[-1:-1] = [*declared, *(line.encode() for line in added)]
     return b"".join(line + b"\n" for line in lines)

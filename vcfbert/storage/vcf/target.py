@@ -34,6 +34,7 @@ class Target:
                 sample has one set a contig
     identifiers  T, the ID of each site's record
     record      (T,) index of each site's record among those that were read
+    numbers     (T, 2) that record's numbers of the panel's REF and ALT, or ABSENT of `matching`
     others      records that the panel lacks, if they are kept
     haploid     which samples are haploid at which of the panel's sites; None for none. Their second
                 allele is MISSING
@@ -47,6 +48,7 @@ class Target:
     report: MatchReport
     identifiers: list[str]
     record: NDArray[np.int64]
+    numbers: NDArray[np.int64]
     others: list[TypedOnly]
     haploid: Ploidy | None = None
 
@@ -91,5 +93,5 @@ def read_target(
         alleles, is_free = unordered.to_phase(alleles)
     return Target(
         file.samples, typed.site_index, alleles, is_free, typed.phase_sets, typed.report,
-        typed.identifiers, typed.record, typed.others, typed.haploid,
+        typed.identifiers, typed.record, typed.numbers, typed.others, typed.haploid,
     )  # fmt: skip
