@@ -113,9 +113,11 @@ class PhaseSummary:
             ("  phased in the file, kept", report["samples_kept"]),
             ("records written", report["records"]),
             ("records that type a site of the panel", report["typed_records"]),
+            ("  not in the panel", target["only_in_target"]),
             *((f"  not used: {reason}", count) for reason, count in target["dropped"].items()),
             ("heterozygotes phased", hets["phased"]),
             ("heterozygotes left unphased", hets["unphased"]),
+            ("  of records not matched to the panel", hets["unphased_not_in_panel"]),
             ("mean confidence", "." if confidence is None else f"{confidence:.4f}"),
             ("phase sets", report["phase_sets"]),
             ("missing genotypes filled", report["filled"]),
@@ -183,6 +185,7 @@ def phase(
             threads=source.threads,
             overwrite=overwrite,
             filled=None if filler is None else filler.result(),
+            keeps_sets=options.phase != "redo" and phased.has_order,
         )
         report = _report(panel, read, phased, written, len(chunks))
     report["seconds"] = round(time.perf_counter() - begun, 3)
@@ -294,7 +297,11 @@ def _report(
         "target": read.report.counts(),
         "records": written.records,
         "typed_records": len(np.unique(phased.calls.record)),
-        "heterozygotes": {"phased": tally.phased, "unphased": tally.unphased},
+        "heterozygotes": {
+            "phased": tally.phased,
+            "unphased": tally.unphased,
+            "unphased_not_in_panel": tally.unmatched,
+        },
         "mean_confidence": phased.calls.confidence(),
         "phase_sets": tally.sets,
         "missing": tally.missing,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import phased_calls
+from vcfbert.domain import phased_calls, tokens
 from vcfbert.domain.phased_calls import AS_WRITTEN, NO_QUALITY, TURNED, PhasedCalls
 from vcfbert.domain.sites import Sites
 from vcfbert.phasing.phase_chunk import PhasingOptions
@@ -74,6 +74,14 @@ class PhasedTarget:
         self._before: KnownPhase | None = None
         self._contig = -1
         self._is_begun = np.zeros(num_samples, np.bool_)  # has a heterozygote on the contig
+
+    @property
+    def has_order(self) -> bool:
+        """True if the file says something about the order of samples that do not keep it."""
+        samples = self._source.samples
+        pairs = samples.alleles.transpose(1, 2, 0)[~self.calls.is_kept]
+        is_het = tokens.is_heterozygous(pairs)
+        return bool((is_het & ~samples.is_free.T[~self.calls.is_kept]).any())
 
     def add(self, chunk: ChunkPlan, advance: Callable[[int], None]) -> KnownPhase:
         """Phase one chunk; they come in the order of the panel. Returns its phase.

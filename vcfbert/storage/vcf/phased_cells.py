@@ -6,8 +6,8 @@ N samples.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,7 @@ class WrittenGenotypes:
 
     phased         heterozygotes in a phase set
     unphased       heterozygotes without
+    unmatched      those of them whose record types no site of the panel
     missing        genotypes with a missing allele
     filled         genotypes whose missing alleles were filled; in none of the other counts
     sets           phase sets
@@ -73,6 +74,7 @@ class WrittenGenotypes:
 
     phased: int = 0
     unphased: int = 0
+    unmatched: int = 0
     missing: int = 0
     filled: int = 0
     sets: int = 0
@@ -85,11 +87,15 @@ class RecordOrder:
     order     (N,) UNPHASED, AS_WRITTEN or TURNED
     is_start  (N,) True for heterozygotes that begin a phase set
     quality   (N,) PQ, or NO_QUALITY
+    is_typed  False if the record types no site of the panel
+    names     PS of samples whose set is not that of the heterozygotes around
     """
 
     order: NDArray[np.uint8]
     is_start: NDArray[np.bool_]
     quality: NDArray[np.uint8]
+    is_typed: bool = True
+    names: Mapping[int, int] = field(default_factory=dict)
 
 
 class PhasedCells:
@@ -123,7 +129,7 @@ class PhasedCells:
         """FORMAT and the sample columns.
 
         cells   N, as in the file
-        found   None if the record types no site of the panel
+        found   None if nothing is known of the order
         filled  genotypes of this record to fill; those without a missing allele in the file, or
                 with another known allele, stay as they are
         """
@@ -200,12 +206,15 @@ class PhasedCells:
         form[self._is_kept] = _AS_IN_FILE
         is_in_set = self._is_kept & is_het & is_phased
         if found is not None:
-            form[is_known & ~is_het] = _PHASED
+            if found.is_typed:
+                form[is_known & ~is_het] = _PHASED
             is_found = is_het & (found.order != UNPHASED)
             form[is_found] = np.where(found.order == TURNED, _TURNED, _PHASED)[is_found]
             is_in_set |= is_found
         self.tally.missing += int((~is_known).sum())
-        self.tally.unphased += int((is_het & ~is_in_set).sum())
+        num_unphased = int((is_het & ~is_in_set).sum())
+        self.tally.unphased += num_unphased
+        self.tally.unmatched += num_unphased if found is None or not found.is_typed else 0
         self.tally.phased += int(is_in_set.sum())
         return form, is_in_set
 
@@ -222,11 +231,16 @@ class PhasedCells:
         starts  samples with a filled genotype that begins a set
         """
         is_start = is_in_set & (self._set == 0)
+        if found is not None:
+            is_start[list(found.names)] = False
         if starts is not None:
             is_start[starts] |= is_in_set[starts]
         if found is not None:
             is_start |= is_in_set & found.is_start
+        names = {} if found is None else found.names
         for sample in np.flatnonzero(is_start).tolist():
+            if sample in names:
+                continue
             self._set[sample] = position
             self._set_texts[sample] = b":%d:" % position
         self.tally.sets += int(is_start.sum())
@@ -238,7 +252,8 @@ class PhasedCells:
                 continue
             score = shown[sample]
             text = b"." if score == NO_QUALITY else b"%d" % score
-            written[sample] += self._set_texts[sample] + text
+            name = b":%d:" % names[sample] if sample in names else self._set_texts[sample]
+            written[sample] += name + text
 
 
 def order_of(orders: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -10,18 +10,27 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from vcfbert.domain.filled_calls import FilledGenotypes
-from vcfbert.domain.phased_calls import PhasedCalls
+from vcfbert.domain.phased_calls import NO_QUALITY, UNPHASED, PhasedCalls
 from vcfbert.domain.sites import Region, find_contig
 from vcfbert.errors import InputError
-from vcfbert.storage.vcf import checks, output_file, phased_cells, structural, tabix, variants
+from vcfbert.storage.vcf import (
+    checks,
+    file_sets,
+    output_file,
+    phased_cells,
+    structural,
+    tabix,
+    variants,
+)
 from vcfbert.storage.vcf.checks import NUM_FIXED, Header
+from vcfbert.storage.vcf.file_sets import Follower
 from vcfbert.storage.vcf.output_file import Sink
 from vcfbert.storage.vcf.phased_cells import PhasedCells, RecordOrder, WrittenGenotypes
 
@@ -61,6 +70,7 @@ def write(
     threads: int,
     overwrite: bool,
     filled: FilledGenotypes | None = None,
+    keeps_sets: bool = False,
 ) -> PhasedFile:
     """Write the records of a file with the order of genotypes that was found.
 
@@ -70,12 +80,13 @@ def write(
     region   write only records that begin in this region
     threads  for compression; the file is the same for any number
     filled   genotypes that were missing, to write with FQ; None leaves them missing
+    keeps_sets  heterozygotes of unknown order follow the phase sets of the file
 
     Raises InputError if a record cannot be written as BCF or the file has changed, StoreError if
     the output exists or cannot be written.
     """
     header = checks.read_header(source)
-    records = _Records(source, header, calls, region, filled)
+    records = _Records(source, header, calls, region, filled, keeps_sets=keeps_sets)
 
     def write_index(partial: Path, sink: Sink) -> None:
         needs_csi = output_file.is_bcf(path) or records.last >= tabix.LAST_POSITION
@@ -122,6 +133,8 @@ class _Records:
         calls: PhasedCalls,
         region: Region | None,
         filled: FilledGenotypes | None,
+        *,
+        keeps_sets: bool,
     ) -> None:
         self.cells = PhasedCells(calls.is_kept, fills=filled is not None)
         self._filled = filled
@@ -131,6 +144,10 @@ class _Records:
         self._header = header
         self._calls = calls
         self._region = region
+        self._followers: Mapping[int, list[Follower]] = {}
+        if keeps_sets:
+            every = (line.split(b"\t") for line in _lines(path, header))
+            self._followers = file_sets.followers(every, calls, filled, self._is_written)
 
     def lines(self) -> Iterator[bytes]:
         """Whole lines."""
@@ -143,6 +160,8 @@ class _Records:
                 found = self._order(rows[first : ends[done]].tolist())
                 first = int(ends[done])
                 done += 1
+            if number in self._followers:
+                found = self._joined(found, self._followers[number])
             columns = line.split(b"\t")
             if len(columns) != self._header.num_columns:
                 raise self._changed()
@@ -178,6 +197,20 @@ class _Records:
         order, first = phased_cells.order_of(calls.order[rows])
         is_start = np.asarray(calls.is_start[rows].any(axis=0), dtype=np.bool_)
         return RecordOrder(order, is_start, calls.quality[rows][first, range(len(first))])
+
+    def _joined(self, found: RecordOrder | None, followers: list[Follower]) -> RecordOrder:
+        """The order of a record with that of heterozygotes that follow their sets."""
+        num_samples = len(self._calls.is_kept)
+        if found is None:
+            order = np.full(num_samples, UNPHASED, np.uint8)
+            is_start = np.zeros(num_samples, np.bool_)
+            quality = np.full(num_samples, NO_QUALITY, np.uint8)
+        else:
+            order, is_start, quality = found.order.copy(), found.is_start.copy(), found.quality
+        for one in followers:
+            order[one.sample], is_start[one.sample] = one.order, one.is_start
+        names = {one.sample: one.name for one in followers if one.name != file_sets.CURRENT}
+        return RecordOrder(order, is_start, quality, found is not None, names)
 
     def _is_written(self, contig: bytes, position: int) -> bool:
         region = self._region
