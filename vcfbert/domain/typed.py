@@ -5,6 +5,7 @@ S sites in the panel, T typed sites, N samples of the target; a block holds n co
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +19,13 @@ from vcfbert.domain import (
     strand,
     strand_decisions,
 )
+from vcfbert.domain.contig_names import find_direct
 from vcfbert.domain.match_report import REPAIRED, SUSPICIOUS, SWAPPED, MatchReport
 from vcfbert.domain.matching import Decision, Match, SiteFinder, TargetPolicy
 from vcfbert.domain.padding import PaddedSites
 from vcfbert.domain.ploidy import Ploidy
 from vcfbert.domain.records import Record, RecordBlock
-from vcfbert.domain.sites import Region, Sites, find_contig
+from vcfbert.domain.sites import Region, Sites
 from vcfbert.domain.strand_decisions import PanelAlleles, TypedRecords
 from vcfbert.domain.typed_calls import CallReader
 from vcfbert.domain.typed_only import TypedOnly
@@ -84,11 +86,13 @@ class TargetCollector:
         *,
         region: Region | None = None,
         keep_others: bool = False,
+        contigs: Collection[str] = (),
     ) -> None:
         """`source` and `names` (one a sample) are named in errors.
 
         region       records outside of it are ignored
         keep_others  keep the genotypes of records that the panel lacks
+        contigs      names of all contigs of the file
         """
         self._others: list[TypedOnly] | None = [] if keep_others else None
         self.report = MatchReport()
@@ -99,7 +103,7 @@ class TargetCollector:
         self._ploidy = policy.ploidy
         self._calls = CallReader(source, names, policy, self.report)
         self._region = region
-        self._finder = SiteFinder(sites)
+        self._finder = SiteFinder(sites, contigs)
         self._padded = PaddedSites(sites, self._finder)
         self._contig = ""
         self._is_outside = False
@@ -134,7 +138,9 @@ class TargetCollector:
         if self._padded.may_type(record):
             return True
         self.report.only_in_target.add(record)
-        return self._others is not None and matching.is_spelled_out(record)
+        if self._others is None or record.contig not in self.report.contigs:
+            return False
+        return matching.is_spelled_out(record)
 
     def add(self, block: RecordBlock) -> None:
         """Take records and their genotypes. Raises InputError if a genotype is not diploid."""
@@ -220,8 +226,10 @@ class TargetCollector:
         """The first record of a contig."""
         self._contig = record.contig
         region = self._region
-        self._is_outside = region is not None and not find_contig(region.contig, [record.contig])
         name = self._finder.contig(record.contig)
+        self._is_outside = region is not None and (
+            name is None or find_direct(region.contig, [name]) is None
+        )
         if name is not None and not self._is_outside:
             self.report.contigs[record.contig] = name
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from vcfbert import versions
 from vcfbert.copying import compiled
+from vcfbert.domain import contig_names
 from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.sites import Region, Sites, whole_frequency
 from vcfbert.errors import ConfigError, InputError
@@ -185,6 +186,7 @@ def phase(
             threads=source.threads,
             overwrite=overwrite,
             filled=None if filler is None else filler.result(),
+            contigs=read.report.contigs,
             keeps_sets=options.phase != "redo" and phased.has_order,
         )
         report = _report(panel, read, phased, written, len(chunks))
@@ -249,6 +251,7 @@ def _warnings(panel: PanelReader, sites: Sites, read: Target, chunks: list[Chunk
             f"{len(shared):,} samples of the target are also in the panel and are not phased by "
             f"their own haplotypes; the first is {shared[0]}."
         )
+    messages += contig_names.notes(read.report.contigs)
     flips = read.report.strand()["flips_repaired"]
     if flips:
         messages.append(f"{flips:,} records are strand flips; they keep their alleles.")

@@ -18,7 +18,7 @@ import numpy as np
 
 from vcfbert.domain.filled_calls import FilledGenotypes
 from vcfbert.domain.phased_calls import NO_QUALITY, UNPHASED, PhasedCalls
-from vcfbert.domain.sites import Region, find_contig
+from vcfbert.domain.sites import Region
 from vcfbert.errors import InputError
 from vcfbert.storage.vcf import (
     checks,
@@ -67,6 +67,7 @@ def write(
     *,
     lines: Sequence[str],
     region: Region | None,
+    contigs: Mapping[str, str],
     threads: int,
     overwrite: bool,
     filled: FilledGenotypes | None = None,
@@ -77,7 +78,8 @@ def write(
     source   .vcf, .vcf.gz or .bcf
     path     as `output_file.create` takes it
     lines    of the header, `##key=value`, to add
-    region   write only records that begin in this region
+    region   write only records that begin in this region, whose contig has the panel's name
+    contigs  the panel's name of contigs of the file
     threads  for compression; the file is the same for any number
     filled   genotypes that were missing, to write with FQ; None leaves them missing
     keeps_sets  heterozygotes of unknown order follow the phase sets of the file
@@ -86,7 +88,7 @@ def write(
     the output exists or cannot be written.
     """
     header = checks.read_header(source)
-    records = _Records(source, header, calls, region, filled, keeps_sets=keeps_sets)
+    records = _Records(source, header, calls, region, contigs, filled, keeps_sets=keeps_sets)
 
     def write_index(partial: Path, sink: Sink) -> None:
         needs_csi = output_file.is_bcf(path) or records.last >= tabix.LAST_POSITION
@@ -132,6 +134,7 @@ class _Records:
         header: Header,
         calls: PhasedCalls,
         region: Region | None,
+        contigs: Mapping[str, str],
         filled: FilledGenotypes | None,
         *,
         keeps_sets: bool,
@@ -144,6 +147,7 @@ class _Records:
         self._header = header
         self._calls = calls
         self._region = region
+        self._contigs = contigs
         self._followers: Mapping[int, list[Follower]] = {}
         if keeps_sets:
             every = (line.split(b"\t") for line in _lines(path, header))
@@ -217,7 +221,7 @@ class _Records:
         if region is None:
             return True
         is_inside = region.start <= position <= region.end
-        return is_inside and find_contig(region.contig, [contig.decode("latin-1")]) is not None
+        return is_inside and self._contigs.get(contig.decode("latin-1")) == region.contig
 
     def _changed(self) -> InputError:
         return InputError(f"{self._path} changed while it was read. Phase it again.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import unordered
+from vcfbert.domain import contig_names, unordered
 from vcfbert.domain.match_report import MatchReport
 from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.ploidy import Ploidy
@@ -75,10 +75,15 @@ def read_target(
 
     Raises InputError if the file is damaged or does not fit the panel, as docs/policy.md says.
     """
+    contigs = file.contigs
     collector = TargetCollector(
-        str(file.path), file.samples, sites, policy, region=region, keep_others=keep_others
-    )
-    read_from = file.find_region(str(region)) if region is not None and file.has_index else None
+        str(file.path), file.samples, sites, policy, region=region, keep_others=keep_others,
+        contigs=contigs,
+    )  # fmt: skip
+    is_split = any(contig_names.is_part_of_x(name) for name in contigs)
+    read_from = None
+    if region is not None and file.has_index and not is_split:
+        read_from = file.find_region(str(region))
     columns = np.arange(len(file.samples))
     for block in file.blocks(
         columns,
