@@ -250,6 +250,16 @@ Trust = Annotated[
     PhaseTrust,
     typer.Option("--phase", help="The file's phase: keep it, take it as a hint, or do without it."),
 ]
+PhasingPasses = Annotated[
+    int,
+    typer.Option(
+        "--phasing-passes",
+        metavar="N",
+        min=1,
+        help="Passes of phasing: the first finds similar haplotypes by genotypes, the others by "
+        "the phase of the pass before.",
+    ),
+]
 Strand = Annotated[
     TargetStrand,
     typer.Option(

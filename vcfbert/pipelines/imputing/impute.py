@@ -90,7 +90,7 @@ class ImputeOptions:
     """CPU threads; None is all cores. The output is the same for any number."""
 
     seed: int = switch_rates.FIT_SEED
-    """Seed of the fit of the switch rates."""
+    """Seed of the fit of the switch rates, and of drawn phases."""
 
     chunk_cm: float = chunk_plan.CHUNK_CM
     """Longest chunk, in cM."""
@@ -116,6 +116,9 @@ class ImputeOptions:
 
     phase_draws: int = 4
     """Phases to impute and average if the phase is uncertain; 0 imputes the most likely one."""
+
+    phasing_passes: int = PhasingOptions.passes
+    """Passes of phasing: the first finds candidates by genotype, the others by haplotype."""
 
     strand: Literal["fix", "drop", "error"] = "fix"
     """Strand flips: repair, leave out, or stop."""
@@ -157,7 +160,7 @@ class ImputeOptions:
         if self.no_network and self.run is not None:
             raise ConfigError("--no-network and --run cannot be combined. Give one of them.")
         chunk_plan.check_lengths(self.chunk_cm, self.overlap_cm)
-        for name in ("min_typed", "threads"):
+        for name in ("min_typed", "phasing_passes", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}.")
@@ -333,11 +336,17 @@ def _plan(
     threads = options.threads or versions.num_cores()
     source = ImputationSource(
         panel, sites, samples, network, options.seed, threads, options.min_typed,
-        PhasingOptions(draws=options.phase_draws, seed=options.seed), options.phase, device,
+        _phasing(options), options.phase, device,
         profiles,
     )  # fmt: skip
     num_wanted = int(is_wanted.sum())
     return Job(path, source, planned, read, rates, of_target, num_wanted, warnings, begun)
+
+
+def _phasing(options: ImputeOptions) -> PhasingOptions:
+    return PhasingOptions(
+        passes=options.phasing_passes, draws=options.phase_draws, seed=options.seed
+    )
 
 
 def _read(
@@ -480,6 +489,7 @@ def _report(
             "unphased": options.unphased,
             "phase": options.phase,
             "phase_draws": options.phase_draws,
+            "phasing_passes": options.phasing_passes,
             "strand": options.strand,
             "seed": options.seed,
             "threads": job.source.threads,

@@ -19,14 +19,22 @@ from numpy.typing import NDArray
 
 from vcfbert import versions
 from vcfbert.copying import compiled
+from vcfbert.domain import contig_names
 from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.sites import Region, Sites, whole_frequency
 from vcfbert.errors import ConfigError, InputError
 from vcfbert.files import locks
 from vcfbert.phasing.phase_chunk import PhasingOptions
-from vcfbert.pipelines.chunks import array_profile, chunk_plan, target_ploidy, target_samples
+from vcfbert.pipelines.chunks import (
+    array_profile,
+    chunk_plan,
+    switch_rates,
+    target_ploidy,
+    target_samples,
+)
 from vcfbert.pipelines.chunks.chunk_phasing import Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.pipelines.phasing.filling import MissingFiller
 from vcfbert.pipelines.phasing.phased_target import PhasedTarget, PhasingSource
 from vcfbert.progress import Progress
 from vcfbert.storage.profiles import Profiles
@@ -36,6 +44,7 @@ from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.vcf.target import Target, read_target
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.mosaic import weight_files
 
 logger = logging.getLogger(__name__)
 
@@ -65,15 +74,34 @@ class PhaseOptions:
     phase: Trust = "keep"
     """Keep the phase of the file, take it as a hint (`refine`), or do without it (`redo`)."""
 
+    phasing_passes: int = PhasingOptions.passes
+    """Passes: the first finds candidates by genotype, the others by haplotype."""
+
+    fill_missing: bool = False
+    """Fill missing genotypes with their most probable alleles."""
+
+    seed: int | None = None
+    """Seed of the fit of the switch rates for filling; None is that of `impute`. The rest of
+    phasing is not random."""
+
     strand: Literal["fix", "drop", "error"] = "fix"
     """Strand flips: compare the other strand with the panel, leave unphased, or stop."""
 
     def __post_init__(self) -> None:
         chunk_plan.check_lengths(self.chunk_cm, self.overlap_cm)
-        for name in ("threads", "min_typed"):
+        for name in ("threads", "min_typed", "phasing_passes"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}.")
+        if self.seed is not None and not self.fill_missing:
+            raise ConfigError("--seed is for --fill-missing only: nothing else here is random.")
+        if self.seed is not None and self.seed < 0:
+            raise ConfigError(f"--seed must be at least 0, got {self.seed}.")
+
+    @property
+    def fill_seed(self) -> int:
+        """Seed of the fit of the switch rates for filling."""
+        return switch_rates.FIT_SEED if self.seed is None else self.seed
 
 
 @dataclass(frozen=True)
@@ -93,11 +121,14 @@ class PhaseSummary:
             ("  phased in the file, kept", report["samples_kept"]),
             ("records written", report["records"]),
             ("records that type a site of the panel", report["typed_records"]),
+            ("  not in the panel", target["only_in_target"]),
             *((f"  not used: {reason}", count) for reason, count in target["dropped"].items()),
             ("heterozygotes phased", hets["phased"]),
             ("heterozygotes left unphased", hets["unphased"]),
+            ("  of records not matched to the panel", hets["unphased_not_in_panel"]),
             ("mean confidence", "." if confidence is None else f"{confidence:.4f}"),
             ("phase sets", report["phase_sets"]),
+            ("missing genotypes filled", report["filled"]),
             ("missing genotypes", report["missing"]),
             ("chunks", report["chunks"]),
             ("reference haplotypes", report["reference_haplotypes"]),
@@ -141,13 +172,18 @@ def phase(
         typed = source.samples.typed
         record = read.record[np.searchsorted(read.site_index, typed)]
         phased = PhasedTarget(source, record)
+        filler = None
+        if options.fill_missing:
+            filler = MissingFiller(source, read, weight_files.shipped(), options.fill_seed)
         progress.start("phasing", len(chunks) * len(read.names))
         note = partial(
             progress.note, "Compiling for this machine, once; it takes about half a minute ..."
         )
         with compiled.announcing_compilation(note):
             for chunk in chunks:
-                phased.add(chunk, progress.advance)
+                phase = phased.add(chunk, progress.advance)
+                if filler is not None:
+                    filler.add(chunk, phase, phased.calls)
         progress.start("writing", None)
         written = phased_writer.write(
             target,
@@ -157,6 +193,9 @@ def phase(
             region=_region(sites, options, str(panel.path)),
             threads=source.threads,
             overwrite=overwrite,
+            filled=None if filler is None else filler.result(),
+            contigs=read.report.contigs,
+            keeps_sets=options.phase != "redo" and phased.has_order,
         )
         report = _report(panel, read, phased, written, len(chunks))
     report["seconds"] = round(time.perf_counter() - begun, 3)
@@ -205,7 +244,7 @@ def _plan(
     for message in _warnings(panel, sites, read, chunks):
         logger.warning("%s", message)
     source = PhasingSource(
-        panel, sites, samples, options.min_typed, PhasingOptions(),
+        panel, sites, samples, options.min_typed, PhasingOptions(passes=options.phasing_passes),
         options.phase, options.threads or versions.num_cores(), profiles,
     )  # fmt: skip
     return source, chunks
@@ -221,6 +260,7 @@ def _warnings(panel: PanelReader, sites: Sites, read: Target, chunks: list[Chunk
             f"{len(shared):,} samples of the target are also in the panel and are not phased by "
             f"their own haplotypes; the first is {shared[0]}."
         )
+    messages += contig_names.notes(read.report.contigs)
     flips = read.report.strand()["flips_repaired"]
     if flips:
         messages.append(f"{flips:,} records are strand flips; they keep their alleles.")
@@ -242,8 +282,11 @@ def _region(sites: Sites, options: PhaseOptions, source: str) -> Region | None:
 
 def _header_lines(panel: PanelReader, options: PhaseOptions) -> list[str]:
     chosen = (
-        f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} phase={options.phase}"
+        f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} phase={options.phase} "
+        f"phasing_passes={options.phasing_passes}"
     )
+    if options.fill_missing:
+        chosen += f" fill_missing=yes seed={options.fill_seed}"
     return [
         f"##source=vcfbert {versions.__version__}",
         f"##vcfbert_panel={panel.fingerprint}",
@@ -266,10 +309,15 @@ def _report(
         "target": read.report.counts(),
         "records": written.records,
         "typed_records": len(np.unique(phased.calls.record)),
-        "heterozygotes": {"phased": tally.phased, "unphased": tally.unphased},
+        "heterozygotes": {
+            "phased": tally.phased,
+            "unphased": tally.unphased,
+            "unphased_not_in_panel": tally.unmatched,
+        },
         "mean_confidence": phased.calls.confidence(),
         "phase_sets": tally.sets,
         "missing": tally.missing,
+        "filled": tally.filled,
         "chunks": num_chunks,
         "reference_haplotypes": panel.samples.most_haplotypes,
         "panel_fingerprint": panel.fingerprint,
