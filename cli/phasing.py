@@ -30,6 +30,8 @@ def phase(
     region: options.WrittenRegion = None,
     genetic_map: options.TargetMap = None,
     trust: options.Trust = options.PhaseTrust.KEEP,
+    trios: options.Trios = None,
+    mendel: options.Mendel = False,
     strand: options.Strand = options.TargetStrand.FIX,
     min_typed: options.MinTyped = 5,
     chunk_cm: Annotated[
@@ -63,6 +65,8 @@ def phase(
                 overlap_cm=overlap_cm,
                 min_typed=min_typed,
                 phase=trust.value,
+                trios=trios,
+                mendel=mendel,
                 strand=strand.value,
             )
             summary = pipeline.phase(

@@ -30,6 +30,7 @@ from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import (
     chunk_imputation,
     chunk_plan,
+    family_phase,
     switch_rates,
     target_ploidy,
     target_samples,
@@ -37,6 +38,7 @@ from vcfbert.pipelines.chunks import (
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
 from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.pipelines.chunks.family_phase import FamilyReport
 from vcfbert.pipelines.imputing import (
     duplicates,
     engines,
@@ -117,6 +119,12 @@ class ImputeOptions:
     sex: Path | None = None
     """Table of samples and their sex: males are haploid outside the pseudo-autosomal regions."""
 
+    trios: Path | None = None
+    """Pedigree: children are phased by their parents, and parents by their children."""
+
+    mendel: bool = False
+    """Set genotypes of trios missing at Mendelian errors."""
+
     par: str | None = None
     """Pseudo-autosomal regions of X, FROM-TO,FROM-TO or none; None is those of the build."""
 
@@ -148,6 +156,7 @@ class ImputeOptions:
             raise ConfigError(f"--seed must be at least 0, got {self.seed}.")
         if self.par is not None:
             pseudoautosomal.parse(self.par)
+        family_phase.check_options(self.trios, mendel=self.mendel, unphased=self.unphased)
         CellLayout.of(self.fields)
 
 
@@ -155,6 +164,7 @@ class ImputeOptions:
 class _Job:
     """The planned imputation.
 
+    families    what was found about trios; None without a pedigree
     num_wanted  sites to write if every contig had enough typed sites
     warnings    sentences that were logged
     """
@@ -162,6 +172,7 @@ class _Job:
     source: ImputationSource
     chunks: list[ChunkPlan]
     read: Target
+    families: FamilyReport | None
     rates: CallRates
     genome: Genome
     num_wanted: int
@@ -234,7 +245,8 @@ def impute(
         for message in report["warnings"][len(job.warnings) :]:
             logger.warning("%s", message)
         samples = sample_quality.table(content.names, job.rates, accuracy.r2())
-        qc_files.write_files(folder, job.read.report, tally.rows, samples, report)
+        tables = {} if job.families is None else job.families.tables(sites)
+        qc_files.write_files(folder, job.read.report, tally.rows, samples, report, tables)
     return ImputeSummary(out, qc, report)
 
 
@@ -265,11 +277,14 @@ def _plan(
     is_wanted = chunk_plan.wanted_sites(sites, options.region, options.sites, source=name)
     progress.start("reading the target", None)
     cores, read, of_target, borders = _read(panel, sites, is_wanted, path, options)
-    samples = target_samples.of_target(panel, read, borders)
+    read, orders, families = family_phase.of_target(
+        read, sites, options.trios, source=str(path), trust=options.phase, mendel=options.mendel
+    )
+    samples = target_samples.of_target(panel, read, borders, orders)
     planned = chunk_plan.plan_target(
         sites, cores, is_wanted, samples.typed, options.min_typed, borders, source=path
     )
-    warnings = read.report.notes()
+    warnings = read.report.notes() + ([] if families is None else families.warnings())
     warnings += qc_files.shared_samples(samples.names, panel.samples.names)
     warnings += qc_files.few_typed(sites, planned, is_wanted)
     rates = CallRates.of(samples, sites)
@@ -282,7 +297,8 @@ def _plan(
         panel, sites, samples, network, options.seed, threads, options.min_typed,
         PhasingOptions(draws=options.phase_draws, seed=options.seed), options.phase, device,
     )  # fmt: skip
-    return _Job(source, planned, read, rates, of_target, int(is_wanted.sum()), warnings)
+    num_wanted = int(is_wanted.sum())
+    return _Job(source, planned, read, families, rates, of_target, num_wanted, warnings)
 
 
 def _read(
@@ -323,7 +339,7 @@ def _read(
         of_target = genome_header.read(file.header.text)
         known = target_ploidy.rules(
             sites, panel, of_target, file.samples,
-            sex=options.sex, par=options.par, source=str(path),
+            sex=options.sex, par=options.par, source=str(path), trios=options.trios,
         )  # fmt: skip
         borders = target_ploidy.chunk_borders(sites, known, panel.samples.haploid)
         cores = cut(borders)
@@ -446,6 +462,7 @@ def _report(
             "phased_genotypes": int(samples.is_free.sum()),
             "unordered_genotypes": len(samples.unordered.site),
         },
+        "families": None if job.families is None else job.families.record(),
         "chunks": sums["chunks"],
         "candidates": sums["candidates"],
         "network": {

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain.phased_calls import NO_QUALITY, TURNED, UNPHASED
+from vcfbert.domain.phased_calls import NO_QUALITY, SET_MISSING, TURNED, UNPHASED
 
 FIELDS = (b"PS", b"PQ")
 """FORMAT fields that are replaced."""
 
 _UNKNOWN = b":.:."
-_AS_IN_FILE, _UNPHASED, _PHASED, _TURNED = range(4)
+_AS_IN_FILE, _UNPHASED, _PHASED, _TURNED, _MISSING = range(5)
+_FORMS = 5
 _NUMBER = re.compile(rb"\d+|\.")
 
 
@@ -26,13 +27,13 @@ _NUMBER = re.compile(rb"\d+|\.")
 class Genotype:
     """A genotype of the file, in all forms in which it may be written.
 
-    texts        as in the file, unphased, phased, and phased in the other order
+    texts        as in the file, unphased, phased, phased in the other order, and without alleles
     is_known     True if no allele is missing
     is_het       True for two different known alleles
     is_phased    True if the file says so
     """
 
-    texts: tuple[bytes, bytes, bytes, bytes]
+    texts: tuple[bytes, bytes, bytes, bytes, bytes]
     is_known: bool
     is_het: bool
     is_phased: bool
@@ -42,14 +43,20 @@ class Genotype:
         """Read a genotype. The sign before the first allele (VCF 4.4) is left out.
 
         >>> Genotype.parse(b"/0|1").texts
-        (b'0/1', b'0/1', b'0|1', b'1|0')
+        (b'0/1', b'0/1', b'0|1', b'1|0', b'./.')
         """
         alleles = _NUMBER.findall(text)
         is_phased = b"|" in text and b"/" not in text
         plain = (b"|" if is_phased else b"/").join(alleles)
         is_known = b"." not in alleles and len(alleles) > 0
         return cls(
-            (plain, b"/".join(alleles), b"|".join(alleles), b"|".join(alleles[::-1])),
+            (
+                plain,
+                b"/".join(alleles),
+                b"|".join(alleles),
+                b"|".join(alleles[::-1]),
+                b"/".join([b"."] * len(alleles)),
+            ),
             is_known,
             is_known and len(set(alleles)) > 1,
             is_phased,
@@ -76,7 +83,7 @@ class WrittenGenotypes:
 class RecordOrder:
     """Order of the genotypes of one record.
 
-    order     (N,) UNPHASED, AS_WRITTEN or TURNED
+    order     (N,) UNPHASED, AS_WRITTEN, TURNED or SET_MISSING
     is_start  (N,) True for heterozygotes that begin a phase set
     quality   (N,) PQ, or NO_QUALITY
     """
@@ -124,7 +131,7 @@ class PhasedCells:
             genotypes = [cell.partition(b":")[0] for cell in cells]
         number = self._number(genotypes)
         form, is_in_set = self._forms(number, found)
-        written = [self._texts[place] for place in (4 * number + form).tolist()]
+        written = [self._texts[place] for place in (_FORMS * number + form).tolist()]
         if others:
             rest = [_others(cell, others, len(keys)) for cell in cells]
             written = [first + second for first, second in zip(written, rest, strict=True)]
@@ -156,6 +163,10 @@ class PhasedCells:
         is_in_set = self._is_kept & is_het & is_phased
         if found is not None:
             form[is_known & ~is_het] = _PHASED
+            is_lost = found.order == SET_MISSING
+            form[is_lost] = _MISSING
+            is_known, is_het = is_known & ~is_lost, is_het & ~is_lost
+            is_in_set &= ~is_lost
             is_found = is_het & (found.order != UNPHASED)
             form[is_found] = np.where(found.order == TURNED, _TURNED, _PHASED)[is_found]
             is_in_set |= is_found
@@ -200,6 +211,8 @@ def order_of(orders: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.i
     [1, 2]
     """
     first = (orders != UNPHASED).argmax(axis=0)
+    is_lost = orders == SET_MISSING
+    first = np.where(is_lost.any(axis=0), is_lost.argmax(axis=0), first)
     return orders[first, np.arange(orders.shape[1])], first
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,7 @@ def write(
     region: Region | None,
     threads: int,
     overwrite: bool,
+    before_renaming: Callable[[], None] = lambda: None,
 ) -> PhasedFile:
     """Write the records of a file with the order of genotypes that was found.
 
@@ -62,6 +63,7 @@ def write(
     lines    of the header, `##key=value`, to add
     region   write only records that begin in this region
     threads  for compression; the file is the same for any number
+    before_renaming  called when the file is complete
 
     Raises InputError if a record cannot be written as BCF or the file has changed, StoreError if
     the output exists or cannot be written.
@@ -73,7 +75,9 @@ def write(
         needs_csi = output_file.is_bcf(path) or records.last >= tabix.LAST_POSITION
         output_file.index_with_htslib(partial, csi=needs_csi)
 
-    with output_file.create(path, write_index, threads=threads, overwrite=overwrite) as (sink, _):
+    with output_file.create(
+        path, write_index, threads=threads, overwrite=overwrite, before_renaming=before_renaming
+    ) as (sink, _):
         _pass_on(sink, _header_text(source, header, lines), source)
         batch, size = [], 0
         for line in records.lines():
