@@ -32,8 +32,8 @@ MOST_ERRORS = 0.05
 """Of the genotypes of a child that show its parents, the share of Mendelian errors above which the
 pedigree is taken as wrong."""
 
-ENOUGH = 20
-"""Genotypes below which that share means nothing."""
+FEWEST_ERRORS = 5
+"""With fewer errors that share means nothing."""
 
 _NAMED = 3  # trios in a warning
 MENDEL = "mendel.tsv"
@@ -259,7 +259,7 @@ def _note(
     if trio.mother != ABSENT_PARENT:
         is_seen = tokens.is_heterozygous(alleles[:, trio.mother].T) & is_haploid[trio.child]
         support += int((is_seen & tokens.is_observed(alleles[:, trio.child, 0])).sum())
-    if len(rows) + support >= ENOUGH and len(rows) > MOST_ERRORS * (len(rows) + support):
+    if len(rows) >= FEWEST_ERRORS and len(rows) > MOST_ERRORS * (len(rows) + support):
         report.wrong[trio] = len(rows) / (len(rows) + support)
         report.decided[trio] = 0
 
