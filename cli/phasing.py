@@ -33,6 +33,8 @@ def phase(
     trios: options.Trios = None,
     mendel: options.Mendel = False,
     strand: options.Strand = options.TargetStrand.FIX,
+    sex: options.Sex = None,
+    par: options.Par = None,
     min_typed: options.MinTyped = 5,
     chunk_cm: Annotated[
         float, typer.Option(help="Length of a chunk in cM. Chunks are phased one at a time.")
@@ -68,6 +70,8 @@ def phase(
                 trios=trios,
                 mendel=mendel,
                 strand=strand.value,
+                sex=sex,
+                par=par,
             )
             summary = pipeline.phase(
                 Workspace(workspace), target, out, chosen, progress=progress, overwrite=force

@@ -184,6 +184,8 @@ def phase(
     trios: StrPath | None = None,
     mendel: bool = False,
     strand: Literal["fix", "drop", "error"] = "fix",
+    sex: StrPath | None = None,
+    par: str | None = None,
     min_typed: int = 5,
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
@@ -209,6 +211,8 @@ def phase(
         trios=_path(trios),
         mendel=mendel,
         strand=strand,
+        sex=_path(sex),
+        par=par,
     )
     return stage.phase(
         _workspace(workspace),

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from vcfbert import versions
 from vcfbert.copying import compiled
+from vcfbert.domain import pseudoautosomal
 from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.phased_calls import PhasedCalls
 from vcfbert.domain.sites import Region, Sites, whole_frequency
@@ -68,6 +69,12 @@ class PhaseOptions:
     phase: Trust = "keep"
     """Keep the phase of the file, take it as a hint (`refine`), or do without it (`redo`)."""
 
+    sex: Path | None = None
+    """Table of samples and their sex: males are haploid outside the pseudo-autosomal regions."""
+
+    par: str | None = None
+    """Pseudo-autosomal regions of X, FROM-TO,FROM-TO or none; None is those of the build."""
+
     trios: Path | None = None
     """Pedigree: children are phased by their parents, and parents by their children."""
 
@@ -80,6 +87,8 @@ class PhaseOptions:
     def __post_init__(self) -> None:
         chunk_plan.check_lengths(self.chunk_cm, self.overlap_cm)
         family_phase.check_options(self.trios, mendel=self.mendel)
+        if self.par is not None:
+            pseudoautosomal.parse(self.par)
         for name in ("threads", "min_typed"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -198,7 +207,7 @@ def _read(
     with VcfFile(path) as file:
         known = target_ploidy.rules(
             sites, panel, genome_header.read(file.header.text), file.samples,
-            sex=None, par=None, source=str(path), trios=options.trios,
+            sex=options.sex, par=options.par, source=str(path), trios=options.trios,
         )  # fmt: skip
         read = read_target(
             file,
@@ -260,7 +269,8 @@ def _write_errors(path: Path | None, families: FamilyReport | None, sites: Sites
 
 def _warnings(panel: PanelReader, sites: Sites, read: Target, chunks: list[ChunkPlan]) -> list[str]:
     """Sentences about samples of the panel, strand flips and contigs that are not phased."""
-    messages = []
+    of_ploidy = [] if read.report.ploidy is None else read.report.ploidy.warnings
+    messages = [text.replace("set to missing", "not used and stay unphased") for text in of_ploidy]
     known = set(panel.samples.names)
     shared = [name for name in read.names if name in known]
     if shared:
