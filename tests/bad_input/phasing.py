@@ -102,7 +102,7 @@ CASES = [
             case("Mendelian errors set missing", trio(FAM, 2),
                  f"{command} --trios t.fam --mendel", 0, "genotypes set missing 6"),
             case("wrong parents", trio(FAM, 9), f"{command} --trios t.fam --mendel", 0,
-                 "1 trios have more than 5% Mendelian errors", "kid with dad and mum",
+                 "1 children have too many Mendelian errors", "kid with dad and mum",
                  "not used: too many Mendelian errors 1"),
             case("other samples in the pedigree", trio(FAM + "G a b c 1 -9\n"),
                  f"{command} --trios t.fam", 0, "samples of the pedigree not in the target 1"),

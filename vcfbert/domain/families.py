@@ -5,6 +5,7 @@ T typed sites, C children.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -66,7 +67,7 @@ def recombination(cm: float) -> float:
     >>> round(recombination(0.0), 4), round(recombination(1.0), 4), round(recombination(1e6), 4)
     (0.002, 0.0119, 0.5)
     """
-    crossed = (1.0 - float(np.exp(-max(cm, 0.0) / 50.0))) / 2.0
+    crossed = (1.0 - math.exp(-max(cm, 0.0) / 50.0)) / 2.0
     return crossed + LEAST_RECOMBINATION * (1.0 - 2.0 * crossed)
 
 
@@ -75,10 +76,16 @@ class Transmissions:
 
     def __init__(self, transmitted: NDArray[np.int8], cm: NDArray[np.floating]) -> None:
         """`transmitted` (C, T) and `cm` (T,) of the sample's typed sites."""
-        self._transmitted = transmitted
         self._cm = cm
-        # Of each child: number and site of the last heterozygote it says something of.
-        self._last: dict[int, tuple[int, int]] = {}
+        self._seen: dict[int, list[tuple[int, int]]] = {}  # child and place, by site
+        children, sites = np.nonzero(transmitted != NOT_SEEN)
+        places = transmitted[children, sites]
+        for child, site, place in zip(
+            children.tolist(), sites.tolist(), places.tolist(), strict=True
+        ):
+            self._seen.setdefault(site, []).append((child, place))
+        # Of each child: number, site and place of the last heterozygote it says something of.
+        self._last: dict[int, tuple[int, int, int]] = {}
 
     def take(self, number: int, het: int, most_back: int) -> tuple[float, int]:
         """Log odds that a heterozygote is in the other order, and relative to which earlier one.
@@ -91,14 +98,14 @@ class Transmissions:
         returns  log odds, and how many heterozygotes before the earlier one is; 0 and 1 if no child
                  says anything
         """
-        seen = np.flatnonzero(self._transmitted[:, het] != NOT_SEEN).tolist()
-        befores = [self._last[child] for child in seen if child in self._last]
-        latest = max(befores, default=(number - 1 - most_back, 0))
-        odds, back = 0.0, number - latest[0]
-        for child in seen:
-            if back <= most_back and self._last.get(child) == latest:
-                share = recombination(float(self._cm[het] - self._cm[latest[1]]))
-                is_same = self._transmitted[child, het] == self._transmitted[child, latest[1]]
-                odds += float(np.log(share / (1 - share))) * (1 if is_same else -1)
-            self._last[child] = (number, het)
-        return (odds, back) if back <= most_back else (0.0, 1)
+        seen = self._seen.get(het, [])
+        latest = max((self._last[child][0] for child, _ in seen if child in self._last), default=-1)
+        odds, back = 0.0, number - latest
+        is_near = latest >= 0 and back <= most_back
+        for child, place in seen:
+            before = self._last.get(child)
+            if is_near and before is not None and before[0] == latest:
+                share = recombination(float(self._cm[het] - self._cm[before[1]]))
+                odds += math.log(share / (1 - share)) * (1 if place == before[2] else -1)
+            self._last[child] = (number, het, place)
+        return (odds, back) if is_near else (0.0, 1)

@@ -28,9 +28,10 @@ from vcfbert.pipelines.chunks.chunk_phasing import Trust, nearest
 from vcfbert.storage import pedigree_files
 from vcfbert.storage.vcf.target import Target
 
-MOST_ERRORS = 0.05
-"""Of the genotypes of a child that show its parents, the share of Mendelian errors above which the
-pedigree is taken as wrong."""
+MOST_ERRORS, MOST_ERRORS_OF_DUO = 0.1, 0.05
+"""Share of Mendelian errors above which a pedigree is taken as wrong, of the genotypes of a child
+that show its parents: errors, and heterozygotes that the parents decide. With a wrong parent it is
+23 % and more (8 % in a duo), with .5 % of the genotypes wrong at most 8 % (2 %)."""
 
 FEWEST_ERRORS = 5
 """With fewer errors that share means nothing."""
@@ -104,8 +105,8 @@ class FamilyReport:
         )
         more = f" and {len(worst) - _NAMED:,} more" if len(worst) > _NAMED else ""
         return [
-            f"{self.path}: {len(worst):,} trios have more than {MOST_ERRORS:.0%} Mendelian errors "
-            f"and are not used: {shown}{more}. Their parents are probably wrong, or samples are "
+            f"{self.path}: {len(worst):,} children have too many Mendelian errors with their "
+            f"parents, which are not used: {shown}{more}. The parents are wrong, or samples are "
             "exchanged."
         ]
 
@@ -259,8 +260,10 @@ def _note(
     if trio.mother != ABSENT_PARENT:
         is_seen = tokens.is_heterozygous(alleles[:, trio.mother].T) & is_haploid[trio.child]
         support += int((is_seen & tokens.is_observed(alleles[:, trio.child, 0])).sum())
-    if len(rows) >= FEWEST_ERRORS and len(rows) > MOST_ERRORS * (len(rows) + support):
-        report.wrong[trio] = len(rows) / (len(rows) + support)
+    share = len(rows) / max(len(rows) + support, 1)
+    most = MOST_ERRORS_OF_DUO if trio.is_duo else MOST_ERRORS
+    if len(rows) >= FEWEST_ERRORS and share > most:
+        report.wrong[trio] = share
         report.decided[trio] = 0
 
 
