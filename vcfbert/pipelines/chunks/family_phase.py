@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import mendel, tokens
 from vcfbert.domain.families import Families, FamilyOrder
+from vcfbert.domain.match_report import LIST_LIMIT
 from vcfbert.domain.pedigree import ABSENT_PARENT, Pedigree, Trio
 from vcfbert.domain.phased_calls import AS_WRITTEN, SET_MISSING, TURNED, UNPHASED, PhasedCalls
 from vcfbert.domain.ploidy import Ploidy
@@ -55,7 +56,7 @@ class FamilyReport:
     site_index   (T,) panel sites
     errors       (k,) rows of typed sites with a Mendelian error, by trio
     wrong        trios that are not used, because they have too many errors
-    genotypes    child, father and mother at each error as texts, by trio
+    genotypes    child, father and mother at the listed errors as texts, by trio
     set_missing  rows of genotypes that were set missing, and the sample
     """
 
@@ -113,7 +114,8 @@ class FamilyReport:
     def tables(self, sites: Sites) -> dict[str, str]:
         """The table of the errors by its name, with genotypes in the panel's alleles."""
         lines = ["\t".join(_HEADER)]
-        for trio, rows in self.errors.items():
+        for trio, genotypes in self.genotypes.items():
+            rows = self.errors[trio][: len(genotypes)]
             who = "\t".join(_names(trio, self.names))
             for site, texts in zip(
                 self.site_index[rows].tolist(), self.genotypes[trio], strict=True
@@ -247,6 +249,7 @@ def _note(
     """Count and list what was found for one trio."""
     rows = np.flatnonzero(found.is_error)
     samples = (trio.child, trio.father, trio.mother)
+    listed = sum(map(len, report.genotypes.values()))
     report.errors[trio] = rows
     report.decided[trio] = int((found.order != mendel.UNDECIDED).sum())
     report.genotypes[trio] = [
@@ -254,7 +257,7 @@ def _note(
             "." if sample == ABSENT_PARENT else _text(alleles[row, sample], is_haploid[sample][row])
             for sample in samples
         )
-        for row in rows.tolist()
+        for row in rows[: max(0, LIST_LIMIT - listed)].tolist()
     ]
     support = report.decided[trio]
     if trio.mother != ABSENT_PARENT:
