@@ -26,13 +26,20 @@ from vcfbert.domain.sites import Region, Sites, whole_frequency
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.files import locks
 from vcfbert.phasing.phase_chunk import PhasingOptions
-from vcfbert.pipelines.chunks import chunk_plan, family_phase, target_ploidy, target_samples
+from vcfbert.pipelines.chunks import (
+    array_profile,
+    chunk_plan,
+    family_phase,
+    target_ploidy,
+    target_samples,
+)
 from vcfbert.pipelines.chunks.chunk_phasing import Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.family_phase import FamilyReport
 from vcfbert.pipelines.chunks.target_samples import TargetSamples
 from vcfbert.pipelines.phasing.phased_target import PhasedTarget, PhasingSource
 from vcfbert.progress import Progress
+from vcfbert.storage.profiles import Profiles
 from vcfbert.storage.vcf import genome_header, output_file, phased_writer
 from vcfbert.storage.vcf.phased_writer import PhasedFile
 from vcfbert.storage.vcf.reading import VcfFile
@@ -151,12 +158,8 @@ def phase(
     if the panel is missing, or the output exists or cannot be written.
     """
     begun = time.perf_counter()
-    output_file.check_path(out, overwrite=overwrite)
     errors = None if options.trios is None else mendel_path(out)
-    if errors is not None and errors.exists() and not overwrite:
-        raise StoreError.exists(errors)
-    if out.exists() and target.exists() and out.samefile(target):
-        raise InputError(f"{out} is the target itself. Give the output another name.")
+    _check_output(target, out, errors, overwrite=overwrite)
     with locks.hold(out), open_panel(workspace.panel, takes_haploid=True) as panel:
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
         progress.start("reading the target", None)
@@ -166,7 +169,8 @@ def phase(
             mendel=options.mendel,
         )  # fmt: skip
         samples = target_samples.of_target(panel, read, borders, orders)
-        source, chunks = _plan(panel, sites, read, samples, target, options)
+        profiles = array_profile.of_panel(workspace, panel)
+        source, chunks = _plan(panel, sites, read, samples, target, profiles, options)
         for message in [] if families is None else families.warnings():
             logger.warning("%s", message)
         typed = samples.typed
@@ -191,10 +195,21 @@ def phase(
             before_renaming=partial(_write_errors, errors, families, sites),
         )
         report = _report(panel, read, phased, written, len(chunks))
-        report["families"] = None if families is None else families.record()
-        report["mendelian_errors_file"] = None if errors is None else str(errors)
+        report |= {
+            "families": None if families is None else families.record(),
+            "mendelian_errors_file": None if errors is None else str(errors),
+        }
     report["seconds"] = round(time.perf_counter() - begun, 3)
     return PhaseSummary(out, report)
+
+
+def _check_output(target: Path, out: Path, errors: Path | None, *, overwrite: bool) -> None:
+    """Refuse an output that cannot be written, before any work is done."""
+    output_file.check_path(out, overwrite=overwrite)
+    if errors is not None and errors.exists() and not overwrite:
+        raise StoreError.exists(errors)
+    if out.exists() and target.exists() and out.samefile(target):
+        raise InputError(f"{out} is the target itself. Give the output another name.")
 
 
 def _read(
@@ -225,6 +240,7 @@ def _plan(
     read: Target,
     samples: TargetSamples,
     path: Path,
+    profiles: Profiles,
     options: PhaseOptions,
 ) -> tuple[PhasingSource, list[ChunkPlan]]:
     """What is phased, and the chunks."""
@@ -239,7 +255,7 @@ def _plan(
         logger.warning("%s", message)
     source = PhasingSource(
         panel, sites, samples, options.min_typed, PhasingOptions(),
-        options.phase, options.threads or versions.num_cores(),
+        options.phase, options.threads or versions.num_cores(), profiles,
     )  # fmt: skip
     return source, chunks
 

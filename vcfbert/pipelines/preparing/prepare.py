@@ -31,7 +31,7 @@ from vcfbert.pipelines.preparing.options import PrepareOptions
 from vcfbert.pipelines.preparing.qc_report import PrepareSummary
 from vcfbert.pipelines.preparing.site_collector import SiteCollector
 from vcfbert.progress import Progress, Silent
-from vcfbert.storage import map_files, tables
+from vcfbert.storage import map_files, profiles, tables
 from vcfbert.storage.vcf import genome_header
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.zarr import masks as mask_store
@@ -79,6 +79,7 @@ def prepare(
         made = (staged.version("masks", 0), staged.qc, staged.relatives, staged.panel)
         names = [str(path.relative_to(folder)) for path in made]
         replacing.put_all(folder, names, workspace.root)
+        profiles.remove(workspace.profiles)
     for message in report["warnings"]:
         logger.warning("%s", message)
     for message in related.warnings(str(workspace.relatives)):
