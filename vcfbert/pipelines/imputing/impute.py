@@ -31,6 +31,7 @@ from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import (
     array_profile,
     chunk_plan,
+    family_phase,
     switch_rates,
     target_ploidy,
     target_samples,
@@ -38,6 +39,7 @@ from vcfbert.pipelines.chunks import (
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
 from vcfbert.pipelines.chunks.chunk_phasing import Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.pipelines.chunks.family_phase import FamilyReport
 from vcfbert.pipelines.imputing import (
     chunk_output,
     duplicates,
@@ -126,6 +128,12 @@ class ImputeOptions:
     sex: Path | None = None
     """Table of samples and their sex: males are haploid outside the pseudo-autosomal regions."""
 
+    trios: Path | None = None
+    """Pedigree: children are phased by their parents, and parents by their children."""
+
+    mendel: bool = False
+    """Set genotypes of trios missing at Mendelian errors."""
+
     par: str | None = None
     """Pseudo-autosomal regions of X, FROM-TO,FROM-TO or none; None is those of the build."""
 
@@ -170,6 +178,7 @@ class ImputeOptions:
             batches.parse_size(self.memory)
         if self.par is not None:
             pseudoautosomal.parse(self.par)
+        family_phase.check_options(self.trios, mendel=self.mendel, unphased=self.unphased)
         CellLayout.of(self.fields)
 
 
@@ -177,6 +186,7 @@ class ImputeOptions:
 class Job:
     """The planned imputation.
 
+    families    what was found about trios; None without a pedigree
     num_wanted  sites to write if every contig had enough typed sites
     warnings    sentences that were logged
     begun       of `time.perf_counter`
@@ -186,6 +196,7 @@ class Job:
     source: ImputationSource
     chunks: list[ChunkPlan]
     read: Target
+    families: FamilyReport | None
     rates: CallRates
     genome: Genome
     num_wanted: int
@@ -289,7 +300,8 @@ def written(
         for message in report["warnings"][len(job.warnings) :]:
             logger.warning("%s", message)
         samples = sample_quality.table(content.names, job.rates, found.accuracy.r2())
-        qc_files.write_files(folder, job.read.report, found.tally.rows, samples, report)
+        tables = {} if job.families is None else job.families.tables(job.source.sites)
+        qc_files.write_files(folder, job.read.report, found.tally.rows, samples, report, tables)
     return ImputeSummary(out, qc, report)
 
 
@@ -321,11 +333,14 @@ def _plan(
     is_wanted = chunk_plan.wanted_sites(sites, options.region, options.sites, source=name)
     progress.start("reading the target", None)
     cores, read, of_target, borders = _read(panel, sites, is_wanted, path, options)
-    samples = target_samples.of_target(panel, read, borders)
+    read, orders, families = family_phase.of_target(
+        read, sites, options.trios, source=str(path), trust=options.phase, mendel=options.mendel
+    )
+    samples = target_samples.of_target(panel, read, borders, orders)
     planned = chunk_plan.plan_target(
         sites, cores, is_wanted, samples.typed, options.min_typed, borders, source=path
     )
-    warnings = read.report.notes()
+    warnings = read.report.notes() + ([] if families is None else families.warnings())
     warnings += qc_files.shared_samples(samples.names, panel.samples.names)
     warnings += qc_files.few_typed(sites, planned, is_wanted)
     rates = CallRates.of(samples, sites)
@@ -340,7 +355,7 @@ def _plan(
         profiles,
     )  # fmt: skip
     num_wanted = int(is_wanted.sum())
-    return Job(path, source, planned, read, rates, of_target, num_wanted, warnings, begun)
+    return Job(path, source, planned, read, families, rates, of_target, num_wanted, warnings, begun)
 
 
 def _phasing(options: ImputeOptions) -> PhasingOptions:
@@ -387,7 +402,7 @@ def _read(
         of_target = genome_header.read(file.header.text)
         known = target_ploidy.rules(
             sites, panel, of_target, file.samples,
-            sex=options.sex, par=options.par, source=str(path),
+            sex=options.sex, par=options.par, source=str(path), trios=options.trios,
         )  # fmt: skip
         borders = target_ploidy.chunk_borders(sites, known, panel.samples.haploid)
         cores = cut(borders)
@@ -468,6 +483,7 @@ def _report(
             "phased_genotypes": int(samples.is_free.sum()),
             "unordered_genotypes": len(samples.unordered.site),
         },
+        "families": None if job.families is None else job.families.record(),
         "chunks": sums["chunks"],
         "candidates": sums["candidates"],
         "network": {
