@@ -16,6 +16,7 @@ from . import (
     panels,
     parts,
     phasing,
+    readying,
     references,
     systems,
     verifying,
@@ -65,6 +66,8 @@ app.command("impute-part")(impute_steps.impute_part)
 app.command("impute-join")(impute_steps.impute_join)
 app.command("parts")(parts.parts)
 app.command("phase")(phasing.phase)
+app.command("profile")(readying.profile)
+app.command("warm-up")(readying.warm_up)
 app.command("encode-refs")(references.encode_refs)
 app.command("build-index")(references.build_index)
 app.command("train")(systems.train)

@@ -52,6 +52,7 @@ ROOMS = {
     "pipelines.parts": {"pipelines.chunks"},
     "pipelines.imputing": {"pipelines.chunks", "pipelines.parts"},
     "pipelines.phasing": {"pipelines.chunks"},
+    "pipelines.warm_up": {"pipelines.preparing", "pipelines.imputing", "pipelines.phasing"},
     "pipelines.mosaic": {"pipelines.chunks", "pipelines.text_table"},
     "pipelines.systems": set(),
     "pipelines.evaluating": {

@@ -37,6 +37,7 @@ from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
 from vcfbert.pipelines.chunks.target_samples import TargetSamples, TypedAlike, typed_alike
 from vcfbert.retrieval import chunk_candidates
+from vcfbert.storage.profiles import NOTHING, Profiles
 from vcfbert.storage.zarr.panel import PanelReader
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class ImputationSource:
     phasing    how heterozygotes of unknown order are phased
     trust      in the phase of the file
     device     None is the CPU, compiled
+    profiles   what depends on the panel and the typed sites only
     """
 
     panel: PanelReader
@@ -75,6 +77,7 @@ class ImputationSource:
     phasing: PhasingOptions
     trust: Trust
     device: Device | None = None
+    profiles: Profiles = NOTHING
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class BatchAnswers:
     open_cells    haplotypes times sites that the copying model leaves undecided
     cells_out_of_range  of those, with an input outside the range seen in training
     phase         alleles at the typed sites of the chunk, as if there were no chunk before
+    is_held       (B,) True for samples whose first haplotype is the father's
     """
 
     samples: slice
@@ -103,11 +107,12 @@ class BatchAnswers:
     open_cells: float
     cells_out_of_range: float
     phase: KnownPhase
+    is_held: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Some samples, imputed at `sites`; the other fields as in ImputedChunk and ImputedCore.
+    """Some samples, imputed at `sites`; the other fields as in ImputedChunk and BatchAnswers.
 
     alleles  (n, 2, T) at the typed sites, phased
     """
@@ -118,6 +123,7 @@ class _Part:
     imputed: ImputedChunk
     candidates: NDArray[np.int64]
     rate_factor: float
+    is_held: NDArray[np.bool_]
 
 
 def impute(
@@ -166,6 +172,7 @@ def read_references(
         source.panel, source.sites.cm, chunk, _typed_in(source, chunk, batches),
         seed=source.seed, threads=source.threads,
         phasing=None if source.samples.is_phased() and source.trust == "keep" else source.phasing,
+        profiles=source.profiles,
     )  # fmt: skip
 
 
@@ -204,12 +211,12 @@ def _batch(
     left_out = np.where(tokens.is_observed(phase.alleles[rows]), left_out[rows], alt[is_typed])
     is_haploid = source.samples.ploidy.at(chunk.core.start)[samples]
     candidates = np.zeros((len(is_haploid), 2), np.int64)
-    factors = np.ones(len(is_haploid))
+    factors, is_held = np.ones(len(is_haploid)), np.zeros(len(is_haploid), np.bool_)
     open_cells = outside = 0.0
     for part in parts:
         columns = part.samples - samples.start
         candidates[columns] = part.candidates.reshape(-1, 2)
-        factors[columns] = part.rate_factor
+        factors[columns], is_held[columns] = part.rate_factor, part.is_held
         cells = float(existing(is_haploid[columns]).sum()) * len(chunk.sites)
         open_cells += part.imputed.open_share * cells
         outside += part.imputed.out_of_range * part.imputed.open_share * cells
@@ -225,6 +232,7 @@ def _batch(
         open_cells=open_cells,
         cells_out_of_range=outside,
         phase=phase,
+        is_held=is_held,
     )
 
 
@@ -307,7 +315,10 @@ def _impute_alike(
             phases.alleles.transpose(2, 0, 1),
         )  # fmt: skip
         factor = float(prepared.chunk.rates[0] / first_rate)
-        yield _Part(block, phases.alleles, references.sites, imputed, counts.ravel(), factor)
+        yield _Part(
+            block, phases.alleles, references.sites, imputed, counts.ravel(), factor,
+            phases.is_held,
+        )  # fmt: skip
 
 
 def _from_frequency(
@@ -330,7 +341,7 @@ def _from_frequency(
     return _Part(
         samples, np.empty((len(samples), 2, 0), np.uint8), references.sites,
         ImputedChunk(alt, none, 0.0, 0.0),
-        np.zeros(2 * len(samples), np.int64), 1.0,
+        np.zeros(2 * len(samples), np.int64), 1.0, np.zeros(len(samples), np.bool_),
     )  # fmt: skip
 
 
