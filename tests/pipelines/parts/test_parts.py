@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from tests.pipelines.imputations import NUM_SITES, TYPED, run, samples_alleles
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.pipelines.chunks import chunk_imputation
 from vcfbert.pipelines.imputing import impute, output_files
-from vcfbert.pipelines.parts import batches, cell_codes, part_file, parts_folder
+from vcfbert.pipelines.parts import batches, cell_codes, joined_chunk, part_file, parts_folder
 
 MISSING = 4
 NUM_SAMPLES = 7
@@ -285,3 +286,20 @@ def test_after_real_kills_the_same_command_continues(fx_home, fx_target, fx_whol
     assert kills
     assert_same(out, fx_whole)
     assert not folder.exists()
+
+
+def test_samples_are_turned_to_continue_the_chunk_before_unless_their_parents_decide():
+    def part(order, held):
+        facts = SimpleNamespace(order=np.array(order, np.uint8), is_held=np.array(held, np.uint8))
+        return [SimpleNamespace(facts=facts)]
+
+    continuation = joined_chunk.Continuation(4)
+    sites, nobody = np.array([3, 5, 9]), [0, 0, 0, 0]
+    first = [[1, 1, 1, 0], [2, 2, 2, 0], [1, 0, 1, 1]]
+    assert not continuation.add(sites, part(first, nobody)).any()
+    second = [[2, 1, 2, 0], [1, 2, 1, 1], [1, 1, 2, 2]]  # at 3, 5 and 9: other, same, other, other
+    is_turned = continuation.add(sites, part(second, [0, 0, 1, 0]))
+    assert is_turned.tolist() == [True, False, False, True]
+    third = [[1, 1, 2, 1]]  # as the second chunk was written, but for the last
+    is_turned = continuation.add(np.array([5]), part(third, nobody))
+    assert is_turned.tolist() == [True, True, True, True]
