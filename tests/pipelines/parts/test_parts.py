@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from tests import panels
 from tests.pipelines import imputations
 from tests.pipelines.imputations import NUM_SITES, TYPED, run, samples_alleles
 from vcfbert.errors import ConfigError, StoreError
+from vcfbert.files import spill
 from vcfbert.pipelines.chunks import chunk_imputation
 from vcfbert.pipelines.imputing import impute, output_files
 from vcfbert.pipelines.parts import batches, cell_codes, joined_chunk, part_file, parts_folder
@@ -214,15 +216,50 @@ def test_too_little_memory_is_one_sentence(fx_home, fx_target, tmp_path):
         run(fx_home, fx_target, tmp_path / "out.vcf.gz", memory="x")
 
 
-def test_less_memory_means_smaller_batches(fx_home, fx_target):
+def test_less_memory_means_smaller_batches(fx_home, fx_target, tmp_path):
     options = impute.ImputeOptions(no_network=True, threads=1)
-    with impute.opened(fx_home, fx_target, options, imputations.Silent()) as job:
+    with impute.opened(fx_home, fx_target, options, tmp_path, imputations.Silent()) as job:
         found = [
             batches.size(job.source, job.chunks, batches.host_memory.used_bytes() + size)
-            for size in (80 << 20, 1 << 40)
+            for size in (200 << 20, 1 << 40)
         ]
     assert found[1] == NUM_SAMPLES
     assert 1 <= found[0] <= NUM_SAMPLES
+
+
+@pytest.mark.parametrize("limit", [0, 1500])
+def test_genotypes_in_files_give_the_same_output(
+    fx_home, fx_target, fx_whole, tmp_path, monkeypatch, limit
+):
+    made = []
+
+    def spill_of(folder, memory):
+        made.append(spill.Spill(folder, limit))
+        return made[-1]
+
+    monkeypatch.setattr(batches, "spill", spill_of)
+    in_batches_of(monkeypatch, 3)
+    run(fx_home, fx_target, tmp_path / "out.vcf.gz", **RICH)
+    assert_same(tmp_path / "out.vcf.gz", fx_whole)
+    assert made[0].num_bytes > 0
+    names = [path.name for path in tmp_path.iterdir()]
+    assert sorted(names) == [
+        "out.empiricalDose.vcf.gz", "out.empiricalDose.vcf.gz.tbi", "out.qc", "out.vcf.gz",
+        "out.vcf.gz.tbi",
+    ]  # fmt: skip
+
+
+def test_a_disk_without_room_for_the_genotypes_is_one_sentence(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StoreError, match=r"Cannot keep 256 MB of the target's genotypes in a"):
+        spill.Spill(tmp_path, 10).zeros((4, 5), np.uint8)
+    assert list(tmp_path.iterdir()) == []
+    kept = spill.Spill(tmp_path, 20)
+    assert kept.zeros((4, 5), np.uint8).sum() == 0
+    assert kept.num_bytes == 0
 
 
 def test_codes_keep_the_text():
