@@ -47,7 +47,11 @@ def phase(
             help="Seed for fitting the switch rates of --fill-missing; the rest is not random.",
         ),
     ] = None,
+    trios: options.Trios = None,
+    mendel: options.Mendel = False,
     strand: options.Strand = options.TargetStrand.FIX,
+    sex: options.Sex = None,
+    par: options.Par = None,
     min_typed: options.MinTyped = 5,
     chunk_cm: Annotated[
         float, typer.Option(help="Length of a chunk in cM. Chunks are phased one at a time.")
@@ -83,7 +87,11 @@ def phase(
                 phasing_passes=phasing_passes,
                 fill_missing=fill_missing,
                 seed=seed,
+                trios=trios,
+                mendel=mendel,
                 strand=strand.value,
+                sex=sex,
+                par=par,
             )
             summary = pipeline.phase(
                 Workspace(workspace), target, out, chosen, progress=progress, overwrite=force

@@ -116,6 +116,8 @@ def impute(
     phase: Literal["keep", "refine", "redo"] = "keep",
     phase_draws: int = 4,
     phasing_passes: int = 2,
+    trios: StrPath | None = None,
+    mendel: bool = False,
     strand: Literal["fix", "drop", "error"] = "fix",
     sex: StrPath | None = None,
     par: str | None = None,
@@ -123,6 +125,9 @@ def impute(
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
     qc: StrPath | None = None,
+    memory: str | None = None,
+    parts: StrPath | None = None,
+    keep_parts: bool = False,
     seed: int = 1,
     device: str = "cpu",
     threads: int | None = None,
@@ -132,6 +137,7 @@ def impute(
     """Impute the samples of a VCF or BCF from the panel of a workspace; writes `out` and QC files.
 
     no_network  use the copying model alone
+    memory      such as "4G"; None uses half of what is free; the output does not depend on it
     threads     None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.imputing import impute as stage
@@ -152,6 +158,8 @@ def impute(
         phase=phase,
         phase_draws=phase_draws,
         phasing_passes=phasing_passes,
+        trios=_path(trios),
+        mendel=mendel,
         strand=strand,
         sex=_path(sex),
         par=par,
@@ -159,6 +167,9 @@ def impute(
         all_typed_sites=all_typed_sites,
         empirical=empirical,
         qc=_path(qc),
+        memory=memory,
+        parts=_path(parts),
+        keep_parts=keep_parts,
         device=device,
     )
     return stage.impute(
@@ -182,7 +193,11 @@ def phase(
     phasing_passes: int = 2,
     fill_missing: bool = False,
     seed: int | None = None,
+    trios: StrPath | None = None,
+    mendel: bool = False,
     strand: Literal["fix", "drop", "error"] = "fix",
+    sex: StrPath | None = None,
+    par: str | None = None,
     min_typed: int = 5,
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
@@ -210,7 +225,11 @@ def phase(
         phasing_passes=phasing_passes,
         fill_missing=fill_missing,
         seed=seed,
+        trios=_path(trios),
+        mendel=mendel,
         strand=strand,
+        sex=_path(sex),
+        par=par,
     )
     return stage.phase(
         _workspace(workspace),

@@ -362,7 +362,7 @@ def _refuse_other_sex(
     if is_wrong.any():
         sample = int(np.argmax(is_wrong))
         raise InputError(
-            f"{source}: sample {names[sample]} is female in the table of --sex, but has "
+            f"{source}: sample {names[sample]} is female in the table of --sex or --trios, but has "
             f"{region.counts[HAPLOID, sample]:,} haploid genotypes from {_place(region)} on, "
             "outside the pseudo-autosomal regions. Correct its sex, or leave the sample out: "
             f"bcftools view -s ^{names[sample]}"

@@ -95,7 +95,10 @@ class MissingFiller:
             self._seed, source.threads, source.min_typed, source.options, "keep",
         )  # fmt: skip
         part = replace(chunk, written=self._read.site_index[rows])
-        return chunk_imputation.impute(imputation, part, _ignore, None, phase).alt
+        every = slice(0, len(source.samples.names))
+        references = chunk_imputation.read_references(imputation, part, [every])
+        found = chunk_imputation.impute(imputation, part, every, references, _ignore)
+        return _turned(found.alt, found.phase, phase)
 
     def _half_missing(
         self, rows: NDArray[np.int64], calls: PhasedCalls, is_haploid: NDArray[np.bool_]
@@ -170,6 +173,19 @@ class MissingFiller:
                 )
             )  # fmt: skip
         return FilledGenotypes.joined(parts)
+
+
+def _turned(alt: NDArray[np.float32], found: KnownPhase, phase: KnownPhase) -> NDArray[np.float32]:
+    """Exchange the haplotypes of samples that were imputed the other way round.
+
+    alt           (n, N, 2)
+    found, phase  at the same sites
+    """
+    is_shared = _is_heterozygous(found.alleles) & _is_heterozygous(phase.alleles)
+    is_other = is_shared & (found.alleles[..., 0] != phase.alleles[..., 0])
+    turned = np.flatnonzero(2 * is_other.sum(axis=0) > is_shared.sum(axis=0))
+    alt[:, turned] = alt[:, turned, ::-1]
+    return alt
 
 
 def _in_sets(

@@ -59,10 +59,15 @@ class PhasedBlock:
     phases: Phases
 
 
+UNCERTAIN = 3
+"""PQ of an order that is as likely wrong as right."""
+
+
 class PhasedTarget:
     """The order of a target's genotypes, chunk by chunk.
 
-    calls  what was found so far
+    calls    what was found so far
+    samples  of the target
     """
 
     def __init__(self, source: PhasingSource, record: NDArray[np.int64]) -> None:
@@ -71,11 +76,15 @@ class PhasedTarget:
         is_kept = np.zeros(num_samples, np.bool_)
         if source.trust == "keep" and source.samples.phase_sets is None:
             is_kept[:] = ~source.samples.is_free.any(axis=0)
+            for sample, is_turned in source.samples.families.turned.items():
+                is_kept[sample] &= not is_turned.any()
         self.calls = PhasedCalls.nothing(record, is_kept)
+        self.samples = source.samples
         self._source = source
         self._before: KnownPhase | None = None
         self._contig = -1
         self._is_begun = np.zeros(num_samples, np.bool_)  # has a heterozygote on the contig
+        self._is_held = np.zeros(num_samples, np.bool_)  # whose parents decide its haplotypes there
 
     @property
     def has_order(self) -> bool:
@@ -95,7 +104,7 @@ class PhasedTarget:
         contig = int(source.sites.contig[chunk.core.start])
         if contig != self._contig:
             self._contig = contig
-            self._is_begun[:] = False
+            self._is_begun[:] = self._is_held[:] = False
         phase = KnownPhase(chunk.typed, samples.alleles_at(chunk.typed))
         groups = typed_alike(samples, source.sites, chunk, source.min_typed)
         for part in self._found(chunk, groups):
@@ -164,18 +173,22 @@ class PhasedTarget:
             first = before
             if is_linked[place] and before > 0:
                 joint = joined(own[:before], calls.order[rows[:before], sample])
-                if joint is None:  # those that agree are behind the start of the core
+                if joint is None and not found.is_held[place]:
+                    # those that agree are behind the start of the core
                     own = TURNED + AS_WRITTEN - own
                     found.alleles[place] = found.alleles[place, ::-1].copy()
-                    joint = before - 1
-                first = joint + 1
+                first = before if joint is None else joint + 1
+                if joint is None and found.is_held[place]:
+                    quality[first] = UNCERTAIN
             else:
                 quality[first] = NO_QUALITY
             taken = rows[first:]
             calls.order[taken, sample], calls.quality[taken, sample] = own[first:], quality[first:]
-            is_new = not (is_linked[place] or calls.is_kept[sample])
+            is_continued = is_linked[place] or (found.is_held[place] and self._is_held[sample])
+            is_new = not (is_continued or calls.is_kept[sample])
             calls.is_start[rows[before], sample] = is_new
             self._is_begun[sample] = True
+            self._is_held[sample] |= found.is_held[place]
 
 
 def joined(own: NDArray[np.uint8], written: NDArray[np.uint8]) -> int | None:

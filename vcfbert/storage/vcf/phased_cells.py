@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain.filled_calls import NO_ALLELE, FilledGenotypes
-from vcfbert.domain.phased_calls import NO_QUALITY, TURNED, UNPHASED
+from vcfbert.domain.phased_calls import NO_QUALITY, SET_MISSING, TURNED, UNPHASED
 
 FIELDS = (b"PS", b"PQ")
 """FORMAT fields that are replaced."""
@@ -22,7 +22,8 @@ FILL_QUALITY = b"FQ"
 """FORMAT field of filled genotypes, which is replaced if genotypes are filled."""
 
 _UNKNOWN = b":.:."
-_AS_IN_FILE, _UNPHASED, _PHASED, _TURNED = range(4)
+_AS_IN_FILE, _UNPHASED, _PHASED, _TURNED, _MISSING = range(5)
+_FORMS = 5
 _NUMBER = re.compile(rb"\d+|\.")
 
 
@@ -30,13 +31,13 @@ _NUMBER = re.compile(rb"\d+|\.")
 class Genotype:
     """A genotype of the file, in all forms in which it may be written.
 
-    texts        as in the file, unphased, phased, and phased in the other order
+    texts        as in the file, unphased, phased, phased in the other order, and without alleles
     is_known     True if no allele is missing
     is_het       True for two different known alleles
     is_phased    True if the file says so
     """
 
-    texts: tuple[bytes, bytes, bytes, bytes]
+    texts: tuple[bytes, bytes, bytes, bytes, bytes]
     is_known: bool
     is_het: bool
     is_phased: bool
@@ -46,14 +47,20 @@ class Genotype:
         """Read a genotype. The sign before the first allele (VCF 4.4) is left out.
 
         >>> Genotype.parse(b"/0|1").texts
-        (b'0/1', b'0/1', b'0|1', b'1|0')
+        (b'0/1', b'0/1', b'0|1', b'1|0', b'./.')
         """
         alleles = _NUMBER.findall(text)
         is_phased = b"|" in text and b"/" not in text
         plain = (b"|" if is_phased else b"/").join(alleles)
         is_known = b"." not in alleles and len(alleles) > 0
         return cls(
-            (plain, b"/".join(alleles), b"|".join(alleles), b"|".join(alleles[::-1])),
+            (
+                plain,
+                b"/".join(alleles),
+                b"|".join(alleles),
+                b"|".join(alleles[::-1]),
+                b"/".join([b"."] * len(alleles)),
+            ),
             is_known,
             is_known and len(set(alleles)) > 1,
             is_phased,
@@ -84,7 +91,7 @@ class WrittenGenotypes:
 class RecordOrder:
     """Order of the genotypes of one record.
 
-    order     (N,) UNPHASED, AS_WRITTEN or TURNED
+    order     (N,) UNPHASED, AS_WRITTEN, TURNED or SET_MISSING
     is_start  (N,) True for heterozygotes that begin a phase set
     quality   (N,) PQ, or NO_QUALITY
     is_typed  False if the record types no site of the panel
@@ -144,7 +151,7 @@ class PhasedCells:
             genotypes = [cell.partition(b":")[0] for cell in cells]
         number = self._number(genotypes)
         form, is_in_set = self._forms(number, found)
-        written = [self._texts[place] for place in (4 * number + form).tolist()]
+        written = [self._texts[place] for place in (_FORMS * number + form).tolist()]
         scores = {} if filled is None else self._fill(filled, number, written, is_in_set)
         if others:
             rest = [_others(cell, others, len(keys)) for cell in cells]
@@ -175,7 +182,7 @@ class PhasedCells:
         is_set = filled.is_heterozygous & filled.is_phased
         for row, sample in enumerate(filled.sample.tolist()):
             alleles = [b"%d" % n for n in filled.alleles[row].tolist() if n != NO_ALLELE]
-            known = _NUMBER.findall(self._texts[4 * int(number[sample])])
+            known = _NUMBER.findall(self._texts[_FORMS * int(number[sample])])
             if b"." not in known or any(a not in (b".", *alleles) for a in known):
                 continue
             written[sample] = (b"|" if filled.is_phased[row] else b"/").join(alleles)
@@ -208,6 +215,10 @@ class PhasedCells:
         if found is not None:
             if found.is_typed:
                 form[is_known & ~is_het] = _PHASED
+            is_lost = found.order == SET_MISSING
+            form[is_lost] = _MISSING
+            is_known, is_het = is_known & ~is_lost, is_het & ~is_lost
+            is_in_set &= ~is_lost
             is_found = is_het & (found.order != UNPHASED)
             form[is_found] = np.where(found.order == TURNED, _TURNED, _PHASED)[is_found]
             is_in_set |= is_found
@@ -266,6 +277,8 @@ def order_of(orders: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.i
     [1, 2]
     """
     first = (orders != UNPHASED).argmax(axis=0)
+    is_lost = orders == SET_MISSING
+    first = np.where(is_lost.any(axis=0), is_lost.argmax(axis=0), first)
     return orders[first, np.arange(orders.shape[1])], first
 
 

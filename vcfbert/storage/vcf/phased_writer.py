@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +72,7 @@ def write(
     overwrite: bool,
     filled: FilledGenotypes | None = None,
     keeps_sets: bool = False,
+    before_renaming: Callable[[], None] = lambda: None,
 ) -> PhasedFile:
     """Write the records of a file with the order of genotypes that was found.
 
@@ -83,6 +84,7 @@ def write(
     threads  for compression; the file is the same for any number
     filled   genotypes that were missing, to write with FQ; None leaves them missing
     keeps_sets  heterozygotes of unknown order follow the phase sets of the file
+    before_renaming  called when the file is complete
 
     Raises InputError if a record cannot be written as BCF or the file has changed, StoreError if
     the output exists or cannot be written.
@@ -94,7 +96,9 @@ def write(
         needs_csi = output_file.is_bcf(path) or records.last >= tabix.LAST_POSITION
         output_file.index_with_htslib(partial, csi=needs_csi)
 
-    with output_file.create(path, write_index, threads=threads, overwrite=overwrite) as (sink, _):
+    with output_file.create(
+        path, write_index, threads=threads, overwrite=overwrite, before_renaming=before_renaming
+    ) as (sink, _):
         _pass_on(sink, _header_text(source, header, lines, fills=filled is not None), source)
         batch, size = [], 0
         for line in records.lines():

@@ -20,6 +20,7 @@ from vcfbert.domain.records import NO_CALL, Record, RecordBlock
 from vcfbert.domain.sites import Region
 from vcfbert.errors import InputError
 from vcfbert.storage.vcf import bcf_checks, checks, index_checks, structural, variants
+from vcfbert.storage.vcf.phase_set_sizes import LostPhaseSets
 from vcfbert.storage.vcf.phase_sets import TAGS, PhaseSetCheck, PhaseSets, tag_of
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class VcfFile:
         block = _Block(size, len(columns))
         order = _Order(self.path)
         check = PhaseSetCheck(self.path, [self.samples[column] for column in columns])
-        phase_sets = PhaseSets()
+        phase_sets, lost = PhaseSets(), LostPhaseSets(self.path, self.header)
         count = 0
         for variant in self._variants(region):
             count += 1
@@ -148,6 +149,7 @@ class VcfFile:
             self._refuse_polyploid(record, calls, columns)
             sets, tag = self._phase_sets(variant)
             sets = sets if sets is None else sets[columns]
+            lost.check(record, calls, sets, tag)
             numbers = None
             if keep_phase_sets:
                 numbers = phase_sets.numbered(sets, len(columns))
