@@ -435,7 +435,12 @@ def _content(job: Job, options: ImputeOptions) -> OutputContent:
     return OutputContent(
         sites=written,
         typed=np.flatnonzero(np.isin(chosen, source.samples.typed)),
-        kept=output_files.records_to_keep(job.read.others, written, options.region),
+        kept=output_files.records_to_keep(
+            job.read.others,
+            written,
+            options.region,
+            source.samples.keep_order(trusted=options.phase == "keep"),
+        ),
         names=source.samples.names,
         header=_header(written, job, options),
     )
