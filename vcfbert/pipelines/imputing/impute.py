@@ -248,8 +248,7 @@ def impute(
         for message in report["warnings"][len(job.warnings) :]:
             logger.warning("%s", message)
         samples = sample_quality.table(content.names, job.rates, accuracy.r2())
-        tables = {} if job.families is None else job.families.tables(sites)
-        qc_files.write_files(folder, job.read.report, tally.rows, samples, report, tables)
+        qc_files.write_files(folder, job.read.report, tally.rows, samples, report, job.families)
     return ImputeSummary(out, qc, report)
 
 

@@ -17,6 +17,7 @@ from vcfbert.errors import StoreError
 from vcfbert.pipelines.chunks import family_phase
 from vcfbert.pipelines.chunks.chunk_imputation import ImputedCore, out_of_range_warnings
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.pipelines.chunks.family_phase import FamilyReport
 from vcfbert.pipelines.imputing import output_files
 from vcfbert.storage.zarr import stores
 
@@ -241,12 +242,12 @@ def write_files(
     rows: Sequence[str],
     samples: str,
     report: Mapping[str, Any],
-    more: Mapping[str, str],
+    families: FamilyReport | None,
 ) -> None:
     """Write all QC files into an existing folder.
 
-    samples  the text of samples.tsv
-    more     texts of further files by name
+    samples   the text of samples.tsv
+    families  its Mendelian errors are a file of their own
     """
     texts = matched.tables() | {
         SAMPLES: samples,
@@ -254,5 +255,5 @@ def write_files(
         SUMMARY: json.dumps(report, indent=2) + "\n",
     }
     assert texts.keys() == FILES
-    for name, text in {**texts, **more}.items():
+    for name, text in (texts | family_phase.tables(families)).items():
         stores.write_file(folder / name, text.encode())

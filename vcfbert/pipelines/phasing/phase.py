@@ -192,7 +192,7 @@ def phase(
             region=_region(sites, options, str(panel.path)),
             threads=source.threads,
             overwrite=overwrite,
-            before_renaming=partial(_write_errors, errors, families, sites),
+            before_renaming=partial(_write_errors, errors, families),
         )
         report = _report(panel, read, phased, written, len(chunks))
         report |= {
@@ -278,9 +278,9 @@ def _calls(phased: PhasedTarget, read: Target, families: FamilyReport | None) ->
     return family_phase.restored(phased.calls, samples.typed, read, samples.families, families)
 
 
-def _write_errors(path: Path | None, families: FamilyReport | None, sites: Sites) -> None:
+def _write_errors(path: Path | None, families: FamilyReport | None) -> None:
     if path is not None and families is not None:
-        stores.write_file(path, families.tables(sites)[family_phase.MENDEL].encode())
+        stores.write_file(path, family_phase.tables(families)[family_phase.MENDEL].encode())
 
 
 def _warnings(panel: PanelReader, sites: Sites, read: Target, chunks: list[ChunkPlan]) -> list[str]:
