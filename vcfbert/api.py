@@ -115,6 +115,7 @@ def impute(
     unphased: Literal["phase", "error", "missing", "as-written"] = "phase",
     phase: Literal["keep", "refine", "redo"] = "keep",
     phase_draws: int = 4,
+    phasing_passes: int = 2,
     trios: StrPath | None = None,
     mendel: bool = False,
     strand: Literal["fix", "drop", "error"] = "fix",
@@ -124,6 +125,9 @@ def impute(
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
     qc: StrPath | None = None,
+    memory: str | None = None,
+    parts: StrPath | None = None,
+    keep_parts: bool = False,
     seed: int = 1,
     device: str = "cpu",
     threads: int | None = None,
@@ -133,6 +137,7 @@ def impute(
     """Impute the samples of a VCF or BCF from the panel of a workspace; writes `out` and QC files.
 
     no_network  use the copying model alone
+    memory      such as "4G"; None uses half of what is free; the output does not depend on it
     threads     None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.imputing import impute as stage
@@ -152,6 +157,7 @@ def impute(
         unphased=unphased,
         phase=phase,
         phase_draws=phase_draws,
+        phasing_passes=phasing_passes,
         trios=_path(trios),
         mendel=mendel,
         strand=strand,
@@ -161,6 +167,9 @@ def impute(
         all_typed_sites=all_typed_sites,
         empirical=empirical,
         qc=_path(qc),
+        memory=memory,
+        parts=_path(parts),
+        keep_parts=keep_parts,
         device=device,
     )
     return stage.impute(
@@ -181,6 +190,9 @@ def phase(
     genetic_map: StrPath | None = None,
     region: str | None = None,
     phase: Literal["keep", "refine", "redo"] = "keep",
+    phasing_passes: int = 2,
+    fill_missing: bool = False,
+    seed: int | None = None,
     trios: StrPath | None = None,
     mendel: bool = False,
     strand: Literal["fix", "drop", "error"] = "fix",
@@ -195,8 +207,10 @@ def phase(
 ) -> PhaseSummary:
     """Phase the samples of a VCF or BCF with the panel of a workspace; writes `out`.
 
-    phase    what to do with the phase of the file
-    threads  None uses all cores; the output does not depend on it
+    phase         what to do with the phase of the file
+    fill_missing  fill missing genotypes with their most probable alleles
+    seed          of the fit of the switch rates for filling; the rest is not random
+    threads       None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.phasing import phase as stage
 
@@ -208,6 +222,9 @@ def phase(
         overlap_cm=overlap_cm,
         min_typed=min_typed,
         phase=phase,
+        phasing_passes=phasing_passes,
+        fill_missing=fill_missing,
+        seed=seed,
         trios=_path(trios),
         mendel=mendel,
         strand=strand,

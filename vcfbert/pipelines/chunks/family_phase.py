@@ -53,8 +53,7 @@ class FamilyReport:
     pedigree     the file's trios
     path         the pedigree
     decided      heterozygotes of each child that the parents decide
-    sites        of the panel
-    site_index   (T,) typed sites among them
+    site_index   (T,) panel sites
     errors       (k,) rows of typed sites with a Mendelian error, by trio
     wrong        trios that are not used, because they have too many errors
     genotypes    child, father and mother at the listed errors as texts, by trio
@@ -64,7 +63,6 @@ class FamilyReport:
     names: list[str]
     pedigree: Pedigree
     path: Path
-    sites: Sites
     site_index: NDArray[np.int64]
     decided: dict[Trio, int] = field(default_factory=dict)
     errors: dict[Trio, NDArray[np.int64]] = field(default_factory=dict)
@@ -113,13 +111,15 @@ class FamilyReport:
             "exchanged."
         ]
 
-    def tables(self) -> dict[str, str]:
+    def tables(self, sites: Sites) -> dict[str, str]:
         """The table of the errors by its name, with genotypes in the panel's alleles."""
-        lines, sites = ["\t".join(_HEADER)], self.sites
+        lines = ["\t".join(_HEADER)]
         for trio, genotypes in self.genotypes.items():
             rows = self.errors[trio][: len(genotypes)]
             who = "\t".join(_names(trio, self.names))
-            for site, texts in zip(self.site_index[rows].tolist(), genotypes, strict=True):
+            for site, texts in zip(
+                self.site_index[rows].tolist(), self.genotypes[trio], strict=True
+            ):
                 contig = sites.contigs[sites.contig[site]]
                 place = (contig, str(sites.position[site]), sites.ref[site], sites.alt[site])
                 lines.append("\t".join((who, *place, *texts)))
@@ -143,11 +143,6 @@ def of_target(
     if path is None:
         return read, Families(), None
     return apply(read, sites, path, source=source, trust=trust, sets_missing=mendel)
-
-
-def tables(report: FamilyReport | None) -> dict[str, str]:
-    """The table of Mendelian errors by its name; none without a pedigree."""
-    return {} if report is None else report.tables()
 
 
 def summary_rows(record: Mapping[str, Any] | None) -> list[tuple[str, object]]:
@@ -193,7 +188,7 @@ def apply(
     Raises InputError if the pedigree cannot be read, contradicts itself or is of another file.
     """
     pedigree = pedigree_files.of_samples(path, read.names, source)
-    report = FamilyReport(read.names, pedigree, path, sites, read.site_index)
+    report = FamilyReport(read.names, pedigree, path, read.site_index)
     ploidy = Ploidy.diploid(len(read.names)) if read.haploid is None else read.haploid
     is_haploid = {
         sample: ploidy.is_haploid[ploidy.ranges_of(read.site_index), sample]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vcfbert import versions
 from vcfbert.copying import compiled
-from vcfbert.domain import pseudoautosomal
+from vcfbert.domain import contig_names, pseudoautosomal
 from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.phased_calls import PhasedCalls
 from vcfbert.domain.sites import Region, Sites, whole_frequency
@@ -30,6 +30,7 @@ from vcfbert.pipelines.chunks import (
     array_profile,
     chunk_plan,
     family_phase,
+    switch_rates,
     target_ploidy,
     target_samples,
 )
@@ -37,6 +38,7 @@ from vcfbert.pipelines.chunks.chunk_phasing import Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.family_phase import FamilyReport
 from vcfbert.pipelines.chunks.target_samples import TargetSamples
+from vcfbert.pipelines.phasing.filling import MissingFiller
 from vcfbert.pipelines.phasing.phased_target import PhasedTarget, PhasingSource
 from vcfbert.progress import Progress
 from vcfbert.storage.profiles import Profiles
@@ -47,6 +49,7 @@ from vcfbert.storage.vcf.target import Target, read_target
 from vcfbert.storage.zarr import stores
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Workspace
+from vcfbert.training.mosaic import weight_files
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +79,15 @@ class PhaseOptions:
     phase: Trust = "keep"
     """Keep the phase of the file, take it as a hint (`refine`), or do without it (`redo`)."""
 
+    phasing_passes: int = PhasingOptions.passes
+    """Passes: the first finds candidates by genotype, the others by haplotype."""
+
+    fill_missing: bool = False
+    """Fill missing genotypes with their most probable alleles."""
+
+    seed: int | None = None
+    """Seed of the fit of the switch rates for filling; None is that of `impute`. The rest of
+    phasing is not random."""
     sex: Path | None = None
     """Table of samples and their sex: males are haploid outside the pseudo-autosomal regions."""
 
@@ -96,10 +108,19 @@ class PhaseOptions:
         family_phase.check_options(self.trios, mendel=self.mendel)
         if self.par is not None:
             pseudoautosomal.parse(self.par)
-        for name in ("threads", "min_typed"):
+        for name in ("threads", "min_typed", "phasing_passes"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}.")
+        if self.seed is not None and not self.fill_missing:
+            raise ConfigError("--seed is for --fill-missing only: nothing else here is random.")
+        if self.seed is not None and self.seed < 0:
+            raise ConfigError(f"--seed must be at least 0, got {self.seed}.")
+
+    @property
+    def fill_seed(self) -> int:
+        """Seed of the fit of the switch rates for filling."""
+        return switch_rates.FIT_SEED if self.seed is None else self.seed
 
 
 @dataclass(frozen=True)
@@ -119,11 +140,14 @@ class PhaseSummary:
             ("  phased in the file, kept", report["samples_kept"]),
             ("records written", report["records"]),
             ("records that type a site of the panel", report["typed_records"]),
+            ("  not in the panel", target["only_in_target"]),
             *((f"  not used: {reason}", count) for reason, count in target["dropped"].items()),
             ("heterozygotes phased", hets["phased"]),
             ("heterozygotes left unphased", hets["unphased"]),
+            ("  of records not matched to the panel", hets["unphased_not_in_panel"]),
             ("mean confidence", "." if confidence is None else f"{confidence:.4f}"),
             ("phase sets", report["phase_sets"]),
+            ("missing genotypes filled", report["filled"]),
             ("missing genotypes", report["missing"]),
             *family_phase.summary_rows(report["families"]),
             ("chunks", report["chunks"]),
@@ -176,13 +200,18 @@ def phase(
         typed = samples.typed
         record = read.record[np.searchsorted(read.site_index, typed)]
         phased = PhasedTarget(source, record)
+        filler = None
+        if options.fill_missing:
+            filler = MissingFiller(source, read, weight_files.shipped(), options.fill_seed)
         progress.start("phasing", len(chunks) * len(read.names))
         note = partial(
             progress.note, "Compiling for this machine, once; it takes about half a minute ..."
         )
         with compiled.announcing_compilation(note):
             for chunk in chunks:
-                phased.add(chunk, progress.advance)
+                phase = phased.add(chunk, progress.advance)
+                if filler is not None:
+                    filler.add(chunk, phase, phased.calls)
         progress.start("writing", None)
         written = phased_writer.write(
             target,
@@ -192,7 +221,10 @@ def phase(
             region=_region(sites, options, str(panel.path)),
             threads=source.threads,
             overwrite=overwrite,
-            before_renaming=partial(_write_errors, errors, families),
+            filled=None if filler is None else filler.result(),
+            contigs=read.report.contigs,
+            keeps_sets=options.phase != "redo" and phased.has_order,
+            before_renaming=partial(_write_errors, errors, families, sites),
         )
         report = _report(panel, read, phased, written, len(chunks))
         report |= {
@@ -246,7 +278,7 @@ def _plan(
     """What is phased, and the chunks."""
     borders = samples.borders
     is_wanted = chunk_plan.wanted_sites(sites, options.region, None, source=str(panel.path))
-    most = chunk_plan.most_core_sites(2 * len(panel.samples), len(read.names))
+    most = chunk_plan.most_core_sites(2 * len(panel.samples))
     cores = chunk_plan.cut(sites, is_wanted, options.chunk_cm, options.overlap_cm, most, borders)
     chunks = chunk_plan.plan_target(
         sites, cores, is_wanted, samples.typed, options.min_typed, borders, source=path
@@ -254,7 +286,7 @@ def _plan(
     for message in _warnings(panel, sites, read, chunks):
         logger.warning("%s", message)
     source = PhasingSource(
-        panel, sites, samples, options.min_typed, PhasingOptions(),
+        panel, sites, samples, options.min_typed, PhasingOptions(passes=options.phasing_passes),
         options.phase, options.threads or versions.num_cores(), profiles,
     )  # fmt: skip
     return source, chunks
@@ -278,9 +310,9 @@ def _calls(phased: PhasedTarget, read: Target, families: FamilyReport | None) ->
     return family_phase.restored(phased.calls, samples.typed, read, samples.families, families)
 
 
-def _write_errors(path: Path | None, families: FamilyReport | None) -> None:
+def _write_errors(path: Path | None, families: FamilyReport | None, sites: Sites) -> None:
     if path is not None and families is not None:
-        stores.write_file(path, family_phase.tables(families)[family_phase.MENDEL].encode())
+        stores.write_file(path, families.tables(sites)[family_phase.MENDEL].encode())
 
 
 def _warnings(panel: PanelReader, sites: Sites, read: Target, chunks: list[ChunkPlan]) -> list[str]:
@@ -294,6 +326,7 @@ def _warnings(panel: PanelReader, sites: Sites, read: Target, chunks: list[Chunk
             f"{len(shared):,} samples of the target are also in the panel and are not phased by "
             f"their own haplotypes; the first is {shared[0]}."
         )
+    messages += contig_names.notes(read.report.contigs)
     flips = read.report.strand()["flips_repaired"]
     if flips:
         messages.append(f"{flips:,} records are strand flips; they keep their alleles.")
@@ -315,8 +348,11 @@ def _region(sites: Sites, options: PhaseOptions, source: str) -> Region | None:
 
 def _header_lines(panel: PanelReader, options: PhaseOptions) -> list[str]:
     chosen = (
-        f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} phase={options.phase}"
+        f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} phase={options.phase} "
+        f"phasing_passes={options.phasing_passes}"
     )
+    if options.fill_missing:
+        chosen += f" fill_missing=yes seed={options.fill_seed}"
     return [
         f"##source=vcfbert {versions.__version__}",
         f"##vcfbert_panel={panel.fingerprint}",
@@ -339,10 +375,15 @@ def _report(
         "target": read.report.counts(),
         "records": written.records,
         "typed_records": len(np.unique(phased.calls.record)),
-        "heterozygotes": {"phased": tally.phased, "unphased": tally.unphased},
+        "heterozygotes": {
+            "phased": tally.phased,
+            "unphased": tally.unphased,
+            "unphased_not_in_panel": tally.unmatched,
+        },
         "mean_confidence": phased.calls.confidence(),
         "phase_sets": tally.sets,
         "missing": tally.missing,
+        "filled": tally.filled,
         "chunks": num_chunks,
         "reference_haplotypes": panel.samples.most_haplotypes,
         "panel_fingerprint": panel.fingerprint,

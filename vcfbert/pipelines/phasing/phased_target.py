@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import phased_calls
+from vcfbert.domain import phased_calls, tokens
 from vcfbert.domain.phased_calls import AS_WRITTEN, NO_QUALITY, TURNED, PhasedCalls
 from vcfbert.domain.sites import Sites
 from vcfbert.phasing.phase_chunk import PhasingOptions
@@ -86,8 +86,16 @@ class PhasedTarget:
         self._is_begun = np.zeros(num_samples, np.bool_)  # has a heterozygote on the contig
         self._is_held = np.zeros(num_samples, np.bool_)  # whose parents decide its haplotypes there
 
-    def add(self, chunk: ChunkPlan, advance: Callable[[int], None]) -> None:
-        """Phase one chunk; they come in the order of the panel.
+    @property
+    def has_order(self) -> bool:
+        """True if the file says something about the order of samples that do not keep it."""
+        samples = self._source.samples
+        pairs = samples.alleles.transpose(1, 2, 0)[~self.calls.is_kept]
+        is_het = tokens.is_heterozygous(pairs)
+        return bool((is_het & ~samples.is_free.T[~self.calls.is_kept]).any())
+
+    def add(self, chunk: ChunkPlan, advance: Callable[[int], None]) -> KnownPhase:
+        """Phase one chunk; they come in the order of the panel. Returns its phase.
 
         advance  called with a number of finished samples
         """
@@ -108,6 +116,7 @@ class PhasedTarget:
             advance(len(part.samples))
         advance(sum(len(alike.samples) for alike in groups if not len(alike.typed)))
         self._before = phase
+        return phase
 
     def _found(self, chunk: ChunkPlan, groups: list[TypedAlike]) -> Iterator[PhasedBlock]:
         """Phases of some samples at a time; many groups are each phased by one thread."""

@@ -110,6 +110,8 @@ def _make(
     """
     with VcfFile(panel_vcf) as file:
         region = None if options.region is None else file.find_region(options.region)
+        if region is not None and region.contig.removeprefix("chr") not in str(options.region):
+            logger.warning("The region %s is on contig %s.", options.region, region.contig)
         file.count(region)  # an empty file is refused before the tables are read
         notes = progress if ploidy is None else Silent()  # they were shown before the scan
         columns, samples, left_out = panel_samples.choose(file, options, notes)
