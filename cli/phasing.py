@@ -30,6 +30,7 @@ def phase(
     region: options.WrittenRegion = None,
     genetic_map: options.TargetMap = None,
     trust: options.Trust = options.PhaseTrust.KEEP,
+    target_references: options.TargetReferences = options.TargetReferencesChoice.AUTO,
     strand: options.Strand = options.TargetStrand.FIX,
     min_typed: options.MinTyped = 5,
     chunk_cm: Annotated[
@@ -63,6 +64,7 @@ def phase(
                 overlap_cm=overlap_cm,
                 min_typed=min_typed,
                 phase=trust.value,
+                target_references=target_references.value,
                 strand=strand.value,
             )
             summary = pipeline.phase(

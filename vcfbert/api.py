@@ -115,6 +115,7 @@ def impute(
     unphased: Literal["phase", "error", "missing", "as-written"] = "phase",
     phase: Literal["keep", "refine", "redo"] = "keep",
     phase_draws: int = 4,
+    target_references: Literal["auto", "on", "off"] = "auto",
     strand: Literal["fix", "drop", "error"] = "fix",
     sex: StrPath | None = None,
     par: str | None = None,
@@ -130,8 +131,9 @@ def impute(
 ) -> ImputeSummary:
     """Impute the samples of a VCF or BCF from the panel of a workspace; writes `out` and QC files.
 
-    no_network  use the copying model alone
-    threads     None uses all cores; the output does not depend on it
+    no_network         use the copying model alone
+    target_references  phase with the other samples of the target, too
+    threads            None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.imputing import impute as stage
 
@@ -150,6 +152,7 @@ def impute(
         unphased=unphased,
         phase=phase,
         phase_draws=phase_draws,
+        target_references=target_references,
         strand=strand,
         sex=_path(sex),
         par=par,
@@ -177,6 +180,7 @@ def phase(
     genetic_map: StrPath | None = None,
     region: str | None = None,
     phase: Literal["keep", "refine", "redo"] = "keep",
+    target_references: Literal["auto", "on", "off"] = "auto",
     strand: Literal["fix", "drop", "error"] = "fix",
     min_typed: int = 5,
     chunk_cm: float = 10.0,
@@ -187,8 +191,9 @@ def phase(
 ) -> PhaseSummary:
     """Phase the samples of a VCF or BCF with the panel of a workspace; writes `out`.
 
-    phase    what to do with the phase of the file
-    threads  None uses all cores; the output does not depend on it
+    phase              what to do with the phase of the file
+    target_references  phase with the other samples of the target, too
+    threads            None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.phasing import phase as stage
 
@@ -200,6 +205,7 @@ def phase(
         overlap_cm=overlap_cm,
         min_typed=min_typed,
         phase=phase,
+        target_references=target_references,
         strand=strand,
     )
     return stage.phase(

@@ -142,10 +142,12 @@ def phase(
     *,
     threads: int,
     model: PanelModel | None = None,
+    start: NDArray[np.uint8] | None = None,
 ) -> PhasedChunk:
     """Phase all samples; the result is the same for any `threads`, company and order of samples.
 
     model  None fits one at the typed sites
+    start  (N, 2, T) a phase by which the first pass finds candidates; None finds them by genotype
     """
     num_samples, _, num_typed = chunk.alleles.shape
     out = PhasedChunk(
@@ -162,10 +164,11 @@ def phase(
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for number in range(options.passes):
             is_last = number == options.passes - 1
-            if number == 0:
-                found = _by_genotype(chunk, places, free, threads)
+            if number > 0 or start is not None:
+                known = out.alleles if number > 0 or start is None else start
+                found = _by_haplotype(chunk, places, known, free, threads)
             else:
-                found = _by_haplotype(chunk, places, out.alleles, free, threads)
+                found = _by_genotype(chunk, places, free, threads)
 
             def run(sample: int, rows: NDArray[np.int64], is_last: bool = is_last) -> None:
                 draws = options.draws if is_last else 0

@@ -30,11 +30,13 @@ from vcfbert.pipelines.chunks import (
     chunk_references,
     multiallelic,
     switch_rates,
+    target_references,
     typed_panels,
 )
 from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
+from vcfbert.pipelines.chunks.joint_phases import JointPhases
 from vcfbert.pipelines.chunks.target_samples import TargetSamples, TypedAlike, typed_alike
 from vcfbert.retrieval import chunk_candidates
 from vcfbert.storage.zarr.panel import PanelReader
@@ -54,6 +56,9 @@ MUCH_OUT_OF_RANGE = 0.05
 OnTyped = Callable[[NDArray[np.uint64], NDArray[np.uint8]], None]
 """Called with alleles at typed sites: (R, ceil(T / 64)) of the panel, (N, 2, T) of the target."""
 
+_Known = tuple[KnownPhase | None, JointPhases | None]
+"""The phase of the chunk before, and that of all samples if it is found already."""
+
 _SITES_AT_ONCE = 256  # so that the transposition stays in the processor's cache
 
 
@@ -66,6 +71,7 @@ class ImputationSource:
     phasing    how heterozygotes of unknown order are phased
     trust      in the phase of the file
     device     None is the CPU, compiled
+    is_joint   True if the samples are phased with each other's haplotypes, too
     """
 
     panel: PanelReader
@@ -78,6 +84,7 @@ class ImputationSource:
     phasing: PhasingOptions
     trust: Trust
     device: Device | None = None
+    is_joint: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,8 @@ def impute(
     if on_typed is not None:
         rows = np.searchsorted(references.sites, chunk.typed)
         on_typed(*_as_homozygotes(source, chunk, references, rows))
-    for part, typed in _parts(source, chunk, groups, references, before):
+    known = before, _joint_phases(source, groups, references)
+    for part, typed in _parts(source, chunk, groups, references, known):
         rows = np.searchsorted(part.sites, chunk.written)
         _copy_rows(part.imputed.alt, rows, alt, part.samples)
         is_read = np.isin(typed, chunk.typed)
@@ -171,6 +179,18 @@ def impute(
     panel_r2 = references.panel_r2[np.searchsorted(references.sites, chunk.written)]
     is_haploid = samples.ploidy.at(chunk.core.start)
     return _core(phase, is_haploid, chunk, alt, left_out, parts, panel_r2, np.unique(kept[:, 0]))
+
+
+def _joint_phases(
+    source: ImputationSource, groups: list[TypedAlike], references: ChunkReferences
+) -> JointPhases | None:
+    """The phase of all samples, if they are references of each other."""
+    if not source.is_joint or not any(len(alike.typed) for alike in groups):
+        return None
+    return target_references.find(
+        source.samples, groups, typed_panels.of_all(references, source.sites), source.phasing,
+        trust=source.trust, threads=source.threads,
+    )  # fmt: skip
 
 
 def _core(
@@ -229,7 +249,7 @@ def _parts(
     chunk: ChunkPlan,
     groups: list[TypedAlike],
     references: ChunkReferences,
-    before: KnownPhase | None,
+    known: _Known,
 ) -> Iterator[tuple[_Part, NDArray[np.int64]]]:
     """Imputed samples, each part with its typed sites.
 
@@ -237,13 +257,13 @@ def _parts(
     """
     if len(groups) < GROUPS_AT_ONCE or source.threads == 1 or source.device is not None:
         for alike in groups:
-            for part in _impute_alike(source, chunk, references, alike, before, source.threads):
+            for part in _impute_alike(source, chunk, references, alike, known, source.threads):
                 yield part, alike.typed
         return
     with ThreadPoolExecutor(source.threads) as pool:
         for first in range(0, len(groups), GROUPS_AT_ONCE):  # so that few wait in memory
             some = groups[first : first + GROUPS_AT_ONCE]
-            found = [pool.submit(_listed, source, chunk, references, one, before) for one in some]
+            found = [pool.submit(_listed, source, chunk, references, one, known) for one in some]
             for alike, future in zip(some, found, strict=True):
                 for part in future.result():
                     yield part, alike.typed
@@ -254,10 +274,10 @@ def _listed(
     chunk: ChunkPlan,
     references: ChunkReferences,
     alike: TypedAlike,
-    before: KnownPhase | None,
+    known: _Known,
 ) -> list[_Part]:
     """Samples with the same typed sites, imputed by one thread."""
-    return list(_impute_alike(source, chunk, references, alike, before, 1))
+    return list(_impute_alike(source, chunk, references, alike, known, 1))
 
 
 def _impute_alike(
@@ -265,7 +285,7 @@ def _impute_alike(
     chunk: ChunkPlan,
     references: ChunkReferences,
     alike: TypedAlike,
-    before: KnownPhase | None,
+    known: _Known,
     threads: int,
 ) -> Iterator[_Part]:
     """Impute samples with the same typed sites."""
@@ -287,8 +307,8 @@ def _impute_alike(
         block = alike.samples[first : first + SAMPLES_AT_ONCE]
         is_haploid = source.samples.ploidy.at(chunk.core.start)[block]
         phases = chunk_phasing.find(
-            source.samples, typed_panel, block, source.phasing, before,
-            trust=source.trust, threads=threads,
+            source.samples, typed_panel, block, source.phasing, known[0],
+            trust=source.trust, threads=threads, joint=known[1],
         )  # fmt: skip
         counts = np.zeros((len(block), 2), np.int64)
         run = partial(

@@ -6,7 +6,7 @@ T typed sites, R reference haplotypes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,23 @@ class TypedPanel:
         )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class TypedPanels:
+    """The panel at the typed sites of all samples, and models of phasing by `num_to_fit`."""
+
+    whole: TypedPanel
+    models: dict[int, PanelModel]
+
+    def of(self, typed: NDArray[np.int64]) -> TypedPanel:
+        """The panel at the typed sites of some samples."""
+        return self.whole.at(typed, self.models.get(chunk_references.num_to_fit(typed)))
+
+    @property
+    def whole_with_model(self) -> TypedPanel:
+        """The panel at all typed sites, with the model that was fitted at the most sites."""
+        return replace(self.whole, model=self.models[max(self.models)])
+
+
 def of_references(
     references: ChunkReferences,
     sites: Sites,
@@ -64,6 +81,16 @@ def of_references(
     )  # fmt: skip
 
 
+def of_all(references: ChunkReferences, sites: Sites) -> TypedPanels:
+    """The panel at the typed sites of all samples, from what was read to impute them."""
+    typed = references.phased_sites
+    bits = engine.take_bits(references.bits, np.searchsorted(references.sites, typed))
+    whole = TypedPanel(
+        typed, sites.position[typed], sites.cm[typed], bits, references.haplotypes, references.group
+    )
+    return TypedPanels(whole, references.phasing)
+
+
 def read(
     panel: PanelReader,
     sites: Sites,
@@ -72,7 +99,7 @@ def read(
     options: PhasingOptions,
     *,
     threads: int,
-) -> list[TypedPanel]:
+) -> TypedPanels:
     """Read the panel for each group of samples that are typed alike.
 
     sites  of the panel, with genetic positions of the chosen map
@@ -86,4 +113,4 @@ def read(
         panel, sites.cm, chunk.around, typed, known, options, threads=threads
     )
     whole = TypedPanel(every, sites.position[every], sites.cm[every], bits, haplotypes, group)
-    return [whole.at(some, models.get(chunk_references.num_to_fit(some))) for some in typed]
+    return TypedPanels(whole, models)

@@ -32,11 +32,13 @@ from vcfbert.pipelines.chunks import (
     chunk_plan,
     switch_rates,
     target_ploidy,
+    target_references,
     target_samples,
 )
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
 from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.pipelines.chunks.target_references import TargetReferences
 from vcfbert.pipelines.imputing import (
     duplicates,
     engines,
@@ -110,6 +112,9 @@ class ImputeOptions:
 
     phase_draws: int = 4
     """Phases to impute and average if the phase is uncertain; 0 imputes the most likely one."""
+
+    target_references: TargetReferences = "auto"
+    """Phase with the other samples of the target, too; `auto` if it has more than the panel."""
 
     strand: Literal["fix", "drop", "error"] = "fix"
     """Strand flips: repair, leave out, or stop."""
@@ -278,9 +283,14 @@ def _plan(
     for message in warnings:
         logger.warning("%s", message)
     threads = options.threads or versions.num_cores()
+    chosen, num_panel = options.target_references, len(panel.samples)
+    is_joint = target_references.are_used(chosen, samples, num_panel, options.phase)
+    if is_joint:
+        progress.note(target_references.note(chosen, len(samples.names), num_panel))
     source = ImputationSource(
         panel, sites, samples, network, options.seed, threads, options.min_typed,
         PhasingOptions(draws=options.phase_draws, seed=options.seed), options.phase, device,
+        is_joint,
     )  # fmt: skip
     return _Job(source, planned, read, rates, of_target, int(is_wanted.sum()), warnings)
 
@@ -407,6 +417,7 @@ def _content(job: _Job, options: ImputeOptions) -> OutputContent:
 def _header(written: Sites, job: _Job, options: ImputeOptions) -> HeaderFacts:
     panel, network = job.source.panel, job.source.network
     chosen = f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} seed={options.seed}"
+    chosen += target_references.header_text(is_used=job.source.is_joint)
     return HeaderFacts(
         checkpoint=network.name,
         checkpoint_fingerprint=network.fingerprint or None,
@@ -446,6 +457,7 @@ def _report(
             "phased_genotypes": int(samples.is_free.sum()),
             "unordered_genotypes": len(samples.unordered.site),
         },
+        "target_references": job.source.is_joint,
         "chunks": sums["chunks"],
         "candidates": sums["candidates"],
         "network": {
@@ -467,6 +479,7 @@ def _report(
             "unphased": options.unphased,
             "phase": options.phase,
             "phase_draws": options.phase_draws,
+            "target_references": options.target_references,
             "strand": options.strand,
             "seed": options.seed,
             "threads": job.source.threads,

@@ -72,6 +72,7 @@ class ImputeSummary:
              ploidy.get("haploid_genotypes_of_diploid_samples_set_missing", 0)),
             ("chunks", report["chunks"]),
             ("reference haplotypes", report["reference_haplotypes"]),
+            ("target samples are references", "yes" if report["target_references"] else "0"),
             ("candidates per haplotype", f"{candidates['mean']:.0f} ({candidates['min']:,} to "
              f"{candidates['max']:,})"),
             ("network", network["name"]),

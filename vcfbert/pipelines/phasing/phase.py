@@ -24,9 +24,15 @@ from vcfbert.domain.sites import Region, Sites, whole_frequency
 from vcfbert.errors import ConfigError, InputError
 from vcfbert.files import locks
 from vcfbert.phasing.phase_chunk import PhasingOptions
-from vcfbert.pipelines.chunks import chunk_plan, target_ploidy, target_samples
+from vcfbert.pipelines.chunks import (
+    chunk_plan,
+    target_ploidy,
+    target_references,
+    target_samples,
+)
 from vcfbert.pipelines.chunks.chunk_phasing import Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.pipelines.chunks.target_references import TargetReferences
 from vcfbert.pipelines.phasing.phased_target import PhasedTarget, PhasingSource
 from vcfbert.progress import Progress
 from vcfbert.storage.vcf import genome_header, output_file, phased_writer
@@ -64,6 +70,9 @@ class PhaseOptions:
     phase: Trust = "keep"
     """Keep the phase of the file, take it as a hint (`refine`), or do without it (`redo`)."""
 
+    target_references: TargetReferences = "auto"
+    """Phase with the other samples of the target, too; `auto` if it has more than the panel."""
+
     strand: Literal["fix", "drop", "error"] = "fix"
     """Strand flips: compare the other strand with the panel, leave unphased, or stop."""
 
@@ -100,6 +109,7 @@ class PhaseSummary:
             ("missing genotypes", report["missing"]),
             ("chunks", report["chunks"]),
             ("reference haplotypes", report["reference_haplotypes"]),
+            ("target samples are references", "yes" if report["target_references"] else "0"),
             ("seconds", f"{report['seconds']:.1f}"),
         ]
         shown = [
@@ -139,6 +149,12 @@ def phase(
         typed = source.samples.typed
         record = read.record[np.searchsorted(read.site_index, typed)]
         phased = PhasedTarget(source, record)
+        if source.is_joint:
+            progress.note(
+                target_references.note(
+                    options.target_references, len(read.names), len(panel.samples)
+                )
+            )
         progress.start("phasing", len(chunks) * len(read.names))
         note = partial(
             progress.note, "Compiling for this machine, once; it takes about half a minute ..."
@@ -151,12 +167,13 @@ def phase(
             target,
             out,
             phased.calls,
-            lines=_header_lines(panel, options),
+            lines=_header_lines(panel, options, is_joint=source.is_joint),
             region=_region(sites, options, str(panel.path)),
             threads=source.threads,
             overwrite=overwrite,
         )
         report = _report(panel, read, phased, written, len(chunks))
+        report["target_references"] = source.is_joint
     report["seconds"] = round(time.perf_counter() - begun, 3)
     return PhaseSummary(out, report)
 
@@ -201,9 +218,12 @@ def _plan(
     )
     for message in _warnings(panel, sites, read, chunks):
         logger.warning("%s", message)
+    is_joint = target_references.are_used(
+        options.target_references, samples, len(panel.samples), options.phase
+    )
     source = PhasingSource(
         panel, sites, samples, options.min_typed, PhasingOptions(),
-        options.phase, options.threads or versions.num_cores(),
+        options.phase, options.threads or versions.num_cores(), is_joint,
     )  # fmt: skip
     return source, chunks
 
@@ -237,10 +257,11 @@ def _region(sites: Sites, options: PhaseOptions, source: str) -> Region | None:
     return Region.parse(options.region, sites.contigs, source=source)
 
 
-def _header_lines(panel: PanelReader, options: PhaseOptions) -> list[str]:
+def _header_lines(panel: PanelReader, options: PhaseOptions, *, is_joint: bool) -> list[str]:
     chosen = (
         f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} phase={options.phase}"
     )
+    chosen += target_references.header_text(is_used=is_joint)
     return [
         f"##source=vcfbert {versions.__version__}",
         f"##vcfbert_panel={panel.fingerprint}",
