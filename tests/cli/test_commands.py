@@ -111,7 +111,7 @@ def test_prepare_hands_over_what_was_typed(fx_calls, tmp_path):
     calls = fx_calls("preparing.prepare", "prepare")
     done = run(
         "prepare", "panel.vcf.gz", "--min-maf", "0.01", "--map", "a.map", "-w", str(tmp_path),
-        "--missing", "major", "--force",
+        "--missing", "major", "--force", "--phase-panel",
     )  # fmt: skip
     assert (done.exit_code, done.stdout) == (0, "done\n")
     (panel, workspace, options), keywords = calls[0]
@@ -119,6 +119,7 @@ def test_prepare_hands_over_what_was_typed(fx_calls, tmp_path):
     assert workspace == Workspace(tmp_path)
     assert (options.min_maf, str(options.genetic_map), options.missing) == (0.01, "a.map", "major")
     assert type(options.missing) is str  # what stores keep is plain
+    assert options.phase_panel is True
     assert keywords["overwrite"] is True
 
 

@@ -101,9 +101,10 @@ def phase(
     )
     own_model: PanelModel | None = None
     for number in range(passes):
-        pool = pooled(chunk_of(np.arange(0)), last.alleles, threads=threads)
+        panel = chunk_of(np.arange(0))
+        pool = pooled(panel, last.alleles, threads=threads)
         if own_model is None:
-            own_model = refitted(chunk_of(np.arange(0)), pool, model, options, threads=threads)
+            own_model = refitted(panel, pool, model, options, threads=threads)
         draws = options.draws if number == passes - 1 else 0
         chosen = replace(options, passes=1, draws=draws)
         found = Phased(last.alleles.copy(), last.turn, last.orders)
@@ -147,7 +148,8 @@ def pooled(panel: UnphasedChunk, alleles: NDArray[np.uint8], *, threads: int) ->
     """
     num_panel, num_samples = len(panel.bits), len(alleles)
     flat, exists = _haplotypes(alleles)
-    flat = neighbours.filled(panel.bits, flat)
+    if num_panel:
+        flat = neighbours.filled(panel.bits, flat)
     group = _groups(panel, flat, threads=threads)
     bits = genotype_search.words(flat)
     order = np.lexsort([group, *bits.T[::-1]])
