@@ -83,17 +83,19 @@ def phase(
     current = at_random(alleles, is_free, seed)
     wanted = np.flatnonzero(is_free.any(axis=1))
     turn = np.zeros(len(alleles))
-    job = _Job(chunk_at, wanted, counted, threads)
+    pass_over = _Passes(chunk_at, wanted, counted, threads)
     for _ in range(passes):
-        current[:, :, common] = job.run(current[:, :, common], common, np.arange(len(common)), turn)
+        current[:, :, common] = pass_over.run(
+            current[:, :, common], common, np.arange(len(common)), turn
+        )
     if len(common) < len(every):
         for _ in range(LAST_PASSES):
-            current = job.run(current, every, common, turn)
+            current = pass_over.run(current, every, common, turn)
     return SelfPhased(current, turn)
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Passes:
     """What all passes have in common; see `phase`."""
 
     chunk_at: ChunkAt

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.config import MaskConfig
-from vcfbert.copying import compiled
 from vcfbert.domain import masks, records, relatedness, windows
 from vcfbert.domain.genome import Genome
 from vcfbert.domain.haploid_calls import PloidyDecision
@@ -31,13 +30,13 @@ from vcfbert.errors import StoreError
 from vcfbert.files import digests, replacing
 from vcfbert.pipelines.preparing import (
     losses,
-    panel_phasing,
+    panel_phase,
     panel_ploidy,
     panel_samples,
     qc_report,
 )
 from vcfbert.pipelines.preparing.options import PrepareOptions
-from vcfbert.pipelines.preparing.panel_phasing import PanelPhase
+from vcfbert.pipelines.preparing.panel_phase import PanelPhase
 from vcfbert.pipelines.preparing.qc_report import PrepareSummary
 from vcfbert.pipelines.preparing.site_collector import SiteCollector
 from vcfbert.progress import Progress, Silent
@@ -165,7 +164,7 @@ def _spools(
     alleles = stack.enter_context(transposing.open_spool(staged.root, 2 * len(samples)))
     if not options.phase_panel:
         return alleles, None
-    panel_phasing.check_samples(samples, source)
+    panel_phase.check_samples(samples, source)
     return alleles, stack.enter_context(
         transposing.open_spool(staged.root, len(samples), "unphased")
     )
@@ -179,9 +178,12 @@ def _phase(
     seed: int,
     progress: Progress,
 ) -> PanelPhase:
-    """Phase the panel by its own samples, if that is asked for."""
+    """Phase the panel by its own samples, if that is asked for; only then is it imported."""
     if free is None:
         return PanelPhase()
+    from vcfbert.copying import compiled
+    from vcfbert.pipelines.preparing import panel_phasing
+
     note = partial(
         progress.note, "Compiling for this machine, once; it takes about half a minute ..."
     )
