@@ -118,6 +118,9 @@ def impute(
     phase: Literal["keep", "refine", "redo"] = "keep",
     phase_draws: int = 4,
     target_references: Literal["auto", "on", "off"] = "auto",
+    phasing_passes: int = 2,
+    trios: StrPath | None = None,
+    mendel: bool = False,
     strand: Literal["fix", "drop", "error"] = "fix",
     sex: StrPath | None = None,
     par: str | None = None,
@@ -125,6 +128,9 @@ def impute(
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
     qc: StrPath | None = None,
+    memory: str | None = None,
+    parts: StrPath | None = None,
+    keep_parts: bool = False,
     seed: int = 1,
     device: str = "cpu",
     threads: int | None = None,
@@ -135,6 +141,8 @@ def impute(
 
     no_network         use the copying model alone
     target_references  phase with the other samples of the target, too
+    memory             such as "4G"; None uses half of what is free; the output does not depend on
+                       it
     threads            None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.imputing import impute as stage
@@ -155,6 +163,9 @@ def impute(
         phase=phase,
         phase_draws=phase_draws,
         target_references=target_references,
+        phasing_passes=phasing_passes,
+        trios=_path(trios),
+        mendel=mendel,
         strand=strand,
         sex=_path(sex),
         par=par,
@@ -162,6 +173,9 @@ def impute(
         all_typed_sites=all_typed_sites,
         empirical=empirical,
         qc=_path(qc),
+        memory=memory,
+        parts=_path(parts),
+        keep_parts=keep_parts,
         device=device,
     )
     return stage.impute(
@@ -183,7 +197,14 @@ def phase(
     region: str | None = None,
     phase: Literal["keep", "refine", "redo"] = "keep",
     target_references: Literal["auto", "on", "off"] = "auto",
+    phasing_passes: int = 2,
+    fill_missing: bool = False,
+    seed: int | None = None,
+    trios: StrPath | None = None,
+    mendel: bool = False,
     strand: Literal["fix", "drop", "error"] = "fix",
+    sex: StrPath | None = None,
+    par: str | None = None,
     min_typed: int = 5,
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
@@ -195,6 +216,8 @@ def phase(
 
     phase              what to do with the phase of the file
     target_references  phase with the other samples of the target, too
+    fill_missing       fill missing genotypes with their most probable alleles
+    seed               of the fit of the switch rates for filling; the rest is not random
     threads            None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.phasing import phase as stage
@@ -208,7 +231,14 @@ def phase(
         min_typed=min_typed,
         phase=phase,
         target_references=target_references,
+        phasing_passes=phasing_passes,
+        fill_missing=fill_missing,
+        seed=seed,
+        trios=_path(trios),
+        mendel=mendel,
         strand=strand,
+        sex=_path(sex),
+        par=par,
     )
     return stage.phase(
         _workspace(workspace),
