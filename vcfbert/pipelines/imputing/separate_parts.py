@@ -224,7 +224,8 @@ class OpenPlan:
         self.progress.start("imputing", part.stop - part.first)
         chunk = self.runs.chunks[part.chunk]
         references = chunk_imputation.read_references(self.runs.source, chunk, [samples])
-        made = self.runs.make(part.chunk, samples, references, self.progress.advance)
+        joint = chunk_imputation.joint_phases(self.runs.source, chunk)
+        made = self.runs.make(part.chunk, samples, references, self.progress.advance, joint)
         folder.write(made, self.runs.is_typed(part.chunk))
 
 
