@@ -8,6 +8,7 @@ from tests.bad_input import (
     amounts,
     encodings,
     files,
+    filling,
     forms,
     genotypes,
     models,
@@ -39,4 +40,5 @@ CASES: list[Case] = [
     *models.CASES,
     *versions.CASES,
     *parts.CASES,
+    *filling.CASES,
 ]

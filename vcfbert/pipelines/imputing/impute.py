@@ -33,6 +33,7 @@ from vcfbert.pipelines.chunks import (
     chunk_plan,
     family_phase,
     target_ploidy,
+    target_references,
     target_samples,
 )
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
@@ -247,10 +248,14 @@ def _plan(
     for message in warnings:
         logger.warning("%s", message)
     threads = options.threads or versions.num_cores()
+    chosen, num_panel = options.target_references, len(panel.samples)
+    is_joint = target_references.are_used(chosen, samples, num_panel, options.phase)
+    if is_joint:
+        progress.note(target_references.note(chosen, len(samples.names), num_panel))
     source = ImputationSource(
         panel, sites, samples, network, options.seed, threads, options.min_typed,
         _phasing(options), options.phase, device,
-        profiles,
+        profiles, is_joint,
     )  # fmt: skip
     num_wanted = int(is_wanted.sum())
     return Job(path, source, planned, read, families, rates, of_target, num_wanted, warnings, begun)
@@ -335,7 +340,12 @@ def _content(job: Job, options: ImputeOptions) -> OutputContent:
     return OutputContent(
         sites=written,
         typed=np.flatnonzero(np.isin(chosen, source.samples.typed)),
-        kept=output_files.records_to_keep(job.read.others, written, options.region),
+        kept=output_files.records_to_keep(
+            job.read.others,
+            written,
+            options.region,
+            source.samples.keep_order(trusted=options.phase == "keep"),
+        ),
         names=source.samples.names,
         header=_header(written, job, options),
     )
@@ -344,6 +354,7 @@ def _content(job: Job, options: ImputeOptions) -> OutputContent:
 def _header(written: Sites, job: Job, options: ImputeOptions) -> HeaderFacts:
     panel, network = job.source.panel, job.source.network
     chosen = f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} seed={options.seed}"
+    chosen += target_references.header_text(is_used=job.source.is_joint)
     return HeaderFacts(
         checkpoint=network.name,
         checkpoint_fingerprint=network.fingerprint or None,
@@ -383,6 +394,7 @@ def _report(
             "phased_genotypes": int(samples.is_free.sum()),
             "unordered_genotypes": len(samples.unordered.site),
         },
+        "target_references": job.source.is_joint,
         "families": None if job.families is None else job.families.record(),
         "chunks": sums["chunks"],
         "candidates": sums["candidates"],
@@ -405,6 +417,7 @@ def _report(
             "unphased": options.unphased,
             "phase": options.phase,
             "phase_draws": options.phase_draws,
+            "target_references": options.target_references,
             "phasing_passes": options.phasing_passes,
             "strand": options.strand,
             "seed": options.seed,
