@@ -108,6 +108,21 @@ def impute(
     memory: options.Memory = None,
     parts: options.Parts = None,
     keep_parts: options.KeepParts = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default="this process",
+            help="Run the parts in N processes of Dask, with one thread each.",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run the parts on the workers of this Dask scheduler, such as tcp://host:8786.",
+        ),
+    ] = None,
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -180,6 +195,13 @@ def impute(
                     home, target, out, chosen, plan, progress=progress, overwrite=force
                 )
                 lines = planned.lines()
+            elif workers is not None or scheduler is not None:
+                from vcfbert.pipelines.imputing import cluster
+
+                where = cluster.ClusterOptions(workers=workers, scheduler=scheduler)
+                lines = cluster.run(
+                    home, target, out, chosen, where, progress=progress, overwrite=force
+                ).lines()
             else:
                 lines = pipeline.impute(
                     home, target, out, chosen, progress=progress, overwrite=force

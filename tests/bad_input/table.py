@@ -8,6 +8,7 @@ from tests.bad_input import (
     amounts,
     encodings,
     files,
+    filling,
     forms,
     genotypes,
     models,
@@ -37,4 +38,5 @@ CASES: list[Case] = [
     *settings.CASES,
     *models.CASES,
     *versions.CASES,
+    *filling.CASES,
 ]

@@ -207,23 +207,12 @@ def phase(
         record = read.record[np.searchsorted(read.site_index, typed)]
         phased = PhasedTarget(source, record)
         if source.is_joint:
-            progress.note(
-                target_references.note(
-                    options.target_references, len(read.names), len(panel.samples)
-                )
-            )
+            counts = len(read.names), len(panel.samples)
+            progress.note(target_references.note(options.target_references, *counts))
         filler = None
         if options.fill_missing:
             filler = MissingFiller(source, read, weight_files.shipped(), options.fill_seed)
-        progress.start("phasing", len(chunks) * len(read.names))
-        note = partial(
-            progress.note, "Compiling for this machine, once; it takes about half a minute ..."
-        )
-        with compiled.announcing_compilation(note):
-            for chunk in chunks:
-                phase = phased.add(chunk, progress.advance)
-                if filler is not None:
-                    filler.add(chunk, phase, phased.calls)
+        _phase_chunks(phased, filler, chunks, len(read.names), progress)
         progress.start("writing", None)
         written = phased_writer.write(
             target,
@@ -246,6 +235,25 @@ def phase(
         }
     report["seconds"] = round(time.perf_counter() - begun, 3)
     return PhaseSummary(out, report)
+
+
+def _phase_chunks(
+    phased: PhasedTarget,
+    filler: MissingFiller | None,
+    chunks: list[ChunkPlan],
+    num_samples: int,
+    progress: Progress,
+) -> None:
+    """Phase the chunks one after another, and fill missing genotypes if that is asked for."""
+    progress.start("phasing", len(chunks) * num_samples)
+    note = partial(
+        progress.note, "Compiling for this machine, once; it takes about half a minute ..."
+    )
+    with compiled.announcing_compilation(note):
+        for chunk in chunks:
+            phase = phased.add(chunk, progress.advance)
+            if filler is not None:
+                filler.add(chunk, phase, phased.calls)
 
 
 def _check_output(target: Path, out: Path, errors: Path | None, *, overwrite: bool) -> None:
