@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,10 @@ from vcfbert.storage.zarr.workspace import Workspace
 from . import options, settings
 from .progress import on_stderr
 from .reporting import print_lines, reporting_errors
+
+if TYPE_CHECKING:
+    from vcfbert.pipelines.imputing.impute import ImputeOptions
+    from vcfbert.progress import Progress
 
 
 def impute(
@@ -187,23 +191,39 @@ def impute(
                 keep_parts=keep_parts,
                 device=device.value,
             )
-            home = Workspace(workspace)
-            if plan is not None:
-                from vcfbert.pipelines.imputing import separate_parts
-
-                planned = separate_parts.plan(
-                    home, target, out, chosen, plan, progress=progress, overwrite=force
-                )
-                lines = planned.lines()
-            elif workers is not None or scheduler is not None:
-                from vcfbert.pipelines.imputing import cluster
-
-                where = cluster.ClusterOptions(workers=workers, scheduler=scheduler)
-                lines = cluster.run(
-                    home, target, out, chosen, where, progress=progress, overwrite=force
-                ).lines()
-            else:
-                lines = pipeline.impute(
-                    home, target, out, chosen, progress=progress, overwrite=force
-                ).lines()
+            lines = _run(
+                Workspace(workspace), target, out, chosen, progress, force=force, plan=plan,
+                workers=workers, scheduler=scheduler,
+            )  # fmt: skip
         print_lines(lines)
+
+
+def _run(
+    home: Workspace,
+    target: Path,
+    out: Path,
+    chosen: ImputeOptions,
+    progress: Progress,
+    *,
+    force: bool,
+    plan: Path | None,
+    workers: int | None,
+    scheduler: str | None,
+) -> list[str]:
+    """Impute here or on the workers of Dask, or write a plan; returns the lines to print."""
+    if plan is not None:
+        from vcfbert.pipelines.imputing import separate_parts
+
+        return separate_parts.plan(
+            home, target, out, chosen, plan, progress=progress, overwrite=force
+        ).lines()
+    if workers is not None or scheduler is not None:
+        from vcfbert.pipelines.imputing import cluster
+
+        where = cluster.ClusterOptions(workers=workers, scheduler=scheduler)
+        return cluster.run(
+            home, target, out, chosen, where, progress=progress, overwrite=force
+        ).lines()
+    from vcfbert.pipelines.imputing import impute as pipeline
+
+    return pipeline.impute(home, target, out, chosen, progress=progress, overwrite=force).lines()
