@@ -46,6 +46,7 @@ ROOMS = {
     "pipelines.about": set(),
     "pipelines.train": {"pipelines.mosaic", "pipelines.systems"},
     "pipelines.text_table": set(),
+    "pipelines.file_lists": set(),
     "pipelines.preparing": set(),
     "pipelines.chunks": set(),
     "pipelines.imputing": {"pipelines.chunks"},

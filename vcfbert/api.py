@@ -48,7 +48,7 @@ def simulate(
 
 
 def prepare(
-    panel: StrPath,
+    panel: StrPath | Sequence[StrPath],
     *,
     workspace: StrPath = "work",
     samples: StrPath | None = None,
@@ -68,10 +68,12 @@ def prepare(
     par: str | None = None,
     max_dropped: float = 0.2,
     seed: int = 1,
+    threads: int | None = None,
     overwrite: bool = False,
+    skip_existing: bool = False,
     progress: Progress = _SILENT,
 ) -> PrepareSummary:
-    """Convert a phased panel (.vcf, .vcf.gz, .bcf) to the panel store of a workspace."""
+    """Convert a phased panel (.vcf, .vcf.gz, .bcf), one file or several, for a workspace."""
     from vcfbert.pipelines.preparing import prepare as stage
 
     options = stage.PrepareOptions(
@@ -94,7 +96,13 @@ def prepare(
         seed=seed,
     )
     return stage.prepare(
-        Path(panel), _workspace(workspace), options, progress=progress, overwrite=overwrite
+        [Path(panel)] if isinstance(panel, str | Path) else [Path(path) for path in panel],
+        _workspace(workspace),
+        options,
+        progress=progress,
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+        threads=threads,
     )
 
 

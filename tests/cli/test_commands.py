@@ -109,17 +109,31 @@ def test_defaults_are_those_of_the_options(command, module, name):
 
 def test_prepare_hands_over_what_was_typed(fx_calls, tmp_path):
     calls = fx_calls("preparing.prepare", "prepare")
+    (tmp_path / "three.vcf").touch()
+    (tmp_path / "panels.txt").write_text("three.vcf\n")
     done = run(
-        "prepare", "panel.vcf.gz", "--min-maf", "0.01", "--map", "a.map", "-w", str(tmp_path),
-        "--missing", "major", "--force",
+        "prepare", "one.vcf", "two.vcf", "--min-maf", "0.01", "--map", "a.map", "-w",
+        str(tmp_path), "--missing", "major", "--force", "--threads", "3",
+        "--list", str(tmp_path / "panels.txt"),
     )  # fmt: skip
     assert (done.exit_code, done.stdout) == (0, "done\n")
     (panel, workspace, options), keywords = calls[0]
-    assert str(panel) == "panel.vcf.gz"
+    assert [path.name for path in panel] == ["one.vcf", "two.vcf", "three.vcf"]
     assert workspace == Workspace(tmp_path)
     assert (options.min_maf, str(options.genetic_map), options.missing) == (0.01, "a.map", "major")
     assert type(options.missing) is str  # what stores keep is plain
-    assert keywords["overwrite"] is True
+    assert (keywords["overwrite"], keywords["skip_existing"], keywords["threads"]) == (
+        True, False, 3,
+    )  # fmt: skip
+
+
+def test_a_list_that_names_no_file_is_explained(tmp_path):
+    listed = tmp_path / "panels.txt"
+    listed.write_text("one.vcf\n")
+    done = run("prepare", "--list", str(listed), "-w", str(tmp_path))
+    assert done.exit_code == 1
+    assert "panels.txt, line 1: " in done.stderr
+    assert "one.vcf does not exist" in done.stderr
 
 
 def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):

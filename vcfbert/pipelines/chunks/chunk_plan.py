@@ -90,7 +90,7 @@ def with_map(sites: Sites, path: Path | None) -> Sites:
     """The same sites at the genetic positions of another map; None keeps the panel's."""
     if path is None:
         return sites
-    maps = map_files.read(path)
+    maps = map_files.read_for(path, sites.contigs)
     cm = genetic_map.of_sites(maps, sites.contigs, sites.contig, sites.position, source=str(path))
     return replace(sites, cm=cm)
 

@@ -1,6 +1,6 @@
 """Paths of the stores and runs of a workspace, and their versions.
 
-WORKSPACE/panel.zarr                 one panel
+WORKSPACE/panel.zarr/20.zarr         one panel, a store for each contig
 WORKSPACE/masks/v0000.zarr           mask versions
 WORKSPACE/embeddings/v0000.zarr      encodings of the references
 WORKSPACE/indexes/v0000/             FAISS files and their manifest
