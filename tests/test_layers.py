@@ -51,6 +51,7 @@ ROOMS = {
     "pipelines.chunks": set(),
     "pipelines.imputing": {"pipelines.chunks"},
     "pipelines.phasing": {"pipelines.chunks"},
+    "pipelines.warm_up": {"pipelines.preparing", "pipelines.imputing", "pipelines.phasing"},
     "pipelines.mosaic": {"pipelines.chunks", "pipelines.text_table"},
     "pipelines.systems": set(),
     "pipelines.evaluating": {

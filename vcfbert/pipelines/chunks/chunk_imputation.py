@@ -37,6 +37,7 @@ from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
 from vcfbert.pipelines.chunks.target_samples import TargetSamples, TypedAlike, typed_alike
 from vcfbert.retrieval import chunk_candidates
+from vcfbert.storage.profiles import NOTHING, Profiles
 from vcfbert.storage.zarr.panel import PanelReader
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class ImputationSource:
     phasing    how heterozygotes of unknown order are phased
     trust      in the phase of the file
     device     None is the CPU, compiled
+    profiles   what depends on the panel and the typed sites only
     """
 
     panel: PanelReader
@@ -78,6 +80,7 @@ class ImputationSource:
     phasing: PhasingOptions
     trust: Trust
     device: Device | None = None
+    profiles: Profiles = NOTHING
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,7 @@ def impute(
         source.panel, source.sites.cm, chunk, [alike.typed for alike in groups],
         seed=source.seed, threads=source.threads,
         phasing=None if samples.is_phased() and source.trust == "keep" else source.phasing,
+        profiles=source.profiles,
     )  # fmt: skip
     if on_typed is not None:
         rows = np.searchsorted(references.sites, chunk.typed)

@@ -28,6 +28,7 @@ from vcfbert.errors import ConfigError, InputError
 from vcfbert.files import locks
 from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import (
+    array_profile,
     chunk_imputation,
     chunk_plan,
     switch_rates,
@@ -49,6 +50,7 @@ from vcfbert.pipelines.imputing.output_files import EmpiricalWriter, OutputConte
 from vcfbert.pipelines.imputing.qc_files import ChunkTally, ImputeSummary
 from vcfbert.pipelines.imputing.sample_quality import CallRates, ExpectedAccuracy
 from vcfbert.progress import Progress
+from vcfbert.storage.profiles import Profiles
 from vcfbert.storage.vcf import genome_header, output_file, prediction_writer
 from vcfbert.storage.vcf.output_header import FIELDS, CellLayout, HeaderFacts
 from vcfbert.storage.vcf.reading import VcfFile
@@ -193,7 +195,8 @@ def impute(
         stack.enter_context(locks.hold(out))
         panel = stack.enter_context(open_panel(workspace.panel, takes_haploid=True))
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
-        job = _plan(panel, sites, target, network, options, progress)
+        profiles = array_profile.of_panel(workspace, panel)
+        job = _plan(panel, sites, target, network, profiles, options, progress)
         seconds = {"reading": round(time.perf_counter() - begun, 3)}
         content = _content(job, options)
         qc_stack = stack.enter_context(ExitStack())
@@ -256,6 +259,7 @@ def _plan(
     sites: Sites,
     path: Path,
     network: Network,
+    profiles: Profiles,
     options: ImputeOptions,
     progress: Progress,
 ) -> _Job:
@@ -281,6 +285,7 @@ def _plan(
     source = ImputationSource(
         panel, sites, samples, network, options.seed, threads, options.min_typed,
         PhasingOptions(draws=options.phase_draws, seed=options.seed), options.phase, device,
+        profiles,
     )  # fmt: skip
     return _Job(source, planned, read, rates, of_target, int(is_wanted.sum()), warnings)
 

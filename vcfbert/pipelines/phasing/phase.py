@@ -24,11 +24,12 @@ from vcfbert.domain.sites import Region, Sites, whole_frequency
 from vcfbert.errors import ConfigError, InputError
 from vcfbert.files import locks
 from vcfbert.phasing.phase_chunk import PhasingOptions
-from vcfbert.pipelines.chunks import chunk_plan, target_ploidy, target_samples
+from vcfbert.pipelines.chunks import array_profile, chunk_plan, target_ploidy, target_samples
 from vcfbert.pipelines.chunks.chunk_phasing import Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.phasing.phased_target import PhasedTarget, PhasingSource
 from vcfbert.progress import Progress
+from vcfbert.storage.profiles import Profiles
 from vcfbert.storage.vcf import genome_header, output_file, phased_writer
 from vcfbert.storage.vcf.phased_writer import PhasedFile
 from vcfbert.storage.vcf.reading import VcfFile
@@ -135,7 +136,8 @@ def phase(
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
         progress.start("reading the target", None)
         read, borders = _read(panel, sites, target, options)
-        source, chunks = _plan(panel, sites, read, borders, target, options)
+        profiles = array_profile.of_panel(workspace, panel)
+        source, chunks = _plan(panel, sites, read, borders, target, profiles, options)
         typed = source.samples.typed
         record = read.record[np.searchsorted(read.site_index, typed)]
         phased = PhasedTarget(source, record)
@@ -189,6 +191,7 @@ def _plan(
     read: Target,
     borders: NDArray[np.int64],
     path: Path,
+    profiles: Profiles,
     options: PhaseOptions,
 ) -> tuple[PhasingSource, list[ChunkPlan]]:
     """The samples to phase, and the chunks."""
@@ -203,7 +206,7 @@ def _plan(
         logger.warning("%s", message)
     source = PhasingSource(
         panel, sites, samples, options.min_typed, PhasingOptions(),
-        options.phase, options.threads or versions.num_cores(),
+        options.phase, options.threads or versions.num_cores(), profiles,
     )  # fmt: skip
     return source, chunks
 

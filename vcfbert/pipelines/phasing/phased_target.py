@@ -22,6 +22,7 @@ from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Phases, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.target_samples import TargetSamples, TypedAlike, typed_alike
 from vcfbert.pipelines.chunks.typed_panels import TypedPanel
+from vcfbert.storage.profiles import NOTHING, Profiles
 from vcfbert.storage.vcf.bgzf import Workers
 from vcfbert.storage.zarr.panel import PanelReader
 
@@ -42,6 +43,7 @@ class PhasingSource:
     options: PhasingOptions
     trust: Trust
     threads: int
+    profiles: Profiles = NOTHING
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class PhasedTarget:
         source = self._source
         panels = typed_panels.read(
             source.panel, source.sites, chunk, [alike.typed for alike in groups], source.options,
-            threads=source.threads,
+            threads=source.threads, profiles=source.profiles,
         )  # fmt: skip
 
         def find(one: tuple[TypedAlike, TypedPanel], threads: int) -> list[PhasedBlock]:

@@ -23,6 +23,7 @@ from vcfbert.pipelines.preparing.panel_files import PanelPlan
 from vcfbert.pipelines.preparing.qc_report import PrepareSummary
 from vcfbert.pipelines.preparing.whole_panel import WholePanel
 from vcfbert.progress import Progress
+from vcfbert.storage import profiles
 from vcfbert.storage.zarr import stores
 from vcfbert.storage.zarr.workspace import Workspace
 
@@ -77,6 +78,8 @@ def prepare(
             _finish(change, paths, options, started)
             raise type(error)(f"{error} {_kept(change.added)}") from error
         report, related = _finish(change, paths, options, started)
+        if overwrite:
+            profiles.remove(workspace.profiles)
     for message in (*warnings, *related.warnings(str(workspace.relatives))):
         logger.warning("%s", message)
     return PrepareSummary(workspace.panel, workspace.qc, report["fingerprint"], report, related)
