@@ -20,13 +20,37 @@ from .reporting import print_lines, reporting_errors
 
 def impute(
     target: Annotated[
-        Path,
-        typer.Argument(metavar="TARGET", help="Target genotypes: .vcf, .vcf.gz or .bcf."),
-    ],
+        list[Path] | None,
+        typer.Argument(
+            metavar="TARGET...",
+            help="Target genotypes: .vcf, .vcf.gz or .bcf; several files have other contigs of the "
+            "same samples.",
+        ),
+    ] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option(
+            "--list", metavar="FILE", help="File with the paths of target files, one a line."
+        ),
+    ] = None,
     out: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="FILE", help="Output file: .vcf.gz, .vcf.bgz or .bcf."),
-    ],
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Output file: .vcf.gz, .vcf.bgz or .bcf. With {contig} in its name, each contig "
+            "gets a file.",
+        ),
+    ] = None,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--out-dir",
+            metavar="DIR",
+            help="Write a file for each contig into DIR; short for --out DIR/{contig}.vcf.gz.",
+        ),
+    ] = None,
     run: Annotated[
         str | None,
         typer.Option(
@@ -106,6 +130,7 @@ def impute(
     threads: options.Threads = None,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,
     force: options.Force = False,
+    progress_form: options.ProgressOption = options.ProgressForm.AUTO,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -116,10 +141,19 @@ def impute(
 
     Example: vcfbert impute target.vcf.gz --out imputed.vcf.gz
     """
-    with reporting_errors():
-        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+    if (out is None) == (out_dir is None):
+        raise typer.BadParameter("give either --out FILE or --out-dir DIR.")
+    if not target and listed is None:
+        raise typer.BadParameter("give TARGET files, or a list of them with --list FILE.")
+    place = out if out_dir is None else out_dir / "{contig}.vcf.gz"
+    assert place is not None
+    as_json = progress_form == options.ProgressForm.JSON
+    with reporting_errors(as_json=as_json):
+        with on_stderr(quiet=quiet, verbose=verbose, as_json=as_json) as progress:
             # NumPy's own threads ignore --threads and only slow the engine's down.
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+            from vcfbert.pipelines.file_lists import files_of
+            from vcfbert.pipelines.imputing import genome
             from vcfbert.pipelines.imputing import impute as pipeline
 
             chosen = pipeline.ImputeOptions(
@@ -146,7 +180,12 @@ def impute(
                 qc=qc,
                 device=device.value,
             )
-            summary = pipeline.impute(
-                Workspace(workspace), target, out, chosen, progress=progress, overwrite=force
+            summary = genome.impute_files(
+                Workspace(workspace),
+                [*(target or []), *files_of(listed)],
+                place,
+                chosen,
+                progress=progress,
+                overwrite=force,
             )
         print_lines(summary.lines())

@@ -132,6 +132,7 @@ def prepare(
             "--skip-existing", help="Leave out files whose contigs the panel has already."
         ),
     ] = False,
+    progress_form: options.ProgressOption = options.ProgressForm.AUTO,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -145,8 +146,9 @@ def prepare(
     """
     if not panel and listed is None:
         raise typer.BadParameter("give PANEL files, or a list of them with --list FILE.")
-    with reporting_errors():
-        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+    as_json = progress_form == options.ProgressForm.JSON
+    with reporting_errors(as_json=as_json):
+        with on_stderr(quiet=quiet, verbose=verbose, as_json=as_json) as progress:
             from vcfbert.pipelines.file_lists import files_of
             from vcfbert.pipelines.preparing import prepare as pipeline
 

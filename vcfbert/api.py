@@ -16,6 +16,7 @@ from vcfbert.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from vcfbert.pipelines.evaluating.score_report import EvalSummary
+    from vcfbert.pipelines.imputing.genome_report import GenomeSummary
     from vcfbert.pipelines.imputing.qc_files import ImputeSummary
     from vcfbert.pipelines.mosaic.train_mosaic import MosaicSummary
     from vcfbert.pipelines.phasing.phase import PhaseSummary
@@ -96,7 +97,7 @@ def prepare(
         seed=seed,
     )
     return stage.prepare(
-        [Path(panel)] if isinstance(panel, str | Path) else [Path(path) for path in panel],
+        _paths(panel),
         _workspace(workspace),
         options,
         progress=progress,
@@ -107,7 +108,7 @@ def prepare(
 
 
 def impute(
-    target: StrPath,
+    target: StrPath | Sequence[StrPath],
     out: StrPath,
     *,
     workspace: StrPath = "work",
@@ -135,12 +136,15 @@ def impute(
     threads: int | None = None,
     overwrite: bool = False,
     progress: Progress = _SILENT,
-) -> ImputeSummary:
+) -> ImputeSummary | GenomeSummary:
     """Impute the samples of a VCF or BCF from the panel of a workspace; writes `out` and QC files.
 
+    target      one file, or several with other contigs of the same samples
+    out         with {contig} in its name, each contig gets a file
     no_network  use the copying model alone
     threads     None uses all cores; the output does not depend on it
     """
+    from vcfbert.pipelines.imputing import genome
     from vcfbert.pipelines.imputing import impute as stage
 
     options = stage.ImputeOptions(
@@ -167,9 +171,9 @@ def impute(
         qc=_path(qc),
         device=device,
     )
-    return stage.impute(
+    return genome.impute_files(
         _workspace(workspace),
-        Path(target),
+        _paths(target),
         Path(out),
         options,
         progress=progress,
@@ -304,6 +308,10 @@ def evaluate(
         device=device,
     )
     return stage.evaluate(_workspace(workspace), options, progress=progress, overwrite=overwrite)
+
+
+def _paths(given: StrPath | Sequence[StrPath]) -> list[Path]:
+    return [Path(given)] if isinstance(given, str | Path) else [Path(path) for path in given]
 
 
 def _path(path: StrPath | None) -> Path | None:

@@ -137,7 +137,7 @@ def test_a_list_that_names_no_file_is_explained(tmp_path):
 
 
 def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
-    calls = fx_calls("imputing.impute", "impute")
+    calls = fx_calls("imputing.genome", "impute_files")
     done = run(
         "impute", "t.vcf.gz", "-o", "o.bcf", "-w", str(tmp_path), "--format", "GT, DS",
         "--unphased", "as-written", "--phase", "refine", "--phase-draws", "2",
@@ -148,8 +148,8 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
         "--qc", "q", "--run", "mine", "--threads", "3", "--seed", "8", "--strand", "drop",
     )  # fmt: skip
     assert (done.exit_code, done.stdout) == (0, "done\n")
-    (workspace, target, out, options), keywords = calls[0]
-    assert (workspace, str(target), str(out)) == (Workspace(tmp_path), "t.vcf.gz", "o.bcf")
+    (workspace, targets, out, options), keywords = calls[0]
+    assert (workspace, targets, str(out)) == (Workspace(tmp_path), [Path("t.vcf.gz")], "o.bcf")
     assert keywords["overwrite"] is True
     assert dataclasses.asdict(options) == {
         "run": "mine", "no_network": False, "genetic_map": Path("a.map"), "region": "20:1-9",
@@ -160,6 +160,19 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
         "qc": Path("q"), "device": "cpu", "strand": "drop",
         "sex": Path("x.fam"), "par": "1-9,20-30",
     }  # fmt: skip
+
+
+def test_impute_hands_over_several_files_and_a_folder(fx_calls, tmp_path):
+    calls = fx_calls("imputing.genome", "impute_files")
+    (tmp_path / "three.vcf").touch()
+    (tmp_path / "targets.txt").write_text("three.vcf\n")
+    done = run(
+        "impute", "1.vcf", "2.vcf", "--list", str(tmp_path / "targets.txt"), "--out-dir", "all"
+    )
+    assert done.exit_code == 0
+    (_, targets, out, _), _ = calls[0]
+    assert [path.name for path in targets] == ["1.vcf", "2.vcf", "three.vcf"]
+    assert out == Path("all") / "{contig}.vcf.gz"
 
 
 def test_typed_lists_of_training_can_be_repeated(fx_calls):
@@ -261,6 +274,8 @@ def test_an_interruption_is_exit_code_130(fx_calls):
         ["prepare", "a.vcf", "--missing", "guess"],
         ["train", "--retrieve-k", "0"],
         ["impute", "t.vcf.gz"],
+        ["impute", "--out", "o.vcf.gz"],
+        ["impute", "t.vcf.gz", "--out", "o.vcf.gz", "--out-dir", "o"],
         ["impute", "t.vcf.gz", "-o", "o.vcf.gz", "--min-typed", "0"],
         ["impute", "t.vcf.gz", "-o", "o.vcf.gz", "--unphased", "guess"],
         ["no-such-command"],

@@ -100,6 +100,11 @@ def _add_files(
         left -= 1
         change.add(made, is_last=left == 0)
         warnings += made.warnings
+        if len(planned.files) > 1:
+            progress.note(
+                f"{made.source}: {', '.join(made.contigs)} finished, {left:,} of "
+                f"{len(planned.files):,} files left"
+            )
     return warnings
 
 

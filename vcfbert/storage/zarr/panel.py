@@ -131,6 +131,22 @@ def joined_fingerprint(fingerprints: Sequence[str]) -> str:
     return fingerprints[0] if len(fingerprints) == 1 else stores.fingerprint(*fingerprints)
 
 
+def fingerprint_of(path: Path, contig: str | None = None) -> str:
+    """The fingerprint of a panel, or of one of its contigs, without reading its tables."""
+    places = contig_stores(path)
+    prints = []
+    for place in [places[contig]] if contig is not None else places.values() or [path]:
+        with stores.open_store(place, "panel") as root:
+            prints.append(str(stores.attribute(root, "fingerprint")))
+    return joined_fingerprint(prints)
+
+
+def num_sites(path: Path, contig: str) -> int:
+    """The number of sites on a contig of a panel, without reading its tables."""
+    with stores.open_store(contig_stores(path)[contig], "panel") as root:
+        return int(stores.member(root, "sites/position").shape[0])
+
+
 def is_one_store(path: Path) -> bool:
     """True if the folder of a panel is one store with all contigs, as earlier versions wrote it."""
     return (path / "zarr.json").exists()
