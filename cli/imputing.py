@@ -125,6 +125,17 @@ def impute(
         Path | None,
         typer.Option(metavar="DIR", show_default="OUT.qc", help="Folder for the QC files."),
     ] = None,
+    memory: options.Memory = None,
+    parts: options.Parts = None,
+    keep_parts: options.KeepParts = False,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Impute nothing, but write a plan to FILE: its parts can be imputed on many "
+            "machines with impute-part, and joined with impute-join.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed for fitting the switch rates.")] = 1,
     device: options.DeviceOption = options.Device.CPU,
     threads: options.Threads = None,
@@ -137,16 +148,14 @@ def impute(
     """Impute the samples of a VCF from a prepared panel.
 
     Needs only the panel of the workspace: no training, embeddings or index. Writes FILE, its index
-    and a folder of QC files, all or none of them. The output does not depend on --threads.
+    and a folder of QC files, all or none of them. The output does not depend on --threads or
+    --memory. After a kill, the same command continues from the parts that are finished.
 
     Example: vcfbert impute target.vcf.gz --out imputed.vcf.gz
     """
-    if (out is None) == (out_dir is None):
-        raise typer.BadParameter("give either --out FILE or --out-dir DIR.")
-    if not target and listed is None:
-        raise typer.BadParameter("give TARGET files, or a list of them with --list FILE.")
-    place = out if out_dir is None else out_dir / "{contig}.vcf.gz"
-    assert place is not None
+    place = _place(target, listed, out, out_dir)
+    if plan is not None and (out is None or len(target or []) != 1 or listed is not None):
+        raise typer.BadParameter("--plan takes one TARGET and --out FILE.")
     as_json = progress_form == options.ProgressForm.JSON
     with reporting_errors(as_json=as_json):
         with on_stderr(quiet=quiet, verbose=verbose, as_json=as_json) as progress:
@@ -178,14 +187,34 @@ def impute(
                 all_typed_sites=all_typed_sites,
                 empirical=empirical,
                 qc=qc,
+                memory=memory,
+                parts=parts,
+                keep_parts=keep_parts,
                 device=device.value,
             )
-            summary = genome.impute_files(
-                Workspace(workspace),
-                [*(target or []), *files_of(listed)],
-                place,
-                chosen,
-                progress=progress,
-                overwrite=force,
-            )
-        print_lines(summary.lines())
+            home, targets = Workspace(workspace), [*(target or []), *files_of(listed)]
+            if plan is not None:
+                from vcfbert.pipelines.imputing import separate_parts
+
+                planned = separate_parts.plan(
+                    home, targets[0], place, chosen, plan, progress=progress, overwrite=force
+                )
+                lines = planned.lines()
+            else:
+                lines = genome.impute_files(
+                    home, targets, place, chosen, progress=progress, overwrite=force
+                ).lines()
+        print_lines(lines)
+
+
+def _place(
+    target: list[Path] | None, listed: Path | None, out: Path | None, out_dir: Path | None
+) -> Path:
+    """Where to write; raises BadParameter if that, or what to impute, is not given."""
+    if not target and listed is None:
+        raise typer.BadParameter("give TARGET files, or a list of them with --list FILE.")
+    if out is not None and out_dir is None:
+        return out
+    if out_dir is not None and out is None:
+        return out_dir / "{contig}.vcf.gz"
+    raise typer.BadParameter("give either --out FILE or --out-dir DIR.")

@@ -218,6 +218,27 @@ ProgressOption = Annotated[
         help="Progress on stderr: for reading, or one JSON object a line for programs.",
     ),
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        show_default="half of what is free",
+        help="Memory to use, such as 4G. It decides how many samples are imputed at once.",
+    ),
+]
+Parts = Annotated[
+    Path | None,
+    typer.Option(
+        "--parts",
+        metavar="DIR",
+        show_default="OUT.parts",
+        help="Folder for finished parts, each of one chunk and some samples.",
+    ),
+]
+KeepParts = Annotated[
+    bool, typer.Option("--keep-parts", help="Keep the finished parts after success.")
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Show no progress, only warnings and errors.")
 ]

@@ -39,7 +39,8 @@ LAYERS = {
 
 ROOMS = {
     "training.devices": set(),
-    "training.machine": set(),
+    "training.host_memory": set(),
+    "training.machine": {"training.host_memory"},
     "training.runs": set(),
     "training.mosaic": {"training.devices"},
     "training.systems": {"training.devices", "training.runs"},
@@ -49,7 +50,8 @@ ROOMS = {
     "pipelines.file_lists": set(),
     "pipelines.preparing": set(),
     "pipelines.chunks": set(),
-    "pipelines.imputing": {"pipelines.chunks"},
+    "pipelines.parts": {"pipelines.chunks"},
+    "pipelines.imputing": {"pipelines.chunks", "pipelines.parts"},
     "pipelines.phasing": {"pipelines.chunks"},
     "pipelines.warm_up": {"pipelines.preparing", "pipelines.imputing", "pipelines.phasing"},
     "pipelines.mosaic": {"pipelines.chunks", "pipelines.text_table"},

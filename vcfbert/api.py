@@ -131,6 +131,9 @@ def impute(
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
     qc: StrPath | None = None,
+    memory: str | None = None,
+    parts: StrPath | None = None,
+    keep_parts: bool = False,
     seed: int = 1,
     device: str = "cpu",
     threads: int | None = None,
@@ -142,6 +145,7 @@ def impute(
     target      one file, or several with other contigs of the same samples
     out         with {contig} in its name, each contig gets a file
     no_network  use the copying model alone
+    memory      such as "4G"; None uses half of what is free; the output does not depend on it
     threads     None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.imputing import genome
@@ -169,6 +173,9 @@ def impute(
         all_typed_sites=all_typed_sites,
         empirical=empirical,
         qc=_path(qc),
+        memory=memory,
+        parts=_path(parts),
+        keep_parts=keep_parts,
         device=device,
     )
     return genome.impute_files(

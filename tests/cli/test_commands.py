@@ -159,6 +159,7 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
         "all_typed_sites": True, "empirical": True,
         "qc": Path("q"), "device": "cpu", "strand": "drop",
         "sex": Path("x.fam"), "par": "1-9,20-30",
+        "memory": None, "parts": None, "keep_parts": False,
     }  # fmt: skip
 
 

@@ -197,7 +197,7 @@ def _plan(
     """The samples to phase, and the chunks."""
     samples = target_samples.of_target(panel, read, borders)
     is_wanted = chunk_plan.wanted_sites(sites, options.region, None, source=str(panel.path))
-    most = chunk_plan.most_core_sites(2 * len(panel.samples), len(read.names))
+    most = chunk_plan.most_core_sites(2 * len(panel.samples))
     cores = chunk_plan.cut(sites, is_wanted, options.chunk_cm, options.overlap_cm, most, borders)
     chunks = chunk_plan.plan_target(
         sites, cores, is_wanted, samples.typed, options.min_typed, borders, source=path
