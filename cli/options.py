@@ -143,6 +143,23 @@ Par = Annotated[
         help="Pseudo-autosomal regions of X (1-based, inclusive), or none.",
     ),
 ]
+Trios = Annotated[
+    Path | None,
+    typer.Option(
+        "--trios",
+        metavar="FAM",
+        help="Pedigree of the samples, such as PLINK's .fam: children are phased by their parents, "
+        "and parents by their children.",
+    ),
+]
+Mendel = Annotated[
+    bool,
+    typer.Option(
+        "--mendel",
+        help="Set the genotypes of a trio missing at its Mendelian errors. Otherwise they are only "
+        "listed.",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
 Preset = Annotated[
     str | None,
@@ -263,6 +280,16 @@ TargetMap = Annotated[
 Trust = Annotated[
     PhaseTrust,
     typer.Option("--phase", help="The file's phase: keep it, take it as a hint, or do without it."),
+]
+PhasingPasses = Annotated[
+    int,
+    typer.Option(
+        "--phasing-passes",
+        metavar="N",
+        min=1,
+        help="Passes of phasing: the first finds similar haplotypes by genotypes, the others by "
+        "the phase of the pass before.",
+    ),
 ]
 Strand = Annotated[
     TargetStrand,

@@ -124,6 +124,9 @@ def impute(
     unphased: Literal["phase", "error", "missing", "as-written"] = "phase",
     phase: Literal["keep", "refine", "redo"] = "keep",
     phase_draws: int = 4,
+    phasing_passes: int = 2,
+    trios: StrPath | None = None,
+    mendel: bool = False,
     strand: Literal["fix", "drop", "error"] = "fix",
     sex: StrPath | None = None,
     par: str | None = None,
@@ -166,6 +169,9 @@ def impute(
         unphased=unphased,
         phase=phase,
         phase_draws=phase_draws,
+        phasing_passes=phasing_passes,
+        trios=_path(trios),
+        mendel=mendel,
         strand=strand,
         sex=_path(sex),
         par=par,
@@ -196,7 +202,14 @@ def phase(
     genetic_map: StrPath | None = None,
     region: str | None = None,
     phase: Literal["keep", "refine", "redo"] = "keep",
+    phasing_passes: int = 2,
+    fill_missing: bool = False,
+    seed: int | None = None,
+    trios: StrPath | None = None,
+    mendel: bool = False,
     strand: Literal["fix", "drop", "error"] = "fix",
+    sex: StrPath | None = None,
+    par: str | None = None,
     min_typed: int = 5,
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
@@ -206,8 +219,10 @@ def phase(
 ) -> PhaseSummary:
     """Phase the samples of a VCF or BCF with the panel of a workspace; writes `out`.
 
-    phase    what to do with the phase of the file
-    threads  None uses all cores; the output does not depend on it
+    phase         what to do with the phase of the file
+    fill_missing  fill missing genotypes with their most probable alleles
+    seed          of the fit of the switch rates for filling; the rest is not random
+    threads       None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.phasing import phase as stage
 
@@ -219,7 +234,14 @@ def phase(
         overlap_cm=overlap_cm,
         min_typed=min_typed,
         phase=phase,
+        phasing_passes=phasing_passes,
+        fill_missing=fill_missing,
+        seed=seed,
+        trios=_path(trios),
+        mendel=mendel,
         strand=strand,
+        sex=_path(sex),
+        par=par,
     )
     return stage.phase(
         _workspace(workspace),

@@ -160,6 +160,7 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
         "qc": Path("q"), "device": "cpu", "strand": "drop",
         "sex": Path("x.fam"), "par": "1-9,20-30",
         "memory": None, "parts": None, "keep_parts": False,
+        "mendel": False, "phasing_passes": 2, "trios": None,
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import matching, tokens
+from vcfbert.domain.families import Families, FamilyOrder
 from vcfbert.domain.ploidy import Ploidy
 from vcfbert.domain.sites import Sites, haplotypes_of
 from vcfbert.domain.unordered import UnorderedGenotypes
@@ -37,6 +38,7 @@ class TargetSamples:
     haploid    which samples are haploid at which sites of the panel; None for none. The second
                allele of a haploid sample is MISSING
     borders    (n,) panel sites at which a chunk begins, because the ploidy may change there
+    families   what parents and children say of the order of heterozygotes
     """
 
     names: list[str]
@@ -48,6 +50,7 @@ class TargetSamples:
     phase_sets: NDArray[np.int32] | None = None
     haploid: Ploidy | None = None
     borders: NDArray[np.int64] = field(default_factory=lambda: chunk_plan.NO_BORDERS)
+    families: Families = field(default_factory=Families)
 
     def alleles_at(
         self, typed: NDArray[np.int64], samples: slice = slice(None)
@@ -94,6 +97,14 @@ class TargetSamples:
             return np.where(is_free, np.int32(0), np.int32(1))
         return np.where(is_free, np.int32(0), _taken(self.phase_sets, rows, samples).T)
 
+    def family_orders(
+        self, typed: NDArray[np.int64], samples: NDArray[np.int64]
+    ) -> list[FamilyOrder | None]:
+        """What the families of some samples say at some of the typed sites."""
+        rows = np.searchsorted(self.typed, typed)
+        found = [self.families.orders.get(sample) for sample in samples.tolist()]
+        return [None if order is None else order.at(rows) for order in found]
+
     def is_phased(self, samples: NDArray[np.int64] | None = None) -> bool:
         """True if the order of all heterozygotes of all or some samples is known."""
         is_free = self.is_free if samples is None else self.is_free[:, samples]
@@ -117,7 +128,10 @@ def _taken(
 
 
 def of_target(
-    panel: PanelReader, read: Target, borders: NDArray[np.int64] = chunk_plan.NO_BORDERS
+    panel: PanelReader,
+    read: Target,
+    borders: NDArray[np.int64] = chunk_plan.NO_BORDERS,
+    families: Families | None = None,
 ) -> TargetSamples:
     """The samples of a target, without their own haplotypes and relatives as references.
 
@@ -140,7 +154,7 @@ def of_target(
     return TargetSamples(
         read.names, read.site_index[is_typed], read.alleles[is_typed], read.is_free[is_typed],
         own, kept, None if read.phase_sets is None else read.phase_sets[is_typed], read.haploid,
-        borders,
+        borders, Families() if families is None else families.at(is_typed),
     )  # fmt: skip
 
 

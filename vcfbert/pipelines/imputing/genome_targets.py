@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vcfbert.domain import joined_panels, pseudoautosomal
-from vcfbert.domain.sites import Region, find_contig
+from vcfbert.domain.contig_names import find_contig, find_in_panel
+from vcfbert.domain.sites import Region
 from vcfbert.errors import ConfigError, InputError
 from vcfbert.storage import site_lists
 from vcfbert.storage.vcf.reading import VcfFile
@@ -62,8 +63,9 @@ def plan(
     if region is not None:
         wanted = [Region.parse(region, wanted, source="the panel").contig]
     if sites is not None:
-        listed = {line.contig for line in site_lists.read_list(sites)}
-        wanted = [name for name in wanted if find_contig(name, list(listed)) is not None]
+        listed = dict.fromkeys(line.contig for line in site_lists.read_list(sites))
+        known = {find_contig(name, list(stores)) for name in listed}
+        wanted = [name for name in wanted if name in known]
     found = [
         ContigTarget(name, stores[name], homes[name], region or (None if name in alone else name))
         for name in wanted
@@ -98,7 +100,7 @@ def _read(
     foreign: list[str] = []
     for path in targets:
         with VcfFile(path) as file:
-            contigs = file.contigs()
+            contigs = file.contigs_with_records()
             if contigs is None:
                 raise InputError(
                     f"{path} has no index, which tells its contigs. Make one with: bcftools index "
@@ -107,18 +109,16 @@ def _read(
             if names is None:
                 names = file.samples
             _refuse_other_samples(names, file.samples, targets[0], path)
-        for contig in contigs:
-            name = find_contig(contig, of_panel)
-            if name is None:
-                foreign.append(contig)
-                continue
+        found = {contig: find_in_panel(contig, contigs, of_panel) for contig in contigs}
+        foreign += [contig for contig, name in found.items() if name is None]
+        for name in filter(None, dict.fromkeys(found.values())):
             if name in homes:
                 raise InputError(
                     f"{homes[name]} and {path} both have records of contig {name}. Join them with: "
                     f"bcftools concat -Oz -o joined.vcf.gz {homes[name]} {path}"
                 )
             homes[name] = path
-        if len(contigs) == 1:
+        if len(set(found.values())) == 1:
             alone |= {name for name, home in homes.items() if home == path}
     if names is None:
         raise ConfigError("No TARGET is given. Name the files, or a list of them with --list.")

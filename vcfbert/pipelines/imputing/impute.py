@@ -31,6 +31,7 @@ from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import (
     array_profile,
     chunk_plan,
+    family_phase,
     switch_rates,
     target_ploidy,
     target_samples,
@@ -38,6 +39,7 @@ from vcfbert.pipelines.chunks import (
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
 from vcfbert.pipelines.chunks.chunk_phasing import Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.pipelines.chunks.family_phase import FamilyReport
 from vcfbert.pipelines.imputing import (
     chunk_output,
     duplicates,
@@ -90,7 +92,7 @@ class ImputeOptions:
     """CPU threads; None is all cores. The output is the same for any number."""
 
     seed: int = switch_rates.FIT_SEED
-    """Seed of the fit of the switch rates."""
+    """Seed of the fit of the switch rates, and of drawn phases."""
 
     chunk_cm: float = chunk_plan.CHUNK_CM
     """Longest chunk, in cM."""
@@ -117,11 +119,20 @@ class ImputeOptions:
     phase_draws: int = 4
     """Phases to impute and average if the phase is uncertain; 0 imputes the most likely one."""
 
+    phasing_passes: int = PhasingOptions.passes
+    """Passes of phasing: the first finds candidates by genotype, the others by haplotype."""
+
     strand: Literal["fix", "drop", "error"] = "fix"
     """Strand flips: repair, leave out, or stop."""
 
     sex: Path | None = None
     """Table of samples and their sex: males are haploid outside the pseudo-autosomal regions."""
+
+    trios: Path | None = None
+    """Pedigree: children are phased by their parents, and parents by their children."""
+
+    mendel: bool = False
+    """Set genotypes of trios missing at Mendelian errors."""
 
     par: str | None = None
     """Pseudo-autosomal regions of X, FROM-TO,FROM-TO or none; None is those of the build."""
@@ -157,7 +168,7 @@ class ImputeOptions:
         if self.no_network and self.run is not None:
             raise ConfigError("--no-network and --run cannot be combined. Give one of them.")
         chunk_plan.check_lengths(self.chunk_cm, self.overlap_cm)
-        for name in ("min_typed", "threads"):
+        for name in ("min_typed", "phasing_passes", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}.")
@@ -167,6 +178,7 @@ class ImputeOptions:
             batches.parse_size(self.memory)
         if self.par is not None:
             pseudoautosomal.parse(self.par)
+        family_phase.check_options(self.trios, mendel=self.mendel, unphased=self.unphased)
         CellLayout.of(self.fields)
 
 
@@ -174,6 +186,7 @@ class ImputeOptions:
 class Job:
     """The planned imputation.
 
+    families    what was found about trios; None without a pedigree
     num_wanted  sites to write if every contig had enough typed sites
     warnings    sentences that were logged
     begun       of `time.perf_counter`
@@ -183,6 +196,7 @@ class Job:
     source: ImputationSource
     chunks: list[ChunkPlan]
     read: Target
+    families: FamilyReport | None
     rates: CallRates
     genome: Genome
     num_wanted: int
@@ -286,7 +300,8 @@ def written(
         for message in report["warnings"][len(job.warnings) :]:
             logger.warning("%s", message)
         samples = sample_quality.table(content.names, job.rates, found.accuracy.r2())
-        qc_files.write_files(folder, job.read.report, found.tally.rows, samples, report)
+        tables = {} if job.families is None else job.families.tables(job.source.sites)
+        qc_files.write_files(folder, job.read.report, found.tally.rows, samples, report, tables)
     return ImputeSummary(out, qc, report)
 
 
@@ -318,11 +333,14 @@ def _plan(
     is_wanted = chunk_plan.wanted_sites(sites, options.region, options.sites, source=name)
     progress.start("reading the target", None)
     cores, read, of_target, borders = _read(panel, sites, is_wanted, path, options)
-    samples = target_samples.of_target(panel, read, borders)
+    read, orders, families = family_phase.of_target(
+        read, sites, options.trios, source=str(path), trust=options.phase, mendel=options.mendel
+    )
+    samples = target_samples.of_target(panel, read, borders, orders)
     planned = chunk_plan.plan_target(
         sites, cores, is_wanted, samples.typed, options.min_typed, borders, source=path
     )
-    warnings = read.report.notes()
+    warnings = read.report.notes() + ([] if families is None else families.warnings())
     warnings += qc_files.shared_samples(samples.names, panel.samples.names)
     warnings += qc_files.few_typed(sites, planned, is_wanted)
     rates = CallRates.of(samples, sites)
@@ -333,11 +351,17 @@ def _plan(
     threads = options.threads or versions.num_cores()
     source = ImputationSource(
         panel, sites, samples, network, options.seed, threads, options.min_typed,
-        PhasingOptions(draws=options.phase_draws, seed=options.seed), options.phase, device,
+        _phasing(options), options.phase, device,
         profiles,
     )  # fmt: skip
     num_wanted = int(is_wanted.sum())
-    return Job(path, source, planned, read, rates, of_target, num_wanted, warnings, begun)
+    return Job(path, source, planned, read, families, rates, of_target, num_wanted, warnings, begun)
+
+
+def _phasing(options: ImputeOptions) -> PhasingOptions:
+    return PhasingOptions(
+        passes=options.phasing_passes, draws=options.phase_draws, seed=options.seed
+    )
 
 
 def _read(
@@ -378,7 +402,7 @@ def _read(
         of_target = genome_header.read(file.header.text)
         known = target_ploidy.rules(
             sites, panel, of_target, file.samples,
-            sex=options.sex, par=options.par, source=str(path),
+            sex=options.sex, par=options.par, source=str(path), trios=options.trios,
         )  # fmt: skip
         borders = target_ploidy.chunk_borders(sites, known, panel.samples.haploid)
         cores = cut(borders)
@@ -459,6 +483,7 @@ def _report(
             "phased_genotypes": int(samples.is_free.sum()),
             "unordered_genotypes": len(samples.unordered.site),
         },
+        "families": None if job.families is None else job.families.record(),
         "chunks": sums["chunks"],
         "candidates": sums["candidates"],
         "network": {
@@ -480,6 +505,7 @@ def _report(
             "unphased": options.unphased,
             "phase": options.phase,
             "phase_draws": options.phase_draws,
+            "phasing_passes": options.phasing_passes,
             "strand": options.strand,
             "seed": options.seed,
             "threads": job.source.threads,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vcfbert.domain.match_report import MatchReport
 from vcfbert.domain.sites import Sites
 from vcfbert.errors import StoreError
+from vcfbert.pipelines.chunks import family_phase
 from vcfbert.pipelines.chunks.chunk_imputation import out_of_range_warnings
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.imputing import output_files
@@ -28,6 +29,9 @@ _NAMED = 5  # samples or contigs in a warning
 
 FILES = frozenset({SUMMARY, CHUNKS, SAMPLES, "only_in_target.tsv", "dropped.tsv", "noted.tsv"})
 """Files of a QC folder."""
+
+KNOWN_FILES = FILES | {family_phase.MENDEL}
+"""Also those that only some options write."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class ImputeSummary:
              ploidy.get("homozygotes_taken_as_haploid", 0)),
             ("haploid genotypes of diploid samples, imputed",
              ploidy.get("haploid_genotypes_of_diploid_samples_set_missing", 0)),
+            *family_phase.summary_rows(report["families"]),
             ("chunks", report["chunks"]),
             ("reference haplotypes", report["reference_haplotypes"]),
             ("candidates per haplotype", f"{candidates['mean']:.0f} ({candidates['min']:,} to "
@@ -216,12 +221,12 @@ def qc_folder(out: Path) -> Path:
 def check_folder(folder: Path, *, overwrite: bool) -> None:
     """Raise StoreError if the folder must not be replaced.
 
-    A folder with other files than FILES is never replaced.
+    A folder with other files than KNOWN_FILES is never replaced.
     """
     if not folder.exists():
         return
     others = (
-        sorted(entry.name for entry in folder.iterdir() if entry.name not in FILES)
+        sorted(entry.name for entry in folder.iterdir() if entry.name not in KNOWN_FILES)
         if folder.is_dir()
         else [folder.name]
     )
@@ -240,13 +245,18 @@ def write_files(
     rows: Sequence[str],
     samples: str,
     report: Mapping[str, Any],
+    more: Mapping[str, str],
 ) -> None:
-    """Write all QC files into an existing folder; `samples` is the text of samples.tsv."""
+    """Write all QC files into an existing folder.
+
+    samples  the text of samples.tsv
+    more     texts of further files by name
+    """
     texts = matched.tables() | {
         SAMPLES: samples,
         CHUNKS: "".join(f"{row}\n" for row in rows),
         SUMMARY: json.dumps(report, indent=2) + "\n",
     }
     assert texts.keys() == FILES
-    for name, text in texts.items():
+    for name, text in {**texts, **more}.items():
         stores.write_file(folder / name, text.encode())

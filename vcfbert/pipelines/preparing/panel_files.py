@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vcfbert.domain import joined_panels, pseudoautosomal
-from vcfbert.domain.sites import find_contig
+from vcfbert.domain.contig_names import find_direct
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.pipelines.preparing import panel_samples
 from vcfbert.pipelines.preparing.options import PrepareOptions
@@ -104,7 +104,7 @@ def _opened(path: Path, options: PrepareOptions) -> PanelFile:
     with VcfFile(path) as file:
         if options.region is not None:
             return PanelFile(path, (file.find_region(options.region).contig,), None)
-        contigs = file.contigs()
+        contigs = file.contigs_with_records()
         if contigs is None:
             raise InputError(
                 f"{path} has no index, which tells its contigs. Make one with: bcftools index "
@@ -118,7 +118,7 @@ def _refuse_repeats(files: Sequence[PanelFile]) -> None:
     homes: dict[str, Path] = {}
     for file in files:
         for contig in file.contigs or ():
-            known = find_contig(contig, list(homes))
+            known = find_direct(contig, list(homes))
             if known is not None:
                 raise InputError(
                     f"{homes[known]} and {file.path} both have records of contig {contig}. Give "
@@ -132,7 +132,7 @@ def _refuse_other_names(files: Sequence[PanelFile], there: Sequence[str], place:
     """Raise InputError if the panel has a contig under another name."""
     for file in files:
         for contig in file.contigs or ():
-            known = find_contig(contig, there)
+            known = find_direct(contig, there)
             if known is not None and known != contig:
                 raise InputError(
                     f"{file.path} names a contig {contig}, which is {known} in {place}. Rename it "

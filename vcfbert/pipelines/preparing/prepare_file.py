@@ -7,6 +7,7 @@ alleles go to disk, one bit each.
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,6 +32,8 @@ from vcfbert.storage.vcf import genome_header
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.zarr import panel, transposing
 from vcfbert.storage.zarr.transposing import AlleleSpool
+
+logger = logging.getLogger(__name__)
 
 READING = "reading records"
 """The stage whose steps are records."""
@@ -89,7 +92,7 @@ def _scan(
 
 
 @dataclass(frozen=True)
-class _Contig:
+class _FileContig:
     """The sites of a contig, its windows, and what the header says of it.
 
     first  its first site in the file
@@ -119,6 +122,8 @@ def _make(
     """
     with VcfFile(source) as file:
         region = None if options.region is None else file.find_region(options.region)
+        if region is not None and region.contig.removeprefix("chr") not in str(options.region):
+            logger.warning("The region %s is on contig %s.", options.region, region.contig)
         file.count(region)  # an empty file is refused before the tables are read
         notes = progress if ploidy is None else Silent()  # they were shown before the scan
         columns, samples, left_out = panel_samples.choose(file, options, notes)
@@ -159,7 +164,7 @@ def _maps(options: PrepareOptions, file: VcfFile) -> dict[str, ContigMap] | None
         return None
     if map_files.PLACEHOLDER not in str(options.genetic_map):
         return map_files.read(options.genetic_map)
-    contigs = file.contigs() if options.region is None else None
+    contigs = file.contigs_with_records() if options.region is None else None
     return None if contigs is None else map_files.read_for(options.genetic_map, contigs)
 
 
@@ -171,18 +176,18 @@ def _contig(
     segments: list[Segment] | None,
     header: Genome,
     options: PrepareOptions,
-) -> _Contig:
+) -> _FileContig:
     """One contig of a file."""
     first, sites = joined_panels.of_contig(table, number)
     if ploidy is not None and ploidy.is_haploid.any():
         haploid = ploidy.of_sites(sites)
         samples = replace(samples, haploid=None if haploid.is_diploid else haploid)
     cut = _cut(sites, segments, options)
-    return _Contig(first, sites, samples, cut, header.of(sites.last_positions()))
+    return _FileContig(first, sites, samples, cut, header.of(sites.last_positions()))
 
 
 def _report(
-    collector: SiteCollector, table: Sites, contigs: list[_Contig], options: PrepareOptions
+    collector: SiteCollector, table: Sites, contigs: list[_FileContig], options: PrepareOptions
 ) -> dict[str, Any]:
     """What was read, kept and dropped of the file."""
     samples = joined_panels.samples(
@@ -241,7 +246,7 @@ def _alleles(alleles: AlleleSpool, first: int, sites: NDArray[np.int64]) -> NDAr
 
 def _write(
     folder: Path,
-    contigs: list[_Contig],
+    contigs: list[_FileContig],
     alleles: AlleleSpool,
     qc: dict[str, Any],
     options: PrepareOptions,
@@ -251,7 +256,7 @@ def _write(
     progress.start("writing windows", sum(len(one.cut) for one in contigs))
     for one in contigs:
 
-        def packed(window: int, one: _Contig = one) -> NDArray[np.uint8]:
+        def packed(window: int, one: _FileContig = one) -> NDArray[np.uint8]:
             progress.advance()
             start, stop = int(one.cut.start[window]), int(one.cut.stop[window])
             return alleles.window(one.first + start, one.first + stop, one.cut.length)

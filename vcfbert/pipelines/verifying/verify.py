@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from vcfbert.domain.sites import find_contig
+from vcfbert.domain.contig_names import find_contig
 from vcfbert.errors import StoreError
 from vcfbert.files import temporary
 from vcfbert.pipelines.verifying import check_panel, check_runs, check_source, check_stores
@@ -124,7 +124,7 @@ def _check_source(source: Path, path: Path, progress: Progress) -> StoreReport:
         contigs = None
         if len(there) > 1:
             with VcfFile(source) as file:
-                named = file.contigs() or there
+                named = file.contigs_with_records() or there
             contigs = [name for name in there if find_contig(name, named) is not None]
         try:
             opened = open_panel(path, takes_haploid=True, contigs=contigs)
