@@ -6,16 +6,21 @@ The pipeline is imported inside the command, so that `--help` is quick.
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vcfbert.progress import Progress
 from vcfbert.storage.zarr.workspace import Workspace
 
 from . import options, settings
 from .progress import on_stderr
 from .reporting import print_lines, reporting_errors
+
+if TYPE_CHECKING:
+    from vcfbert.pipelines.imputing.impute import ImputeOptions
 
 
 def impute(
@@ -131,6 +136,21 @@ def impute(
     memory: options.Memory = None,
     parts: options.Parts = None,
     keep_parts: options.KeepParts = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default="this process",
+            help="Run the parts in N processes of Dask, with one thread each.",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run the parts on the workers of this Dask scheduler, such as tcp://host:8786.",
+        ),
+    ] = None,
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -168,7 +188,6 @@ def impute(
             # NumPy's own threads ignore --threads and only slow the engine's down.
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
             from vcfbert.pipelines.file_lists import files_of
-            from vcfbert.pipelines.imputing import genome
             from vcfbert.pipelines.imputing import impute as pipeline
 
             chosen = pipeline.ImputeOptions(
@@ -201,18 +220,16 @@ def impute(
                 keep_parts=keep_parts,
                 device=device.value,
             )
-            home, targets = Workspace(workspace), [*(target or []), *files_of(listed)]
-            if plan is not None:
-                from vcfbert.pipelines.imputing import separate_parts
-
-                planned = separate_parts.plan(
-                    home, targets[0], place, chosen, plan, progress=progress, overwrite=force
-                )
-                lines = planned.lines()
-            else:
-                lines = genome.impute_files(
-                    home, targets, place, chosen, progress=progress, overwrite=force
-                ).lines()
+            lines = _lines(
+                Workspace(workspace),
+                [*(target or []), *files_of(listed)],
+                place,
+                chosen,
+                plan,
+                None if workers is None and scheduler is None else (workers, scheduler),
+                progress,
+                overwrite=force,
+            )
         print_lines(lines)
 
 
@@ -227,3 +244,38 @@ def _place(
     if out_dir is not None and out is None:
         return out_dir / "{contig}.vcf.gz"
     raise typer.BadParameter("give either --out FILE or --out-dir DIR.")
+
+
+def _lines(
+    home: Workspace,
+    targets: list[Path],
+    out: Path,
+    chosen: ImputeOptions,
+    plan: Path | None,
+    cluster_options: tuple[int | None, str | None] | None,
+    progress: Progress,
+    *,
+    overwrite: bool,
+) -> list[str]:
+    """Impute, or write a plan; returns the summary.
+
+    cluster_options  workers and scheduler; None for this process alone
+    """
+    if plan is not None:
+        from vcfbert.pipelines.imputing import separate_parts
+
+        return separate_parts.plan(
+            home, targets[0], out, chosen, plan, progress=progress, overwrite=overwrite
+        ).lines()
+    from vcfbert.pipelines.imputing import genome
+
+    impute_one = None
+    if cluster_options is not None:
+        from vcfbert.pipelines.imputing import cluster
+
+        workers, scheduler = cluster_options
+        where = cluster.ClusterOptions(workers=workers, scheduler=scheduler)
+        impute_one = partial(cluster.run, cluster=where)
+    return genome.impute_files(
+        home, targets, out, chosen, progress=progress, overwrite=overwrite, impute_one=impute_one
+    ).lines()

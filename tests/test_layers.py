@@ -74,6 +74,8 @@ HOMES = {
     "numba": {"vcfbert/copying/", "vcfbert/phasing/", "vcfbert/storage/vcf/rendering"},
     "deflate": {"vcfbert/storage/vcf/bgzf"},
     "tensorboard": {"vcfbert/training/"},
+    "distributed": {"vcfbert/pipelines/imputing/cluster"},
+    "dask": {"vcfbert/pipelines/imputing/cluster"},
     "msprime": {"vcfbert/pipelines/preparing/simulate"},
     "matplotlib": {
         "vcfbert/pipelines/evaluating/comparison_figure",

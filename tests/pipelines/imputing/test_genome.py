@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import subprocess
+from pathlib import Path
 
 import pysam
 import pytest
 
 from tests import panels
 from vcfbert.errors import ConfigError, InputError, StoreError
-from vcfbert.pipelines.imputing import genome, impute
+from vcfbert.pipelines.imputing import genome, impute, separate_parts
 from vcfbert.pipelines.imputing.genome import impute_files
 from vcfbert.pipelines.imputing.impute import ImputeOptions
 from vcfbert.pipelines.preparing import prepare
@@ -279,6 +280,26 @@ def test_a_panel_of_an_earlier_version_takes_one_file_only(fx_targets, tmp_path)
     home = panels.small_workspace(tmp_path / "w")
     with pytest.raises(StoreError, match="was prepared by an earlier version as one store"):
         run(home, fx_targets[1].values(), tmp_path / "out.vcf.gz")
+
+
+def test_the_parts_of_a_contig_can_be_imputed_elsewhere(fx_home, fx_targets, fx_whole, tmp_path):
+    seen = []
+
+    def by_parts(workspace, target, out, options, *, progress, overwrite=False):
+        seen.append(workspace.panel.name)
+        plan = separate_parts.make(workspace, target, out, options, progress)
+        folder = Path(plan.folder)
+        for number in range(1, len(plan.parts) + 1):
+            separate_parts.run_part(plan, number, progress)
+        return separate_parts.join(plan, folder, out, progress=progress, overwrite=overwrite)
+
+    chosen = ImputeOptions(no_network=True, min_typed=2, threads=1)
+    impute_files(
+        fx_home, [fx_targets[0]], tmp_path / "out.vcf.gz", chosen, progress=Silent(),
+        impute_one=by_parts,
+    )  # fmt: skip
+    assert seen == ["1.zarr", "2.zarr", "10.zarr"]
+    assert records(tmp_path / "out.vcf.gz") == records(fx_whole[0])
 
 
 class Shown(Silent):

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from vcfbert import versions
@@ -42,6 +42,22 @@ _FREE = frozenset({"threads", "qc", "memory", "parts", "keep_parts"})
 """Options that change no output."""
 
 
+class ImputeOne(Protocol):
+    """Imputes a target, as `impute.impute` does."""
+
+    def __call__(
+        self,
+        workspace: Workspace,
+        target: Path,
+        out: Path,
+        options: ImputeOptions,
+        *,
+        progress: Progress,
+        overwrite: bool = False,
+    ) -> ImputeSummary:
+        """Write `out` and its QC files."""
+
+
 def impute_files(
     workspace: Workspace,
     targets: Sequence[Path],
@@ -50,18 +66,21 @@ def impute_files(
     *,
     progress: Progress,
     overwrite: bool = False,
+    impute_one: ImputeOne | None = None,
 ) -> ImputeSummary | GenomeSummary:
     """Impute the samples of one target file, or of several with other contigs.
 
-    out  .vcf.gz, .vcf.bgz or .bcf; with PLACEHOLDER in its name, each contig gets a file
+    out         .vcf.gz, .vcf.bgz or .bcf; with PLACEHOLDER in its name, each contig gets a file
+    impute_one  imputes one contig, or a target as a whole; None is `impute.impute`
 
     Raises as `impute.impute` does. If a contig fails, those that were finished are kept, and the
     same command continues with the others.
     """
+    impute_one = impute_one or impute.impute
     found = panel.contig_stores(workspace.panel)
     is_each = PLACEHOLDER in out.name
     if len(targets) == 1 and not is_each and len(found) <= 1:
-        return impute.impute(
+        return impute_one(
             workspace, targets[0], out, options, progress=progress, overwrite=overwrite
         )
     if not found:
@@ -73,11 +92,11 @@ def impute_files(
         one = planned.contigs[0]
         for message in planned.warnings:
             logger.warning("%s", message)
-        return impute.impute(
+        return impute_one(
             workspace.with_panel(one.store), one.target, out, _options(options, one),
             progress=progress, overwrite=overwrite,
         )  # fmt: skip
-    run = _GenomeRun(workspace, planned, _places(out, options), options, overwrite)
+    run = _GenomeRun(workspace, planned, _places(out, options), options, overwrite, impute_one)
     run.check(targets)
     with locks.hold(run.places.root):
         return run.impute(progress)
@@ -151,6 +170,7 @@ class _GenomeRun:
     places: _Places
     options: ImputeOptions
     overwrite: bool
+    impute_one: ImputeOne
 
     def check(self, targets: Sequence[Path]) -> None:
         """Refuse outputs that cannot be written, before any work is done."""
@@ -230,7 +250,7 @@ class _GenomeRun:
         note = {"key": key, "before": None if before is None else list(before)}
         stores.write_file(self.places.note(one.contig), json.dumps(note).encode())
         with progress.of(one.contig) as shown:
-            summary = impute.impute(
+            summary = self.impute_one(
                 self.workspace.with_panel(one.store), one.target, path,
                 _options(self.options, one, qc), progress=shown, overwrite=True,
             )  # fmt: skip

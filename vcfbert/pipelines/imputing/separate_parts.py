@@ -55,6 +55,7 @@ class ImputationPlan:
 
     made   see `part_key.made_from`; its digest is the key of the parts
     parts  in the order of the output
+    contig_store  the store of the panel to use; None is the whole panel
     """
 
     workspace: str
@@ -64,6 +65,7 @@ class ImputationPlan:
     options: dict[str, Any]
     made: dict[str, Any]
     parts: tuple[PlannedPart, ...]
+    contig_store: str | None = None
 
     def impute_options(self, threads: int | None = None) -> ImputeOptions:
         """The options, with another number of threads."""
@@ -130,19 +132,42 @@ def plan(
     impute.check_output(target, out, options, overwrite=overwrite)
     if path.exists() and not overwrite:
         raise StoreError.exists(path)
+    made = make(workspace, target, out, options, progress)
+    _write(path, made)
+    return PlanSummary(path, made)
+
+
+def make(
+    workspace: Workspace,
+    target: Path,
+    out: Path,
+    options: ImputeOptions,
+    progress: Progress,
+    *,
+    fewest_parts: int = 1,
+    fewest_samples: int = 1,
+) -> ImputationPlan:
+    """The plan of an output.
+
+    fewest_parts    cut the samples into batches until there are so many parts,
+    fewest_samples  but not below so many samples
+    """
     memory = None if options.memory is None else batches.parse_size(options.memory)
     with impute.opened(workspace, target, options, progress) as job:
-        size = batches.size(job.source, job.chunks, memory)
+        num_samples = len(job.source.samples.names)
+        for_all = -(-num_samples * len(job.chunks) // fewest_parts)
+        size = min(batches.size(job.source, job.chunks, memory), max(for_all, fewest_samples))
         made = planned_parts.made_from(job.source, target, options)
-        everyone = slice(0, len(job.source.samples.names))
         parts = tuple(
             PlannedPart(row, chunk.number, samples.start, samples.stop, _region(job.source, chunk))
             for row, chunk in enumerate(job.chunks)
-            for samples in batches.cut(everyone, size)
+            for samples in batches.cut(slice(0, num_samples), size)
         )
     folder = options.parts or output_files.parts_folder(out)
-    made_plan = ImputationPlan(
+    store = workspace.contig_store
+    return ImputationPlan(
         workspace=str(workspace.root.absolute()),
+        contig_store=None if store is None else str(store.absolute()),
         target=str(target.absolute()),
         out=str(out.absolute()),
         folder=str(folder.absolute()),
@@ -150,8 +175,6 @@ def plan(
         made=made,
         parts=parts,
     )
-    _write(path, made_plan)
-    return PlanSummary(path, made_plan)
 
 
 def run_part(
@@ -170,17 +193,43 @@ def run_part(
             f"{number}."
         )
     part = plan.parts[number - 1]
-    folder, samples = plan.parts_folder(), slice(part.first, part.stop)
-    if folder.has(part.number, samples):
+    if plan.parts_folder().has(part.number, slice(part.first, part.stop)):
         return PartSummary(number, part, is_new=False)
-    with _opened(plan, threads, progress) as (_, runs):
-        folder.open()
-        progress.start("imputing", part.stop - part.first)
-        chunk = runs.chunks[part.chunk]
-        references = chunk_imputation.read_references(runs.source, chunk, [samples])
-        made = runs.make(part.chunk, samples, references, progress.advance)
-        folder.write(made, runs.is_typed(part.chunk))
+    with OpenPlan.of(plan, threads, progress) as opened:
+        opened.run(number)
     return PartSummary(number, part, is_new=True)
+
+
+@dataclass(frozen=True)
+class OpenPlan:
+    """A plan whose panel and target are open, to make several of its parts."""
+
+    plan: ImputationPlan
+    job: Job
+    runs: PartRuns
+    progress: Progress
+
+    @classmethod
+    @contextmanager
+    def of(
+        cls, plan: ImputationPlan, threads: int | None, progress: Progress
+    ) -> Iterator[OpenPlan]:
+        """Open panel and target. Raises StoreError if they do not fit the plan any more."""
+        with _opened(plan, threads, progress) as (job, runs):
+            yield cls(plan, job, runs, progress)
+
+    def run(self, number: int) -> None:
+        """Make a part, counted from 1, unless it is finished."""
+        part = self.plan.parts[number - 1]
+        folder, samples = self.plan.parts_folder(), slice(part.first, part.stop)
+        if folder.has(part.number, samples):
+            return
+        folder.open()
+        self.progress.start("imputing", part.stop - part.first)
+        chunk = self.runs.chunks[part.chunk]
+        references = chunk_imputation.read_references(self.runs.source, chunk, [samples])
+        made = self.runs.make(part.chunk, samples, references, self.progress.advance)
+        folder.write(made, self.runs.is_typed(part.chunk))
 
 
 def join(
@@ -242,7 +291,9 @@ def _opened(
 ) -> Iterator[tuple[Job, PartRuns]]:
     """The imputation of a plan, if panel, target and options are still the same."""
     options, target = plan.impute_options(threads), Path(plan.target)
-    with impute.opened(Workspace(Path(plan.workspace)), target, options, progress) as job:
+    store = None if plan.contig_store is None else Path(plan.contig_store)
+    home = Workspace(Path(plan.workspace), store)
+    with impute.opened(home, target, options, progress) as job:
         made = planned_parts.made_from(job.source, target, options)
         if made != plan.made:
             differ = ", ".join(part_key.differences(plan.made, made)) or "something"

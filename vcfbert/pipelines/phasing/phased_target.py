@@ -73,11 +73,7 @@ class PhasedTarget:
     def __init__(self, source: PhasingSource, record: NDArray[np.int64]) -> None:
         """`record` (T,) is the index of the record that types each of the typed sites."""
         num_samples = len(source.samples.names)
-        is_kept = np.zeros(num_samples, np.bool_)
-        if source.trust == "keep" and source.samples.phase_sets is None:
-            is_kept[:] = ~source.samples.is_free.any(axis=0)
-            for sample, is_turned in source.samples.families.turned.items():
-                is_kept[sample] &= not is_turned.any()
+        is_kept = source.samples.keep_order(trusted=source.trust == "keep")
         self.calls = PhasedCalls.nothing(record, is_kept)
         self.samples = source.samples
         self._source = source
