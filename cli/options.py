@@ -109,6 +109,13 @@ class Split(StrEnum):
     VALIDATION = "validation"
 
 
+class ProgressForm(StrEnum):
+    """Values of --progress."""
+
+    AUTO = "auto"
+    JSON = "json"
+
+
 class Chromosome(StrEnum):
     """Values of `simulate --chromosome`."""
 
@@ -227,6 +234,13 @@ Threads = Annotated[
     int | None,
     typer.Option(
         "--threads", metavar="N", min=1, show_default="all cores", help="Number of CPU threads."
+    ),
+]
+ProgressOption = Annotated[
+    ProgressForm,
+    typer.Option(
+        "--progress",
+        help="Progress on stderr: for reading, or one JSON object a line for programs.",
     ),
 ]
 Memory = Annotated[

@@ -47,6 +47,7 @@ ROOMS = {
     "pipelines.about": set(),
     "pipelines.train": {"pipelines.mosaic", "pipelines.systems"},
     "pipelines.text_table": set(),
+    "pipelines.file_lists": set(),
     "pipelines.preparing": {"pipelines.chunks"},
     "pipelines.chunks": set(),
     "pipelines.parts": {"pipelines.chunks"},

@@ -16,6 +16,7 @@ from vcfbert.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from vcfbert.pipelines.evaluating.score_report import EvalSummary
+    from vcfbert.pipelines.imputing.genome_report import GenomeSummary
     from vcfbert.pipelines.imputing.qc_files import ImputeSummary
     from vcfbert.pipelines.mosaic.train_mosaic import MosaicSummary
     from vcfbert.pipelines.phasing.phase import PhaseSummary
@@ -48,7 +49,7 @@ def simulate(
 
 
 def prepare(
-    panel: StrPath,
+    panel: StrPath | Sequence[StrPath],
     *,
     workspace: StrPath = "work",
     samples: StrPath | None = None,
@@ -69,10 +70,12 @@ def prepare(
     par: str | None = None,
     max_dropped: float = 0.2,
     seed: int = 1,
+    threads: int | None = None,
     overwrite: bool = False,
+    skip_existing: bool = False,
     progress: Progress = _SILENT,
 ) -> PrepareSummary:
-    """Convert a phased panel (.vcf, .vcf.gz, .bcf) to the panel store of a workspace."""
+    """Convert a phased panel (.vcf, .vcf.gz, .bcf), one file or several, for a workspace."""
     from vcfbert.pipelines.preparing import prepare as stage
 
     options = stage.PrepareOptions(
@@ -96,12 +99,18 @@ def prepare(
         seed=seed,
     )
     return stage.prepare(
-        Path(panel), _workspace(workspace), options, progress=progress, overwrite=overwrite
+        _paths(panel),
+        _workspace(workspace),
+        options,
+        progress=progress,
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+        threads=threads,
     )
 
 
 def impute(
-    target: StrPath,
+    target: StrPath | Sequence[StrPath],
     out: StrPath,
     *,
     workspace: StrPath = "work",
@@ -136,15 +145,18 @@ def impute(
     threads: int | None = None,
     overwrite: bool = False,
     progress: Progress = _SILENT,
-) -> ImputeSummary:
+) -> ImputeSummary | GenomeSummary:
     """Impute the samples of a VCF or BCF from the panel of a workspace; writes `out` and QC files.
 
+    target             one file, or several with other contigs of the same samples
+    out                with {contig} in its name, each contig gets a file
     no_network         use the copying model alone
     target_references  phase with the other samples of the target, too
     memory             such as "4G"; None uses half of what is free; the output does not depend on
                        it
     threads            None uses all cores; the output does not depend on it
     """
+    from vcfbert.pipelines.imputing import genome
     from vcfbert.pipelines.imputing import impute as stage
 
     options = stage.ImputeOptions(
@@ -178,9 +190,9 @@ def impute(
         keep_parts=keep_parts,
         device=device,
     )
-    return stage.impute(
+    return genome.impute_files(
         _workspace(workspace),
-        Path(target),
+        _paths(target),
         Path(out),
         options,
         progress=progress,
@@ -334,6 +346,10 @@ def evaluate(
         device=device,
     )
     return stage.evaluate(_workspace(workspace), options, progress=progress, overwrite=overwrite)
+
+
+def _paths(given: StrPath | Sequence[StrPath]) -> list[Path]:
+    return [Path(given)] if isinstance(given, str | Path) else [Path(path) for path in given]
 
 
 def _path(path: StrPath | None) -> Path | None:

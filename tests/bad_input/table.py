@@ -6,6 +6,7 @@ from tests.bad_input import (
     allele_codes,
     alleles,
     amounts,
+    contigs,
     encodings,
     files,
     filling,
@@ -40,5 +41,6 @@ CASES: list[Case] = [
     *models.CASES,
     *versions.CASES,
     *parts.CASES,
+    *contigs.CASES,
     *filling.CASES,
 ]

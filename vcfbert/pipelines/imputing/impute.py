@@ -318,7 +318,7 @@ def _read(
             )
             return cut(borders), found, of_target, borders
         try:
-            found = read(file, chunk_plan.region_to_read(sites, cores))
+            found = read(file, chunk_plan.region_to_read(sites, cores, options.region))
         except InputError:  # if the rest of the contig does not help, it is raised again
             found = None
     if (
