@@ -8,7 +8,7 @@ import typer
 
 from vcfbert.versions import __version__
 
-from . import about, comparing, imputing, panels, phasing, references, systems, verifying
+from . import about, comparing, imputing, merging, panels, phasing, references, systems, verifying
 
 app = typer.Typer(
     name="vcfbert",
@@ -50,6 +50,7 @@ def describe(
 app.command("prepare")(panels.prepare)
 app.command("impute")(imputing.impute)
 app.command("phase")(phasing.phase)
+app.command("merge")(merging.merge)
 app.command("encode-refs")(references.encode_refs)
 app.command("build-index")(references.build_index)
 app.command("train")(systems.train)

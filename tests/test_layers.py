@@ -50,6 +50,7 @@ ROOMS = {
     "pipelines.chunks": set(),
     "pipelines.imputing": {"pipelines.chunks"},
     "pipelines.phasing": {"pipelines.chunks"},
+    "pipelines.merging": set(),
     "pipelines.mosaic": {"pipelines.chunks", "pipelines.text_table"},
     "pipelines.systems": set(),
     "pipelines.evaluating": {
@@ -67,7 +68,12 @@ HOMES = {
     "faiss": {"vcfbert/retrieval/"},
     "torch": {"vcfbert/model/", "vcfbert/training/", "vcfbert/copying/torch_"},
     "safetensors": {"vcfbert/training/"},
-    "numba": {"vcfbert/copying/", "vcfbert/phasing/", "vcfbert/storage/vcf/rendering"},
+    "numba": {
+        "vcfbert/copying/",
+        "vcfbert/phasing/",
+        "vcfbert/storage/vcf/rendering",
+        "vcfbert/storage/vcf/column_kernels",
+    },
     "deflate": {"vcfbert/storage/vcf/bgzf"},
     "tensorboard": {"vcfbert/training/"},
     "msprime": {"vcfbert/pipelines/preparing/simulate"},
