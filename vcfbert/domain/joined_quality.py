@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def exact_share(
-    share: NDArray[np.float64], count: NDArray[np.float64], total: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """A share that was written with six digits, or count / total if that rounds to it.
+def has_all_digits(
+    from_cells: NDArray[np.float64], written: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """True if a frequency from cells is the one that was written with six significant digits.
 
-    >>> exact_share(np.array([0.333333, 0.3341]), np.array([2.0, 2.0]), np.array([6.0, 6.0]))
-    array([0.33333333, 0.3341    ])
+    >>> has_all_digits(np.array([1 / 3, 0.334, 0.0]), np.array([0.333333, 0.333333, 0.0]))
+    array([ True, False,  True])
     """
-    exact = count / np.maximum(total, 1)
-    return np.where(np.abs(exact - share) <= 0.500001e-6 * _magnitude(exact), exact, share)
+    return np.asarray(np.abs(from_cells - written) <= 0.500001e-6 * _magnitude(written))
 
 
 def mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:

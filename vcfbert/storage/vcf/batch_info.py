@@ -1,8 +1,8 @@
 """INFO of all samples from the INFO and the cells of batches.
 
 k files, n records, N samples of all files. AC and AN are sums. AF, DR2 and the like are means and
-variances over all haplotypes: from INFO of the files if they have the key, because it has more
-digits than the cells, and otherwise from the cells.
+variances over all haplotypes: from the cells if these have all digits, that is, if their mean is
+the AF that the file was written with, and otherwise from INFO, if it has the key.
 """
 
 from __future__ import annotations
@@ -142,10 +142,10 @@ class JoinedInfo:
             an = np.where(np.isnan(an), cells[..., kernels.HAPLOTYPES], an)
             ac = np.where(np.isnan(ac), cells[..., kernels.CALLS], ac)
             from_cells = cells[..., kernels.COPIES] / an
-            frequency = np.where(np.isnan(frequency), from_cells, frequency)
-            frequency = joined_quality.exact_share(frequency, ac, an)
+            is_exact = joined_quality.has_all_digits(from_cells, frequency)
+            frequency = np.where(is_exact | np.isnan(frequency), from_cells, frequency)
             square = np.where(
-                np.isnan(r2),
+                is_exact | np.isnan(r2),
                 joined_quality.rounded_mean_square(
                     cells[..., kernels.SQUARES] / an, from_cells, frequency
                 ),
@@ -156,7 +156,7 @@ class JoinedInfo:
         return _Numbers(an, ac, frequency, square, panel_r2, score, is_imputed, imputed, cells)
 
     def _of_file(self, batch: Batch, file: FileLines) -> tuple[NDArray[np.float64], ...]:
-        tool, keys = self._tool, self._keys
+        tool = self._tool
 
         def number(key: str) -> NDArray[np.float64]:
             if key not in batch.info:
@@ -165,14 +165,7 @@ class JoinedInfo:
                 kernels.info_numbers(file.text, file.columns, np.frombuffer(key.encode(), np.uint8))
             )
 
-        needs_cells = (
-            tool is not VCFBERT
-            or not {"AC", "AN"} <= batch.info
-            or ("AF" in keys and "AF" not in batch.info)
-            or (tool.quality in keys and tool.quality not in batch.info)
-            or "ER2" in keys
-        )
-        cells = _cell_sums(file) if needs_cells else np.full((len(file.ends), 5), np.nan)
+        cells = _cell_sums(file)
         quality = number(tool.quality) if tool is not BEAGLE else number("")
         is_imputed = number(tool.imputed)
         if tool is MINIMAC:  # typed sites have both flags

@@ -125,6 +125,53 @@ def has_format_of(
 
 
 @_compiled
+def reorder_fields(
+    text: NDArray[np.uint8],
+    ends: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    is_chosen: NDArray[np.bool_],
+    order: NDArray[np.int64],
+) -> int:
+    """Put the fields of the cells of the chosen lines in another order, in place.
+
+    order    (F,) numbers of the fields in FORMAT
+    returns  the first line with a cell that has another number of fields; -1 if there is none
+    """
+    starts = np.empty(len(order) + 1, np.int64)
+    for row in range(len(ends)):
+        if not is_chosen[row]:
+            continue
+        at, stop = columns[row, FORMAT], ends[row]
+        buffer = np.empty(stop - at + 1, np.uint8)
+        while at < stop:
+            starts[0] = begin = at
+            count = 1
+            while text[at] == _COLON or text[at] > _RETURN:
+                if text[at] == _COLON:
+                    if count == len(order):
+                        return row
+                    starts[count] = at + 1
+                    count += 1
+                at += 1
+            if count < len(order):
+                return row
+            starts[count] = at + 1
+            to = 0
+            for field in order:
+                for place in range(starts[field], starts[field + 1] - 1):
+                    buffer[to] = text[place]
+                    to += 1
+                buffer[to] = _COLON
+                to += 1
+            for place in range(to - 1):
+                text[begin + place] = buffer[place]
+            while at < stop and text[at] != _TAB:
+                at += 1
+            at += 1
+    return -1
+
+
+@_compiled
 def has_byte(
     text: NDArray[np.uint8], columns: NDArray[np.int64], which: int, byte: int
 ) -> NDArray[np.bool_]:
@@ -279,10 +326,12 @@ def cell_sums(
             at += 1
             sums[row, HAPLOTYPES] += ploidy
             sums[row, CALLS] += left_call + right_call
-            if how == FROM_GENOTYPES:
+            if how == NO_PROBABILITY:
+                sums[row, COPIES] = sums[row, SQUARES] = np.nan
+            elif how == FROM_GENOTYPES:
                 sums[row, COPIES] += dosage
                 sums[row, SQUARES] += dosage * dosage - (2 * both if ploidy == 2 else 0.0)
-            elif how != NO_PROBABILITY:
+            else:
                 if ploidy == 1:
                     right = 0.0
                 sums[row, COPIES] += left + right

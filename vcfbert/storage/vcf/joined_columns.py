@@ -114,8 +114,9 @@ def read(
             (batch, source, count, first) for batch, source in zip(batches, sources, strict=True)
         ]
         files = list(workers.in_order(_parsed, tasks))
-        for other in files[1:]:
+        for number, other in enumerate(files[1:], start=1):
             _check_same(files[0], other, first)
+            files[number] = _with_fields_of(files[0], other)
         positions = kernels.positions(files[0].text, files[0].columns)
         order.check(files[0], positions, first)
         yield JoinedLines(files, first, positions)
@@ -139,7 +140,7 @@ def _parsed(task: tuple[Batch, LineSource, int, int]) -> FileLines:
 
 
 def _check_same(one: FileLines, two: FileLines, first: int) -> None:
-    """Raise InputError at the first record that differs in its site or FORMAT."""
+    """Raise InputError at the first record that is another site."""
     pair = one.text, one.ends, one.columns, two.text, two.ends, two.columns
     rows = [kernels.first_difference(*pair, which, 0) for which in _SITE]
     rows = [row for row in rows if row >= 0]
@@ -151,13 +152,40 @@ def _check_same(one: FileLines, two: FileLines, first: int) -> None:
             "Impute all batches with the same panel and options, or keep the common sites: "
             "bcftools isec -n=2 -c none"
         )
+
+
+def _with_fields_of(one: FileLines, two: FileLines) -> FileLines:
+    """The second file with the fields of its cells in the order of the first.
+
+    Two runs of Minimac4 may differ in it. Raises InputError at the first record with other fields.
+    """
+    pair = one.text, one.ends, one.columns, two.text, two.ends, two.columns
     row = kernels.first_difference(*pair, kernels.FORMAT, 0)
-    if row >= 0:
-        raise InputError(
-            f"{two.path}, {two.site(row)}: the FORMAT fields are {two.column(row, kernels.FORMAT)},"
-            f" but {one.column(row, kernels.FORMAT)} in {one.path}. Impute all batches with the "
-            "same --format, or remove fields with: bcftools annotate -x FORMAT/NAME"
-        )
+    if row < 0:
+        return two
+    text = two.text.copy()
+    is_left = np.ones(len(two.ends), np.bool_)
+    while row >= 0:
+        here, there = (file.column(row, kernels.FORMAT) for file in (one, two))
+        fields, found = here.split(":"), there.split(":")
+        alike = kernels.has_format_of(one.text, one.columns, row)
+        alike &= kernels.has_format_of(two.text, two.columns, row) & is_left
+        bad = row
+        if sorted(fields) == sorted(found):
+            order = np.array([found.index(field) for field in fields], np.int64)
+            bad = kernels.reorder_fields(text, two.ends, two.columns, alike, order)
+        if bad >= 0:
+            raise InputError(
+                f"{two.path}, {two.site(bad)}: the FORMAT fields are {there}, but {here} in "
+                f"{one.path}. Impute all batches with the same --format, or remove fields with: "
+                "bcftools annotate -x FORMAT/NAME"
+            )
+        is_left &= ~alike
+        row = kernels.first_difference(*pair, kernels.FORMAT, row + 1)
+        while row >= 0 and not is_left[row]:
+            row = kernels.first_difference(*pair, kernels.FORMAT, row + 1)
+    text.flags.writeable = False
+    return FileLines(two.path, text, two.ends, two.columns)
 
 
 def _check_ended(sources: Sequence[LineSource], counts: Sequence[int], done: int) -> None:
