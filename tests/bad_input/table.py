@@ -6,6 +6,7 @@ from tests.bad_input import (
     allele_codes,
     alleles,
     amounts,
+    batches,
     encodings,
     files,
     forms,
@@ -35,4 +36,5 @@ CASES: list[Case] = [
     *settings.CASES,
     *models.CASES,
     *versions.CASES,
+    *batches.CASES,
 ]

@@ -34,7 +34,7 @@ from vcfbert.storage.vcf import (
     output_file,
     tabix,
 )
-from vcfbert.storage.vcf.batch_headers import BEAGLE, MINIMAC, VCFBERT, Batch
+from vcfbert.storage.vcf.batch_headers import BEAGLE, MINIMAC, VCFBERT, ImputedFile
 from vcfbert.storage.vcf.batch_info import CellFields, JoinedInfo
 from vcfbert.storage.vcf.bgzf import BgzfWriter, Workers
 from vcfbert.storage.vcf.joined_columns import JoinedLines
@@ -168,7 +168,7 @@ def _check_paths(paths: Sequence[Path], out: Path) -> None:
                 raise InputError(f"{out} is one of the files. Give the output another name.")
 
 
-def _keys(batches: Sequence[Batch]) -> frozenset[str]:
+def _keys(batches: Sequence[ImputedFile]) -> frozenset[str]:
     """INFO keys to write."""
     tool, first = batches[0].tool, batches[0]
     keys = set(tool.info) & first.info
@@ -189,7 +189,7 @@ def _keys(batches: Sequence[Batch]) -> frozenset[str]:
 
 
 def _about_keys(
-    batches: Sequence[Batch], keys: frozenset[str], dropped: Sequence[str]
+    batches: Sequence[ImputedFile], keys: frozenset[str], dropped: Sequence[str]
 ) -> list[str]:
     """Warnings of INFO keys that are left out."""
     tool, messages = batches[0].tool, []
@@ -217,7 +217,7 @@ def _about_keys(
     return messages
 
 
-def _fields(batch: Batch) -> list[str]:
+def _fields(batch: ImputedFile) -> list[str]:
     """Declared FORMAT fields."""
     return [
         line.removeprefix(_FORMAT).partition(",")[0]
@@ -239,7 +239,7 @@ class _Writer:
         self._length = len(header)
 
     def write(
-        self, sink: Sink, workers: Workers, batches: Sequence[Batch], progress: Progress
+        self, sink: Sink, workers: Workers, batches: Sequence[ImputedFile], progress: Progress
     ) -> None:
         """Write the header and all records."""
         sink.write(self._header)

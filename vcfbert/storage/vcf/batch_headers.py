@@ -64,7 +64,7 @@ _TOOLS = {"Minimac v4": MINIMAC, "beagle.": BEAGLE, "vcfbert ": VCFBERT}
 
 
 @dataclass(frozen=True)
-class Batch:
+class ImputedFile:
     """A file to join.
 
     lines  of its header, without #CHROM
@@ -78,7 +78,7 @@ class Batch:
     info: frozenset[str]
 
 
-def read(path: Path, header: Header) -> Batch:
+def read(path: Path, header: Header) -> ImputedFile:
     """Find which tool wrote a file. Raises InputError if it is none that is known."""
     text = header.text.rstrip(b"\0\r\n").decode("utf-8", "replace")
     lines = tuple(_NUMBER_IN_BCF.sub("", line.rstrip("\r")) for line in text.split("\n")[:-1])
@@ -93,10 +93,10 @@ def read(path: Path, header: Header) -> Batch:
         )
     keys = [match for line in lines if (match := _DECLARED.match(line))]
     info = frozenset(match[2] for match in keys if match[1] == "INFO")
-    return Batch(path, header, lines, tool, info)
+    return ImputedFile(path, header, lines, tool, info)
 
 
-def check(batches: Sequence[Batch], *, may_differ: bool) -> list[str]:
+def check(batches: Sequence[ImputedFile], *, may_differ: bool) -> list[str]:
     """Check that files can be joined; returns warnings.
 
     may_differ  also join files from another panel, version or options
@@ -129,7 +129,7 @@ def check(batches: Sequence[Batch], *, may_differ: bool) -> list[str]:
 
 
 def joined(
-    batches: Sequence[Batch], *, keys: Iterable[str], has_quality: bool
+    batches: Sequence[ImputedFile], *, keys: Iterable[str], has_quality: bool
 ) -> tuple[str, list[str]]:
     """The header of all samples, and INFO keys of the files that it leaves out.
 
@@ -164,7 +164,7 @@ def joined(
     return "".join(f"{line}\n" for line in lines), dropped
 
 
-def _check_names(batches: Sequence[Batch]) -> None:
+def _check_names(batches: Sequence[ImputedFile]) -> None:
     """Raise InputError if a sample name is in two files."""
     counts = Counter(name for batch in batches for name in batch.header.samples)
     twice = [name for name, count in counts.items() if count > 1]
@@ -179,14 +179,14 @@ def _check_names(batches: Sequence[Batch]) -> None:
     )
 
 
-def _first_difference(first: Batch, other: Batch) -> str | None:
+def _first_difference(first: ImputedFile, other: ImputedFile) -> str | None:
     """The header line about how the files were made that differs, by its key."""
     one, two = _made_by(first), _made_by(other)
     keys = sorted(one.keys() | two.keys(), key=lambda key: [*_WHAT, key].index(key))
     return next((key for key in keys if one.get(key) != two.get(key)), None)
 
 
-def _made_by(batch: Batch) -> dict[str, list[str]]:
+def _made_by(batch: ImputedFile) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for line in batch.lines:
         match = _MADE_BY.match(line)
@@ -195,7 +195,7 @@ def _made_by(batch: Batch) -> dict[str, list[str]]:
     return found
 
 
-def _declarations(batch: Batch, kind: str) -> Iterable[tuple[str, str]]:
+def _declarations(batch: ImputedFile, kind: str) -> Iterable[tuple[str, str]]:
     for line in batch.lines:
         match = _DECLARED.match(line)
         if match and match[1] == kind:

@@ -22,7 +22,7 @@ from vcfbert.storage.vcf.batch_headers import (
     MINIMAC,
     PARTLY_IMPUTED,
     VCFBERT,
-    Batch,
+    ImputedFile,
     Tool,
 )
 from vcfbert.storage.vcf.joined_columns import FileLines, JoinedLines
@@ -83,7 +83,7 @@ class _Numbers:
 class JoinedInfo:
     """Makes the INFO column of all samples."""
 
-    def __init__(self, batches: Sequence[Batch], keys: frozenset[str]) -> None:
+    def __init__(self, batches: Sequence[ImputedFile], keys: frozenset[str]) -> None:
         """Nothing is read yet.
 
         keys  INFO keys to write
@@ -155,7 +155,7 @@ class JoinedInfo:
         imputed = np.where(is_imputed, self._num_samples[:, None], np.nan_to_num(partly))
         return _Numbers(an, ac, frequency, square, panel_r2, score, is_imputed, imputed, cells)
 
-    def _of_file(self, batch: Batch, file: FileLines) -> tuple[NDArray[np.float64], ...]:
+    def _of_file(self, batch: ImputedFile, file: FileLines) -> tuple[NDArray[np.float64], ...]:
         tool = self._tool
 
         def number(key: str) -> NDArray[np.float64]:

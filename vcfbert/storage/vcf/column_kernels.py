@@ -231,6 +231,15 @@ def _number(text: NDArray[np.uint8], at: int, stop: int) -> tuple[float, int]:
 
 
 @_compiled
+def _genotype(text: NDArray[np.uint8], at: int) -> tuple[int, float, float]:
+    """Ploidy of a genotype, 1 or 2, and its two ALT calls, 0 or 1."""
+    left = 1.0 if text[at] == _ZERO + 1 else 0.0
+    if text[at + 1] != _BAR and text[at + 1] != _SLASH:
+        return 1, left, 0.0
+    return 2, left, (1.0 if text[at + 2] == _ZERO + 1 else 0.0)
+
+
+@_compiled
 def positions(text: NDArray[np.uint8], columns: NDArray[np.int64]) -> NDArray[np.int64]:
     """(n,) POS; -1 if it is not a number."""
     found = np.empty(len(columns), np.int64)
@@ -294,13 +303,8 @@ def cell_sums(
             left_call = right_call = 0.0
             dosage = both = np.nan
             while True:
-                byte = text[at]
                 if field == call:
-                    ploidy = 1
-                    left_call = 1.0 if byte == _ZERO + 1 else 0.0
-                    if text[at + 1] == _BAR or text[at + 1] == _SLASH:
-                        ploidy = 2
-                        right_call = 1.0 if text[at + 2] == _ZERO + 1 else 0.0
+                    ploidy, left_call, right_call = _genotype(text, at)
                 if field == first and how == ONE_FIELD:
                     left, at = _number(text, at, stop)
                     if text[at] == _COMMA:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vcfbert.errors import InputError
 from vcfbert.storage.vcf import column_kernels as kernels
-from vcfbert.storage.vcf.batch_headers import Batch
+from vcfbert.storage.vcf.batch_headers import ImputedFile
 from vcfbert.storage.vcf.bgzf import Workers
 from vcfbert.storage.vcf.line_blocks import LineSource
 
@@ -91,7 +91,7 @@ class JoinedLines:
 
 
 def read(
-    batches: Sequence[Batch], workers: Workers, advance: Callable[[int], None]
+    batches: Sequence[ImputedFile], workers: Workers, advance: Callable[[int], None]
 ) -> Iterator[JoinedLines]:
     """The records of all files, in memory that does not grow with their number.
 
@@ -102,7 +102,7 @@ def read(
     """
     piece = min(max(MEMORY // len(batches), _LEAST_PIECE), _MOST_PIECE)
     sources = [LineSource(batch.path, batch.header, piece) for batch in batches]
-    order = _Order()
+    order = _RisingSites()
     first = done = 0
     while True:
         counts = list(workers.in_order(LineSource.fill, sources))
@@ -126,7 +126,7 @@ def read(
         done = read_bytes
 
 
-def _parsed(task: tuple[Batch, LineSource, int, int]) -> FileLines:
+def _parsed(task: tuple[ImputedFile, LineSource, int, int]) -> FileLines:
     """The next lines of a file: its batch, its lines, how many, and how many came before."""
     batch, source, count, first = task
     block, needed = source.take(count), batch.header.num_columns
@@ -202,7 +202,7 @@ def _check_ended(sources: Sequence[LineSource], counts: Sequence[int], done: int
         )
 
 
-class _Order:
+class _RisingSites:
     """Check that records are sorted, which the index needs."""
 
     def __init__(self) -> None:
