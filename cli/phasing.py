@@ -31,6 +31,8 @@ def phase(
     genetic_map: options.TargetMap = None,
     trust: options.Trust = options.PhaseTrust.KEEP,
     strand: options.Strand = options.TargetStrand.FIX,
+    exclude_samples: options.ExcludeSamples = None,
+    force_samples: options.ForceSamples = False,
     min_typed: options.MinTyped = 5,
     chunk_cm: Annotated[
         float, typer.Option(help="Length of a chunk in cM. Chunks are phased one at a time.")
@@ -64,6 +66,8 @@ def phase(
                 min_typed=min_typed,
                 phase=trust.value,
                 strand=strand.value,
+                exclude_samples=exclude_samples,
+                force_samples=force_samples,
             )
             summary = pipeline.phase(
                 Workspace(workspace), target, out, chosen, progress=progress, overwrite=force

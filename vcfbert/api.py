@@ -17,6 +17,7 @@ from vcfbert.progress import Progress, Silent
 if TYPE_CHECKING:
     from vcfbert.pipelines.evaluating.score_report import EvalSummary
     from vcfbert.pipelines.imputing.qc_files import ImputeSummary
+    from vcfbert.pipelines.merging.merge import MergeSummary
     from vcfbert.pipelines.mosaic.train_mosaic import MosaicSummary
     from vcfbert.pipelines.phasing.phase import PhaseSummary
     from vcfbert.pipelines.preparing.prepare import PrepareSummary
@@ -118,6 +119,8 @@ def impute(
     strand: Literal["fix", "drop", "error"] = "fix",
     sex: StrPath | None = None,
     par: str | None = None,
+    exclude_samples: StrPath | Sequence[str] | None = None,
+    force_samples: bool = False,
     min_typed: int = 5,
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
@@ -131,6 +134,7 @@ def impute(
     """Impute the samples of a VCF or BCF from the panel of a workspace; writes `out` and QC files.
 
     no_network  use the copying model alone
+    exclude_samples  samples of the panel to leave out: names, or a file of names
     threads     None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.imputing import impute as stage
@@ -156,6 +160,8 @@ def impute(
         er2=er2,
         all_typed_sites=all_typed_sites,
         empirical=empirical,
+        exclude_samples=_names(exclude_samples),
+        force_samples=force_samples,
         qc=_path(qc),
         device=device,
     )
@@ -178,6 +184,8 @@ def phase(
     region: str | None = None,
     phase: Literal["keep", "refine", "redo"] = "keep",
     strand: Literal["fix", "drop", "error"] = "fix",
+    exclude_samples: StrPath | Sequence[str] | None = None,
+    force_samples: bool = False,
     min_typed: int = 5,
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
@@ -201,6 +209,8 @@ def phase(
         min_typed=min_typed,
         phase=phase,
         strand=strand,
+        exclude_samples=_names(exclude_samples),
+        force_samples=force_samples,
     )
     return stage.phase(
         _workspace(workspace),
@@ -209,6 +219,28 @@ def phase(
         options,
         progress=progress,
         overwrite=overwrite,
+    )
+
+
+def merge(
+    files: Sequence[StrPath],
+    out: StrPath,
+    *,
+    allow_differences: bool = False,
+    threads: int | None = None,
+    overwrite: bool = False,
+    progress: Progress = _SILENT,
+) -> MergeSummary:
+    """Join the samples of batches that were imputed apart; writes `out`.
+
+    allow_differences  also join files that were imputed from another panel or with other options
+    threads            None uses all cores; the output does not depend on it
+    """
+    from vcfbert.pipelines.merging import merge as stage
+
+    options = stage.MergeOptions(allow_differences=allow_differences, threads=threads)
+    return stage.merge(
+        [Path(file) for file in files], Path(out), options, progress=progress, overwrite=overwrite
     )
 
 
@@ -300,6 +332,12 @@ def evaluate(
 
 def _path(path: StrPath | None) -> Path | None:
     return None if path is None else Path(path)
+
+
+def _names(samples: StrPath | Sequence[str] | None) -> str | None:
+    if samples is None or isinstance(samples, (str, Path)):
+        return None if samples is None else str(samples)
+    return ",".join(samples)
 
 
 def _version(name: int | StrPath | None) -> int | str | None:

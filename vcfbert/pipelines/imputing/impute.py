@@ -30,6 +30,7 @@ from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import (
     chunk_imputation,
     chunk_plan,
+    excluded_samples,
     switch_rates,
     target_ploidy,
     target_samples,
@@ -54,7 +55,7 @@ from vcfbert.storage.vcf.output_header import FIELDS, CellLayout, HeaderFacts
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.vcf.target import Target, read_target
 from vcfbert.storage.zarr import stores
-from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.storage.zarr.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -129,6 +130,12 @@ class ImputeOptions:
     empirical: bool = False
     """Write NAME.empiricalDose.vcf.gz: typed sites as if they were not typed."""
 
+    exclude_samples: str | None = None
+    """Samples of the panel to do without: a file of names, or names separated by commas."""
+
+    force_samples: bool = False
+    """Ignore excluded samples that the panel lacks."""
+
     qc: Path | None = None
     """Folder of the QC files; None is a folder next to the output."""
 
@@ -191,7 +198,11 @@ def impute(
     network = engines.network(workspace, options.run, no_network=options.no_network)
     with ExitStack() as stack:
         stack.enter_context(locks.hold(out))
-        panel = stack.enter_context(open_panel(workspace.panel, takes_haploid=True))
+        panel = stack.enter_context(
+            excluded_samples.open_without(
+                workspace.panel, options.exclude_samples, ignores_unknown=options.force_samples
+            )
+        )
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
         job = _plan(panel, sites, target, network, options, progress)
         seconds = {"reading": round(time.perf_counter() - begun, 3)}
@@ -412,7 +423,11 @@ def _header(written: Sites, job: _Job, options: ImputeOptions) -> HeaderFacts:
         checkpoint_fingerprint=network.fingerprint or None,
         panel_fingerprint=panel.fingerprint,
         genome=target_ploidy.genome_of(written, panel.genome, job.genome),
-        extra=(f"##vcfbert_impute={chosen}", *output_files.about_dr2(job.source.samples.names)),
+        extra=(
+            *excluded_samples.header_lines(panel),
+            f"##vcfbert_impute={chosen}",
+            *output_files.about_dr2(job.source.samples.names),
+        ),
         has_haploids=not job.source.samples.ploidy.is_diploid,
     )
 
@@ -433,6 +448,7 @@ def _report(
             "panel": len(panel.samples),
             "in_panel": [name for name in samples.names if name in names],
             "duplicates": duplicates.record(search, found),
+            "excluded": excluded_samples.record(panel),
         },
         "reference_haplotypes": panel.samples.most_haplotypes,
         "target": job.read.report.counts(),

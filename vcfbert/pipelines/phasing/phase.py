@@ -24,7 +24,7 @@ from vcfbert.domain.sites import Region, Sites, whole_frequency
 from vcfbert.errors import ConfigError, InputError
 from vcfbert.files import locks
 from vcfbert.phasing.phase_chunk import PhasingOptions
-from vcfbert.pipelines.chunks import chunk_plan, target_ploidy, target_samples
+from vcfbert.pipelines.chunks import chunk_plan, excluded_samples, target_ploidy, target_samples
 from vcfbert.pipelines.chunks.chunk_phasing import Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.phasing.phased_target import PhasedTarget, PhasingSource
@@ -33,7 +33,7 @@ from vcfbert.storage.vcf import genome_header, output_file, phased_writer
 from vcfbert.storage.vcf.phased_writer import PhasedFile
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.vcf.target import Target, read_target
-from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.storage.zarr.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -66,6 +66,12 @@ class PhaseOptions:
 
     strand: Literal["fix", "drop", "error"] = "fix"
     """Strand flips: compare the other strand with the panel, leave unphased, or stop."""
+
+    exclude_samples: str | None = None
+    """Samples of the panel to do without: a file of names, or names separated by commas."""
+
+    force_samples: bool = False
+    """Ignore excluded samples that the panel lacks."""
 
     def __post_init__(self) -> None:
         chunk_plan.check_lengths(self.chunk_cm, self.overlap_cm)
@@ -131,7 +137,12 @@ def phase(
     output_file.check_path(out, overwrite=overwrite)
     if out.exists() and target.exists() and out.samefile(target):
         raise InputError(f"{out} is the target itself. Give the output another name.")
-    with locks.hold(out), open_panel(workspace.panel, takes_haploid=True) as panel:
+    with (
+        locks.hold(out),
+        excluded_samples.open_without(
+            workspace.panel, options.exclude_samples, ignores_unknown=options.force_samples
+        ) as panel,
+    ):
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
         progress.start("reading the target", None)
         read, borders = _read(panel, sites, target, options)
@@ -244,6 +255,7 @@ def _header_lines(panel: PanelReader, options: PhaseOptions) -> list[str]:
     return [
         f"##source=vcfbert {versions.__version__}",
         f"##vcfbert_panel={panel.fingerprint}",
+        *excluded_samples.header_lines(panel),
         f"##vcfbert_phase={chosen}",
     ]
 
@@ -270,4 +282,5 @@ def _report(
         "chunks": num_chunks,
         "reference_haplotypes": panel.samples.most_haplotypes,
         "panel_fingerprint": panel.fingerprint,
+        "excluded": excluded_samples.record(panel),
     }
