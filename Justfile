@@ -178,6 +178,10 @@ impute *args: setup
 phase *args: setup
     {{quote(vcfbert)}} phase "$@"
 
+# Join the samples of imputed batches
+merge *args: setup
+    {{quote(vcfbert)}} merge "$@"
+
 # Show shapes, parameters, memory and disk of a system
 audit-dims *args: setup
     {{quote(vcfbert)}} audit-dims "$@"
