@@ -13,6 +13,7 @@ from tests import batches, panels
 from tests.pipelines import imputations
 from vcfbert.errors import InputError
 from vcfbert.pipelines.chunks import excluded_samples
+from vcfbert.pipelines.imputing.impute import ImputeOptions
 from vcfbert.pipelines.phasing import phase
 from vcfbert.pipelines.preparing import prepare
 from vcfbert.pipelines.preparing.prepare import PrepareOptions
@@ -81,7 +82,9 @@ def excluded(samples: list[int] = EXCLUDED) -> str:
 def test_the_tables_are_those_of_a_panel_without_the_samples(kind, request):
     whole, less = request.getfixturevalue(kind)
     with (
-        excluded_samples.open_without(whole.panel, excluded(), ignores_unknown=False) as found,
+        excluded_samples.open_without(
+            whole.panel, ImputeOptions(exclude_samples=excluded())
+        ) as found,
         open_panel(less.panel, takes_haploid=True) as wanted,
     ):
         assert isinstance(found, PanelWithout)
@@ -152,9 +155,8 @@ def test_phase_leaves_them_out_too(fx_both, tmp_path):
 
 def opened(workspace: Workspace, text: str, *, ignores_unknown: bool = False) -> list[str]:
     """Names of the samples that stay."""
-    with excluded_samples.open_without(
-        workspace.panel, text, ignores_unknown=ignores_unknown
-    ) as panel:
+    options = ImputeOptions(exclude_samples=text, force_samples=ignores_unknown)
+    with excluded_samples.open_without(workspace.panel, options) as panel:
         return panel.samples.names
 
 

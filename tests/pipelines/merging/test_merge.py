@@ -187,6 +187,14 @@ def test_the_index_finds_each_record(tmp_path):
             assert found == [str(1000 * (site + 1))]
 
 
+def test_the_index_of_a_long_file_is_the_same(tmp_path, monkeypatch):
+    paths = in_batches(tmp_path, batches.eighths(4), [2, 2])
+    monkeypatch.setattr(pipeline, "MOST_IN_MEMORY", 5)
+    merge(paths, tmp_path / "m.vcf.gz")
+    with pysam.TabixFile(str(tmp_path / "m.vcf.gz")) as file:
+        assert len(list(file.fetch("20", 3_999, 6_000))) == 3
+
+
 def minimac(order: str, names: str, cells: list[str], info: str) -> str:
     """A file as Minimac4 writes it."""
     return (

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,18 +20,27 @@ logger = logging.getLogger(__name__)
 _NAMED = 5
 
 
-@contextmanager
-def open_without(
-    path: Path, excluded: str | None, *, ignores_unknown: bool
-) -> Iterator[PanelReader]:
-    """Open a panel without some samples.
+class ExcludesSamples(Protocol):
+    """Options of a command that leaves samples of the panel out."""
 
-    excluded  a file of names, or names separated by commas; None for no sample
+    @property
+    def exclude_samples(self) -> str | None:
+        """A file of names, or names separated by commas; None for no sample."""
+
+    @property
+    def force_samples(self) -> bool:
+        """Ignore names that the panel lacks."""
+
+
+@contextmanager
+def open_without(path: Path, options: ExcludesSamples) -> Iterator[PanelReader]:
+    """Open a panel without some samples.
 
     Raises InputError if a name is not in the panel, unless these are ignored, or no sample stays.
     """
     with open_panel(path, takes_haploid=True) as panel:
-        yield panel if excluded is None else _without(panel, excluded, ignores_unknown)
+        excluded = options.exclude_samples
+        yield panel if excluded is None else _without(panel, excluded, options.force_samples)
 
 
 def header_lines(panel: PanelReader) -> list[str]:

@@ -198,11 +198,7 @@ def impute(
     network = engines.network(workspace, options.run, no_network=options.no_network)
     with ExitStack() as stack:
         stack.enter_context(locks.hold(out))
-        panel = stack.enter_context(
-            excluded_samples.open_without(
-                workspace.panel, options.exclude_samples, ignores_unknown=options.force_samples
-            )
-        )
+        panel = stack.enter_context(excluded_samples.open_without(workspace.panel, options))
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
         job = _plan(panel, sites, target, network, options, progress)
         seconds = {"reading": round(time.perf_counter() - begun, 3)}

@@ -45,6 +45,9 @@ logger = logging.getLogger(__name__)
 _MEGABYTE = 1 << 20
 _FORMAT = "##FORMAT=<ID="
 
+MOST_IN_MEMORY = 2_000_000
+"""Records whose places are kept in memory for the index; htslib reads a longer file again."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeOptions:
@@ -237,6 +240,7 @@ class _Writer:
         self._contigs: list[str] = []
         self._columns: list[NDArray[np.int64]] = []  # of the index: contig, begin, end, stop
         self._length = len(header)
+        self._last = 0
 
     def write(
         self, sink: Sink, workers: Workers, batches: Sequence[ImputedFile], progress: Progress
@@ -257,14 +261,11 @@ class _Writer:
 
     def write_index(self, partial_path: Path, sink: Sink) -> None:
         """Write the index of the finished file."""
-        contig, begin, end, stop = np.concatenate(self._columns, axis=1)
-        if (
-            not isinstance(sink, BgzfWriter)
-            or self._is_bcf
-            or int(end.max()) >= tabix.LAST_POSITION
-        ):
-            output_file.index_with_htslib(partial_path, csi=True)
+        needs_csi = self._is_bcf or self._last >= tabix.LAST_POSITION
+        if needs_csi or not isinstance(sink, BgzfWriter) or not self._columns:
+            output_file.index_with_htslib(partial_path, csi=needs_csi)
             return
+        contig, begin, end, stop = np.concatenate(self._columns, axis=1)
         places = np.append(len(self._header), stop)
         offsets = tabix.virtual_offsets(places, np.array(sink.block_starts), bgzf.BLOCK_BYTES)
         lines = tabix.IndexedLines(
@@ -284,6 +285,10 @@ class _Writer:
         width = file.columns[:, column_kernels.REF] - file.columns[:, column_kernels.ID] - 1
         last = batch_info.ends(file, position)
         end = np.where(last > 0, last, position + width - 1).astype(np.int64)
-        self._columns.append(np.stack([contig, position - 1, end, self._length + ends]))
-        self._length += int(ends[-1])
+        self._last = max(self._last, int(end.max()))
         self.num_sites += len(joined)
+        if self.num_sites <= MOST_IN_MEMORY:
+            self._columns.append(np.stack([contig, position - 1, end, self._length + ends]))
+        else:
+            self._columns.clear()
+        self._length += int(ends[-1])

@@ -137,12 +137,7 @@ def phase(
     output_file.check_path(out, overwrite=overwrite)
     if out.exists() and target.exists() and out.samefile(target):
         raise InputError(f"{out} is the target itself. Give the output another name.")
-    with (
-        locks.hold(out),
-        excluded_samples.open_without(
-            workspace.panel, options.exclude_samples, ignores_unknown=options.force_samples
-        ) as panel,
-    ):
+    with locks.hold(out), excluded_samples.open_without(workspace.panel, options) as panel:
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
         progress.start("reading the target", None)
         read, borders = _read(panel, sites, target, options)

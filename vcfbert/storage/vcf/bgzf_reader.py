@@ -7,7 +7,6 @@ less than half of zlib's time.
 from __future__ import annotations
 
 import struct
-import zlib
 from pathlib import Path
 
 import deflate
@@ -65,7 +64,7 @@ class BgzfReader:
             data = bytes(deflate.deflate_decompress(body, length)) if length else b""
         except deflate.DeflateError as error:
             raise self._damaged(str(error)) from error
-        if len(data) != length or zlib.crc32(data) != code:
+        if len(data) != length or deflate.crc32(data) != code:
             raise self._damaged("its checksum differs")
         self.read_bytes += size
         return data

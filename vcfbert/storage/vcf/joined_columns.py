@@ -18,7 +18,7 @@ from vcfbert.storage.vcf.batch_headers import ImputedFile
 from vcfbert.storage.vcf.bgzf import Workers
 from vcfbert.storage.vcf.line_blocks import LineSource
 
-MEMORY = 1 << 26
+MEMORY = 1 << 24
 """Bytes of lines of all files at the same time."""
 
 _LEAST_PIECE, _MOST_PIECE = 1 << 16, 1 << 22
