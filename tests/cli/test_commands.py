@@ -130,7 +130,7 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
         "--map", "a.map", "--region", "20:1-9", "--er2", "--force",
         "--all-typed-sites", "--empirical", "--sites", "s.tsv",
         "--chunk-cm", "4", "--overlap-cm", "0.5", "--min-typed", "2",
-        "--sex", "x.fam", "--par", "1-9,20-30",
+        "--sex", "x.fam", "--par", "1-9,20-30", "--exclude-samples", "a,b", "--force-samples",
         "--qc", "q", "--run", "mine", "--threads", "3", "--seed", "8", "--strand", "drop",
     )  # fmt: skip
     assert (done.exit_code, done.stdout) == (0, "done\n")
@@ -145,7 +145,22 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
         "all_typed_sites": True, "empirical": True,
         "qc": Path("q"), "device": "cpu", "strand": "drop",
         "sex": Path("x.fam"), "par": "1-9,20-30",
+        "exclude_samples": "a,b", "force_samples": True,
     }  # fmt: skip
+
+
+def test_merge_hands_over_what_was_typed(fx_calls, tmp_path):
+    calls = fx_calls("merging.merge", "merge")
+    (tmp_path / "list").write_text("c.bcf\n", encoding="utf-8")
+    done = run(
+        "merge", "a.vcf.gz", "b.vcf", "--list", str(tmp_path / "list"), "-o", "o.bcf",
+        "--allow-differences", "--threads", "3", "--force",
+    )  # fmt: skip
+    assert (done.exit_code, done.stdout) == (0, "done\n")
+    (paths, out, options), keywords = calls[0]
+    assert [str(path) for path in paths] == ["a.vcf.gz", "b.vcf", "c.bcf"]
+    assert (str(out), keywords["overwrite"]) == ("o.bcf", True)
+    assert dataclasses.asdict(options) == {"allow_differences": True, "threads": 3}
 
 
 def test_typed_lists_of_training_can_be_repeated(fx_calls):

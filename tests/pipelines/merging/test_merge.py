@@ -116,6 +116,32 @@ def test_a_site_that_some_batches_type_is_typed_and_the_imputed_samples_are_coun
     assert batches.records_of(tmp_path / "n.vcf.gz")[0].split("\t")[2] == "rs9"
 
 
+@pytest.mark.parametrize("fields", [("GT", "DS", "HDS", "GP"), ("GT", "DS")])
+def test_info_that_is_not_that_of_the_samples_is_made_from_the_cells(tmp_path, fields, caplog):
+    alt = batches.eighths(60)
+    one = write_batch(tmp_path / "one.vcf.gz", alt, names_of(60), fields=fields)
+    a = write_batch(tmp_path / "a.vcf.gz", alt, names_of(60), fields=fields)
+    rest = write_batch(tmp_path / "r.vcf.gz", alt[:, 40:], names_of(20, 40), fields=fields)
+    subset = tmp_path / "subset.vcf.gz"
+    samples = ",".join(names_of(40))
+    subprocess.run(["bcftools", "view", "-s", samples, "-Oz", "-o", subset, a], check=True)
+    merge([subset, rest], tmp_path / "m.vcf.gz")
+    assert "subset.vcf.gz: INFO is not that of its samples" in caplog.text
+    wanted = [batches.info_of(record) for record in batches.records_of(one)]
+    found = [batches.info_of(record) for record in batches.records_of(tmp_path / "m.vcf.gz")]
+    keys = ["AC", "AN", "AF", "DR2"] if "HDS" in fields else ["AC", "AN", "AF"]
+    for key in keys:
+        assert [one[key] for one in found] == [one[key] for one in wanted]
+
+
+def test_info_that_is_not_that_of_the_samples_is_refused_if_the_cells_do_not_tell(tmp_path):
+    a, b = in_batches(tmp_path, batches.eighths(4), [2, 2], fields=("GT",))
+    wrong = batches.text_of(b).replace("AN=4", "AN=8")
+    b = batches.write_text(tmp_path / "wrong.vcf.gz", wrong)
+    with pytest.raises(InputError, match="INFO is not that of its samples"):
+        merge([a, b], tmp_path / "m.vcf.gz")
+
+
 def test_haploid_and_diploid_samples_mix(tmp_path):
     alt = batches.eighths(60)
     is_haploid = np.arange(60) >= 25

@@ -181,8 +181,7 @@ def _keys(batches: Sequence[ImputedFile]) -> frozenset[str]:
         return frozenset(keys)
     keys.discard("DR2")
     known = all(
-        CellFields.of(_fields(batch)).how != column_kernels.NO_PROBABILITY
-        or (tool is VCFBERT and "DR2" in batch.info)
+        CellFields.of(_fields(batch)).gives_r2 or (tool is VCFBERT and "DR2" in batch.info)
         for batch in batches
     )
     num_samples = sum(len(batch.header.samples) for batch in batches)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,7 +129,7 @@ def check(batches: Sequence[ImputedFile], *, may_differ: bool) -> list[str]:
 
 
 def joined(
-    batches: Sequence[ImputedFile], *, keys: Iterable[str], has_quality: bool
+    batches: Sequence[ImputedFile], *, keys: Collection[str], has_quality: bool
 ) -> tuple[str, list[str]]:
     """The header of all samples, and INFO keys of the files that it leaves out.
 
@@ -143,6 +143,8 @@ def joined(
         match = _DECLARED.match(line)
         if match and match[1] == "INFO" and match[2] not in kept:
             dropped.append(match[2])
+        elif match and first.tool is VCFBERT and match[1] == "INFO" and match[2] in keys:
+            lines.append(_NIMP if match[2] == PARTLY_IMPUTED else output_header.info_line(match[2]))
         elif match and match[1] == "FORMAT":
             lines.append(_widest([other.get(match[2], line) for other in others]))
         elif not (line.startswith("##vcfbert_quality=") and has_quality):

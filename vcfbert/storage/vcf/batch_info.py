@@ -7,6 +7,7 @@ the AF that the file was written with, and otherwise from INFO, if it has the ke
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,11 @@ from vcfbert.storage.vcf.batch_headers import (
 )
 from vcfbert.storage.vcf.joined_columns import FileLines, JoinedLines
 
+logger = logging.getLogger(__name__)
+
 _COMMA = ord(",")
+_ROUNDING, _ROUNDING_OF_BEAGLE = 0.00052, 0.0052
+"""Largest differences of a frequency from cells that are due to their few decimals."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,14 @@ class CellFields:
                 return cls(call, place[name], -1, kernels.ONE_FIELD)
         if {"AP1", "AP2"} <= place.keys():
             return cls(call, place["AP1"], place["AP2"], kernels.TWO_FIELDS)
-        if {"DS", "GP"} <= place.keys():
-            return cls(call, place["DS"], place["GP"], kernels.FROM_GENOTYPES)
+        if "DS" in place:
+            return cls(call, place["DS"], place.get("GP", -1), kernels.FROM_GENOTYPES)
         return cls(call)
+
+    @property
+    def gives_r2(self) -> bool:
+        """True if the estimated r2 follows from the cells."""
+        return self.how in (kernels.ONE_FIELD, kernels.TWO_FIELDS) or self.second >= 0
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,7 @@ class JoinedInfo:
         self._keys = keys
         self._num_samples = np.array([len(batch.header.samples) for batch in batches])
         self._has_structural = bool(structural.KEYS.keys() & batches[0].info)
+        self._is_stale = np.zeros(len(batches), np.bool_)
         self.partly_imputed = 0
         """Records that are imputed in some of the files only."""
 
@@ -139,9 +150,16 @@ class JoinedInfo:
         stacked = [np.stack(values) for values in zip(*rows, strict=True)]
         an, ac, frequency, r2, panel_r2, score, flag, partly, cells = stacked
         with np.errstate(invalid="ignore", divide="ignore"):
-            an = np.where(np.isnan(an), cells[..., kernels.HAPLOTYPES], an)
-            ac = np.where(np.isnan(ac), cells[..., kernels.CALLS], ac)
+            has_calls = cells[..., kernels.HAPLOTYPES] > 0
+            is_other = has_calls & (cells[..., kernels.HAPLOTYPES] != an) & ~np.isnan(an)
+            an = np.where(has_calls, cells[..., kernels.HAPLOTYPES], an)
+            ac = np.where(has_calls, cells[..., kernels.CALLS], ac)
             from_cells = cells[..., kernels.COPIES] / an
+            error = _ROUNDING_OF_BEAGLE if self._tool is BEAGLE else _ROUNDING
+            is_other |= np.abs(from_cells - frequency) > error
+            self._note_stale((is_other & ~_typed_only_rows(joined)).any(axis=1), from_cells)
+            frequency = np.where(self._is_stale[:, None], np.nan, frequency)
+            r2 = np.where(self._is_stale[:, None], np.nan, r2)
             is_exact = joined_quality.has_all_digits(from_cells, frequency)
             frequency = np.where(is_exact | np.isnan(frequency), from_cells, frequency)
             square = np.where(
@@ -154,6 +172,26 @@ class JoinedInfo:
         is_imputed = flag == 1
         imputed = np.where(is_imputed, self._num_samples[:, None], np.nan_to_num(partly))
         return _Numbers(an, ac, frequency, square, panel_r2, score, is_imputed, imputed, cells)
+
+    def _note_stale(self, is_stale: NDArray[np.bool_], from_cells: NDArray[np.float64]) -> None:
+        """Use the INFO of files no more that is not about their samples.
+
+        Raises InputError if their cells do not tell the frequency, either.
+        """
+        for number in np.flatnonzero(is_stale & ~self._is_stale).tolist():
+            path = self._batches[number].path
+            if "AF" in self._keys and np.isnan(from_cells[number]).all():
+                raise InputError(
+                    f"{path}: INFO is not that of its samples, so samples were removed or INFO was "
+                    "changed, and AF does not follow from the FORMAT fields. Keep HDS or DS in "
+                    "--format, or merge the file as impute wrote it."
+                )
+            logger.warning(
+                "%s: INFO is not that of its samples, so samples were removed or INFO was changed. "
+                "AF and %s are computed from its cells, which have fewer digits.",
+                path, self._tool.quality,
+            )  # fmt: skip
+        self._is_stale |= is_stale
 
     def _of_file(self, batch: ImputedFile, file: FileLines) -> tuple[NDArray[np.float64], ...]:
         tool = self._tool
@@ -270,6 +308,11 @@ def _cell_sums(file: FileLines) -> NDArray[np.float64]:
         )  # fmt: skip
         is_left &= ~chosen
     return sums
+
+
+def _typed_only_rows(joined: JoinedLines) -> NDArray[np.bool_]:
+    """(n,) True for records that the panel lacks, whose INFO is about their genotypes."""
+    return _is_marked(joined.files[0], "TYPED_ONLY")
 
 
 def _is_marked(file: FileLines, key: str) -> NDArray[np.bool_]:
