@@ -26,6 +26,8 @@ setup:
     echo "Installing vcfbert into {{venv}} (once; PyTorch is large) ..." >&2
     {{system_python}} -m venv {{quote(venv)}}
     {{quote(python)}} -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+    echo "Compiling vcfbert for this machine (once, about a minute) ..." >&2
+    {{quote(vcfbert)}} warm-up --quiet >/dev/null
     printf '%s' "$wanted" >"$stamp"
 
 # Impute a simulated target within a minute, then run the research chain
@@ -174,6 +176,18 @@ compare *args: setup
 impute *args: setup
     {{quote(vcfbert)}} impute "$@"
 
+# Impute one part of a plan
+impute-part *args: setup
+    {{quote(vcfbert)}} impute-part "$@"
+
+# Join the parts of a plan
+impute-join *args: setup
+    {{quote(vcfbert)}} impute-join "$@"
+
+# List or delete the finished parts of an imputation
+parts *args: setup
+    {{quote(vcfbert)}} parts "$@"
+
 # Phase the samples of a VCF
 phase *args: setup
     {{quote(vcfbert)}} phase "$@"
@@ -181,6 +195,14 @@ phase *args: setup
 # Join the samples of imputed batches
 merge *args: setup
     {{quote(vcfbert)}} merge "$@"
+
+# Compute what imputation needs of a panel and an array ahead of the first target
+profile *args: setup
+    {{quote(vcfbert)}} profile "$@"
+
+# Compile for this machine ahead of the first use
+warm-up *args: setup
+    {{quote(vcfbert)}} warm-up "$@"
 
 # Show shapes, parameters, memory and disk of a system
 audit-dims *args: setup

@@ -136,6 +136,23 @@ Par = Annotated[
         help="Pseudo-autosomal regions of X (1-based, inclusive), or none.",
     ),
 ]
+Trios = Annotated[
+    Path | None,
+    typer.Option(
+        "--trios",
+        metavar="FAM",
+        help="Pedigree of the samples, such as PLINK's .fam: children are phased by their parents, "
+        "and parents by their children.",
+    ),
+]
+Mendel = Annotated[
+    bool,
+    typer.Option(
+        "--mendel",
+        help="Set the genotypes of a trio missing at its Mendelian errors. Otherwise they are only "
+        "listed.",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
 Preset = Annotated[
     str | None,
@@ -204,6 +221,27 @@ Threads = Annotated[
         "--threads", metavar="N", min=1, show_default="all cores", help="Number of CPU threads."
     ),
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        show_default="half of what is free",
+        help="Memory to use, such as 4G. It decides how many samples are imputed at once.",
+    ),
+]
+Parts = Annotated[
+    Path | None,
+    typer.Option(
+        "--parts",
+        metavar="DIR",
+        show_default="OUT.parts",
+        help="Folder for finished parts, each of one chunk and some samples.",
+    ),
+]
+KeepParts = Annotated[
+    bool, typer.Option("--keep-parts", help="Keep the finished parts after success.")
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Show no progress, only warnings and errors.")
 ]
@@ -228,6 +266,16 @@ TargetMap = Annotated[
 Trust = Annotated[
     PhaseTrust,
     typer.Option("--phase", help="The file's phase: keep it, take it as a hint, or do without it."),
+]
+PhasingPasses = Annotated[
+    int,
+    typer.Option(
+        "--phasing-passes",
+        metavar="N",
+        min=1,
+        help="Passes of phasing: the first finds similar haplotypes by genotypes, the others by "
+        "the phase of the pass before.",
+    ),
 ]
 Strand = Annotated[
     TargetStrand,

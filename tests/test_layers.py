@@ -39,7 +39,8 @@ LAYERS = {
 
 ROOMS = {
     "training.devices": set(),
-    "training.machine": set(),
+    "training.host_memory": set(),
+    "training.machine": {"training.host_memory"},
     "training.runs": set(),
     "training.mosaic": {"training.devices"},
     "training.systems": {"training.devices", "training.runs"},
@@ -48,9 +49,11 @@ ROOMS = {
     "pipelines.text_table": set(),
     "pipelines.preparing": set(),
     "pipelines.chunks": set(),
-    "pipelines.imputing": {"pipelines.chunks"},
+    "pipelines.parts": {"pipelines.chunks"},
+    "pipelines.imputing": {"pipelines.chunks", "pipelines.parts"},
     "pipelines.phasing": {"pipelines.chunks"},
     "pipelines.merging": set(),
+    "pipelines.warm_up": {"pipelines.preparing", "pipelines.imputing", "pipelines.phasing"},
     "pipelines.mosaic": {"pipelines.chunks", "pipelines.text_table"},
     "pipelines.systems": set(),
     "pipelines.evaluating": {

@@ -116,6 +116,9 @@ def impute(
     unphased: Literal["phase", "error", "missing", "as-written"] = "phase",
     phase: Literal["keep", "refine", "redo"] = "keep",
     phase_draws: int = 4,
+    phasing_passes: int = 2,
+    trios: StrPath | None = None,
+    mendel: bool = False,
     strand: Literal["fix", "drop", "error"] = "fix",
     sex: StrPath | None = None,
     par: str | None = None,
@@ -125,6 +128,9 @@ def impute(
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
     qc: StrPath | None = None,
+    memory: str | None = None,
+    parts: StrPath | None = None,
+    keep_parts: bool = False,
     seed: int = 1,
     device: str = "cpu",
     threads: int | None = None,
@@ -135,6 +141,7 @@ def impute(
 
     no_network  use the copying model alone
     exclude_samples  samples of the panel to leave out: names, or a file of names
+    memory      such as "4G"; None uses half of what is free; the output does not depend on it
     threads     None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.imputing import impute as stage
@@ -154,6 +161,9 @@ def impute(
         unphased=unphased,
         phase=phase,
         phase_draws=phase_draws,
+        phasing_passes=phasing_passes,
+        trios=_path(trios),
+        mendel=mendel,
         strand=strand,
         sex=_path(sex),
         par=par,
@@ -163,6 +173,9 @@ def impute(
         exclude_samples=_names(exclude_samples),
         force_samples=force_samples,
         qc=_path(qc),
+        memory=memory,
+        parts=_path(parts),
+        keep_parts=keep_parts,
         device=device,
     )
     return stage.impute(
@@ -183,9 +196,16 @@ def phase(
     genetic_map: StrPath | None = None,
     region: str | None = None,
     phase: Literal["keep", "refine", "redo"] = "keep",
+    phasing_passes: int = 2,
+    fill_missing: bool = False,
+    seed: int | None = None,
+    trios: StrPath | None = None,
+    mendel: bool = False,
     strand: Literal["fix", "drop", "error"] = "fix",
     exclude_samples: StrPath | Sequence[str] | None = None,
     force_samples: bool = False,
+    sex: StrPath | None = None,
+    par: str | None = None,
     min_typed: int = 5,
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
@@ -195,8 +215,10 @@ def phase(
 ) -> PhaseSummary:
     """Phase the samples of a VCF or BCF with the panel of a workspace; writes `out`.
 
-    phase    what to do with the phase of the file
-    threads  None uses all cores; the output does not depend on it
+    phase         what to do with the phase of the file
+    fill_missing  fill missing genotypes with their most probable alleles
+    seed          of the fit of the switch rates for filling; the rest is not random
+    threads       None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.phasing import phase as stage
 
@@ -208,9 +230,16 @@ def phase(
         overlap_cm=overlap_cm,
         min_typed=min_typed,
         phase=phase,
+        phasing_passes=phasing_passes,
+        fill_missing=fill_missing,
+        seed=seed,
+        trios=_path(trios),
+        mendel=mendel,
         strand=strand,
         exclude_samples=_names(exclude_samples),
         force_samples=force_samples,
+        sex=_path(sex),
+        par=par,
     )
     return stage.phase(
         _workspace(workspace),

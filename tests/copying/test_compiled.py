@@ -51,7 +51,7 @@ if "no-cache" in sys.argv:
     compiled.njit = without_a_cache
 
 if "other-sources" in sys.argv:
-    compiled._SOURCES = "other"
+    compiled.SOURCES = "other"
 
 from tests.copying import chunks, kernels
 

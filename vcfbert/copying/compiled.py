@@ -28,7 +28,8 @@ def _digest_of_sources() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 
-_SOURCES = _digest_of_sources()
+SOURCES = _digest_of_sources()
+"""Digest of the sources of all kernels."""
 
 
 def kernel(*, fastmath: bool = True) -> Callable[[Callable[..., Any]], Any]:
@@ -38,7 +39,7 @@ def kernel(*, fastmath: bool = True) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        function.__qualname__ += f"_{_SOURCES}"  # the cache file is named after it
+        function.__qualname__ += f"_{SOURCES}"  # the cache file is named after it
         chosen = {"nogil": True, "fastmath": fastmath, "forceinline": True}
         try:
             return njit(cache=True, **chosen)(function)
@@ -68,3 +69,24 @@ def announcing_compilation(notify: Callable[[], None]) -> Iterator[None]:
     """Call `notify` once if a kernel has to be compiled inside the block."""
     with event.install_listener("numba:compile", _OnFirst(notify)):
         yield
+
+
+class _Count(event.Listener):  # type: ignore[misc]
+    """Counts the events."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def on_start(self, event: event.Event) -> None:
+        self.number += 1
+
+    def on_end(self, event: event.Event) -> None:
+        pass
+
+
+@contextmanager
+def counting_compilations() -> Iterator[Callable[[], int]]:
+    """Count the kernels that have to be compiled inside the block."""
+    count = _Count()
+    with event.install_listener("numba:compile", count):
+        yield lambda: count.number

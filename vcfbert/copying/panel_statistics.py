@@ -72,18 +72,40 @@ def of_references(
     landmarks  (n,) indexes among the S, rising, of `landmarks`
     sample     (R,) of each reference; None if the two haplotypes of each are adjacent
     """
+    return with_neighbours(bits, group, neighbours(bits, cm, landmarks, sample))
+
+
+def neighbours(
+    bits: NDArray[np.uint64],
+    cm: NDArray[np.floating],
+    landmarks: NDArray[np.int64],
+    sample: NDArray[np.int64] | None = None,
+) -> NDArray[np.float32]:
+    """(2, S) the field `panel` of the statistics; arguments as for `of_references`."""
+    counts = alt_counts(bits, np.zeros(len(bits), np.int64), len(cm))[:, 0]
+    rate = float(parameter_sets.initial(len(bits)).rates[0])
+    found = leave_one_out.predictions(bits, landmarks, cm, counts / len(bits), rate, sample)
+    return inputs.all_log_odds(found)
+
+
+def with_neighbours(
+    bits: NDArray[np.uint64], group: NDArray[np.int64], panel: NDArray[np.float32]
+) -> PanelStatistics:
+    """The statistics of a chunk if their field `panel`, which takes longest, is known.
+
+    bits, group  as for `of_references`
+    panel        (2, S)
+    """
     num_groups = int(group.max()) + 1
-    counts = alt_counts(bits, group, len(cm))
+    counts = alt_counts(bits, group, panel.shape[1])
     sizes = np.bincount(group, minlength=num_groups)
     frequency = counts.sum(axis=1) / len(bits)
     by_group = (counts + _PRIOR_HAPLOTYPES * frequency[:, None]) / (sizes + _PRIOR_HAPLOTYPES)
     inside = np.clip(frequency, 1e-7, 1 - 1e-7)
-    rate = float(parameter_sets.initial(len(bits)).rates[0])
-    panel = leave_one_out.predictions(bits, landmarks, cm, frequency, rate, sample)
     return PanelStatistics(
         frequency=np.log(inside / (1 - inside)).astype(np.float32),
         minor=np.log(np.minimum(inside, 1 - inside) + 1e-5).astype(np.float32),
-        panel=inputs.all_log_odds(panel),
+        panel=panel,
         group_frequency=by_group.astype(np.float32),
     )
 

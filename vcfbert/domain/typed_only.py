@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import records
+from vcfbert.domain.contig_names import find_contig
 from vcfbert.domain.records import NO_CALL, Record, RecordBlock
-from vcfbert.domain.sites import Region, find_contig
+from vcfbert.domain.sites import Region
 from vcfbert.errors import InputError
 
 _MOST_ALLELES = np.iinfo(np.int8).max

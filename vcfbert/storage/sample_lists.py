@@ -39,6 +39,12 @@ def read(text: str, known: Collection[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def absolute(text: str) -> str:
+    """The same list for a command that runs in another folder."""
+    path = Path(text)
+    return str(path.absolute()) if path.is_file() else text
+
+
 def _name(line: str, known: Collection[str]) -> str:
     """The name in a line.
 

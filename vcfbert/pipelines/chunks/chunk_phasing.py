@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vcfbert.copying.engine import ImputedChunk
 from vcfbert.copying.mosaic import Chunk
 from vcfbert.domain import tokens
+from vcfbert.domain.families import FamilyOrder, Transmissions
 from vcfbert.domain.ploidy import rows_among
 from vcfbert.domain.sites import haplotypes_of
 from vcfbert.phasing import phase_chunk
@@ -59,10 +60,12 @@ class Phases:
     alleles    (n, 2, T) the best
     turn       (n, T) probability of the other order relative to the heterozygote before; 0
                elsewhere
-    is_given   (n, T) True at heterozygotes whose order relative to the one before is the file's
+    is_given   (n, T) True at heterozygotes whose order relative to the one before is the file's or
+               is decided by the parents
     draws      (M, n, 2, T) those that are imputed and averaged, of uncertain samples
     several    (n,) True for uncertain samples
     is_joined  (n,) True for samples that share a heterozygote with the chunk before
+    is_held    (n,) True for samples whose first haplotype is the father's
     """
 
     alleles: NDArray[np.uint8]
@@ -71,6 +74,7 @@ class Phases:
     draws: NDArray[np.uint8]
     several: NDArray[np.bool_]
     is_joined: NDArray[np.bool_]
+    is_held: NDArray[np.bool_]
 
 
 def certain(alleles: NDArray[np.uint8]) -> Phases:
@@ -84,6 +88,7 @@ def certain(alleles: NDArray[np.uint8]) -> Phases:
         np.zeros((num_samples, num_typed), np.float32),
         np.ones((num_samples, num_typed), np.bool_),
         np.empty((0, 0, 2, num_typed), np.uint8),
+        np.zeros(num_samples, np.bool_),
         np.zeros(num_samples, np.bool_),
         np.zeros(num_samples, np.bool_),
     )
@@ -107,14 +112,20 @@ def find(
     trust   in the phase of the file
     """
     asked = samples.queries(panel.sites, block)
+    families = samples.family_orders(panel.sites, block)
     if samples.is_phased(block) and trust == "keep":
-        return oriented(certain(asked), panel.sites, block, before)
+        return held(oriented(certain(asked.copy()), panel.sites, block, before), asked, families)
     sets = samples.sets_of(panel.sites, block)
-    links = [linked(*one, panel.position, trust) for one in zip(asked, sets, strict=True)]
+    links = [
+        linked(one, its_sets, panel.position, trust, panel.cm, family)
+        for one, its_sets, family in zip(asked, sets, families, strict=True)
+    ]
     loose = np.array([n for n, link in enumerate(links) if link.is_loose], np.int64)
     phases = certain(asked.copy())
     for place, link in enumerate(links):
-        phases.is_given[place] = np.isneginf(link.log_odds) & (link.back == 1) & (sets[place] > 0)
+        family = families[place]
+        is_known = sets[place] > 0 if family is None else (sets[place] > 0) | family.is_decided
+        phases.is_given[place] = np.isneginf(link.log_odds) & (link.back == 1) & is_known
     if len(loose):
         found = phase_chunk.phase(
             _unphased(samples, panel, block[loose], asked[loose], [links[n] for n in loose]),
@@ -127,7 +138,7 @@ def find(
         if options.draws:
             phases.several[loose] = is_unsure
             phases = replace(phases, draws=found.draws[:, is_unsure])
-    return oriented(phases, panel.sites, block, before)
+    return held(oriented(phases, panel.sites, block, before), asked, families)
 
 
 def _unphased(
@@ -172,24 +183,36 @@ def linked(
     sets: NDArray[np.int32],
     position: NDArray[np.int32],
     trust: Trust,
+    cm: NDArray[np.floating] | None = None,
+    family: FamilyOrder | None = None,
 ) -> Links:
     """Link each heterozygote to the last one of its phase set, or at its position.
 
-    Two ALTs at one position, as of `1/2`, are on different haplotypes.
+    Two ALTs at one position, as of `1/2`, are on different haplotypes. What the parents decide is
+    one set, which has priority; what children suggest is used where nothing else links.
 
     alleles   (2, T)
     sets      (T,) phase sets, 0 if the order is free
     position  (T,)
+    cm        (T,) needed if there is a family
+    family    of this sample
     """
     log_odds, back = np.zeros(len(sets), np.float32), np.ones(len(sets), np.int64)
     hets = np.flatnonzero(tokens.is_heterozygous(alleles))
     last: dict[int, int] = {}
-    is_loose = False
+    is_loose, decided = False, -1
+    passed = None if family is None or cm is None else Transmissions(family.transmitted, cm)
     for number, het in enumerate(hets.tolist()):
         before = int(hets[number - 1]) if number else -1
         earlier = last.get(int(sets[het])) if sets[het] else None
         is_tied = sets[het] and sets[het] == sets[before]
-        if number and position[het] == position[before] and not is_tied:
+        suggested = (0.0, 1) if passed is None else passed.take(number, het, MOST_BACK)
+        if family is not None and family.is_decided[het]:
+            if decided >= 0 and number - decided <= MOST_BACK:
+                log_odds[het], back[het] = -np.inf, number - decided
+            is_loose |= number > 0 and (decided < 0 or number - decided > 1)
+            decided = number
+        elif number and position[het] == position[before] and not is_tied:
             is_same = alleles[0, het] != alleles[0, before]
             log_odds[het] = -np.inf if is_same else np.inf
             is_loose |= not is_same
@@ -197,6 +220,7 @@ def linked(
             log_odds[het], back[het] = TRUSTED[trust], number - earlier
             is_loose |= trust != "keep" or number - earlier > 1
         elif number:
+            log_odds[het], back[het] = suggested
             is_loose = True
         if sets[het]:
             last[int(sets[het])] = number
@@ -223,6 +247,36 @@ def oriented(
     is_turned = 2 * is_other.sum(axis=1) > is_shared.sum(axis=1)
     phases.alleles[is_turned] = phases.alleles[is_turned, ::-1]
     phases.is_joined[:] = is_shared.any(axis=1)
+    return phases
+
+
+def held(
+    phases: Phases, asked: NDArray[np.uint8], families: Sequence[FamilyOrder | None]
+) -> Phases:
+    """Put the father's haplotype first, and decided heterozygotes as they are decided.
+
+    Decided heterozygotes are turned relative to each other only if too many others are between them
+    for a link; then the change is at the least certain of these. Arrays are changed in place.
+
+    asked     (n, 2, T) with decided heterozygotes in the order father, mother
+    families  of the n samples
+    """
+    for place, family in enumerate(families):
+        hets = np.flatnonzero(tokens.is_heterozygous(asked[place]))
+        is_decided = np.zeros(0, np.bool_) if family is None else family.is_decided[hets]
+        if not is_decided.any():
+            continue
+        phases.is_held[place] = True
+        found, turn = phases.alleles[place], phases.turn[place]
+        anchors = np.flatnonzero(is_decided)
+        is_other = found[0, hets] != asked[place, 0, hets]
+        is_turned = np.repeat(is_other[anchors[0]], len(hets))
+        for one, next_one in zip(anchors[:-1].tolist(), anchors[1:].tolist(), strict=True):
+            if is_other[one] != is_other[next_one]:
+                weakest = one + 1 + int(np.argmax(turn[hets[one + 1 : next_one + 1]]))
+                is_turned[weakest:] ^= True
+                turn[hets[weakest]] = 0.5
+        found[:, hets[is_turned]] = found[::-1, hets[is_turned]]
     return phases
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.phasing.site_errors import Asked
 from vcfbert.pipelines.chunks import multiallelic, switch_rates
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.storage.profiles import NOTHING, Arrays, Profiles
 from vcfbert.storage.zarr import haplotypes as stored_haplotypes
 from vcfbert.storage.zarr.panel import PanelReader
 
@@ -106,12 +108,14 @@ def read(
     seed: int,
     threads: int,
     phasing: PhasingOptions | None = None,
+    profiles: Profiles = NOTHING,
 ) -> ChunkReferences:
     """Read the references of a chunk; find their statistics and fit rates at the same time.
 
-    cm       of all sites of the panel
-    typed    panel sites of each group of samples
-    phasing  None if no sample has to be phased
+    cm        of all sites of the panel
+    typed     panel sites of each group of samples
+    phasing   None if no sample has to be phased
+    profiles  what depends on the panel and the typed sites only is read from them, or kept
     """
     table, around = panel.sites, chunk.around
     haplotypes = panel.samples.ploidy.haplotypes_at(around.start)
@@ -120,14 +124,22 @@ def read(
     sites = np.unique(np.concatenate([chunk.sites, landmarks, *typed]))
     sites = multiallelic.with_alternatives(sites, table)
     bits, sample = read_bits(panel, sites, haplotypes), haplotypes >> 1
+    here = around.start, around.stop, cm[around]
+
+    def of_panel() -> Arrays:
+        rows = np.searchsorted(sites, landmarks)
+        return {"panel": panel_statistics.neighbours(bits, cm[sites], rows, sample)}
+
+    def of_typed() -> Arrays:
+        rows = np.searchsorted(sites, chunk.typed)
+        return {"r2": panel_statistics.estimated_r2(bits, cm[sites], rows, sample)}
 
     def statistics() -> tuple[NDArray[np.int64], PanelStatistics, NDArray[np.float64]]:
-        group = _groups(panel, haplotypes, around.start, frequency, sites, bits)
-        rows = np.searchsorted(sites, landmarks)
-        by_site = panel_statistics.of_references(bits, cm[sites], group, rows, sample)
-        rows = np.searchsorted(sites, chunk.typed)
-        r2 = panel_statistics.estimated_r2(bits, cm[sites], rows, sample)
-        return group, by_site, r2
+        group = _groups(panel, haplotypes, around, frequency, (sites, bits), profiles)
+        shares = profiles.kept("statistics", (*here, sites), of_panel)["panel"]
+        by_site = panel_statistics.with_neighbours(bits, group, shares.astype(np.float32))
+        r2 = profiles.kept("quality", (*here, sites, chunk.typed), of_typed)["r2"]
+        return group, by_site, r2.astype(np.float64)
 
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(statistics)
@@ -136,20 +148,39 @@ def read(
         rates = {}
         for count in sorted({switch_rates.num_to_fit(len(some)) for some in typed if len(some)}):
             shown = around.start + switch_rates.sites_to_fit(frequency, count)
-            shown_bits = _taken(panel, haplotypes, shown, sites, bits)
-            rates[count] = switch_rates.fitted(
-                shown_bits, cm[shown], sample, seed=seed, threads=threads
+            fit = partial(_fitted, panel, haplotypes, shown, sites, bits, cm, seed, threads)
+            found_rates = profiles.kept("rates", (*here, shown, seed), fit)
+            rates[count] = ParameterSets(
+                found_rates["rates"].astype(np.float32), found_rates["errors"].astype(np.float32)
             )
         models = {}
         if phasing is not None:
             known = haplotypes, sites, bits
-            models = phasing_models(panel, cm, around, typed, known, phasing, threads=threads)
+            models = phasing_models(
+                panel, cm, around, typed, known, phasing, threads=threads, profiles=profiles
+            )
         group, by_site, panel_r2 = found.result()
     alternatives = multiallelic.alternatives(sites, bits, table)
     return ChunkReferences(
         sites, haplotypes, bits, cm[sites], group, by_site, alternatives, rates, models,
         np.unique(np.concatenate(typed)), panel_r2,
     )  # fmt: skip
+
+
+def _fitted(
+    panel: PanelReader,
+    haplotypes: NDArray[np.int64],
+    shown: NDArray[np.int64],
+    sites: NDArray[np.int64],
+    bits: NDArray[np.uint64],
+    cm: NDArray[np.float64],
+    seed: int,
+    threads: int,
+) -> Arrays:
+    """Parameter sets fitted at the sites `shown`; see `read`."""
+    shown_bits = _taken(panel, haplotypes, shown, sites, bits)
+    found = switch_rates.fitted(shown_bits, cm[shown], haplotypes >> 1, seed=seed, threads=threads)
+    return {"rates": found.rates, "errors": found.errors}
 
 
 def num_to_fit(typed: NDArray[np.int64]) -> int:
@@ -166,6 +197,7 @@ def phasing_models(
     options: PhasingOptions,
     *,
     threads: int,
+    profiles: Profiles = NOTHING,
 ) -> dict[int, PanelModel]:
     """Models of phasing at all typed sites, by the number of sites to fit at.
 
@@ -179,45 +211,61 @@ def phasing_models(
     haplotypes, sites, bits = known
     counts = panel.sites.alt_count[around].sum(axis=1, dtype=np.float64)
     every = np.unique(np.concatenate(typed))
-    every_bits = _taken(panel, haplotypes, every, sites, bits)
-    models = {}
-    for count in sorted({switch_rates.num_to_fit(len(some)) for some in typed if len(some)}):
-        shown = around.start + switch_rates.sites_to_fit(counts / len(haplotypes), count)
+
+    def fit(shown: NDArray[np.int64]) -> Arrays:
         asked = Asked(
-            every_bits, cm[every],
+            _taken(panel, haplotypes, every, sites, bits), cm[every],
             np.searchsorted(shown, every), np.searchsorted(shown, every, side="right"),
         )  # fmt: skip
         shown_bits = _taken(panel, haplotypes, shown, sites, bits)
-        models[count] = phase_chunk.fit_model(
-            shown_bits, cm[shown], options, threads=threads, asked=asked
-        )
+        found = phase_chunk.fit_model(shown_bits, cm[shown], options, threads=threads, asked=asked)
+        return {"rate": np.array(found.rate), "errors": found.errors}
+
+    models = {}
+    for count in sorted({switch_rates.num_to_fit(len(some)) for some in typed if len(some)}):
+        shown = around.start + switch_rates.sites_to_fit(counts / len(haplotypes), count)
+        facts = (
+            around.start, around.stop, cm[around], shown, every, options.error,
+            options.effective_size,
+        )  # fmt: skip
+        found = profiles.kept("phasing", facts, partial(fit, shown))
+        models[count] = PanelModel(float(found["rate"]), found["errors"].astype(np.float64))
     return models
 
 
-def groups_around(panel: PanelReader, around: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def groups_around(
+    panel: PanelReader, around: slice, profiles: Profiles = NOTHING
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The panel's haplotypes (R,) that exist in a range of sites, and the group of each."""
     haplotypes = panel.samples.ploidy.haplotypes_at(around.start)
     counts = panel.sites.alt_count[around].sum(axis=1, dtype=np.float64)
     none = np.empty(0, np.int64), np.empty((len(haplotypes), 0), np.uint64)
     frequency = counts / len(haplotypes)
-    return haplotypes, _groups(panel, haplotypes, around.start, frequency, *none)
+    return haplotypes, _groups(panel, haplotypes, around, frequency, none, profiles)
 
 
 def _groups(
     panel: PanelReader,
     haplotypes: NDArray[np.int64],
-    start: int,
+    around: slice,
     frequency: NDArray[np.float64],
-    sites: NDArray[np.int64],
-    bits: NDArray[np.uint64],
+    known: tuple[NDArray[np.int64], NDArray[np.uint64]],
+    profiles: Profiles,
 ) -> NDArray[np.int64]:
     """(R,) group of each reference, found from sites of a range.
 
-    start      first panel site of the range; `frequency` is of its sites
+    around     the range; `frequency` is of its sites
+    known      panel sites in memory, and alleles there
     """
-    chosen = start + groups.sites_for(frequency)
-    taken = _taken(panel, haplotypes, chosen, sites, bits)
-    return groups.of_references(tokens.unpack(taken.view(np.uint8), len(chosen)), haplotypes >> 1)
+
+    def find() -> Arrays:
+        chosen = around.start + groups.sites_for(frequency)
+        taken = _taken(panel, haplotypes, chosen, *known)
+        alleles = tokens.unpack(taken.view(np.uint8), len(chosen))
+        return {"group": groups.of_references(alleles, haplotypes >> 1)}
+
+    found = profiles.kept("groups", (around.start, around.stop), find)
+    return found["group"].astype(np.int64)
 
 
 def _taken(

@@ -18,6 +18,7 @@ from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import chunk_references
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
+from vcfbert.storage.profiles import NOTHING, Profiles
 from vcfbert.storage.zarr.panel import PanelReader
 
 
@@ -72,18 +73,20 @@ def read(
     options: PhasingOptions,
     *,
     threads: int,
+    profiles: Profiles = NOTHING,
 ) -> list[TypedPanel]:
     """Read the panel for each group of samples that are typed alike.
 
-    sites  of the panel, with genetic positions of the chosen map
-    typed  panel sites of each group
+    sites     of the panel, with genetic positions of the chosen map
+    typed     panel sites of each group
+    profiles  see `chunk_references.read`
     """
     every = np.unique(np.concatenate(typed))
-    haplotypes, group = chunk_references.groups_around(panel, chunk.around)
+    haplotypes, group = chunk_references.groups_around(panel, chunk.around, profiles)
     bits = chunk_references.read_bits(panel, every, haplotypes)
     known = haplotypes, every, bits
     models = chunk_references.phasing_models(
-        panel, sites.cm, chunk.around, typed, known, options, threads=threads
+        panel, sites.cm, chunk.around, typed, known, options, threads=threads, profiles=profiles
     )
     whole = TypedPanel(every, sites.position[every], sites.cm[every], bits, haplotypes, group)
     return [whole.at(some, models.get(chunk_references.num_to_fit(some))) for some in typed]

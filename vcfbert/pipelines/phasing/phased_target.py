@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import phased_calls
+from vcfbert.domain import phased_calls, tokens
 from vcfbert.domain.phased_calls import AS_WRITTEN, NO_QUALITY, TURNED, PhasedCalls
 from vcfbert.domain.sites import Sites
 from vcfbert.phasing.phase_chunk import PhasingOptions
@@ -22,6 +22,7 @@ from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Phases, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.target_samples import TargetSamples, TypedAlike, typed_alike
 from vcfbert.pipelines.chunks.typed_panels import TypedPanel
+from vcfbert.storage.profiles import NOTHING, Profiles
 from vcfbert.storage.vcf.bgzf import Workers
 from vcfbert.storage.zarr.panel import PanelReader
 
@@ -42,6 +43,7 @@ class PhasingSource:
     options: PhasingOptions
     trust: Trust
     threads: int
+    profiles: Profiles = NOTHING
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,15 @@ class PhasedBlock:
     phases: Phases
 
 
+UNCERTAIN = 3
+"""PQ of an order that is as likely wrong as right."""
+
+
 class PhasedTarget:
     """The order of a target's genotypes, chunk by chunk.
 
-    calls  what was found so far
+    calls    what was found so far
+    samples  of the target
     """
 
     def __init__(self, source: PhasingSource, record: NDArray[np.int64]) -> None:
@@ -69,14 +76,26 @@ class PhasedTarget:
         is_kept = np.zeros(num_samples, np.bool_)
         if source.trust == "keep" and source.samples.phase_sets is None:
             is_kept[:] = ~source.samples.is_free.any(axis=0)
+            for sample, is_turned in source.samples.families.turned.items():
+                is_kept[sample] &= not is_turned.any()
         self.calls = PhasedCalls.nothing(record, is_kept)
+        self.samples = source.samples
         self._source = source
         self._before: KnownPhase | None = None
         self._contig = -1
         self._is_begun = np.zeros(num_samples, np.bool_)  # has a heterozygote on the contig
+        self._is_held = np.zeros(num_samples, np.bool_)  # whose parents decide its haplotypes there
 
-    def add(self, chunk: ChunkPlan, advance: Callable[[int], None]) -> None:
-        """Phase one chunk; they come in the order of the panel.
+    @property
+    def has_order(self) -> bool:
+        """True if the file says something about the order of samples that do not keep it."""
+        samples = self._source.samples
+        pairs = samples.alleles.transpose(1, 2, 0)[~self.calls.is_kept]
+        is_het = tokens.is_heterozygous(pairs)
+        return bool((is_het & ~samples.is_free.T[~self.calls.is_kept]).any())
+
+    def add(self, chunk: ChunkPlan, advance: Callable[[int], None]) -> KnownPhase:
+        """Phase one chunk; they come in the order of the panel. Returns its phase.
 
         advance  called with a number of finished samples
         """
@@ -85,7 +104,7 @@ class PhasedTarget:
         contig = int(source.sites.contig[chunk.core.start])
         if contig != self._contig:
             self._contig = contig
-            self._is_begun[:] = False
+            self._is_begun[:] = self._is_held[:] = False
         phase = KnownPhase(chunk.typed, samples.alleles_at(chunk.typed))
         groups = typed_alike(samples, source.sites, chunk, source.min_typed)
         for part in self._found(chunk, groups):
@@ -97,13 +116,14 @@ class PhasedTarget:
             advance(len(part.samples))
         advance(sum(len(alike.samples) for alike in groups if not len(alike.typed)))
         self._before = phase
+        return phase
 
     def _found(self, chunk: ChunkPlan, groups: list[TypedAlike]) -> Iterator[PhasedBlock]:
         """Phases of some samples at a time; many groups are each phased by one thread."""
         source = self._source
         panels = typed_panels.read(
             source.panel, source.sites, chunk, [alike.typed for alike in groups], source.options,
-            threads=source.threads,
+            threads=source.threads, profiles=source.profiles,
         )  # fmt: skip
 
         def find(one: tuple[TypedAlike, TypedPanel], threads: int) -> list[PhasedBlock]:
@@ -153,18 +173,22 @@ class PhasedTarget:
             first = before
             if is_linked[place] and before > 0:
                 joint = joined(own[:before], calls.order[rows[:before], sample])
-                if joint is None:  # those that agree are behind the start of the core
+                if joint is None and not found.is_held[place]:
+                    # those that agree are behind the start of the core
                     own = TURNED + AS_WRITTEN - own
                     found.alleles[place] = found.alleles[place, ::-1].copy()
-                    joint = before - 1
-                first = joint + 1
+                first = before if joint is None else joint + 1
+                if joint is None and found.is_held[place]:
+                    quality[first] = UNCERTAIN
             else:
                 quality[first] = NO_QUALITY
             taken = rows[first:]
             calls.order[taken, sample], calls.quality[taken, sample] = own[first:], quality[first:]
-            is_new = not (is_linked[place] or calls.is_kept[sample])
+            is_continued = is_linked[place] or (found.is_held[place] and self._is_held[sample])
+            is_new = not (is_continued or calls.is_kept[sample])
             calls.is_start[rows[before], sample] = is_new
             self._is_begun[sample] = True
+            self._is_held[sample] |= found.is_held[place]
 
 
 def joined(own: NDArray[np.uint8], written: NDArray[np.uint8]) -> int | None:

@@ -31,7 +31,7 @@ from vcfbert.pipelines.preparing.options import PrepareOptions
 from vcfbert.pipelines.preparing.qc_report import PrepareSummary
 from vcfbert.pipelines.preparing.site_collector import SiteCollector
 from vcfbert.progress import Progress, Silent
-from vcfbert.storage import map_files, tables
+from vcfbert.storage import map_files, profiles, tables
 from vcfbert.storage.vcf import genome_header
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.zarr import masks as mask_store
@@ -79,6 +79,7 @@ def prepare(
         made = (staged.version("masks", 0), staged.qc, staged.relatives, staged.panel)
         names = [str(path.relative_to(folder)) for path in made]
         replacing.put_all(folder, names, workspace.root)
+        profiles.remove(workspace.profiles)
     for message in report["warnings"]:
         logger.warning("%s", message)
     for message in related.warnings(str(workspace.relatives)):
@@ -109,6 +110,8 @@ def _make(
     """
     with VcfFile(panel_vcf) as file:
         region = None if options.region is None else file.find_region(options.region)
+        if region is not None and region.contig.removeprefix("chr") not in str(options.region):
+            logger.warning("The region %s is on contig %s.", options.region, region.contig)
         file.count(region)  # an empty file is refused before the tables are read
         notes = progress if ploidy is None else Silent()  # they were shown before the scan
         columns, samples, left_out = panel_samples.choose(file, options, notes)

@@ -13,6 +13,7 @@ from vcfbert.pipelines.verifying import check_panel, check_runs, check_source, c
 from vcfbert.pipelines.verifying.check_stores import Known
 from vcfbert.pipelines.verifying.store_report import StoreReport, VerifySummary
 from vcfbert.progress import Progress
+from vcfbert.storage import profiles
 from vcfbert.storage.zarr import schema
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
 from vcfbert.storage.zarr.workspace import Versioned, Workspace
@@ -55,7 +56,7 @@ def verify(workspace: Workspace, options: VerifyOptions, *, progress: Progress) 
             progress.advance()
     shipped = StoreReport("shipped network")
     check_runs.check_shipped(shipped)
-    found += [shipped, *_leftovers(workspace)]
+    found += [shipped, *_profiles(workspace), *_leftovers(workspace)]
     files = [path for path in workspace.root.rglob("*") if path.is_file()]
     return VerifySummary(
         workspace=workspace.root,
@@ -142,6 +143,18 @@ def _check_versions(workspace: Workspace, known: Known, progress: Progress) -> l
     return out
 
 
+def _profiles(workspace: Workspace) -> list[StoreReport]:
+    """Array profiles are made again if they are damaged, so a fault names the file to delete."""
+    entries = sorted(workspace.profiles.glob(f"*{profiles.SUFFIX}"))
+    if not entries:
+        return []
+    report = StoreReport("profiles", f"{len(entries):,} entries")
+    for path in entries:
+        if fault := profiles.damage(path):
+            report.faults.append(f"{path} is damaged ({fault}). Delete it; it is made again.")
+    return [report]
+
+
 def _leftovers(workspace: Workspace) -> list[StoreReport]:
     """Notes on files left by stopped commands, and on files that vcfbert did not write."""
     ours = {
@@ -151,6 +164,7 @@ def _leftovers(workspace: Workspace) -> list[StoreReport]:
         "runs",
         "eval",
         "compare",
+        workspace.profiles.name,
         *_KINDS,
     }
     folders = [workspace.root, workspace.root / "runs", *(workspace.root / kind for kind in _KINDS)]

@@ -5,6 +5,7 @@ WORKSPACE/masks/v0000.zarr           mask versions
 WORKSPACE/embeddings/v0000.zarr      encodings of the references
 WORKSPACE/indexes/v0000/             FAISS files and their manifest
 WORKSPACE/runs/NAME/                 training runs
+WORKSPACE/profiles/KIND-DIGEST.profile  array profiles
 """
 
 from __future__ import annotations
@@ -53,6 +54,11 @@ class Workspace:
     def relatives(self) -> Path:
         """The duplicates and close relatives that `prepare` found."""
         return self._find("panel.relatives.tsv")
+
+    @property
+    def profiles(self) -> Path:
+        """The folder of array profiles, which can be deleted at any time."""
+        return self.root / "profiles"
 
     def run(self, name: str) -> Path:
         """The folder of a training run to read; ConfigError as in `new_run`."""

@@ -1,0 +1,124 @@
+"""Array profiles of a workspace, made by the first imputation with an array or ahead of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from vcfbert import versions
+from vcfbert.copying import compiled
+from vcfbert.errors import ConfigError, InputError
+from vcfbert.phasing.phase_chunk import PhasingOptions
+from vcfbert.pipelines.chunks import chunk_plan, chunk_references, switch_rates, target_ploidy
+from vcfbert.progress import Progress
+from vcfbert.storage import site_lists
+from vcfbert.storage.profiles import SUFFIX, Profiles
+from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProfileOptions:
+    """Options of `profile`; those of an imputation that uses it have to be the same."""
+
+    genetic_map: Path | None = None
+    """Genetic map (forms in docs/policy.md) to use instead of the panel's."""
+
+    threads: int | None = None
+    """CPU threads; None is all cores."""
+
+    seed: int = switch_rates.FIT_SEED
+    """Seed of the fit of the switch rates."""
+
+    chunk_cm: float = chunk_plan.CHUNK_CM
+    """Longest chunk, in cM."""
+
+    overlap_cm: float = chunk_plan.OVERLAP_CM
+    """Genotypes are used up to this far outside a chunk, in cM."""
+
+    min_typed: int = chunk_plan.MIN_TYPED
+    """Fewest typed sites of a contig, and of a chunk."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        chunk_plan.check_lengths(self.chunk_cm, self.overlap_cm)
+        for name in ("min_typed", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}.")
+
+
+@dataclass(frozen=True)
+class ProfileSummary:
+    """num_typed panel sites on the array, in num_chunks chunks; num_bytes of the whole folder."""
+
+    num_typed: int
+    num_listed: int
+    num_chunks: int
+    num_bytes: int
+    folder: Path
+
+    def lines(self) -> list[str]:
+        """For the terminal."""
+        return [
+            f"typed sites  {self.num_typed:,} of the panel, of {self.num_listed:,} in the list",
+            f"chunks       {self.num_chunks:,}",
+            f"profiles     {self.folder}, {self.num_bytes:,} bytes",
+        ]
+
+
+def of_panel(workspace: Workspace, panel: PanelReader) -> Profiles:
+    """The profiles of a panel; what kernels compute depends on their sources, too."""
+    return Profiles(workspace.profiles, (panel.fingerprint, compiled.SOURCES))
+
+
+def make(
+    workspace: Workspace, typed: Path, options: ProfileOptions, *, progress: Progress
+) -> ProfileSummary:
+    """Make the profile of an array: samples that are typed at all of these sites start at once.
+
+    typed  list of sites, one a line: contig, position, and if wanted REF and ALT
+
+    Raises InputError for a list that does not fit the panel, StoreError if the panel is missing.
+    """
+    with open_panel(workspace.panel, takes_haploid=True) as panel:
+        sites = chunk_plan.with_map(panel.sites, options.genetic_map)
+        found = site_lists.read_typed(typed, sites)
+        known = target_ploidy.rules(
+            sites, panel, panel.genome, [], sex=None, par=None, source=str(typed)
+        )
+        borders = target_ploidy.chunk_borders(sites, known, panel.samples.haploid)
+        everywhere = np.ones(len(sites), np.bool_)
+        cores = chunk_plan.cut(
+            sites, everywhere, options.chunk_cm, options.overlap_cm,
+            chunk_plan.most_core_sites(2 * len(panel.samples)), borders,
+        )  # fmt: skip
+        chunks = chunk_plan.plan_target(
+            sites, cores, everywhere, np.flatnonzero(found.is_typed), options.min_typed, borders,
+            source=typed,
+        )  # fmt: skip
+        profiles = of_panel(workspace, panel)
+        progress.start("profiling", len(chunks))
+        note = partial(
+            progress.note, "Compiling for this machine, once; it takes about half a minute ..."
+        )
+        with compiled.announcing_compilation(note):
+            for chunk in chunks:
+                chunk_references.read(
+                    panel, sites.cm, chunk, [chunk.typed], seed=options.seed,
+                    threads=options.threads or versions.num_cores(), phasing=PhasingOptions(),
+                    profiles=profiles,
+                )  # fmt: skip
+                progress.advance(1)
+    if not workspace.profiles.is_dir():
+        raise InputError(
+            f"{workspace.profiles} cannot be written, so there is no profile. Make the workspace "
+            "writable."
+        )
+    num_bytes = sum(path.stat().st_size for path in workspace.profiles.glob(f"*{SUFFIX}"))
+    return ProfileSummary(
+        int(found.is_typed.sum()), found.num_listed, len(chunks), num_bytes, workspace.profiles
+    )
