@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -137,7 +138,7 @@ def measure(task: Task, made: Made, errors: float, arguments: argparse.Namespace
                     "task": task.name, "genotyping errors": errors, "pedigree": pedigree,
                     "samples": group, "switch error %": round(switches["SER_percent"], 3),
                     "switches": switches["switches"], "flips": switches["flip_pairs"],
-                    **{f"r2 {name}": scores[name]["r2"] for name in SHOWN},
+                    **{f"r2 {name}": scores.get(name, {}).get("r2", math.nan) for name in SHOWN},
                 }
             )  # fmt: skip
             print(json.dumps(rows[-1]), flush=True)

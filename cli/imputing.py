@@ -89,6 +89,7 @@ def impute(
             "probability; 0 imputes only the most likely one.",
         ),
     ] = 4,
+    target_references: options.TargetReferences = options.TargetReferencesChoice.AUTO,
     phasing_passes: options.PhasingPasses = 2,
     trios: options.Trios = None,
     mendel: options.Mendel = False,
@@ -109,6 +110,21 @@ def impute(
     memory: options.Memory = None,
     parts: options.Parts = None,
     keep_parts: options.KeepParts = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default="this process",
+            help="Run the parts in N processes of Dask, with one thread each.",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run the parts on the workers of this Dask scheduler, such as tcp://host:8786.",
+        ),
+    ] = None,
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -157,6 +173,7 @@ def impute(
                 unphased=unphased.value,
                 phase=phase.value,
                 phase_draws=phase_draws,
+                target_references=target_references.value,
                 phasing_passes=phasing_passes,
                 trios=trios,
                 mendel=mendel,
@@ -182,6 +199,13 @@ def impute(
                     home, target, out, chosen, plan, progress=progress, overwrite=force
                 )
                 lines = planned.lines()
+            elif workers is not None or scheduler is not None:
+                from vcfbert.pipelines.imputing import cluster
+
+                where = cluster.ClusterOptions(workers=workers, scheduler=scheduler)
+                lines = cluster.run(
+                    home, target, out, chosen, where, progress=progress, overwrite=force
+                ).lines()
             else:
                 lines = pipeline.impute(
                     home, target, out, chosen, progress=progress, overwrite=force

@@ -47,7 +47,7 @@ ROOMS = {
     "pipelines.about": set(),
     "pipelines.train": {"pipelines.mosaic", "pipelines.systems"},
     "pipelines.text_table": set(),
-    "pipelines.preparing": set(),
+    "pipelines.preparing": {"pipelines.chunks"},
     "pipelines.chunks": set(),
     "pipelines.parts": {"pipelines.chunks"},
     "pipelines.imputing": {"pipelines.chunks", "pipelines.parts"},
@@ -79,6 +79,8 @@ HOMES = {
     },
     "deflate": {"vcfbert/storage/vcf/bgzf"},
     "tensorboard": {"vcfbert/training/"},
+    "distributed": {"vcfbert/pipelines/imputing/cluster"},
+    "dask": {"vcfbert/pipelines/imputing/cluster"},
     "msprime": {"vcfbert/pipelines/preparing/simulate"},
     "matplotlib": {
         "vcfbert/pipelines/evaluating/comparison_figure",

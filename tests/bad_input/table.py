@@ -9,6 +9,7 @@ from tests.bad_input import (
     batches,
     encodings,
     files,
+    filling,
     forms,
     genotypes,
     models,
@@ -39,4 +40,5 @@ CASES: list[Case] = [
     *models.CASES,
     *versions.CASES,
     *batches.CASES,
+    *filling.CASES,
 ]

@@ -47,6 +47,16 @@ class TypedOnly:
         narrow = highest <= _MOST_ALLELES
         return cls(record, calls.astype(np.int8) if narrow else calls.copy())
 
+    def unphased(self, samples: NDArray[np.bool_]) -> TypedOnly:
+        """The same with heterozygotes of some samples (N,) unphased."""
+        first, second, is_phased = self.calls.T
+        is_lost = samples & (is_phased == 1) & (first != second) & (second != NO_CALL)
+        if not is_lost.any():
+            return self
+        calls = self.calls.copy()
+        calls[is_lost, 2] = 0
+        return TypedOnly(self.record, calls)
+
 
 def chosen(
     kept: list[TypedOnly], contigs: dict[str, int], region: Region | None

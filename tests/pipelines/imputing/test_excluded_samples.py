@@ -13,7 +13,7 @@ from tests import batches, panels
 from tests.pipelines import imputations
 from vcfbert.errors import InputError
 from vcfbert.pipelines.chunks import excluded_samples
-from vcfbert.pipelines.imputing.impute import ImputeOptions
+from vcfbert.pipelines.imputing.impute_options import ImputeOptions
 from vcfbert.pipelines.phasing import phase
 from vcfbert.pipelines.preparing import prepare
 from vcfbert.pipelines.preparing.prepare import PrepareOptions

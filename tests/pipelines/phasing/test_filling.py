@@ -242,3 +242,34 @@ def test_a_seed_is_for_filling_and_is_saved(fx_home, fx_filled, tmp_path):
         assert "fill_missing=yes seed=5\n" in file.read()
         assert "fill_missing=yes seed=1\n" in before.read()
     assert texts(read(other.out), "FQ") != texts(read(filled.out), "FQ")
+
+
+def test_a_trio_is_filled_with_its_phase_and_mendelian_errors_stay_missing(
+    fx_home, fx_truth, tmp_path
+):
+    """The first sample is the child of the others; the last record is a Mendelian error."""
+    child = np.stack([fx_truth[:, 1, 0], fx_truth[:, 2, 0]], axis=1)
+    rows = [[cell(one), cell(pair[1]), cell(pair[2])]
+            for one, pair in zip(child.tolist(), fx_truth.tolist(), strict=True)]  # fmt: skip
+    for row in range(2, len(rows) - 1, 6):
+        rows[row] = [MISSING, *rows[row][1:]] if row % 4 else [MISSING] * 3
+    rows[-1] = ["1/1", "0/0", "0/0"]
+    target = write(tmp_path / "t.vcf", rows)
+    (tmp_path / "t.fam").write_text("f t0 t1 t2 0 0\nf t1 0 0 1 0\nf t2 0 0 2 0\n")
+    options = {"trios": tmp_path / "t.fam", "mendel": True}
+    left = texts(
+        read(run(fx_home, target, tmp_path / "l.vcf.gz", fill_missing=False, **options).out)
+    )
+    found = read(run(fx_home, target, tmp_path / "o.vcf.gz", **options).out)
+    right = []
+    for row, (old, new) in enumerate(zip(left, texts(found), strict=True)):
+        if row == len(rows) - 1:
+            assert new == [MISSING] * 3
+            continue
+        assert [b for a, b in zip(old, new, strict=True) if a != MISSING] == [
+            a for a in old if a != MISSING
+        ]
+        if old[0] == MISSING:
+            right.append(new[0] == "|".join(map(str, child[row].tolist())))
+    assert len(right) > 10
+    assert np.mean(right) > 0.7

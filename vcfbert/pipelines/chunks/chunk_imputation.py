@@ -30,11 +30,13 @@ from vcfbert.pipelines.chunks import (
     chunk_references,
     multiallelic,
     switch_rates,
+    target_references,
     typed_panels,
 )
 from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
+from vcfbert.pipelines.chunks.joint_phases import JointPhases
 from vcfbert.pipelines.chunks.target_samples import TargetSamples, TypedAlike, typed_alike
 from vcfbert.retrieval import chunk_candidates
 from vcfbert.storage.profiles import NOTHING, Profiles
@@ -65,6 +67,7 @@ class ImputationSource:
     trust      in the phase of the file
     device     None is the CPU, compiled
     profiles   what depends on the panel and the typed sites only
+    is_joint   True if the samples are phased with each other's haplotypes, too
     """
 
     panel: PanelReader
@@ -78,6 +81,7 @@ class ImputationSource:
     trust: Trust
     device: Device | None = None
     profiles: Profiles = NOTHING
+    is_joint: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,12 +133,14 @@ def impute(
     samples: slice,
     references: ChunkReferences,
     advance: Callable[[int], None],
+    joint: JointPhases | None = None,
 ) -> BatchAnswers:
     """Impute a batch of samples over one chunk.
 
     samples     a range of the target's samples
     references  of `read_references` for these samples, or more
     advance     called with a number of finished samples
+    joint       of `joint_phases`
     """
     target, first = source.samples, samples.start
     num_samples = samples.stop - first
@@ -143,7 +149,7 @@ def impute(
     parts = []
     phase = KnownPhase(chunk.typed, target.alleles_at(chunk.typed, samples))
     groups = typed_alike(target, source.sites, chunk, source.min_typed, samples)
-    for part, typed in _parts(source, chunk, groups, references):
+    for part, typed in _parts(source, chunk, groups, references, joint):
         columns = part.samples - first
         rows = np.searchsorted(part.sites, chunk.written)
         _copy_rows(part.imputed.alt, rows, alt, columns)
@@ -159,6 +165,24 @@ def impute(
     )  # fmt: skip
     multiallelic.give_way(alt, kept, references.alternatives_among(chunk.written))
     return _batch(source, chunk, samples, references, alt, left_out, phase, parts)
+
+
+def joint_phases(source: ImputationSource, chunk: ChunkPlan) -> JointPhases | None:
+    """The phase of all samples of the target, if they are references of each other."""
+    if not source.is_joint:
+        return None
+    groups = typed_alike(source.samples, source.sites, chunk, source.min_typed)
+    typed = [alike.typed for alike in groups]
+    if not any(map(len, typed)):
+        return None
+    panels = typed_panels.read(
+        source.panel, source.sites, chunk, typed, source.phasing,
+        threads=source.threads, profiles=source.profiles,
+    )  # fmt: skip
+    return target_references.find(
+        source.samples, groups, panels, source.phasing,
+        trust=source.trust, threads=source.threads,
+    )  # fmt: skip
 
 
 def read_references(
@@ -243,6 +267,7 @@ def _parts(
     chunk: ChunkPlan,
     groups: list[TypedAlike],
     references: ChunkReferences,
+    joint: JointPhases | None,
 ) -> Iterator[tuple[_Part, NDArray[np.int64]]]:
     """Imputed samples, each part with its typed sites.
 
@@ -250,13 +275,13 @@ def _parts(
     """
     if len(groups) < GROUPS_AT_ONCE or source.threads == 1 or source.device is not None:
         for alike in groups:
-            for part in _impute_alike(source, chunk, references, alike, source.threads):
+            for part in _impute_alike(source, chunk, references, alike, joint, source.threads):
                 yield part, alike.typed
         return
     with ThreadPoolExecutor(source.threads) as pool:
         for first in range(0, len(groups), GROUPS_AT_ONCE):  # so that few wait in memory
             some = groups[first : first + GROUPS_AT_ONCE]
-            found = [pool.submit(_listed, source, chunk, references, one) for one in some]
+            found = [pool.submit(_listed, source, chunk, references, one, joint) for one in some]
             for alike, future in zip(some, found, strict=True):
                 for part in future.result():
                     yield part, alike.typed
@@ -267,9 +292,10 @@ def _listed(
     chunk: ChunkPlan,
     references: ChunkReferences,
     alike: TypedAlike,
+    joint: JointPhases | None,
 ) -> list[_Part]:
     """Samples with the same typed sites, imputed by one thread."""
-    return list(_impute_alike(source, chunk, references, alike, 1))
+    return list(_impute_alike(source, chunk, references, alike, joint, 1))
 
 
 def _impute_alike(
@@ -277,6 +303,7 @@ def _impute_alike(
     chunk: ChunkPlan,
     references: ChunkReferences,
     alike: TypedAlike,
+    joint: JointPhases | None,
     threads: int,
 ) -> Iterator[_Part]:
     """Impute samples with the same typed sites."""
@@ -299,7 +326,7 @@ def _impute_alike(
         is_haploid = source.samples.ploidy.at(chunk.core.start)[block]
         phases = chunk_phasing.find(
             source.samples, typed_panel, block, source.phasing, None,
-            trust=source.trust, threads=threads,
+            trust=source.trust, threads=threads, joint=joint,
         )  # fmt: skip
         counts = np.zeros((len(block), 2), np.int64)
         run = partial(

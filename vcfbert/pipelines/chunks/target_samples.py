@@ -105,6 +105,18 @@ class TargetSamples:
         found = [self.families.orders.get(sample) for sample in samples.tolist()]
         return [None if order is None else order.at(rows) for order in found]
 
+    def keep_order(self, *, trusted: bool) -> NDArray[np.bool_]:
+        """(N,) True for samples whose genotypes all keep the order of the file.
+
+        trusted  True if the phase of the file is kept
+        """
+        is_kept = np.zeros(len(self.names), np.bool_)
+        if trusted and self.phase_sets is None:
+            is_kept[:] = ~self.is_free.any(axis=0)
+            for sample, is_turned in self.families.turned.items():
+                is_kept[sample] &= not is_turned.any()
+        return is_kept
+
     def is_phased(self, samples: NDArray[np.int64] | None = None) -> bool:
         """True if the order of all heterozygotes of all or some samples is known."""
         is_free = self.is_free if samples is None else self.is_free[:, samples]

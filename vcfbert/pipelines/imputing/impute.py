@@ -14,18 +14,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert import versions
 from vcfbert.copying.network import Network
-from vcfbert.domain import pseudoautosomal
 from vcfbert.domain.genome import Genome
-from vcfbert.domain.matching import TargetPolicy, UnphasedTarget
+from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.sites import Region, Sites, whole_frequency
-from vcfbert.errors import ConfigError, InputError
+from vcfbert.errors import InputError
 from vcfbert.files import locks
 from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import (
@@ -33,12 +32,11 @@ from vcfbert.pipelines.chunks import (
     chunk_plan,
     excluded_samples,
     family_phase,
-    switch_rates,
     target_ploidy,
+    target_references,
     target_samples,
 )
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
-from vcfbert.pipelines.chunks.chunk_phasing import Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.family_phase import FamilyReport
 from vcfbert.pipelines.imputing import (
@@ -51,15 +49,15 @@ from vcfbert.pipelines.imputing import (
     sample_quality,
 )
 from vcfbert.pipelines.imputing.duplicates import DuplicateSearch
+from vcfbert.pipelines.imputing.impute_options import ImputeOptions as ImputeOptions
 from vcfbert.pipelines.imputing.output_files import OutputContent
 from vcfbert.pipelines.imputing.qc_files import ChunkTally, ImputeSummary
 from vcfbert.pipelines.imputing.sample_quality import CallRates
-from vcfbert.pipelines.parts import batches
 from vcfbert.pipelines.parts.part_runs import PartRuns
 from vcfbert.progress import Progress
 from vcfbert.storage.profiles import Profiles
 from vcfbert.storage.vcf import genome_header, output_file, prediction_writer
-from vcfbert.storage.vcf.output_header import FIELDS, CellLayout, HeaderFacts
+from vcfbert.storage.vcf.output_header import HeaderFacts
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.vcf.target import Target, read_target
 from vcfbert.storage.zarr import stores
@@ -71,122 +69,6 @@ logger = logging.getLogger(__name__)
 DECIMALS = 3
 """Of probabilities and dosages in the output, as in Minimac4: compared with six, r2 is the same to
 the fourth digit and the file a third as large."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImputeOptions:
-    """Options of `impute`."""
-
-    run: str | None = None
-    """Run of mosaic whose network is used; None is the network that comes with vcfbert."""
-
-    no_network: bool = False
-    """Use the copying model alone."""
-
-    genetic_map: Path | None = None
-    """Genetic map (forms in docs/policy.md) to use instead of the panel's."""
-
-    region: str | None = None
-    """Write only the sites of this region; genotypes around it are still used."""
-
-    threads: int | None = None
-    """CPU threads; None is all cores. The output is the same for any number."""
-
-    seed: int = switch_rates.FIT_SEED
-    """Seed of the fit of the switch rates, and of drawn phases."""
-
-    chunk_cm: float = chunk_plan.CHUNK_CM
-    """Longest chunk, in cM."""
-
-    overlap_cm: float = chunk_plan.OVERLAP_CM
-    """Genotypes are used up to this far outside a chunk, in cM."""
-
-    min_typed: int = chunk_plan.MIN_TYPED
-    """Contigs with fewer typed sites are not imputed; chunks use sites further away to reach it."""
-
-    fields: tuple[str, ...] = FIELDS
-    """FORMAT fields to write."""
-
-    sites: Path | None = None
-    """List of panel sites to write; None writes all."""
-
-    unphased: UnphasedTarget = "phase"
-    """Unphased heterozygotes: phase them, stop, impute the order of a few, or take the order as the
-    phase."""
-
-    phase: Trust = "keep"
-    """Keep the phase of the file, take it as a hint, or do without it."""
-
-    phase_draws: int = 4
-    """Phases to impute and average if the phase is uncertain; 0 imputes the most likely one."""
-
-    phasing_passes: int = PhasingOptions.passes
-    """Passes of phasing: the first finds candidates by genotype, the others by haplotype."""
-
-    strand: Literal["fix", "drop", "error"] = "fix"
-    """Strand flips: repair, leave out, or stop."""
-
-    sex: Path | None = None
-    """Table of samples and their sex: males are haploid outside the pseudo-autosomal regions."""
-
-    trios: Path | None = None
-    """Pedigree: children are phased by their parents, and parents by their children."""
-
-    mendel: bool = False
-    """Set genotypes of trios missing at Mendelian errors."""
-
-    par: str | None = None
-    """Pseudo-autosomal regions of X, FROM-TO,FROM-TO or none; None is those of the build."""
-
-    er2: bool = False
-    """Write INFO/ER2 at typed sites."""
-
-    all_typed_sites: bool = False
-    """Write the target's records that the panel lacks, too."""
-
-    empirical: bool = False
-    """Write NAME.empiricalDose.vcf.gz: typed sites as if they were not typed."""
-
-    exclude_samples: str | None = None
-    """Samples of the panel to do without: a file of names, or names separated by commas."""
-
-    force_samples: bool = False
-    """Ignore excluded samples that the panel lacks."""
-
-    qc: Path | None = None
-    """Folder of the QC files; None is a folder next to the output."""
-
-    memory: str | None = None
-    """Memory to use, such as 4G, which decides how many samples are imputed at once; None is half
-    of what is free. The output is the same for any size."""
-
-    parts: Path | None = None
-    """Folder of finished parts, from which the same command continues after a kill; None is a
-    folder next to the output."""
-
-    keep_parts: bool = False
-    """Keep the parts after success."""
-
-    device: str = "cpu"
-    """cpu, cuda, cuda:N, or auto for a GPU if there is one; all but cpu load PyTorch."""
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if self.no_network and self.run is not None:
-            raise ConfigError("--no-network and --run cannot be combined. Give one of them.")
-        chunk_plan.check_lengths(self.chunk_cm, self.overlap_cm)
-        for name in ("min_typed", "phasing_passes", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}.")
-        if self.seed < 0:
-            raise ConfigError(f"--seed must be at least 0, got {self.seed}.")
-        if self.memory is not None:
-            batches.parse_size(self.memory)
-        if self.par is not None:
-            pseudoautosomal.parse(self.par)
-        family_phase.check_options(self.trios, mendel=self.mendel, unphased=self.unphased)
-        CellLayout.of(self.fields)
 
 
 @dataclass(frozen=True)
@@ -356,10 +238,14 @@ def _plan(
     for message in warnings:
         logger.warning("%s", message)
     threads = options.threads or versions.num_cores()
+    chosen, num_panel = options.target_references, len(panel.samples)
+    is_joint = target_references.are_used(chosen, samples, num_panel, options.phase)
+    if is_joint:
+        progress.note(target_references.note(chosen, len(samples.names), num_panel))
     source = ImputationSource(
         panel, sites, samples, network, options.seed, threads, options.min_typed,
         _phasing(options), options.phase, device,
-        profiles,
+        profiles, is_joint,
     )  # fmt: skip
     num_wanted = int(is_wanted.sum())
     return Job(path, source, planned, read, families, rates, of_target, num_wanted, warnings, begun)
@@ -442,7 +328,12 @@ def _content(job: Job, options: ImputeOptions) -> OutputContent:
     return OutputContent(
         sites=written,
         typed=np.flatnonzero(np.isin(chosen, source.samples.typed)),
-        kept=output_files.records_to_keep(job.read.others, written, options.region),
+        kept=output_files.records_to_keep(
+            job.read.others,
+            written,
+            options.region,
+            source.samples.keep_order(trusted=options.phase == "keep"),
+        ),
         names=source.samples.names,
         header=_header(written, job, options),
     )
@@ -451,6 +342,7 @@ def _content(job: Job, options: ImputeOptions) -> OutputContent:
 def _header(written: Sites, job: Job, options: ImputeOptions) -> HeaderFacts:
     panel, network = job.source.panel, job.source.network
     chosen = f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} seed={options.seed}"
+    chosen += target_references.header_text(is_used=job.source.is_joint)
     return HeaderFacts(
         checkpoint=network.name,
         checkpoint_fingerprint=network.fingerprint or None,
@@ -495,6 +387,7 @@ def _report(
             "phased_genotypes": int(samples.is_free.sum()),
             "unordered_genotypes": len(samples.unordered.site),
         },
+        "target_references": job.source.is_joint,
         "families": None if job.families is None else job.families.record(),
         "chunks": sums["chunks"],
         "candidates": sums["candidates"],
@@ -517,6 +410,7 @@ def _report(
             "unphased": options.unphased,
             "phase": options.phase,
             "phase_draws": options.phase_draws,
+            "target_references": options.target_references,
             "phasing_passes": options.phasing_passes,
             "strand": options.strand,
             "seed": options.seed,

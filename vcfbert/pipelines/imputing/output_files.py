@@ -101,14 +101,19 @@ def other_builds(sites: Sites, of_panel: Genome, of_target: Genome) -> list[str]
     return []
 
 
-def records_to_keep(others: list[TypedOnly], written: Sites, region: str | None) -> list[TypedOnly]:
-    """The target's other records on the contigs that are written, in the order of the output."""
+def records_to_keep(
+    others: list[TypedOnly], written: Sites, region: str | None, is_kept: NDArray[np.bool_]
+) -> list[TypedOnly]:
+    """The target's other records on the contigs that are written, in the order of the output.
+
+    is_kept  (N,) True for samples that keep the order of the file; other heterozygotes are unphased
+    """
     numbers = sorted(set(written.contig.tolist()))
     contigs = {written.contigs[number]: number for number in numbers}
     parsed = None
     if region is not None:
         parsed = Region.parse(region, written.contigs, source="the panel")
-    return typed_only.chosen(others, contigs, parsed)
+    return [one.unphased(~is_kept) for one in typed_only.chosen(others, contigs, parsed)]
 
 
 def about_dr2(names: Sequence[str]) -> list[str]:

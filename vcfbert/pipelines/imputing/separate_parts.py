@@ -131,18 +131,39 @@ def plan(
     impute.check_output(target, out, options, overwrite=overwrite)
     if path.exists() and not overwrite:
         raise StoreError.exists(path)
+    made = make(workspace, target, out, options, progress)
+    _write(path, made)
+    return PlanSummary(path, made)
+
+
+def make(
+    workspace: Workspace,
+    target: Path,
+    out: Path,
+    options: ImputeOptions,
+    progress: Progress,
+    *,
+    fewest_parts: int = 1,
+    fewest_samples: int = 1,
+) -> ImputationPlan:
+    """The plan of an output.
+
+    fewest_parts    cut the samples into batches until there are so many parts,
+    fewest_samples  but not below so many samples
+    """
     memory = None if options.memory is None else batches.parse_size(options.memory)
     with impute.opened(workspace, target, options, progress) as job:
-        size = batches.size(job.source, job.chunks, memory)
+        num_samples = len(job.source.samples.names)
+        for_all = -(-num_samples * len(job.chunks) // fewest_parts)
+        size = min(batches.size(job.source, job.chunks, memory), max(for_all, fewest_samples))
         made = planned_parts.made_from(job.source, target, options)
-        everyone = slice(0, len(job.source.samples.names))
         parts = tuple(
             PlannedPart(row, chunk.number, samples.start, samples.stop, _region(job.source, chunk))
             for row, chunk in enumerate(job.chunks)
-            for samples in batches.cut(everyone, size)
+            for samples in batches.cut(slice(0, num_samples), size)
         )
     folder = options.parts or output_files.parts_folder(out)
-    made_plan = ImputationPlan(
+    return ImputationPlan(
         workspace=str(workspace.root.absolute()),
         target=str(target.absolute()),
         out=str(out.absolute()),
@@ -151,8 +172,6 @@ def plan(
         made=made,
         parts=parts,
     )
-    _write(path, made_plan)
-    return PlanSummary(path, made_plan)
 
 
 def run_part(
@@ -171,17 +190,44 @@ def run_part(
             f"{number}."
         )
     part = plan.parts[number - 1]
-    folder, samples = plan.parts_folder(), slice(part.first, part.stop)
-    if folder.has(part.number, samples):
+    if plan.parts_folder().has(part.number, slice(part.first, part.stop)):
         return PartSummary(number, part, is_new=False)
-    with _opened(plan, threads, progress) as (_, runs):
-        folder.open()
-        progress.start("imputing", part.stop - part.first)
-        chunk = runs.chunks[part.chunk]
-        references = chunk_imputation.read_references(runs.source, chunk, [samples])
-        made = runs.make(part.chunk, samples, references, progress.advance)
-        folder.write(made, runs.is_typed(part.chunk))
+    with OpenPlan.of(plan, threads, progress) as opened:
+        opened.run(number)
     return PartSummary(number, part, is_new=True)
+
+
+@dataclass(frozen=True)
+class OpenPlan:
+    """A plan whose panel and target are open, to make several of its parts."""
+
+    plan: ImputationPlan
+    job: Job
+    runs: PartRuns
+    progress: Progress
+
+    @classmethod
+    @contextmanager
+    def of(
+        cls, plan: ImputationPlan, threads: int | None, progress: Progress
+    ) -> Iterator[OpenPlan]:
+        """Open panel and target. Raises StoreError if they do not fit the plan any more."""
+        with _opened(plan, threads, progress) as (job, runs):
+            yield cls(plan, job, runs, progress)
+
+    def run(self, number: int) -> None:
+        """Make a part, counted from 1, unless it is finished."""
+        part = self.plan.parts[number - 1]
+        folder, samples = self.plan.parts_folder(), slice(part.first, part.stop)
+        if folder.has(part.number, samples):
+            return
+        folder.open()
+        self.progress.start("imputing", part.stop - part.first)
+        chunk = self.runs.chunks[part.chunk]
+        references = chunk_imputation.read_references(self.runs.source, chunk, [samples])
+        joint = chunk_imputation.joint_phases(self.runs.source, chunk)
+        made = self.runs.make(part.chunk, samples, references, self.progress.advance, joint)
+        folder.write(made, self.runs.is_typed(part.chunk))
 
 
 def join(

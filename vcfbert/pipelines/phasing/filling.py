@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vcfbert.copying.network import Network
 from vcfbert.domain import filled_calls, tokens, unordered
+from vcfbert.domain.families import Families
 from vcfbert.domain.filled_calls import FilledGenotypes
 from vcfbert.domain.phased_calls import TURNED, UNPHASED, PhasedCalls
 from vcfbert.domain.unordered import UnorderedGenotypes
@@ -141,7 +142,7 @@ class MissingFiller:
         alleles[site, half.sample[is_half]] = tokens.MISSING
         return replace(
             samples, typed=samples.typed[rows], alleles=alleles, is_free=is_free, unordered=half,
-            phase_sets=None,
+            phase_sets=None, families=Families(),
         )  # fmt: skip
 
     def _best(
