@@ -14,6 +14,7 @@ from tests.bad_input import (
     genotypes,
     models,
     order,
+    parts,
     phasing,
     samples,
     settings,
@@ -40,5 +41,6 @@ CASES: list[Case] = [
     *models.CASES,
     *versions.CASES,
     *batches.CASES,
+    *parts.CASES,
     *filling.CASES,
 ]
