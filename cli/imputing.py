@@ -125,6 +125,8 @@ def impute(
     strand: options.Strand = options.TargetStrand.FIX,
     sex: options.Sex = None,
     par: options.Par = None,
+    exclude_samples: options.ExcludeSamples = None,
+    force_samples: options.ForceSamples = False,
     min_typed: options.MinTyped = 5,
     chunk_cm: Annotated[
         float, typer.Option(help="Length of a chunk in cM. Chunks are imputed one at a time.")
@@ -216,6 +218,8 @@ def impute(
                 er2=er2,
                 all_typed_sites=all_typed_sites,
                 empirical=empirical,
+                exclude_samples=exclude_samples,
+                force_samples=force_samples,
                 qc=qc,
                 memory=memory,
                 parts=parts,

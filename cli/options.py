@@ -313,6 +313,18 @@ Strand = Annotated[
         "--strand", help="Strand flips: repair them, leave them out, or stop at the first."
     ),
 ]
+ExcludeSamples = Annotated[
+    str | None,
+    typer.Option(
+        "--exclude-samples",
+        metavar="FILE|NAME,...",
+        help="Leave these samples of the panel out: a file with a name a line, or names.",
+    ),
+]
+ForceSamples = Annotated[
+    bool,
+    typer.Option("--force-samples", help="Ignore excluded samples that the panel lacks."),
+]
 MinTyped = Annotated[
     int,
     typer.Option("--min-typed", min=1, help="Skip contigs with fewer typed sites than this."),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vcfbert.pipelines.evaluating.score_report import EvalSummary
     from vcfbert.pipelines.imputing.genome_report import GenomeSummary
     from vcfbert.pipelines.imputing.qc_files import ImputeSummary
+    from vcfbert.pipelines.merging.merge import MergeSummary
     from vcfbert.pipelines.mosaic.train_mosaic import MosaicSummary
     from vcfbert.pipelines.phasing.phase import PhaseSummary
     from vcfbert.pipelines.preparing.prepare import PrepareSummary
@@ -133,6 +134,8 @@ def impute(
     strand: Literal["fix", "drop", "error"] = "fix",
     sex: StrPath | None = None,
     par: str | None = None,
+    exclude_samples: StrPath | Sequence[str] | None = None,
+    force_samples: bool = False,
     min_typed: int = 5,
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
@@ -151,6 +154,7 @@ def impute(
     target             one file, or several with other contigs of the same samples
     out                with {contig} in its name, each contig gets a file
     no_network         use the copying model alone
+    exclude_samples    samples of the panel to leave out: names, or a file of names
     target_references  phase with the other samples of the target, too
     memory             such as "4G"; None uses half of what is free; the output does not depend on
                        it
@@ -184,6 +188,8 @@ def impute(
         er2=er2,
         all_typed_sites=all_typed_sites,
         empirical=empirical,
+        exclude_samples=_names(exclude_samples),
+        force_samples=force_samples,
         qc=_path(qc),
         memory=memory,
         parts=_path(parts),
@@ -215,6 +221,8 @@ def phase(
     trios: StrPath | None = None,
     mendel: bool = False,
     strand: Literal["fix", "drop", "error"] = "fix",
+    exclude_samples: StrPath | Sequence[str] | None = None,
+    force_samples: bool = False,
     sex: StrPath | None = None,
     par: str | None = None,
     min_typed: int = 5,
@@ -249,6 +257,8 @@ def phase(
         trios=_path(trios),
         mendel=mendel,
         strand=strand,
+        exclude_samples=_names(exclude_samples),
+        force_samples=force_samples,
         sex=_path(sex),
         par=par,
     )
@@ -259,6 +269,28 @@ def phase(
         options,
         progress=progress,
         overwrite=overwrite,
+    )
+
+
+def merge(
+    files: Sequence[StrPath],
+    out: StrPath,
+    *,
+    allow_differences: bool = False,
+    threads: int | None = None,
+    overwrite: bool = False,
+    progress: Progress = _SILENT,
+) -> MergeSummary:
+    """Join the samples of batches that were imputed apart; writes `out`.
+
+    allow_differences  also join files that were imputed from another panel or with other options
+    threads            None uses all cores; the output does not depend on it
+    """
+    from vcfbert.pipelines.merging import merge as stage
+
+    options = stage.MergeOptions(allow_differences=allow_differences, threads=threads)
+    return stage.merge(
+        [Path(file) for file in files], Path(out), options, progress=progress, overwrite=overwrite
     )
 
 
@@ -354,6 +386,12 @@ def _paths(given: StrPath | Sequence[StrPath]) -> list[Path]:
 
 def _path(path: StrPath | None) -> Path | None:
     return None if path is None else Path(path)
+
+
+def _names(samples: StrPath | Sequence[str] | None) -> str | None:
+    if samples is None or isinstance(samples, (str, Path)):
+        return None if samples is None else str(samples)
+    return ",".join(samples)
 
 
 def _version(name: int | StrPath | None) -> int | str | None:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from vcfbert import config
 from vcfbert.config import presets
 from vcfbert.errors import StoreError
+from vcfbert.pipelines.imputing.impute_options import ImputeOptions
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert_cli import comparing, imputing, panels, references, settings, systems, verifying
 from vcfbert_cli.main import app
@@ -146,14 +147,14 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
         "--map", "a.map", "--region", "20:1-9", "--er2", "--force",
         "--all-typed-sites", "--empirical", "--sites", "s.tsv",
         "--chunk-cm", "4", "--overlap-cm", "0.5", "--min-typed", "2",
-        "--sex", "x.fam", "--par", "1-9,20-30",
+        "--sex", "x.fam", "--par", "1-9,20-30", "--exclude-samples", "a,b", "--force-samples",
         "--qc", "q", "--run", "mine", "--threads", "3", "--seed", "8", "--strand", "drop",
     )  # fmt: skip
     assert (done.exit_code, done.stdout) == (0, "done\n")
     (workspace, targets, out, options), keywords = calls[0]
     assert (workspace, targets, str(out)) == (Workspace(tmp_path), [Path("t.vcf.gz")], "o.bcf")
     assert keywords["overwrite"] is True
-    assert dataclasses.asdict(options) == {
+    assert dataclasses.asdict(options) == dataclasses.asdict(ImputeOptions()) | {
         "run": "mine", "no_network": False, "genetic_map": Path("a.map"), "region": "20:1-9",
         "threads": 3, "seed": 8, "chunk_cm": 4.0, "overlap_cm": 0.5, "min_typed": 2,
         "fields": ("GT", "DS"), "sites": Path("s.tsv"), "unphased": "as-written", "er2": True,
@@ -163,6 +164,7 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
         "all_typed_sites": True, "empirical": True,
         "qc": Path("q"), "device": "cpu", "strand": "drop",
         "sex": Path("x.fam"), "par": "1-9,20-30",
+        "exclude_samples": "a,b", "force_samples": True,
     }  # fmt: skip
 
 
@@ -177,6 +179,20 @@ def test_impute_hands_over_several_files_and_a_folder(fx_calls, tmp_path):
     (_, targets, out, _), _ = calls[0]
     assert [path.name for path in targets] == ["1.vcf", "2.vcf", "three.vcf"]
     assert out == Path("all") / "{contig}.vcf.gz"
+
+
+def test_merge_hands_over_what_was_typed(fx_calls, tmp_path):
+    calls = fx_calls("merging.merge", "merge")
+    (tmp_path / "list").write_text("c.bcf\n", encoding="utf-8")
+    done = run(
+        "merge", "a.vcf.gz", "b.vcf", "--list", str(tmp_path / "list"), "-o", "o.bcf",
+        "--allow-differences", "--threads", "3", "--force",
+    )  # fmt: skip
+    assert (done.exit_code, done.stdout) == (0, "done\n")
+    (paths, out, options), keywords = calls[0]
+    assert [str(path) for path in paths] == ["a.vcf.gz", "b.vcf", "c.bcf"]
+    assert (str(out), keywords["overwrite"]) == ("o.bcf", True)
+    assert dataclasses.asdict(options) == {"allow_differences": True, "threads": 3}
 
 
 def test_typed_lists_of_training_can_be_repeated(fx_calls):

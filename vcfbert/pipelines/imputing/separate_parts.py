@@ -25,6 +25,7 @@ from vcfbert.pipelines.parts import batches, part_key
 from vcfbert.pipelines.parts.part_runs import PartRuns
 from vcfbert.pipelines.parts.parts_folder import PartsFolder
 from vcfbert.progress import Progress
+from vcfbert.storage import sample_lists
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.versions import __version__
 
@@ -331,6 +332,8 @@ def _region(source: ImputationSource, chunk: ChunkPlan) -> str:
 def _plain(options: ImputeOptions) -> dict[str, Any]:
     """The options as JSON types; paths are absolute."""
     values = asdict(options) | {"threads": None}
+    if options.exclude_samples is not None:
+        values["exclude_samples"] = sample_lists.absolute(options.exclude_samples)
     return {
         name: str(value.absolute()) if isinstance(value, Path) else value
         for name, value in values.items()
