@@ -114,7 +114,7 @@ def impute(
     empirical: bool = False,
     unphased: Literal["phase", "error", "missing", "as-written"] = "phase",
     phase: Literal["keep", "refine", "redo"] = "keep",
-    phase_draws: int = 4,
+    phase_draws: int = 32,
     strand: Literal["fix", "drop", "error"] = "fix",
     sex: StrPath | None = None,
     par: str | None = None,
