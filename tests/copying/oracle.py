@@ -45,7 +45,7 @@ def impute(
     """At each site, candidates below `active` at both clusters around it in every parameter set
     do not vote.
     """
-    return answer(case, query, candidates, copyingcopying_weights(case, query, candidates), active)
+    return answer(case, query, candidates, copying_weights(case, query, candidates), active)
 
 
 def answer(
