@@ -176,6 +176,18 @@ compare *args: setup
 impute *args: setup
     {{quote(vcfbert)}} impute "$@"
 
+# Impute one part of a plan
+impute-part *args: setup
+    {{quote(vcfbert)}} impute-part "$@"
+
+# Join the parts of a plan
+impute-join *args: setup
+    {{quote(vcfbert)}} impute-join "$@"
+
+# List or delete the finished parts of an imputation
+parts *args: setup
+    {{quote(vcfbert)}} parts "$@"
+
 # Phase the samples of a VCF
 phase *args: setup
     {{quote(vcfbert)}} phase "$@"

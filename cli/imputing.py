@@ -89,6 +89,10 @@ def impute(
             "one pass. 0 imputes only the most likely one.",
         ),
     ] = 32,
+    target_references: options.TargetReferences = options.TargetReferencesChoice.AUTO,
+    phasing_passes: options.PhasingPasses = 2,
+    trios: options.Trios = None,
+    mendel: options.Mendel = False,
     strand: options.Strand = options.TargetStrand.FIX,
     sex: options.Sex = None,
     par: options.Par = None,
@@ -101,7 +105,36 @@ def impute(
         Path | None,
         typer.Option(metavar="DIR", show_default="OUT.qc", help="Folder for the QC files."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed for fitting the switch rates.")] = 1,
+    memory: options.Memory = None,
+    parts: options.Parts = None,
+    keep_parts: options.KeepParts = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default="this process",
+            help="Run the parts in N processes of Dask, with one thread each.",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run the parts on the workers of this Dask scheduler, such as tcp://host:8786.",
+        ),
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Impute nothing, but write a plan to FILE: its parts can be imputed on many "
+            "machines with impute-part, and joined with impute-join.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, help="Seed for fitting the switch rates and drawing phases."),
+    ] = 1,
     device: options.DeviceOption = options.Device.CPU,
     threads: options.Threads = None,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,
@@ -112,7 +145,8 @@ def impute(
     """Impute the samples of a VCF from a prepared panel.
 
     Needs only the panel of the workspace: no training, embeddings or index. Writes FILE, its index
-    and a folder of QC files, all or none of them. The output does not depend on --threads.
+    and a folder of QC files, all or none of them. The output does not depend on --threads or
+    --memory. After a kill, the same command continues from the parts that are finished.
 
     Example: vcfbert impute target.vcf.gz --out imputed.vcf.gz
     """
@@ -137,6 +171,10 @@ def impute(
                 unphased=unphased.value,
                 phase=phase.value,
                 phase_draws=phase_draws,
+                target_references=target_references.value,
+                phasing_passes=phasing_passes,
+                trios=trios,
+                mendel=mendel,
                 strand=strand.value,
                 sex=sex,
                 par=par,
@@ -144,9 +182,28 @@ def impute(
                 all_typed_sites=all_typed_sites,
                 empirical=empirical,
                 qc=qc,
+                memory=memory,
+                parts=parts,
+                keep_parts=keep_parts,
                 device=device.value,
             )
-            summary = pipeline.impute(
-                Workspace(workspace), target, out, chosen, progress=progress, overwrite=force
-            )
-        print_lines(summary.lines())
+            home = Workspace(workspace)
+            if plan is not None:
+                from vcfbert.pipelines.imputing import separate_parts
+
+                planned = separate_parts.plan(
+                    home, target, out, chosen, plan, progress=progress, overwrite=force
+                )
+                lines = planned.lines()
+            elif workers is not None or scheduler is not None:
+                from vcfbert.pipelines.imputing import cluster
+
+                where = cluster.ClusterOptions(workers=workers, scheduler=scheduler)
+                lines = cluster.run(
+                    home, target, out, chosen, where, progress=progress, overwrite=force
+                ).lines()
+            else:
+                lines = pipeline.impute(
+                    home, target, out, chosen, progress=progress, overwrite=force
+                ).lines()
+        print_lines(lines)

@@ -94,6 +94,14 @@ def prepare(
         options.Unphased,
         typer.Option(help="Unphased heterozygotes: stop, or drop the record."),
     ] = options.Unphased.ERROR,
+    phase_panel: Annotated[
+        bool,
+        typer.Option(
+            "--phase-panel",
+            help="Phase unphased heterozygotes by the panel's own samples. A panel that a phasing "
+            "program made is more accurate.",
+        ),
+    ] = False,
     sex: options.Sex = None,
     par: options.Par = None,
     max_dropped: Annotated[
@@ -131,6 +139,7 @@ def prepare(
                 test_fraction=test_fraction,
                 missing=missing.value,
                 unphased=unphased.value,
+                phase_panel=phase_panel,
                 sex=sex,
                 par=par,
                 max_dropped=max_dropped,

@@ -64,6 +64,7 @@ def prepare(
     test_fraction: float = 0.1,
     missing: Literal["fill", "drop", "error", "major"] = "fill",
     unphased: Literal["error", "drop"] = "error",
+    phase_panel: bool = False,
     sex: StrPath | None = None,
     par: str | None = None,
     max_dropped: float = 0.2,
@@ -88,6 +89,7 @@ def prepare(
         test_fraction=test_fraction,
         missing=missing,
         unphased=unphased,
+        phase_panel=phase_panel,
         sex=_path(sex),
         par=par,
         max_dropped=max_dropped,
@@ -115,6 +117,10 @@ def impute(
     unphased: Literal["phase", "error", "missing", "as-written"] = "phase",
     phase: Literal["keep", "refine", "redo"] = "keep",
     phase_draws: int = 32,
+    target_references: Literal["auto", "on", "off"] = "auto",
+    phasing_passes: int = 2,
+    trios: StrPath | None = None,
+    mendel: bool = False,
     strand: Literal["fix", "drop", "error"] = "fix",
     sex: StrPath | None = None,
     par: str | None = None,
@@ -122,6 +128,9 @@ def impute(
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
     qc: StrPath | None = None,
+    memory: str | None = None,
+    parts: StrPath | None = None,
+    keep_parts: bool = False,
     seed: int = 1,
     device: str = "cpu",
     threads: int | None = None,
@@ -130,8 +139,11 @@ def impute(
 ) -> ImputeSummary:
     """Impute the samples of a VCF or BCF from the panel of a workspace; writes `out` and QC files.
 
-    no_network  use the copying model alone
-    threads     None uses all cores; the output does not depend on it
+    no_network         use the copying model alone
+    target_references  phase with the other samples of the target, too
+    memory             such as "4G"; None uses half of what is free; the output does not depend on
+                       it
+    threads            None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.imputing import impute as stage
 
@@ -150,6 +162,10 @@ def impute(
         unphased=unphased,
         phase=phase,
         phase_draws=phase_draws,
+        target_references=target_references,
+        phasing_passes=phasing_passes,
+        trios=_path(trios),
+        mendel=mendel,
         strand=strand,
         sex=_path(sex),
         par=par,
@@ -157,6 +173,9 @@ def impute(
         all_typed_sites=all_typed_sites,
         empirical=empirical,
         qc=_path(qc),
+        memory=memory,
+        parts=_path(parts),
+        keep_parts=keep_parts,
         device=device,
     )
     return stage.impute(
@@ -177,7 +196,15 @@ def phase(
     genetic_map: StrPath | None = None,
     region: str | None = None,
     phase: Literal["keep", "refine", "redo"] = "keep",
+    target_references: Literal["auto", "on", "off"] = "auto",
+    phasing_passes: int = 2,
+    fill_missing: bool = False,
+    seed: int | None = None,
+    trios: StrPath | None = None,
+    mendel: bool = False,
     strand: Literal["fix", "drop", "error"] = "fix",
+    sex: StrPath | None = None,
+    par: str | None = None,
     min_typed: int = 5,
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
@@ -187,8 +214,11 @@ def phase(
 ) -> PhaseSummary:
     """Phase the samples of a VCF or BCF with the panel of a workspace; writes `out`.
 
-    phase    what to do with the phase of the file
-    threads  None uses all cores; the output does not depend on it
+    phase              what to do with the phase of the file
+    target_references  phase with the other samples of the target, too
+    fill_missing       fill missing genotypes with their most probable alleles
+    seed               of the fit of the switch rates for filling; the rest is not random
+    threads            None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.phasing import phase as stage
 
@@ -200,7 +230,15 @@ def phase(
         overlap_cm=overlap_cm,
         min_typed=min_typed,
         phase=phase,
+        target_references=target_references,
+        phasing_passes=phasing_passes,
+        fill_missing=fill_missing,
+        seed=seed,
+        trios=_path(trios),
+        mendel=mendel,
         strand=strand,
+        sex=_path(sex),
+        par=par,
     )
     return stage.phase(
         _workspace(workspace),

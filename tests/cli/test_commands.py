@@ -111,7 +111,7 @@ def test_prepare_hands_over_what_was_typed(fx_calls, tmp_path):
     calls = fx_calls("preparing.prepare", "prepare")
     done = run(
         "prepare", "panel.vcf.gz", "--min-maf", "0.01", "--map", "a.map", "-w", str(tmp_path),
-        "--missing", "major", "--force",
+        "--missing", "major", "--force", "--phase-panel",
     )  # fmt: skip
     assert (done.exit_code, done.stdout) == (0, "done\n")
     (panel, workspace, options), keywords = calls[0]
@@ -119,6 +119,7 @@ def test_prepare_hands_over_what_was_typed(fx_calls, tmp_path):
     assert workspace == Workspace(tmp_path)
     assert (options.min_maf, str(options.genetic_map), options.missing) == (0.01, "a.map", "major")
     assert type(options.missing) is str  # what stores keep is plain
+    assert options.phase_panel is True
     assert keywords["overwrite"] is True
 
 
@@ -127,6 +128,7 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
     done = run(
         "impute", "t.vcf.gz", "-o", "o.bcf", "-w", str(tmp_path), "--format", "GT, DS",
         "--unphased", "as-written", "--phase", "refine", "--phase-draws", "2",
+        "--target-references", "on",
         "--map", "a.map", "--region", "20:1-9", "--er2", "--force",
         "--all-typed-sites", "--empirical", "--sites", "s.tsv",
         "--chunk-cm", "4", "--overlap-cm", "0.5", "--min-typed", "2",
@@ -141,7 +143,7 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
         "run": "mine", "no_network": False, "genetic_map": Path("a.map"), "region": "20:1-9",
         "threads": 3, "seed": 8, "chunk_cm": 4.0, "overlap_cm": 0.5, "min_typed": 2,
         "fields": ("GT", "DS"), "sites": Path("s.tsv"), "unphased": "as-written", "er2": True,
-        "phase": "refine", "phase_draws": 2,
+        "phase": "refine", "phase_draws": 2, "target_references": "on",
         "all_typed_sites": True, "empirical": True,
         "qc": Path("q"), "device": "cpu", "strand": "drop",
         "sex": Path("x.fam"), "par": "1-9,20-30",

@@ -5,6 +5,7 @@ S sites in the panel, T typed sites, N samples of the target; a block holds n co
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +19,13 @@ from vcfbert.domain import (
     strand,
     strand_decisions,
 )
+from vcfbert.domain.contig_names import find_direct
 from vcfbert.domain.match_report import REPAIRED, SUSPICIOUS, SWAPPED, MatchReport
 from vcfbert.domain.matching import Decision, Match, SiteFinder, TargetPolicy
 from vcfbert.domain.padding import PaddedSites
 from vcfbert.domain.ploidy import Ploidy
 from vcfbert.domain.records import Record, RecordBlock
-from vcfbert.domain.sites import Region, Sites, find_contig
+from vcfbert.domain.sites import Region, Sites
 from vcfbert.domain.strand_decisions import PanelAlleles, TypedRecords
 from vcfbert.domain.typed_calls import CallReader
 from vcfbert.domain.typed_only import TypedOnly
@@ -55,6 +57,7 @@ class TypedAlleles:
     phase_sets   (T, N) see RecordBlock; None if no record has any
     identifiers  T, the ID of each site's record
     record       (T,) index of each site's record among those that were read
+    numbers      (T, 2) that record's numbers of the panel's REF and ALT, or ABSENT of `matching`
     others       records that the panel lacks, if they are kept
     haploid      which samples are haploid at which of the panel's sites; None for none. Their
                  second allele is MISSING
@@ -66,6 +69,7 @@ class TypedAlleles:
     report: MatchReport
     identifiers: list[str]
     record: NDArray[np.int64]
+    numbers: NDArray[np.int64]
     others: list[TypedOnly]
     haploid: Ploidy | None = None
 
@@ -82,11 +86,13 @@ class TargetCollector:
         *,
         region: Region | None = None,
         keep_others: bool = False,
+        contigs: Collection[str] = (),
     ) -> None:
         """`source` and `names` (one a sample) are named in errors.
 
         region       records outside of it are ignored
         keep_others  keep the genotypes of records that the panel lacks
+        contigs      names of all contigs of the file
         """
         self._others: list[TypedOnly] | None = [] if keep_others else None
         self.report = MatchReport()
@@ -97,7 +103,7 @@ class TargetCollector:
         self._ploidy = policy.ploidy
         self._calls = CallReader(source, names, policy, self.report)
         self._region = region
-        self._finder = SiteFinder(sites)
+        self._finder = SiteFinder(sites, contigs)
         self._padded = PaddedSites(sites, self._finder)
         self._contig = ""
         self._is_outside = False
@@ -132,7 +138,9 @@ class TargetCollector:
         if self._padded.may_type(record):
             return True
         self.report.only_in_target.add(record)
-        return self._others is not None and matching.is_spelled_out(record)
+        if self._others is None or record.contig not in self.report.contigs:
+            return False
+        return matching.is_spelled_out(record)
 
     def add(self, block: RecordBlock) -> None:
         """Take records and their genotypes. Raises InputError if a genotype is not diploid."""
@@ -207,6 +215,7 @@ class TargetCollector:
             self.report,
             [record.identifier for record in self._records],
             np.array([record.number for record in self._records], dtype=np.int64),
+            np.array([(m.ref_number, m.alt_number) for m in self._matches], dtype=np.int64),
             self._others or [],
             None if self.report.ploidy is None else self.report.ploidy.of_sites(self._sites),
         )
@@ -217,8 +226,10 @@ class TargetCollector:
         """The first record of a contig."""
         self._contig = record.contig
         region = self._region
-        self._is_outside = region is not None and not find_contig(region.contig, [record.contig])
         name = self._finder.contig(record.contig)
+        self._is_outside = region is not None and (
+            name is None or find_direct(region.contig, [name]) is None
+        )
         if name is not None and not self._is_outside:
             self.report.contigs[record.contig] = name
 

@@ -52,6 +52,13 @@ class UnorderedGenotypes:
         found = alleles[row, sample]
         return cls(site_index[row], sample, found & np.uint8(UNORDERED - 1))
 
+    def of_samples(self, first: int, stop: int) -> Self:
+        """Those of a range of samples, which are numbered from 0."""
+        is_chosen = (self.sample >= first) & (self.sample < stop)
+        return type(self)(
+            self.site[is_chosen], self.sample[is_chosen] - first, self.alleles[is_chosen]
+        )
+
 
 def without_order(alleles: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Mark known alleles as unordered; missing ones stay missing.

@@ -94,7 +94,7 @@ def make(
         everywhere = np.ones(len(sites), np.bool_)
         cores = chunk_plan.cut(
             sites, everywhere, options.chunk_cm, options.overlap_cm,
-            chunk_plan.most_core_sites(2 * len(panel.samples), 1), borders,
+            chunk_plan.most_core_sites(2 * len(panel.samples)), borders,
         )  # fmt: skip
         chunks = chunk_plan.plan_target(
             sites, cores, everywhere, np.flatnonzero(found.is_typed), options.min_typed, borders,

@@ -24,7 +24,7 @@ MIN_TYPED = 5
 """Fewest typed sites of a contig that is imputed, and of a chunk."""
 
 CORE_BYTES = 1_000_000_000
-"""Memory for the alleles of a core's references and the probabilities of its samples."""
+"""Memory for the alleles of a core's references."""
 
 NO_BORDERS = np.empty(0, np.int64)
 
@@ -125,9 +125,12 @@ def wanted_sites(
     return is_listed
 
 
-def most_core_sites(num_haplotypes: int, num_samples: int) -> int:
-    """Sites of a core that fit into memory: a bit per reference, two probabilities per sample."""
-    each = num_haplotypes / 8 + 8 * num_samples + 200
+def most_core_sites(num_haplotypes: int) -> int:
+    """Sites of a core that fit into memory: a bit per reference.
+
+    It depends on the panel alone, so a sample is cut in the same places in any company.
+    """
+    each = num_haplotypes / 8 + 200
     return int(np.clip(CORE_BYTES / each, FEWEST_CORE_SITES, MOST_CORE_SITES))
 
 
@@ -171,13 +174,10 @@ def _first_of_position(sites: Sites, chosen: NDArray[np.int64]) -> NDArray[np.in
 
 
 def whole_panel(
-    sites: Sites,
-    num_haplotypes: int,
-    num_samples: int,
-    borders: NDArray[np.int64] = NO_BORDERS,
+    sites: Sites, num_haplotypes: int, borders: NDArray[np.int64] = NO_BORDERS
 ) -> Cores:
     """The cores of all sites with the default options of `impute`; borders as for `cut`."""
-    most = most_core_sites(num_haplotypes, num_samples)
+    most = most_core_sites(num_haplotypes)
     everywhere = np.ones(len(sites), dtype=np.bool_)
     return cut(sites, everywhere, CHUNK_CM, OVERLAP_CM, most, borders)
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,15 @@ from vcfbert.domain.sites import Region, Samples, Sites
 from vcfbert.domain.windows import Segment, Windows
 from vcfbert.errors import StoreError
 from vcfbert.files import digests, replacing
-from vcfbert.pipelines.preparing import losses, panel_ploidy, panel_samples, qc_report
+from vcfbert.pipelines.preparing import (
+    losses,
+    panel_phase,
+    panel_ploidy,
+    panel_samples,
+    qc_report,
+)
 from vcfbert.pipelines.preparing.options import PrepareOptions
+from vcfbert.pipelines.preparing.panel_phase import PanelPhase
 from vcfbert.pipelines.preparing.qc_report import PrepareSummary
 from vcfbert.pipelines.preparing.site_collector import SiteCollector
 from vcfbert.progress import Progress, Silent
@@ -110,13 +119,18 @@ def _make(
     """
     with VcfFile(panel_vcf) as file:
         region = None if options.region is None else file.find_region(options.region)
+        if region is not None and region.contig.removeprefix("chr") not in str(options.region):
+            logger.warning("The region %s is on contig %s.", options.region, region.contig)
         file.count(region)  # an empty file is refused before the tables are read
         notes = progress if ploidy is None else Silent()  # they were shown before the scan
         columns, samples, left_out = panel_samples.choose(file, options, notes)
         maps = None if options.genetic_map is None else map_files.read(options.genetic_map)
         segments = None if options.windows is None else tables.read_segments(options.windows)
-        with transposing.open_spool(staged.root, 2 * len(samples)) as alleles:
-            collector = SiteCollector(str(panel_vcf), samples, options, segments, alleles, ploidy)
+        with ExitStack() as stack:
+            alleles, free = _spools(stack, staged, samples, options, str(panel_vcf))
+            collector = SiteCollector(
+                str(panel_vcf), samples, options, segments, alleles, ploidy, free
+            )
             _read(file, region, columns, collector, progress)
             table = collector.table(maps)
             if ploidy is not None and ploidy.is_haploid.any():
@@ -127,20 +141,57 @@ def _make(
             genome = genome_header.read(file.header.text).of(table.last_positions())
             if ploidy is None:
                 warnings += panel_ploidy.like_males(table, samples, genome, alleles.alleles)
-            fingerprint = _write(staged, table, samples, cut, genome, alleles, options, progress)
+            phased = _phase(table, samples, alleles, free, options.seed, progress)
+            warnings += phased.warnings(str(panel_vcf))
+            settings = options.as_json() | phased.setting()
+            fingerprint = _write(staged, table, samples, cut, genome, alleles, settings, progress)
             related = relatedness.measure(table, samples, alleles.alleles)
     _write_masks(staged, cut, fingerprint, options.seed)
     report = qc_report.counts(collector, table, samples, cut, options)
     report["warnings"] = warnings
     report["read"]["samples"] = len(file.samples)
     report["samples"] |= left_out
-    report |= {
+    report |= phased.setting() | {
         "panel": str(panel_vcf),
         "region": None if region is None else str(region),
         "bytes": qc_report.sizes(staged.panel, panel_vcf),
         "relatedness": related.record(),
     }
     return fingerprint, report, related
+
+
+def _spools(
+    stack: ExitStack, staged: Workspace, samples: Samples, options: PrepareOptions, source: str
+) -> tuple[AlleleSpool, AlleleSpool | None]:
+    """Files of alleles, and of heterozygotes to phase if they are to be phased."""
+    alleles = stack.enter_context(transposing.open_spool(staged.root, 2 * len(samples)))
+    if not options.phase_panel:
+        return alleles, None
+    panel_phase.check_samples(samples, source)
+    return alleles, stack.enter_context(
+        transposing.open_spool(staged.root, len(samples), "unphased")
+    )
+
+
+def _phase(
+    table: Sites,
+    samples: Samples,
+    alleles: AlleleSpool,
+    free: AlleleSpool | None,
+    seed: int,
+    progress: Progress,
+) -> PanelPhase:
+    """Phase the panel by its own samples, if that is asked for; only then is it imported."""
+    if free is None:
+        return PanelPhase()
+    from vcfbert.copying import compiled
+    from vcfbert.pipelines.preparing import panel_phasing
+
+    note = partial(
+        progress.note, "Compiling for this machine, once; it takes about half a minute ..."
+    )
+    with compiled.announcing_compilation(note):
+        return panel_phasing.phase(table, samples, alleles, free, seed=seed, progress=progress)
 
 
 def _read(
@@ -182,7 +233,7 @@ def _write(
     cut: Windows,
     genome: Genome,
     alleles: AlleleSpool,
-    options: PrepareOptions,
+    settings: dict[str, Any],
     progress: Progress,
 ) -> str:
     """Write the panel store; returns its fingerprint."""
@@ -192,7 +243,6 @@ def _write(
         progress.advance()
         return alleles.window(int(cut.start[window]), int(cut.stop[window]), cut.length)
 
-    settings = options.as_json()
     return panel.write_panel(
         workspace.panel, table, samples, cut, packed, settings=settings, genome=genome
     )

@@ -36,6 +36,7 @@ class PrepareSummary:
             ("sites kept", kept["sites"]),
             *((f"  {kind}", count) for kind, count in kept["types"].items()),
             ("genotypes filled in", report["filled_genotypes"]),
+            *_phased_rows(report.get("phased")),
             ("samples kept", samples["kept"]),
             *((f"  {split}", count) for split, count in samples["splits"].items()),
             ("  haploid at some sites", samples.get("haploid", 0)),
@@ -54,6 +55,16 @@ class PrepareSummary:
         width = max(len(name) for name, _ in shown)
         table = [f"{name:<{width}}  {value}" for name, value in shown if value != "0"]
         return [*table, f"{'panel':<{width}}  {self.panel}", f"{'QC report':<{width}}  {self.qc}"]
+
+
+def _phased_rows(phased: dict[str, Any] | None) -> list[tuple[str, object]]:
+    """What was phased, if the panel was."""
+    if phased is None:
+        return []
+    return [
+        ("heterozygotes phased", phased["heterozygotes"]),
+        ("  expected switch error", f"{phased['expected_switch_error']:.2%}"),
+    ]
 
 
 def counts(

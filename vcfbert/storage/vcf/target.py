@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import unordered
+from vcfbert.domain import contig_names, unordered
 from vcfbert.domain.match_report import MatchReport
 from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.ploidy import Ploidy
@@ -34,6 +34,7 @@ class Target:
                 sample has one set a contig
     identifiers  T, the ID of each site's record
     record      (T,) index of each site's record among those that were read
+    numbers     (T, 2) that record's numbers of the panel's REF and ALT, or ABSENT of `matching`
     others      records that the panel lacks, if they are kept
     haploid     which samples are haploid at which of the panel's sites; None for none. Their second
                 allele is MISSING
@@ -47,6 +48,7 @@ class Target:
     report: MatchReport
     identifiers: list[str]
     record: NDArray[np.int64]
+    numbers: NDArray[np.int64]
     others: list[TypedOnly]
     haploid: Ploidy | None = None
 
@@ -73,10 +75,15 @@ def read_target(
 
     Raises InputError if the file is damaged or does not fit the panel, as docs/policy.md says.
     """
+    contigs = file.contigs
     collector = TargetCollector(
-        str(file.path), file.samples, sites, policy, region=region, keep_others=keep_others
-    )
-    read_from = file.find_region(str(region)) if region is not None and file.has_index else None
+        str(file.path), file.samples, sites, policy, region=region, keep_others=keep_others,
+        contigs=contigs,
+    )  # fmt: skip
+    is_split = any(contig_names.is_part_of_x(name) for name in contigs)
+    read_from = None
+    if region is not None and file.has_index and not is_split:
+        read_from = file.find_region(str(region))
     columns = np.arange(len(file.samples))
     for block in file.blocks(
         columns,
@@ -91,5 +98,5 @@ def read_target(
         alleles, is_free = unordered.to_phase(alleles)
     return Target(
         file.samples, typed.site_index, alleles, is_free, typed.phase_sets, typed.report,
-        typed.identifiers, typed.record, typed.others, typed.haploid,
+        typed.identifiers, typed.record, typed.numbers, typed.others, typed.haploid,
     )  # fmt: skip
