@@ -6,8 +6,10 @@ The pipeline is imported inside the command, so that `--help` is quick.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
 
@@ -16,6 +18,13 @@ from vcfbert.storage.zarr.workspace import Workspace
 from . import options, settings
 from .progress import on_stderr
 from .reporting import print_lines, reporting_errors
+
+
+class HasLines(Protocol):
+    """A summary."""
+
+    def lines(self) -> list[str]:
+        """What the command prints."""
 
 
 def impute(
@@ -187,23 +196,26 @@ def impute(
                 keep_parts=keep_parts,
                 device=device.value,
             )
-            home = Workspace(workspace)
-            if plan is not None:
-                from vcfbert.pipelines.imputing import separate_parts
+            run_with = _running(plan, workers, scheduler)
+            summary = run_with(
+                Workspace(workspace), target, out, chosen, progress=progress, overwrite=force
+            )
+        print_lines(summary.lines())
 
-                planned = separate_parts.plan(
-                    home, target, out, chosen, plan, progress=progress, overwrite=force
-                )
-                lines = planned.lines()
-            elif workers is not None or scheduler is not None:
-                from vcfbert.pipelines.imputing import cluster
 
-                where = cluster.ClusterOptions(workers=workers, scheduler=scheduler)
-                lines = cluster.run(
-                    home, target, out, chosen, where, progress=progress, overwrite=force
-                ).lines()
-            else:
-                lines = pipeline.impute(
-                    home, target, out, chosen, progress=progress, overwrite=force
-                ).lines()
-        print_lines(lines)
+def _running(
+    plan: Path | None, workers: int | None, scheduler: str | None
+) -> Callable[..., HasLines]:
+    """What to do with the target: plan the parts, impute them on workers, or impute here."""
+    if plan is not None:
+        from vcfbert.pipelines.imputing import separate_parts
+
+        return partial(separate_parts.plan, path=plan)
+    if workers is not None or scheduler is not None:
+        from vcfbert.pipelines.imputing import cluster
+
+        where = cluster.ClusterOptions(workers=workers, scheduler=scheduler)
+        return partial(cluster.run, cluster=where)
+    from vcfbert.pipelines.imputing import impute as pipeline
+
+    return pipeline.impute

@@ -98,8 +98,8 @@ def prepare(
         bool,
         typer.Option(
             "--phase-panel",
-            help="Phase unphased heterozygotes by the panel's own samples. A panel that a phasing "
-            "program made is more accurate.",
+            help="Phase unphased heterozygotes by the panel's own samples; the expected accuracy "
+            "is reported.",
         ),
     ] = False,
     sex: options.Sex = None,

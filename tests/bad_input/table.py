@@ -13,6 +13,7 @@ from tests.bad_input import (
     genotypes,
     models,
     order,
+    parts,
     phasing,
     samples,
     settings,
@@ -38,5 +39,6 @@ CASES: list[Case] = [
     *settings.CASES,
     *models.CASES,
     *versions.CASES,
+    *parts.CASES,
     *filling.CASES,
 ]

@@ -128,7 +128,7 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
     done = run(
         "impute", "t.vcf.gz", "-o", "o.bcf", "-w", str(tmp_path), "--format", "GT, DS",
         "--unphased", "as-written", "--phase", "refine", "--phase-draws", "2",
-        "--target-references", "on",
+        "--target-references", "on", "--phasing-passes", "3",
         "--map", "a.map", "--region", "20:1-9", "--er2", "--force",
         "--all-typed-sites", "--empirical", "--sites", "s.tsv",
         "--chunk-cm", "4", "--overlap-cm", "0.5", "--min-typed", "2",
@@ -144,6 +144,8 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
         "threads": 3, "seed": 8, "chunk_cm": 4.0, "overlap_cm": 0.5, "min_typed": 2,
         "fields": ("GT", "DS"), "sites": Path("s.tsv"), "unphased": "as-written", "er2": True,
         "phase": "refine", "phase_draws": 2, "target_references": "on",
+        "phasing_passes": 3, "trios": None, "mendel": False,
+        "memory": None, "parts": None, "keep_parts": False,
         "all_typed_sites": True, "empirical": True,
         "qc": Path("q"), "device": "cpu", "strand": "drop",
         "sex": Path("x.fam"), "par": "1-9,20-30",

@@ -99,6 +99,7 @@ class BatchAnswers:
     open_cells    haplotypes times sites that the copying model leaves undecided
     cells_out_of_range  of those, with an input outside the range seen in training
     phase         alleles at the typed sites of the chunk, as if there were no chunk before
+    is_held       (B,) True for samples whose first haplotype is the father's
     """
 
     samples: slice
@@ -111,11 +112,12 @@ class BatchAnswers:
     open_cells: float
     cells_out_of_range: float
     phase: KnownPhase
+    is_held: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Some samples, imputed at `sites`; the other fields as in ImputedChunk and ImputedCore.
+    """Some samples, imputed at `sites`; the other fields as in ImputedChunk and BatchAnswers.
 
     alleles  (n, 2, T) at the typed sites, phased
     """
@@ -126,6 +128,7 @@ class _Part:
     imputed: ImputedChunk
     candidates: NDArray[np.int64]
     rate_factor: float
+    is_held: NDArray[np.bool_]
 
 
 def impute(
@@ -233,12 +236,12 @@ def _batch(
     left_out = np.where(tokens.is_observed(phase.alleles[rows]), left_out[rows], alt[is_typed])
     is_haploid = source.samples.ploidy.at(chunk.core.start)[samples]
     candidates = np.zeros((len(is_haploid), 2), np.int64)
-    factors = np.ones(len(is_haploid))
+    factors, is_held = np.ones(len(is_haploid)), np.zeros(len(is_haploid), np.bool_)
     open_cells = outside = 0.0
     for part in parts:
         columns = part.samples - samples.start
         candidates[columns] = part.candidates.reshape(-1, 2)
-        factors[columns] = part.rate_factor
+        factors[columns], is_held[columns] = part.rate_factor, part.is_held
         cells = float(existing(is_haploid[columns]).sum()) * len(chunk.sites)
         open_cells += part.imputed.open_share * cells
         outside += part.imputed.out_of_range * part.imputed.open_share * cells
@@ -254,6 +257,7 @@ def _batch(
         open_cells=open_cells,
         cells_out_of_range=outside,
         phase=phase,
+        is_held=is_held,
     )
 
 
@@ -339,7 +343,10 @@ def _impute_alike(
             phases.alleles.transpose(2, 0, 1),
         )  # fmt: skip
         factor = float(prepared.chunk.rates[0] / first_rate)
-        yield _Part(block, phases.alleles, references.sites, imputed, counts.ravel(), factor)
+        yield _Part(
+            block, phases.alleles, references.sites, imputed, counts.ravel(), factor,
+            phases.is_held,
+        )  # fmt: skip
 
 
 def _from_frequency(
@@ -362,7 +369,7 @@ def _from_frequency(
     return _Part(
         samples, np.empty((len(samples), 2, 0), np.uint8), references.sites,
         ImputedChunk(alt, none, 0.0, 0.0),
-        np.zeros(2 * len(samples), np.int64), 1.0,
+        np.zeros(2 * len(samples), np.int64), 1.0, np.zeros(len(samples), np.bool_),
     )  # fmt: skip
 
 

@@ -151,7 +151,7 @@ def make(
     fewest_samples  but not below so many samples
     """
     memory = None if options.memory is None else batches.parse_size(options.memory)
-    with impute.opened(workspace, target, options, progress) as job:
+    with impute.opened(workspace, target, options, out.parent, progress) as job:
         num_samples = len(job.source.samples.names)
         for_all = -(-num_samples * len(job.chunks) // fewest_parts)
         size = min(batches.size(job.source, job.chunks, memory), max(for_all, fewest_samples))
@@ -288,7 +288,9 @@ def _opened(
 ) -> Iterator[tuple[Job, PartRuns]]:
     """The imputation of a plan, if panel, target and options are still the same."""
     options, target = plan.impute_options(threads), Path(plan.target)
-    with impute.opened(Workspace(Path(plan.workspace)), target, options, progress) as job:
+    scratch = Path(plan.folder).parent
+    workspace = Workspace(Path(plan.workspace))
+    with impute.opened(workspace, target, options, scratch, progress) as job:
         made = planned_parts.made_from(job.source, target, options)
         if made != plan.made:
             differ = ", ".join(part_key.differences(plan.made, made)) or "something"
