@@ -1,6 +1,6 @@
 """Imputation of unphased targets compared with Beagle: accuracy, switch error, time, memory.
 
-    python benchmarks/unphased.py FOLDER [--tasks array random50] [--draws 0 4 8] [--repeats 3]
+    python benchmarks/unphased.py FOLDER [--tasks array random50] [--draws 0 32] [--repeats 3]
         [--simulated SEED SEED]
 
 --simulated adds regions of 3 Mb with 4,508 simulated reference haplotypes and as many typed sites
@@ -31,7 +31,7 @@ SHOWN = ("r2", "F1")
 def main() -> None:
     parser = options.parser(__doc__)
     parser.add_argument("--tasks", nargs="*", default=["array", "random50"], choices=tasks.NAMES)
-    parser.add_argument("--draws", type=int, nargs="+", default=[0, 4, 8])
+    parser.add_argument("--draws", type=int, nargs="+", default=[0, 32])
     parser.add_argument("--simulated", type=int, nargs="*", default=[], help="seeds")
     parser.add_argument("--name", default="unphased", help="of the CSV file")
     arguments = parser.parse_args()

@@ -114,10 +114,10 @@ def impute(
         int,
         typer.Option(
             min=0,
-            help="Phases to impute and average if the phase is uncertain, each drawn with its "
-            "probability; 0 imputes only the most likely one.",
+            help="Phases drawn by their probability if the phase is uncertain; all are imputed in "
+            "one pass. 0 imputes only the most likely one.",
         ),
-    ] = 4,
+    ] = 32,
     target_references: options.TargetReferences = options.TargetReferencesChoice.AUTO,
     phasing_passes: options.PhasingPasses = 2,
     trios: options.Trios = None,

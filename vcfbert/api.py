@@ -126,7 +126,7 @@ def impute(
     empirical: bool = False,
     unphased: Literal["phase", "error", "missing", "as-written"] = "phase",
     phase: Literal["keep", "refine", "redo"] = "keep",
-    phase_draws: int = 4,
+    phase_draws: int = 32,
     target_references: Literal["auto", "on", "off"] = "auto",
     phasing_passes: int = 2,
     trios: StrPath | None = None,

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.copying import engine, panel_statistics, parameter_sets
+from vcfbert.copying.branches import Branches
 from vcfbert.copying.engine import ImputedChunk, Prepared
 from vcfbert.copying.network import Network
 from vcfbert.domain import tokens, unordered
@@ -381,6 +382,7 @@ def _run(
     counts: NDArray[np.int64],
     alleles: NDArray[np.uint8],
     chosen: NDArray[np.int64],
+    branches: Sequence[Branches] | None = None,
     *,
     threads: int,
 ) -> ImputedChunk:
@@ -390,6 +392,7 @@ def _run(
     counts      (n, 2) number of candidates, written for the chosen samples
     alleles     (k, 2, T)
     chosen      (k,) among the n samples of the block
+    branches    k, if their phases are uncertain: both haplotypes then have the same candidates
     """
     samples, is_haploid = block[chosen], is_haploid[chosen]
     exists = np.flatnonzero(existing(is_haploid))
@@ -402,9 +405,14 @@ def _run(
     candidates = [np.empty(0, np.int64)] * (2 * len(samples))
     for place, rows in zip(exists.tolist(), found, strict=True):
         candidates[place] = rows
+    if branches is not None:
+        for first in range(0, len(candidates), 2):
+            both = np.union1d(candidates[first], candidates[first + 1])
+            both = np.setdiff1d(both, np.union1d(own[first], own[first + 1]), assume_unique=True)
+            candidates[first] = candidates[first + 1] = both
     counts[chosen] = np.array([len(rows) for rows in candidates], np.int64).reshape(-1, 2)
     return _run_engine(
-        prepared, source.network, alleles, candidates, is_haploid,
+        prepared, source.network, alleles, candidates, is_haploid, branches,
         threads=threads, device=source.device,
     )  # fmt: skip
 
@@ -415,15 +423,20 @@ def _run_engine(
     queries: NDArray[np.uint8],
     candidates: list[NDArray[np.int64]],
     is_haploid: NDArray[np.bool_],
+    branches: Sequence[Branches] | None,
     *,
     threads: int,
     device: Device | None,
 ) -> ImputedChunk:
-    """Impute samples of a prepared chunk on the CPU, or on a GPU if `device` is not None."""
-    if device is None:
+    """Impute samples of a prepared chunk on the CPU, or on a GPU if `device` is not None.
+
+    Uncertain phases are imputed on the CPU, where they are found as well.
+    """
+    if device is None or branches is not None:
         return engine.impute_samples(
-            prepared, network, queries, candidates, threads=threads, is_haploid=is_haploid
-        )
+            prepared, network, queries, candidates,
+            threads=threads, is_haploid=is_haploid, branches=branches,
+        )  # fmt: skip
     from vcfbert.training.mosaic import torch_engine
 
     return torch_engine.impute_samples(

@@ -1,21 +1,22 @@
 """Phasing of a chunk's samples before they are imputed, and imputation of uncertain phases.
 
-The best phase decides the order of typed alleles in the output. Probabilities at other sites are
-means over phases drawn by their probability, each brought into the orientation of the best phase
-from site to site.
+The best phase decides the order of typed alleles in the output. Phases drawn by their probability
+decide what the probabilities at other sites are: all are imputed in one pass
+(`copying.pair_mosaic`), in the orientation of the best phase.
 
 S sites of the chunk, T typed sites, n samples, M draws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.copying.branches import Branches, of_phases
 from vcfbert.copying.engine import ImputedChunk
 from vcfbert.copying.mosaic import Chunk
 from vcfbert.domain import tokens
@@ -39,7 +40,7 @@ MOST_BACK = phase_chunk.MOST_BACK
 """Heterozygotes of one phase set that are further apart, with others between, are not linked."""
 
 LEAST_TURN = 1e-3
-"""Samples without a heterozygote of a higher probability of another order are imputed once."""
+"""Samples without a heterozygote of a higher probability of another order have a certain phase."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Phases:
                elsewhere
     is_given   (n, T) True at heterozygotes whose order relative to the one before is the file's or
                is decided by the parents
-    draws      (M, n, 2, T) those that are imputed and averaged, of uncertain samples
+    draws      (M, n, 2, T) phases drawn by their probability, of uncertain samples
     several    (n,) True for uncertain samples
     is_joined  (n,) True for samples that share a heterozygote with the chunk before
     is_held    (n,) True for samples whose first haplotype is the father's
@@ -317,61 +318,50 @@ def held(
     return phases
 
 
-def impute(
-    phases: Phases,
-    chunk: Chunk,
-    run: Callable[[NDArray[np.uint8], NDArray[np.int64]], ImputedChunk],
-) -> ImputedChunk:
-    """Impute the best phase of certain samples, and all draws of the others.
+class Run(Protocol):
+    """What imputes some of n samples."""
 
-    run  imputes haplotypes (k, 2, T) of some of the n samples (k,)
-    """
-    if not phases.several.any():
-        return run(phases.alleles, np.arange(len(phases.alleles)))
+    def __call__(
+        self,
+        alleles: NDArray[np.uint8],
+        chosen: NDArray[np.int64],
+        branches: Sequence[Branches] | None = None,
+    ) -> ImputedChunk:
+        """Impute k samples.
+
+        alleles   (k, 2, T)
+        chosen    (k,) among the n samples
+        branches  k, if their phases are uncertain
+        """
+
+
+def impute(phases: Phases, chunk: Chunk, run: Run) -> ImputedChunk:
+    """Impute the best phase of certain samples, and all draws of the others in one pass."""
     certain, loose = np.flatnonzero(~phases.several), np.flatnonzero(phases.several)
+    if not len(loose):
+        return run(phases.alleles, certain)
+    draws = phases.draws.transpose(1, 0, 2, 3)
+    likeliest = phases.alleles[loose]
+    branches = [of_phases(*one, chunk.stops) for one in zip(draws, likeliest, strict=True)]
+    uncertain = run(likeliest, loose, branches)
+    if not len(certain):
+        return uncertain
+    parts = [(certain, run(phases.alleles[certain], certain)), (loose, uncertain)]
     num_samples = len(phases.alleles)
-    # Sites last, as the engine has them: a mean over draws reads and writes memory in order.
-    alt = np.zeros((num_samples, 2, len(chunk.cm)), np.float32)
-    left_out = np.zeros((num_samples, 2, len(chunk.typed)), np.float32)
-    parts: list[tuple[ImputedChunk, float]] = []
-    if len(certain):
-        found = run(phases.alleles[certain], certain)
-        alt[certain], left_out[certain] = _by_sample(found.alt), _by_sample(found.left_out)
-        parts.append((found, float(len(certain))))
-    weight, near = np.float32(1.0 / len(phases.draws)), _nearest_typed(chunk)
-    for draw in phases.draws:
-        found = run(draw, loose)
-        is_turned = orientation(draw, phases.alleles[loose])
-        _add(left_out, loose, _by_sample(found.left_out), is_turned, weight)
-        _add(alt, loose, _by_sample(found.alt), is_turned[:, near], weight)
-        parts.append((found, float(weight) * len(loose)))
-    opened = sum(part.open_share * share for part, share in parts)
-    outside = sum(part.out_of_range * part.open_share * share for part, share in parts)
+    # Sites last, as the engine has them, so that memory is read and written in order.
+    alt = np.empty((num_samples, 2, len(chunk.cm)), np.float32)
+    left_out = np.empty((num_samples, 2, len(chunk.typed)), np.float32)
+    for samples, part in parts:
+        alt[samples] = part.alt.transpose(1, 2, 0)
+        left_out[samples] = part.left_out.transpose(1, 2, 0)
+    opened = sum(part.open_share * len(samples) for samples, part in parts)
+    outside = sum(part.out_of_range * part.open_share * len(samples) for samples, part in parts)
     return ImputedChunk(
         alt=alt.transpose(2, 0, 1),
         left_out=left_out.transpose(2, 0, 1),
         open_share=opened / num_samples,
         out_of_range=outside / opened if opened else 0.0,
     )
-
-
-def orientation(draw: NDArray[np.uint8], best: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """(n, T) True if a draw is the other way round than the best phase at the nearest heterozygote.
-
-    draw, best  (n, 2, T)
-
-    >>> best = np.array([[[0, 0, 1, 0, 1], [1, 0, 0, 0, 0]]], np.uint8)
-    >>> draw = np.array([[[0, 0, 0, 0, 0], [1, 0, 1, 0, 1]]], np.uint8)
-    >>> orientation(draw, best).astype(int).tolist()
-    [[0, 0, 1, 1, 1]]
-    """
-    is_turned = np.zeros((len(draw), draw.shape[2]), np.bool_)
-    for sample in range(len(draw)):
-        hets = np.flatnonzero(best[sample, 0] != best[sample, 1])
-        if len(hets):
-            turned = draw[sample, 0, hets] != best[sample, 0, hets]
-            is_turned[sample] = turned[nearest(hets, np.arange(draw.shape[2]))]
-    return is_turned
 
 
 def nearest(places: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -385,34 +375,3 @@ def nearest(places: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.
         return np.zeros(len(wanted), np.int64)
     is_before = wanted - places[after - 1] <= places[after] - wanted
     return np.asarray(np.where(is_before, after - 1, after), dtype=np.int64)
-
-
-def _nearest_typed(chunk: Chunk) -> NDArray[np.int64]:
-    """(S,) index of the nearest typed site, in sites."""
-    return nearest(chunk.typed, np.arange(len(chunk.cm)))
-
-
-def _by_sample(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, 2, S) of (S, n, 2)."""
-    return values.transpose(1, 2, 0)
-
-
-def _add(
-    total: NDArray[np.float32],
-    samples: NDArray[np.int64],
-    values: NDArray[np.float32],
-    is_turned: NDArray[np.bool_],
-    weight: np.float32,
-) -> None:
-    """Add weighted values of some samples to a sum, with haplotypes exchanged at some sites.
-
-    total      (N, 2, S) changed in place
-    samples    (n,)
-    values     (n, 2, S)
-    is_turned  (n, S)
-    """
-    for place, sample in enumerate(samples.tolist()):
-        one = values[place] * weight
-        turned = np.flatnonzero(is_turned[place])
-        one[:, turned] = one[::-1, turned]
-        total[sample] += one

@@ -61,8 +61,9 @@ class ImputeOptions:
     phase: Trust = "keep"
     """Keep the phase of the file, take it as a hint, or do without it."""
 
-    phase_draws: int = 4
-    """Phases to impute and average if the phase is uncertain; 0 imputes the most likely one."""
+    phase_draws: int = 32
+    """Phases drawn by their probability if the phase is uncertain, all imputed in one pass; 0
+    imputes only the most likely one."""
 
     target_references: TargetReferences = "auto"
     """Phase with the other samples of the target, too; `auto` if it has more than the panel."""
