@@ -79,6 +79,14 @@ class PhaseTrust(StrEnum):
     REDO = "redo"
 
 
+class TargetReferencesChoice(StrEnum):
+    """Values of --target-references."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
 class TargetStrand(StrEnum):
     """Values of `impute --strand`."""
 
@@ -280,6 +288,14 @@ TargetMap = Annotated[
 Trust = Annotated[
     PhaseTrust,
     typer.Option("--phase", help="The file's phase: keep it, take it as a hint, or do without it."),
+]
+TargetReferences = Annotated[
+    TargetReferencesChoice,
+    typer.Option(
+        "--target-references",
+        help="Phase with the haplotypes of the target's other samples, too; auto: if it has more "
+        "samples than the panel.",
+    ),
 ]
 PhasingPasses = Annotated[
     int,

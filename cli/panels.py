@@ -105,6 +105,14 @@ def prepare(
         options.Unphased,
         typer.Option(help="Unphased heterozygotes: stop, or drop the record."),
     ] = options.Unphased.ERROR,
+    phase_panel: Annotated[
+        bool,
+        typer.Option(
+            "--phase-panel",
+            help="Phase unphased heterozygotes by the panel's own samples; the expected accuracy "
+            "is reported.",
+        ),
+    ] = False,
     sex: options.Sex = None,
     par: options.Par = None,
     max_dropped: Annotated[
@@ -166,6 +174,7 @@ def prepare(
                 test_fraction=test_fraction,
                 missing=missing.value,
                 unphased=unphased.value,
+                phase_panel=phase_panel,
                 sex=sex,
                 par=par,
                 max_dropped=max_dropped,

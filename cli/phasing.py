@@ -30,6 +30,7 @@ def phase(
     region: options.WrittenRegion = None,
     genetic_map: options.TargetMap = None,
     trust: options.Trust = options.PhaseTrust.KEEP,
+    target_references: options.TargetReferences = options.TargetReferencesChoice.AUTO,
     phasing_passes: options.PhasingPasses = 2,
     fill_missing: Annotated[
         bool,
@@ -84,6 +85,7 @@ def phase(
                 overlap_cm=overlap_cm,
                 min_typed=min_typed,
                 phase=trust.value,
+                target_references=target_references.value,
                 phasing_passes=phasing_passes,
                 fill_missing=fill_missing,
                 seed=seed,

@@ -48,7 +48,7 @@ ROOMS = {
     "pipelines.train": {"pipelines.mosaic", "pipelines.systems"},
     "pipelines.text_table": set(),
     "pipelines.file_lists": set(),
-    "pipelines.preparing": set(),
+    "pipelines.preparing": {"pipelines.chunks"},
     "pipelines.chunks": set(),
     "pipelines.parts": {"pipelines.chunks"},
     "pipelines.imputing": {"pipelines.chunks", "pipelines.parts"},

@@ -65,6 +65,7 @@ def prepare(
     test_fraction: float = 0.1,
     missing: Literal["fill", "drop", "error", "major"] = "fill",
     unphased: Literal["error", "drop"] = "error",
+    phase_panel: bool = False,
     sex: StrPath | None = None,
     par: str | None = None,
     max_dropped: float = 0.2,
@@ -91,6 +92,7 @@ def prepare(
         test_fraction=test_fraction,
         missing=missing,
         unphased=unphased,
+        phase_panel=phase_panel,
         sex=_path(sex),
         par=par,
         max_dropped=max_dropped,
@@ -124,6 +126,7 @@ def impute(
     unphased: Literal["phase", "error", "missing", "as-written"] = "phase",
     phase: Literal["keep", "refine", "redo"] = "keep",
     phase_draws: int = 4,
+    target_references: Literal["auto", "on", "off"] = "auto",
     phasing_passes: int = 2,
     trios: StrPath | None = None,
     mendel: bool = False,
@@ -145,11 +148,13 @@ def impute(
 ) -> ImputeSummary | GenomeSummary:
     """Impute the samples of a VCF or BCF from the panel of a workspace; writes `out` and QC files.
 
-    target      one file, or several with other contigs of the same samples
-    out         with {contig} in its name, each contig gets a file
-    no_network  use the copying model alone
-    memory      such as "4G"; None uses half of what is free; the output does not depend on it
-    threads     None uses all cores; the output does not depend on it
+    target             one file, or several with other contigs of the same samples
+    out                with {contig} in its name, each contig gets a file
+    no_network         use the copying model alone
+    target_references  phase with the other samples of the target, too
+    memory             such as "4G"; None uses half of what is free; the output does not depend on
+                       it
+    threads            None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.imputing import genome
     from vcfbert.pipelines.imputing import impute as stage
@@ -169,6 +174,7 @@ def impute(
         unphased=unphased,
         phase=phase,
         phase_draws=phase_draws,
+        target_references=target_references,
         phasing_passes=phasing_passes,
         trios=_path(trios),
         mendel=mendel,
@@ -202,6 +208,7 @@ def phase(
     genetic_map: StrPath | None = None,
     region: str | None = None,
     phase: Literal["keep", "refine", "redo"] = "keep",
+    target_references: Literal["auto", "on", "off"] = "auto",
     phasing_passes: int = 2,
     fill_missing: bool = False,
     seed: int | None = None,
@@ -219,10 +226,11 @@ def phase(
 ) -> PhaseSummary:
     """Phase the samples of a VCF or BCF with the panel of a workspace; writes `out`.
 
-    phase         what to do with the phase of the file
-    fill_missing  fill missing genotypes with their most probable alleles
-    seed          of the fit of the switch rates for filling; the rest is not random
-    threads       None uses all cores; the output does not depend on it
+    phase              what to do with the phase of the file
+    target_references  phase with the other samples of the target, too
+    fill_missing       fill missing genotypes with their most probable alleles
+    seed               of the fit of the switch rates for filling; the rest is not random
+    threads            None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.phasing import phase as stage
 
@@ -234,6 +242,7 @@ def phase(
         overlap_cm=overlap_cm,
         min_typed=min_typed,
         phase=phase,
+        target_references=target_references,
         phasing_passes=phasing_passes,
         fill_missing=fill_missing,
         seed=seed,

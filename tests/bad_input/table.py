@@ -14,6 +14,7 @@ from tests.bad_input import (
     genotypes,
     models,
     order,
+    parts,
     phasing,
     samples,
     settings,
@@ -39,6 +40,7 @@ CASES: list[Case] = [
     *settings.CASES,
     *models.CASES,
     *versions.CASES,
+    *parts.CASES,
     *contigs.CASES,
     *filling.CASES,
 ]

@@ -113,7 +113,7 @@ def test_prepare_hands_over_what_was_typed(fx_calls, tmp_path):
     (tmp_path / "panels.txt").write_text("three.vcf\n")
     done = run(
         "prepare", "one.vcf", "two.vcf", "--min-maf", "0.01", "--map", "a.map", "-w",
-        str(tmp_path), "--missing", "major", "--force", "--threads", "3",
+        str(tmp_path), "--missing", "major", "--force", "--threads", "3", "--phase-panel",
         "--list", str(tmp_path / "panels.txt"),
     )  # fmt: skip
     assert (done.exit_code, done.stdout) == (0, "done\n")
@@ -122,6 +122,7 @@ def test_prepare_hands_over_what_was_typed(fx_calls, tmp_path):
     assert workspace == Workspace(tmp_path)
     assert (options.min_maf, str(options.genetic_map), options.missing) == (0.01, "a.map", "major")
     assert type(options.missing) is str  # what stores keep is plain
+    assert options.phase_panel is True
     assert (keywords["overwrite"], keywords["skip_existing"], keywords["threads"]) == (
         True, False, 3,
     )  # fmt: skip
@@ -141,6 +142,7 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
     done = run(
         "impute", "t.vcf.gz", "-o", "o.bcf", "-w", str(tmp_path), "--format", "GT, DS",
         "--unphased", "as-written", "--phase", "refine", "--phase-draws", "2",
+        "--target-references", "on", "--phasing-passes", "3",
         "--map", "a.map", "--region", "20:1-9", "--er2", "--force",
         "--all-typed-sites", "--empirical", "--sites", "s.tsv",
         "--chunk-cm", "4", "--overlap-cm", "0.5", "--min-typed", "2",
@@ -155,12 +157,12 @@ def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
         "run": "mine", "no_network": False, "genetic_map": Path("a.map"), "region": "20:1-9",
         "threads": 3, "seed": 8, "chunk_cm": 4.0, "overlap_cm": 0.5, "min_typed": 2,
         "fields": ("GT", "DS"), "sites": Path("s.tsv"), "unphased": "as-written", "er2": True,
-        "phase": "refine", "phase_draws": 2,
+        "phase": "refine", "phase_draws": 2, "target_references": "on",
+        "phasing_passes": 3, "trios": None, "mendel": False,
+        "memory": None, "parts": None, "keep_parts": False,
         "all_typed_sites": True, "empirical": True,
         "qc": Path("q"), "device": "cpu", "strand": "drop",
         "sex": Path("x.fam"), "par": "1-9,20-30",
-        "memory": None, "parts": None, "keep_parts": False,
-        "mendel": False, "phasing_passes": 2, "trios": None,
     }  # fmt: skip
 
 

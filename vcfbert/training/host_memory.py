@@ -25,7 +25,7 @@ def free_bytes() -> int:
 def used_bytes() -> int:
     """Memory that this process uses now; 0 if it is not known."""
     try:
-        return kilobytes(PROC / "self" / "status", "RssAnon")
+        return kilobytes(PROC / "self" / "status", "VmRSS")
     except OSError:
         return 0
 

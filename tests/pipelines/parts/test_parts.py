@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +17,10 @@ from tests import panels
 from tests.pipelines import imputations
 from tests.pipelines.imputations import NUM_SITES, TYPED, run, samples_alleles
 from vcfbert.errors import ConfigError, StoreError
+from vcfbert.files import spill
 from vcfbert.pipelines.chunks import chunk_imputation
 from vcfbert.pipelines.imputing import impute, output_files
-from vcfbert.pipelines.parts import batches, cell_codes, part_file, parts_folder
+from vcfbert.pipelines.parts import batches, cell_codes, joined_chunk, part_file, parts_folder
 
 MISSING = 4
 NUM_SAMPLES = 7
@@ -210,39 +216,127 @@ def test_too_little_memory_is_one_sentence(fx_home, fx_target, tmp_path):
         run(fx_home, fx_target, tmp_path / "out.vcf.gz", memory="x")
 
 
-def test_less_memory_means_smaller_batches(fx_home, fx_target):
+def test_less_memory_means_smaller_batches(fx_home, fx_target, tmp_path):
     options = impute.ImputeOptions(no_network=True, threads=1)
-    with impute.opened(fx_home, fx_target, options, imputations.Silent()) as job:
+    with impute.opened(fx_home, fx_target, options, tmp_path, imputations.Silent()) as job:
         found = [
             batches.size(job.source, job.chunks, batches.host_memory.used_bytes() + size)
-            for size in (80 << 20, 1 << 40)
+            for size in (200 << 20, 1 << 40)
         ]
     assert found[1] == NUM_SAMPLES
     assert 1 <= found[0] <= NUM_SAMPLES
 
 
+@pytest.mark.parametrize("limit", [0, 1500])
+def test_genotypes_in_files_give_the_same_output(
+    fx_home, fx_target, fx_whole, tmp_path, monkeypatch, limit
+):
+    made = []
+
+    def spill_of(folder, memory):
+        made.append(spill.Spill(folder, limit))
+        return made[-1]
+
+    monkeypatch.setattr(batches, "spill", spill_of)
+    in_batches_of(monkeypatch, 3)
+    run(fx_home, fx_target, tmp_path / "out.vcf.gz", **RICH)
+    assert_same(tmp_path / "out.vcf.gz", fx_whole)
+    assert made[0].num_bytes > 0
+    names = [path.name for path in tmp_path.iterdir()]
+    assert sorted(names) == [
+        "out.empiricalDose.vcf.gz", "out.empiricalDose.vcf.gz.tbi", "out.qc", "out.vcf.gz",
+        "out.vcf.gz.tbi",
+    ]  # fmt: skip
+
+
+def test_a_disk_without_room_for_the_genotypes_is_one_sentence(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StoreError, match=r"Cannot keep 256 MB of the target's genotypes in a"):
+        spill.Spill(tmp_path, 10).zeros((4, 5), np.uint8)
+    assert list(tmp_path.iterdir()) == []
+    kept = spill.Spill(tmp_path, 20)
+    assert kept.zeros((4, 5), np.uint8).sum() == 0
+    assert kept.num_bytes == 0
+
+
 def test_codes_keep_the_text():
     assert 10**impute.DECIMALS == cell_codes.DIGITS
     rng = np.random.default_rng(2)
-    alt = rng.beta(0.1, 0.3, (40, 9, 2)).astype(np.float32)
-    alt[:4] = rng.integers(0, 2, (4, 9, 2))
+    alt = rng.random((3000, 90, 2), dtype=np.float32)
+    alt[:1000] = rng.beta(0.1, 0.3, (1000, 90, 2))
+    alt[:4] = rng.integers(0, 2, (4, 90, 2))
     alt[4, 0] = (0.5, np.nextafter(np.float32(0.5), np.float32(1)))
+    alt[5, :32, 0] = np.arange(32) / 32  # some lie on the end of a thousandth
     content = cell_codes.encoded(alt)
-    found = cell_codes.decoded(content, 40, 9)
+    found = cell_codes.decoded(content, 3000, 90)
     assert np.abs(found - alt).max() < 1e-5
-    assert (
-        cell_codes.numbers(found.reshape(-1, 2)) == cell_codes.numbers(alt.reshape(-1, 2))
-    ).all()
+    shown = [cell_codes.numbers(values.reshape(-1, 2)) for values in (found, alt)]
+    np.testing.assert_array_equal(*shown)
     np.testing.assert_array_equal(found[4, 0], alt[4, 0])
     assert len(content) < 2 * alt.size
     for bad in (content[:-1], b"", content[:20]):
         with pytest.raises(cell_codes.DamagedCellsError):
-            cell_codes.decoded(bad, 40, 9)
+            cell_codes.decoded(bad, 3000, 90)
     with pytest.raises(cell_codes.DamagedCellsError):
-        cell_codes.decoded(content, 40, 8)
+        cell_codes.decoded(content, 3000, 89)
 
 
 def test_most_sites_of_a_block_are_bounded():
     assert part_file.rows_of_block(1) == 1024
     assert part_file.rows_of_block(10**6) == 16
     assert sum(rows.stop - rows.start for rows in part_file.blocks(NUM_SITES, 10**6)) == NUM_SITES
+
+
+@pytest.mark.slow
+def test_after_real_kills_the_same_command_continues(fx_home, fx_target, fx_whole, tmp_path):
+    """SIGKILL at random moments, until the command ends by itself."""
+    out = tmp_path / "out.vcf.gz"
+    script = (
+        "import sys\n"
+        "from vcfbert.pipelines.imputing import output_files\n"
+        "from vcfbert.pipelines.parts import batches\n"
+        "output_files.FEWEST_FOR_DR2 = 5\n"
+        "batches.size = lambda *arguments: 1\n"
+        "from vcfbert_cli.main import app\n"
+        "app(sys.argv[1:])\n"
+    )
+    words = ["impute", str(fx_target), "-o", str(out), "-w", str(fx_home.root), "--no-network",
+             "--chunk-cm", "0.1", "--overlap-cm", "0.05", "--er2", "--empirical", "-q",
+             "--threads", "2"]  # fmt: skip
+    rng = np.random.default_rng(1)
+    folder, kills = tmp_path / "out.parts", 0
+    while not out.exists():
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, *words], stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        wanted = len(parts_folder.entries(folder)) + 1 + int(rng.integers(8))
+        while process.poll() is None and len(parts_folder.entries(folder)) < wanted:
+            time.sleep(0.01 * rng.random())
+        if process.poll() is None and kills < 4:
+            process.kill()
+            kills += 1
+        assert process.wait() in (0, -9)
+    assert kills
+    assert_same(out, fx_whole)
+    assert not folder.exists()
+
+
+def test_samples_are_turned_to_continue_the_chunk_before_unless_their_parents_decide():
+    def part(order, held):
+        facts = SimpleNamespace(order=np.array(order, np.uint8), is_held=np.array(held, np.uint8))
+        return [SimpleNamespace(facts=facts)]
+
+    continuation = joined_chunk.Continuation(4)
+    sites, nobody = np.array([3, 5, 9]), [0, 0, 0, 0]
+    first = [[1, 1, 1, 0], [2, 2, 2, 0], [1, 0, 1, 1]]
+    assert not continuation.add(sites, part(first, nobody)).any()
+    second = [[2, 1, 2, 0], [1, 2, 1, 1], [1, 1, 2, 2]]  # at 3, 5 and 9: other, same, other, other
+    is_turned = continuation.add(sites, part(second, [0, 0, 1, 0]))
+    assert is_turned.tolist() == [True, False, False, True]
+    third = [[1, 1, 2, 1]]  # as the second chunk was written, but for the last
+    is_turned = continuation.add(np.array([5]), part(third, nobody))
+    assert is_turned.tolist() == [True, True, True, True]

@@ -264,7 +264,7 @@ def test_two_chunks_are_joined_where_they_agree(fx_home, monkeypatch):
     ]
     calls = iter([0, 1])
 
-    def find(samples, panel, block, options, before, *, trust, threads):
+    def find(samples, panel, block, options, before, *, trust, threads, joint=None):
         number = next(calls)
         found = samples.queries(panel.sites, block)
         for sample in range(2):

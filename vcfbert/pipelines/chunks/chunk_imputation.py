@@ -30,11 +30,13 @@ from vcfbert.pipelines.chunks import (
     chunk_references,
     multiallelic,
     switch_rates,
+    target_references,
     typed_panels,
 )
 from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
+from vcfbert.pipelines.chunks.joint_phases import JointPhases
 from vcfbert.pipelines.chunks.target_samples import TargetSamples, TypedAlike, typed_alike
 from vcfbert.retrieval import chunk_candidates
 from vcfbert.storage.profiles import NOTHING, Profiles
@@ -65,6 +67,7 @@ class ImputationSource:
     trust      in the phase of the file
     device     None is the CPU, compiled
     profiles   what depends on the panel and the typed sites only
+    is_joint   True if the samples are phased with each other's haplotypes, too
     """
 
     panel: PanelReader
@@ -78,6 +81,7 @@ class ImputationSource:
     trust: Trust
     device: Device | None = None
     profiles: Profiles = NOTHING
+    is_joint: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class BatchAnswers:
     open_cells    haplotypes times sites that the copying model leaves undecided
     cells_out_of_range  of those, with an input outside the range seen in training
     phase         alleles at the typed sites of the chunk, as if there were no chunk before
+    is_held       (B,) True for samples whose first haplotype is the father's
     """
 
     samples: slice
@@ -106,11 +111,12 @@ class BatchAnswers:
     open_cells: float
     cells_out_of_range: float
     phase: KnownPhase
+    is_held: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Some samples, imputed at `sites`; the other fields as in ImputedChunk and ImputedCore.
+    """Some samples, imputed at `sites`; the other fields as in ImputedChunk and BatchAnswers.
 
     alleles  (n, 2, T) at the typed sites, phased
     """
@@ -121,6 +127,7 @@ class _Part:
     imputed: ImputedChunk
     candidates: NDArray[np.int64]
     rate_factor: float
+    is_held: NDArray[np.bool_]
 
 
 def impute(
@@ -129,12 +136,14 @@ def impute(
     samples: slice,
     references: ChunkReferences,
     advance: Callable[[int], None],
+    joint: JointPhases | None = None,
 ) -> BatchAnswers:
     """Impute a batch of samples over one chunk.
 
     samples     a range of the target's samples
     references  of `read_references` for these samples, or more
     advance     called with a number of finished samples
+    joint       of `joint_phases`
     """
     target, first = source.samples, samples.start
     num_samples = samples.stop - first
@@ -143,7 +152,7 @@ def impute(
     parts = []
     phase = KnownPhase(chunk.typed, target.alleles_at(chunk.typed, samples))
     groups = typed_alike(target, source.sites, chunk, source.min_typed, samples)
-    for part, typed in _parts(source, chunk, groups, references):
+    for part, typed in _parts(source, chunk, groups, references, joint):
         columns = part.samples - first
         rows = np.searchsorted(part.sites, chunk.written)
         _copy_rows(part.imputed.alt, rows, alt, columns)
@@ -159,6 +168,24 @@ def impute(
     )  # fmt: skip
     multiallelic.give_way(alt, kept, references.alternatives_among(chunk.written))
     return _batch(source, chunk, samples, references, alt, left_out, phase, parts)
+
+
+def joint_phases(source: ImputationSource, chunk: ChunkPlan) -> JointPhases | None:
+    """The phase of all samples of the target, if they are references of each other."""
+    if not source.is_joint:
+        return None
+    groups = typed_alike(source.samples, source.sites, chunk, source.min_typed)
+    typed = [alike.typed for alike in groups]
+    if not any(map(len, typed)):
+        return None
+    panels = typed_panels.read(
+        source.panel, source.sites, chunk, typed, source.phasing,
+        threads=source.threads, profiles=source.profiles,
+    )  # fmt: skip
+    return target_references.find(
+        source.samples, groups, panels, source.phasing,
+        trust=source.trust, threads=source.threads,
+    )  # fmt: skip
 
 
 def read_references(
@@ -208,12 +235,12 @@ def _batch(
     left_out = np.where(tokens.is_observed(phase.alleles[rows]), left_out[rows], alt[is_typed])
     is_haploid = source.samples.ploidy.at(chunk.core.start)[samples]
     candidates = np.zeros((len(is_haploid), 2), np.int64)
-    factors = np.ones(len(is_haploid))
+    factors, is_held = np.ones(len(is_haploid)), np.zeros(len(is_haploid), np.bool_)
     open_cells = outside = 0.0
     for part in parts:
         columns = part.samples - samples.start
         candidates[columns] = part.candidates.reshape(-1, 2)
-        factors[columns] = part.rate_factor
+        factors[columns], is_held[columns] = part.rate_factor, part.is_held
         cells = float(existing(is_haploid[columns]).sum()) * len(chunk.sites)
         open_cells += part.imputed.open_share * cells
         outside += part.imputed.out_of_range * part.imputed.open_share * cells
@@ -229,6 +256,7 @@ def _batch(
         open_cells=open_cells,
         cells_out_of_range=outside,
         phase=phase,
+        is_held=is_held,
     )
 
 
@@ -243,6 +271,7 @@ def _parts(
     chunk: ChunkPlan,
     groups: list[TypedAlike],
     references: ChunkReferences,
+    joint: JointPhases | None,
 ) -> Iterator[tuple[_Part, NDArray[np.int64]]]:
     """Imputed samples, each part with its typed sites.
 
@@ -250,13 +279,13 @@ def _parts(
     """
     if len(groups) < GROUPS_AT_ONCE or source.threads == 1 or source.device is not None:
         for alike in groups:
-            for part in _impute_alike(source, chunk, references, alike, source.threads):
+            for part in _impute_alike(source, chunk, references, alike, joint, source.threads):
                 yield part, alike.typed
         return
     with ThreadPoolExecutor(source.threads) as pool:
         for first in range(0, len(groups), GROUPS_AT_ONCE):  # so that few wait in memory
             some = groups[first : first + GROUPS_AT_ONCE]
-            found = [pool.submit(_listed, source, chunk, references, one) for one in some]
+            found = [pool.submit(_listed, source, chunk, references, one, joint) for one in some]
             for alike, future in zip(some, found, strict=True):
                 for part in future.result():
                     yield part, alike.typed
@@ -267,9 +296,10 @@ def _listed(
     chunk: ChunkPlan,
     references: ChunkReferences,
     alike: TypedAlike,
+    joint: JointPhases | None,
 ) -> list[_Part]:
     """Samples with the same typed sites, imputed by one thread."""
-    return list(_impute_alike(source, chunk, references, alike, 1))
+    return list(_impute_alike(source, chunk, references, alike, joint, 1))
 
 
 def _impute_alike(
@@ -277,6 +307,7 @@ def _impute_alike(
     chunk: ChunkPlan,
     references: ChunkReferences,
     alike: TypedAlike,
+    joint: JointPhases | None,
     threads: int,
 ) -> Iterator[_Part]:
     """Impute samples with the same typed sites."""
@@ -299,7 +330,7 @@ def _impute_alike(
         is_haploid = source.samples.ploidy.at(chunk.core.start)[block]
         phases = chunk_phasing.find(
             source.samples, typed_panel, block, source.phasing, None,
-            trust=source.trust, threads=threads,
+            trust=source.trust, threads=threads, joint=joint,
         )  # fmt: skip
         counts = np.zeros((len(block), 2), np.int64)
         run = partial(
@@ -311,7 +342,10 @@ def _impute_alike(
             phases.alleles.transpose(2, 0, 1),
         )  # fmt: skip
         factor = float(prepared.chunk.rates[0] / first_rate)
-        yield _Part(block, phases.alleles, references.sites, imputed, counts.ravel(), factor)
+        yield _Part(
+            block, phases.alleles, references.sites, imputed, counts.ravel(), factor,
+            phases.is_held,
+        )  # fmt: skip
 
 
 def _from_frequency(
@@ -334,7 +368,7 @@ def _from_frequency(
     return _Part(
         samples, np.empty((len(samples), 2, 0), np.uint8), references.sites,
         ImputedChunk(alt, none, 0.0, 0.0),
-        np.zeros(2 * len(samples), np.int64), 1.0,
+        np.zeros(2 * len(samples), np.int64), 1.0, np.zeros(len(samples), np.bool_),
     )  # fmt: skip
 
 

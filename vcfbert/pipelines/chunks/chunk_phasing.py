@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from vcfbert.domain.ploidy import rows_among
 from vcfbert.domain.sites import haplotypes_of
 from vcfbert.phasing import phase_chunk
 from vcfbert.phasing.phase_chunk import PhasingOptions, UnphasedChunk
+from vcfbert.pipelines.chunks.joint_phases import JointPhases
 from vcfbert.pipelines.chunks.target_samples import TargetSamples
 from vcfbert.pipelines.chunks.typed_panels import TypedPanel
 
@@ -103,6 +104,7 @@ def find(
     *,
     trust: Trust,
     threads: int,
+    joint: JointPhases | None = None,
 ) -> Phases:
     """Phase samples with the same typed sites.
 
@@ -110,16 +112,14 @@ def find(
     block   (n,) samples
     before  phase of the chunk before, which shares heterozygotes
     trust   in the phase of the file
+    joint   the phase of all samples, if it is found already
     """
     asked = samples.queries(panel.sites, block)
     families = samples.family_orders(panel.sites, block)
     if samples.is_phased(block) and trust == "keep":
         return held(oriented(certain(asked.copy()), panel.sites, block, before), asked, families)
     sets = samples.sets_of(panel.sites, block)
-    links = [
-        linked(one, its_sets, panel.position, trust, panel.cm, family)
-        for one, its_sets, family in zip(asked, sets, families, strict=True)
-    ]
+    links = _links(asked, sets, families, panel, trust)
     loose = np.array([n for n, link in enumerate(links) if link.is_loose], np.int64)
     phases = certain(asked.copy())
     for place, link in enumerate(links):
@@ -127,12 +127,13 @@ def find(
         is_known = sets[place] > 0 if family is None else (sets[place] > 0) | family.is_decided
         phases.is_given[place] = np.isneginf(link.log_odds) & (link.back == 1) & is_known
     if len(loose):
-        found = phase_chunk.phase(
-            _unphased(samples, panel, block[loose], asked[loose], [links[n] for n in loose]),
-            options,
-            threads=threads,
-            model=panel.model,
-        )
+        if joint is None:
+            chunk = _with_links(
+                samples, panel, block[loose], asked[loose], [links[n] for n in loose]
+            )
+            found = phase_chunk.phase(chunk, options, threads=threads, model=panel.model)
+        else:
+            found = joint.of(block[loose], panel.sites)
         phases.alleles[loose], phases.turn[loose] = found.alleles, found.turn
         is_unsure = (found.turn > LEAST_TURN).any(axis=1)
         if options.draws:
@@ -141,7 +142,38 @@ def find(
     return held(oriented(phases, panel.sites, block, before), asked, families)
 
 
-def _unphased(
+def unphased(
+    samples: TargetSamples,
+    panel: TypedPanel,
+    block: NDArray[np.int64],
+    asked: NDArray[np.uint8],
+    trust: Trust,
+) -> UnphasedChunk:
+    """The panel and some samples, with what is known of their order.
+
+    block  (n,) samples
+    asked  (n, 2, T) their alleles, in the order of the file; MISSING at sites not to be read
+    """
+    sets, families = samples.sets_of(panel.sites, block), samples.family_orders(panel.sites, block)
+    links = _links(asked, sets, families, panel, trust)
+    return _with_links(samples, panel, block, asked, links)
+
+
+def _links(
+    asked: NDArray[np.uint8],
+    sets: NDArray[np.int32],
+    families: Sequence[FamilyOrder | None],
+    panel: TypedPanel,
+    trust: Trust,
+) -> list[Links]:
+    """What is known of each sample's order."""
+    return [
+        linked(one, its_sets, panel.position, trust, panel.cm, family)
+        for one, its_sets, family in zip(asked, sets, families, strict=True)
+    ]
+
+
+def _with_links(
     samples: TargetSamples,
     panel: TypedPanel,
     block: NDArray[np.int64],
@@ -157,10 +189,15 @@ def _unphased(
         cm=panel.cm,
         group=panel.group,
         alleles=asked,
-        turn_log_odds=np.stack([link.log_odds for link in links]),
-        back=np.stack([link.back for link in links]),
+        turn_log_odds=_stacked([link.log_odds for link in links], asked, np.float32),
+        back=_stacked([link.back for link in links], asked, np.int64),
         own=own,
     )
+
+
+def _stacked(rows: list[NDArray[Any]], asked: NDArray[np.uint8], dtype: type) -> NDArray[Any]:
+    """(n, T) of n rows, which may be none."""
+    return np.array(rows, dtype).reshape(len(asked), asked.shape[2])
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ T typed sites, N samples, n samples of a group, R reference haplotypes.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from vcfbert.domain import matching, tokens
 from vcfbert.domain.families import Families, FamilyOrder
 from vcfbert.domain.ploidy import Ploidy
+from vcfbert.domain.row_blocks import Zeros, blocks, rows_of
 from vcfbert.domain.sites import Sites, haplotypes_of
 from vcfbert.domain.unordered import UnorderedGenotypes
 from vcfbert.errors import InputError
+from vcfbert.files.spill import Spill
 from vcfbert.pipelines.chunks import chunk_plan
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.storage.vcf.target import Target
@@ -39,6 +42,7 @@ class TargetSamples:
                allele of a haploid sample is MISSING
     borders    (n,) panel sites at which a chunk begins, because the ploidy may change there
     families   what parents and children say of the order of heterozygotes
+    spill      where large arrays are; None if all are in memory
     """
 
     names: list[str]
@@ -51,6 +55,7 @@ class TargetSamples:
     haploid: Ploidy | None = None
     borders: NDArray[np.int64] = field(default_factory=lambda: chunk_plan.NO_BORDERS)
     families: Families = field(default_factory=Families)
+    spill: Spill | None = None
 
     def alleles_at(
         self, typed: NDArray[np.int64], samples: slice = slice(None)
@@ -66,10 +71,13 @@ class TargetSamples:
     @property
     def num_missing(self) -> int:
         """Genotypes at typed sites with an allele that was not observed."""
-        count = int((self.alleles == tokens.MISSING).any(axis=2).sum())
-        if self.haploid is not None:
-            is_haploid = self.haploid.of_sites(self.typed)
-            count -= int((is_haploid & (self.alleles[:, :, 0] != tokens.MISSING)).sum())
+        count = 0
+        for rows in blocks(self.alleles.shape):
+            alleles = self.alleles[rows]
+            count += int((alleles == tokens.MISSING).any(axis=2).sum())
+            if self.haploid is not None:
+                is_haploid = self.haploid.of_sites(self.typed[rows])
+                count -= int((is_haploid & (alleles[:, :, 0] != tokens.MISSING)).sum())
         return count
 
     def is_called(self, rows: slice) -> NDArray[np.bool_]:
@@ -119,8 +127,18 @@ class TargetSamples:
 
     def is_phased(self, samples: NDArray[np.int64] | None = None) -> bool:
         """True if the order of all heterozygotes of all or some samples is known."""
-        is_free = self.is_free if samples is None else self.is_free[:, samples]
-        return self.phase_sets is None and not is_free.any()
+        if samples is None:
+            return self.phase_sets is None and not self._has_free
+        return self.phase_sets is None and not self.is_free[:, samples].any()
+
+    @cached_property
+    def _has_free(self) -> bool:
+        return bool(self.is_free.any())
+
+    def release(self) -> None:
+        """Give back the memory of genotypes that are in files."""
+        if self.spill is not None:
+            self.spill.release()
 
     def is_typed(self, rows: slice, samples: slice = slice(None)) -> NDArray[np.bool_]:
         """(t, n) True if at least one allele was observed, at a range of the typed sites."""
@@ -162,11 +180,15 @@ def of_target(
         for number in np.repeat(shared, 2).tolist()
     ]
     kept = UnorderedGenotypes.among(read.site_index, read.alleles)
-    is_typed = np.asarray(tokens.is_observed(read.alleles).any(axis=(1, 2)), dtype=np.bool_)
+    is_typed = np.zeros(len(read.site_index), np.bool_)
+    for rows in blocks(read.alleles.shape):
+        is_typed[rows] = tokens.is_observed(read.alleles[rows]).any(axis=(1, 2))
+    zeros: Zeros = np.zeros if read.spill is None else read.spill.zeros
+    taken = partial(rows_of, is_chosen=is_typed, zeros=zeros)
     return TargetSamples(
-        read.names, read.site_index[is_typed], read.alleles[is_typed], read.is_free[is_typed],
-        own, kept, None if read.phase_sets is None else read.phase_sets[is_typed], read.haploid,
-        borders, Families() if families is None else families.at(is_typed),
+        read.names, read.site_index[is_typed], taken(read.alleles), taken(read.is_free),
+        own, kept, None if read.phase_sets is None else taken(read.phase_sets), read.haploid,
+        borders, Families() if families is None else families.at(is_typed), read.spill,
     )  # fmt: skip
 
 

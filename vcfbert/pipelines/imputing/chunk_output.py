@@ -76,6 +76,7 @@ def _write_all(
         _write(writer, empirical, joined, first, er2=er2)
         first += len(chunk.written)
         _compare(found.search, runs, chunk, references)
+        source.samples.release()
         found.accuracy.add(joined.accuracy)
         found.tally.add(source.sites, chunk, joined, time.perf_counter() - begun)
     return found

@@ -26,12 +26,14 @@ from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.sites import Region, Sites, whole_frequency
 from vcfbert.errors import InputError
 from vcfbert.files import locks
+from vcfbert.files.spill import Spill
 from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import (
     array_profile,
     chunk_plan,
     family_phase,
     target_ploidy,
+    target_references,
     target_samples,
 )
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
@@ -51,6 +53,7 @@ from vcfbert.pipelines.imputing.impute_options import ImputeOptions as ImputeOpt
 from vcfbert.pipelines.imputing.output_files import OutputContent
 from vcfbert.pipelines.imputing.qc_files import ChunkTally, ImputeSummary
 from vcfbert.pipelines.imputing.sample_quality import CallRates
+from vcfbert.pipelines.parts import batches
 from vcfbert.pipelines.parts.part_runs import PartRuns
 from vcfbert.progress import Progress
 from vcfbert.storage.profiles import Profiles
@@ -109,7 +112,7 @@ def impute(
     if the panel or the network is missing, or the output exists or cannot be written.
     """
     check_output(target, out, options, overwrite=overwrite)
-    with locks.hold(out), opened(workspace, target, options, progress) as job:
+    with locks.hold(out), opened(workspace, target, options, out.parent, progress) as job:
         runs = planned_parts.of(job.source, job.chunks, target, out, options)
         try:
             summary = written(job, runs, out, options, progress, overwrite=overwrite)
@@ -124,15 +127,23 @@ def impute(
 
 @contextmanager
 def opened(
-    workspace: Workspace, target: Path, options: ImputeOptions, progress: Progress
+    workspace: Workspace,
+    target: Path,
+    options: ImputeOptions,
+    scratch: Path,
+    progress: Progress,
 ) -> Iterator[Job]:
-    """Open the panel, read the target, and plan the chunks. Raises as `impute` does."""
+    """Open the panel, read the target, and plan the chunks. Raises as `impute` does.
+
+    scratch  folder for the genotypes of a large target, in files without a name
+    """
     begun = time.perf_counter()
     network = engines.network(workspace, options.run, no_network=options.no_network)
     with open_panel(workspace.panel, takes_haploid=True) as panel:
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
         profiles = array_profile.of_panel(workspace, panel)
-        yield _plan(panel, sites, target, network, profiles, options, progress, begun)
+        spill = batches.spill(scratch, options.memory)
+        yield _plan(panel, sites, target, network, profiles, spill, options, progress, begun)
 
 
 def written(
@@ -210,6 +221,7 @@ def _plan(
     path: Path,
     network: Network,
     profiles: Profiles,
+    spill: Spill,
     options: ImputeOptions,
     progress: Progress,
     begun: float,
@@ -219,7 +231,7 @@ def _plan(
     name = str(panel.path)
     is_wanted = chunk_plan.wanted_sites(sites, options.region, options.sites, source=name)
     progress.start("reading the target", None)
-    cores, read, of_target, borders = _read(panel, sites, is_wanted, path, options)
+    cores, read, of_target, borders = _read(panel, sites, is_wanted, path, spill, options)
     read, orders, families = family_phase.of_target(
         read, sites, options.trios, source=str(path), trust=options.phase, mendel=options.mendel
     )
@@ -236,10 +248,14 @@ def _plan(
     for message in warnings:
         logger.warning("%s", message)
     threads = options.threads or versions.num_cores()
+    chosen, num_panel = options.target_references, len(panel.samples)
+    is_joint = target_references.are_used(chosen, samples, num_panel, options.phase)
+    if is_joint:
+        progress.note(target_references.note(chosen, len(samples.names), num_panel))
     source = ImputationSource(
         panel, sites, samples, network, options.seed, threads, options.min_typed,
         _phasing(options), options.phase, device,
-        profiles,
+        profiles, is_joint,
     )  # fmt: skip
     num_wanted = int(is_wanted.sum())
     return Job(path, source, planned, read, families, rates, of_target, num_wanted, warnings, begun)
@@ -256,6 +272,7 @@ def _read(
     sites: Sites,
     is_wanted: NDArray[np.bool_],
     path: Path,
+    spill: Spill,
     options: ImputeOptions,
 ) -> tuple[chunk_plan.Cores, Target, Genome, NDArray[np.int64]]:
     """The cores, the target, the facts in its header, and sites at which a chunk begins.
@@ -278,6 +295,7 @@ def _read(
             panel_frequency=frequency,
             panel_alleles=partial(target_ploidy.panel_alleles, panel),
             keep_others=options.all_typed_sites,
+            spill=spill,
         )
 
     def cut(borders: NDArray[np.int64]) -> chunk_plan.Cores:
@@ -336,6 +354,7 @@ def _content(job: Job, options: ImputeOptions) -> OutputContent:
 def _header(written: Sites, job: Job, options: ImputeOptions) -> HeaderFacts:
     panel, network = job.source.panel, job.source.network
     chosen = f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} seed={options.seed}"
+    chosen += target_references.header_text(is_used=job.source.is_joint)
     return HeaderFacts(
         checkpoint=network.name,
         checkpoint_fingerprint=network.fingerprint or None,
@@ -375,6 +394,7 @@ def _report(
             "phased_genotypes": int(samples.is_free.sum()),
             "unordered_genotypes": len(samples.unordered.site),
         },
+        "target_references": job.source.is_joint,
         "families": None if job.families is None else job.families.record(),
         "chunks": sums["chunks"],
         "candidates": sums["candidates"],
@@ -397,6 +417,7 @@ def _report(
             "unphased": options.unphased,
             "phase": options.phase,
             "phase_draws": options.phase_draws,
+            "target_references": options.target_references,
             "phasing_passes": options.phasing_passes,
             "strand": options.strand,
             "seed": options.seed,

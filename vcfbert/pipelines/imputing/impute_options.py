@@ -12,6 +12,7 @@ from vcfbert.errors import ConfigError
 from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import chunk_plan, family_phase, switch_rates
 from vcfbert.pipelines.chunks.chunk_phasing import Trust
+from vcfbert.pipelines.chunks.target_references import TargetReferences
 from vcfbert.pipelines.parts import batches
 from vcfbert.storage.vcf.output_header import FIELDS, CellLayout
 
@@ -62,6 +63,9 @@ class ImputeOptions:
 
     phase_draws: int = 4
     """Phases to impute and average if the phase is uncertain; 0 imputes the most likely one."""
+
+    target_references: TargetReferences = "auto"
+    """Phase with the other samples of the target, too; `auto` if it has more than the panel."""
 
     phasing_passes: int = PhasingOptions.passes
     """Passes of phasing: the first finds candidates by genotype, the others by haplotype."""

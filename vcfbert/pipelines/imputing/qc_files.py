@@ -78,6 +78,7 @@ class ImputeSummary:
             *family_phase.summary_rows(report["families"]),
             ("chunks", report["chunks"]),
             ("reference haplotypes", report["reference_haplotypes"]),
+            ("target samples are references", "yes" if report["target_references"] else "0"),
             ("candidates per haplotype", f"{candidates['mean']:.0f} ({candidates['min']:,} to "
              f"{candidates['max']:,})"),
             ("network", network["name"]),

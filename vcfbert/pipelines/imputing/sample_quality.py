@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
+from vcfbert.domain.row_blocks import blocks
 from vcfbert.domain.sites import Sites
 from vcfbert.pipelines.chunks.target_samples import TargetSamples
 
@@ -19,7 +20,6 @@ FEW_CALLED = 0.5
 """A sample with a smaller share of the typed sites called, on any contig, is named in a warning."""
 
 _NAMED = 5
-_SITES_AT_ONCE = 4096
 _COLUMNS = ("#sample", "typed_sites", "called", "call_rate", "heterozygosity", "r2")
 
 
@@ -45,13 +45,13 @@ class CallRates:
         numbers = np.unique(contig)
         called = np.zeros((len(numbers), len(samples.names)), np.int64)
         heterozygous = np.zeros(len(samples.names), np.int64)
-        for first in range(0, len(contig), _SITES_AT_ONCE):
-            alleles = samples.alleles[first : first + _SITES_AT_ONCE]
+        for rows in blocks(samples.alleles.shape):
+            alleles = samples.alleles[rows]
             left, right = alleles[:, :, 0], alleles[:, :, 1]
-            is_called = samples.is_called(slice(first, first + _SITES_AT_ONCE))
+            is_called = samples.is_called(rows)
             is_pair = is_called & tokens.is_observed(right)
             heterozygous += (is_pair & (left != right)).sum(axis=0)
-            here = contig[first : first + _SITES_AT_ONCE]
+            here = contig[rows]
             for row, number in enumerate(numbers.tolist()):
                 called[row] += is_called[here == number].sum(axis=0)
         typed = np.array([(contig == number).sum() for number in numbers], np.int64)

@@ -153,7 +153,7 @@ def make(
     fewest_samples  but not below so many samples
     """
     memory = None if options.memory is None else batches.parse_size(options.memory)
-    with impute.opened(workspace, target, options, progress) as job:
+    with impute.opened(workspace, target, options, out.parent, progress) as job:
         num_samples = len(job.source.samples.names)
         for_all = -(-num_samples * len(job.chunks) // fewest_parts)
         size = min(batches.size(job.source, job.chunks, memory), max(for_all, fewest_samples))
@@ -228,7 +228,8 @@ class OpenPlan:
         self.progress.start("imputing", part.stop - part.first)
         chunk = self.runs.chunks[part.chunk]
         references = chunk_imputation.read_references(self.runs.source, chunk, [samples])
-        made = self.runs.make(part.chunk, samples, references, self.progress.advance)
+        joint = chunk_imputation.joint_phases(self.runs.source, chunk)
+        made = self.runs.make(part.chunk, samples, references, self.progress.advance, joint)
         folder.write(made, self.runs.is_typed(part.chunk))
 
 
@@ -292,8 +293,8 @@ def _opened(
     """The imputation of a plan, if panel, target and options are still the same."""
     options, target = plan.impute_options(threads), Path(plan.target)
     store = None if plan.contig_store is None else Path(plan.contig_store)
-    home = Workspace(Path(plan.workspace), store)
-    with impute.opened(home, target, options, progress) as job:
+    home, scratch = Workspace(Path(plan.workspace), store), Path(plan.folder).parent
+    with impute.opened(home, target, options, scratch, progress) as job:
         made = planned_parts.made_from(job.source, target, options)
         if made != plan.made:
             differ = ", ".join(part_key.differences(plan.made, made)) or "something"

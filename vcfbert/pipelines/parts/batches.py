@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from vcfbert.copying.inputs import NUM_INPUTS, NUM_SETS
 from vcfbert.errors import ConfigError
+from vcfbert.files.spill import Spill
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.training import host_memory
@@ -17,10 +19,13 @@ from vcfbert.training import host_memory
 FAIR_SHARE = 0.5
 """Share of the machine's free memory that is used by default."""
 
+SHARE_OF_TARGET = 8
+"""The genotypes of the target may take one eighth of the memory; the rest of them is in files."""
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _POWERS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 _COPIES_OF_BITS = 4  # of the references: read, at typed sites, searched, and one being made
-_SPARE = 64 << 20  # for all that does not grow
+_SPARE = 112 << 20  # for all that does not grow
 
 
 def parse_size(text: str) -> int:
@@ -36,11 +41,18 @@ def parse_size(text: str) -> int:
     return size
 
 
+def spill(folder: Path, memory: str | None) -> Spill:
+    """Where the target's genotypes are: in memory as far as a part of it allows, then in files."""
+    limit = int(FAIR_SHARE * host_memory.free_bytes()) if memory is None else parse_size(memory)
+    return Spill(folder, limit // SHARE_OF_TARGET)
+
+
 def size(source: ImputationSource, chunks: Sequence[ChunkPlan], memory: int | None) -> int:
     """Samples of a batch, so that no chunk uses more memory than this; None for a fair share.
 
     Raises ConfigError if one sample needs more.
     """
+    source.samples.release()
     used = host_memory.used_bytes()
     limit = memory or used + int(FAIR_SHARE * host_memory.free_bytes())
     num_samples = len(source.samples.names)

@@ -22,6 +22,7 @@ SCALE = 65_000
 codes."""
 
 DIGITS = 1_000  # the output has three decimals
+_REACH = 1.1 * DIGITS / SCALE  # change of a number in thousandths, with rounding errors
 _LEVEL = 1  # of zlib: most codes are 0 or SCALE
 
 
@@ -78,12 +79,31 @@ def _to_keep(alt: NDArray[np.float32], codes: NDArray[np.uint16]) -> Kept:
 
     A genotype with both codes certain is `0|1:1:0,1:0,1,0` or the like either way.
     """
-    is_certain = ((codes == 0) | (codes == SCALE)).all(axis=2).ravel()
-    place = np.flatnonzero(~is_certain)
+    is_certain = (codes == 0) | (codes == SCALE)
+    place = np.flatnonzero(~(is_certain[:, :, 0] & is_certain[:, :, 1]))
     pairs = alt.reshape(-1, 2)[place]
+    is_near = _may_round_differently(pairs)
+    place, pairs = place[is_near], pairs[is_near]
     coded = _probabilities(codes.reshape(-1, 2)[place])
     differs = (numbers(pairs) != numbers(coded)).any(axis=1)
     return Kept(place[differs].astype(np.int32), pairs[differs])
+
+
+def _may_round_differently(pairs: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(k,) True for genotypes with a number so near the end of a thousandth that a code may cross.
+
+    Neither a sum nor a genotype probability changes by more than the two codes do. A probability
+    itself crosses only by an error of rounding to float32.
+    """
+    first, second = pairs[:, 0], pairs[:, 1]
+    both = first * second
+    total = first + second
+    is_near: NDArray[np.bool_] = np.abs(pairs - np.float32(0.5)).min(axis=1) < 1 / SCALE  # call
+    for number in (first, second, total, both, total - 2 * both, 1 - total + both):
+        scaled = number * np.float32(DIGITS)
+        scaled -= np.floor(scaled)
+        is_near |= np.abs(scaled - np.float32(0.5)) < _REACH
+    return is_near
 
 
 def numbers(pairs: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -164,7 +164,8 @@ def join(
 class Continuation:
     """Tells which samples of a chunk are the other way round than in the chunk before.
 
-    Most of the heterozygotes that both have decide, as in `chunk_phasing.oriented`.
+    Most of the heterozygotes that both have decide, as in `chunk_phasing.oriented`; samples whose
+    parents decide stay as they are.
     """
 
     def __init__(self, num_samples: int) -> None:
@@ -189,6 +190,7 @@ class Continuation:
         is_shared = (now != NOT_HET) & (known != NOT_HET)
         is_other = is_shared & (now != known)
         is_turned |= 2 * is_other.sum(axis=0) > is_shared.sum(axis=0)
+        is_turned &= np.concatenate([part.facts.is_held for part in parts]) == 0
         turned = order[:, is_turned]
         order[:, is_turned] = np.where(turned == NOT_HET, turned, 3 - turned)
         self._sites, self._order = shared, order

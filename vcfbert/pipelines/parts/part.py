@@ -50,7 +50,8 @@ class PartFacts:
     rate_factor  (B,)
     candidates   (4,) number of haplotypes, and sum, minimum and maximum of their candidates
     cells        (2,) haplotypes times sites that are undecided, and those out of range
-    order        (P, B) ORDERS of heterozygotes; (0, B) if it is not wanted
+    order        (P, B) NOT_HET, REF_FIRST or ALT_FIRST; (0, B) if it is not wanted
+    is_held      (B,) 1 for samples whose first haplotype is the father's, which are never turned
     """
 
     dosage: NDArray[np.int64]
@@ -63,6 +64,7 @@ class PartFacts:
     candidates: NDArray[np.int64]
     cells: NDArray[np.float64]
     order: NDArray[np.uint8]
+    is_held: NDArray[np.uint8]
 
 
 NOT_HET, REF_FIRST, ALT_FIRST = 0, 1, 2
@@ -144,6 +146,7 @@ def of_batch(
             candidates=np.array([len(counts), counts.sum(), counts.min(), counts.max()]),
             cells=np.array([batch.open_cells, batch.cells_out_of_range]),
             order=orders(order if wanted.order else order[:0]),
+            is_held=batch.is_held.astype(np.uint8),
         ),
         CellsInMemory(batch.alt, batch.left_out if wanted.left_out else batch.left_out[:0]),
     )

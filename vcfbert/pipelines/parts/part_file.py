@@ -23,10 +23,10 @@ from vcfbert.files import digests, temporary
 from vcfbert.pipelines.parts import cell_codes
 from vcfbert.pipelines.parts.part import ChunkPart, PartFacts
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SUFFIX = ".part"
 
-_MAGIC = b"vcfbert part 1\n"
+_MAGIC = b"vcfbert part 2\n"
 _END = 16  # bytes: length of the JSON text in decimal digits
 _MAX_FOOTER = 1 << 28
 _CELLS_OF_BLOCK = 1 << 22

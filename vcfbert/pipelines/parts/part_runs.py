@@ -14,6 +14,7 @@ from vcfbert.pipelines.chunks import chunk_imputation
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
+from vcfbert.pipelines.chunks.joint_phases import JointPhases
 from vcfbert.pipelines.parts import batches, part, parts_folder
 from vcfbert.pipelines.parts.part import ChunkPart, Wanted
 from vcfbert.pipelines.parts.parts_folder import PartsFolder
@@ -60,10 +61,11 @@ class PartRuns:
         samples: slice,
         references: ChunkReferences,
         advance: Callable[[int], None],
+        joint: JointPhases | None,
     ) -> ChunkPart:
-        """Impute one part, in memory."""
+        """Impute one part, in memory; `joint` is of `chunk_imputation.joint_phases`."""
         chunk = self.chunks[number]
-        batch = chunk_imputation.impute(self.source, chunk, samples, references, advance)
+        batch = chunk_imputation.impute(self.source, chunk, samples, references, advance, joint)
         is_imputed = chunk_imputation.is_imputed(self.source, chunk)
         frequency = self.frequency[chunk.written]
         return part.of_batch(batch, chunk, is_imputed, frequency, self.shared(number), self.wanted)
@@ -86,8 +88,9 @@ class PartRuns:
         if not missing:
             return found, None
         references = chunk_imputation.read_references(self.source, chunk, missing)
+        joint = chunk_imputation.joint_phases(self.source, chunk)
         for samples in missing:
-            made = self.make(number, samples, references, advance)
+            made = self.make(number, samples, references, advance, joint)
             if self.folder is not None:
                 stored = self.folder.write(made, is_typed)
                 is_alone = len(missing) == 1 and not found

@@ -32,11 +32,13 @@ from vcfbert.pipelines.chunks import (
     family_phase,
     switch_rates,
     target_ploidy,
+    target_references,
     target_samples,
 )
 from vcfbert.pipelines.chunks.chunk_phasing import Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.family_phase import FamilyReport
+from vcfbert.pipelines.chunks.target_references import TargetReferences
 from vcfbert.pipelines.chunks.target_samples import TargetSamples
 from vcfbert.pipelines.phasing.filling import MissingFiller
 from vcfbert.pipelines.phasing.phased_target import PhasedTarget, PhasingSource
@@ -78,6 +80,9 @@ class PhaseOptions:
 
     phase: Trust = "keep"
     """Keep the phase of the file, take it as a hint (`refine`), or do without it (`redo`)."""
+
+    target_references: TargetReferences = "auto"
+    """Phase with the other samples of the target, too; `auto` if it has more than the panel."""
 
     phasing_passes: int = PhasingOptions.passes
     """Passes: the first finds candidates by genotype, the others by haplotype."""
@@ -152,6 +157,7 @@ class PhaseSummary:
             *family_phase.summary_rows(report["families"]),
             ("chunks", report["chunks"]),
             ("reference haplotypes", report["reference_haplotypes"]),
+            ("target samples are references", "yes" if report["target_references"] else "0"),
             ("seconds", f"{report['seconds']:.1f}"),
         ]
         shown = [
@@ -200,24 +206,19 @@ def phase(
         typed = samples.typed
         record = read.record[np.searchsorted(read.site_index, typed)]
         phased = PhasedTarget(source, record)
+        if source.is_joint:
+            counts = len(read.names), len(panel.samples)
+            progress.note(target_references.note(options.target_references, *counts))
         filler = None
         if options.fill_missing:
             filler = MissingFiller(source, read, weight_files.shipped(), options.fill_seed)
-        progress.start("phasing", len(chunks) * len(read.names))
-        note = partial(
-            progress.note, "Compiling for this machine, once; it takes about half a minute ..."
-        )
-        with compiled.announcing_compilation(note):
-            for chunk in chunks:
-                phase = phased.add(chunk, progress.advance)
-                if filler is not None:
-                    filler.add(chunk, phase, phased.calls)
+        _phase_chunks(phased, filler, chunks, len(read.names), progress)
         progress.start("writing", None)
         written = phased_writer.write(
             target,
             out,
             _calls(phased, read, families),
-            lines=_header_lines(panel, options),
+            lines=_header_lines(panel, options, is_joint=source.is_joint),
             region=_region(sites, options, str(panel.path)),
             threads=source.threads,
             overwrite=overwrite,
@@ -228,11 +229,31 @@ def phase(
         )
         report = _report(panel, read, phased, written, len(chunks))
         report |= {
+            "target_references": source.is_joint,
             "families": None if families is None else families.record(),
             "mendelian_errors_file": None if errors is None else str(errors),
         }
     report["seconds"] = round(time.perf_counter() - begun, 3)
     return PhaseSummary(out, report)
+
+
+def _phase_chunks(
+    phased: PhasedTarget,
+    filler: MissingFiller | None,
+    chunks: list[ChunkPlan],
+    num_samples: int,
+    progress: Progress,
+) -> None:
+    """Phase the chunks one after another, and fill missing genotypes if that is asked for."""
+    progress.start("phasing", len(chunks) * num_samples)
+    note = partial(
+        progress.note, "Compiling for this machine, once; it takes about half a minute ..."
+    )
+    with compiled.announcing_compilation(note):
+        for chunk in chunks:
+            phase = phased.add(chunk, progress.advance)
+            if filler is not None:
+                filler.add(chunk, phase, phased.calls)
 
 
 def _check_output(target: Path, out: Path, errors: Path | None, *, overwrite: bool) -> None:
@@ -285,9 +306,12 @@ def _plan(
     )
     for message in _warnings(panel, sites, read, chunks):
         logger.warning("%s", message)
+    is_joint = target_references.are_used(
+        options.target_references, samples, len(panel.samples), options.phase
+    )
     source = PhasingSource(
         panel, sites, samples, options.min_typed, PhasingOptions(passes=options.phasing_passes),
-        options.phase, options.threads or versions.num_cores(), profiles,
+        options.phase, options.threads or versions.num_cores(), profiles, is_joint,
     )  # fmt: skip
     return source, chunks
 
@@ -346,13 +370,14 @@ def _region(sites: Sites, options: PhaseOptions, source: str) -> Region | None:
     return Region.parse(options.region, sites.contigs, source=source)
 
 
-def _header_lines(panel: PanelReader, options: PhaseOptions) -> list[str]:
+def _header_lines(panel: PanelReader, options: PhaseOptions, *, is_joint: bool) -> list[str]:
     chosen = (
         f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} phase={options.phase} "
         f"phasing_passes={options.phasing_passes}"
     )
     if options.fill_missing:
         chosen += f" fill_missing=yes seed={options.fill_seed}"
+    chosen += target_references.header_text(is_used=is_joint)
     return [
         f"##source=vcfbert {versions.__version__}",
         f"##vcfbert_panel={panel.fingerprint}",

@@ -16,7 +16,7 @@ from vcfbert.domain import phased_calls, tokens
 from vcfbert.domain.phased_calls import AS_WRITTEN, NO_QUALITY, TURNED, PhasedCalls
 from vcfbert.domain.sites import Sites
 from vcfbert.phasing.phase_chunk import PhasingOptions
-from vcfbert.pipelines.chunks import chunk_phasing, typed_panels
+from vcfbert.pipelines.chunks import chunk_phasing, target_references, typed_panels
 from vcfbert.pipelines.chunks.chunk_imputation import GROUPS_AT_ONCE, SAMPLES_AT_ONCE
 from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Phases, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
@@ -34,6 +34,7 @@ class PhasingSource:
     sites      the panel's, with genetic positions of the chosen map
     min_typed  fewest typed sites that a sample's chunk reads, if its contig has as many
     trust      in the phase of the file
+    is_joint   True if the samples are references of each other
     """
 
     panel: PanelReader
@@ -44,6 +45,7 @@ class PhasingSource:
     trust: Trust
     threads: int
     profiles: Profiles = NOTHING
+    is_joint: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,12 @@ class PhasedTarget:
             source.panel, source.sites, chunk, [alike.typed for alike in groups], source.options,
             threads=source.threads, profiles=source.profiles,
         )  # fmt: skip
+        joint = None
+        if source.is_joint:
+            joint = target_references.find(
+                source.samples, groups, panels, source.options,
+                trust=source.trust, threads=source.threads,
+            )  # fmt: skip
 
         def find(one: tuple[TypedAlike, TypedPanel], threads: int) -> list[PhasedBlock]:
             alike, panel = one
@@ -129,14 +137,12 @@ class PhasedTarget:
                 block = alike.samples[first : first + SAMPLES_AT_ONCE]
                 phases = chunk_phasing.find(
                     source.samples, panel, block, source.options, self._before,
-                    trust=source.trust, threads=threads,
+                    trust=source.trust, threads=threads, joint=joint,
                 )  # fmt: skip
                 found.append(PhasedBlock(alike.typed, block, phases))
             return found
 
-        typed_groups = [
-            (alike, panel) for alike, panel in zip(groups, panels, strict=True) if len(alike.typed)
-        ]
+        typed_groups = [(alike, panels.of(alike.typed)) for alike in groups if len(alike.typed)]
         if len(typed_groups) < GROUPS_AT_ONCE or source.threads == 1:
             for one in typed_groups:
                 yield from find(one, source.threads)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,8 +24,15 @@ from vcfbert.domain.genome import Genome
 from vcfbert.domain.haploid_calls import PloidyDecision
 from vcfbert.domain.sites import Region, Samples, Sites
 from vcfbert.domain.windows import Segment, Windows
-from vcfbert.pipelines.preparing import losses, panel_ploidy, panel_samples, qc_report
+from vcfbert.pipelines.preparing import (
+    losses,
+    panel_phase,
+    panel_ploidy,
+    panel_samples,
+    qc_report,
+)
 from vcfbert.pipelines.preparing.options import PrepareOptions
+from vcfbert.pipelines.preparing.panel_phase import PanelPhase
 from vcfbert.pipelines.preparing.site_collector import SiteCollector
 from vcfbert.progress import Progress, Silent
 from vcfbert.storage import map_files, tables
@@ -129,8 +137,11 @@ def _make(
         columns, samples, left_out = panel_samples.choose(file, options, notes)
         maps = _maps(options, file)
         segments = None if options.windows is None else tables.read_segments(options.windows)
-        with transposing.open_spool(folder, 2 * len(samples)) as alleles:
-            collector = SiteCollector(str(source), samples, options, segments, alleles, ploidy)
+        with ExitStack() as stack:
+            alleles, free = _spools(stack, folder, samples, options, str(source))
+            collector = SiteCollector(
+                str(source), samples, options, segments, alleles, ploidy, free
+            )
             _read(file, region, columns, collector, progress)
             if maps is None and options.genetic_map is not None:
                 maps = map_files.read_for(options.genetic_map, list(collector.contigs))
@@ -146,15 +157,21 @@ def _make(
                 for one in contigs:
                     read = partial(_alleles, alleles, one.first)
                     warnings += panel_ploidy.like_males(one.table, samples, one.genome, read)
-            qc = _report(collector, table, contigs, options) | {
-                "panel": source.name,  # without its folder, so that a store does not depend on it
+            phased = _phase(
+                table, _with_ploidy(samples, table, ploidy), alleles, free, options.seed, progress
+            )
+            warnings += phased.warnings(str(source))
+            qc = _report(collector, table, contigs, options) | phased.setting()
+            qc = qc | {
+                "panel": source.name,  # no folder, so that a store does not depend on it
                 "region": None if region is None else str(region),
                 "input_bytes": source.stat().st_size,
                 "warnings": [text.replace(str(source), source.name) for text in warnings],
             }
             qc["read"]["samples"] = len(file.samples)
             qc["samples"] |= left_out
-            _write(folder, contigs, alleles, qc, options, progress)
+            settings = options.as_json() | phased.setting()
+            _write(folder, contigs, alleles, qc, settings, progress)
     return PreparedFile(source, folder, [one.name for one in contigs], warnings)
 
 
@@ -179,11 +196,49 @@ def _contig(
 ) -> _FileContig:
     """One contig of a file."""
     first, sites = joined_panels.of_contig(table, number)
-    if ploidy is not None and ploidy.is_haploid.any():
-        haploid = ploidy.of_sites(sites)
-        samples = replace(samples, haploid=None if haploid.is_diploid else haploid)
+    samples = _with_ploidy(samples, sites, ploidy)
     cut = _cut(sites, segments, options)
     return _FileContig(first, sites, samples, cut, header.of(sites.last_positions()))
+
+
+def _with_ploidy(samples: Samples, sites: Sites, ploidy: PloidyDecision | None) -> Samples:
+    """The samples with their ploidy at these sites."""
+    if ploidy is None or not ploidy.is_haploid.any():
+        return samples
+    haploid = ploidy.of_sites(sites)
+    return replace(samples, haploid=None if haploid.is_diploid else haploid)
+
+
+def _spools(
+    stack: ExitStack, folder: Path, samples: Samples, options: PrepareOptions, source: str
+) -> tuple[AlleleSpool, AlleleSpool | None]:
+    """Files of alleles, and of heterozygotes to phase if they are to be phased."""
+    alleles = stack.enter_context(transposing.open_spool(folder, 2 * len(samples)))
+    if not options.phase_panel:
+        return alleles, None
+    panel_phase.check_samples(samples, source)
+    return alleles, stack.enter_context(transposing.open_spool(folder, len(samples), "unphased"))
+
+
+def _phase(
+    table: Sites,
+    samples: Samples,
+    alleles: AlleleSpool,
+    free: AlleleSpool | None,
+    seed: int,
+    progress: Progress,
+) -> PanelPhase:
+    """Phase the panel by its own samples, if that is asked for; only then is it imported."""
+    if free is None:
+        return PanelPhase()
+    from vcfbert.copying import compiled
+    from vcfbert.pipelines.preparing import panel_phasing
+
+    note = partial(
+        progress.note, "Compiling for this machine, once; it takes about half a minute ..."
+    )
+    with compiled.announcing_compilation(note):
+        return panel_phasing.phase(table, samples, alleles, free, seed=seed, progress=progress)
 
 
 def _report(
@@ -249,7 +304,7 @@ def _write(
     contigs: list[_FileContig],
     alleles: AlleleSpool,
     qc: dict[str, Any],
-    options: PrepareOptions,
+    settings: dict[str, Any],
     progress: Progress,
 ) -> None:
     """Write a store for each contig."""
@@ -267,7 +322,7 @@ def _write(
             one.samples,
             one.cut,
             packed,
-            settings=options.as_json(),
+            settings=settings,
             genome=one.genome,
             qc=qc,
         )

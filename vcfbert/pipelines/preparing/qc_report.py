@@ -39,6 +39,7 @@ class PrepareSummary:
             ("sites kept", kept["sites"]),
             *((f"  {kind}", count) for kind, count in kept["types"].items()),
             ("genotypes filled in", report["filled_genotypes"]),
+            *_phased_rows(report.get("phased")),
             ("samples kept", samples["kept"]),
             *((f"  {split}", count) for split, count in samples["splits"].items()),
             ("  haploid at some sites", samples.get("haploid", 0)),
@@ -58,6 +59,16 @@ class PrepareSummary:
         width = max(len(name) for name, _ in shown)
         table = [f"{name:<{width}}  {value}" for name, value in shown if value != "0"]
         return [*table, f"{'panel':<{width}}  {self.panel}", f"{'QC report':<{width}}  {self.qc}"]
+
+
+def _phased_rows(phased: dict[str, Any] | None) -> list[tuple[str, object]]:
+    """What was phased, if the panel was."""
+    if phased is None:
+        return []
+    return [
+        ("heterozygotes phased", phased["heterozygotes"]),
+        ("  expected switch error", f"{phased['expected_switch_error']:.2%}"),
+    ]
 
 
 def counts(
@@ -120,7 +131,31 @@ def joined(qcs: Sequence[dict[str, Any]]) -> dict[str, Any]:
             whole[name] = sum(qc[name] for qc in files)
         whole["panel"] = [qc["panel"] for qc in files]
         whole["warnings"] = [text for qc in files for text in qc["warnings"]]
+        whole |= _joined_phase([qc["phased"] for qc in files if "phased" in qc])
     return whole | {"files": files}
+
+
+def _joined_phase(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What was phased in all files; empty if nothing was.
+
+    >>> one = {"samples": 2, "heterozygotes": 30, "expected_switch_error": 0.02}
+    >>> two = {"samples": 3, "heterozygotes": 10, "expected_switch_error": 0.06}
+    >>> _joined_phase([one, two])
+    {'phased': {'samples': 3, 'heterozygotes': 40, 'expected_switch_error': 0.03}}
+    """
+    if not found:
+        return {}
+    counts = [one["heterozygotes"] for one in found]
+    errors = [
+        one["expected_switch_error"] * count for one, count in zip(found, counts, strict=True)
+    ]
+    return {
+        "phased": {
+            "samples": max(one["samples"] for one in found),
+            "heterozygotes": sum(counts),
+            "expected_switch_error": round(sum(errors) / sum(counts), 5),
+        }
+    }
 
 
 def store_bytes(store: Path) -> int:
