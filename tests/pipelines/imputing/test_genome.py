@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 
 from tests import panels
 from vcfbert.errors import ConfigError, InputError, StoreError
+from vcfbert.pipelines.chunks import array_profile
+from vcfbert.pipelines.chunks.array_profile import ProfileOptions
 from vcfbert.pipelines.imputing import genome, impute, separate_parts
 from vcfbert.pipelines.imputing.genome import impute_files
 from vcfbert.pipelines.imputing.impute import ImputeOptions
@@ -300,6 +303,22 @@ def test_the_parts_of_a_contig_can_be_imputed_elsewhere(fx_home, fx_targets, fx_
     )  # fmt: skip
     assert seen == ["1.zarr", "2.zarr", "10.zarr"]
     assert records(tmp_path / "out.vcf.gz") == records(fx_whole[0])
+
+
+def test_a_profile_made_ahead_serves_each_contig(fx_home, fx_records, fx_targets, tmp_path):
+    shutil.copytree(fx_home.root / "panel.zarr", tmp_path / "w" / "panel.zarr")
+    home = Workspace(tmp_path / "w")
+    lines = [f"{name}\t{line[1]}\n" for name in ("1", "10") for line in fx_records[name][::2]]
+    (tmp_path / "array.tsv").write_text("".join(lines))
+    chosen = ProfileOptions(min_typed=2, threads=1)
+    summary = array_profile.make(home, tmp_path / "array.tsv", chosen, progress=Silent())
+    assert (summary.num_typed, summary.num_chunks, summary.num_listed) == (60, 2, 60)
+    made = {path.name for path in home.profiles.iterdir()}
+    for name in ("1", "10"):
+        run(home, [fx_targets[1][name]], tmp_path / f"{name}.vcf.gz")
+    assert {path.name for path in home.profiles.iterdir()} == made
+    run(home, [fx_targets[1]["2"]], tmp_path / "2.vcf.gz")
+    assert {path.name for path in home.profiles.iterdir()} > made
 
 
 class Shown(Silent):
