@@ -96,7 +96,7 @@ def kill_the_last(together, device, progress):
 def test_the_process_that_fails_is_the_one_that_is_reported():
     with pytest.raises(StoreError, match="the last process found this"):
         shared(fail_on_the_last, 2)
-    with pytest.raises(DeviceError, match=r"\(rank 1\) ended by signal SIGKILL.*--resume"):
+    with pytest.raises(DeviceError, match=r"\(rank 1\) was ended by signal SIGKILL.*--resume"):
         shared(kill_the_last, 2)
     assert multiprocessing.active_children() == []
 

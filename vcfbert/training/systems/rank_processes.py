@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import tempfile
@@ -16,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -74,6 +76,7 @@ def run(shared: Shared[Result], progress: Progress) -> Result:
     Raises the error of a process that fails, DeviceError if one ends without a message. When this
     function returns or raises, no process is left.
     """
+    _quieten_tracker()
     context = multiprocessing.get_context("spawn")  # FAISS hangs if it is searched after a fork
     running: dict[Connection, BaseProcess] = {}
     ends: list[Connection] = []
@@ -85,7 +88,7 @@ def run(shared: Shared[Result], progress: Progress) -> Result:
                 lifeline, end = context.Pipe(duplex=False)
                 worker: BaseProcess = context.Process(
                     target=_work,
-                    args=(shared, rank, f"file://{folder}/meet", writer, lifeline),
+                    args=(shared, rank, folder, writer, lifeline),
                     name=_name_of(rank),
                 )
                 workers.append(worker)
@@ -100,6 +103,22 @@ def run(shared: Shared[Result], progress: Progress) -> Result:
             return result
         finally:
             _stop(workers, ends)
+
+
+def _quieten_tracker() -> None:
+    """Start the process that clears up after killed processes, without its warning.
+
+    A killed process leaves a semaphore of the library that decompresses stores. The tracker deletes
+    it, but would add two lines to the error message.
+    """
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore::UserWarning:multiprocessing.resource_tracker"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        del os.environ["PYTHONWARNINGS"]
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _name_of(rank: int) -> str:
@@ -168,14 +187,17 @@ def _ended(worker: BaseProcess) -> DeviceError:
     """The error that a process ended without a message."""
     worker.join(_CAUSE)
     code = worker.exitcode
-    how = f"with exit code {code}"
     if code is not None and code < 0:
-        how = f"by signal {signal.Signals(-code).name}"
+        return DeviceError(
+            f"A process of train --devices ({worker.name}) was ended by signal "
+            f"{signal.Signals(-code).name}. If the system stopped it for lack of memory, use fewer "
+            "--devices or a smaller training.batch_size. The last checkpoint is intact: continue "
+            "with --resume."
+        )
     return DeviceError(
-        f"A process of train --devices ({worker.name}) ended {how}. If the system stopped it for "
-        "lack of memory, use fewer --devices or a smaller training.batch_size. The last checkpoint "
-        "is intact: continue with --resume. A Python script of yours must call train below if "
-        '__name__ == "__main__":, because each process imports the script.'
+        f"A process of train --devices ({worker.name}) ended with exit code {code}. The last "
+        "checkpoint is intact: continue with --resume. A Python script of yours must call train "
+        'below if __name__ == "__main__":, because each process imports the script.'
     )
 
 
@@ -196,27 +218,41 @@ def _stop(workers: list[BaseProcess], ends: list[Connection]) -> None:
 
 
 def _work(
-    shared: Shared[Any], rank: int, meet: str, messages: Connection, lifeline: Connection
+    shared: Shared[Any], rank: int, folder: str, messages: Connection, lifeline: Connection
 ) -> None:
-    """Do the work as one rank; sends progress, then the result or the error."""
+    """Do the work as one rank; sends progress, then the result or the error.
+
+    folder  for the file in which the processes find each other
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends this process
     signal.signal(signal.SIGTERM, _interrupt)
-    threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
-    name, count = shared.names[rank], len(shared.names)
+    threading.Thread(target=_end_with_parent, args=(lifeline, folder), daemon=True).start()
+    try:
+        outcome = _outcome(shared, rank, folder, messages)
+        messages.send(outcome)
+    except (KeyboardInterrupt, BrokenPipeError):  # the latter if the parent was killed
+        os._exit(_INTERRUPTED)  # a usual exit waits for connections to the other processes
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if outcome[0] != "done":
+        os._exit(1)
+
+
+def _outcome(shared: Shared[Any], rank: int, folder: str, messages: Connection) -> tuple[str, Any]:
+    """Do the work; returns the last message to the parent."""
+    name, meet = shared.names[rank], f"file://{folder}/meet"
     devices.set_threads(shared.threads)
+    _bind_to_loopback()
     progress: Progress = Silent() if rank else _Sent(messages)
-    with contextlib.suppress(BrokenPipeError):  # the parent was killed
-        try:
-            _bind_to_loopback()
-            with ranks.joined(rank, count, torch.device(name), meet) as together:
-                result = shared.work(together, name, progress)
-            messages.send(("done", None if rank else result))
-        except LostRankError as error:
-            messages.send(("lost", error))
-        except (VcfbertError, OSError, MemoryError) as error:
-            messages.send(("error", error))
-        except KeyboardInterrupt:
-            os._exit(_INTERRUPTED)
+    try:
+        with ranks.joined(rank, len(shared.names), torch.device(name), meet) as together:
+            result = shared.work(together, name, progress)
+        return "done", None if rank else result
+    except LostRankError as error:
+        return "lost", error
+    except BrokenPipeError:
+        raise
+    except (VcfbertError, OSError, MemoryError) as error:
+        return "error", error
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -224,10 +260,11 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _end_with_parent(lifeline: Connection) -> None:
+def _end_with_parent(lifeline: Connection, folder: str) -> None:
     """End this process when the parent ends, which closes the other end."""
     with contextlib.suppress(EOFError, OSError):
         lifeline.recv()
+    shutil.rmtree(folder, ignore_errors=True)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE)
     os._exit(_INTERRUPTED)
