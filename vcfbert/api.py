@@ -224,7 +224,7 @@ def train(
     mask_version: int | StrPath | None = None,
     embeddings: int | StrPath | None = None,
     device: str = "auto",
-    devices: int | None = None,
+    num_devices: int | None = None,
     threads: int | None = None,
     overwrite: bool = False,
     progress: Progress = _SILENT,
@@ -238,7 +238,7 @@ def train(
     init_from     run whose best weights are taken over as far as they fit
     mask_version  of the first epoch, a number or a path; None is the newest that fits
     embeddings    whose encoder training starts with, likewise
-    devices       processes that share each batch, each with a GPU or on the CPU; with more than one
+    num_devices   processes that share each batch, each with a GPU or on the CPU; with more than one
                   call this below `if __name__ == "__main__":`, because each imports the script
     """
     from vcfbert import config
@@ -259,7 +259,7 @@ def train(
         device,
         threads,
         start,
-        devices,
+        num_devices,
         tuple(Path(path) for path in typed),
     )
     return stage.train(
