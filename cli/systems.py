@@ -76,6 +76,16 @@ def train(
     set_: options.Set = None,
     seed: options.SettingsSeed = None,
     device: options.DeviceOption = options.Device.AUTO,
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            show_default="1, or those of torchrun",
+            help="Train a BERT system with N GPUs, or with N processes on the CPU, which share "
+            "each batch.",
+        ),
+    ] = None,
     threads: options.Threads = None,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,
     force: options.Force = False,
@@ -116,6 +126,7 @@ def train(
                     device.value,
                     threads,
                     train.StartOptions(mask_version, embeddings, init_from),
+                    devices,
                     tuple(typed or ()),
                 ),
                 progress=progress,

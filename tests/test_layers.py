@@ -34,6 +34,7 @@ LAYERS = {
     },
     "api": {"pipelines", "storage.zarr.workspace", "config", "errors", "progress"},
     "cli": {"pipelines", "storage.zarr.workspace", "config", "errors", "progress", "versions"},
+    "__main__": {"vcfbert_cli"},  # `python -m vcfbert`, which nothing imports
 }  # fmt: skip
 """What each layer may import besides itself."""
 

@@ -306,6 +306,7 @@ def train(
     mask_version: int | StrPath | None = None,
     embeddings: int | StrPath | None = None,
     device: str = "auto",
+    num_devices: int | None = None,
     threads: int | None = None,
     overwrite: bool = False,
     progress: Progress = _SILENT,
@@ -319,6 +320,8 @@ def train(
     init_from     run whose best weights are taken over as far as they fit
     mask_version  of the first epoch, a number or a path; None is the newest that fits
     embeddings    whose encoder training starts with, likewise
+    num_devices   processes that share each batch, each with a GPU or on the CPU; with more than one
+                  call this below `if __name__ == "__main__":`, because each imports the script
     """
     from vcfbert import config
     from vcfbert.config import presets
@@ -333,7 +336,13 @@ def train(
     chosen = config.merge(base, settings or {}, source="settings")
     start = stage.StartOptions(_version(mask_version), _version(embeddings), init_from)
     options = stage.TrainOptions(
-        run or chosen.preset, resume, device, threads, start, tuple(Path(path) for path in typed)
+        run or chosen.preset,
+        resume,
+        device,
+        threads,
+        start,
+        num_devices,
+        tuple(Path(path) for path in typed),
     )
     return stage.train(
         _workspace(workspace), chosen, options, progress=progress, overwrite=overwrite

@@ -92,19 +92,19 @@ def test_what_is_searched_does_not_depend_on_populations():
     assert torch.equal(model.encoder.codebook(features), model.encoder.codebook(others))
 
 
-def test_training_withholds_the_population_of_whole_samples_and_evaluation_of_none():
-    block = PopulationInput(4, withheld=0.5)
+def test_populations_are_withheld_of_whole_samples_in_training():
+    block = PopulationInput(4)
     index = torch.arange(400).repeat_interleave(2) % POPULATIONS
-    features = site_features()
-    torch.manual_seed(3)
-    with torch.no_grad():
-        table = block.embed(population.population_columns(features))
-        trained, evaluated = block.train()(features, index), block.eval()(features, index)
-    assert_close(evaluated, table[index])
-    is_withheld = (trained == table[UNKNOWN]).all(dim=(1, 2))
+    draws = torch.rand(400, generator=torch.Generator().manual_seed(3))
+    kept = population.some_withheld(index, draws, 0.5)
+    is_withheld = kept == UNKNOWN
     assert torch.equal(is_withheld[0::2], is_withheld[1::2])
     assert 0.4 < is_withheld.float().mean() < 0.6
-    assert_close(trained[~is_withheld], evaluated[~is_withheld])
+    assert torch.equal(kept[~is_withheld], index[~is_withheld])
+    features = site_features()
+    with torch.no_grad():
+        table = block.embed(population.population_columns(features))
+        assert_close(block(features, kept), table[kept])
 
 
 @pytest.mark.parametrize(

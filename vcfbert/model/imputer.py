@@ -67,9 +67,7 @@ class Imputer(nn.Module):
         self.encoder = Encoder(width)
         self.emb_fusion = EmbeddingFusion(width)
         has_neighbours = settings.retrieved != "none"
-        self.population = (
-            PopulationInput(width, settings.unknown_population) if settings.population else None
-        )
+        self.population = PopulationInput(width) if settings.population else None
         self.rag_fusion = (
             RagFusion(width, settings.fusion, has_votes=settings.votes) if has_neighbours else None
         )

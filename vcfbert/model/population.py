@@ -30,11 +30,9 @@ class PopulationInput(nn.Module):
     with panels that have others.
     """
 
-    def __init__(self, width: int, withheld: float) -> None:
-        """Withhold the population of this share of samples in training."""
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.embed = nn.Linear(NUM_POPULATION_FEATURES, width)
-        self.withheld = withheld
 
     def forward(
         self, features: SiteFeatures, population: Integer[Tensor, "B"]
@@ -44,17 +42,21 @@ class PopulationInput(nn.Module):
         population  index of each query's population, or UNKNOWN; rows 2 i and 2 i + 1 are one
                     sample
         """
-        if self.training and self.withheld > 0:
-            population = self._some_withheld(population)
         # A row for each population and one for UNKNOWN, the last, which the index -1 selects.
         table: Tensor = self.embed(population_columns(features))
         return table[population.long()]
 
-    def _some_withheld(self, population: Tensor) -> Tensor:
-        """Set the population of random samples to UNKNOWN."""
-        draws = torch.rand(len(population) // 2, device=population.device)
-        is_withheld = (draws < self.withheld).repeat_interleave(2)
-        return torch.where(is_withheld, UNKNOWN, population)
+
+def some_withheld(
+    population: Integer[Tensor, "B"], draws: Float[Tensor, "samples"], share: float
+) -> Integer[Tensor, "B"]:
+    """Set the population of random samples to UNKNOWN, as training does.
+
+    draws  of each sample, uniform from 0 to 1
+    share  of the samples whose population is withheld
+    """
+    is_withheld = (draws < share).repeat_interleave(2)
+    return torch.where(is_withheld, UNKNOWN, population)
 
 
 def population_columns(features: SiteFeatures) -> Float[Tensor, "P1 L F"]:

@@ -10,7 +10,7 @@ from vcfbert.config import Config
 from vcfbert.errors import ConfigError
 from vcfbert.pipelines.mosaic import train_mosaic
 from vcfbert.pipelines.mosaic.train_mosaic import MosaicOptions, MosaicSummary
-from vcfbert.pipelines.systems import train_systems
+from vcfbert.pipelines.systems import many_devices
 from vcfbert.pipelines.systems.start import StartOptions
 from vcfbert.pipelines.systems.train_systems import SystemOptions, TrainSummary
 from vcfbert.progress import Progress
@@ -51,6 +51,11 @@ def train(
                 "mosaic reads neither masks nor embeddings and has its own --set mosaic.start. "
                 "Leave them out, or train with another preset."
             )
+        if many_devices.is_shared(options):
+            raise ConfigError(
+                "mosaic is a small network that trains in minutes in one process, so --devices and "
+                "torchrun are for the BERT systems. Leave them out, or train with another preset."
+            )
         mosaic = MosaicOptions(options.name, options.typed, options.threads, options.device)
         return train_mosaic.train(
             workspace, settings, mosaic, progress=progress, overwrite=overwrite
@@ -60,7 +65,7 @@ def train(
             f"--typed is an option of mosaic, but {settings.preset} draws masks. Leave it out, or "
             "train with --preset mosaic."
         )
-    return train_systems.train(workspace, settings, options, progress=progress, overwrite=overwrite)
+    return many_devices.train(workspace, settings, options, progress=progress, overwrite=overwrite)
 
 
 def replaced_settings(workspace: Workspace, name: str) -> Config | None:

@@ -35,7 +35,7 @@ def test_the_counts_of_two_batches_give_the_metrics_of_all_their_hidden_sites():
             labels,
             is_hidden,
             is_rare,
-            torch.tensor(2.0),
+            2.0 * is_hidden.sum(),
             torch.full((4, 3), 5.0),
             neighbours,
             0.0,

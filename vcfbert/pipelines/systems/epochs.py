@@ -45,13 +45,15 @@ def run_epochs(run: TrainingRun, state: TrainState) -> str:
     if not state.history:
         _validate_untrained(run, state)
     reason = _run_until_over(run, state)
-    learning_curves.write(run.folder, state.history)
+    if run.ranks.is_first:
+        learning_curves.write(run.folder, state.history)
     return reason
 
 
 def _run_until_over(run: TrainingRun, state: TrainState) -> str:
     training = run.settings.training
     while True:
+        state.seconds = run.ranks.number_of_first(state.seconds)  # all stop at the same time
         if _is_out_of_time(run, state):
             return f"training.max_minutes = {training.max_minutes:g}"
         if state.epoch >= training.max_epochs:
@@ -135,6 +137,7 @@ def _train(run: TrainingRun, state: TrainState, plan: Sequence[Work]) -> Trainin
                 after_step,
                 seed=run.settings.seed,
                 stop=stop,
+                together=run.ranks,
             )
         if is_open and state.batch < len(plan):
             begun = time.perf_counter()
@@ -162,15 +165,15 @@ def _after_step(
         nonlocal shown
         run.progress.advance(state.batch - shown)
         shown = state.batch
-        if state.step % training.log_every == 0:
+        if state.step % training.log_every == 0 and run.ranks.is_first:
             so_far = scores.summarise(state.counts)
             run.progress.note(
                 f"epoch {state.epoch + 1} batch {state.batch}/{batches} step {state.step}: "
                 f"loss {so_far.loss:.5f} f1 {so_far.f1:.4f} rare {so_far.rare_f1:.4f} "
                 f"lr {rate:.2e} {state.seconds:.0f} s"
             )
-            run.writer.add_scalar("train/loss", so_far.loss, state.step)
-            run.writer.add_scalar("train/learning_rate", rate, state.step)
+            run.add_scalar("train/loss", so_far.loss, state.step)
+            run.add_scalar("train/learning_rate", rate, state.step)
         if state.step % training.checkpoint_every == 0 and state.batch < batches:
             run.save(state, "last")
         return not _is_out_of_time(run, state)
@@ -197,6 +200,7 @@ def _validate(run: TrainingRun, state: TrainState, epoch: int) -> scores.PassSco
             plan,
             run.progress.advance,
             rare_maf=training.rare_maf,
+            together=run.ranks,
         )
 
 
@@ -249,6 +253,8 @@ def _finish_row(run: TrainingRun, state: TrainState, row: dict[str, Any]) -> Non
     state.history.append(row)
     standing = run_refresh.standing(run.settings.training, state)
     is_best = standing.best_epoch == row["epoch"]
+    if not run.ranks.is_first:
+        return
     if is_best:
         run.save(state, "best")
     runs.write_metrics(run.folder, state.history)
@@ -256,7 +262,7 @@ def _finish_row(run: TrainingRun, state: TrainState, row: dict[str, Any]) -> Non
     run.save(state, "last")
     numbers = {name: value for name, value in row.items() if not isinstance(value, str)}
     for name, value in numbers.items():
-        run.writer.add_scalar(f"epoch/{name}", value, state.epoch)
+        run.add_scalar(f"epoch/{name}", value, state.epoch)
     run.progress.note(_line(run, row) + (" | best so far" if is_best else ""))
 
 

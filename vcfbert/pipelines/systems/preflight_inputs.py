@@ -40,11 +40,15 @@ _STRANGERS_STREAM = 77
 class PreflightInputs(ABC):
     """Open inputs; a property raises a VcfbertError if its input cannot be opened."""
 
-    def __init__(self, settings: Config, workspace: Workspace, run: Path) -> None:
+    def __init__(
+        self, settings: Config, workspace: Workspace, run: Path, num_ranks: int = 1
+    ) -> None:
         """Open nothing yet.
 
-        run  folder to which training would write encodings
+        run        folder to which training would write encodings
+        num_ranks  processes that share each batch
         """
+        self.num_ranks = num_ranks
         self.settings = settings
         self.workspace = workspace
         self.run = run

@@ -154,7 +154,7 @@ def step(given: PreflightInputs) -> str:
 def memory(given: PreflightInputs) -> str:
     """A step of a whole batch fits into the free memory of the device."""
     settings, state = given.settings, given.state
-    samples = settings.training.batch_size
+    samples = -(-settings.training.batch_size // given.num_ranks)
     need = step_memory.measure_step(
         settings.model,
         settings.retrieval,
@@ -167,6 +167,8 @@ def memory(given: PreflightInputs) -> str:
     wanted, free = need.total - need.weights, machine.free_bytes(given.device)
     # Measured on Linux: 1.5 to 1.9 times, and 0.99 times with MALLOC_MMAP_THRESHOLD_=65536.
     on_cpu = given.device.type == "cpu"
+    if on_cpu:  # which the processes share
+        free //= given.num_ranks
     gaps = f", up to {_HEAP_GAPS * wanted / 1e9:.2f} with gaps of the heap" if on_cpu else ""
     figures = (
         f"a step of {samples} samples takes {wanted / 1e9:.2f} GB (activations "
@@ -175,7 +177,8 @@ def memory(given: PreflightInputs) -> str:
         f"{machine.describe(given.device)}"
     )
     if wanted > free:
-        fitting = max(0, math.floor(samples * (1 - (wanted - free) / need.activations)))
+        share = max(0, math.floor(samples * (1 - (wanted - free) / need.activations)))
+        fitting = share * given.num_ranks
         raise DeviceError(
             f"{figures}. About {fitting} samples fit: lower training.batch_size and raise "
             "training.accumulation, or use a smaller preset."

@@ -64,8 +64,8 @@ def masks_in_use(
         return before
     begun = time.perf_counter()
     made, mask = _masks_of(run, used)
-    if used != state.masks:
-        state.masks = used
+    is_new, state.masks = used != state.masks, used
+    if is_new and run.ranks.is_first:
         seed, store = run.settings.seed, ""
         if mask is not None:
             path = training_run.own_masks(run.folder, used.version)
@@ -124,13 +124,18 @@ def refresh_embeddings(run: TrainingRun, state: TrainState, *, epoch_is_over: bo
     used = state.embeddings.next(**now)
     state.model.eval()
     path = training_run.own_embeddings(run.folder, used.version)
-    training_run.encode(
-        path,
-        state.model.encoder,
-        run.inputs.panel,
-        run.inputs.index,
-    )
+    run.ranks.wait()  # until none reads what may be deleted
+    if run.ranks.is_first:
+        training_run.encode(
+            path,
+            state.model.encoder,
+            run.inputs.panel,
+            run.inputs.index,
+        )
+    run.ranks.wait()
     state.embeddings = used
+    if not run.ranks.is_first:
+        return
     spent = time.perf_counter() - begun
     store = _place(run, path)
     _record(run.settings.seed, state, run.progress, "embeddings", rule.on, spent, store)

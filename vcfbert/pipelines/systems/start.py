@@ -82,16 +82,18 @@ class TrainingStart(PreflightInputs):
         *,
         is_resumed: bool = False,
         device: str = "auto",
+        num_ranks: int = 1,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Open nothing yet; `stack` closes the stores.
 
         run         folder of the run, which exists only if it is resumed
         is_resumed  read what the run of this folder continues with
+        num_ranks   processes that share each batch
 
         Raises ConfigError if a resumed run is to start from something else.
         """
-        super().__init__(settings, workspace, run)
+        super().__init__(settings, workspace, run, num_ranks)
         self._options = options or StartOptions()
         self._resumed = run if is_resumed else None
         self._device_name = device

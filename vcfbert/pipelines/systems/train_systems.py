@@ -30,6 +30,7 @@ from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training import devices, machine, runs
 from vcfbert.training.systems import events, index_of_run, selection
 from vcfbert.training.systems.loop import TrainState
+from vcfbert.training.systems.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,14 @@ class SystemOptions:
     """auto, cpu, cuda or cuda:N."""
 
     threads: int | None = None
-    """CPU threads; None leaves the choice to PyTorch."""
+    """CPU threads of all processes together; None leaves the choice to PyTorch."""
 
     start: StartOptions = field(default_factory=StartOptions)
     """What a new run starts from; for retrieval systems only."""
+
+    num_devices: int | None = None
+    """GPUs, or processes on the CPU, that share each batch; for retrieval systems only. None is
+    one, or those of torchrun."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class TrainSummary:
 
     best          row of the metrics of the best epoch; epoch 0 is the network before training
     started_from  what was taken over from another run; empty for initial weights
+    is_reported   False in all processes of torchrun but the first
     """
 
     run: Path
@@ -71,9 +77,12 @@ class TrainSummary:
     best: dict[str, Any]
     wait_share: float
     started_from: list[str] = field(default_factory=list)
+    is_reported: bool = True
 
     def lines(self) -> list[str]:
         """The summary as text."""
+        if not self.is_reported:
+            return []
         return [
             f"Trained {self.parameters:,} parameters for {self.epochs} epochs, {self.steps:,} "
             f"steps, {self.seconds:.0f} s; stopped by {self.stopped_by}.",
@@ -101,8 +110,11 @@ def train(
     *,
     progress: Progress,
     overwrite: bool = False,
+    ranks: Ranks = ALONE,
 ) -> TrainSummary:
     """Train a new run, or resume one.
+
+    ranks  the processes that train it together; all make this call
 
     Raises StoreError if the panel is missing, an input is stale or a pre-flight check fails,
     ConfigError if settings do not fit the data or the options, DeviceError if the machine lacks
@@ -111,8 +123,9 @@ def train(
     assert settings.system == "retrieval", "pipelines.train hands mosaic to its own room"
     folder = workspace.new_run(options.name)
     with ExitStack() as stack:
-        stack.enter_context(locks.hold(folder))
-        runs.check_new(folder, resume=options.resume, overwrite=overwrite)
+        if ranks.is_first:
+            stack.enter_context(locks.hold(folder))
+            runs.check_new(folder, resume=options.resume, overwrite=overwrite)
         if options.threads is not None:
             devices.set_threads(options.threads)
         start = TrainingStart(
@@ -123,18 +136,32 @@ def train(
             options.start,
             is_resumed=options.resume,
             device=options.device,
+            num_ranks=ranks.count,
             note=progress.note,
         )
-        training_inputs.check_validation(start.panel)
-        _build_missing_index(workspace, settings, progress)
-        inputs, state = start.inputs(), start.state
-        preflight.before_training(start, progress)
+        inputs = _opened(start, progress, ranks)
+        state = start.state
         machine.start_peak(state.device)
-        if not options.resume:
+        if ranks.is_first and not options.resume:
             _create(folder, settings, inputs, start, progress)
-        run = _start(stack, folder, settings, inputs, state, progress)
+        run = _start(stack, folder, settings, inputs, state, progress, ranks)
         stopped_by = epochs.run_epochs(run, state)
     return _summarise(folder, settings.training, state, stopped_by, start.taken_over)
+
+
+def _opened(start: TrainingStart, progress: Progress, ranks: Ranks) -> TrainingInputs:
+    """Open and check the inputs: the first process alone, then the others."""
+    inputs = None
+    if ranks.is_first:
+        training_inputs.check_validation(start.panel)
+        _build_missing_index(start.workspace, start.settings, progress)
+        inputs = start.inputs()
+        preflight.before_training(start, progress)
+    ranks.wait()
+    if inputs is None:
+        inputs = start.inputs()
+    ranks.wait()  # until all have read what a new run may replace
+    return inputs
 
 
 def _build_missing_index(workspace: Workspace, settings: Config, progress: Progress) -> None:
@@ -214,18 +241,27 @@ def _start(
     inputs: TrainingInputs,
     state: TrainState,
     progress: Progress,
+    ranks: Ranks,
 ) -> TrainingRun:
-    """Open what training writes to, and find the encoding that it starts with."""
-    first, fingerprint = None, None
+    """Open what training writes to, and find the encoding that it starts with.
+
+    Other processes wait for the files of the first, and continue with its counters.
+    """
+    first, fingerprint, writer = None, None, None
     if inputs.encoding is not None:
         first = inputs.encoding.store or training_run.own_embeddings(folder, 0)
-        if not first.exists():  # a resumed run that began with embeddings of the workspace
+        if ranks.is_first and not first.exists():  # resumed, began with those of the workspace
             training_run.encode(first, inputs.encoding.encoder, inputs.panel, inputs.index)
+        ranks.wait()
         with embeddings.open_embeddings(first) as reader:
             fingerprint = reader.fingerprint
-    writer = events.open_writer(folder, state.step)
-    stack.callback(writer.close)
-    return TrainingRun(folder, settings, inputs, first, fingerprint, progress, writer)
+    counters = ranks.of_first(state.counters())
+    if ranks.is_first:
+        writer = events.open_writer(folder, state.step)
+        stack.callback(writer.close)
+    else:
+        state.restore_counters(counters)
+    return TrainingRun(folder, settings, inputs, first, fingerprint, progress, writer, ranks)
 
 
 def _summarise(

@@ -23,6 +23,7 @@ from vcfbert.training.systems.checkpoints import Which
 from vcfbert.training.systems.events import SummaryWriter
 from vcfbert.training.systems.folds import Folds, HeldOut
 from vcfbert.training.systems.loop import TrainState
+from vcfbert.training.systems.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class TrainingRun:
 
     first_embeddings   encoding of the initial weights; None if nothing reads embeddings
     first_fingerprint  its fingerprint; None if this run does not read it
+    writer             of TensorBoard events; None in all processes but the first
+    ranks              the processes that train the run together
     """
 
     folder: Path
@@ -39,7 +42,8 @@ class TrainingRun:
     first_embeddings: Path | None
     first_fingerprint: str | None
     progress: Progress
-    writer: SummaryWriter
+    writer: SummaryWriter | None
+    ranks: Ranks = ALONE
 
     def embeddings_path(self, version: int) -> Path | None:
         """Path of a version of the encoding; None if nothing reads embeddings."""
@@ -72,8 +76,15 @@ class TrainingRun:
         encoding.load_stored(encoder, stored)
         return encoder
 
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        """Write a number to the TensorBoard events."""
+        if self.writer is not None:
+            self.writer.add_scalar(name, value, step)
+
     def save(self, state: TrainState, which: Which) -> None:
         """Write a checkpoint."""
+        if not self.ranks.is_first:
+            return
         save_checkpoint(self.folder, self.settings, self.inputs.parents, state, which)
 
 

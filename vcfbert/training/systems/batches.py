@@ -24,6 +24,7 @@ from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.training.systems import contrasts
 from vcfbert.training.systems.contrasts import ContrastTokens
 from vcfbert.training.systems.folds import NO_FOLD, HeldOut
+from vcfbert.training.systems.schedule import BatchPart
 
 
 class Embeddings(Protocol):
@@ -78,6 +79,7 @@ class Batch:
     population        (B,) column of each row's population in the panel; -1 if it is unknown
     contrast          references for the contrastive loss; None without it
     features          of the sites, without the fold of the samples; None if all samples count
+    part              which samples of a shared batch these are; None if they are all
     """
 
     window: int
@@ -93,6 +95,7 @@ class Batch:
     population: NDArray[np.int64]
     contrast: ContrastTokens | None = None
     features: SiteFeatures | None = None
+    part: BatchPart | None = None
 
     def gathered(self) -> NDArray[np.float32]:
         """(B, K, L, D) complete embeddings of the neighbours, in either layout."""
@@ -140,6 +143,7 @@ class BatchMaker:
         reference_mask: NDArray[np.bool_] | None = None,
         *,
         fold: int = NO_FOLD,
+        part: BatchPart | None = None,
     ) -> Batch:
         """Retrieve neighbours for both haplotypes of each sample.
 
@@ -147,6 +151,7 @@ class BatchMaker:
         reference_mask  (L,) mask of the references in the search; None, the normal case, is the
                         mask of the query. The network always reads complete references
         fold            of the samples, which is left out as a whole
+        part            which samples of a shared batch these are; None if they are all
         """
         labels = self.labels(window, samples)
         query_tokens = tokens.hide(labels, is_masked)
@@ -154,6 +159,7 @@ class BatchMaker:
         batch = self._assemble(window, samples, labels, query_tokens, hits.rows, hits.distances)
         if fold != NO_FOLD:
             batch = self._without_fold(batch, fold)
+        batch = replace(batch, part=part)
         if self.contrast is None:
             return batch
         return replace(batch, contrast=self._contrast(batch, fold, self.contrast.hard_negatives))
@@ -173,14 +179,22 @@ class BatchMaker:
         )
 
     def _contrast(self, batch: Batch, fold: int, hard: bool) -> ContrastTokens:
-        """Find the references of the contrastive loss and read their alleles."""
+        """Find the references of the contrastive loss and read their alleles.
+
+        They are the same whether the batch is made as a whole or in parts.
+        """
+        whole, first = batch.samples, 0
+        if batch.part is not None:
+            whole, first = batch.part.whole, batch.part.first
+        own = slice(2 * first, 2 * (first + len(batch.samples)))
         chosen = contrasts.choose(
             self.index.window(batch.window),
             self._query(batch.window, batch.query_tokens, None),
             batch.labels,
-            self._excluded(batch.samples, fold),
+            self._excluded(whole, fold),
+            own,
             hard=hard,
-            seed=[batch.window, *batch.samples.tolist()],
+            seed=[batch.window, *whole.tolist()],
         )
         return contrasts.read(
             self._tokens_of(batch.window, chosen.positives),

@@ -50,19 +50,22 @@ def choose(
     index: WindowIndex,
     query: Query,
     labels: NDArray[np.uint8],
-    excluded_rows: NDArray[np.int64],
+    excluded_of_batch: NDArray[np.int64],
+    own: slice,
     *,
     hard: bool,
     seed: list[int],
 ) -> Contrast:
     """Search by the masked sites for positives, and by the visible sites for hard negatives.
 
-    query          as in training
-    labels         (B, L) its true tokens
-    excluded_rows  (B, E) rows that a query must not find, -1 for none
-    hard           negatives are the nearest under the mask; otherwise they are random
-    seed           of random negatives
+    query              as in training
+    labels             (B, L) its true tokens
+    excluded_of_batch  rows that a query of the batch must not find, -1 for none
+    own                the B rows of these queries in the batch
+    hard               negatives are the nearest under the mask; otherwise they are random
+    seed               of random negatives
     """
+    excluded_rows = excluded_of_batch[own]
     allowed = index.num_references - excluded_rows.shape[1]
     is_hidden = query.tokens == tokens.MASK
     hidden_alone = tokens.hide(labels, ~is_hidden)
@@ -71,7 +74,8 @@ def choose(
     count = min(NEGATIVES, allowed)
     if hard:
         return Contrast(positives, nearest(index, query, count, excluded_rows).rows)
-    drawn = np.random.default_rng(seed).integers(index.num_references, size=(len(labels), count))
+    shape = (len(excluded_of_batch), count)
+    drawn = np.random.default_rng(seed).integers(index.num_references, size=shape)[own]
     is_own = (drawn[:, :, None] == excluded_rows[:, None]).any(axis=2)
     # An excluded row is replaced by a positive, which never counts as wrong.
     return Contrast(positives, np.where(is_own, positives[:, :1], drawn))

@@ -8,27 +8,38 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Bool
-from torch import Tensor
+from torch import Tensor, nn
 
 from vcfbert.config import LossConfig, ModelConfig, TrainingConfig
 from vcfbert.errors import StoreError, VcfbertError
-from vcfbert.model import imputer
+from vcfbert.model import imputer, population
 from vcfbert.model.embedding import SiteFeatures
 from vcfbert.model.imputer import Imputer
 from vcfbert.training import devices
 from vcfbert.training.devices import Precision
-from vcfbert.training.systems import features, loading, objective, schedule, scores, tensors
+from vcfbert.training.systems import (
+    features,
+    loading,
+    objective,
+    ranks,
+    schedule,
+    scores,
+    tensors,
+)
 from vcfbert.training.systems.batches import Batch, BatchMaker
 from vcfbert.training.systems.masking import Masks
 from vcfbert.training.systems.objective import Counted, Terms
+from vcfbert.training.systems.ranks import ALONE, Ranks
 from vcfbert.training.systems.refresh_rules import InUse
 from vcfbert.training.systems.schedule import Work
+from vcfbert.training.systems.tensors import BatchTensors
 
 _COUNTERS = (
     "step",
@@ -71,6 +82,8 @@ class TrainState:
     saved_masks       version of the training masks that it needs; None before the first
     history           rows of the metrics CSV
     refreshes         rows of the refresh CSV
+    step_loss         the network with its losses, which shares gradients with other processes; None
+                      before the first batch
     """
 
     model: Imputer
@@ -93,6 +106,7 @@ class TrainState:
     saved_masks: int | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     refreshes: list[dict[str, Any]] = field(default_factory=list)
+    step_loss: nn.Module | None = None
 
     def counters(self) -> dict[str, Any]:
         """Everything except weights and moments, as JSON types."""
@@ -188,6 +202,21 @@ def forward(
 ) -> tuple[Terms, Tensor]:
     """Return the losses of a batch and its counts."""
     inputs = tensors.to_device(batch, state.device)
+    return _losses(state, inputs, batch, tables, settings, Counted.in_batch(batch))
+
+
+def _losses(
+    state: TrainState,
+    inputs: BatchTensors,
+    batch: Batch,
+    tables: WindowTables,
+    settings: LossConfig,
+    of_batch: Counted,
+) -> tuple[Terms, Tensor]:
+    """Losses and counts of a batch, or of the part of it that this process computes.
+
+    of_batch  what the whole batch counts
+    """
     site_features, is_rare = tables.of_batch(batch)
     autocast = torch.autocast(
         state.device.type, dtype=state.precision.dtype, enabled=state.precision.is_mixed
@@ -207,12 +236,94 @@ def forward(
             inputs.labels,
             inputs.is_hidden,
             is_rare,
-            found.total(Counted.in_batch(batch)),
+            found.total(of_batch) * of_batch.alleles,
             inputs.distances,
             inputs.neighbours,
             settings.focal_gamma,
         )
     return found, counts
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """A batch of an optimizer step, or the part of it that this process computes.
+
+    of_batch  what the whole batch counts
+    of_step   what all batches of the step count
+    seed      of dropout
+    """
+
+    batch: Batch
+    tables: WindowTables
+    settings: LossConfig
+    of_batch: Counted
+    of_step: Counted
+    seed: int
+
+
+class _StepLoss(nn.Module):
+    """The network with its losses, as one module that DistributedDataParallel can wrap."""
+
+    def __init__(self, state: TrainState, together: Ranks) -> None:
+        super().__init__()
+        self.model = state.model
+        self._state = state
+        self._together = together
+
+    def forward(self, given: _Pass) -> tuple[Tensor, Tensor]:
+        """What a batch adds to the loss of its step, and its counts."""
+        state, batch = self._state, given.batch
+        inputs = tensors.to_device(batch, state.device)
+        inputs = _with_noise(state, inputs, batch, given.seed, self._together)
+        found, counts = _losses(state, inputs, batch, given.tables, given.settings, given.of_batch)
+        return found.total(given.of_step), counts
+
+
+def _backward(state: TrainState, given: _Pass, together: Ranks, *, is_last: bool) -> Tensor:
+    """Add the gradients of a batch; returns its counts.
+
+    is_last  whether it is the last batch of a step, after which processes share their gradients
+    """
+    if state.step_loss is None:
+        state.step_loss = _sharing(state, given, together)
+    with nullcontext() if is_last else ranks.accumulating(state.step_loss):
+        loss, counts = state.step_loss(given)
+        weight = _weight(given.batch, together)
+        state.scaler.scale(loss * weight).backward()
+    return counts if weight > 0 else torch.zeros_like(counts)
+
+
+def _sharing(state: TrainState, given: _Pass, together: Ranks) -> nn.Module:
+    """The network with its losses, which shares the gradients of all weights that a loss reads."""
+    step_loss = _StepLoss(state, together)
+    if together.count > 1:
+        weights = list(state.model.parameters())
+        found = torch.autograd.grad(step_loss(given)[0], weights, allow_unused=True)
+        for weight, gradient in zip(weights, found, strict=True):
+            weight.requires_grad_(gradient is not None)  # DDP would wait for those without one
+    return together.sharing_gradients(step_loss)
+
+
+def _with_noise(
+    state: TrainState, inputs: BatchTensors, batch: Batch, seed: int, together: Ranks
+) -> BatchTensors:
+    """Seed dropout, and withhold the populations of some samples.
+
+    Populations are withheld as if one process computed the whole batch. Dropout is drawn by each
+    process for its own samples.
+    """
+    numbers = [seed, _DROPOUT_STREAM, state.epoch, state.batch]
+    torch.manual_seed(_as_seed(numbers))
+    share = state.model.settings.unknown_population
+    if state.model.population is not None and inputs.population is not None and share > 0:
+        whole = batch.samples if batch.part is None else batch.part.whole
+        first = 0 if batch.part is None else batch.part.first
+        draws = torch.rand(len(whole), device=state.device)[first : first + len(batch.samples)]
+        kept = population.some_withheld(inputs.population, draws, share)
+        inputs = replace(inputs, population=kept)
+    if not together.is_first:
+        torch.manual_seed(_as_seed([*numbers, together.rank]))
+    return inputs
 
 
 def train_epoch(
@@ -226,39 +337,49 @@ def train_epoch(
     *,
     seed: int,
     stop: int | None = None,
+    together: Ranks = ALONE,
 ) -> bool:
     """Train from batch `state.batch` of an epoch on, step by step.
 
-    masks    used up to `stop`
-    plan     batches of the whole epoch
-    on_step  called after each optimizer step with its learning rate; False ends the epoch
-    seed     of dropout
-    stop     batch of the epoch to stop before, which begins a step; None trains to the end
-    returns  False if `on_step` ended the epoch
+    masks     used up to `stop`
+    plan      batches of the whole epoch
+    on_step   called after each optimizer step with its learning rate; False ends the epoch
+    seed      of dropout
+    stop      batch of the epoch to stop before, which begins a step; None trains to the end
+    together  processes that share each batch; they make the same calls
+    returns   False if `on_step` ended the epoch
     """
     state.model.train()
     tables = WindowTables(maker, training.rare_maf, state.device)
-    remaining = plan[state.batch : stop]
+    remaining = [together.part(work) for work in plan[state.batch : stop]]
     begun = time.perf_counter()
     made = loading.prefetch(remaining, lambda work: masks.batch(maker, work))
     for group in _in_steps(made, training.accumulation):
-        counted = Counted.in_step([loaded.batch for loaded in group])
-        for loaded in group:
-            torch.manual_seed(_dropout_seed(seed, state.epoch, state.batch))
+        counted = together.total([Counted.in_batch(loaded.batch) for loaded in group])
+        of_step, counts = Counted.sum_of(counted), []
+        for loaded, of_batch in zip(group, counted, strict=True):
+            pass_ = _Pass(loaded.batch, tables, loss_settings, of_batch, of_step, seed)
             with devices.explaining_memory(len(loaded.batch.samples)):
-                found, counts = forward(state, loaded.batch, tables, loss_settings)
-                state.scaler.scale(found.total(counted)).backward()
-            state.counts += counts
+                counts.append(_backward(state, pass_, together, is_last=loaded is group[-1]))
             state.batch += 1
             state.total_batches += 1
             state.wait_seconds += loaded.wait_seconds
             state.make_seconds += loaded.make_seconds
             now = time.perf_counter()
             state.seconds, begun = state.seconds + now - begun, now
+        for found in together.sum(torch.stack(counts)):
+            state.counts += found
+        state.seconds = together.number_of_first(state.seconds)
         rate = _optimizer_step(state, training, len(plan))
         if not on_step(state, rate):
             return False
     return True
+
+
+def _weight(batch: Batch, together: Ranks) -> int:
+    """What the loss of a part is multiplied by, because gradients are averaged over processes."""
+    is_counted = batch.part is None or batch.part.is_counted
+    return together.count if is_counted else 0
 
 
 def _in_steps(made: Iterable[_Made], size: int) -> Iterator[list[_Made]]:
@@ -277,17 +398,23 @@ def validate(
     on_batch: Callable[[], None],
     *,
     rare_maf: float,
+    together: Ranks = ALONE,
 ) -> scores.PassScores:
     """Score the network on validation samples; `masks` are the same in every epoch."""
     state.model.eval()
     tables = WindowTables(maker, rare_maf, state.device)
     total = empty_counts(state.device)
+    own = [together.part(work) for work in plan]
     with torch.no_grad():
-        for loaded in loading.prefetch(plan, lambda work: masks.batch(maker, work)):
-            with devices.explaining_memory(len(loaded.batch.samples)):
-                total += forward(state, loaded.batch, tables, loss_settings)[1]
+        for loaded in loading.prefetch(own, lambda work: masks.batch(maker, work)):
+            batch = loaded.batch
+            of_batch = together.total([Counted.in_batch(batch)])[0]
+            if _weight(batch, together) > 0:
+                with devices.explaining_memory(len(batch.samples)):
+                    inputs = tensors.to_device(batch, state.device)
+                    total += _losses(state, inputs, batch, tables, loss_settings, of_batch)[1]
             on_batch()
-    return scores.summarise(total)
+    return scores.summarise(together.sum(total))
 
 
 def _optimizer_step(state: TrainState, training: TrainingConfig, batches: int) -> float:
@@ -318,6 +445,6 @@ def _optimizer_step(state: TrainState, training: TrainingConfig, batches: int) -
     return rate
 
 
-def _dropout_seed(seed: int, epoch: int, batch: int) -> int:
-    """Dropout seed of one batch, so that no generator state need be saved."""
-    return int(np.random.SeedSequence([seed, _DROPOUT_STREAM, epoch, batch]).generate_state(1)[0])
+def _as_seed(numbers: list[int]) -> int:
+    """The seed of a batch for PyTorch, so that no generator state need be saved."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -54,7 +54,9 @@ class Masks:
         labels = maker.labels(work.window, work.samples)
         is_masked = self.queries.of(work.window, work.samples, labels)
         other = None if self.references is None else self.references.of_window(work.window)
-        return maker.make(work.window, work.samples, is_masked, other, fold=work.fold)
+        return maker.make(
+            work.window, work.samples, is_masked, other, fold=work.fold, part=work.part
+        )
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,9 @@ class Counted:
 
     @classmethod
     def in_batch(cls, batch: Batch) -> Counted:
-        """Count one batch."""
+        """Count one batch; of a shared batch, the part of one process."""
+        if batch.part is not None and not batch.part.is_counted:
+            return cls(0, 0, 0, 0)
         hidden = batch.is_hidden
         wrong = None if batch.contrast is None else batch.contrast.is_wrong
         return cls(
@@ -52,9 +54,8 @@ class Counted:
         )
 
     @classmethod
-    def in_step(cls, batches: Sequence[Batch]) -> Counted:
-        """Count the batches of an optimizer step."""
-        found = [cls.in_batch(batch) for batch in batches]
+    def sum_of(cls, found: Sequence[Counted]) -> Counted:
+        """What the batches of an optimizer step count together."""
         return cls(
             alleles=sum(one.alleles for one in found),
             genotypes=sum(one.genotypes for one in found),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +17,51 @@ _COSINE_FLOOR = 0.1
 
 
 @dataclass(frozen=True)
+class BatchPart:
+    """Where the samples of one process are in a batch that several processes share.
+
+    whole       (n,) all samples of the batch
+    first       index in `whole` of the first sample of the process
+    is_counted  False if there are fewer samples than processes and this one has none: it computes
+                the first sample, which adds nothing to counts, losses and gradients
+    """
+
+    whole: NDArray[np.int64]
+    first: int
+    is_counted: bool
+
+
+@dataclass(frozen=True)
 class Work:
     """A batch to make: some samples in one window.
 
     fold  of the samples; NO_FOLD leaves out each sample alone
+    part  which samples of the batch these are; None if they are all
     """
 
     window: int
     samples: NDArray[np.int64]
     fold: int = NO_FOLD
+    part: BatchPart | None = None
+
+    def part_of(self, rank: int, num_ranks: int) -> Work:
+        """What one of several processes makes of this batch: an equal, contiguous share.
+
+        >>> work = Work(0, np.arange(5))
+        >>> [work.part_of(rank, 3).samples.tolist() for rank in range(3)]
+        [[0], [1, 2], [3, 4]]
+        >>> Work(0, np.arange(1)).part_of(0, 2).part.is_counted
+        False
+        """
+        if num_ranks == 1:
+            return self
+        count = len(self.samples)
+        first, last = count * rank // num_ranks, count * (rank + 1) // num_ranks
+        if first == last:
+            part = BatchPart(self.samples, 0, is_counted=False)
+            return replace(self, samples=self.samples[:1], part=part)
+        part = BatchPart(self.samples, first, is_counted=True)
+        return replace(self, samples=self.samples[first:last], part=part)
 
 
 def plan_epoch(

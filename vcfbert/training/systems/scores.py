@@ -64,7 +64,7 @@ def count(
     labels: Integer[Tensor, "B L"],
     is_hidden: Bool[Tensor, "B L"],
     is_rare: Bool[Tensor, "L"],
-    loss: Float[Tensor, ""],
+    summed_loss: Float[Tensor, ""],
     distances: Float[Tensor, "B K"],
     neighbours: Integer[Tensor, "B K L"],
     focal_gamma: float,
@@ -78,6 +78,7 @@ def count(
     positives, false positives and false negatives; the summed -log p of the true alleles; the
     observed alleles; and genotypes with 0, 1 and 2 ALT copies, masked ones and all observed ones.
 
+    summed_loss  mean loss of the batch, times its masked alleles
     neighbours   complete tokens, nearest first
     focal_gamma  of the loss; dosages are corrected for it
     """
@@ -97,7 +98,7 @@ def count(
     confusion = both_hidden.new_zeros(NUM_GENOTYPES**2, dtype=torch.float64)
     confusion.scatter_add_(0, cell.flatten(), both_hidden.flatten().double())
     hidden = is_hidden.sum()
-    tail = [loss.detach() * hidden, hidden, *_distance(distances)]
+    tail = [summed_loss.detach(), hidden, *_distance(distances)]
     log_p = losses.log_posterior(logits.haplotype, focal_gamma)
     moments = _moments(log_p[..., 1].exp(), truth, both_hidden)
     retrieved = _retrieved(neighbours, is_true, is_hidden)
