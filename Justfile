@@ -192,6 +192,10 @@ parts *args: setup
 phase *args: setup
     {{quote(vcfbert)}} phase "$@"
 
+# Join the samples of imputed batches
+merge *args: setup
+    {{quote(vcfbert)}} merge "$@"
+
 # Compute what imputation needs of a panel and an array ahead of the first target
 profile *args: setup
     {{quote(vcfbert)}} profile "$@"

@@ -1,6 +1,6 @@
 """Where it pays to phase with the other samples of the target: switch error, r2, time, memory.
 
-    python benchmarks/target_references.py FOLDER [--samples 250 500 1000 5000] [--panel 500]
+    python benchmarks/target_references.py FOLDER [--samples 250 1000 5000] [--panel 500]
 
 One simulated population of Europe's history (6 cM), whose first samples are the panel. The others
 are typed at 690 common sites, in no order. Each target is phased, and imputed at every fourth site,
@@ -40,7 +40,7 @@ HEAD = (
 
 def main() -> None:
     parser = options.parser(__doc__)
-    parser.add_argument("--samples", type=int, nargs="+", default=[250, 500, 1000, 5000])
+    parser.add_argument("--samples", type=int, nargs="+", default=[250, 1000, 5000])
     parser.add_argument("--panel", type=int, default=500)
     arguments = parser.parse_args()
     folder = arguments.folder.absolute()

@@ -6,36 +6,56 @@ The pipeline is imported inside the command, so that `--help` is quick.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vcfbert.progress import Progress
 from vcfbert.storage.zarr.workspace import Workspace
 
 from . import options, settings
 from .progress import on_stderr
 from .reporting import print_lines, reporting_errors
 
-
-class HasLines(Protocol):
-    """A summary."""
-
-    def lines(self) -> list[str]:
-        """What the command prints."""
+if TYPE_CHECKING:
+    from vcfbert.pipelines.imputing.impute import ImputeOptions
 
 
 def impute(
     target: Annotated[
-        Path,
-        typer.Argument(metavar="TARGET", help="Target genotypes: .vcf, .vcf.gz or .bcf."),
-    ],
+        list[Path] | None,
+        typer.Argument(
+            metavar="TARGET...",
+            help="Target genotypes: .vcf, .vcf.gz or .bcf; several files have other contigs of the "
+            "same samples.",
+        ),
+    ] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option(
+            "--list", metavar="FILE", help="File with the paths of target files, one a line."
+        ),
+    ] = None,
     out: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="FILE", help="Output file: .vcf.gz, .vcf.bgz or .bcf."),
-    ],
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Output file: .vcf.gz, .vcf.bgz or .bcf. With {contig} in its name, each contig "
+            "gets a file.",
+        ),
+    ] = None,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--out-dir",
+            metavar="DIR",
+            help="Write a file for each contig into DIR; short for --out DIR/{contig}.vcf.gz.",
+        ),
+    ] = None,
     run: Annotated[
         str | None,
         typer.Option(
@@ -105,6 +125,8 @@ def impute(
     strand: options.Strand = options.TargetStrand.FIX,
     sex: options.Sex = None,
     par: options.Par = None,
+    exclude_samples: options.ExcludeSamples = None,
+    force_samples: options.ForceSamples = False,
     min_typed: options.MinTyped = 5,
     chunk_cm: Annotated[
         float, typer.Option(help="Length of a chunk in cM. Chunks are imputed one at a time.")
@@ -148,6 +170,7 @@ def impute(
     threads: options.Threads = None,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,
     force: options.Force = False,
+    progress_form: options.ProgressOption = options.ProgressForm.AUTO,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -159,10 +182,15 @@ def impute(
 
     Example: vcfbert impute target.vcf.gz --out imputed.vcf.gz
     """
-    with reporting_errors():
-        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+    place = _place(target, listed, out, out_dir)
+    if plan is not None and (out is None or len(target or []) != 1 or listed is not None):
+        raise typer.BadParameter("--plan takes one TARGET and --out FILE.")
+    as_json = progress_form == options.ProgressForm.JSON
+    with reporting_errors(as_json=as_json):
+        with on_stderr(quiet=quiet, verbose=verbose, as_json=as_json) as progress:
             # NumPy's own threads ignore --threads and only slow the engine's down.
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+            from vcfbert.pipelines.file_lists import files_of
             from vcfbert.pipelines.imputing import impute as pipeline
 
             chosen = pipeline.ImputeOptions(
@@ -190,32 +218,70 @@ def impute(
                 er2=er2,
                 all_typed_sites=all_typed_sites,
                 empirical=empirical,
+                exclude_samples=exclude_samples,
+                force_samples=force_samples,
                 qc=qc,
                 memory=memory,
                 parts=parts,
                 keep_parts=keep_parts,
                 device=device.value,
             )
-            run_with = _running(plan, workers, scheduler)
-            summary = run_with(
-                Workspace(workspace), target, out, chosen, progress=progress, overwrite=force
+            lines = _lines(
+                Workspace(workspace),
+                [*(target or []), *files_of(listed)],
+                place,
+                chosen,
+                plan,
+                None if workers is None and scheduler is None else (workers, scheduler),
+                progress,
+                overwrite=force,
             )
-        print_lines(summary.lines())
+        print_lines(lines)
 
 
-def _running(
-    plan: Path | None, workers: int | None, scheduler: str | None
-) -> Callable[..., HasLines]:
-    """What to do with the target: plan the parts, impute them on workers, or impute here."""
+def _place(
+    target: list[Path] | None, listed: Path | None, out: Path | None, out_dir: Path | None
+) -> Path:
+    """Where to write; raises BadParameter if that, or what to impute, is not given."""
+    if not target and listed is None:
+        raise typer.BadParameter("give TARGET files, or a list of them with --list FILE.")
+    if out is not None and out_dir is None:
+        return out
+    if out_dir is not None and out is None:
+        return out_dir / "{contig}.vcf.gz"
+    raise typer.BadParameter("give either --out FILE or --out-dir DIR.")
+
+
+def _lines(
+    home: Workspace,
+    targets: list[Path],
+    out: Path,
+    chosen: ImputeOptions,
+    plan: Path | None,
+    cluster_options: tuple[int | None, str | None] | None,
+    progress: Progress,
+    *,
+    overwrite: bool,
+) -> list[str]:
+    """Impute, or write a plan; returns the summary.
+
+    cluster_options  workers and scheduler; None for this process alone
+    """
     if plan is not None:
         from vcfbert.pipelines.imputing import separate_parts
 
-        return partial(separate_parts.plan, path=plan)
-    if workers is not None or scheduler is not None:
+        return separate_parts.plan(
+            home, targets[0], out, chosen, plan, progress=progress, overwrite=overwrite
+        ).lines()
+    from vcfbert.pipelines.imputing import genome
+
+    impute_one = None
+    if cluster_options is not None:
         from vcfbert.pipelines.imputing import cluster
 
+        workers, scheduler = cluster_options
         where = cluster.ClusterOptions(workers=workers, scheduler=scheduler)
-        return partial(cluster.run, cluster=where)
-    from vcfbert.pipelines.imputing import impute as pipeline
-
-    return pipeline.impute
+        impute_one = partial(cluster.run, cluster=where)
+    return genome.impute_files(
+        home, targets, out, chosen, progress=progress, overwrite=overwrite, impute_one=impute_one
+    ).lines()

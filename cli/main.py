@@ -13,6 +13,7 @@ from . import (
     comparing,
     impute_steps,
     imputing,
+    merging,
     panels,
     parts,
     phasing,
@@ -66,6 +67,7 @@ app.command("impute-part")(impute_steps.impute_part)
 app.command("impute-join")(impute_steps.impute_join)
 app.command("parts")(parts.parts)
 app.command("phase")(phasing.phase)
+app.command("merge")(merging.merge)
 app.command("profile")(readying.profile)
 app.command("warm-up")(readying.warm_up)
 app.command("encode-refs")(references.encode_refs)

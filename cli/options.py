@@ -109,6 +109,13 @@ class Split(StrEnum):
     VALIDATION = "validation"
 
 
+class ProgressForm(StrEnum):
+    """Values of --progress."""
+
+    AUTO = "auto"
+    JSON = "json"
+
+
 class Chromosome(StrEnum):
     """Values of `simulate --chromosome`."""
 
@@ -229,6 +236,13 @@ Threads = Annotated[
         "--threads", metavar="N", min=1, show_default="all cores", help="Number of CPU threads."
     ),
 ]
+ProgressOption = Annotated[
+    ProgressForm,
+    typer.Option(
+        "--progress",
+        help="Progress on stderr: for reading, or one JSON object a line for programs.",
+    ),
+]
 Memory = Annotated[
     str | None,
     typer.Option(
@@ -298,6 +312,18 @@ Strand = Annotated[
     typer.Option(
         "--strand", help="Strand flips: repair them, leave them out, or stop at the first."
     ),
+]
+ExcludeSamples = Annotated[
+    str | None,
+    typer.Option(
+        "--exclude-samples",
+        metavar="FILE|NAME,...",
+        help="Leave these samples of the panel out: a file with a name a line, or names.",
+    ),
+]
+ForceSamples = Annotated[
+    bool,
+    typer.Option("--force-samples", help="Ignore excluded samples that the panel lacks."),
 ]
 MinTyped = Annotated[
     int,

@@ -51,6 +51,8 @@ def phase(
     trios: options.Trios = None,
     mendel: options.Mendel = False,
     strand: options.Strand = options.TargetStrand.FIX,
+    exclude_samples: options.ExcludeSamples = None,
+    force_samples: options.ForceSamples = False,
     sex: options.Sex = None,
     par: options.Par = None,
     min_typed: options.MinTyped = 5,
@@ -92,6 +94,8 @@ def phase(
                 trios=trios,
                 mendel=mendel,
                 strand=strand.value,
+                exclude_samples=exclude_samples,
+                force_samples=force_samples,
                 sex=sex,
                 par=par,
             )

@@ -6,6 +6,8 @@ from tests.bad_input import (
     allele_codes,
     alleles,
     amounts,
+    batches,
+    contigs,
     encodings,
     files,
     filling,
@@ -39,6 +41,8 @@ CASES: list[Case] = [
     *settings.CASES,
     *models.CASES,
     *versions.CASES,
+    *batches.CASES,
     *parts.CASES,
+    *contigs.CASES,
     *filling.CASES,
 ]

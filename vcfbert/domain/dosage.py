@@ -18,6 +18,10 @@ MIN_VARIANCE = 1e-12  # smaller variances are rounding errors
 
 CALL_ABOVE = 0.5  # a haplotype is called ALT above this
 
+FEWEST_FOR_DR2 = 50
+"""Samples of a file from which on DR2 is written: with fewer, it depends on whether a sample
+happens to carry the allele (docs/decisions/site-quality.md)."""
+
 
 @dataclass(frozen=True)
 class Imputed:

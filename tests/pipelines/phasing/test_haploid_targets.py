@@ -113,3 +113,14 @@ def test_a_son_that_lacks_his_mothers_allele_is_an_error(fx_room, fx_family):
     found = alleles(out)
     assert found[site, 1:3, 0].tolist() == [-1, -1]
     assert found[site, 0, 0] == wrong[site, 0, 0]  # the father's genotype stays
+
+
+def test_haploid_samples_are_references_of_the_others_and_stay(fx_room):
+    out = fx_room / "joint.vcf.gz"
+    summary = vcfbert.phase(
+        fx_room / "unphased.vcf", out, workspace=fx_room / "work", target_references="on"
+    )
+    before, after = alleles(fx_room / "unphased.vcf"), alleles(out)
+    npt.assert_array_equal(np.sort(after[:, :, :2], axis=2), np.sort(before[:, :, :2], axis=2))
+    assert summary.report["target_references"] is True
+    assert summary.report["heterozygotes"]["unphased"] == 0

@@ -90,7 +90,7 @@ def with_map(sites: Sites, path: Path | None) -> Sites:
     """The same sites at the genetic positions of another map; None keeps the panel's."""
     if path is None:
         return sites
-    maps = map_files.read(path)
+    maps = map_files.read_for(path, sites.contigs)
     cm = genetic_map.of_sites(maps, sites.contigs, sites.contig, sites.position, source=str(path))
     return replace(sites, cm=cm)
 
@@ -198,8 +198,15 @@ def ploidy_range(sites: Sites, borders: NDArray[np.int64], site: int) -> tuple[i
     return max(begin, before), min(end, after)
 
 
-def region_to_read(sites: Sites, cores: Cores) -> Region:
-    """The region of one contig with all genotypes that its cores read."""
+def region_to_read(sites: Sites, cores: Cores, region: str | None = None) -> Region:
+    """The region of one contig with all genotypes that its cores read.
+
+    region  that is written; a whole contig is read as a whole
+    """
+    if region is not None:
+        whole = contig_to_read(sites, cores)
+        if Region.parse(region, sites.contigs, source="the panel") == whole:
+            return whole
     first, last = int(cores.low.min()), int(cores.high.max()) - 1
     name = sites.contigs[sites.contig[first]]
     return Region(name, int(sites.position[first]), int(sites.position[last]))
@@ -256,6 +263,10 @@ def plan(
     return planned
 
 
+class TooFewTypedError(InputError):
+    """No contig of a target has enough typed sites to be imputed."""
+
+
 def plan_target(
     sites: Sites,
     cores: Cores,
@@ -269,7 +280,7 @@ def plan_target(
     """The plan for a target of a user, `source`; InputError if no contig has enough typed sites."""
     planned = plan(sites, cores, is_wanted, typed, min_typed, borders)
     if not planned:
-        raise InputError(
+        raise TooFewTypedError(
             f"{source} types {len(typed):,} of the panel's {len(sites):,} sites, but at least "
             f"{min_typed:,} are needed on a contig. Give a target with more sites of the panel, or "
             "lower --min-typed."

@@ -31,6 +31,7 @@ from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import (
     array_profile,
     chunk_plan,
+    excluded_samples,
     family_phase,
     target_ploidy,
     target_references,
@@ -62,7 +63,7 @@ from vcfbert.storage.vcf.output_header import HeaderFacts
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.vcf.target import Target, read_target
 from vcfbert.storage.zarr import stores
-from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.storage.zarr.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -139,7 +140,7 @@ def opened(
     """
     begun = time.perf_counter()
     network = engines.network(workspace, options.run, no_network=options.no_network)
-    with open_panel(workspace.panel, takes_haploid=True) as panel:
+    with excluded_samples.open_without(workspace.panel, options) as panel:
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
         profiles = array_profile.of_panel(workspace, panel)
         spill = batches.spill(scratch, options.memory)
@@ -318,7 +319,7 @@ def _read(
             )
             return cut(borders), found, of_target, borders
         try:
-            found = read(file, chunk_plan.region_to_read(sites, cores))
+            found = read(file, chunk_plan.region_to_read(sites, cores, options.region))
         except InputError:  # if the rest of the contig does not help, it is raised again
             found = None
     if (
@@ -360,7 +361,11 @@ def _header(written: Sites, job: Job, options: ImputeOptions) -> HeaderFacts:
         checkpoint_fingerprint=network.fingerprint or None,
         panel_fingerprint=panel.fingerprint,
         genome=target_ploidy.genome_of(written, panel.genome, job.genome),
-        extra=(f"##vcfbert_impute={chosen}", *output_files.about_dr2(job.source.samples.names)),
+        extra=(
+            *excluded_samples.header_lines(panel),
+            f"##vcfbert_impute={chosen}",
+            *output_files.about_dr2(job.source.samples.names),
+        ),
         has_haploids=not job.source.samples.ploidy.is_diploid,
     )
 
@@ -381,6 +386,7 @@ def _report(
             "panel": len(panel.samples),
             "in_panel": [name for name in samples.names if name in names],
             "duplicates": duplicates.record(search, found),
+            "excluded": excluded_samples.record(panel),
         },
         "reference_haplotypes": panel.samples.most_haplotypes,
         "target": job.read.report.counts(),

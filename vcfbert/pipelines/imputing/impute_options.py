@@ -94,6 +94,12 @@ class ImputeOptions:
     empirical: bool = False
     """Write NAME.empiricalDose.vcf.gz: typed sites as if they were not typed."""
 
+    exclude_samples: str | None = None
+    """Samples of the panel to do without: a file of names, or names separated by commas."""
+
+    force_samples: bool = False
+    """Ignore excluded samples that the panel lacks."""
+
     qc: Path | None = None
     """Folder of the QC files; None is a folder next to the output."""
 

@@ -25,12 +25,10 @@ from vcfbert.storage.vcf.output_header import EMPIRICAL, HeaderFacts
 from vcfbert.storage.vcf.prediction_writer import PredictionWriter
 from vcfbert.storage.vcf.target import Target
 
+FEWEST_FOR_DR2 = dosage.FEWEST_FOR_DR2
+
 EMPIRICAL_SUFFIX = ".empiricalDose.vcf.gz"
 """MetaMinimac2 looks for PREFIX.dose.vcf.gz and PREFIX.empiricalDose.vcf.gz."""
-
-FEWEST_FOR_DR2 = 50
-"""Samples of a file from which on DR2 is written: with fewer, it depends on whether a sample
-happens to carry the allele (docs/decisions/site-quality.md)."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from vcfbert.pipelines.parts import batches, part_key
 from vcfbert.pipelines.parts.part_runs import PartRuns
 from vcfbert.pipelines.parts.parts_folder import PartsFolder
 from vcfbert.progress import Progress
+from vcfbert.storage import sample_lists
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.versions import __version__
 
@@ -55,6 +56,7 @@ class ImputationPlan:
 
     made   see `part_key.made_from`; its digest is the key of the parts
     parts  in the order of the output
+    contig_store  the store of the panel to use; None is the whole panel
     """
 
     workspace: str
@@ -64,6 +66,7 @@ class ImputationPlan:
     options: dict[str, Any]
     made: dict[str, Any]
     parts: tuple[PlannedPart, ...]
+    contig_store: str | None = None
 
     def impute_options(self, threads: int | None = None) -> ImputeOptions:
         """The options, with another number of threads."""
@@ -162,8 +165,10 @@ def make(
             for samples in batches.cut(slice(0, num_samples), size)
         )
     folder = options.parts or output_files.parts_folder(out)
+    store = workspace.contig_store
     return ImputationPlan(
         workspace=str(workspace.root.absolute()),
+        contig_store=None if store is None else str(store.absolute()),
         target=str(target.absolute()),
         out=str(out.absolute()),
         folder=str(folder.absolute()),
@@ -288,9 +293,9 @@ def _opened(
 ) -> Iterator[tuple[Job, PartRuns]]:
     """The imputation of a plan, if panel, target and options are still the same."""
     options, target = plan.impute_options(threads), Path(plan.target)
-    scratch = Path(plan.folder).parent
-    workspace = Workspace(Path(plan.workspace))
-    with impute.opened(workspace, target, options, scratch, progress) as job:
+    store = None if plan.contig_store is None else Path(plan.contig_store)
+    home, scratch = Workspace(Path(plan.workspace), store), Path(plan.folder).parent
+    with impute.opened(home, target, options, scratch, progress) as job:
         made = planned_parts.made_from(job.source, target, options)
         if made != plan.made:
             differ = ", ".join(part_key.differences(plan.made, made)) or "something"
@@ -327,6 +332,8 @@ def _region(source: ImputationSource, chunk: ChunkPlan) -> str:
 def _plain(options: ImputeOptions) -> dict[str, Any]:
     """The options as JSON types; paths are absolute."""
     values = asdict(options) | {"threads": None}
+    if options.exclude_samples is not None:
+        values["exclude_samples"] = sample_lists.absolute(options.exclude_samples)
     return {
         name: str(value.absolute()) if isinstance(value, Path) else value
         for name, value in values.items()

@@ -29,6 +29,7 @@ from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import (
     array_profile,
     chunk_plan,
+    excluded_samples,
     family_phase,
     switch_rates,
     target_ploidy,
@@ -49,7 +50,7 @@ from vcfbert.storage.vcf.phased_writer import PhasedFile
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.vcf.target import Target, read_target
 from vcfbert.storage.zarr import stores
-from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.mosaic import weight_files
 
@@ -107,6 +108,12 @@ class PhaseOptions:
 
     strand: Literal["fix", "drop", "error"] = "fix"
     """Strand flips: compare the other strand with the panel, leave unphased, or stop."""
+
+    exclude_samples: str | None = None
+    """Samples of the panel to do without: a file of names, or names separated by commas."""
+
+    force_samples: bool = False
+    """Ignore excluded samples that the panel lacks."""
 
     def __post_init__(self) -> None:
         chunk_plan.check_lengths(self.chunk_cm, self.overlap_cm)
@@ -190,7 +197,7 @@ def phase(
     begun = time.perf_counter()
     errors = None if options.trios is None else mendel_path(out)
     _check_output(target, out, errors, overwrite=overwrite)
-    with locks.hold(out), open_panel(workspace.panel, takes_haploid=True) as panel:
+    with locks.hold(out), excluded_samples.open_without(workspace.panel, options) as panel:
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
         progress.start("reading the target", None)
         read, borders = _read(panel, sites, target, options)
@@ -381,6 +388,7 @@ def _header_lines(panel: PanelReader, options: PhaseOptions, *, is_joint: bool) 
     return [
         f"##source=vcfbert {versions.__version__}",
         f"##vcfbert_panel={panel.fingerprint}",
+        *excluded_samples.header_lines(panel),
         f"##vcfbert_phase={chosen}",
     ]
 
@@ -412,4 +420,5 @@ def _report(
         "chunks": num_chunks,
         "reference_haplotypes": panel.samples.most_haplotypes,
         "panel_fingerprint": panel.fingerprint,
+        "excluded": excluded_samples.record(panel),
     }

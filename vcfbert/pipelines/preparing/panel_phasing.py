@@ -1,8 +1,8 @@
 """Phasing of a panel by its own samples, before it is written.
 
 Chunks of a contig are phased one after another. In each, the heterozygotes before its core have the
-order that was found already, so the phase continues. Memory is that of one chunk: about 8 bytes
-for each sample and site, at most MOST_CELLS of them.
+order that was found already, so the phase continues. Memory is that of one chunk: about 14 bytes
+for each haplotype and site.
 
 S sites, N samples, H = 2 N haplotypes, T sites of a chunk, n samples of a block.
 """
@@ -22,8 +22,8 @@ from vcfbert.pipelines.preparing.panel_phase import PanelPhase
 from vcfbert.progress import Progress
 from vcfbert.storage.zarr.transposing import AlleleSpool
 
-MOST_CELLS = 200_000_000
-"""Most samples times sites of a chunk and its overlaps."""
+MOST_CELLS = 100_000_000
+"""Most haplotypes times sites of a core; the overlaps have half as many at most."""
 
 
 def phase(

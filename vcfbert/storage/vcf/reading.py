@@ -90,6 +90,18 @@ class VcfFile:
         names = names or [name.decode() for name in self._index.names]
         return Region.parse(text, names, source=str(self.path))
 
+    def contigs_with_records(self) -> list[str] | None:
+        """Contigs that have records, by the index or the lines; None for a BCF without index.
+
+        Raises InputError if there are no records.
+        """
+        if self._index is None:
+            self.count()
+            return None if self.header.is_bcf else [name.decode() for name in self._contigs]
+        names = [name.decode() for name in self._index.names]
+        names = names or variants.contigs_of(self._file, self.path)
+        return [name for name, n in zip(names, self._index.counts, strict=False) if n != 0]
+
     @property
     def contigs(self) -> list[str]:
         """Names of the contigs: of the records, or of the header if only reading all can tell."""
