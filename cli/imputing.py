@@ -226,16 +226,11 @@ def impute(
                 keep_parts=keep_parts,
                 device=device.value,
             )
+            where = None if workers is None and scheduler is None else (workers, scheduler)
             lines = _lines(
-                Workspace(workspace),
-                [*(target or []), *files_of(listed)],
-                place,
-                chosen,
-                plan,
-                None if workers is None and scheduler is None else (workers, scheduler),
-                progress,
-                overwrite=force,
-            )
+                Workspace(workspace), [*(target or []), *files_of(listed)], place, chosen, plan,
+                where, progress, overwrite=force,
+            )  # fmt: skip
         print_lines(lines)
 
 
