@@ -176,9 +176,25 @@ compare *args: setup
 impute *args: setup
     {{quote(vcfbert)}} impute "$@"
 
+# Impute one part of a plan
+impute-part *args: setup
+    {{quote(vcfbert)}} impute-part "$@"
+
+# Join the parts of a plan
+impute-join *args: setup
+    {{quote(vcfbert)}} impute-join "$@"
+
+# List or delete the finished parts of an imputation
+parts *args: setup
+    {{quote(vcfbert)}} parts "$@"
+
 # Phase the samples of a VCF
 phase *args: setup
     {{quote(vcfbert)}} phase "$@"
+
+# Join the samples of imputed batches
+merge *args: setup
+    {{quote(vcfbert)}} merge "$@"
 
 # Compute what imputation needs of a panel and an array ahead of the first target
 profile *args: setup

@@ -1,6 +1,6 @@
 """r2 of males and females on a simulated X chromosome, compared with Beagle.
 
-    python benchmarks/chromosome_x.py FOLDER [--samples 600] [--length 5000000] [--beagle COMMAND]
+    python benchmarks/chromosome_x.py FOLDER [--samples 1112] [--length 5000000] [--beagle COMMAND]
 
 The males are haploid outside the pseudo-autosomal region (PAR), which is the first fifth. Of every
 ten samples, one is imputed from the rest. `vcfbert impute` takes the whole chromosome in one run;
@@ -38,7 +38,7 @@ Rows = dict[Key, NDArray[np.float64]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--samples", type=int, default=600)
+    parser.add_argument("--samples", type=int, default=1_112)
     parser.add_argument("--length", type=int, default=5_000_000)
     parser.add_argument("--vcfbert", default=str(Path(sys.executable).with_name("vcfbert")))
     parser.add_argument("--beagle", default="beagle", help="command that runs Beagle")

@@ -42,6 +42,7 @@ from vcfbert.pipelines.verifying.store_report import StoreReport
 from vcfbert.pipelines.verifying.verify import VerifyOptions
 from vcfbert.progress import Silent
 from vcfbert.retrieval import manifest
+from vcfbert.storage.zarr import panel
 from vcfbert.storage.zarr.embeddings import open_embeddings
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.mosaic import mosaic_runs
@@ -134,7 +135,8 @@ def make(folder: Path, workspace: Workspace) -> None:
 def stores(workspace: Workspace) -> Iterator[Store]:
     """Every store of a workspace; those of one kind are consecutive."""
     root = workspace.root
-    yield Store("panel", "panel.zarr", files_of(workspace.panel))
+    for path in panel.contig_stores(workspace.panel).values():
+        yield Store("panel", f"panel.zarr/{path.name}", files_of(path))
     yield Store("QC", workspace.qc.name, [workspace.qc])
     for path in sorted((root / "masks").iterdir())[:1]:
         yield Store("masks", f"masks/{path.name}", files_of(path))

@@ -12,18 +12,15 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
-from comparison import figures, growth, options, report, tables, tasks, tools
+from comparison import figures, growth, options, report, simulation, tables, tasks, tools
 from comparison.report import Row
 from comparison.tasks import Task
 from comparison.tools import Programs
 
 SAMPLES = (50, 250)
-TYPED_PER_MB = 395  # the OmniExpress array on chr20
-VARYING = ("-c", "1:minor", "-m2", "-M2")
 
 
 def main() -> None:
@@ -43,7 +40,10 @@ def main() -> None:
     if rows:
         draw(arguments.results / "panel_growth.png", rows)
     if arguments.simulated:
-        task = simulated(folder / f"simulated{arguments.simulated}", programs, arguments)
+        task = simulation.task(
+            folder / f"simulated{arguments.simulated}", programs, arguments.simulated,
+            length=arguments.length, num_targets=max(SAMPLES), seed=arguments.seed,
+        )  # fmt: skip
         rows += measure_panel(task, programs, arguments, is_first=not rows)
     tables.write_csv(arguments.results / "panel_growth.csv", rows)
     print(f"\nTable and figure are in {arguments.results}")
@@ -52,32 +52,10 @@ def main() -> None:
 def subset(whole: Task, folder: Path, count: int, seed: int) -> Task:
     """A task with `count` haplotypes of the panel and the whole target."""
     chosen = tasks.draw(tasks.samples_of(whole.reference), count // 2, seed)
-    tasks.cut(whole.reference, folder / "ref.vcf.gz", chosen, filters=VARYING)
+    tasks.cut(whole.reference, folder / "ref.vcf.gz", chosen, filters=simulation.VARYING)
     for name in ("target.vcf.gz", "target.vcf.gz.tbi", "beagle.map", "samples.tsv"):
         shutil.copy(whole.folder / name, folder / name)
     shutil.rmtree(folder / "work", ignore_errors=True)  # it held the panel of another run
-    return tasks.task_in(folder)
-
-
-def simulated(folder: Path, programs: Programs, arguments: argparse.Namespace) -> Task:
-    """A task from a simulated panel, whose samples are divided into references and targets."""
-    source, samples = folder / "simulated", arguments.simulated // 2 + max(SAMPLES)
-    words = ("--num-samples", samples, "--length", arguments.length, "--seed", arguments.seed)
-    simulate = [programs.vcfbert, "simulate", source, *words, "--force"]
-    subprocess.run(list(map(str, simulate)), check=True, stdout=subprocess.DEVNULL)
-    names = tasks.samples_of(source / "panel.vcf.gz")
-    targets = tasks.draw(names, max(SAMPLES), arguments.seed)
-    others = sorted(set(names) - set(targets))
-    tasks.cut(source / "panel.vcf.gz", folder / "ref.vcf.gz", others, filters=VARYING)
-    typed = (source / "typed.tsv").read_text(encoding="utf-8").splitlines()
-    wanted = round(TYPED_PER_MB * arguments.length / 1e6)
-    listed = folder / "typed.tsv"
-    listed.write_text("\n".join(tasks.draw(typed, wanted, arguments.seed)) + "\n", encoding="utf-8")
-    sites = ("-T", str(listed), "-m2", "-M2")
-    tasks.cut(source / "panel.vcf.gz", folder / "target.vcf.gz", targets, filters=sites)
-    shutil.copy(source / "genetic.map", folder / "beagle.map")
-    shutil.copy(source / "samples.tsv", folder / "samples.tsv")
-    shutil.rmtree(folder / "work", ignore_errors=True)
     return tasks.task_in(folder)
 
 

@@ -1,7 +1,10 @@
 """Imputation of unphased targets compared with Beagle: accuracy, switch error, time, memory.
 
-    python benchmarks/unphased.py FOLDER [--tasks array random50] [--draws 0 4 8] [--repeats 3]
+    python benchmarks/unphased.py FOLDER [--tasks array random50] [--draws 0 32] [--repeats 3]
+        [--simulated SEED SEED]
 
+--simulated adds regions of 3 Mb with 4,508 simulated reference haplotypes and as many typed sites
+per Mb as `array`, one for each seed.
 The alleles of each target genotype are sorted, so that its order says nothing. "Beagle" phases and
 imputes in one run. "Beagle's phase" is vcfbert with typed sites that Beagle phased, "true phase"
 the bound that phasing cannot pass. Scores are those of the independent scorers: `score.py`, and
@@ -16,7 +19,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from comparison import accuracy, options, tables, tasks, tools
+from comparison import accuracy, options, simulation, tables, tasks, tools
 from comparison.processes import Command, command
 from comparison.report import Row, time_cells
 from comparison.tasks import Task
@@ -27,15 +30,26 @@ SHOWN = ("r2", "F1")
 
 def main() -> None:
     parser = options.parser(__doc__)
-    parser.add_argument("--tasks", nargs="+", default=["array", "random50"], choices=tasks.NAMES)
-    parser.add_argument("--draws", type=int, nargs="+", default=[0, 4, 8])
+    parser.add_argument("--tasks", nargs="*", default=["array", "random50"], choices=tasks.NAMES)
+    parser.add_argument("--draws", type=int, nargs="+", default=[0, 32])
+    parser.add_argument("--simulated", type=int, nargs="*", default=[], help="seeds")
+    parser.add_argument("--name", default="unphased", help="of the CSV file")
     arguments = parser.parse_args()
     programs = options.programs(arguments)
     rows: list[Row] = []
     print(options.machine(arguments))
-    for task in tasks.make(arguments.folder.absolute(), arguments.shared, arguments.tasks):
+    folder = arguments.folder.absolute()
+    wanted = tasks.make(folder, arguments.shared, arguments.tasks)
+    wanted += [
+        simulation.task(
+            folder / f"simulated-{seed}", programs, 4_508,
+            length=3_000_000, num_targets=250, seed=seed,
+        )
+        for seed in arguments.simulated
+    ]  # fmt: skip
+    for task in wanted:
         rows += measure_task(task, programs, arguments)
-        tables.write_csv(arguments.results / "unphased.csv", rows)
+        tables.write_csv(arguments.results / f"{arguments.name}.csv", rows)
         mine = [row for row in rows if row["task"] == task.name]
         cells = [[tables.number(v) if isinstance(v, float) else str(v) for v in row.values()]
                  for row in mine]  # fmt: skip

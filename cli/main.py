@@ -8,10 +8,24 @@ import typer
 
 from vcfbert.versions import __version__
 
-from . import about, comparing, imputing, panels, phasing, readying, references, systems, verifying
+from . import (
+    about,
+    comparing,
+    impute_steps,
+    imputing,
+    merging,
+    panels,
+    parts,
+    phasing,
+    readying,
+    references,
+    systems,
+    verifying,
+)
 
 app = typer.Typer(
     name="vcfbert",
+    cls=impute_steps.WithSteps,
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help reads the same in a pipe, a log and docs/cli.md
     pretty_exceptions_enable=False,
@@ -49,7 +63,11 @@ def describe(
 
 app.command("prepare")(panels.prepare)
 app.command("impute")(imputing.impute)
+app.command("impute-part")(impute_steps.impute_part)
+app.command("impute-join")(impute_steps.impute_join)
+app.command("parts")(parts.parts)
 app.command("phase")(phasing.phase)
+app.command("merge")(merging.merge)
 app.command("profile")(readying.profile)
 app.command("warm-up")(readying.warm_up)
 app.command("encode-refs")(references.encode_refs)

@@ -79,6 +79,14 @@ class PhaseTrust(StrEnum):
     REDO = "redo"
 
 
+class TargetReferencesChoice(StrEnum):
+    """Values of --target-references."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
 class TargetStrand(StrEnum):
     """Values of `impute --strand`."""
 
@@ -99,6 +107,13 @@ class Split(StrEnum):
 
     TEST = "test"
     VALIDATION = "validation"
+
+
+class ProgressForm(StrEnum):
+    """Values of --progress."""
+
+    AUTO = "auto"
+    JSON = "json"
 
 
 class Chromosome(StrEnum):
@@ -134,6 +149,23 @@ Par = Annotated[
         metavar="FROM-TO,FROM-TO",
         show_default="of GRCh37, GRCh38 or T2T-CHM13, by the length of X",
         help="Pseudo-autosomal regions of X (1-based, inclusive), or none.",
+    ),
+]
+Trios = Annotated[
+    Path | None,
+    typer.Option(
+        "--trios",
+        metavar="FAM",
+        help="Pedigree of the samples, such as PLINK's .fam: children are phased by their parents, "
+        "and parents by their children.",
+    ),
+]
+Mendel = Annotated[
+    bool,
+    typer.Option(
+        "--mendel",
+        help="Set the genotypes of a trio missing at its Mendelian errors. Otherwise they are only "
+        "listed.",
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
@@ -204,6 +236,34 @@ Threads = Annotated[
         "--threads", metavar="N", min=1, show_default="all cores", help="Number of CPU threads."
     ),
 ]
+ProgressOption = Annotated[
+    ProgressForm,
+    typer.Option(
+        "--progress",
+        help="Progress on stderr: for reading, or one JSON object a line for programs.",
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        show_default="half of what is free",
+        help="Memory to use, such as 4G. It decides how many samples are imputed at once.",
+    ),
+]
+Parts = Annotated[
+    Path | None,
+    typer.Option(
+        "--parts",
+        metavar="DIR",
+        show_default="OUT.parts",
+        help="Folder for finished parts, each of one chunk and some samples.",
+    ),
+]
+KeepParts = Annotated[
+    bool, typer.Option("--keep-parts", help="Keep the finished parts after success.")
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Show no progress, only warnings and errors.")
 ]
@@ -229,11 +289,41 @@ Trust = Annotated[
     PhaseTrust,
     typer.Option("--phase", help="The file's phase: keep it, take it as a hint, or do without it."),
 ]
+TargetReferences = Annotated[
+    TargetReferencesChoice,
+    typer.Option(
+        "--target-references",
+        help="Phase with the haplotypes of the target's other samples, too; auto: if it has more "
+        "samples than the panel.",
+    ),
+]
+PhasingPasses = Annotated[
+    int,
+    typer.Option(
+        "--phasing-passes",
+        metavar="N",
+        min=1,
+        help="Passes of phasing: the first finds similar haplotypes by genotypes, the others by "
+        "the phase of the pass before.",
+    ),
+]
 Strand = Annotated[
     TargetStrand,
     typer.Option(
         "--strand", help="Strand flips: repair them, leave them out, or stop at the first."
     ),
+]
+ExcludeSamples = Annotated[
+    str | None,
+    typer.Option(
+        "--exclude-samples",
+        metavar="FILE|NAME,...",
+        help="Leave these samples of the panel out: a file with a name a line, or names.",
+    ),
+]
+ForceSamples = Annotated[
+    bool,
+    typer.Option("--force-samples", help="Ignore excluded samples that the panel lacks."),
 ]
 MinTyped = Annotated[
     int,

@@ -19,9 +19,19 @@ from .reporting import print_lines, reporting_errors
 
 def prepare(
     panel: Annotated[
-        Path,
-        typer.Argument(metavar="PANEL", help="Phased panel: .vcf, .vcf.gz or .bcf."),
-    ],
+        list[Path] | None,
+        typer.Argument(
+            metavar="PANEL...",
+            help="Phased panel: .vcf, .vcf.gz or .bcf; several files have other contigs of the "
+            "same samples.",
+        ),
+    ] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option(
+            "--list", metavar="FILE", help="File with the paths of panel files, one a line."
+        ),
+    ] = None,
     samples: Annotated[
         Path | None,
         typer.Option(
@@ -43,7 +53,8 @@ def prepare(
             "--map",
             metavar="FILE",
             show_default="1 cM per Mb",
-            help="Genetic map of PLINK, SHAPEIT, Eagle, HapMap or others; may be gzipped.",
+            help="Genetic map of PLINK, SHAPEIT, Eagle, HapMap or others; may be gzipped. For a "
+            "file a contig write {contig}: plink.chr{contig}.GRCh38.map.",
         ),
     ] = None,
     region: Annotated[
@@ -94,6 +105,14 @@ def prepare(
         options.Unphased,
         typer.Option(help="Unphased heterozygotes: stop, or drop the record."),
     ] = options.Unphased.ERROR,
+    phase_panel: Annotated[
+        bool,
+        typer.Option(
+            "--phase-panel",
+            help="Phase unphased heterozygotes by the panel's own samples; the expected accuracy "
+            "is reported.",
+        ),
+    ] = False,
     sex: options.Sex = None,
     par: options.Par = None,
     max_dropped: Annotated[
@@ -101,20 +120,44 @@ def prepare(
         typer.Option(min=0.0, max=1.0, help="Stop if a larger share of the sites cannot be used."),
     ] = 0.2,
     seed: Annotated[int, typer.Option(min=0, help="Seed for the split and mask version 0.")] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads",
+            metavar="N",
+            min=1,
+            show_default="all cores",
+            help="Files to prepare at a time, each in a process of its own.",
+        ),
+    ] = None,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,
-    force: options.Force = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace contigs that the panel has already.")
+    ] = False,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing", help="Leave out files whose contigs the panel has already."
+        ),
+    ] = False,
+    progress_form: options.ProgressOption = options.ProgressForm.AUTO,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Convert a phased reference panel to a panel store.
+    """Convert a phased reference panel to the panel of a workspace.
 
-    Writes panel.zarr, mask version 0, the QC report panel.qc.json and panel.relatives.tsv into the
-    workspace. The last lists pairs of duplicates and, in panels of 300 cM or more, close relatives.
+    Writes panel.zarr with a store for each contig, mask version 0, the QC report panel.qc.json and
+    panel.relatives.tsv into the workspace. The last lists pairs of duplicates and, in panels of 300
+    cM or more, close relatives. Other contigs that the panel has already stay as they are.
 
     Example: vcfbert prepare panel.vcf.gz --samples samples.tsv --map genetic.map --min-maf 0.01
     """
-    with reporting_errors():
-        with on_stderr(quiet=quiet, verbose=verbose) as progress:
+    if not panel and listed is None:
+        raise typer.BadParameter("give PANEL files, or a list of them with --list FILE.")
+    as_json = progress_form == options.ProgressForm.JSON
+    with reporting_errors(as_json=as_json):
+        with on_stderr(quiet=quiet, verbose=verbose, as_json=as_json) as progress:
+            from vcfbert.pipelines.file_lists import files_of
             from vcfbert.pipelines.preparing import prepare as pipeline
 
             chosen = pipeline.PrepareOptions(
@@ -131,13 +174,20 @@ def prepare(
                 test_fraction=test_fraction,
                 missing=missing.value,
                 unphased=unphased.value,
+                phase_panel=phase_panel,
                 sex=sex,
                 par=par,
                 max_dropped=max_dropped,
                 seed=seed,
             )
             summary = pipeline.prepare(
-                panel, Workspace(workspace), chosen, progress=progress, overwrite=force
+                [*(panel or []), *files_of(listed)],
+                Workspace(workspace),
+                chosen,
+                progress=progress,
+                overwrite=force,
+                skip_existing=skip_existing,
+                threads=threads,
             )
         print_lines(summary.lines())
 

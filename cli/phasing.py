@@ -30,7 +30,31 @@ def phase(
     region: options.WrittenRegion = None,
     genetic_map: options.TargetMap = None,
     trust: options.Trust = options.PhaseTrust.KEEP,
+    target_references: options.TargetReferences = options.TargetReferencesChoice.AUTO,
+    phasing_passes: options.PhasingPasses = 2,
+    fill_missing: Annotated[
+        bool,
+        typer.Option(
+            "--fill-missing",
+            help="Fill missing genotypes at sites of the panel with their most probable alleles, "
+            "and write FORMAT/FQ.",
+        ),
+    ] = False,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            show_default="1",
+            help="Seed for fitting the switch rates of --fill-missing; the rest is not random.",
+        ),
+    ] = None,
+    trios: options.Trios = None,
+    mendel: options.Mendel = False,
     strand: options.Strand = options.TargetStrand.FIX,
+    exclude_samples: options.ExcludeSamples = None,
+    force_samples: options.ForceSamples = False,
+    sex: options.Sex = None,
+    par: options.Par = None,
     min_typed: options.MinTyped = 5,
     chunk_cm: Annotated[
         float, typer.Option(help="Length of a chunk in cM. Chunks are phased one at a time.")
@@ -63,7 +87,17 @@ def phase(
                 overlap_cm=overlap_cm,
                 min_typed=min_typed,
                 phase=trust.value,
+                target_references=target_references.value,
+                phasing_passes=phasing_passes,
+                fill_missing=fill_missing,
+                seed=seed,
+                trios=trios,
+                mendel=mendel,
                 strand=strand.value,
+                exclude_samples=exclude_samples,
+                force_samples=force_samples,
+                sex=sex,
+                par=par,
             )
             summary = pipeline.phase(
                 Workspace(workspace), target, out, chosen, progress=progress, overwrite=force

@@ -1,4 +1,6 @@
-"""Progress on stderr: a bar on a terminal, plain lines elsewhere, nothing with --quiet.
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere, JSON lines if asked for.
+
+Nothing with --quiet.
 
 With --verbose, a line of the log for each stage, too.
 """
@@ -17,13 +19,20 @@ from rich.logging import RichHandler
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 from rich.progress import Progress as RichProgress
+from rich.text import Text
 
 from vcfbert.progress import Logged, Progress, Silent
+
+from .estimates import peak_memory, seconds_left
+from .json_progress import JsonLines, JsonLogHandler
 
 SECONDS_BETWEEN_LINES = 10.0  # a log of a long run stays readable
 
@@ -78,7 +87,9 @@ class PlainLines:
             return
         self._wrote = now
         of_total = "" if self._total is None else f" of {self._total:,}"
-        self.note(f"{self._stage}: {self._done:,}{of_total}, {now - self._began:.0f} s")
+        left = seconds_left(self._done, self._total, now - self._began)
+        rest = "" if left is None else f", {left:.0f} s left"
+        self.note(f"{self._stage}: {self._done:,}{of_total}, {now - self._began:.0f} s{rest}")
 
     def note(self, message: str) -> None:
         """Write one line now, so that a pipe shows it while the stage runs."""
@@ -86,9 +97,18 @@ class PlainLines:
 
 
 @contextmanager
-def on_stderr(*, quiet: bool, verbose: bool) -> Iterator[Progress]:
-    """Progress of one command, and its log on stderr: warnings, or with `verbose` stages, too."""
+def on_stderr(*, quiet: bool, verbose: bool, as_json: bool = False) -> Iterator[Progress]:
+    """Progress of one command, and its log on stderr: warnings, or with `verbose` stages, too.
+
+    as_json  one JSON object a line; with `quiet`, warnings only
+    """
     level = logging.INFO if verbose and not quiet else logging.WARNING
+    if as_json:
+        lines = JsonLines(sys.stderr)
+        with _logging_to(JsonLogHandler(lines), level):
+            yield Silent() if quiet else lines
+            lines.finish()
+        return
     if sys.stderr.isatty() and not quiet:
         yield from _with_bar(level)
         return
@@ -98,6 +118,14 @@ def on_stderr(*, quiet: bool, verbose: bool) -> Iterator[Progress]:
         progress.finish()
 
 
+class _Memory(ProgressColumn):
+    """Most memory that the process has used."""
+
+    def render(self, task: Task) -> Text:
+        """For one stage, in MB; it is that of the whole command."""
+        return Text("" if task.finished else f"{peak_memory() / 1e6:,.0f} MB")
+
+
 def _with_bar(level: int) -> Iterator[Progress]:
     console = Console(stderr=True)
     drawing = RichProgress(
@@ -105,6 +133,8 @@ def _with_bar(level: int) -> Iterator[Progress]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        _Memory(),
         console=console,
     )
     handler = RichHandler(console=console, show_path=False, show_time=False, show_level=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -24,26 +25,28 @@ class _TerminationError(KeyboardInterrupt):
 
 
 @contextmanager
-def reporting_errors() -> Iterator[None]:
-    """Turn errors that the user can fix into a message and an exit code."""
+def reporting_errors(*, as_json: bool = False) -> Iterator[None]:
+    """Turn errors that the user can fix into a message, as JSON if asked, and an exit code."""
     try:
         with _raising_on_termination():
             yield
         sys.stdout.flush()  # so that a closed pipe shows here and not at exit
     except VcfbertError as error:
-        raise _fail(str(error)) from error
+        raise _fail(str(error), as_json=as_json) from error
     except BrokenPipeError as error:
         # The reader closed the pipe. Python flushes stdout again at exit: give it a sink.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(EXPLAINED) from error
     except OSError as error:
-        raise _fail(_of_system(error)) from error
+        raise _fail(_of_system(error), as_json=as_json) from error
     except MemoryError as error:
         raise _fail(
-            "Not enough memory. vcfbert audit-dims shows which batch and preset fit."
+            "Not enough memory. vcfbert audit-dims shows which batch and preset fit.",
+            as_json=as_json,
         ) from error
     except KeyboardInterrupt as error:
-        typer.echo("interrupted: no unfinished file was kept under its final name", err=True)
+        kept = "no unfinished file was kept under its final name"
+        _tell("interrupted", kept, as_json=as_json)
         was_terminated = isinstance(error, _TerminationError)
         raise typer.Exit(TERMINATED if was_terminated else INTERRUPTED) from error
 
@@ -65,9 +68,14 @@ def _raising_on_termination() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _fail(message: str) -> typer.Exit:
-    typer.echo(f"error: {message}", err=True)
+def _fail(message: str, *, as_json: bool) -> typer.Exit:
+    _tell("error", message, as_json=as_json)
     return typer.Exit(EXPLAINED)
+
+
+def _tell(event: str, message: str, *, as_json: bool) -> None:
+    line = json.dumps({"event": event, "text": message}) if as_json else f"{event}: {message}"
+    typer.echo(line, err=True)
 
 
 def _of_system(error: OSError) -> str:

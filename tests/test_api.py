@@ -13,6 +13,7 @@ from vcfbert.config import presets
 from vcfbert.pipelines import train
 from vcfbert.pipelines.evaluating.cases import EvalOptions
 from vcfbert.pipelines.imputing.impute import ImputeOptions
+from vcfbert.pipelines.merging.merge import MergeOptions
 from vcfbert.pipelines.phasing.phase import PhaseOptions
 from vcfbert.pipelines.preparing.options import PrepareOptions
 from vcfbert.pipelines.preparing.simulate import SimulateOptions
@@ -22,6 +23,7 @@ OPTIONS = {
     vcfbert.prepare: PrepareOptions,
     vcfbert.impute: ImputeOptions,
     vcfbert.phase: PhaseOptions,
+    vcfbert.merge: MergeOptions,
     vcfbert.train: train.TrainOptions,
     vcfbert.evaluate: EvalOptions,
 }

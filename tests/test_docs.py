@@ -39,11 +39,18 @@ def invocations() -> list[tuple[str, list[str]]]:
     for command in app.registered_commands:
         texts.append((command.name, re.sub(r"(?s).*Example: ", "", command.callback.__doc__)))
     return [
-        (name, shlex.split(line.split(" && ")[0])[1:])
+        (name, as_parsed(shlex.split(line.split(" && ")[0])[1:]))
         for name, text in texts
         for line in (raw.strip() for raw in text.splitlines())
         if line.startswith("vcfbert ") and not line.startswith("vcfbert :=")
     ]
+
+
+def as_parsed(words: list[str]) -> list[str]:
+    """`impute part` is `impute-part`, and `impute plan` is `impute` with --plan."""
+    if words[:1] == ["impute"] and words[1:2] in (["part"], ["join"]):
+        return [f"impute-{words[1]}", *words[2:]]
+    return ["impute", *words[2:]] if words[:2] == ["impute", "plan"] else words
 
 
 @pytest.mark.parametrize("name", generator().PAGES)

@@ -5,7 +5,7 @@
 >>> vcfbert.impute("target.vcf.gz", "imputed.vcf.gz", workspace="work")      # doctest: +SKIP
 """
 
-from vcfbert.api import evaluate, impute, phase, prepare, simulate, train
+from vcfbert.api import evaluate, impute, merge, phase, prepare, simulate, train
 from vcfbert.errors import VcfbertError
 from vcfbert.versions import __version__
 
@@ -14,6 +14,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "impute",
+    "merge",
     "phase",
     "prepare",
     "simulate",

@@ -16,7 +16,9 @@ from vcfbert.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from vcfbert.pipelines.evaluating.score_report import EvalSummary
+    from vcfbert.pipelines.imputing.genome_report import GenomeSummary
     from vcfbert.pipelines.imputing.qc_files import ImputeSummary
+    from vcfbert.pipelines.merging.merge import MergeSummary
     from vcfbert.pipelines.mosaic.train_mosaic import MosaicSummary
     from vcfbert.pipelines.phasing.phase import PhaseSummary
     from vcfbert.pipelines.preparing.prepare import PrepareSummary
@@ -48,7 +50,7 @@ def simulate(
 
 
 def prepare(
-    panel: StrPath,
+    panel: StrPath | Sequence[StrPath],
     *,
     workspace: StrPath = "work",
     samples: StrPath | None = None,
@@ -64,14 +66,17 @@ def prepare(
     test_fraction: float = 0.1,
     missing: Literal["fill", "drop", "error", "major"] = "fill",
     unphased: Literal["error", "drop"] = "error",
+    phase_panel: bool = False,
     sex: StrPath | None = None,
     par: str | None = None,
     max_dropped: float = 0.2,
     seed: int = 1,
+    threads: int | None = None,
     overwrite: bool = False,
+    skip_existing: bool = False,
     progress: Progress = _SILENT,
 ) -> PrepareSummary:
-    """Convert a phased panel (.vcf, .vcf.gz, .bcf) to the panel store of a workspace."""
+    """Convert a phased panel (.vcf, .vcf.gz, .bcf), one file or several, for a workspace."""
     from vcfbert.pipelines.preparing import prepare as stage
 
     options = stage.PrepareOptions(
@@ -88,18 +93,25 @@ def prepare(
         test_fraction=test_fraction,
         missing=missing,
         unphased=unphased,
+        phase_panel=phase_panel,
         sex=_path(sex),
         par=par,
         max_dropped=max_dropped,
         seed=seed,
     )
     return stage.prepare(
-        Path(panel), _workspace(workspace), options, progress=progress, overwrite=overwrite
+        _paths(panel),
+        _workspace(workspace),
+        options,
+        progress=progress,
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+        threads=threads,
     )
 
 
 def impute(
-    target: StrPath,
+    target: StrPath | Sequence[StrPath],
     out: StrPath,
     *,
     workspace: StrPath = "work",
@@ -114,25 +126,41 @@ def impute(
     empirical: bool = False,
     unphased: Literal["phase", "error", "missing", "as-written"] = "phase",
     phase: Literal["keep", "refine", "redo"] = "keep",
-    phase_draws: int = 4,
+    phase_draws: int = 32,
+    target_references: Literal["auto", "on", "off"] = "auto",
+    phasing_passes: int = 2,
+    trios: StrPath | None = None,
+    mendel: bool = False,
     strand: Literal["fix", "drop", "error"] = "fix",
     sex: StrPath | None = None,
     par: str | None = None,
+    exclude_samples: StrPath | Sequence[str] | None = None,
+    force_samples: bool = False,
     min_typed: int = 5,
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
     qc: StrPath | None = None,
+    memory: str | None = None,
+    parts: StrPath | None = None,
+    keep_parts: bool = False,
     seed: int = 1,
     device: str = "cpu",
     threads: int | None = None,
     overwrite: bool = False,
     progress: Progress = _SILENT,
-) -> ImputeSummary:
+) -> ImputeSummary | GenomeSummary:
     """Impute the samples of a VCF or BCF from the panel of a workspace; writes `out` and QC files.
 
-    no_network  use the copying model alone
-    threads     None uses all cores; the output does not depend on it
+    target             one file, or several with other contigs of the same samples
+    out                with {contig} in its name, each contig gets a file
+    no_network         use the copying model alone
+    exclude_samples    samples of the panel to leave out: names, or a file of names
+    target_references  phase with the other samples of the target, too
+    memory             such as "4G"; None uses half of what is free; the output does not depend on
+                       it
+    threads            None uses all cores; the output does not depend on it
     """
+    from vcfbert.pipelines.imputing import genome
     from vcfbert.pipelines.imputing import impute as stage
 
     options = stage.ImputeOptions(
@@ -150,18 +178,27 @@ def impute(
         unphased=unphased,
         phase=phase,
         phase_draws=phase_draws,
+        target_references=target_references,
+        phasing_passes=phasing_passes,
+        trios=_path(trios),
+        mendel=mendel,
         strand=strand,
         sex=_path(sex),
         par=par,
         er2=er2,
         all_typed_sites=all_typed_sites,
         empirical=empirical,
+        exclude_samples=_names(exclude_samples),
+        force_samples=force_samples,
         qc=_path(qc),
+        memory=memory,
+        parts=_path(parts),
+        keep_parts=keep_parts,
         device=device,
     )
-    return stage.impute(
+    return genome.impute_files(
         _workspace(workspace),
-        Path(target),
+        _paths(target),
         Path(out),
         options,
         progress=progress,
@@ -177,7 +214,17 @@ def phase(
     genetic_map: StrPath | None = None,
     region: str | None = None,
     phase: Literal["keep", "refine", "redo"] = "keep",
+    target_references: Literal["auto", "on", "off"] = "auto",
+    phasing_passes: int = 2,
+    fill_missing: bool = False,
+    seed: int | None = None,
+    trios: StrPath | None = None,
+    mendel: bool = False,
     strand: Literal["fix", "drop", "error"] = "fix",
+    exclude_samples: StrPath | Sequence[str] | None = None,
+    force_samples: bool = False,
+    sex: StrPath | None = None,
+    par: str | None = None,
     min_typed: int = 5,
     chunk_cm: float = 10.0,
     overlap_cm: float = 2.0,
@@ -187,8 +234,11 @@ def phase(
 ) -> PhaseSummary:
     """Phase the samples of a VCF or BCF with the panel of a workspace; writes `out`.
 
-    phase    what to do with the phase of the file
-    threads  None uses all cores; the output does not depend on it
+    phase              what to do with the phase of the file
+    target_references  phase with the other samples of the target, too
+    fill_missing       fill missing genotypes with their most probable alleles
+    seed               of the fit of the switch rates for filling; the rest is not random
+    threads            None uses all cores; the output does not depend on it
     """
     from vcfbert.pipelines.phasing import phase as stage
 
@@ -200,7 +250,17 @@ def phase(
         overlap_cm=overlap_cm,
         min_typed=min_typed,
         phase=phase,
+        target_references=target_references,
+        phasing_passes=phasing_passes,
+        fill_missing=fill_missing,
+        seed=seed,
+        trios=_path(trios),
+        mendel=mendel,
         strand=strand,
+        exclude_samples=_names(exclude_samples),
+        force_samples=force_samples,
+        sex=_path(sex),
+        par=par,
     )
     return stage.phase(
         _workspace(workspace),
@@ -209,6 +269,28 @@ def phase(
         options,
         progress=progress,
         overwrite=overwrite,
+    )
+
+
+def merge(
+    files: Sequence[StrPath],
+    out: StrPath,
+    *,
+    allow_differences: bool = False,
+    threads: int | None = None,
+    overwrite: bool = False,
+    progress: Progress = _SILENT,
+) -> MergeSummary:
+    """Join the samples of batches that were imputed apart; writes `out`.
+
+    allow_differences  also join files that were imputed from another panel or with other options
+    threads            None uses all cores; the output does not depend on it
+    """
+    from vcfbert.pipelines.merging import merge as stage
+
+    options = stage.MergeOptions(allow_differences=allow_differences, threads=threads)
+    return stage.merge(
+        [Path(file) for file in files], Path(out), options, progress=progress, overwrite=overwrite
     )
 
 
@@ -307,8 +389,18 @@ def evaluate(
     return stage.evaluate(_workspace(workspace), options, progress=progress, overwrite=overwrite)
 
 
+def _paths(given: StrPath | Sequence[StrPath]) -> list[Path]:
+    return [Path(given)] if isinstance(given, str | Path) else [Path(path) for path in given]
+
+
 def _path(path: StrPath | None) -> Path | None:
     return None if path is None else Path(path)
+
+
+def _names(samples: StrPath | Sequence[str] | None) -> str | None:
+    if samples is None or isinstance(samples, (str, Path)):
+        return None if samples is None else str(samples)
+    return ",".join(samples)
 
 
 def _version(name: int | StrPath | None) -> int | str | None:

@@ -18,7 +18,12 @@ def parser(doc: str | None, *, folder: bool = True) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=doc.splitlines()[0] if doc else None)
     if folder:
         made.add_argument("folder", type=Path, help="holds the tasks; made where absent")
-    made.add_argument("--tools", nargs="+", choices=tools.KINDS, help="default: all there are")
+    made.add_argument(
+        "--tools",
+        nargs="+",
+        choices=(*tools.KINDS, *tools.ON_REQUEST),
+        help=f"default: all there are of {', '.join(tools.KINDS)}",
+    )
     made.add_argument("--run", default="mosaic", help="run trained on the panel, where it exists")
     made.add_argument("--threads", type=int, default=2)
     made.add_argument("--repeats", type=int, default=1, help="times are medians of these")

@@ -23,6 +23,8 @@ PACKAGES = {
 """Debian's and Ubuntu's package of each program."""
 
 KINDS = ("beagle", "minimac4", "copying", "vcfbert", "trained")
+ON_REQUEST = ("profiled",)
+"""Kinds that are measured only if they are named."""
 
 Imputes = Callable[[Task, Path, Path, int], Command]  # of task, target, file to write, threads
 
@@ -55,6 +57,9 @@ def tools(kinds: Iterable[str], programs: Programs | None = None) -> list[Tool]:
         "minimac4": Tool("Minimac4", "minimac4.vcf.gz", True, minimac4),
         "copying": Tool("vcfbert no network", "vcfbert-no-network.vcf.gz", False, copying),
         "vcfbert": Tool("vcfbert", "vcfbert.vcf.gz", False, ours(programs)),
+        "profiled": Tool(
+            "vcfbert profiled", "vcfbert-profiled.vcf.gz", False, ours(programs, is_profiled=True)
+        ),
         "trained": Tool("vcfbert trained", "vcfbert-trained.vcf.gz", False, trained),
     }
     return [everything[kind] for kind in kinds]
@@ -80,8 +85,15 @@ def beagle_phase(task: Task, jar: Path, target: Path, out: Path, threads: int) -
     )
 
 
-def ours(programs: Programs, *words: str) -> Imputes:
+def ours(programs: Programs, *words: str, is_profiled: bool = False) -> Imputes:
+    """Vcfbert with some options.
+
+    is_profiled  keep the array profile of the run before; otherwise each run makes its own
+    """
+
     def impute(task: Task, target: Path, out: Path, threads: int) -> Command:
+        if not is_profiled:
+            shutil.rmtree(task.workspace / "profiles", ignore_errors=True)
         where = ("--out", out, "-w", task.workspace, "--threads", threads)
         return command(programs.vcfbert, "impute", target, *where, *words, "--force")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tests import panels
@@ -19,6 +21,16 @@ FEW = "--set model.width=16 --set model.num_layers=1 --set retrieval.num_neighbo
 def samples(count: int) -> Make:
     """A panel of the first samples."""
     return panel(lambda records: [(*r[:4], r[4][:count]) for r in records], PANEL_NAMES[:count])
+
+
+def target_and(more: Callable[[Room], object]) -> Make:
+    """A valid target, and another file."""
+
+    def make(room: Room) -> None:
+        target()(room)
+        more(room)
+
+    return make
 
 
 def with_table(text: str) -> Make:
@@ -93,6 +105,28 @@ CASES = [
          '"in_panel": [ "s5", "s6" ]', "are also in the panel and are not imputed from"),
     case("a panel of oneself", only_oneself, IMPUTE, 1, "contains only s0",
          "Prepare a panel of other samples"),
+    case("excluded samples of the panel", target(), f"{IMPUTE} --exclude-samples s0,s3", 0,
+         '"excluded": { "samples": [ "s0", "s3" ]', '"panel": 18'),
+    case("an excluded sample that the panel lacks", target(),
+         f"{IMPUTE} --exclude-samples s0,x1,x2", 1,
+         "--exclude-samples: work/panel.zarr has no sample x1, x2.", "--force-samples"),
+    case("an excluded sample that the panel lacks", target(),
+         "phase t.vcf -o out.vcf.gz --exclude-samples x1", 1, "has no sample x1.",
+         "--force-samples"),
+    case("an excluded sample that the panel lacks, ignored", target(),
+         f"{IMPUTE} --exclude-samples s0,x1 --force-samples", 0,
+         "1 excluded samples are not in the panel: x1.", '"panel": 19'),
+    case("a list of excluded samples that does not exist", target(),
+         f"{IMPUTE} --exclude-samples out.txt", 1, "has no sample out.txt.",
+         "(or the path, if a file is meant)"),
+    case("all samples are excluded", target(),
+         f"{IMPUTE} --exclude-samples {','.join(PANEL_NAMES)}", 1,
+         "--exclude-samples leaves no sample of work/panel.zarr"),
+    case("no sample is excluded", target(), f"{IMPUTE} --exclude-samples ,", 1,
+         "names no samples"),
+    case("a list of excluded samples that is not text",
+         target_and(lambda room: room.write("x.txt", b"\xff\xfe\x00")),
+         f"{IMPUTE} --exclude-samples x.txt", 1, "x.txt cannot be read as a list of samples"),
     case("a table of other samples", with_table("sample\nx1\nx2\n"), TABLE, 1,
          "s.tsv names none of the 20 samples of p.vcf", "Give the table of this panel"),
     case("a table of some samples",

@@ -38,7 +38,7 @@ SMALL = "--preset tiny --set model.width=16 --set model.num_layers=1"
 ENCODE = f"encode-refs {SMALL} --force"
 DENSE = f"{ENCODE} --layout dense"
 INDEX = "build-index --force"
-PANEL_CHUNK = "panel.zarr/alleles/c/0/0/0"
+PANEL_CHUNK = "panel.zarr/20.zarr/alleles/c/0/0/0"
 MANIFEST = f"indexes/v0000/{manifest.NAME}"
 
 
@@ -110,7 +110,7 @@ def case(name: str, make: Make, command: str, exit_code: int, *message: str) -> 
     return Case("versions", name, make, command, exit_code, message, reports)
 
 
-PANEL, OF_PANEL = "panel.zarr/zarr.json", "work/panel.zarr"
+PANEL, OF_PANEL = "panel.zarr/20.zarr/zarr.json", "work/panel.zarr/20.zarr"
 VERSION = "format_version"
 AGAIN = "vcfbert prepare PANEL --force"
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from vcfbert import config
 from vcfbert.config import presets
 from vcfbert.errors import StoreError
+from vcfbert.pipelines.imputing.impute_options import ImputeOptions
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert_cli import comparing, imputing, panels, references, settings, systems, verifying
 from vcfbert_cli.main import app
@@ -109,43 +110,89 @@ def test_defaults_are_those_of_the_options(command, module, name):
 
 def test_prepare_hands_over_what_was_typed(fx_calls, tmp_path):
     calls = fx_calls("preparing.prepare", "prepare")
+    (tmp_path / "three.vcf").touch()
+    (tmp_path / "panels.txt").write_text("three.vcf\n")
     done = run(
-        "prepare", "panel.vcf.gz", "--min-maf", "0.01", "--map", "a.map", "-w", str(tmp_path),
-        "--missing", "major", "--force",
+        "prepare", "one.vcf", "two.vcf", "--min-maf", "0.01", "--map", "a.map", "-w",
+        str(tmp_path), "--missing", "major", "--force", "--threads", "3", "--phase-panel",
+        "--list", str(tmp_path / "panels.txt"),
     )  # fmt: skip
     assert (done.exit_code, done.stdout) == (0, "done\n")
     (panel, workspace, options), keywords = calls[0]
-    assert str(panel) == "panel.vcf.gz"
+    assert [path.name for path in panel] == ["one.vcf", "two.vcf", "three.vcf"]
     assert workspace == Workspace(tmp_path)
     assert (options.min_maf, str(options.genetic_map), options.missing) == (0.01, "a.map", "major")
     assert type(options.missing) is str  # what stores keep is plain
-    assert keywords["overwrite"] is True
+    assert options.phase_panel is True
+    assert (keywords["overwrite"], keywords["skip_existing"], keywords["threads"]) == (
+        True, False, 3,
+    )  # fmt: skip
+
+
+def test_a_list_that_names_no_file_is_explained(tmp_path):
+    listed = tmp_path / "panels.txt"
+    listed.write_text("one.vcf\n")
+    done = run("prepare", "--list", str(listed), "-w", str(tmp_path))
+    assert done.exit_code == 1
+    assert "panels.txt, line 1: " in done.stderr
+    assert "one.vcf does not exist" in done.stderr
 
 
 def test_impute_hands_over_what_was_typed(fx_calls, tmp_path):
-    calls = fx_calls("imputing.impute", "impute")
+    calls = fx_calls("imputing.genome", "impute_files")
     done = run(
         "impute", "t.vcf.gz", "-o", "o.bcf", "-w", str(tmp_path), "--format", "GT, DS",
         "--unphased", "as-written", "--phase", "refine", "--phase-draws", "2",
+        "--target-references", "on", "--phasing-passes", "3",
         "--map", "a.map", "--region", "20:1-9", "--er2", "--force",
         "--all-typed-sites", "--empirical", "--sites", "s.tsv",
         "--chunk-cm", "4", "--overlap-cm", "0.5", "--min-typed", "2",
-        "--sex", "x.fam", "--par", "1-9,20-30",
+        "--sex", "x.fam", "--par", "1-9,20-30", "--exclude-samples", "a,b", "--force-samples",
         "--qc", "q", "--run", "mine", "--threads", "3", "--seed", "8", "--strand", "drop",
     )  # fmt: skip
     assert (done.exit_code, done.stdout) == (0, "done\n")
-    (workspace, target, out, options), keywords = calls[0]
-    assert (workspace, str(target), str(out)) == (Workspace(tmp_path), "t.vcf.gz", "o.bcf")
+    (workspace, targets, out, options), keywords = calls[0]
+    assert (workspace, targets, str(out)) == (Workspace(tmp_path), [Path("t.vcf.gz")], "o.bcf")
     assert keywords["overwrite"] is True
-    assert dataclasses.asdict(options) == {
+    assert dataclasses.asdict(options) == dataclasses.asdict(ImputeOptions()) | {
         "run": "mine", "no_network": False, "genetic_map": Path("a.map"), "region": "20:1-9",
         "threads": 3, "seed": 8, "chunk_cm": 4.0, "overlap_cm": 0.5, "min_typed": 2,
         "fields": ("GT", "DS"), "sites": Path("s.tsv"), "unphased": "as-written", "er2": True,
-        "phase": "refine", "phase_draws": 2,
+        "phase": "refine", "phase_draws": 2, "target_references": "on",
+        "phasing_passes": 3, "trios": None, "mendel": False,
+        "memory": None, "parts": None, "keep_parts": False,
         "all_typed_sites": True, "empirical": True,
         "qc": Path("q"), "device": "cpu", "strand": "drop",
         "sex": Path("x.fam"), "par": "1-9,20-30",
+        "exclude_samples": "a,b", "force_samples": True,
     }  # fmt: skip
+
+
+def test_impute_hands_over_several_files_and_a_folder(fx_calls, tmp_path):
+    calls = fx_calls("imputing.genome", "impute_files")
+    (tmp_path / "three.vcf").touch()
+    (tmp_path / "targets.txt").write_text("three.vcf\n")
+    done = run(
+        "impute", "1.vcf", "2.vcf", "--list", str(tmp_path / "targets.txt"), "--out-dir", "all"
+    )
+    assert done.exit_code == 0
+    (_, targets, out, _), _ = calls[0]
+    assert [path.name for path in targets] == ["1.vcf", "2.vcf", "three.vcf"]
+    assert out == Path("all") / "{contig}.vcf.gz"
+
+
+def test_merge_hands_over_what_was_typed(fx_calls, tmp_path):
+    calls = fx_calls("merging.merge", "merge")
+    (tmp_path / "list").write_text("c.bcf\n", encoding="utf-8")
+    done = run(
+        "merge", "a.vcf.gz", "b.vcf", "--list", str(tmp_path / "list"), "-o", "o.bcf",
+        "--allow-differences", "--threads", "3", "--force",
+    )  # fmt: skip
+    assert (done.exit_code, done.stdout) == (0, "done\n")
+    (paths, out, options), keywords = calls[0]
+    assert [str(path) for path in paths] == ["a.vcf.gz", "b.vcf", "c.bcf"]
+    assert (str(out), keywords["overwrite"]) == ("o.bcf", True)
+    assert dataclasses.asdict(options) == {"allow_differences": True, "threads": 3}
 
 
 def test_typed_lists_of_training_can_be_repeated(fx_calls):
@@ -247,6 +294,8 @@ def test_an_interruption_is_exit_code_130(fx_calls):
         ["prepare", "a.vcf", "--missing", "guess"],
         ["train", "--retrieve-k", "0"],
         ["impute", "t.vcf.gz"],
+        ["impute", "--out", "o.vcf.gz"],
+        ["impute", "t.vcf.gz", "--out", "o.vcf.gz", "--out-dir", "o"],
         ["impute", "t.vcf.gz", "-o", "o.vcf.gz", "--min-typed", "0"],
         ["impute", "t.vcf.gz", "-o", "o.vcf.gz", "--unphased", "guess"],
         ["no-such-command"],

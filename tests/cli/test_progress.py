@@ -41,8 +41,8 @@ def test_lines_between_come_every_ten_seconds_at_most():
         clock.now = float(second)
         lines.advance()
     assert stream.getvalue().splitlines()[1:] == [
-        "Reading: 10 of 100, 10 s",
-        "Reading: 20 of 100, 20 s",
+        "Reading: 10 of 100, 10 s, 90 s left",
+        "Reading: 20 of 100, 20 s, 80 s left",
     ]
 
 

@@ -45,9 +45,19 @@ def impute(
     """At each site, candidates below `active` at both clusters around it in every parameter set
     do not vote.
     """
+    return answer(case, query, candidates, copying_weights(case, query, candidates), active)
+
+
+def answer(
+    case: Case,
+    query: NDArray[np.uint8],
+    candidates: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    active: float,
+) -> Answer:
+    """The same from copying weights (A, C, K)."""
     chunk, typed = case.chunk, case.chunk.typed
     alleles = case.alleles[candidates].astype(np.float64)
-    weights = _weights(case, query, candidates)
     probabilities = np.empty((len(chunk.cm), NUM_SETS))
     for site in range(len(chunk.cm)):
         if site in typed:
@@ -77,7 +87,7 @@ def network_inputs(
 
     probabilities  (S, A) of `impute`
     """
-    alleles, weights = case.alleles[candidates], _weights(case, query, candidates)
+    alleles, weights = case.alleles[candidates], copying_weights(case, query, candidates)
     mismatches = _mismatches(case, query, candidates)
     rows = np.full((len(case.chunk.cm), inputs.NUM_INPUTS), np.nan)
     for site in np.setdiff1d(np.arange(len(rows)), case.chunk.typed):
@@ -94,13 +104,14 @@ def left_out(
     hidden = query.copy()
     hidden[number] = MISSING
     cluster = np.searchsorted(case.chunk.stops, number, side="right")
-    weights = _weights(case, hidden, candidates)[:2, cluster]
+    weights = copying_weights(case, hidden, candidates)[:2, cluster]
     return float((weights @ case.alleles[candidates, case.chunk.typed[number]]).mean())
 
 
-def _weights(
+def copying_weights(
     case: Case, query: NDArray[np.uint8], candidates: NDArray[np.int64]
 ) -> NDArray[np.float64]:
+    """(A, C, K) posterior weights of a haplotype."""
     chunk, alleles = case.chunk, case.alleles[candidates][:, case.chunk.typed]
     place = chunk.cm.astype(np.float64)[chunk.typed[chunk.points]]
     step = np.diff(place, prepend=place[0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vcfbert.training import machine
+from vcfbert.training import host_memory, machine
 
 CPU = torch.device("cpu")
 
@@ -48,20 +48,20 @@ def test_the_limit_of_the_control_group_counts(tmp_path, monkeypatch, number):
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
-    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+    monkeypatch.setattr(host_memory, "CGROUP", tmp_path)
     assert machine.free_bytes(CPU) == 24_000
 
 
 def test_a_group_without_a_limit_is_no_limit(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("30000\n")
-    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
-    assert machine._left_of_group() is None
+    monkeypatch.setattr(host_memory, "CGROUP", tmp_path)
+    assert host_memory.left_of_group() is None
 
 
 def test_without_proc_as_on_macos_the_peak_and_the_free_memory_are_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "_PROC", tmp_path / "proc")
-    monkeypatch.setattr(machine, "_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(host_memory, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(host_memory, "CGROUP", tmp_path / "cgroup")
     machine.start_peak(CPU)
     assert machine.peak_bytes(CPU) > 10_000_000
     assert machine.free_bytes(CPU) == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

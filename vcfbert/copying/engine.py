@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.copying import inputs, mosaic, parameter_sets
+from vcfbert.copying import inputs, mosaic, pair_mosaic, parameter_sets
+from vcfbert.copying.branches import Branches
 from vcfbert.copying.compiled import kernel
 from vcfbert.copying.forward_backward import LONGEST_CLUSTER_CM, clusters
 from vcfbert.copying.inputs import NUM_INPUTS, NUM_SETS
@@ -174,7 +175,7 @@ def open_sites(
     candidates  rows of the references for each haplotype
     low         see LOW
     """
-    chunk, by_group = prepared.chunk, prepared.group_frequency
+    chunk, num_groups = prepared.chunk, prepared.group_frequency.shape[1]
     num_sites, num_typed, num_clusters = len(chunk.cm), len(chunk.typed), len(chunk.stops)
     found = []
     for alleles, rows_of in zip(query, candidates, strict=True):
@@ -182,19 +183,71 @@ def open_sites(
         rows = np.empty((num_sites, NUM_INPUTS), np.float32)
         sites = np.empty(num_sites, np.int64)
         places = np.empty(num_sites, np.float32)
-        shares = np.zeros((num_clusters, by_group.shape[1]), np.float32)
+        shares = np.zeros((num_clusters, num_groups), np.float32)
         left_out = np.empty(num_typed, np.float32)
         count = mosaic.impute_haplotype(
             chunk, alleles, rows_of, _F(low), probabilities, rows, sites, places, shares, left_out
         )
-        found.append((probabilities, left_out, rows[:count], sites[:count], places[:count], shares))
-    around = _around(chunk, found[0][-1] + found[-1][-1])
-    haplotypes = []
-    for number, (probabilities, left_out, rows, sites, places, shares) in enumerate(found):
-        other_haplotype = found[1 - number][0] if len(found) > 1 else likely_haplotype(chunk)
-        inputs.complete(rows, sites, places, shares, around, by_group, other_haplotype)
-        haplotypes.append(Haplotype(probabilities, left_out, OpenSites(rows, sites)))
-    return tuple(haplotypes)
+        found.append(
+            _Found(probabilities, left_out, rows[:count], sites[:count], places[:count], shares)
+        )
+    return _completed(prepared, found)
+
+
+def open_sites_of_pair(
+    prepared: Prepared,
+    query: NDArray[np.uint8],
+    candidates: NDArray[np.int64],
+    branches: Branches,
+    *,
+    low: float = LOW,
+) -> tuple[Haplotype, ...]:
+    """Run the copying model over a sample whose phase is uncertain.
+
+    query       (2, T) the likeliest phase
+    candidates  rows of the references for both haplotypes
+    branches    the other phases
+    """
+    chunk = prepared.chunk
+    num_sites, num_groups = len(chunk.cm), prepared.group_frequency.shape[1]
+    probabilities = np.empty((2, num_sites, NUM_SETS), np.float32)
+    rows = np.empty((2, num_sites, NUM_INPUTS), np.float32)
+    sites = np.empty((2, num_sites), np.int64)
+    places = np.empty((2, num_sites), np.float32)
+    shares = np.zeros((2, len(chunk.stops), num_groups), np.float32)
+    left_out = np.empty((2, len(chunk.typed)), np.float32)
+    counts = pair_mosaic.impute_sample(
+        chunk, query, candidates, branches, _F(low),
+        probabilities, rows, sites, places, shares, left_out,
+    )  # fmt: skip
+    found = [
+        _Found(probabilities[v], left_out[v], rows[v, :n], sites[v, :n], places[v, :n], shares[v])
+        for v, n in enumerate(counts.tolist())
+    ]
+    return _completed(prepared, found)
+
+
+class _Found(NamedTuple):
+    """What the kernels write of one haplotype, see `mosaic.impute_haplotype`."""
+
+    probabilities: NDArray[np.float32]
+    left_out: NDArray[np.float32]
+    rows: NDArray[np.float32]
+    sites: NDArray[np.int64]
+    places: NDArray[np.float32]
+    shares: NDArray[np.float32]
+
+
+def _completed(prepared: Prepared, found: Sequence[_Found]) -> tuple[Haplotype, ...]:
+    """Fill in the inputs that need the whole chunk, or the other haplotype."""
+    chunk, by_group = prepared.chunk, prepared.group_frequency
+    around = _around(chunk, found[0].shares + found[-1].shares)
+    for number, one in enumerate(found):
+        other = found[1 - number].probabilities if len(found) > 1 else likely_haplotype(chunk)
+        inputs.complete(one.rows, one.sites, one.places, one.shares, around, by_group, other)
+    return tuple(
+        Haplotype(one.probabilities, one.left_out, OpenSites(one.rows, one.sites)) for one in found
+    )
 
 
 def likely_haplotype(chunk: Chunk) -> NDArray[np.float32]:
@@ -216,13 +269,15 @@ def impute_samples(
     *,
     threads: int = 2,
     is_haploid: NDArray[np.bool_] | None = None,
+    branches: Sequence[Branches] | None = None,
 ) -> ImputedChunk:
     """Impute all samples; the numbers do not depend on `threads`.
 
     queries     (N, 2, T) 0 REF, 1 ALT, more if missing
-    candidates  2 N arrays, rows of the references
+    candidates  2 N arrays, rows of the references; of uncertain phases, both of a sample are equal
     is_haploid  (N,) True if the second haplotype is absent: it is not imputed, and its
                 probabilities are 0; None for no sample
+    branches    of N uncertain phases, of which `queries` are the likeliest; None if all are certain
     """
     num_sites, num_samples = len(prepared.chunk.cm), len(queries)
     alt = np.empty((num_samples, 2, num_sites), np.float32)
@@ -235,13 +290,12 @@ def impute_samples(
     low = decided_below(network)
 
     def impute(sample: int) -> None:
-        num_own = int(count[sample])
-        found = open_sites(
-            prepared,
-            queries[sample, :num_own],
-            candidates[2 * sample : 2 * sample + num_own],
-            low=low,
-        )
+        num_own, first = int(count[sample]), 2 * sample
+        query, rows = queries[sample, :num_own], candidates[first : first + num_own]
+        if branches is None:
+            found = open_sites(prepared, query, rows, low=low)
+        else:
+            found = open_sites_of_pair(prepared, query, rows[0], branches[sample], low=low)
         for side, haplotype in enumerate(found):
             target = alt[sample, side]
             _mix_sets(haplotype.probabilities, target)

@@ -74,7 +74,7 @@ class Chunk(NamedTuple):
     errors: NDArray[np.float32]
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
     """Scratch arrays of one query."""
 
     candidates: NDArray[np.int64]  # (K,)
@@ -112,9 +112,9 @@ def impute_haplotype(
     shares         (C, G) written: weight of each group at each cluster under the first set
     left_out       (T,) written: probability of ALT at each typed site as if it were not typed
     """
-    candidates, starts = _by_group(chunk.group, candidates, shares.shape[1])
-    state = _new_state(chunk, candidates)
-    rho = _switches(chunk)
+    candidates, starts = by_group(chunk.group, candidates, shares.shape[1])
+    state = new_state(chunk, candidates)
+    rho = switches(chunk)
     saved, scales, lasts, firsts = _sweep_right(chunk, query, state, rho)
     last = chunk.stops.size - 1
     state.right[last & 1, :2] = chunk.cm[-1]
@@ -127,23 +127,23 @@ def impute_haplotype(
             c = first + t
             here, own = state.ends[c & 1], state.mismatches[t]
             posterior(state.forward[t], state.beta, here, state.states[c & 1])
-            _share(here, starts, shares[c])
+            share_of_groups(here, starts, shares[c])
             if c == last:
                 state.ends[1 - (c & 1)] = here
                 state.states[1 - (c & 1)] = state.states[c & 1]
-            count = _between(
+            count = between(
                 chunk, state, state.left[t], c, low, probabilities, rows, sites, places, count
             )
-            _typed_sites(chunk, state, query, c, probabilities, left_out)
+            typed_sites(chunk, state, query, c, probabilities, left_out)
             point = chunk.points[c]
             before, after = state.right[c & 1], state.right[1 - (c & 1)]
-            _note_mismatches(before, after, own, chunk.cm[chunk.typed[point]], point)
+            note_mismatches(before, after, own, chunk.cm[chunk.typed[point]], point)
             if c == 0:
                 state.left[0, :2] = chunk.cm[0]
                 state.left[0, 2] = _F(-1)
                 state.ends[1] = here
                 state.states[1] = state.states[0]
-                count = _between(
+                count = between(
                     chunk, state, state.left[0], -1, low, probabilities, rows, sites, places, count
                 )
             else:
@@ -152,7 +152,8 @@ def impute_haplotype(
 
 
 @kernel()
-def _new_state(chunk, candidates):
+def new_state(chunk, candidates):
+    """Scratch arrays before the first cluster."""
     count = candidates.size
     # A copy: the rows are far apart and would be fetched again for every interval.
     alleles = np.empty((chunk.bits.shape[1], count), np.uint64)
@@ -160,7 +161,7 @@ def _new_state(chunk, candidates):
         row = chunk.bits[candidates[k]]
         for word in range(row.size):
             alleles[word, k] = row[word]
-    return _State(
+    return State(
         candidates,
         np.empty(count, np.uint64),
         np.empty((64, count), np.uint8),
@@ -183,7 +184,7 @@ def _new_state(chunk, candidates):
 
 
 @kernel()
-def _by_group(group, candidates, num_groups):
+def by_group(group, candidates, num_groups):
     """The candidates sorted by group, and the start of each group, (G + 1,)."""
     starts = np.zeros(num_groups + 1, np.int64)
     for k in range(candidates.size):
@@ -199,7 +200,7 @@ def _by_group(group, candidates, num_groups):
 
 
 @kernel()
-def _share(here, starts, share):
+def share_of_groups(here, starts, share):
     """Weight of each group under the first parameter set."""
     for number in range(share.size):
         total = _F(0)
@@ -209,7 +210,7 @@ def _share(here, starts, share):
 
 
 @kernel()
-def _switches(chunk):
+def switches(chunk):
     """Switch probabilities (C, A) before each cluster."""
     step = np.zeros(chunk.points.size, np.float32)
     for c in range(1, step.size):
@@ -254,12 +255,12 @@ def _refill(chunk, query, state, rho, block, first, saved, scales, lasts):
         forward_step(before, state.forward[t], own, state.scales, rho[c], chunk.errors)
         noted = state.left[t - 1] if t else lasts[block]
         point = chunk.points[c]
-        _note_mismatches(noted, state.left[t], own, chunk.cm[chunk.typed[point]], point)
+        note_mismatches(noted, state.left[t], own, chunk.cm[chunk.typed[point]], point)
     return size
 
 
 @kernel()
-def _note_mismatches(before, after, mismatches, place, site):
+def note_mismatches(before, after, mismatches, place, site):
     """Update the last mismatches of candidates that mismatch in this cluster.
 
     before, after  (3, K); must not be the same array, or the loops are not vectorised
@@ -275,7 +276,7 @@ def _note_mismatches(before, after, mismatches, place, site):
 
 
 @kernel()
-def _typed_sites(chunk, state, query, c, probabilities, left_out):
+def typed_sites(chunk, state, query, c, probabilities, left_out):
     """Probabilities at a cluster's typed sites: the observed allele, or imputed if it is missing.
 
     `left_out` is the mean of the first two parameter sets after the site's own emission is divided
@@ -288,13 +289,13 @@ def _typed_sites(chunk, state, query, c, probabilities, left_out):
         allele = query[site]
         if allele > 1:
             for a in range(NUM_SETS):
-                probabilities[place, a] = _carried(here[a], words, bit)[1]
+                probabilities[place, a] = carried_weights(here[a], words, bit)[1]
             left_out[site] = _F(0.5) * (probabilities[place, 0] + probabilities[place, 1])
             continue
         probabilities[place] = _F(allele)
         total = _F(0)
         for a in range(2):
-            ref, alt = _carried(here[a], words, bit)
+            ref, alt = carried_weights(here[a], words, bit)
             hit = _F(1) - chunk.errors[a]
             alt /= hit if allele == 1 else chunk.errors[a]
             ref /= hit if allele == 0 else chunk.errors[a]
@@ -303,7 +304,7 @@ def _typed_sites(chunk, state, query, c, probabilities, left_out):
 
 
 @kernel()
-def _carried(weights, words, bit):
+def carried_weights(weights, words, bit):
     """Total weight of candidates with REF, and with ALT."""
     ref, alt = _F(0), _F(0)
     for k in range(words.size):
@@ -314,7 +315,7 @@ def _carried(weights, words, bit):
 
 
 @kernel()
-def _between(chunk, state, left, c, low, probabilities, rows, sites, places, count):
+def between(chunk, state, left, c, low, probabilities, rows, sites, places, count):
     """Impute the untyped sites between the points of clusters c and c + 1, where -1 is the chunk's
     start; returns the new number of undecided sites.
     """

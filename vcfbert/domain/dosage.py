@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 from vcfbert.domain import tokens
 
 _CELLS_AT_ONCE = 1 << 20  # of sums in float64
-_MIN_VARIANCE = 1e-12  # smaller variances are rounding errors
+MIN_VARIANCE = 1e-12  # smaller variances are rounding errors
 
 CALL_ABOVE = 0.5  # a haplotype is called ALT above this
+
+FEWEST_FOR_DR2 = 50
+"""Samples of a file from which on DR2 is written: with fewer, it depends on whether a sample
+happens to carry the allele (docs/decisions/site-quality.md)."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +179,7 @@ def empirical_r2(alleles: NDArray[np.uint8], left_out: NDArray[np.float32]) -> N
             values *= observed
         covariance = (truth * answer).sum(axis=(1, 2))
         variances = (truth**2).sum(axis=(1, 2)) * (answer**2).sum(axis=(1, 2))
-        np.divide(covariance**2, variances, out=r2[rows], where=variances > _MIN_VARIANCE)
+        np.divide(covariance**2, variances, out=r2[rows], where=variances > MIN_VARIANCE)
     return r2
 
 

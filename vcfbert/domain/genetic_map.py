@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import sites
+from vcfbert.domain import contig_names
 from vcfbert.errors import InputError
 
 CM_PER_BASE = 1e-6
@@ -32,9 +32,6 @@ LEAST_SPAN = 100_000
 """Bases below which a map may be a hotspot or a desert alone."""
 
 BASES_PER_MB = 1_000_000
-
-_SAME = (("X", "23"), ("Y", "24"), ("MT", "M", "26"))
-"""Names of human contigs in PLINK and elsewhere."""
 
 STEPS_PER_CM = 2**20
 """Results are multiples of 1 / STEPS_PER_CM cM, about one base at the human rate. PLINK maps have
@@ -159,13 +156,7 @@ def _find(maps: Mapping[str, ContigMap], contig: str) -> str | None:
     """The name of a contig in the maps: PLINK writes 23 for X."""
     if ANY_CONTIG in maps:
         return ANY_CONTIG
-    name = sites.find_contig(contig, list(maps))
-    if name is not None:
-        return name
-    bare = contig.removeprefix("chr")
-    others = next((group for group in _SAME if bare in group), ())
-    found = (sites.find_contig(other, list(maps)) for other in others)
-    return next((name for name in found if name is not None), None)
+    return contig_names.find_contig(contig, list(maps))
 
 
 def uniform(position: NDArray[np.integer]) -> NDArray[np.float64]:

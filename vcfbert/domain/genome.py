@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from vcfbert.domain.sites import find_contig
+from vcfbert.domain.contig_names import find_contig
 
 _Fact = TypeVar("_Fact")
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import pseudoautosomal, tokens
+from vcfbert.domain.contig_names import find_contig
 from vcfbert.domain.ploidy import Ploidy
 from vcfbert.domain.ploidy_scan import (
     HAPLOID,
@@ -27,7 +28,7 @@ from vcfbert.domain.ploidy_scan import (
     PloidyScan,
 )
 from vcfbert.domain.records import MISSING_CALL, NO_CALL, Record, RecordBlock
-from vcfbert.domain.sites import Sites, find_contig
+from vcfbert.domain.sites import Sites
 from vcfbert.domain.unordered import UNORDERED
 from vcfbert.errors import InputError
 
@@ -361,7 +362,7 @@ def _refuse_other_sex(
     if is_wrong.any():
         sample = int(np.argmax(is_wrong))
         raise InputError(
-            f"{source}: sample {names[sample]} is female in the table of --sex, but has "
+            f"{source}: sample {names[sample]} is female in the table of --sex or --trios, but has "
             f"{region.counts[HAPLOID, sample]:,} haploid genotypes from {_place(region)} on, "
             "outside the pseudo-autosomal regions. Correct its sex, or leave the sample out: "
             f"bcftools view -s ^{names[sample]}"

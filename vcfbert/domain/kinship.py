@@ -95,16 +95,23 @@ def thinned(
     frequency  (S,) of ALT
     contig     (S,) and `cm` (S,) in their order
     """
+    sites = spaced(frequency, contig, cm)
+    most = MAX_SITES if length_cm(contig[sites], cm[sites]) >= RELATIVES_CM else MAX_SITES_OF_SAME
+    if len(sites) > most:
+        sites = sites[np.linspace(0, len(sites) - 1, most).astype(np.int64)]
+    return sites
+
+
+def spaced(
+    frequency: NDArray[np.floating], contig: NDArray[np.integer], cm: NDArray[np.floating]
+) -> NDArray[np.int64]:
+    """(n,) all common sites that are SPACING_CM apart; arguments as of `thinned`."""
     is_common = np.minimum(frequency, 1 - frequency) >= COMMON_MAF
     common = np.flatnonzero(is_common)
     cells = np.floor(cm[common] / SPACING_CM)
     is_new = np.ones(len(common), np.bool_)
     is_new[1:] = (np.diff(cells) != 0) | (np.diff(contig[common]) != 0)
-    sites = common[is_new]
-    most = MAX_SITES if length_cm(contig[sites], cm[sites]) >= RELATIVES_CM else MAX_SITES_OF_SAME
-    if len(sites) > most:
-        sites = sites[np.linspace(0, len(sites) - 1, most).astype(np.int64)]
-    return sites.astype(np.int64)
+    return common[is_new].astype(np.int64)
 
 
 def length_cm(contig: NDArray[np.integer], cm: NDArray[np.floating]) -> float:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from vcfbert.domain import matching
+from vcfbert.domain import contig_names, matching
 from vcfbert.domain.haploid_calls import PloidyDecision
 from vcfbert.domain.records import Record
 
@@ -188,5 +188,6 @@ class MatchReport:
             (self.other_alleles, "genotypes have an allele that the panel lacks; set to missing"),
             (self.unphased, f"heterozygous genotypes are not phased; {self.unphased_use}"),
         ]  # fmt: skip
+        names = contig_names.notes(self.contigs)
         of_ploidy = [] if self.ploidy is None else self.ploidy.warnings
-        return [f"{count:,} {text}." for count, text in counted if count] + of_ploidy
+        return [f"{count:,} {text}." for count, text in counted if count] + names + of_ploidy

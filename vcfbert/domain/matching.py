@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import identified
+from vcfbert.domain.contig_names import find_in_panel
 from vcfbert.domain.haploid_calls import PloidyRules
 from vcfbert.domain.records import PLACEHOLDERS, Record, capitals
-from vcfbert.domain.sites import Sites, find_contig
+from vcfbert.domain.sites import Sites
 
 ABSENT = -3
 """The number of an allele that the record does not have; no genotype has it."""
@@ -114,8 +115,13 @@ class Decision:
 class SiteFinder:
     """Looks up the panel's sites at a position by bisection."""
 
-    def __init__(self, sites: Sites) -> None:
-        """`sites` in contig and position order, each contig one run."""
+    def __init__(self, sites: Sites, of_file: Collection[str] = ()) -> None:
+        """Find the contigs.
+
+        sites    in contig and position order, each contig one run
+        of_file  names of all contigs of the file, if it has several
+        """
+        self._of_file = of_file
         self._contigs = sites.contigs
         self._position = np.ascontiguousarray(sites.position, dtype=np.int32).data
         edges = [0, *(np.flatnonzero(np.diff(sites.contig)) + 1).tolist(), len(sites)]
@@ -128,7 +134,7 @@ class SiteFinder:
 
     def contig(self, name: str) -> str | None:
         """The panel's name of a contig; None if the panel has no sites there."""
-        return find_contig(name, list(self._runs))
+        return find_in_panel(name, self._of_file, list(self._runs))
 
     def at(self, contig: str, position: int) -> range:
         """Indexes of the sites at a 1-based position; `chr20` and `20` are one contig."""

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
 
-UNPHASED, AS_WRITTEN, TURNED = 0, 1, 2
-"""Order of a genotype: not known, that of the file, or the other one. UNPHASED for homozygotes."""
+UNPHASED, AS_WRITTEN, TURNED, SET_MISSING = 0, 1, 2, 3
+"""Order of a genotype: not known, that of the file, or the other one; UNPHASED for homozygotes.
+SET_MISSING is written without alleles."""
 
 NO_QUALITY = 255
 """Of genotypes without a PQ."""
@@ -27,7 +28,7 @@ class PhasedCalls:
     """Order of the heterozygotes of a target.
 
     record     (T,) index of the record that types each site; a record may type several
-    order      (T, N) UNPHASED, AS_WRITTEN or TURNED
+    order      (T, N) UNPHASED, AS_WRITTEN, TURNED or SET_MISSING
     is_start   (T, N) True for heterozygotes that begin a phase set
     quality    (T, N) PQ, or NO_QUALITY
     is_kept    (N,) True for samples whose typed heterozygotes all are phased in the file

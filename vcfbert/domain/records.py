@@ -34,7 +34,7 @@ MOST_MISSING = 0.1
 """Share of samples without a genotype above which a record cannot be filled in."""
 
 MissingPolicy = Literal["fill", "drop", "error", "major"]
-UnphasedPolicy = Literal["error", "drop"]
+UnphasedPolicy = Literal["error", "drop", "phase"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,7 @@ class SiteBlock:
     dropped           records or alleles that were dropped, by reason
     filled_genotypes  genotypes filled in by the policy
     missing           (N,) missing genotypes of each sample, also of records that are dropped
+    is_free           (n, N) True for heterozygotes whose order is not known; none by most policies
     """
 
     records: list[Record]
@@ -98,6 +99,7 @@ class SiteBlock:
     dropped: Counter[str]
     filled_genotypes: int
     missing: NDArray[np.int64]
+    is_free: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +111,7 @@ class GenotypePolicy:
     or fill in the `major` allele."""
 
     unphased: UnphasedPolicy = "error"
-    """Stop with an `error` at an unphased heterozygote, or `drop` the record."""
+    """Unphased heterozygotes: stop with an `error`, `drop` the record, or keep them to `phase`."""
 
 
 class SiteSplitter:
@@ -180,10 +182,13 @@ class SiteSplitter:
             alleles[:] = calls[:, :, :2]
         if self._policy.missing == "fill":
             _fill(calls, sorted({row for _, row, _ in odd}))
+        is_free = np.zeros((len(records), samples), dtype=np.bool_)
         for place, row, number in odd:
-            alleles[place] = _biallelic(calls[row, :, :2], number)
+            pairs = _biallelic(calls[row, :, :2], number)
+            alleles[place] = pairs
+            is_free[place] = (calls[row, :, 2] == 0) & (pairs[:, 0] != pairs[:, 1])
         flat = alleles.reshape(-1, 2 * samples)
-        return SiteBlock(records, alts, infos, flat, dropped, filled, missing)
+        return SiteBlock(records, alts, infos, flat, dropped, filled, missing, is_free)
 
     def _usable_alts(self, record: Record, dropped: Counter[str]) -> list[int]:
         """Numbers of the ALT alleles that can be carried and differ from REF."""
@@ -255,13 +260,13 @@ class SiteSplitter:
             dropped[MISSING] += 1
             return True
         is_unphased = (phased == 0) & (first != second)
-        if is_unphased.any():
+        if is_unphased.any() and self._policy.unphased != "phase":
             if self._policy.unphased == "error":
                 raise InputError(
                     f"{self._source}, {record.place()}, sample "
                     f"{self._names[int(np.argmax(is_unphased))]}: the heterozygous genotype is "
-                    "not phased. Phase the panel first (Beagle, SHAPEIT5, Eagle), or pass "
-                    "--unphased drop."
+                    "not phased. Phase the panel first (Beagle, SHAPEIT5, Eagle), pass "
+                    "--phase-panel to phase it by its own samples, or pass --unphased drop."
                 )
             dropped[UNPHASED] += 1
             return True

@@ -193,16 +193,51 @@ def measure(
     read           from site indexes (M,), rising, to alleles (M, H)
     held_out_only  compare only pairs of a held-out and a train sample
     """
+
+    def genotypes(chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return genotypes_of(samples, chosen, read(chosen))
+
     frequency = whole_frequency(sites, samples)
-    chosen = kinship.thinned(frequency, sites.contig, sites.cm)
-    length = kinship.length_cm(sites.contig[chosen], sites.cm[chosen])
+    return compare(
+        samples, frequency, sites.contig, sites.cm, genotypes, held_out_only=held_out_only
+    )
+
+
+def genotypes_of(
+    samples: Samples, chosen: NDArray[np.int64], alleles: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """(M, N) ALT copies; haploid samples count as homozygotes.
+
+    chosen   (M,) indexes of sites
+    alleles  (M, H) at these sites
+    """
+    if samples.haploid is not None:
+        alleles = ploidy.as_homozygotes(alleles, samples.haploid.of_sites(chosen))
+    copies: NDArray[np.uint8] = alleles[:, 0::2] + alleles[:, 1::2]
+    return copies
+
+
+def compare(
+    samples: Samples,
+    frequency: NDArray[np.float64],
+    contig: NDArray[np.integer],
+    cm: NDArray[np.float64],
+    read: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
+    *,
+    held_out_only: bool = False,
+) -> Relatedness:
+    """Compare the samples of a panel at some of n sites.
+
+    frequency, contig, cm  (n,) of ALT, number of the contig, and centimorgans
+    read                   from indexes (M,) of these sites, rising, to ALT copies (M, N)
+    held_out_only          compare only pairs of a held-out and a train sample
+    """
+    chosen = kinship.thinned(frequency, contig, cm)
+    length = kinship.length_cm(contig[chosen], cm[chosen])
     held_out_only = held_out_only or len(samples) > MOST_SAMPLES
     pairs = kinship.no_pairs()
     if kinship.can_tell_same(len(chosen), length):
-        alleles = read(chosen)
-        if samples.haploid is not None:
-            alleles = ploidy.as_homozygotes(alleles, samples.haploid.of_sites(chosen))
-        genotypes = alleles[:, 0::2] + alleles[:, 1::2]
+        genotypes = read(chosen)
         least = kinship.FIRST_DEGREE if length >= kinship.RELATIVES_CM else None
         if held_out_only:
             train, others = samples.in_splits(TRAIN), samples.in_splits(VALIDATION, TEST)

@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.domain.contig_names import find_contig
 from vcfbert.domain.ploidy import Ploidy
 from vcfbert.errors import InputError
 
@@ -195,18 +196,6 @@ def haplotypes_of(samples: NDArray[np.int64]) -> NDArray[np.int64]:
     array([6, 7, 0, 1])
     """
     return (2 * samples[:, None] + np.arange(2)).ravel()
-
-
-def find_contig(name: str, contigs: Sequence[str]) -> str | None:
-    """The contig with this name, with or without `chr`; None if there is none.
-
-    >>> find_contig("chr20", ["19", "20"])
-    '20'
-    """
-    if name in contigs:
-        return name
-    bare = name.removeprefix("chr")
-    return next((contig for contig in contigs if contig.removeprefix("chr") == bare), None)
 
 
 def _split_region(text: str, contigs: Sequence[str]) -> tuple[str, tuple[str, str] | None]:

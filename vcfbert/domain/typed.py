@@ -5,6 +5,7 @@ S sites in the panel, T typed sites, N samples of the target; a block holds n co
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,15 +16,18 @@ from vcfbert.domain import (
     haploid_calls,
     identified,
     matching,
+    row_blocks,
     strand,
     strand_decisions,
 )
+from vcfbert.domain.contig_names import find_direct
 from vcfbert.domain.match_report import REPAIRED, SUSPICIOUS, SWAPPED, MatchReport
 from vcfbert.domain.matching import Decision, Match, SiteFinder, TargetPolicy
 from vcfbert.domain.padding import PaddedSites
 from vcfbert.domain.ploidy import Ploidy
 from vcfbert.domain.records import Record, RecordBlock
-from vcfbert.domain.sites import Region, Sites, find_contig
+from vcfbert.domain.row_blocks import Zeros
+from vcfbert.domain.sites import Region, Sites
 from vcfbert.domain.strand_decisions import PanelAlleles, TypedRecords
 from vcfbert.domain.typed_calls import CallReader
 from vcfbert.domain.typed_only import TypedOnly
@@ -55,6 +59,7 @@ class TypedAlleles:
     phase_sets   (T, N) see RecordBlock; None if no record has any
     identifiers  T, the ID of each site's record
     record       (T,) index of each site's record among those that were read
+    numbers      (T, 2) that record's numbers of the panel's REF and ALT, or ABSENT of `matching`
     others       records that the panel lacks, if they are kept
     haploid      which samples are haploid at which of the panel's sites; None for none. Their
                  second allele is MISSING
@@ -66,6 +71,7 @@ class TypedAlleles:
     report: MatchReport
     identifiers: list[str]
     record: NDArray[np.int64]
+    numbers: NDArray[np.int64]
     others: list[TypedOnly]
     haploid: Ploidy | None = None
 
@@ -82,11 +88,14 @@ class TargetCollector:
         *,
         region: Region | None = None,
         keep_others: bool = False,
+        contigs: Collection[str] = (),
+        zeros: Zeros = np.zeros,
     ) -> None:
         """`source` and `names` (one a sample) are named in errors.
 
         region       records outside of it are ignored
         keep_others  keep the genotypes of records that the panel lacks
+        contigs      names of all contigs of the file
         """
         self._others: list[TypedOnly] | None = [] if keep_others else None
         self.report = MatchReport()
@@ -97,7 +106,7 @@ class TargetCollector:
         self._ploidy = policy.ploidy
         self._calls = CallReader(source, names, policy, self.report)
         self._region = region
-        self._finder = SiteFinder(sites)
+        self._finder = SiteFinder(sites, contigs)
         self._padded = PaddedSites(sites, self._finder)
         self._contig = ""
         self._is_outside = False
@@ -107,6 +116,7 @@ class TargetCollector:
         self._codes: set[str] = set()  # alleles of records whose alleles are not bases
         self._records: list[Record] = []
         self._matches: list[Match] = []
+        self._zeros = zeros
         self._alleles: list[NDArray[np.uint8]] = []
         self._phase_sets: list[NDArray[np.int32] | None] = []  # of each block
 
@@ -132,7 +142,9 @@ class TargetCollector:
         if self._padded.may_type(record):
             return True
         self.report.only_in_target.add(record)
-        return self._others is not None and matching.is_spelled_out(record)
+        if self._others is None or record.contig not in self.report.contigs:
+            return False
+        return matching.is_spelled_out(record)
 
     def add(self, block: RecordBlock) -> None:
         """Take records and their genotypes. Raises InputError if a genotype is not diploid."""
@@ -160,7 +172,8 @@ class TargetCollector:
                     self._records.append(record)
         if matches:
             self._matches += matches
-            self._alleles.append(self._calls.read(block, np.array(rows), matches))
+            alleles = self._calls.read(block, np.array(rows), matches)
+            self._alleles.append(row_blocks.held(alleles, self._zeros))
             sets = block.phase_sets
             self._phase_sets.append(None if sets is None else sets[rows])
 
@@ -189,8 +202,11 @@ class TargetCollector:
         kept = np.flatnonzero(is_kept)
         site = np.array([match.site for match in self._matches], dtype=np.int64)
         order = kept[np.argsort(site[kept], kind="stable")]
-        phase_sets = self._joined_sets(order)
-        alleles = self._joined(order)
+        place = np.full(len(self._matches), -1, dtype=np.int64)
+        place[order] = np.arange(len(order))
+        phase_sets = row_blocks.joined_sets(self._alleles, self._phase_sets, place, self._zeros)
+        shape = len(order), len(self._names), 2
+        alleles = row_blocks.joined(self._alleles, place, self._zeros(shape, np.uint8))
         self._take(order)
         self.report.ploidy = haploid_calls.settle_target(
             site[order], alleles, self._sites, self._names, self._ploidy, self._source
@@ -202,11 +218,12 @@ class TargetCollector:
             raise self._no_overlap()
         typed = TypedAlleles(
             site[order][is_used],
-            alleles if is_used.all() else alleles[is_used],
-            None if phase_sets is None else phase_sets[is_used],
+            row_blocks.rows_of(alleles, is_used, self._zeros),
+            None if phase_sets is None else row_blocks.rows_of(phase_sets, is_used, self._zeros),
             self.report,
             [record.identifier for record in self._records],
             np.array([record.number for record in self._records], dtype=np.int64),
+            np.array([(m.ref_number, m.alt_number) for m in self._matches], dtype=np.int64),
             self._others or [],
             None if self.report.ploidy is None else self.report.ploidy.of_sites(self._sites),
         )
@@ -217,8 +234,10 @@ class TargetCollector:
         """The first record of a contig."""
         self._contig = record.contig
         region = self._region
-        self._is_outside = region is not None and not find_contig(region.contig, [record.contig])
         name = self._finder.contig(record.contig)
+        self._is_outside = region is not None and (
+            name is None or find_direct(region.contig, [name]) is None
+        )
         if name is not None and not self._is_outside:
             self.report.contigs[record.contig] = name
 
@@ -399,32 +418,6 @@ class TargetCollector:
         here = " and ".join(f"{self._sites.ref[i]}/{self._sites.alt[i]}" for i in found[:3])
         alt = ",".join(record.alts) or "."
         return f"{record.place()}, has {record.ref}/{alt}, but the panel has {here}"
-
-    def _joined_sets(self, order: NDArray[np.int64]) -> NDArray[np.int32] | None:
-        """(T, N) the rows of all blocks in this order; None if no block has phase sets."""
-        if all(sets is None for sets in self._phase_sets):
-            return None
-        parts = [
-            np.ones(block.shape[:2], np.int32) if sets is None else sets
-            for block, sets in zip(self._alleles, self._phase_sets, strict=True)
-        ]
-        return np.concatenate(parts)[order]
-
-    def _joined(self, order: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """(T, N, 2) the rows of all blocks in this order; each block is freed once copied."""
-        place = np.full(len(self._matches), -1, dtype=np.int64)
-        place[order] = np.arange(len(order))
-        alleles = np.empty((len(order), len(self._names), 2), dtype=np.uint8)
-        stop = len(self._matches)
-        while self._alleles:
-            block = self._alleles.pop()
-            here = place[stop - len(block) : stop]
-            stop -= len(block)
-            if (here >= 0).all():
-                alleles[here] = block
-            else:
-                alleles[here[here >= 0]] = block[here >= 0]
-        return alleles
 
     def _count(self, typed: TypedAlleles, panel_frequency: NDArray[np.floating] | None) -> None:
         """Complete the report."""

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import records
+from vcfbert.domain.contig_names import find_contig
 from vcfbert.domain.records import NO_CALL, Record, RecordBlock
-from vcfbert.domain.sites import Region, find_contig
+from vcfbert.domain.sites import Region
 from vcfbert.errors import InputError
 
 _MOST_ALLELES = np.iinfo(np.int8).max
@@ -45,6 +46,16 @@ class TypedOnly:
             )
         narrow = highest <= _MOST_ALLELES
         return cls(record, calls.astype(np.int8) if narrow else calls.copy())
+
+    def unphased(self, samples: NDArray[np.bool_]) -> TypedOnly:
+        """The same with heterozygotes of some samples (N,) unphased."""
+        first, second, is_phased = self.calls.T
+        is_lost = samples & (is_phased == 1) & (first != second) & (second != NO_CALL)
+        if not is_lost.any():
+            return self
+        calls = self.calls.copy()
+        calls[is_lost, 2] = 0
+        return TypedOnly(self.record, calls)
 
 
 def chosen(

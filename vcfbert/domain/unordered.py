@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
+from vcfbert.domain.row_blocks import blocks
 
 UNORDERED = 8
 """Added to REF or ALT of `tokens` if the haplotype of the allele is unknown."""
@@ -48,9 +49,24 @@ class UnorderedGenotypes:
         >>> found.site.tolist(), found.sample.tolist(), found.alleles.tolist()
         ([7, 7], [0, 2], [[0, 1], [4, 1]])
         """
-        row, sample = np.nonzero((alleles >= UNORDERED).any(axis=2))
-        found = alleles[row, sample]
-        return cls(site_index[row], sample, found & np.uint8(UNORDERED - 1))
+        found = [cls()]
+        for rows in blocks(alleles.shape):
+            row, sample = np.nonzero((alleles[rows] >= UNORDERED).any(axis=2))
+            some = alleles[rows][row, sample] & np.uint8(UNORDERED - 1)
+            found.append(cls(site_index[rows][row], sample, some))
+        return cls(
+            *(
+                np.concatenate([getattr(one, name) for one in found])
+                for name in ("site", "sample", "alleles")
+            )
+        )
+
+    def of_samples(self, first: int, stop: int) -> Self:
+        """Those of a range of samples, which are numbered from 0."""
+        is_chosen = (self.sample >= first) & (self.sample < stop)
+        return type(self)(
+            self.site[is_chosen], self.sample[is_chosen] - first, self.alleles[is_chosen]
+        )
 
 
 def without_order(alleles: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -74,22 +90,24 @@ def plain(alleles: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(alleles & np.uint8(UNORDERED - 1), dtype=np.uint8)
 
 
-def to_phase(alleles: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Take heterozygotes of unknown order out of the unordered genotypes, for phasing.
+def to_phase(alleles: NDArray[np.uint8], is_free: NDArray[np.bool_]) -> None:
+    """Take heterozygotes of unknown order out of the unordered genotypes, for phasing, in place.
 
-    alleles  (T, N, 2) REF, ALT or MISSING of `tokens`; UNORDERED is added to some
-    returns  the same with plain alleles at heterozygotes that have both, and (T, N) True there
+    alleles  (T, N, 2) REF, ALT or MISSING of `tokens`; UNORDERED is added to some, and taken away
+             at heterozygotes that have both alleles
+    is_free  (T, N) becomes True there
 
-    >>> found, is_free = to_phase(np.array([[[8, 9], [0, 1], [4, 9]]], dtype=np.uint8))
-    >>> found.tolist(), is_free.tolist()
+    >>> alleles = np.array([[[8, 9], [0, 1], [4, 9]]], dtype=np.uint8)
+    >>> is_free = np.zeros((1, 3), np.bool_)
+    >>> to_phase(alleles, is_free)
+    >>> alleles.tolist(), is_free.tolist()
     ([[[0, 1], [0, 1], [4, 9]]], [[True, False, False]])
     """
-    is_free = np.asarray((alleles >= UNORDERED).all(axis=2), dtype=np.bool_)
-    if not is_free.any():
-        return alleles, is_free
-    found = alleles.copy()
-    found[is_free] &= np.uint8(UNORDERED - 1)
-    return found, is_free
+    for rows in blocks(alleles.shape):
+        found = (alleles[rows] >= UNORDERED).all(axis=2)
+        if found.any():
+            is_free[rows] = found
+            alleles[rows][found] &= np.uint8(UNORDERED - 1)
 
 
 def settle(

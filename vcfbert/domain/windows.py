@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain.sites import find_contig
+from vcfbert.domain.contig_names import find_contig
 from vcfbert.errors import ConfigError, InputError
 
 

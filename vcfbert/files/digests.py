@@ -35,7 +35,9 @@ def of_bytes(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def sealed_json(record: Mapping[str, Any], *, indent: int = 1, allow_nan: bool = True) -> bytes:
+def sealed_json(
+    record: Mapping[str, Any], *, indent: int | None = 1, allow_nan: bool = True
+) -> bytes:
     """JSON of a record, which begins with the SHA-256 of the text.
 
     The digest is computed with zeros in its place, so it detects a change of any byte.

@@ -9,6 +9,8 @@ T typed sites in W words of 64, R reference haplotypes, K candidates.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +28,22 @@ EFFECTIVE_SIZE = 6e5
 """Ne before the fit: 4 Ne / R switches a Morgan (Li and Stephens 2003)."""
 
 _ALIKE = 20.0  # neighbouring sites of a haplotype that carry the same information
+
+
+class FitRows(NamedTuple):
+    """Haplotypes that the rate is fitted to: rows of the references, and those each must not copy.
+
+    rows  (n,)
+    own   n arrays
+    """
+
+    rows: NDArray[np.int64]
+    own: list[NDArray[np.int64]]
+
+
+def evenly(num_rows: int) -> NDArray[np.int64]:
+    """At most NUM_FITTED of some rows, without the first and the last."""
+    return np.unique(np.linspace(0, num_rows - 1, NUM_FITTED + 2).astype(np.int64)[1:-1])
 
 
 def of_size(effective_size: float, num_references: int) -> float:
@@ -46,6 +64,7 @@ def fit(
     errors: NDArray[np.floating],
     longest: float,
     threads: int,
+    fitted: FitRows | None = None,
 ) -> float:
     """Switches per cM.
 
@@ -54,15 +73,18 @@ def fit(
     places, hits   where candidates are searched, and how many there; see `neighbours.find`
     errors         (T,) see `steps.along`
     longest        see `steps.along`
+    fitted         haplotypes to fit to; None is some of a panel whose samples have two rows
     """
     num_rows, num_typed = len(bits), len(cm)
     start = of_size(EFFECTIVE_SIZE, num_rows)
     if num_typed < FEWEST_TYPED:
         return start
-    rows = np.unique(np.linspace(0, num_rows - 1, NUM_FITTED + 2).astype(np.int64)[1:-1])
-    haplotypes = tokens.unpack(np.ascontiguousarray(bits[rows]).view(np.uint8), num_typed)
-    beside = [row + np.arange(-1, 2) for row in rows]  # itself and the other one of its sample
-    found = neighbours.find(bits, haplotypes, places, hits, beside, threads=threads)
+    if fitted is None:
+        rows = evenly(num_rows)
+        # A row, and those next to it: one of them is the other haplotype of its sample.
+        fitted = FitRows(rows, [row + np.arange(-1, 2) for row in rows])
+    haplotypes = tokens.unpack(np.ascontiguousarray(bits[fitted.rows]).view(np.uint8), num_typed)
+    found = neighbours.find(bits, haplotypes, places, hits, fitted.own, threads=threads)
     pairs = np.repeat(haplotypes[:, None], 2, axis=1)
     candidates = [np.unique(some[some >= 0]) for some in found]
 

@@ -20,7 +20,7 @@ from vcfbert.copying.compiled import kernel
 from vcfbert.domain import tokens
 from vcfbert.phasing.prefix_order import count_zeros, match_start, sort_on
 
-_QUERIES_AT_ONCE = 1_024
+_QUERIES_AT_ONCE = 1_024  # or an eighth of the references, so that these are seldom sorted again
 
 
 def find(
@@ -43,10 +43,11 @@ def find(
     returns   (Q, 2 P, hits) rows; -1 if there are fewer
     """
     found = np.full((len(queries), 2, len(places), hits), -1, np.int32)
+    at_once = max(_QUERIES_AT_ONCE, len(bits) // 8)
 
     def search(part: tuple[int, bool]) -> None:
         first, is_reverse = part
-        block = slice(first, first + _QUERIES_AT_ONCE)
+        block = slice(first, first + at_once)
         banned = excluded[block]
         offsets = np.cumsum([0, *(len(rows) for rows in banned)])
         _sweep(
@@ -54,10 +55,28 @@ def find(
             offsets.astype(np.int64), is_reverse, found[block, int(is_reverse)],
         )  # fmt: skip
 
-    firsts = range(0, len(queries), _QUERIES_AT_ONCE)
+    firsts = range(0, len(queries), at_once)
     with ThreadPoolExecutor(max(1, threads)) as pool:
         list(pool.map(search, [(first, way) for first in firsts for way in (False, True)]))
     return found.reshape(len(queries), 2 * len(places), hits)
+
+
+def filled(bits: NDArray[np.uint64], alleles: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Haplotypes whose missing alleles are those of the reference with the longest match before.
+
+    bits     (R, W) alleles of the references
+    alleles  (Q, T) 0 REF, 1 ALT, more if missing
+    """
+    out = alleles.copy()
+    gaps = np.flatnonzero((alleles > tokens.ALT).any(axis=1))
+    none = np.empty(0, np.int64)
+    for first in range(0, len(gaps), max(_QUERIES_AT_ONCE, len(bits) // 8)):
+        rows = gaps[first : first + max(_QUERIES_AT_ONCE, len(bits) // 8)]
+        queries = out[rows]
+        found = np.empty((len(rows), 0, 1), np.int32)
+        _sweep(bits, queries, none, none, np.zeros(len(rows) + 1, np.int64), False, found)
+        out[rows] = queries
+    return out
 
 
 @kernel(fastmath=False)
@@ -81,7 +100,8 @@ def _sweep(bits, queries, places, banned, offsets, is_reverse, found):
         count_zeros(order, alleles, zeros)
         for q in range(len(queries)):
             if queries[q, site] > tokens.ALT:
-                near = _nearest(bits, queries[q], order, at[q], step, is_reverse)
+                own = banned[offsets[q] : offsets[q + 1]]
+                near = _nearest(bits, queries[q], order, at[q], step, is_reverse, own)
                 queries[q, site] = alleles[near]
             before = zeros[at[q]]
             at[q] = zeros[num_rows] + at[q] - before if queries[q, site] else before
@@ -96,13 +116,27 @@ def _sweep(bits, queries, places, banned, offsets, is_reverse, found):
 
 
 @kernel(fastmath=False)
-def _nearest(bits, query, order, at, step, is_reverse):
-    """The row next to a query whose match is longer."""
-    if at == 0 or at == order.size:
-        return order[min(at, order.size - 1)]
-    above = match_start(bits, query, order[at - 1], step, is_reverse)
-    below = match_start(bits, query, order[at], step, is_reverse)
-    return order[at - 1] if above <= below else order[at]
+def _nearest(bits, query, order, at, step, is_reverse, own):
+    """The row next to a query, of those that it may find, whose match is longer."""
+    up, down = at - 1, at
+    while up >= 0 and _is_among(own, order[up]):
+        up -= 1
+    while down < order.size and _is_among(own, order[down]):
+        down += 1
+    if up < 0 or down == order.size:
+        return order[max(up, 0)] if down == order.size else order[down]
+    above = match_start(bits, query, order[up], step, is_reverse)
+    below = match_start(bits, query, order[down], step, is_reverse)
+    return order[up] if above <= below else order[down]
+
+
+@kernel(fastmath=False)
+def _is_among(rows, row):
+    """True if a row is one of some rows."""
+    for i in range(rows.size):
+        if rows[i] == row:
+            return True
+    return False
 
 
 @kernel(fastmath=False)
@@ -125,9 +159,6 @@ def _walk(bits, query, order, starts, at, step, is_reverse, own, out):
             row = order[down]
             down += 1
             down_start = max(down_start, starts[down]) if down < order.size else end
-        is_own = False
-        for i in range(own.size):
-            is_own |= own[i] == row
-        if not is_own:
+        if not _is_among(own, row):
             out[count] = row
             count += 1

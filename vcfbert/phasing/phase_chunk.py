@@ -10,7 +10,7 @@ T typed sites, R reference haplotypes, N samples, K candidates of a sample, H it
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -128,6 +128,10 @@ class PhasedChunk:
     draws: NDArray[np.uint8]
 
 
+Candidates = Callable[[Sequence[int]], list[NDArray[np.int64]]]
+"""Rows of the candidates of some samples."""
+
+
 @dataclass(frozen=True)
 class _Turns:
     """Of one sample's heterozygotes: probability of a turn (H,), and turns of draws (M, H)."""
@@ -142,10 +146,14 @@ def phase(
     *,
     threads: int,
     model: PanelModel | None = None,
+    start: NDArray[np.uint8] | None = None,
+    candidates: Candidates | None = None,
 ) -> PhasedChunk:
     """Phase all samples; the result is the same for any `threads`, company and order of samples.
 
     model  None fits one at the typed sites
+    start  (N, 2, T) a phase by which the first pass finds candidates; None finds them by genotype
+    candidates  finds them in the first pass instead
     """
     num_samples, _, num_typed = chunk.alleles.shape
     out = PhasedChunk(
@@ -162,10 +170,13 @@ def phase(
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for number in range(options.passes):
             is_last = number == options.passes - 1
-            if number == 0:
-                found = _by_genotype(chunk, places, free, threads)
+            if number == 0 and candidates is not None:
+                found = candidates(free)
+            elif number > 0 or start is not None:
+                known = out.alleles if number > 0 or start is None else start
+                found = by_haplotype(chunk, places, known, free, threads)
             else:
-                found = _by_haplotype(chunk, places, out.alleles, free, threads)
+                found = _by_genotype(chunk, places, free, threads)
 
             def run(sample: int, rows: NDArray[np.int64], is_last: bool = is_last) -> None:
                 draws = options.draws if is_last else 0
@@ -245,7 +256,7 @@ def _by_genotype(
         return list(pool.map(find, samples))
 
 
-def _by_haplotype(
+def by_haplotype(
     chunk: UnphasedChunk,
     places: NDArray[np.int64],
     alleles: NDArray[np.uint8],

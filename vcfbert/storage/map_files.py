@@ -61,6 +61,45 @@ _LAYOUTS = {
 """Layouts without a header, by the number of columns, the more common first."""
 
 
+PLACEHOLDER = "{contig}"
+"""What the name of a file of each contig has for the contig."""
+
+
+def read_for(path: Path, contigs: Sequence[str]) -> dict[str, ContigMap]:
+    """The maps of some contigs, of one file or of a file for each contig.
+
+    path  of the file, or with PLACEHOLDER for the contig: `plink.chr{contig}.GRCh38.map`
+
+    Raises InputError as `read` does, and if the file of a contig is missing.
+    """
+    if PLACEHOLDER not in str(path):
+        return read(path)
+    maps: dict[str, ContigMap] = {}
+    for contig in contigs:
+        found = read(of_contig(path, contig))
+        maps |= {contig if name == ANY_CONTIG else name: one for name, one in found.items()}
+    return maps
+
+
+def of_contig(path: Path, contig: str) -> Path:
+    """The file of a contig, whose name there may have `chr` or not. Raises InputError if missing.
+
+    path  with PLACEHOLDER; other paths are returned as they are
+    """
+    if PLACEHOLDER not in str(path):
+        return path
+    bare = contig.removeprefix("chr")
+    names = dict.fromkeys([contig, bare, f"chr{bare}"])
+    places = [Path(str(path).replace(PLACEHOLDER, name)) for name in names]
+    for place in places:
+        if place.is_file():
+            return place
+    raise InputError(
+        f"{path}: there is no map of contig {contig}: {places[0]} does not exist. Give a map for "
+        "each contig, or none to use 1 cM per Mb."
+    )
+
+
 def read(path: Path) -> dict[str, ContigMap]:
     """The maps by contig; ANY_CONTIG is the key if the file does not name the contig.
 

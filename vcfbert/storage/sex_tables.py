@@ -13,11 +13,11 @@ from vcfbert.storage import tables
 _CODES: dict[str, Sex | None] = {
     **dict.fromkeys(("1", "m", "male", "xy"), "male"),
     **dict.fromkeys(("2", "f", "female", "xx"), "female"),
-    **dict.fromkeys(("0", "-9", "u", "unknown", "na", "nan", "none", "."), None),
+    **dict.fromkeys(("0", "-9", "u", "unknown", "other", "na", "nan", "none", "."), None),
 }
 _SAMPLE = ("sample", "sampleid", "samplename", "iid", "individualid", "individual", "id")
 _FAMILY = ("fid", "familyid", "family")
-_SEX = ("sex", "gender", "pedsex", "snpsex")
+SEX = ("sex", "gender", "pedsex", "snpsex")
 """Names of columns, without case and signs; earlier ones have priority."""
 
 _HEADERLESS = {2: (None, 0, 1), 3: (0, 1, 2), 5: (0, 1, 4), 6: (0, 1, 4)}
@@ -49,7 +49,7 @@ def read(path: Path) -> dict[str, Sex]:
                 f"{path}, line {number}: the line has {len(fields)} columns, but the sex is in "
                 f"column {max(sexes) + 1}. Correct the line."
             )
-        codes = [_code(path, number, fields[column]) for column in sexes]
+        codes = [code(path, number, fields[column]) for column in sexes]
         sex = next((code for code in codes if code is not None), None)
         names = {fields[sample]}
         if family is not None and fields[family] != "0":
@@ -93,7 +93,7 @@ def _columns(
     """Columns of family, sample and sex, and whether the line is a header."""
     names = [re.sub(r"[^a-z]", "", field.lower()) for field in fields]
     sample = next((names.index(name) for name in _SAMPLE if name in names), None)
-    sexes = tuple(names.index(name) for name in _SEX if name in names)
+    sexes = tuple(names.index(name) for name in SEX if name in names)
     if sample is not None and sexes:
         return (next((names.index(n) for n in _FAMILY if n in names), None), sample, sexes), True
     known = _HEADERLESS.get(len(fields))
@@ -105,7 +105,8 @@ def _columns(
     return (known[0], known[1], (known[2],)), False
 
 
-def _code(path: Path, number: int, text: str) -> Sex | None:
+def code(path: Path, number: int, text: str) -> Sex | None:
+    """The sex that a code means. Raises InputError with its line if it means none."""
     if text.lower() not in _CODES:
         raise InputError(
             f"{path}, line {number}: the sex {text!r} must be 1 or M for male, 2 or F for female, "

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain.sites import Sites, find_contig
+from vcfbert.domain.contig_names import find_contig
+from vcfbert.domain.sites import Sites
 from vcfbert.errors import InputError
 from vcfbert.files import bounded
 

@@ -70,10 +70,10 @@ def test_what_is_wanted_moves_no_chunk(table, other):
         npt.assert_array_equal(chunk.typed, whole.typed)
 
 
-def test_memory_bounds_the_sites_of_a_core():
-    assert chunk_plan.most_core_sites(4_508, 250) == chunk_plan.MOST_CORE_SITES
-    assert chunk_plan.most_core_sites(100_000, 10_000) < 20_000
-    assert chunk_plan.most_core_sites(10**7, 10**6) == chunk_plan.FEWEST_CORE_SITES
+def test_memory_for_the_references_bounds_the_sites_of_a_core():
+    assert chunk_plan.most_core_sites(4_508) == chunk_plan.MOST_CORE_SITES
+    assert chunk_plan.most_core_sites(200_000) < 40_000
+    assert chunk_plan.most_core_sites(10**7) == chunk_plan.FEWEST_CORE_SITES
 
 
 def test_a_table_of_some_sites_has_their_columns():

@@ -15,6 +15,7 @@ from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.pipelines.chunks import chunk_imputation, panel_samples
 from vcfbert.pipelines.evaluating import evaluate
 from vcfbert.pipelines.evaluating.cases import EvalOptions
+from vcfbert.pipelines.imputing import chunk_output, output_files
 from vcfbert.pipelines.mosaic import training_data
 from vcfbert.pipelines.preparing import prepare, simulate
 from vcfbert.pipelines.preparing.prepare import PrepareOptions
@@ -118,16 +119,20 @@ def test_frequencies_count_the_haplotypes_that_exist(fx_done):
 def test_er2_and_dr2_count_the_haplotypes_that_exist(fx_x, monkeypatch, tmp_path):
     home, _, target, *_ = fx_x
     cores = []
-    real = chunk_imputation.impute
-    monkeypatch.setattr(chunk_imputation, "impute",
+    real = chunk_output.joined_chunk.join
+    monkeypatch.setattr(chunk_output.joined_chunk, "join",
                         lambda *a: cores.append(real(*a)) or cores[-1])  # fmt: skip
+    monkeypatch.setattr(output_files, "FEWEST_FOR_DR2", 1)
     imputations.run(home, target, tmp_path / "a.vcf.gz")
     (core,) = [one for one in cores if one.is_haploid.any()]
-    there = np.concatenate([core.alt[:, :, 0], core.alt[:, ~core.is_haploid, 1]], axis=1)
-    npt.assert_allclose(core.dr2, dosage.estimated_r2(there[:, :, None]), atol=1e-12)
-    assert not core.alt[:, core.is_haploid, 1].any()
-    assert len(core.candidates) == 2 * NEW - 4
-    assert core.candidates.min() > 0
+    alt = np.concatenate([block.alt for block in core.blocks(left_out=False)])
+    there = np.concatenate([alt[:, :, 0], alt[:, ~core.is_haploid, 1]], axis=1)
+    npt.assert_allclose(core.dr2, dosage.estimated_r2(there[:, :, None]), atol=1e-5)
+    npt.assert_allclose(core.frequency, there.mean(axis=1), atol=1e-5)
+    assert not alt[:, core.is_haploid, 1].any()
+    count, _, least, _ = core.candidates
+    assert count == 2 * NEW - 4
+    assert least > 0
 
 
 def test_typed_alleles_stay_and_imputed_ones_are_near_the_truth_in_both_sexes(fx_x, fx_done):

@@ -239,3 +239,22 @@ def test_kept_records_follow_the_contigs_of_the_output(fx_home, tmp_path):
 def test_dr2_is_written_from_fifty_samples_on():
     assert output_files.about_dr2(["s"] * 49)
     assert not output_files.about_dr2(["s"] * 50)
+
+
+def test_heterozygotes_without_the_panel_are_unphased_if_the_sample_is_phased_again(
+    fx_home, tmp_path
+):
+    alleles = imputations.samples_alleles(2)
+    made = [("20", 1000 * (site + 1), "A", "G", ["|".join(map(str, pair)) for pair in row])
+            for site, row in zip(TYPED.tolist(), alleles[TYPED].reshape(-1, 2, 2).tolist(),
+                                 strict=True)]  # fmt: skip
+    first = next(row for row, one in enumerate(made) if one[4][1] in ("0|1", "1|0"))
+    made[first] = (*made[first][:4], [made[first][4][0], "0/1"])
+    made.insert(1, ("20", made[0][1] + 5, "A", "T", ["0|1", "0|1"]))
+    made.insert(2, ("20", made[0][1] + 6, "A", "T", ["1|1", "1|1"]))
+    target = panels.write_vcf(tmp_path / "t.vcf", made, ["t0", "t1"])
+    for options, expected in (({}, ["0|1", "0/1"]), ({"phase": "redo"}, ["0/1", "0/1"])):
+        run(fx_home, target, tmp_path / "o.vcf.gz", all_typed_sites=True, overwrite=True, **options)
+        found = {line[1]: line[9:] for line in imputations.lines(tmp_path / "o.vcf.gz")}
+        assert [cell.split(":")[0] for cell in found[str(made[1][1])]] == expected
+        assert [cell.split(":")[0] for cell in found[str(made[2][1])]] == ["1|1", "1|1"]

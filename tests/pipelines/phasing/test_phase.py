@@ -102,7 +102,9 @@ def test_heterozygotes_are_phased_like_the_haplotypes_they_were_made_of(fx_plain
         switches += int((same[1:] != same[:-1]).sum())
         turns += len(hets) - 1
     assert switches < 0.35 * turns  # a coin would give a half
-    assert summary.report["heterozygotes"] == {"phased": turns + NUM_SAMPLES, "unphased": 0}
+    assert summary.report["heterozygotes"] == {
+        "phased": turns + NUM_SAMPLES, "unphased": 0, "unphased_not_in_panel": 0,
+    }  # fmt: skip
     assert summary.report["phase_sets"] == NUM_SAMPLES
     assert [row[:8] for row in records(summary.out)] == [
         line.split("\t")[:8] for line in target.read_text().splitlines() if line[0] != "#"
@@ -171,7 +173,9 @@ def test_samples_with_no_one_or_only_heterozygotes(fx_home, tmp_path):
     target = write(tmp_path / "t.vcf.gz", made)
     one = run(fx_home, target, tmp_path / "o.vcf.gz", threads=1)
     assert one.report["phase_sets"] == 2
-    assert one.report["heterozygotes"] == {"phased": 1 + len(TYPED), "unphased": 0}
+    assert one.report["heterozygotes"] == {
+        "phased": 1 + len(TYPED), "unphased": 0, "unphased_not_in_panel": 0,
+    }  # fmt: skip
     written, sets = genotypes(one.out), fields(one.out, "PS")
     assert set(written[:, 0]) == {"0|0", "1|1"}
     assert set(written[:, 2]) <= {"0|1", "1|0"}
@@ -260,7 +264,7 @@ def test_two_chunks_are_joined_where_they_agree(fx_home, monkeypatch):
     ]
     calls = iter([0, 1])
 
-    def find(samples, panel, block, options, before, *, trust, threads):
+    def find(samples, panel, block, options, before, *, trust, threads, joint=None):
         number = next(calls)
         found = samples.queries(panel.sites, block)
         for sample in range(2):

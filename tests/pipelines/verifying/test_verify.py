@@ -22,7 +22,7 @@ from vcfbert.storage.zarr import panel as panel_store
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.mosaic import weight_files
 
-PANEL, QC = "panel.zarr", "panel.qc.json"
+PANEL, QC = "panel.zarr/20.zarr", "panel.qc.json"
 MASKS, DENSE, CODEBOOK = "masks/v0000.zarr", "embeddings/v0000.zarr", "embeddings/v0001.zarr"
 DENSE_INDEX, EXACT_INDEX = "indexes/v0000", "indexes/v0001"
 TINY, MOSAIC = "runs/tiny", "runs/mosaic"
@@ -119,7 +119,7 @@ def test_a_damaged_file_is_found_and_named(fx_own, store, name, damage):
 
 def test_all_faults_are_listed(fx_own):
     for name in ("alleles/c/0/0/0", "alleles/c/1/0/0", "sites/cm/c/0"):
-        tampering.flip(fx_own.panel / name, 100)
+        tampering.flip(fx_own.root / PANEL / name, 100)
     (fx_own.root / MASKS / "stranger").write_text("x")
     summary = verify(fx_own)
     assert summary.num_failed == 2
@@ -132,7 +132,7 @@ def test_all_faults_are_listed(fx_own):
 
 
 def test_two_chunks_that_changed_places_are_found(fx_own):
-    folder = fx_own.panel / "alleles" / "c"
+    folder = fx_own.root / PANEL / "alleles" / "c"
     (folder / "0").rename(folder / "x")
     (folder / "1").rename(folder / "0")
     (folder / "x").rename(folder / "1")
@@ -176,7 +176,7 @@ def flipped(index, bits):
     ],
 )
 def test_faults_that_no_checksum_shows_are_found_in_the_panel(fx_own, name, change, sentence):
-    rewritten(fx_own.panel, name, change)
+    rewritten(fx_own.root / PANEL, name, change)
     found = verify(fx_own).stores[0].faults
     assert any(re.search(sentence, fault) for fault in found), found
 
@@ -185,7 +185,7 @@ def test_alleles_that_trade_places_keep_the_counts_but_not_the_fingerprint(fx_ow
     def exchange(values):
         values[:, [0, 1]] = values[:, [1, 0]]  # one sample's haplotypes
 
-    rewritten(fx_own.panel, "alleles", exchange)
+    rewritten(fx_own.root / PANEL, "alleles", exchange)
     assert "its fingerprint does not match its content" in failed(fx_own)[PANEL]
 
 

@@ -31,7 +31,7 @@ def write(folder, lines, calls, *, out="out.vcf.gz", header=HEADER, region=None)
     source.write_text(header + "".join(f"{line}\n" for line in lines))
     done = phased_writer.write(
         source, folder / out, calls, lines=["##made=here"], region=region, threads=2,
-        overwrite=True,
+        contigs={"20": "chr20"}, overwrite=True,
     )  # fmt: skip
     return done
 
@@ -146,7 +146,14 @@ def test_bcf_is_written_and_read_like_vcf(tmp_path):
     again = tmp_path / "again.vcf.gz"
     calls.order[calls.order == TURNED] = AS_WRITTEN  # as it is in the BCF
     phased_writer.write(
-        tmp_path / "out.bcf", again, calls, lines=[], region=None, threads=1, overwrite=False
+        tmp_path / "out.bcf",
+        again,
+        calls,
+        lines=[],
+        region=None,
+        contigs={},
+        threads=1,
+        overwrite=False,
     )
     assert [row[8:] for row in records(again)] == [row[8:] for row in expected]
     assert not any("IDX=" in line for line in text(again))

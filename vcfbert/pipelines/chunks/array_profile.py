@@ -10,13 +10,14 @@ import numpy as np
 
 from vcfbert import versions
 from vcfbert.copying import compiled
+from vcfbert.domain.contig_names import find_contig
 from vcfbert.errors import ConfigError, InputError
 from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import chunk_plan, chunk_references, switch_rates, target_ploidy
 from vcfbert.progress import Progress
 from vcfbert.storage import site_lists
 from vcfbert.storage.profiles import SUFFIX, Profiles
-from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.panel import PanelReader, contig_stores, open_panel
 from vcfbert.storage.zarr.workspace import Workspace
 
 
@@ -84,6 +85,29 @@ def make(
 
     Raises InputError for a list that does not fit the panel, StoreError if the panel is missing.
     """
+    places = contig_stores(workspace.panel)
+    if len(places) < 2:
+        return _of_contig(workspace, typed, options, progress)
+    listed = dict.fromkeys(line.contig for line in site_lists.read_list(typed))
+    known = {find_contig(name, list(places)) for name in listed}
+    found = [name for name in places if name in known]
+    made = [
+        _of_contig(workspace.with_panel(places[name]), typed, options, progress)
+        for name in found or places
+    ]
+    return ProfileSummary(
+        sum(one.num_typed for one in made),
+        made[0].num_listed,
+        sum(one.num_chunks for one in made),
+        made[-1].num_bytes,
+        workspace.profiles,
+    )
+
+
+def _of_contig(
+    workspace: Workspace, typed: Path, options: ProfileOptions, progress: Progress
+) -> ProfileSummary:
+    """Make the profile of one contig, or of a panel in one store."""
     with open_panel(workspace.panel, takes_haploid=True) as panel:
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
         found = site_lists.read_typed(typed, sites)
@@ -94,7 +118,7 @@ def make(
         everywhere = np.ones(len(sites), np.bool_)
         cores = chunk_plan.cut(
             sites, everywhere, options.chunk_cm, options.overlap_cm,
-            chunk_plan.most_core_sites(2 * len(panel.samples), 1), borders,
+            chunk_plan.most_core_sites(2 * len(panel.samples)), borders,
         )  # fmt: skip
         chunks = chunk_plan.plan_target(
             sites, cores, everywhere, np.flatnonzero(found.is_typed), options.min_typed, borders,

@@ -9,7 +9,7 @@ imported for a GPU only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.copying import engine, panel_statistics, parameter_sets
+from vcfbert.copying.branches import Branches
 from vcfbert.copying.engine import ImputedChunk, Prepared
 from vcfbert.copying.network import Network
-from vcfbert.domain import dosage, tokens, unordered
+from vcfbert.domain import tokens, unordered
 from vcfbert.domain.ploidy import existing
 from vcfbert.domain.sites import Sites, haplotypes_of
 from vcfbert.phasing.phase_chunk import PhasingOptions
@@ -30,11 +31,13 @@ from vcfbert.pipelines.chunks import (
     chunk_references,
     multiallelic,
     switch_rates,
+    target_references,
     typed_panels,
 )
 from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
+from vcfbert.pipelines.chunks.joint_phases import JointPhases
 from vcfbert.pipelines.chunks.target_samples import TargetSamples, TypedAlike, typed_alike
 from vcfbert.retrieval import chunk_candidates
 from vcfbert.storage.profiles import NOTHING, Profiles
@@ -52,9 +55,6 @@ GROUPS_AT_ONCE = 16
 MUCH_OUT_OF_RANGE = 0.05
 """If a larger share of undecided sites has inputs out of range, a warning says so."""
 
-OnTyped = Callable[[NDArray[np.uint64], NDArray[np.uint8]], None]
-"""Called with alleles at typed sites: (R, ceil(T / 64)) of the panel, (N, 2, T) of the target."""
-
 _SITES_AT_ONCE = 256  # so that the transposition stays in the processor's cache
 
 
@@ -68,6 +68,7 @@ class ImputationSource:
     trust      in the phase of the file
     device     None is the CPU, compiled
     profiles   what depends on the panel and the typed sites only
+    is_joint   True if the samples are phased with each other's haplotypes, too
     """
 
     panel: PanelReader
@@ -81,44 +82,42 @@ class ImputationSource:
     trust: Trust
     device: Device | None = None
     profiles: Profiles = NOTHING
+    is_joint: bool = False
 
 
 @dataclass(frozen=True)
-class ImputedCore:
-    """Results for the written sites of a core.
+class BatchAnswers:
+    """Results of a batch of B samples at the written sites of a core.
 
-    alt           (n, N, 2) probability of ALT; 0 or 1 for typed alleles; 0 on an absent haplotype
-    is_imputed    (n,) False if the site is typed in at least one sample
-    dr2, er2      (n,) estimated r2; r2 of typed sites imputed as if not typed, else NaN
-    pr2           (n,) r2 of imputed sites estimated from the panel; NaN if it cannot be told
-    typed         (t,) panel sites among the written that are typed, rising
-    left_out      (t, N, 2) probability of ALT at these as if they were not typed
-    is_haploid    (N,) True if the second haplotype is absent
-    candidates    number of candidates of each haplotype that exists
-    rate_factor   fitted factor of the switch rates, its mean over the samples
-    open_share    share of haplotypes and sites that the copying model leaves undecided
-    out_of_range  share of those with an input outside the range seen in training
-    phase         alleles at the typed sites of the chunk, in the order of the output
+    samples       the batch, a range of the target's samples
+    alt           (n, B, 2) probability of ALT; 0 or 1 for typed alleles; 0 on an absent haplotype
+    left_out      (t, B, 2) probability of ALT at typed written sites, as if they were not typed
+    pr2           (n,) r2 estimated from the panel; NaN if the site is typed or it cannot be told
+    is_haploid    (B,) True if the second haplotype is absent
+    candidates    (B, 2) number of candidates of each haplotype
+    rate_factor   (B,) fitted factor of the switch rates
+    open_cells    haplotypes times sites that the copying model leaves undecided
+    cells_out_of_range  of those, with an input outside the range seen in training
+    phase         alleles at the typed sites of the chunk, as if there were no chunk before
+    is_held       (B,) True for samples whose first haplotype is the father's
     """
 
+    samples: slice
     alt: NDArray[np.float32]
-    is_imputed: NDArray[np.bool_]
-    dr2: NDArray[np.float64]
-    er2: NDArray[np.float64]
-    pr2: NDArray[np.float64]
-    typed: NDArray[np.int64]
     left_out: NDArray[np.float32]
+    pr2: NDArray[np.float64]
     is_haploid: NDArray[np.bool_]
     candidates: NDArray[np.int64]
-    rate_factor: float
-    open_share: float
-    out_of_range: float
+    rate_factor: NDArray[np.float64]
+    open_cells: float
+    cells_out_of_range: float
     phase: KnownPhase
+    is_held: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Some samples, imputed at `sites`; the other fields as in ImputedChunk and ImputedCore.
+    """Some samples, imputed at `sites`; the other fields as in ImputedChunk and BatchAnswers.
 
     alleles  (n, 2, T) at the typed sites, phased
     """
@@ -129,103 +128,143 @@ class _Part:
     imputed: ImputedChunk
     candidates: NDArray[np.int64]
     rate_factor: float
+    is_held: NDArray[np.bool_]
 
 
 def impute(
     source: ImputationSource,
     chunk: ChunkPlan,
+    samples: slice,
+    references: ChunkReferences,
     advance: Callable[[int], None],
-    on_typed: OnTyped | None = None,
-    before: KnownPhase | None = None,
-) -> ImputedCore:
-    """Impute all samples over one chunk.
+    joint: JointPhases | None = None,
+) -> BatchAnswers:
+    """Impute a batch of samples over one chunk.
 
-    advance   called with a number of finished samples
-    on_typed  called once with the typed alleles
-    before    phase of the chunk before, which this one continues
+    samples     a range of the target's samples
+    references  of `read_references` for these samples, or more
+    advance     called with a number of finished samples
+    joint       of `joint_phases`
     """
-    samples = source.samples
-    alt = np.empty((len(chunk.written), len(samples.names), 2), np.float32)
-    left_out = np.zeros((len(chunk.typed), len(samples.names), 2), np.float32)
+    target, first = source.samples, samples.start
+    num_samples = samples.stop - first
+    alt = np.empty((len(chunk.written), num_samples, 2), np.float32)
+    left_out = np.zeros((len(chunk.typed), num_samples, 2), np.float32)
     parts = []
-    phase = KnownPhase(chunk.typed, samples.alleles_at(chunk.typed))
-    groups = typed_alike(samples, source.sites, chunk, source.min_typed)
-    references = chunk_references.read(
-        source.panel, source.sites.cm, chunk, [alike.typed for alike in groups],
-        seed=source.seed, threads=source.threads,
-        phasing=None if samples.is_phased() and source.trust == "keep" else source.phasing,
-        profiles=source.profiles,
-    )  # fmt: skip
-    if on_typed is not None:
-        rows = np.searchsorted(references.sites, chunk.typed)
-        on_typed(*_as_homozygotes(source, chunk, references, rows))
-    for part, typed in _parts(source, chunk, groups, references, before):
+    phase = KnownPhase(chunk.typed, target.alleles_at(chunk.typed, samples))
+    groups = typed_alike(target, source.sites, chunk, source.min_typed, samples)
+    for part, typed in _parts(source, chunk, groups, references, joint):
+        columns = part.samples - first
         rows = np.searchsorted(part.sites, chunk.written)
-        _copy_rows(part.imputed.alt, rows, alt, part.samples)
+        _copy_rows(part.imputed.alt, rows, alt, columns)
         is_read = np.isin(typed, chunk.typed)
         rows = np.searchsorted(chunk.typed, typed[is_read])
-        left_out[np.ix_(rows, part.samples)] = part.imputed.left_out[is_read]
-        phase.alleles[np.ix_(rows, part.samples)] = part.alleles[:, :, is_read].transpose(2, 0, 1)
+        left_out[np.ix_(rows, columns)] = part.imputed.left_out[is_read]
+        phase.alleles[np.ix_(rows, columns)] = part.alleles[:, :, is_read].transpose(2, 0, 1)
         parts.append(part)
         advance(len(part.samples))
     kept = unordered.settle(
-        alt, chunk.written, source.sites.position[chunk.written], samples.unordered
-    )
+        alt, chunk.written, source.sites.position[chunk.written],
+        target.unordered.of_samples(samples.start, samples.stop),
+    )  # fmt: skip
     multiallelic.give_way(alt, kept, references.alternatives_among(chunk.written))
-    panel_r2 = references.panel_r2[np.searchsorted(references.sites, chunk.written)]
-    is_haploid = samples.ploidy.at(chunk.core.start)
-    return _core(phase, is_haploid, chunk, alt, left_out, parts, panel_r2, np.unique(kept[:, 0]))
+    return _batch(source, chunk, samples, references, alt, left_out, phase, parts)
 
 
-def _core(
-    phase: KnownPhase,
-    is_haploid: NDArray[np.bool_],
+def joint_phases(source: ImputationSource, chunk: ChunkPlan) -> JointPhases | None:
+    """The phase of all samples of the target, if they are references of each other."""
+    if not source.is_joint:
+        return None
+    groups = typed_alike(source.samples, source.sites, chunk, source.min_typed)
+    typed = [alike.typed for alike in groups]
+    if not any(map(len, typed)):
+        return None
+    panels = typed_panels.read(
+        source.panel, source.sites, chunk, typed, source.phasing,
+        threads=source.threads, profiles=source.profiles,
+    )  # fmt: skip
+    return target_references.find(
+        source.samples, groups, panels, source.phasing,
+        trust=source.trust, threads=source.threads,
+    )  # fmt: skip
+
+
+def read_references(
+    source: ImputationSource, chunk: ChunkPlan, batches: Sequence[slice]
+) -> ChunkReferences:
+    """Read the references of a chunk for some batches of samples."""
+    return chunk_references.read(
+        source.panel, source.sites.cm, chunk, _typed_in(source, chunk, batches),
+        seed=source.seed, threads=source.threads,
+        phasing=None if source.samples.is_phased() and source.trust == "keep" else source.phasing,
+        profiles=source.profiles,
+    )  # fmt: skip
+
+
+def _typed_in(
+    source: ImputationSource, chunk: ChunkPlan, batches: Sequence[slice]
+) -> list[NDArray[np.int64]]:
+    """Typed sites for which references are read: all of them, and one set for each fit.
+
+    A fit depends on the number of typed sites only. So this does not grow with the samples.
+    """
+    every: NDArray[np.int64] = np.empty(0, np.int64)
+    by_fit: dict[int, NDArray[np.int64]] = {}
+    for batch in batches:
+        groups = typed_alike(source.samples, source.sites, chunk, source.min_typed, batch)
+        for alike in groups:
+            by_fit.setdefault(chunk_references.num_to_fit(alike.typed), alike.typed)
+        every = np.unique(np.concatenate([every, *(alike.typed for alike in groups)]))
+    fits = list(by_fit.values())
+    is_complete = any(len(typed) == len(every) for typed in fits)
+    return fits if is_complete else [*fits, every]
+
+
+def _batch(
+    source: ImputationSource,
     chunk: ChunkPlan,
+    samples: slice,
+    references: ChunkReferences,
     alt: NDArray[np.float32],
     left_out: NDArray[np.float32],
+    phase: KnownPhase,
     parts: list[_Part],
-    panel_r2: NDArray[np.float64],
-    kept: NDArray[np.int64],
-) -> ImputedCore:
-    """Quality by site, and means over the samples.
-
-    left_out  (T, N, 2), any value where a sample is not typed
-    panel_r2  (n,) of the written sites
-    kept      indexes of the written sites with a typed genotype whose order was imputed
-    """
+) -> BatchAnswers:
+    """The results of a batch; `left_out` (T, B, 2) has any value where a sample is not typed."""
     is_typed = np.isin(chunk.written, chunk.typed)
-    er2 = np.full(len(chunk.written), np.nan)
     rows = np.searchsorted(chunk.typed, chunk.written[is_typed])
-    alleles = phase.alleles[rows]
-    left_out = np.where(tokens.is_observed(alleles), left_out[rows], alt[is_typed])
-    er2[is_typed] = dosage.empirical_r2(alleles, left_out)
-    is_imputed = ~is_typed
-    is_imputed[kept] = False
-    candidates = np.zeros((alt.shape[1], 2), np.int64)
-    exists = existing(is_haploid)
-    counts = exists.reshape(-1, 2).sum(axis=1)
-    share = np.array([counts[part.samples].sum() for part in parts]) / counts.sum()
-    opened = np.array([part.imputed.open_share for part in parts]) * share
-    outside = np.array([part.imputed.out_of_range for part in parts])
+    left_out = np.where(tokens.is_observed(phase.alleles[rows]), left_out[rows], alt[is_typed])
+    is_haploid = source.samples.ploidy.at(chunk.core.start)[samples]
+    candidates = np.zeros((len(is_haploid), 2), np.int64)
+    factors, is_held = np.ones(len(is_haploid)), np.zeros(len(is_haploid), np.bool_)
+    open_cells = outside = 0.0
     for part in parts:
-        candidates[part.samples] = part.candidates.reshape(-1, 2)
-    return ImputedCore(
+        columns = part.samples - samples.start
+        candidates[columns] = part.candidates.reshape(-1, 2)
+        factors[columns], is_held[columns] = part.rate_factor, part.is_held
+        cells = float(existing(is_haploid[columns]).sum()) * len(chunk.sites)
+        open_cells += part.imputed.open_share * cells
+        outside += part.imputed.out_of_range * part.imputed.open_share * cells
+    panel_r2 = references.panel_r2[np.searchsorted(references.sites, chunk.written)]
+    return BatchAnswers(
+        samples=samples,
         alt=alt,
-        is_imputed=is_imputed,
-        dr2=dosage.estimated_r2(
-            alt.reshape(len(alt), -1, 1)[:, exists] if is_haploid.any() else alt
-        ),
-        er2=er2,
-        pr2=np.where(is_imputed, panel_r2, np.nan),
-        typed=chunk.written[is_typed],
         left_out=left_out,
+        pr2=np.where(is_imputed(source, chunk), panel_r2, np.nan),
         is_haploid=is_haploid,
-        candidates=candidates.ravel()[exists],
-        rate_factor=float(np.array([part.rate_factor for part in parts]) @ share),
-        open_share=float(opened.sum()),
-        out_of_range=float(opened @ outside / opened.sum()) if opened.any() else 0.0,
+        candidates=candidates,
+        rate_factor=factors,
+        open_cells=open_cells,
+        cells_out_of_range=outside,
         phase=phase,
+        is_held=is_held,
     )
+
+
+def is_imputed(source: ImputationSource, chunk: ChunkPlan) -> NDArray[np.bool_]:
+    """(n,) False for written sites that are typed in at least one sample of the target."""
+    is_typed = np.isin(chunk.written, chunk.typed)
+    return ~(is_typed | np.isin(chunk.written, source.samples.unordered.site))
 
 
 def _parts(
@@ -233,7 +272,7 @@ def _parts(
     chunk: ChunkPlan,
     groups: list[TypedAlike],
     references: ChunkReferences,
-    before: KnownPhase | None,
+    joint: JointPhases | None,
 ) -> Iterator[tuple[_Part, NDArray[np.int64]]]:
     """Imputed samples, each part with its typed sites.
 
@@ -241,13 +280,13 @@ def _parts(
     """
     if len(groups) < GROUPS_AT_ONCE or source.threads == 1 or source.device is not None:
         for alike in groups:
-            for part in _impute_alike(source, chunk, references, alike, before, source.threads):
+            for part in _impute_alike(source, chunk, references, alike, joint, source.threads):
                 yield part, alike.typed
         return
     with ThreadPoolExecutor(source.threads) as pool:
         for first in range(0, len(groups), GROUPS_AT_ONCE):  # so that few wait in memory
             some = groups[first : first + GROUPS_AT_ONCE]
-            found = [pool.submit(_listed, source, chunk, references, one, before) for one in some]
+            found = [pool.submit(_listed, source, chunk, references, one, joint) for one in some]
             for alike, future in zip(some, found, strict=True):
                 for part in future.result():
                     yield part, alike.typed
@@ -258,10 +297,10 @@ def _listed(
     chunk: ChunkPlan,
     references: ChunkReferences,
     alike: TypedAlike,
-    before: KnownPhase | None,
+    joint: JointPhases | None,
 ) -> list[_Part]:
     """Samples with the same typed sites, imputed by one thread."""
-    return list(_impute_alike(source, chunk, references, alike, before, 1))
+    return list(_impute_alike(source, chunk, references, alike, joint, 1))
 
 
 def _impute_alike(
@@ -269,7 +308,7 @@ def _impute_alike(
     chunk: ChunkPlan,
     references: ChunkReferences,
     alike: TypedAlike,
-    before: KnownPhase | None,
+    joint: JointPhases | None,
     threads: int,
 ) -> Iterator[_Part]:
     """Impute samples with the same typed sites."""
@@ -291,8 +330,8 @@ def _impute_alike(
         block = alike.samples[first : first + SAMPLES_AT_ONCE]
         is_haploid = source.samples.ploidy.at(chunk.core.start)[block]
         phases = chunk_phasing.find(
-            source.samples, typed_panel, block, source.phasing, before,
-            trust=source.trust, threads=threads,
+            source.samples, typed_panel, block, source.phasing, None,
+            trust=source.trust, threads=threads, joint=joint,
         )  # fmt: skip
         counts = np.zeros((len(block), 2), np.int64)
         run = partial(
@@ -304,29 +343,10 @@ def _impute_alike(
             phases.alleles.transpose(2, 0, 1),
         )  # fmt: skip
         factor = float(prepared.chunk.rates[0] / first_rate)
-        yield _Part(block, phases.alleles, references.sites, imputed, counts.ravel(), factor)
-
-
-def _as_homozygotes(
-    source: ImputationSource,
-    chunk: ChunkPlan,
-    references: ChunkReferences,
-    rows: NDArray[np.int64],
-) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
-    """Typed alleles of the panel and the target; those of haploid samples are there twice.
-
-    rows  (T,) of the typed sites among the chunk's
-    """
-    bits = engine.take_bits(references.bits, rows)
-    num_samples = len(source.panel.samples)
-    if len(bits) < 2 * num_samples:
-        first = np.searchsorted(references.haplotypes, 2 * np.arange(num_samples))
-        last = first + ~source.panel.samples.ploidy.at(chunk.core.start)
-        bits = bits[np.stack([first, last], axis=1).ravel()]
-    queries = source.samples.queries(chunk.typed)
-    is_haploid = source.samples.ploidy.at(chunk.core.start)
-    queries[is_haploid, 1] = queries[is_haploid, 0]
-    return bits, queries
+        yield _Part(
+            block, phases.alleles, references.sites, imputed, counts.ravel(), factor,
+            phases.is_held,
+        )  # fmt: skip
 
 
 def _from_frequency(
@@ -349,7 +369,7 @@ def _from_frequency(
     return _Part(
         samples, np.empty((len(samples), 2, 0), np.uint8), references.sites,
         ImputedChunk(alt, none, 0.0, 0.0),
-        np.zeros(2 * len(samples), np.int64), 1.0,
+        np.zeros(2 * len(samples), np.int64), 1.0, np.zeros(len(samples), np.bool_),
     )  # fmt: skip
 
 
@@ -362,6 +382,7 @@ def _run(
     counts: NDArray[np.int64],
     alleles: NDArray[np.uint8],
     chosen: NDArray[np.int64],
+    branches: Sequence[Branches] | None = None,
     *,
     threads: int,
 ) -> ImputedChunk:
@@ -371,6 +392,7 @@ def _run(
     counts      (n, 2) number of candidates, written for the chosen samples
     alleles     (k, 2, T)
     chosen      (k,) among the n samples of the block
+    branches    k, if their phases are uncertain: both haplotypes then have the same candidates
     """
     samples, is_haploid = block[chosen], is_haploid[chosen]
     exists = np.flatnonzero(existing(is_haploid))
@@ -383,9 +405,14 @@ def _run(
     candidates = [np.empty(0, np.int64)] * (2 * len(samples))
     for place, rows in zip(exists.tolist(), found, strict=True):
         candidates[place] = rows
+    if branches is not None:
+        for first in range(0, len(candidates), 2):
+            both = np.union1d(candidates[first], candidates[first + 1])
+            both = np.setdiff1d(both, np.union1d(own[first], own[first + 1]), assume_unique=True)
+            candidates[first] = candidates[first + 1] = both
     counts[chosen] = np.array([len(rows) for rows in candidates], np.int64).reshape(-1, 2)
     return _run_engine(
-        prepared, source.network, alleles, candidates, is_haploid,
+        prepared, source.network, alleles, candidates, is_haploid, branches,
         threads=threads, device=source.device,
     )  # fmt: skip
 
@@ -396,15 +423,20 @@ def _run_engine(
     queries: NDArray[np.uint8],
     candidates: list[NDArray[np.int64]],
     is_haploid: NDArray[np.bool_],
+    branches: Sequence[Branches] | None,
     *,
     threads: int,
     device: Device | None,
 ) -> ImputedChunk:
-    """Impute samples of a prepared chunk on the CPU, or on a GPU if `device` is not None."""
-    if device is None:
+    """Impute samples of a prepared chunk on the CPU, or on a GPU if `device` is not None.
+
+    Uncertain phases are imputed on the CPU, where they are found as well.
+    """
+    if device is None or branches is not None:
         return engine.impute_samples(
-            prepared, network, queries, candidates, threads=threads, is_haploid=is_haploid
-        )
+            prepared, network, queries, candidates,
+            threads=threads, is_haploid=is_haploid, branches=branches,
+        )  # fmt: skip
     from vcfbert.training.mosaic import torch_engine
 
     return torch_engine.impute_samples(

@@ -1,28 +1,31 @@
 """Phasing of a chunk's samples before they are imputed, and imputation of uncertain phases.
 
-The best phase decides the order of typed alleles in the output. Probabilities at other sites are
-means over phases drawn by their probability, each brought into the orientation of the best phase
-from site to site.
+The best phase decides the order of typed alleles in the output. Phases drawn by their probability
+decide what the probabilities at other sites are: all are imputed in one pass
+(`copying.pair_mosaic`), in the orientation of the best phase.
 
 S sites of the chunk, T typed sites, n samples, M draws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.copying.branches import Branches, of_phases
 from vcfbert.copying.engine import ImputedChunk
 from vcfbert.copying.mosaic import Chunk
 from vcfbert.domain import tokens
+from vcfbert.domain.families import FamilyOrder, Transmissions
 from vcfbert.domain.ploidy import rows_among
 from vcfbert.domain.sites import haplotypes_of
 from vcfbert.phasing import phase_chunk
 from vcfbert.phasing.phase_chunk import PhasingOptions, UnphasedChunk
+from vcfbert.pipelines.chunks.joint_phases import JointPhases
 from vcfbert.pipelines.chunks.target_samples import TargetSamples
 from vcfbert.pipelines.chunks.typed_panels import TypedPanel
 
@@ -37,7 +40,7 @@ MOST_BACK = phase_chunk.MOST_BACK
 """Heterozygotes of one phase set that are further apart, with others between, are not linked."""
 
 LEAST_TURN = 1e-3
-"""Samples without a heterozygote of a higher probability of another order are imputed once."""
+"""Samples without a heterozygote of a higher probability of another order have a certain phase."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,12 @@ class Phases:
     alleles    (n, 2, T) the best
     turn       (n, T) probability of the other order relative to the heterozygote before; 0
                elsewhere
-    is_given   (n, T) True at heterozygotes whose order relative to the one before is the file's
-    draws      (M, n, 2, T) those that are imputed and averaged, of uncertain samples
+    is_given   (n, T) True at heterozygotes whose order relative to the one before is the file's or
+               is decided by the parents
+    draws      (M, n, 2, T) phases drawn by their probability, of uncertain samples
     several    (n,) True for uncertain samples
     is_joined  (n,) True for samples that share a heterozygote with the chunk before
+    is_held    (n,) True for samples whose first haplotype is the father's
     """
 
     alleles: NDArray[np.uint8]
@@ -71,6 +76,7 @@ class Phases:
     draws: NDArray[np.uint8]
     several: NDArray[np.bool_]
     is_joined: NDArray[np.bool_]
+    is_held: NDArray[np.bool_]
 
 
 def certain(alleles: NDArray[np.uint8]) -> Phases:
@@ -86,6 +92,7 @@ def certain(alleles: NDArray[np.uint8]) -> Phases:
         np.empty((0, 0, 2, num_typed), np.uint8),
         np.zeros(num_samples, np.bool_),
         np.zeros(num_samples, np.bool_),
+        np.zeros(num_samples, np.bool_),
     )
 
 
@@ -98,6 +105,7 @@ def find(
     *,
     trust: Trust,
     threads: int,
+    joint: JointPhases | None = None,
 ) -> Phases:
     """Phase samples with the same typed sites.
 
@@ -105,32 +113,68 @@ def find(
     block   (n,) samples
     before  phase of the chunk before, which shares heterozygotes
     trust   in the phase of the file
+    joint   the phase of all samples, if it is found already
     """
     asked = samples.queries(panel.sites, block)
+    families = samples.family_orders(panel.sites, block)
     if samples.is_phased(block) and trust == "keep":
-        return oriented(certain(asked), panel.sites, block, before)
+        return held(oriented(certain(asked.copy()), panel.sites, block, before), asked, families)
     sets = samples.sets_of(panel.sites, block)
-    links = [linked(*one, panel.position, trust) for one in zip(asked, sets, strict=True)]
+    links = _links(asked, sets, families, panel, trust)
     loose = np.array([n for n, link in enumerate(links) if link.is_loose], np.int64)
     phases = certain(asked.copy())
     for place, link in enumerate(links):
-        phases.is_given[place] = np.isneginf(link.log_odds) & (link.back == 1) & (sets[place] > 0)
+        family = families[place]
+        is_known = sets[place] > 0 if family is None else (sets[place] > 0) | family.is_decided
+        phases.is_given[place] = np.isneginf(link.log_odds) & (link.back == 1) & is_known
     if len(loose):
-        found = phase_chunk.phase(
-            _unphased(samples, panel, block[loose], asked[loose], [links[n] for n in loose]),
-            options,
-            threads=threads,
-            model=panel.model,
-        )
+        if joint is None:
+            chunk = _with_links(
+                samples, panel, block[loose], asked[loose], [links[n] for n in loose]
+            )
+            found = phase_chunk.phase(chunk, options, threads=threads, model=panel.model)
+        else:
+            found = joint.of(block[loose], panel.sites)
         phases.alleles[loose], phases.turn[loose] = found.alleles, found.turn
         is_unsure = (found.turn > LEAST_TURN).any(axis=1)
         if options.draws:
             phases.several[loose] = is_unsure
             phases = replace(phases, draws=found.draws[:, is_unsure])
-    return oriented(phases, panel.sites, block, before)
+    return held(oriented(phases, panel.sites, block, before), asked, families)
 
 
-def _unphased(
+def unphased(
+    samples: TargetSamples,
+    panel: TypedPanel,
+    block: NDArray[np.int64],
+    asked: NDArray[np.uint8],
+    trust: Trust,
+) -> UnphasedChunk:
+    """The panel and some samples, with what is known of their order.
+
+    block  (n,) samples
+    asked  (n, 2, T) their alleles, in the order of the file; MISSING at sites not to be read
+    """
+    sets, families = samples.sets_of(panel.sites, block), samples.family_orders(panel.sites, block)
+    links = _links(asked, sets, families, panel, trust)
+    return _with_links(samples, panel, block, asked, links)
+
+
+def _links(
+    asked: NDArray[np.uint8],
+    sets: NDArray[np.int32],
+    families: Sequence[FamilyOrder | None],
+    panel: TypedPanel,
+    trust: Trust,
+) -> list[Links]:
+    """What is known of each sample's order."""
+    return [
+        linked(one, its_sets, panel.position, trust, panel.cm, family)
+        for one, its_sets, family in zip(asked, sets, families, strict=True)
+    ]
+
+
+def _with_links(
     samples: TargetSamples,
     panel: TypedPanel,
     block: NDArray[np.int64],
@@ -146,10 +190,15 @@ def _unphased(
         cm=panel.cm,
         group=panel.group,
         alleles=asked,
-        turn_log_odds=np.stack([link.log_odds for link in links]),
-        back=np.stack([link.back for link in links]),
+        turn_log_odds=_stacked([link.log_odds for link in links], asked, np.float32),
+        back=_stacked([link.back for link in links], asked, np.int64),
         own=own,
     )
+
+
+def _stacked(rows: list[NDArray[Any]], asked: NDArray[np.uint8], dtype: type) -> NDArray[Any]:
+    """(n, T) of n rows, which may be none."""
+    return np.array(rows, dtype).reshape(len(asked), asked.shape[2])
 
 
 @dataclass(frozen=True)
@@ -172,24 +221,36 @@ def linked(
     sets: NDArray[np.int32],
     position: NDArray[np.int32],
     trust: Trust,
+    cm: NDArray[np.floating] | None = None,
+    family: FamilyOrder | None = None,
 ) -> Links:
     """Link each heterozygote to the last one of its phase set, or at its position.
 
-    Two ALTs at one position, as of `1/2`, are on different haplotypes.
+    Two ALTs at one position, as of `1/2`, are on different haplotypes. What the parents decide is
+    one set, which has priority; what children suggest is used where nothing else links.
 
     alleles   (2, T)
     sets      (T,) phase sets, 0 if the order is free
     position  (T,)
+    cm        (T,) needed if there is a family
+    family    of this sample
     """
     log_odds, back = np.zeros(len(sets), np.float32), np.ones(len(sets), np.int64)
     hets = np.flatnonzero(tokens.is_heterozygous(alleles))
     last: dict[int, int] = {}
-    is_loose = False
+    is_loose, decided = False, -1
+    passed = None if family is None or cm is None else Transmissions(family.transmitted, cm)
     for number, het in enumerate(hets.tolist()):
         before = int(hets[number - 1]) if number else -1
         earlier = last.get(int(sets[het])) if sets[het] else None
         is_tied = sets[het] and sets[het] == sets[before]
-        if number and position[het] == position[before] and not is_tied:
+        suggested = (0.0, 1) if passed is None else passed.take(number, het, MOST_BACK)
+        if family is not None and family.is_decided[het]:
+            if decided >= 0 and number - decided <= MOST_BACK:
+                log_odds[het], back[het] = -np.inf, number - decided
+            is_loose |= number > 0 and (decided < 0 or number - decided > 1)
+            decided = number
+        elif number and position[het] == position[before] and not is_tied:
             is_same = alleles[0, het] != alleles[0, before]
             log_odds[het] = -np.inf if is_same else np.inf
             is_loose |= not is_same
@@ -197,6 +258,7 @@ def linked(
             log_odds[het], back[het] = TRUSTED[trust], number - earlier
             is_loose |= trust != "keep" or number - earlier > 1
         elif number:
+            log_odds[het], back[het] = suggested
             is_loose = True
         if sets[het]:
             last[int(sets[het])] = number
@@ -226,61 +288,80 @@ def oriented(
     return phases
 
 
-def impute(
-    phases: Phases,
-    chunk: Chunk,
-    run: Callable[[NDArray[np.uint8], NDArray[np.int64]], ImputedChunk],
-) -> ImputedChunk:
-    """Impute the best phase of certain samples, and all draws of the others.
+def held(
+    phases: Phases, asked: NDArray[np.uint8], families: Sequence[FamilyOrder | None]
+) -> Phases:
+    """Put the father's haplotype first, and decided heterozygotes as they are decided.
 
-    run  imputes haplotypes (k, 2, T) of some of the n samples (k,)
+    Decided heterozygotes are turned relative to each other only if too many others are between them
+    for a link; then the change is at the least certain of these. Arrays are changed in place.
+
+    asked     (n, 2, T) with decided heterozygotes in the order father, mother
+    families  of the n samples
     """
-    if not phases.several.any():
-        return run(phases.alleles, np.arange(len(phases.alleles)))
+    for place, family in enumerate(families):
+        hets = np.flatnonzero(tokens.is_heterozygous(asked[place]))
+        is_decided = np.zeros(0, np.bool_) if family is None else family.is_decided[hets]
+        if not is_decided.any():
+            continue
+        phases.is_held[place] = True
+        found, turn = phases.alleles[place], phases.turn[place]
+        anchors = np.flatnonzero(is_decided)
+        is_other = found[0, hets] != asked[place, 0, hets]
+        is_turned = np.repeat(is_other[anchors[0]], len(hets))
+        for one, next_one in zip(anchors[:-1].tolist(), anchors[1:].tolist(), strict=True):
+            if is_other[one] != is_other[next_one]:
+                weakest = one + 1 + int(np.argmax(turn[hets[one + 1 : next_one + 1]]))
+                is_turned[weakest:] ^= True
+                turn[hets[weakest]] = 0.5
+        found[:, hets[is_turned]] = found[::-1, hets[is_turned]]
+    return phases
+
+
+class Run(Protocol):
+    """What imputes some of n samples."""
+
+    def __call__(
+        self,
+        alleles: NDArray[np.uint8],
+        chosen: NDArray[np.int64],
+        branches: Sequence[Branches] | None = None,
+    ) -> ImputedChunk:
+        """Impute k samples.
+
+        alleles   (k, 2, T)
+        chosen    (k,) among the n samples
+        branches  k, if their phases are uncertain
+        """
+
+
+def impute(phases: Phases, chunk: Chunk, run: Run) -> ImputedChunk:
+    """Impute the best phase of certain samples, and all draws of the others in one pass."""
     certain, loose = np.flatnonzero(~phases.several), np.flatnonzero(phases.several)
+    if not len(loose):
+        return run(phases.alleles, certain)
+    draws = phases.draws.transpose(1, 0, 2, 3)
+    likeliest = phases.alleles[loose]
+    branches = [of_phases(*one, chunk.stops) for one in zip(draws, likeliest, strict=True)]
+    uncertain = run(likeliest, loose, branches)
+    if not len(certain):
+        return uncertain
+    parts = [(certain, run(phases.alleles[certain], certain)), (loose, uncertain)]
     num_samples = len(phases.alleles)
-    # Sites last, as the engine has them: a mean over draws reads and writes memory in order.
-    alt = np.zeros((num_samples, 2, len(chunk.cm)), np.float32)
-    left_out = np.zeros((num_samples, 2, len(chunk.typed)), np.float32)
-    parts: list[tuple[ImputedChunk, float]] = []
-    if len(certain):
-        found = run(phases.alleles[certain], certain)
-        alt[certain], left_out[certain] = _by_sample(found.alt), _by_sample(found.left_out)
-        parts.append((found, float(len(certain))))
-    weight, near = np.float32(1.0 / len(phases.draws)), _nearest_typed(chunk)
-    for draw in phases.draws:
-        found = run(draw, loose)
-        is_turned = orientation(draw, phases.alleles[loose])
-        _add(left_out, loose, _by_sample(found.left_out), is_turned, weight)
-        _add(alt, loose, _by_sample(found.alt), is_turned[:, near], weight)
-        parts.append((found, float(weight) * len(loose)))
-    opened = sum(part.open_share * share for part, share in parts)
-    outside = sum(part.out_of_range * part.open_share * share for part, share in parts)
+    # Sites last, as the engine has them, so that memory is read and written in order.
+    alt = np.empty((num_samples, 2, len(chunk.cm)), np.float32)
+    left_out = np.empty((num_samples, 2, len(chunk.typed)), np.float32)
+    for samples, part in parts:
+        alt[samples] = part.alt.transpose(1, 2, 0)
+        left_out[samples] = part.left_out.transpose(1, 2, 0)
+    opened = sum(part.open_share * len(samples) for samples, part in parts)
+    outside = sum(part.out_of_range * part.open_share * len(samples) for samples, part in parts)
     return ImputedChunk(
         alt=alt.transpose(2, 0, 1),
         left_out=left_out.transpose(2, 0, 1),
         open_share=opened / num_samples,
         out_of_range=outside / opened if opened else 0.0,
     )
-
-
-def orientation(draw: NDArray[np.uint8], best: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """(n, T) True if a draw is the other way round than the best phase at the nearest heterozygote.
-
-    draw, best  (n, 2, T)
-
-    >>> best = np.array([[[0, 0, 1, 0, 1], [1, 0, 0, 0, 0]]], np.uint8)
-    >>> draw = np.array([[[0, 0, 0, 0, 0], [1, 0, 1, 0, 1]]], np.uint8)
-    >>> orientation(draw, best).astype(int).tolist()
-    [[0, 0, 1, 1, 1]]
-    """
-    is_turned = np.zeros((len(draw), draw.shape[2]), np.bool_)
-    for sample in range(len(draw)):
-        hets = np.flatnonzero(best[sample, 0] != best[sample, 1])
-        if len(hets):
-            turned = draw[sample, 0, hets] != best[sample, 0, hets]
-            is_turned[sample] = turned[nearest(hets, np.arange(draw.shape[2]))]
-    return is_turned
 
 
 def nearest(places: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -294,34 +375,3 @@ def nearest(places: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.
         return np.zeros(len(wanted), np.int64)
     is_before = wanted - places[after - 1] <= places[after] - wanted
     return np.asarray(np.where(is_before, after - 1, after), dtype=np.int64)
-
-
-def _nearest_typed(chunk: Chunk) -> NDArray[np.int64]:
-    """(S,) index of the nearest typed site, in sites."""
-    return nearest(chunk.typed, np.arange(len(chunk.cm)))
-
-
-def _by_sample(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, 2, S) of (S, n, 2)."""
-    return values.transpose(1, 2, 0)
-
-
-def _add(
-    total: NDArray[np.float32],
-    samples: NDArray[np.int64],
-    values: NDArray[np.float32],
-    is_turned: NDArray[np.bool_],
-    weight: np.float32,
-) -> None:
-    """Add weighted values of some samples to a sum, with haplotypes exchanged at some sites.
-
-    total      (N, 2, S) changed in place
-    samples    (n,)
-    values     (n, 2, S)
-    is_turned  (n, S)
-    """
-    for place, sample in enumerate(samples.tolist()):
-        one = values[place] * weight
-        turned = np.flatnonzero(is_turned[place])
-        one[:, turned] = one[::-1, turned]
-        total[sample] += one

@@ -24,7 +24,7 @@ MIN_TYPED = 5
 """Fewest typed sites of a contig that is imputed, and of a chunk."""
 
 CORE_BYTES = 1_000_000_000
-"""Memory for the alleles of a core's references and the probabilities of its samples."""
+"""Memory for the alleles of a core's references."""
 
 NO_BORDERS = np.empty(0, np.int64)
 
@@ -90,7 +90,7 @@ def with_map(sites: Sites, path: Path | None) -> Sites:
     """The same sites at the genetic positions of another map; None keeps the panel's."""
     if path is None:
         return sites
-    maps = map_files.read(path)
+    maps = map_files.read_for(path, sites.contigs)
     cm = genetic_map.of_sites(maps, sites.contigs, sites.contig, sites.position, source=str(path))
     return replace(sites, cm=cm)
 
@@ -125,9 +125,12 @@ def wanted_sites(
     return is_listed
 
 
-def most_core_sites(num_haplotypes: int, num_samples: int) -> int:
-    """Sites of a core that fit into memory: a bit per reference, two probabilities per sample."""
-    each = num_haplotypes / 8 + 8 * num_samples + 200
+def most_core_sites(num_haplotypes: int) -> int:
+    """Sites of a core that fit into memory: a bit per reference.
+
+    It depends on the panel alone, so a sample is cut in the same places in any company.
+    """
+    each = num_haplotypes / 8 + 200
     return int(np.clip(CORE_BYTES / each, FEWEST_CORE_SITES, MOST_CORE_SITES))
 
 
@@ -171,13 +174,10 @@ def _first_of_position(sites: Sites, chosen: NDArray[np.int64]) -> NDArray[np.in
 
 
 def whole_panel(
-    sites: Sites,
-    num_haplotypes: int,
-    num_samples: int,
-    borders: NDArray[np.int64] = NO_BORDERS,
+    sites: Sites, num_haplotypes: int, borders: NDArray[np.int64] = NO_BORDERS
 ) -> Cores:
     """The cores of all sites with the default options of `impute`; borders as for `cut`."""
-    most = most_core_sites(num_haplotypes, num_samples)
+    most = most_core_sites(num_haplotypes)
     everywhere = np.ones(len(sites), dtype=np.bool_)
     return cut(sites, everywhere, CHUNK_CM, OVERLAP_CM, most, borders)
 
@@ -198,8 +198,15 @@ def ploidy_range(sites: Sites, borders: NDArray[np.int64], site: int) -> tuple[i
     return max(begin, before), min(end, after)
 
 
-def region_to_read(sites: Sites, cores: Cores) -> Region:
-    """The region of one contig with all genotypes that its cores read."""
+def region_to_read(sites: Sites, cores: Cores, region: str | None = None) -> Region:
+    """The region of one contig with all genotypes that its cores read.
+
+    region  that is written; a whole contig is read as a whole
+    """
+    if region is not None:
+        whole = contig_to_read(sites, cores)
+        if Region.parse(region, sites.contigs, source="the panel") == whole:
+            return whole
     first, last = int(cores.low.min()), int(cores.high.max()) - 1
     name = sites.contigs[sites.contig[first]]
     return Region(name, int(sites.position[first]), int(sites.position[last]))
@@ -256,6 +263,10 @@ def plan(
     return planned
 
 
+class TooFewTypedError(InputError):
+    """No contig of a target has enough typed sites to be imputed."""
+
+
 def plan_target(
     sites: Sites,
     cores: Cores,
@@ -269,7 +280,7 @@ def plan_target(
     """The plan for a target of a user, `source`; InputError if no contig has enough typed sites."""
     planned = plan(sites, cores, is_wanted, typed, min_typed, borders)
     if not planned:
-        raise InputError(
+        raise TooFewTypedError(
             f"{source} types {len(typed):,} of the panel's {len(sites):,} sites, but at least "
             f"{min_typed:,} are needed on a contig. Give a target with more sites of the panel, or "
             "lower --min-typed."

@@ -18,7 +18,7 @@ from vcfbert.domain.ploidy import Ploidy, as_homozygotes
 from vcfbert.domain.ploidy_scan import Border
 from vcfbert.domain.sites import Sites
 from vcfbert.errors import InputError
-from vcfbert.storage import sex_tables
+from vcfbert.storage import pedigree_files, sex_tables
 from vcfbert.storage.zarr import haplotypes
 from vcfbert.storage.zarr.panel import PanelReader
 
@@ -32,6 +32,7 @@ def rules(
     sex: Path | None,
     par: str | None,
     source: str,
+    trios: Path | None = None,
 ) -> PloidyRules:
     """Sexes of the samples, and borders of the pseudo-autosomal regions (PAR).
 
@@ -41,11 +42,15 @@ def rules(
     of_target  facts in the target's header
     names      of the target's samples
     source     the target, for messages
+    trios      a pedigree, whose sexes are used besides those of `sex`
     """
     known = par_of(sites, genome_of(sites, panel.genome, of_target), par)
     borders: dict[str, Sequence[Border]] = dict(of_ploidy(sites, panel.samples.ploidy))
     borders |= {name: pseudoautosomal.borders(ranges) for name, ranges in known.items()}
     sexes = {} if sex is None else sex_tables.of_samples(sex, names, source)
+    if trios is not None:
+        of_pedigree = pedigree_files.of_samples(trios, names, source).sexes
+        sexes = pedigree_files.joined_sexes(of_pedigree, sexes, trios)
     return PloidyRules(sexes=sexes, borders=borders)
 
 

@@ -6,7 +6,7 @@ T typed sites, R reference haplotypes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,23 @@ class TypedPanel:
         )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class TypedPanels:
+    """The panel at the typed sites of all samples, and models of phasing by `num_to_fit`."""
+
+    whole: TypedPanel
+    models: dict[int, PanelModel]
+
+    def of(self, typed: NDArray[np.int64]) -> TypedPanel:
+        """The panel at the typed sites of some samples."""
+        return self.whole.at(typed, self.models.get(chunk_references.num_to_fit(typed)))
+
+    @property
+    def whole_with_model(self) -> TypedPanel:
+        """The panel at all typed sites, with the model that was fitted at the most sites."""
+        return replace(self.whole, model=self.models[max(self.models)])
+
+
 def of_references(
     references: ChunkReferences,
     sites: Sites,
@@ -74,7 +91,7 @@ def read(
     *,
     threads: int,
     profiles: Profiles = NOTHING,
-) -> list[TypedPanel]:
+) -> TypedPanels:
     """Read the panel for each group of samples that are typed alike.
 
     sites     of the panel, with genetic positions of the chosen map
@@ -89,4 +106,4 @@ def read(
         panel, sites.cm, chunk.around, typed, known, options, threads=threads, profiles=profiles
     )
     whole = TypedPanel(every, sites.position[every], sites.cm[every], bits, haplotypes, group)
-    return [whole.at(some, models.get(chunk_references.num_to_fit(some))) for some in typed]
+    return TypedPanels(whole, models)

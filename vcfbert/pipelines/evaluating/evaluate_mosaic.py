@@ -110,7 +110,7 @@ def _cores(
     panel, is_hidden = case.panel, case.is_hidden
     frequency = site_tables.reference_frequency(panel.sites, panel.samples)
     threads, next_site = versions.num_cores(), 0
-    for chunk in _chunks(panel, ~is_hidden, len(case.samples)):
+    for chunk in _chunks(panel, ~is_hidden):
         if len(chunk.typed) == 0:
             continue
         yield from _unreached(case, frequency, next_site, chunk.core.start)
@@ -144,11 +144,11 @@ def _cores(
     case.notes.extend(chunk_imputation.out_of_range_warnings(shares.beyond_training))
 
 
-def _chunks(panel: PanelReader, is_typed: NDArray[np.bool_], samples: int) -> list[ChunkPlan]:
+def _chunks(panel: PanelReader, is_typed: NDArray[np.bool_]) -> list[ChunkPlan]:
     """The chunks of `impute` with default options."""
     everywhere = np.ones(len(panel.sites), dtype=np.bool_)
     borders = panel.samples.ploidy.start[1:]
-    cores = chunk_plan.whole_panel(panel.sites, 2 * len(panel.samples), samples, borders)
+    cores = chunk_plan.whole_panel(panel.sites, 2 * len(panel.samples), borders)
     typed = np.flatnonzero(is_typed)
     return chunk_plan.plan(panel.sites, cores, everywhere, typed, chunk_plan.MIN_TYPED, borders)
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.copying import engine
 from vcfbert.domain import kinship, tokens
 from vcfbert.domain.sites import Sites
 
@@ -61,35 +60,36 @@ class DuplicateSearch:
         self._known, self._different = np.empty((2, 0), np.int64)
         self._chosen: list[NDArray[np.int64]] = []
 
-    def add(
-        self,
-        typed: NDArray[np.int64],
-        core: slice,
-        typed_bits: NDArray[np.uint64],
-        queries: NDArray[np.uint8],
-    ) -> None:
-        """Compare the genotypes of the next chunk.
+    def sites(self, typed: NDArray[np.int64], core: slice) -> NDArray[np.int64]:
+        """(M,) some common sites among the typed ones of a chunk, to compare.
 
-        typed       (T,) panel sites, rising
-        core        panel sites of the chunk's core; the others belong to its neighbours
-        typed_bits  (R, ceil(T / 64)) alleles of the panel at the typed sites
-        queries     (N, 2, T) alleles of the target, more than 1 if missing
+        typed  (T,) panel sites, rising
+        core   panel sites of the chunk's core; the others belong to its neighbours
         """
         is_chosen = (typed >= core.start) & (typed < core.stop) & self._is_common[typed]
         rows = np.flatnonzero(is_chosen)
         if len(rows) > SITES_OF_CHUNK:
             rows = rows[np.linspace(0, len(rows) - 1, SITES_OF_CHUNK).astype(np.int64)]
-        if len(rows) == 0:
+        return typed[rows]
+
+    def add(
+        self, sites: NDArray[np.int64], bits: NDArray[np.uint64], alleles: NDArray[np.uint8]
+    ) -> None:
+        """Compare the genotypes of the next chunk.
+
+        sites    (M,) of the method `sites`
+        bits     (R, ceil(M / 64)) alleles of the panel; those of a haploid sample are there twice
+        alleles  (M, N, 2) of the target, likewise; more than 1 if missing
+        """
+        if len(sites) == 0:
             return
-        self._chosen.append(typed[rows])
+        self._chosen.append(sites)
         if self._collected is None and len(self._target) == 0:
             return
-        bits = np.ascontiguousarray(engine.take_bits(typed_bits, rows))
-        alleles = tokens.unpack(bits.view(np.uint8), len(rows)).T
-        panel = alleles[:, 0::2] + alleles[:, 1::2]
-        asked = queries[:, :, rows]
-        is_known = (asked <= tokens.ALT).all(axis=1)
-        target = np.where(is_known, asked.sum(axis=1, dtype=np.uint8), np.uint8(_UNKNOWN)).T
+        of_panel = tokens.unpack(np.ascontiguousarray(bits).view(np.uint8), len(sites)).T
+        panel = of_panel[:, 0::2] + of_panel[:, 1::2]
+        is_known = (alleles <= tokens.ALT).all(axis=2)
+        target = np.where(is_known, alleles.sum(axis=2, dtype=np.uint8), np.uint8(_UNKNOWN))
         if self._collected is None:
             self._follow(target, panel)
             return

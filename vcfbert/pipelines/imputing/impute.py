@@ -1,62 +1,69 @@
 """`vcfbert impute`: from a target VCF and a prepared panel to an imputed VCF or BCF and QC files.
 
 S sites in the panel, T typed sites, N samples of the target. Chunks are imputed and written one
-after another, so memory does not grow with the panel. PyTorch is imported for a GPU only.
+after another, each in batches of samples, so memory does not grow with the panel or the target.
+PyTorch is imported for a GPU only.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert import versions
-from vcfbert.copying import compiled
 from vcfbert.copying.network import Network
-from vcfbert.domain import pseudoautosomal
 from vcfbert.domain.genome import Genome
-from vcfbert.domain.matching import TargetPolicy, UnphasedTarget
+from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.sites import Region, Sites, whole_frequency
-from vcfbert.errors import ConfigError, InputError
+from vcfbert.errors import InputError
 from vcfbert.files import locks
+from vcfbert.files.spill import Spill
 from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import (
     array_profile,
-    chunk_imputation,
     chunk_plan,
-    switch_rates,
+    excluded_samples,
+    family_phase,
     target_ploidy,
+    target_references,
     target_samples,
 )
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
-from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.pipelines.chunks.family_phase import FamilyReport
 from vcfbert.pipelines.imputing import (
+    chunk_output,
     duplicates,
     engines,
     output_files,
+    planned_parts,
     qc_files,
     sample_quality,
 )
 from vcfbert.pipelines.imputing.duplicates import DuplicateSearch
-from vcfbert.pipelines.imputing.output_files import EmpiricalWriter, OutputContent
+from vcfbert.pipelines.imputing.impute_options import ImputeOptions as ImputeOptions
+from vcfbert.pipelines.imputing.output_files import OutputContent
 from vcfbert.pipelines.imputing.qc_files import ChunkTally, ImputeSummary
-from vcfbert.pipelines.imputing.sample_quality import CallRates, ExpectedAccuracy
+from vcfbert.pipelines.imputing.sample_quality import CallRates
+from vcfbert.pipelines.parts import batches
+from vcfbert.pipelines.parts.part_runs import PartRuns
 from vcfbert.progress import Progress
 from vcfbert.storage.profiles import Profiles
 from vcfbert.storage.vcf import genome_header, output_file, prediction_writer
-from vcfbert.storage.vcf.output_header import FIELDS, CellLayout, HeaderFacts
+from vcfbert.storage.vcf.output_header import HeaderFacts
 from vcfbert.storage.vcf.reading import VcfFile
 from vcfbert.storage.vcf.target import Target, read_target
 from vcfbert.storage.zarr import stores
-from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.panel import PanelReader
 from vcfbert.storage.zarr.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -66,108 +73,26 @@ DECIMALS = 3
 the fourth digit and the file a third as large."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImputeOptions:
-    """Options of `impute`."""
-
-    run: str | None = None
-    """Run of mosaic whose network is used; None is the network that comes with vcfbert."""
-
-    no_network: bool = False
-    """Use the copying model alone."""
-
-    genetic_map: Path | None = None
-    """Genetic map (forms in docs/policy.md) to use instead of the panel's."""
-
-    region: str | None = None
-    """Write only the sites of this region; genotypes around it are still used."""
-
-    threads: int | None = None
-    """CPU threads; None is all cores. The output is the same for any number."""
-
-    seed: int = switch_rates.FIT_SEED
-    """Seed of the fit of the switch rates."""
-
-    chunk_cm: float = chunk_plan.CHUNK_CM
-    """Longest chunk, in cM."""
-
-    overlap_cm: float = chunk_plan.OVERLAP_CM
-    """Genotypes are used up to this far outside a chunk, in cM."""
-
-    min_typed: int = chunk_plan.MIN_TYPED
-    """Contigs with fewer typed sites are not imputed; chunks use sites further away to reach it."""
-
-    fields: tuple[str, ...] = FIELDS
-    """FORMAT fields to write."""
-
-    sites: Path | None = None
-    """List of panel sites to write; None writes all."""
-
-    unphased: UnphasedTarget = "phase"
-    """Unphased heterozygotes: phase them, stop, impute the order of a few, or take the order as the
-    phase."""
-
-    phase: Trust = "keep"
-    """Keep the phase of the file, take it as a hint, or do without it."""
-
-    phase_draws: int = 4
-    """Phases to impute and average if the phase is uncertain; 0 imputes the most likely one."""
-
-    strand: Literal["fix", "drop", "error"] = "fix"
-    """Strand flips: repair, leave out, or stop."""
-
-    sex: Path | None = None
-    """Table of samples and their sex: males are haploid outside the pseudo-autosomal regions."""
-
-    par: str | None = None
-    """Pseudo-autosomal regions of X, FROM-TO,FROM-TO or none; None is those of the build."""
-
-    er2: bool = False
-    """Write INFO/ER2 at typed sites."""
-
-    all_typed_sites: bool = False
-    """Write the target's records that the panel lacks, too."""
-
-    empirical: bool = False
-    """Write NAME.empiricalDose.vcf.gz: typed sites as if they were not typed."""
-
-    qc: Path | None = None
-    """Folder of the QC files; None is a folder next to the output."""
-
-    device: str = "cpu"
-    """cpu, cuda, cuda:N, or auto for a GPU if there is one; all but cpu load PyTorch."""
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if self.no_network and self.run is not None:
-            raise ConfigError("--no-network and --run cannot be combined. Give one of them.")
-        chunk_plan.check_lengths(self.chunk_cm, self.overlap_cm)
-        for name in ("min_typed", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}.")
-        if self.seed < 0:
-            raise ConfigError(f"--seed must be at least 0, got {self.seed}.")
-        if self.par is not None:
-            pseudoautosomal.parse(self.par)
-        CellLayout.of(self.fields)
-
-
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """The planned imputation.
 
+    families    what was found about trios; None without a pedigree
     num_wanted  sites to write if every contig had enough typed sites
     warnings    sentences that were logged
+    begun       of `time.perf_counter`
     """
 
+    target: Path
     source: ImputationSource
     chunks: list[ChunkPlan]
     read: Target
+    families: FamilyReport | None
     rates: CallRates
     genome: Genome
     num_wanted: int
     warnings: list[str]
+    begun: float
 
 
 def impute(
@@ -187,18 +112,55 @@ def impute(
     Raises InputError if the target or another file cannot be used (see docs/policy.md), StoreError
     if the panel or the network is missing, or the output exists or cannot be written.
     """
+    check_output(target, out, options, overwrite=overwrite)
+    with locks.hold(out), opened(workspace, target, options, out.parent, progress) as job:
+        runs = planned_parts.of(job.source, job.chunks, target, out, options)
+        try:
+            summary = written(job, runs, out, options, progress, overwrite=overwrite)
+        except BaseException:
+            if runs.folder is not None:
+                runs.folder.discard_empty()
+            raise
+    if runs.folder is not None and not options.keep_parts:
+        runs.folder.remove()
+    return summary
+
+
+@contextmanager
+def opened(
+    workspace: Workspace,
+    target: Path,
+    options: ImputeOptions,
+    scratch: Path,
+    progress: Progress,
+) -> Iterator[Job]:
+    """Open the panel, read the target, and plan the chunks. Raises as `impute` does.
+
+    scratch  folder for the genotypes of a large target, in files without a name
+    """
     begun = time.perf_counter()
-    qc = options.qc or qc_files.qc_folder(out)
-    _check_output(target, out, qc, options, overwrite=overwrite)
     network = engines.network(workspace, options.run, no_network=options.no_network)
-    with ExitStack() as stack:
-        stack.enter_context(locks.hold(out))
-        panel = stack.enter_context(open_panel(workspace.panel, takes_haploid=True))
+    with excluded_samples.open_without(workspace.panel, options) as panel:
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
         profiles = array_profile.of_panel(workspace, panel)
-        job = _plan(panel, sites, target, network, profiles, options, progress)
-        seconds = {"reading": round(time.perf_counter() - begun, 3)}
-        content = _content(job, options)
+        spill = batches.spill(scratch, options.memory)
+        yield _plan(panel, sites, target, network, profiles, spill, options, progress, begun)
+
+
+def written(
+    job: Job,
+    runs: PartRuns,
+    out: Path,
+    options: ImputeOptions,
+    progress: Progress,
+    *,
+    overwrite: bool,
+) -> ImputeSummary:
+    """Impute what is not done yet, and write the output and the QC files."""
+    qc = options.qc or qc_files.qc_folder(out)
+    seconds = {"reading": round(time.perf_counter() - job.begun, 3)}
+    content = _content(job, options)
+    with ExitStack() as stack:
         qc_stack = stack.enter_context(ExitStack())
         folder = qc_stack.enter_context(
             stores.create_folder(qc, overwrite=overwrite or not out.exists(), sealed=False)
@@ -224,27 +186,27 @@ def impute(
                 before_renaming=qc_stack.close,
             )
         )
-        tally, search, accuracy = _write(writer, empirical, job, options, progress)
-        seconds["total"] = round(time.perf_counter() - begun, 3)
+        found = chunk_output.write_all(runs, writer, empirical, progress, er2=options.er2)
+        seconds["total"] = round(time.perf_counter() - job.begun, 3)
         report = {
-            "panel": str(workspace.panel),
-            "target_file": str(target),
+            "panel": str(job.source.panel.path),
+            "target_file": str(job.target),
             "out": str(out),
             "empirical": str(output_files.empirical_path(out)) if options.empirical else None,
-            **_report(job, tally, search, len(content.kept), options),
+            **_report(job, found.tally, found.search, len(content.kept), options),
             "seconds": seconds,
         }
         for message in report["warnings"][len(job.warnings) :]:
             logger.warning("%s", message)
-        samples = sample_quality.table(content.names, job.rates, accuracy.r2())
-        qc_files.write_files(folder, job.read.report, tally.rows, samples, report)
+        samples = sample_quality.table(content.names, job.rates, found.accuracy.r2())
+        tables = {} if job.families is None else job.families.tables(job.source.sites)
+        qc_files.write_files(folder, job.read.report, found.tally.rows, samples, report, tables)
     return ImputeSummary(out, qc, report)
 
 
-def _check_output(
-    target: Path, out: Path, qc: Path, options: ImputeOptions, *, overwrite: bool
-) -> None:
+def check_output(target: Path, out: Path, options: ImputeOptions, *, overwrite: bool) -> None:
     """Refuse an output that cannot be written, before any work is done."""
+    qc = options.qc or qc_files.qc_folder(out)
     output_file.check_path(out, overwrite=overwrite)
     if out.exists() and target.exists() and out.samefile(target):
         raise InputError(f"{out} is the target itself. Give the output another name.")
@@ -260,20 +222,25 @@ def _plan(
     path: Path,
     network: Network,
     profiles: Profiles,
+    spill: Spill,
     options: ImputeOptions,
     progress: Progress,
-) -> _Job:
+    begun: float,
+) -> Job:
     """Read the target and plan the chunks."""
     device = engines.device(options.device)
     name = str(panel.path)
     is_wanted = chunk_plan.wanted_sites(sites, options.region, options.sites, source=name)
     progress.start("reading the target", None)
-    cores, read, of_target, borders = _read(panel, sites, is_wanted, path, options)
-    samples = target_samples.of_target(panel, read, borders)
+    cores, read, of_target, borders = _read(panel, sites, is_wanted, path, spill, options)
+    read, orders, families = family_phase.of_target(
+        read, sites, options.trios, source=str(path), trust=options.phase, mendel=options.mendel
+    )
+    samples = target_samples.of_target(panel, read, borders, orders)
     planned = chunk_plan.plan_target(
         sites, cores, is_wanted, samples.typed, options.min_typed, borders, source=path
     )
-    warnings = read.report.notes()
+    warnings = read.report.notes() + ([] if families is None else families.warnings())
     warnings += qc_files.shared_samples(samples.names, panel.samples.names)
     warnings += qc_files.few_typed(sites, planned, is_wanted)
     rates = CallRates.of(samples, sites)
@@ -282,12 +249,23 @@ def _plan(
     for message in warnings:
         logger.warning("%s", message)
     threads = options.threads or versions.num_cores()
+    chosen, num_panel = options.target_references, len(panel.samples)
+    is_joint = target_references.are_used(chosen, samples, num_panel, options.phase)
+    if is_joint:
+        progress.note(target_references.note(chosen, len(samples.names), num_panel))
     source = ImputationSource(
         panel, sites, samples, network, options.seed, threads, options.min_typed,
-        PhasingOptions(draws=options.phase_draws, seed=options.seed), options.phase, device,
-        profiles,
+        _phasing(options), options.phase, device,
+        profiles, is_joint,
     )  # fmt: skip
-    return _Job(source, planned, read, rates, of_target, int(is_wanted.sum()), warnings)
+    num_wanted = int(is_wanted.sum())
+    return Job(path, source, planned, read, families, rates, of_target, num_wanted, warnings, begun)
+
+
+def _phasing(options: ImputeOptions) -> PhasingOptions:
+    return PhasingOptions(
+        passes=options.phasing_passes, draws=options.phase_draws, seed=options.seed
+    )
 
 
 def _read(
@@ -295,13 +273,14 @@ def _read(
     sites: Sites,
     is_wanted: NDArray[np.bool_],
     path: Path,
+    spill: Spill,
     options: ImputeOptions,
 ) -> tuple[chunk_plan.Cores, Target, Genome, NDArray[np.int64]]:
     """The cores, the target, the facts in its header, and sites at which a chunk begins.
 
-    Cores get shorter with many samples. If a sample has too few typed sites around the region, the
-    whole contig is read, because the chunks use the nearest ones; if samples are haploid, because
-    their ploidy is that of all their genotypes.
+    If a sample has too few typed sites around the region, the whole contig is read, because the
+    chunks use the nearest ones; if samples are haploid, because their ploidy is that of all their
+    genotypes.
     """
     frequency = whole_frequency(sites, panel.samples)
 
@@ -317,6 +296,7 @@ def _read(
             panel_frequency=frequency,
             panel_alleles=partial(target_ploidy.panel_alleles, panel),
             keep_others=options.all_typed_sites,
+            spill=spill,
         )
 
     def cut(borders: NDArray[np.int64]) -> chunk_plan.Cores:
@@ -324,11 +304,11 @@ def _read(
         return chunk_plan.cut(sites, is_wanted, *lengths, most, borders)
 
     with VcfFile(path) as file:
-        most = chunk_plan.most_core_sites(2 * len(panel.samples), len(file.samples))
+        most = chunk_plan.most_core_sites(2 * len(panel.samples))
         of_target = genome_header.read(file.header.text)
         known = target_ploidy.rules(
             sites, panel, of_target, file.samples,
-            sex=options.sex, par=options.par, source=str(path),
+            sex=options.sex, par=options.par, source=str(path), trios=options.trios,
         )  # fmt: skip
         borders = target_ploidy.chunk_borders(sites, known, panel.samples.haploid)
         cores = cut(borders)
@@ -339,7 +319,7 @@ def _read(
             )
             return cut(borders), found, of_target, borders
         try:
-            found = read(file, chunk_plan.region_to_read(sites, cores))
+            found = read(file, chunk_plan.region_to_read(sites, cores, options.region))
         except InputError:  # if the rest of the contig does not help, it is raised again
             found = None
     if (
@@ -354,76 +334,44 @@ def _read(
     return cores, found, of_target, borders
 
 
-def _write(
-    writer: prediction_writer.PredictionWriter,
-    empirical: EmpiricalWriter | None,
-    job: _Job,
-    options: ImputeOptions,
-    progress: Progress,
-) -> tuple[ChunkTally, DuplicateSearch, ExpectedAccuracy]:
-    """Impute and write one chunk after another."""
-    source = job.source
-    accuracy = ExpectedAccuracy(len(source.samples.names))
-    frequency = whole_frequency(source.sites, source.panel.samples)
-    has_dr2 = len(source.samples.names) >= output_files.FEWEST_FOR_DR2
-    search = DuplicateSearch(source.sites, frequency, source.samples.own)
-    tally, first = ChunkTally(), 0
-    progress.start("imputing", len(job.chunks) * len(source.samples.names))
-    note = partial(
-        progress.note, "Compiling for this machine, once; it takes about half a minute ..."
-    )
-    with compiled.announcing_compilation(note):
-        before: KnownPhase | None = None
-        for chunk in job.chunks:
-            begun = time.perf_counter()
-            on_typed = partial(search.add, chunk.typed, chunk.core)
-            core = chunk_imputation.impute(source, chunk, progress.advance, on_typed, before)
-            before = core.phase
-            writer.write_haplotypes(
-                first,
-                core.alt,
-                core.is_imputed,
-                dr2=core.dr2 if has_dr2 else None,
-                pr2=core.pr2,
-                er2=core.er2 if options.er2 else None,
-                is_haploid=core.is_haploid,
-            )
-            if empirical is not None:
-                empirical.write(core)
-            accuracy.add(core, frequency[chunk.written])
-            first += len(chunk.written)
-            tally.add(source.sites, chunk, core, time.perf_counter() - begun)
-    return tally, search, accuracy
-
-
-def _content(job: _Job, options: ImputeOptions) -> OutputContent:
+def _content(job: Job, options: ImputeOptions) -> OutputContent:
     """The sites, samples and header of the output."""
     source, chosen = job.source, np.concatenate([one.written for one in job.chunks])
     written = chunk_plan.take(output_files.with_ids(source.sites, job.read), chosen)
     return OutputContent(
         sites=written,
         typed=np.flatnonzero(np.isin(chosen, source.samples.typed)),
-        kept=output_files.records_to_keep(job.read.others, written, options.region),
+        kept=output_files.records_to_keep(
+            job.read.others,
+            written,
+            options.region,
+            source.samples.keep_order(trusted=options.phase == "keep"),
+        ),
         names=source.samples.names,
         header=_header(written, job, options),
     )
 
 
-def _header(written: Sites, job: _Job, options: ImputeOptions) -> HeaderFacts:
+def _header(written: Sites, job: Job, options: ImputeOptions) -> HeaderFacts:
     panel, network = job.source.panel, job.source.network
     chosen = f"chunk_cm={options.chunk_cm:g} overlap_cm={options.overlap_cm:g} seed={options.seed}"
+    chosen += target_references.header_text(is_used=job.source.is_joint)
     return HeaderFacts(
         checkpoint=network.name,
         checkpoint_fingerprint=network.fingerprint or None,
         panel_fingerprint=panel.fingerprint,
         genome=target_ploidy.genome_of(written, panel.genome, job.genome),
-        extra=(f"##vcfbert_impute={chosen}", *output_files.about_dr2(job.source.samples.names)),
+        extra=(
+            *excluded_samples.header_lines(panel),
+            f"##vcfbert_impute={chosen}",
+            *output_files.about_dr2(job.source.samples.names),
+        ),
         has_haploids=not job.source.samples.ploidy.is_diploid,
     )
 
 
 def _report(
-    job: _Job, tally: ChunkTally, search: DuplicateSearch, num_kept: int, options: ImputeOptions
+    job: Job, tally: ChunkTally, search: DuplicateSearch, num_kept: int, options: ImputeOptions
 ) -> dict[str, Any]:
     """Counts, network, warnings and options for summary.json."""
     panel, samples, network = job.source.panel, job.source.samples, job.source.network
@@ -438,6 +386,7 @@ def _report(
             "panel": len(panel.samples),
             "in_panel": [name for name in samples.names if name in names],
             "duplicates": duplicates.record(search, found),
+            "excluded": excluded_samples.record(panel),
         },
         "reference_haplotypes": panel.samples.most_haplotypes,
         "target": job.read.report.counts(),
@@ -451,6 +400,8 @@ def _report(
             "phased_genotypes": int(samples.is_free.sum()),
             "unordered_genotypes": len(samples.unordered.site),
         },
+        "target_references": job.source.is_joint,
+        "families": None if job.families is None else job.families.record(),
         "chunks": sums["chunks"],
         "candidates": sums["candidates"],
         "network": {
@@ -472,6 +423,8 @@ def _report(
             "unphased": options.unphased,
             "phase": options.phase,
             "phase_draws": options.phase_draws,
+            "target_references": options.target_references,
+            "phasing_passes": options.phasing_passes,
             "strand": options.strand,
             "seed": options.seed,
             "threads": job.source.threads,

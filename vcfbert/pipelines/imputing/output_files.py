@@ -19,18 +19,16 @@ from vcfbert.domain.genome import Genome
 from vcfbert.domain.sites import Region, Sites
 from vcfbert.domain.typed_only import TypedOnly
 from vcfbert.pipelines.chunks import chunk_plan
-from vcfbert.pipelines.chunks.chunk_imputation import ImputedCore
+from vcfbert.pipelines.parts.joined_chunk import JoinedChunk, SiteRows
 from vcfbert.storage.vcf import output_file, prediction_writer
 from vcfbert.storage.vcf.output_header import EMPIRICAL, HeaderFacts
 from vcfbert.storage.vcf.prediction_writer import PredictionWriter
 from vcfbert.storage.vcf.target import Target
 
+FEWEST_FOR_DR2 = dosage.FEWEST_FOR_DR2
+
 EMPIRICAL_SUFFIX = ".empiricalDose.vcf.gz"
 """MetaMinimac2 looks for PREFIX.dose.vcf.gz and PREFIX.empiricalDose.vcf.gz."""
-
-FEWEST_FOR_DR2 = 50
-"""Samples of a file from which on DR2 is written: with fewer, it depends on whether a sample
-happens to carry the allele (docs/decisions/site-quality.md)."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,15 @@ def empirical_path(out: Path) -> Path:
     """
     name = stem(out).removesuffix(".dose")
     return out.with_name(f"{name}{EMPIRICAL_SUFFIX}")
+
+
+def parts_folder(out: Path) -> Path:
+    """Default folder of the finished parts, next to the output.
+
+    >>> parts_folder(Path("a/imputed.vcf.gz")).as_posix()
+    'a/imputed.parts'
+    """
+    return out.with_name(f"{stem(out)}.parts")
 
 
 def stem(out: Path) -> str:
@@ -94,14 +101,19 @@ def other_builds(sites: Sites, of_panel: Genome, of_target: Genome) -> list[str]
     return []
 
 
-def records_to_keep(others: list[TypedOnly], written: Sites, region: str | None) -> list[TypedOnly]:
-    """The target's other records on the contigs that are written, in the order of the output."""
+def records_to_keep(
+    others: list[TypedOnly], written: Sites, region: str | None, is_kept: NDArray[np.bool_]
+) -> list[TypedOnly]:
+    """The target's other records on the contigs that are written, in the order of the output.
+
+    is_kept  (N,) True for samples that keep the order of the file; other heterozygotes are unphased
+    """
     numbers = sorted(set(written.contig.tolist()))
     contigs = {written.contigs[number]: number for number in numbers}
     parsed = None
     if region is not None:
         parsed = Region.parse(region, written.contigs, source="the panel")
-    return typed_only.chosen(others, contigs, parsed)
+    return [one.unphased(~is_kept) for one in typed_only.chosen(others, contigs, parsed)]
 
 
 def about_dr2(names: Sequence[str]) -> list[str]:
@@ -129,25 +141,23 @@ def create_empirical(
 
 
 class EmpiricalWriter:
-    """Writes typed sites as if they were not typed, chunk by chunk."""
+    """Writes typed sites as if they were not typed, some at a time."""
 
     def __init__(self, writer: PredictionWriter) -> None:
         """Nothing is written yet."""
         self._writer = writer
         self._first = 0
 
-    def write(self, core: ImputedCore) -> None:
-        """Write the typed sites of a chunk. A missing allele is written as its best guess."""
-        typed = core.alt[~core.is_imputed]
-        found = dosage.from_haplotypes(core.left_out)
-        calls = (typed > dosage.CALL_ABOVE).astype(np.uint8)
-        er2 = core.er2[~core.is_imputed]
-        is_imputed = np.zeros(len(typed), np.bool_)
+    def write(self, chunk: JoinedChunk, block: SiteRows) -> None:
+        """Write the typed ones of some sites. A missing allele is written as its best guess."""
+        assert chunk.er2 is not None, "parts of this output have the sums for ER2"
+        is_typed = chunk.is_typed[block.rows]
+        calls = (block.alt[is_typed] > dosage.CALL_ABOVE).astype(np.uint8)
         self._writer.write(
             self._first,
-            replace(found, calls=calls),
-            is_imputed,
-            er2=er2,
-            is_haploid=core.is_haploid,
+            replace(dosage.from_haplotypes(block.left_out), calls=calls),
+            np.zeros(len(calls), np.bool_),
+            er2=chunk.er2[block.rows][is_typed],
+            is_haploid=chunk.is_haploid,
         )
-        self._first += len(typed)
+        self._first += len(calls)

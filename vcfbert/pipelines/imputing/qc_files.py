@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from vcfbert.domain.match_report import MatchReport
 from vcfbert.domain.sites import Sites
 from vcfbert.errors import StoreError
-from vcfbert.pipelines.chunks.chunk_imputation import ImputedCore, out_of_range_warnings
+from vcfbert.pipelines.chunks import family_phase
+from vcfbert.pipelines.chunks.chunk_imputation import out_of_range_warnings
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.imputing import output_files
+from vcfbert.pipelines.parts.joined_chunk import JoinedChunk
 from vcfbert.storage.zarr import stores
 
 SUMMARY, CHUNKS, SAMPLES = "summary.json", "chunks.tsv", "samples.tsv"
@@ -27,6 +29,9 @@ _NAMED = 5  # samples or contigs in a warning
 
 FILES = frozenset({SUMMARY, CHUNKS, SAMPLES, "only_in_target.tsv", "dropped.tsv", "noted.tsv"})
 """Files of a QC folder."""
+
+KNOWN_FILES = FILES | {family_phase.MENDEL}
+"""Also those that only some options write."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,10 @@ class ImputeSummary:
              ploidy.get("homozygotes_taken_as_haploid", 0)),
             ("haploid genotypes of diploid samples, imputed",
              ploidy.get("haploid_genotypes_of_diploid_samples_set_missing", 0)),
+            *family_phase.summary_rows(report["families"]),
             ("chunks", report["chunks"]),
             ("reference haplotypes", report["reference_haplotypes"]),
+            ("target samples are references", "yes" if report["target_references"] else "0"),
             ("candidates per haplotype", f"{candidates['mean']:.0f} ({candidates['min']:,} to "
              f"{candidates['max']:,})"),
             ("network", network["name"]),
@@ -95,22 +102,24 @@ class ChunkTally:
     """Sums over the finished chunks."""
 
     rows: list[str] = field(default_factory=list)
-    candidates: list[NDArray[np.int64]] = field(default_factory=list)
+    candidates: list[tuple[int, int, int, int]] = field(default_factory=list)
     cells: float = 0.0
     open_cells: float = 0.0
     cells_out_of_range: float = 0.0
     typed: int = 0
     imputed: int = 0
 
-    def add(self, sites: Sites, chunk: ChunkPlan, core: ImputedCore, seconds: float) -> None:
+    def add(self, sites: Sites, chunk: ChunkPlan, joined: JoinedChunk, seconds: float) -> None:
         """Add a chunk."""
-        cells = core.alt.shape[1] * 2.0 * len(chunk.sites)
+        cells = float(joined.num_haplotypes) * len(chunk.sites)
+        open_cells, outside = joined.cells
         self.cells += cells
-        self.open_cells += core.open_share * cells
-        self.cells_out_of_range += core.out_of_range * core.open_share * cells
-        self.candidates.append(core.candidates)
-        self.imputed += int(core.is_imputed.sum())
-        self.typed += int((~core.is_imputed).sum())
+        self.open_cells += open_cells
+        self.cells_out_of_range += outside
+        self.candidates.append(joined.candidates)
+        self.imputed += int(joined.is_imputed.sum())
+        self.typed += int((~joined.is_imputed).sum())
+        count, total, _, _ = joined.candidates
         first, last = chunk.core.start, chunk.core.stop - 1
         in_core = int(((chunk.typed >= first) & (chunk.typed <= last)).sum())
         fields = {
@@ -122,10 +131,10 @@ class ChunkTally:
             "written": len(chunk.written),
             "typed": in_core,
             "typed_with_context": len(chunk.typed),
-            "candidates": f"{core.candidates.mean():.1f}",
-            "rate_factor": f"{core.rate_factor:.4g}",
-            "undecided": f"{core.open_share:.4f}",
-            "out_of_range": f"{core.out_of_range:.4f}",
+            "candidates": f"{total / count:.1f}",
+            "rate_factor": f"{joined.rate_factor:.4g}",
+            "undecided": f"{open_cells / cells:.4f}",
+            "out_of_range": f"{outside / open_cells if open_cells else 0:.4f}",
             "seconds": f"{seconds:.2f}",
         }
         if not self.rows:
@@ -134,16 +143,17 @@ class ChunkTally:
 
     def report(self) -> dict[str, Any]:
         """The sums as JSON types."""
-        counts = np.concatenate(self.candidates)
+        count, total, least, most = zip(*self.candidates, strict=True)
+        outside = self.cells_out_of_range / self.open_cells if self.open_cells else 0.0
         return {
             "chunks": len(self.rows) - 1,
             "candidates": {
-                "mean": round(float(counts.mean()), 1),
-                "min": int(counts.min()),
-                "max": int(counts.max()),
+                "mean": round(sum(total) / sum(count), 1),
+                "min": min(least),
+                "max": max(most),
             },
-            "undecided": self.open_cells / self.cells,
-            "out_of_range": self.cells_out_of_range / self.open_cells if self.open_cells else 0.0,
+            "undecided": round(self.open_cells / self.cells, 9),
+            "out_of_range": round(outside, 9),
         }
 
 
@@ -212,12 +222,12 @@ def qc_folder(out: Path) -> Path:
 def check_folder(folder: Path, *, overwrite: bool) -> None:
     """Raise StoreError if the folder must not be replaced.
 
-    A folder with other files than FILES is never replaced.
+    A folder with other files than KNOWN_FILES is never replaced.
     """
     if not folder.exists():
         return
     others = (
-        sorted(entry.name for entry in folder.iterdir() if entry.name not in FILES)
+        sorted(entry.name for entry in folder.iterdir() if entry.name not in KNOWN_FILES)
         if folder.is_dir()
         else [folder.name]
     )
@@ -236,13 +246,18 @@ def write_files(
     rows: Sequence[str],
     samples: str,
     report: Mapping[str, Any],
+    more: Mapping[str, str],
 ) -> None:
-    """Write all QC files into an existing folder; `samples` is the text of samples.tsv."""
+    """Write all QC files into an existing folder.
+
+    samples  the text of samples.tsv
+    more     texts of further files by name
+    """
     texts = matched.tables() | {
         SAMPLES: samples,
         CHUNKS: "".join(f"{row}\n" for row in rows),
         SUMMARY: json.dumps(report, indent=2) + "\n",
     }
     assert texts.keys() == FILES
-    for name, text in texts.items():
+    for name, text in {**texts, **more}.items():
         stores.write_file(folder / name, text.encode())

@@ -1,6 +1,6 @@
 """Call rate and expected accuracy of each sample: the QC file samples.tsv, and warnings.
 
-S sites in the panel, T typed sites, n sites of a chunk that are written, N samples.
+S sites in the panel, T typed sites, N samples.
 """
 
 from __future__ import annotations
@@ -12,16 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
-from vcfbert.domain.ploidy import existing
+from vcfbert.domain.row_blocks import blocks
 from vcfbert.domain.sites import Sites
-from vcfbert.pipelines.chunks.chunk_imputation import ImputedCore
 from vcfbert.pipelines.chunks.target_samples import TargetSamples
 
 FEW_CALLED = 0.5
 """A sample with a smaller share of the typed sites called, on any contig, is named in a warning."""
 
 _NAMED = 5
-_SITES_AT_ONCE = 4096
 _COLUMNS = ("#sample", "typed_sites", "called", "call_rate", "heterozygosity", "r2")
 
 
@@ -47,13 +45,13 @@ class CallRates:
         numbers = np.unique(contig)
         called = np.zeros((len(numbers), len(samples.names)), np.int64)
         heterozygous = np.zeros(len(samples.names), np.int64)
-        for first in range(0, len(contig), _SITES_AT_ONCE):
-            alleles = samples.alleles[first : first + _SITES_AT_ONCE]
+        for rows in blocks(samples.alleles.shape):
+            alleles = samples.alleles[rows]
             left, right = alleles[:, :, 0], alleles[:, :, 1]
-            is_called = samples.is_called(slice(first, first + _SITES_AT_ONCE))
+            is_called = samples.is_called(rows)
             is_pair = is_called & tokens.is_observed(right)
             heterozygous += (is_pair & (left != right)).sum(axis=0)
-            here = contig[first : first + _SITES_AT_ONCE]
+            here = contig[rows]
             for row, number in enumerate(numbers.tolist()):
                 called[row] += is_called[here == number].sum(axis=0)
         typed = np.array([(contig == number).sum() for number in numbers], np.int64)
@@ -94,32 +92,17 @@ class CallRates:
 
 
 class ExpectedAccuracy:
-    """Sums over imputed sites for the expected r2 of each sample, chunk by chunk.
-
-    If probabilities are calibrated, a haplotype with ALT probability p has an expected squared
-    error of p (1 - p), against p (1 - p) + (p - f)^2 of the panel's frequency f alone.
-    """
+    """Sums over imputed sites for the expected r2 of each sample, chunk by chunk."""
 
     def __init__(self, num_samples: int) -> None:
         """Nothing is imputed yet."""
         self._error = np.zeros(num_samples)
         self._explained = np.zeros(num_samples)
 
-    def add(self, core: ImputedCore, frequency: NDArray[np.floating]) -> None:
-        """Add the imputed sites of a chunk; `frequency` (n,) is the panel's."""
-        for first in range(0, len(frequency), _SITES_AT_ONCE):
-            rows = slice(first, first + _SITES_AT_ONCE)
-            weight = core.is_imputed[rows].astype(np.float32)
-            wanted = frequency[rows].astype(np.float32)
-            alt = core.alt[rows].reshape(len(weight), -1)
-            total = (weight @ alt).astype(np.float64)
-            with_frequency = ((weight * wanted) @ alt).astype(np.float64)
-            squares = np.einsum("s,sh,sh->h", weight, alt, alt).astype(np.float64)
-            constant = float((weight * wanted**2).sum(dtype=np.float64))
-            self._error += (total - squares).reshape(-1, 2).sum(axis=1)
-            explained = squares - 2 * with_frequency + constant
-            explained[~existing(core.is_haploid)] = 0
-            self._explained += explained.reshape(-1, 2).sum(axis=1)
+    def add(self, accuracy: NDArray[np.float64]) -> None:
+        """Add the imputed sites of a chunk; (2, N) of `JoinedChunk`."""
+        self._error += accuracy[0]
+        self._explained += accuracy[1]
 
     def r2(self) -> NDArray[np.float64]:
         """(N,) expected r2 of the imputed alleles; NaN if nothing varies."""

@@ -29,7 +29,6 @@ from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.files import locks
 from vcfbert.pipelines import text_table
 from vcfbert.pipelines.chunks import chunk_plan
-from vcfbert.pipelines.chunks.chunk_imputation import SAMPLES_AT_ONCE
 from vcfbert.pipelines.mosaic import fold_plan, training_data
 from vcfbert.pipelines.mosaic.designs import TypedDesign
 from vcfbert.pipelines.mosaic.fold_plan import Fold, FoldSource
@@ -154,9 +153,7 @@ def _train(
     num_haplotypes = 2 * len(panel.samples)
     source = FoldSource(
         panel=panel,
-        cores=chunk_plan.whole_panel(
-            panel.sites, num_haplotypes, SAMPLES_AT_ONCE, panel.samples.ploidy.start[1:]
-        ),
+        cores=chunk_plan.whole_panel(panel.sites, num_haplotypes, panel.samples.ploidy.start[1:]),
         typed=lists,
         settings=settings.mosaic,
         seed=settings.seed,

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import phased_calls
+from vcfbert.domain import phased_calls, tokens
 from vcfbert.domain.phased_calls import AS_WRITTEN, NO_QUALITY, TURNED, PhasedCalls
 from vcfbert.domain.sites import Sites
 from vcfbert.phasing.phase_chunk import PhasingOptions
-from vcfbert.pipelines.chunks import chunk_phasing, typed_panels
+from vcfbert.pipelines.chunks import chunk_phasing, target_references, typed_panels
 from vcfbert.pipelines.chunks.chunk_imputation import GROUPS_AT_ONCE, SAMPLES_AT_ONCE
 from vcfbert.pipelines.chunks.chunk_phasing import KnownPhase, Phases, Trust
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
@@ -34,6 +34,7 @@ class PhasingSource:
     sites      the panel's, with genetic positions of the chosen map
     min_typed  fewest typed sites that a sample's chunk reads, if its contig has as many
     trust      in the phase of the file
+    is_joint   True if the samples are references of each other
     """
 
     panel: PanelReader
@@ -44,6 +45,7 @@ class PhasingSource:
     trust: Trust
     threads: int
     profiles: Profiles = NOTHING
+    is_joint: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,26 +61,39 @@ class PhasedBlock:
     phases: Phases
 
 
+UNCERTAIN = 3
+"""PQ of an order that is as likely wrong as right."""
+
+
 class PhasedTarget:
     """The order of a target's genotypes, chunk by chunk.
 
-    calls  what was found so far
+    calls    what was found so far
+    samples  of the target
     """
 
     def __init__(self, source: PhasingSource, record: NDArray[np.int64]) -> None:
         """`record` (T,) is the index of the record that types each of the typed sites."""
         num_samples = len(source.samples.names)
-        is_kept = np.zeros(num_samples, np.bool_)
-        if source.trust == "keep" and source.samples.phase_sets is None:
-            is_kept[:] = ~source.samples.is_free.any(axis=0)
+        is_kept = source.samples.keep_order(trusted=source.trust == "keep")
         self.calls = PhasedCalls.nothing(record, is_kept)
+        self.samples = source.samples
         self._source = source
         self._before: KnownPhase | None = None
         self._contig = -1
         self._is_begun = np.zeros(num_samples, np.bool_)  # has a heterozygote on the contig
+        self._is_held = np.zeros(num_samples, np.bool_)  # whose parents decide its haplotypes there
 
-    def add(self, chunk: ChunkPlan, advance: Callable[[int], None]) -> None:
-        """Phase one chunk; they come in the order of the panel.
+    @property
+    def has_order(self) -> bool:
+        """True if the file says something about the order of samples that do not keep it."""
+        samples = self._source.samples
+        pairs = samples.alleles.transpose(1, 2, 0)[~self.calls.is_kept]
+        is_het = tokens.is_heterozygous(pairs)
+        return bool((is_het & ~samples.is_free.T[~self.calls.is_kept]).any())
+
+    def add(self, chunk: ChunkPlan, advance: Callable[[int], None]) -> KnownPhase:
+        """Phase one chunk; they come in the order of the panel. Returns its phase.
 
         advance  called with a number of finished samples
         """
@@ -87,7 +102,7 @@ class PhasedTarget:
         contig = int(source.sites.contig[chunk.core.start])
         if contig != self._contig:
             self._contig = contig
-            self._is_begun[:] = False
+            self._is_begun[:] = self._is_held[:] = False
         phase = KnownPhase(chunk.typed, samples.alleles_at(chunk.typed))
         groups = typed_alike(samples, source.sites, chunk, source.min_typed)
         for part in self._found(chunk, groups):
@@ -99,6 +114,7 @@ class PhasedTarget:
             advance(len(part.samples))
         advance(sum(len(alike.samples) for alike in groups if not len(alike.typed)))
         self._before = phase
+        return phase
 
     def _found(self, chunk: ChunkPlan, groups: list[TypedAlike]) -> Iterator[PhasedBlock]:
         """Phases of some samples at a time; many groups are each phased by one thread."""
@@ -107,6 +123,12 @@ class PhasedTarget:
             source.panel, source.sites, chunk, [alike.typed for alike in groups], source.options,
             threads=source.threads, profiles=source.profiles,
         )  # fmt: skip
+        joint = None
+        if source.is_joint:
+            joint = target_references.find(
+                source.samples, groups, panels, source.options,
+                trust=source.trust, threads=source.threads,
+            )  # fmt: skip
 
         def find(one: tuple[TypedAlike, TypedPanel], threads: int) -> list[PhasedBlock]:
             alike, panel = one
@@ -115,14 +137,12 @@ class PhasedTarget:
                 block = alike.samples[first : first + SAMPLES_AT_ONCE]
                 phases = chunk_phasing.find(
                     source.samples, panel, block, source.options, self._before,
-                    trust=source.trust, threads=threads,
+                    trust=source.trust, threads=threads, joint=joint,
                 )  # fmt: skip
                 found.append(PhasedBlock(alike.typed, block, phases))
             return found
 
-        typed_groups = [
-            (alike, panel) for alike, panel in zip(groups, panels, strict=True) if len(alike.typed)
-        ]
+        typed_groups = [(alike, panels.of(alike.typed)) for alike in groups if len(alike.typed)]
         if len(typed_groups) < GROUPS_AT_ONCE or source.threads == 1:
             for one in typed_groups:
                 yield from find(one, source.threads)
@@ -155,18 +175,22 @@ class PhasedTarget:
             first = before
             if is_linked[place] and before > 0:
                 joint = joined(own[:before], calls.order[rows[:before], sample])
-                if joint is None:  # those that agree are behind the start of the core
+                if joint is None and not found.is_held[place]:
+                    # those that agree are behind the start of the core
                     own = TURNED + AS_WRITTEN - own
                     found.alleles[place] = found.alleles[place, ::-1].copy()
-                    joint = before - 1
-                first = joint + 1
+                first = before if joint is None else joint + 1
+                if joint is None and found.is_held[place]:
+                    quality[first] = UNCERTAIN
             else:
                 quality[first] = NO_QUALITY
             taken = rows[first:]
             calls.order[taken, sample], calls.quality[taken, sample] = own[first:], quality[first:]
-            is_new = not (is_linked[place] or calls.is_kept[sample])
+            is_continued = is_linked[place] or (found.is_held[place] and self._is_held[sample])
+            is_new = not (is_continued or calls.is_kept[sample])
             calls.is_start[rows[before], sample] = is_new
             self._is_begun[sample] = True
+            self._is_held[sample] |= found.is_held[place]
 
 
 def joined(own: NDArray[np.uint8], written: NDArray[np.uint8]) -> int | None:

@@ -28,7 +28,7 @@ _REMEDIES = {
     "them with: bcftools +fixploidy",
     records.MISSING: "Impute the panel first (Beagle), or remove the samples without genotypes: "
     "bcftools view -S; if bcftools merge made it and absent means REF, merge with --missing-to-ref",
-    records.UNPHASED: "Phase the panel first (Beagle, SHAPEIT)",
+    records.UNPHASED: "Phase the panel first (Beagle, SHAPEIT), or pass --phase-panel instead",
     records.NO_ALT: "There is nothing to impute at them; without them the panel is read faster: "
     "bcftools view -c 1:nonmajor -a",
     records.DUPLICATE: "Give different variants different IDs (bcftools annotate --set-id), or "

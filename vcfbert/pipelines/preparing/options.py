@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vcfbert.domain import pseudoautosomal, records, windows
 from vcfbert.errors import ConfigError
@@ -53,8 +53,11 @@ class PrepareOptions:
     missing: records.MissingPolicy = "fill"
     """What to do with missing genotypes."""
 
-    unphased: records.UnphasedPolicy = "error"
+    unphased: Literal["error", "drop"] = "error"
     """What to do with unphased heterozygotes."""
+
+    phase_panel: bool = False
+    """Phase unphased heterozygotes by the panel's own samples."""
 
     sex: Path | None = None
     """Table of samples and their sex: males are haploid outside the pseudo-autosomal regions."""
@@ -86,8 +89,15 @@ class PrepareOptions:
         if self.seed < 0:
             raise ConfigError(f"--seed must be at least 0, got {self.seed}.")
         windows.check_size(self.window_size, self.flank)
+        if self.phase_panel and self.unphased == "drop":
+            raise ConfigError("--phase-panel and --unphased drop cannot be combined. Give one.")
         if self.par is not None:
             pseudoautosomal.parse(self.par)
+
+    @property
+    def unphased_policy(self) -> records.UnphasedPolicy:
+        """What to do with unphased heterozygotes while the file is read."""
+        return "phase" if self.phase_panel else self.unphased
 
     def as_json(self) -> dict[str, Any]:
         """JSON types; files by name only, so that a store does not depend on where they are."""
@@ -96,4 +106,5 @@ class PrepareOptions:
             for name, value in dataclasses.asdict(self).items()
         }
         # Absent if not given, as in panels of earlier versions.
-        return {n: value for n, value in values.items() if n not in ("sex", "par") or value}
+        later = ("sex", "par", "phase_panel")
+        return {n: value for n, value in values.items() if n not in later or value}

@@ -1,42 +1,30 @@
-"""`prepare`: from a phased VCF to a panel store, mask version 0 and a QC report.
+"""`prepare`: from phased VCFs to a panel, mask version 0 and a QC report.
 
-S sites, W windows, N samples, H = 2 N haplotypes. The VCF is read once, in blocks: the main thread
-reads while another turns the previous block into sites. Memory grows with the table of sites only;
-alleles go to disk, one bit each.
+Each file becomes a store for each of its contigs. A finished store is put in its place while the
+other files are still read, unless the whole panel is replaced, which happens at the end.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vcfbert.config import MaskConfig
-from vcfbert.domain import masks, records, relatedness, windows
-from vcfbert.domain.genome import Genome
-from vcfbert.domain.haploid_calls import PloidyDecision
+from vcfbert import versions
 from vcfbert.domain.relatedness import Relatedness
-from vcfbert.domain.sites import Region, Samples, Sites
-from vcfbert.domain.windows import Segment, Windows
-from vcfbert.errors import StoreError
-from vcfbert.files import digests, replacing
-from vcfbert.pipelines.preparing import losses, panel_ploidy, panel_samples, qc_report
+from vcfbert.errors import ConfigError, VcfbertError
+from vcfbert.files import digests
+from vcfbert.pipelines.preparing import file_workers, panel_files
 from vcfbert.pipelines.preparing.options import PrepareOptions
+from vcfbert.pipelines.preparing.panel_change import PanelChange
+from vcfbert.pipelines.preparing.panel_files import PanelPlan
 from vcfbert.pipelines.preparing.qc_report import PrepareSummary
-from vcfbert.pipelines.preparing.site_collector import SiteCollector
-from vcfbert.progress import Progress, Silent
-from vcfbert.storage import map_files, profiles, tables
-from vcfbert.storage.vcf import genome_header
-from vcfbert.storage.vcf.reading import VcfFile
-from vcfbert.storage.zarr import masks as mask_store
-from vcfbert.storage.zarr import panel, stores, transposing
-from vcfbert.storage.zarr.transposing import AlleleSpool
+from vcfbert.pipelines.preparing.whole_panel import WholePanel
+from vcfbert.progress import Progress
+from vcfbert.storage import profiles
+from vcfbert.storage.zarr import stores
 from vcfbert.storage.zarr.workspace import Workspace
 
 __all__ = ["PrepareOptions", "PrepareSummary", "prepare"]
@@ -45,169 +33,99 @@ logger = logging.getLogger(__name__)
 
 
 def prepare(
-    panel_vcf: Path,
+    panel_vcf: Path | Sequence[Path],
     workspace: Workspace,
     options: PrepareOptions,
     *,
     progress: Progress,
     overwrite: bool = False,
+    skip_existing: bool = False,
+    threads: int | None = None,
 ) -> PrepareSummary:
-    """Read a phased panel and write the panel store, mask version 0 and the QC report.
+    """Read the files of a phased panel and write the panel, mask version 0 and the QC report.
 
-    Raises InputError if the file or a table cannot be used, by the policy in docs/policy.md.
+    Contigs that the panel of the workspace has and the files lack stay as they are.
+
+    panel_vcf      one file, or several with other contigs of the same samples
+    overwrite      replace contigs that the panel has
+    skip_existing  leave out files whose contigs the panel has
+    threads        files that are prepared at a time; None is one for each core
+
+    Raises InputError if a file or a table cannot be used, by the policy in docs/policy.md. If one
+    of several files fails, those that were finished are in the panel.
     """
     started = time.perf_counter()
+    paths = [panel_vcf] if isinstance(panel_vcf, Path) else list(panel_vcf)
+    if not paths:
+        raise ConfigError("No PANEL file is given. Name the files, or a list of them with --list.")
     with (
         workspace.writing("panel", "masks"),
         stores.staging(workspace.root / "prepare") as folder,
     ):
-        if workspace.panel.exists() and not overwrite:
-            raise StoreError.exists(workspace.panel)
-        staged = Workspace(folder)
+        planned = panel_files.plan(
+            paths, workspace.panel, options, progress,
+            overwrite=overwrite, skip_existing=skip_existing,
+        )  # fmt: skip
+        if planned.skipped:
+            progress.note(f"{len(planned.skipped)} files are skipped: their contigs are there.")
+        change = PanelChange(folder, workspace, is_whole=planned.is_whole)
+        workers = threads or versions.num_cores()
         try:
-            first = None
-            if options.sex is not None or options.par is not None:
-                first = _scan(panel_vcf, options, progress, notes=progress)
-            fingerprint, report, related = _make(panel_vcf, staged, options, progress, first)
-        except panel_ploidy.HaploidGenotypesError:
-            ploidy = _scan(panel_vcf, options, progress, notes=Silent())
-            fingerprint, report, related = _make(panel_vcf, staged, options, progress, ploidy)
-        report |= {"fingerprint": fingerprint, "seconds": round(time.perf_counter() - started, 3)}
-        stores.write_file(staged.qc, digests.sealed_json(report, indent=2))
-        stores.write_file(staged.relatives, related.table().encode())
-        # The panel last: if it is there, everything else is.
-        made = (staged.version("masks", 0), staged.qc, staged.relatives, staged.panel)
-        names = [str(path.relative_to(folder)) for path in made]
-        replacing.put_all(folder, names, workspace.root)
-        profiles.remove(workspace.profiles)
-    for message in report["warnings"]:
+            warnings = _add_files(change, planned, options, progress, workers)
+        except VcfbertError as error:
+            if planned.is_whole or not change.added:
+                raise
+            _finish(change, paths, options, started)
+            raise type(error)(f"{error} {_kept(change.added)}") from error
+        report, related = _finish(change, paths, options, started)
+        if overwrite:
+            profiles.remove(workspace.profiles)
+    for message in (*warnings, *related.warnings(str(workspace.relatives))):
         logger.warning("%s", message)
-    for message in related.warnings(str(workspace.relatives)):
-        logger.warning("%s", message)
-    return PrepareSummary(workspace.panel, workspace.qc, fingerprint, report, related)
+    return PrepareSummary(workspace.panel, workspace.qc, report["fingerprint"], report, related)
 
 
-def _scan(
-    panel_vcf: Path, options: PrepareOptions, progress: Progress, *, notes: Progress
-) -> PloidyDecision:
-    """The ploidy of the samples; `notes` tells which samples are left out."""
-    with VcfFile(panel_vcf) as file:
-        region = None if options.region is None else file.find_region(options.region)
-        columns, samples, _ = panel_samples.choose(file, options, notes)
-    return panel_ploidy.scan(panel_vcf, region, columns, samples.names, options, progress)
-
-
-def _make(
-    panel_vcf: Path,
-    staged: Workspace,
+def _add_files(
+    change: PanelChange,
+    planned: PanelPlan,
     options: PrepareOptions,
     progress: Progress,
-    ploidy: PloidyDecision | None,
-) -> tuple[str, dict[str, Any], Relatedness]:
-    """Write the panel and its masks; returns its fingerprint, the QC report and related pairs.
-
-    Raises HaploidGenotypesError if there are haploid genotypes and `ploidy` is None.
-    """
-    with VcfFile(panel_vcf) as file:
-        region = None if options.region is None else file.find_region(options.region)
-        file.count(region)  # an empty file is refused before the tables are read
-        notes = progress if ploidy is None else Silent()  # they were shown before the scan
-        columns, samples, left_out = panel_samples.choose(file, options, notes)
-        maps = None if options.genetic_map is None else map_files.read(options.genetic_map)
-        segments = None if options.windows is None else tables.read_segments(options.windows)
-        with transposing.open_spool(staged.root, 2 * len(samples)) as alleles:
-            collector = SiteCollector(str(panel_vcf), samples, options, segments, alleles, ploidy)
-            _read(file, region, columns, collector, progress)
-            table = collector.table(maps)
-            if ploidy is not None and ploidy.is_haploid.any():
-                haploid = ploidy.of_sites(table)
-                samples = replace(samples, haploid=None if haploid.is_diploid else haploid)
-            warnings = losses.check(collector, samples.names, options)
-            cut = _cut(table, segments, options)
-            genome = genome_header.read(file.header.text).of(table.last_positions())
-            if ploidy is None:
-                warnings += panel_ploidy.like_males(table, samples, genome, alleles.alleles)
-            fingerprint = _write(staged, table, samples, cut, genome, alleles, options, progress)
-            related = relatedness.measure(table, samples, alleles.alleles)
-    _write_masks(staged, cut, fingerprint, options.seed)
-    report = qc_report.counts(collector, table, samples, cut, options)
-    report["warnings"] = warnings
-    report["read"]["samples"] = len(file.samples)
-    report["samples"] |= left_out
-    report |= {
-        "panel": str(panel_vcf),
-        "region": None if region is None else str(region),
-        "bytes": qc_report.sizes(staged.panel, panel_vcf),
-        "relatedness": related.record(),
-    }
-    return fingerprint, report, related
+    workers: int,
+) -> list[str]:
+    """Prepare the files; returns warnings about them."""
+    warnings, left = [], len(planned.files)
+    for made in file_workers.prepared(
+        planned.files, change.new_folder("files"), options, progress, workers=workers
+    ):
+        left -= 1
+        change.add(made, is_last=left == 0)
+        warnings += made.warnings
+        if len(planned.files) > 1:
+            progress.note(
+                f"{made.source}: {', '.join(made.contigs)} finished, {left:,} of "
+                f"{len(planned.files):,} files left"
+            )
+    return warnings
 
 
-def _read(
-    file: VcfFile,
-    region: Region | None,
-    columns: NDArray[np.int64],
-    collector: SiteCollector,
-    progress: Progress,
-) -> None:
-    """Read every block; parsing releases the interpreter lock, so filtering runs meanwhile."""
-    progress.start("reading records", file.count(region))
-    pending: Future[int] | None = None
-    with ThreadPoolExecutor(max_workers=1) as filtering:
-        for block in file.blocks(columns, region=region):
-            if pending is not None:
-                progress.advance(pending.result())
-                if collector.dropped[records.PLOIDY] and collector.ploidy is None:
-                    raise panel_ploidy.HaploidGenotypesError
-            pending = filtering.submit(collector.add, block)
-        if pending is not None:
-            progress.advance(pending.result())
-    if collector.dropped[records.PLOIDY] and collector.ploidy is None:
-        raise panel_ploidy.HaploidGenotypesError
+def _finish(
+    change: PanelChange, paths: Sequence[Path], options: PrepareOptions, started: float
+) -> tuple[dict[str, Any], Relatedness]:
+    """Write what concerns the whole panel, and put it in place with the last stores."""
+    whole = WholePanel.of(change.stores())
+    related = whole.related()
+    report = whole.report(paths, options, related)
+    report["seconds"] = round(time.perf_counter() - started, 3)
+    staged = change.staged
+    whole.write_masks(staged.version("masks", 0), options.seed)
+    stores.write_file(staged.qc, digests.sealed_json(report, indent=2))
+    stores.write_file(staged.relatives, related.table().encode())
+    change.finish([staged.version("masks", 0), staged.qc, staged.relatives])
+    return report, related
 
 
-def _cut(table: Sites, segments: list[Segment] | None, options: PrepareOptions) -> Windows:
-    if segments is None:
-        return windows.cut(table.contig, options.window_size, options.flank)
-    by_contig = [windows.of_contig(segments, contig) for contig in table.contigs]
-    return windows.from_segments(
-        by_contig, table.contig, table.position, options.window_size, options.flank
+def _kept(contigs: Iterable[str]) -> str:
+    return (
+        f"The contigs {', '.join(contigs)} are finished and in the panel; to prepare the others, "
+        "correct the file and run the command again with --skip-existing."
     )
-
-
-def _write(
-    workspace: Workspace,
-    table: Sites,
-    samples: Samples,
-    cut: Windows,
-    genome: Genome,
-    alleles: AlleleSpool,
-    options: PrepareOptions,
-    progress: Progress,
-) -> str:
-    """Write the panel store; returns its fingerprint."""
-    progress.start("writing windows", len(cut))
-
-    def packed(window: int) -> NDArray[np.uint8]:
-        progress.advance()
-        return alleles.window(int(cut.start[window]), int(cut.stop[window]), cut.length)
-
-    settings = options.as_json()
-    return panel.write_panel(
-        workspace.panel, table, samples, cut, packed, settings=settings, genome=genome
-    )
-
-
-def _write_masks(workspace: Workspace, cut: Windows, fingerprint: str, seed: int) -> None:
-    """Write mask version 0."""
-    rate = MaskConfig().start_rate
-    first = mask_store.MaskVersion(
-        version=0,
-        policy="random",
-        rate=rate,
-        seed=seed,
-        role="train",
-        panel_fingerprint=fingerprint,
-        is_masked=masks.draw_masks(cut, seed=seed, role="train", version=0, rate=rate),
-    )
-    mask_store.write_masks(workspace.version("masks", 0), first)

@@ -41,8 +41,12 @@ class SiteCollector:
         segments: list[Segment] | None,
         alleles: AlleleSpool,
         ploidy: PloidyDecision | None = None,
+        free: AlleleSpool | None = None,
     ) -> None:
-        """`ploidy` is None if the file was not read for it yet."""
+        """`ploidy` is None if the file was not read for it yet.
+
+        `free` gets a bit for each sample: 1 if its heterozygote is to be phased; None if none is.
+        """
         self.dropped: Counter[str] = Counter()
         self.filled_genotypes = 0
         self.num_records = 0
@@ -52,12 +56,12 @@ class SiteCollector:
         self._splitter = SiteSplitter(
             source,
             samples.names,
-            GenotypePolicy(missing=options.missing, unphased=options.unphased),
+            GenotypePolicy(missing=options.missing, unphased=options.unphased_policy),
         )
         self._options = options
         self._map_source = str(options.genetic_map)
         self._segments = segments
-        self._spool = alleles
+        self._spool, self._free = alleles, free
         self._groups = tokens.pack(samples.groups().astype(np.uint8))
         self._reference = samples.in_splits(TRAIN, VALIDATION)
         self.ploidy = ploidy
@@ -83,6 +87,7 @@ class SiteCollector:
         if self._of_records is not None:
             is_haploid = self._of_records.of(split.records)
             split.alleles[:, 1::2][is_haploid] = 0
+            split.is_free[is_haploid] = False
         self.num_records += len(block.records)
         self.num_sites += len(split.records) + split.dropped.total()
         self.dropped += split.dropped
@@ -96,6 +101,8 @@ class SiteCollector:
         counts = tokens.count_alt(packed, self._groups)
         kept = np.flatnonzero(self._is_kept(contig, position, counts, is_haploid))
         self._spool.append(packed[kept])
+        if self._free is not None:
+            self._free.append(tokens.pack(split.is_free[kept].astype(np.uint8)))
         self._contig.append(contig[kept])
         self._position.append(position[kept])
         self._counts.append(counts[kept])

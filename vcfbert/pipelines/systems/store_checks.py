@@ -77,8 +77,7 @@ def of_workspace(settings: Config, workspace: Workspace, run: str | None) -> lis
     folder = workspace.run(run or settings.preset)
     with open_panel(workspace.panel) as panel:
         letters = letters_of(panel, settings.model.width)
-        made_by = schema.MADE_BY["panel"]
-        found = arrays("panel", workspace.panel, letters, "its own tables", made_by)
+        found = of_panel(panel)
         masks = _newest_masks(workspace)
         if masks is not None:
             found += _of_masks(workspace.newest("masks"), masks, panel, letters)
@@ -98,8 +97,12 @@ def of_workspace(settings: Config, workspace: Workspace, run: str | None) -> lis
 
 def of_panel(panel: PanelReader) -> list[Check]:
     """Compare the arrays of a panel with its tables."""
-    letters = letters_of(panel, width=0)
-    return arrays("panel", panel.path, letters, "its own tables", schema.MADE_BY["panel"])
+    made_by = schema.MADE_BY["panel"]
+    return [
+        check
+        for part in panel.parts
+        for check in arrays("panel", part.path, letters_of(part, 0), "its own tables", made_by)
+    ]
 
 
 def letters_of(panel: PanelReader, width: int) -> dict[str, int]:

@@ -28,14 +28,12 @@ _INFO = re.compile(r"\S+")
 
 
 def check(panel: PanelReader, report: StoreReport, *, is_sealed: bool) -> None:
-    """Add the faults of an open panel to its report.
+    """Add the faults of an open store of a panel to its report.
 
     is_sealed  False if files are known to be damaged; read errors are then no new faults
     """
     with report.catching(is_sealed=is_sealed):
-        letters = store_checks.letters_of(panel, width=0)
-        made_by = schema.MADE_BY["panel"]
-        shapes = store_checks.arrays("panel", panel.path, letters, "its own tables", made_by)
+        shapes = store_checks.of_panel(panel)
         report.faults += [check.sentence() for check in shapes if not check.holds]
     if any(not check.holds for check in shapes):
         return  # the following checks need arrays of the declared lengths

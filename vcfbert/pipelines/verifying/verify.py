@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from vcfbert.domain.contig_names import find_contig
 from vcfbert.errors import StoreError
 from vcfbert.files import temporary
 from vcfbert.pipelines.verifying import check_panel, check_runs, check_source, check_stores
@@ -14,8 +15,10 @@ from vcfbert.pipelines.verifying.check_stores import Known
 from vcfbert.pipelines.verifying.store_report import StoreReport, VerifySummary
 from vcfbert.progress import Progress
 from vcfbert.storage import profiles
+from vcfbert.storage.vcf.reading import VcfFile
+from vcfbert.storage.zarr import panel as panel_store
 from vcfbert.storage.zarr import schema
-from vcfbert.storage.zarr.panel import PanelReader, open_panel
+from vcfbert.storage.zarr.panel import open_panel
 from vcfbert.storage.zarr.workspace import Versioned, Workspace
 
 __all__ = ["VerifyOptions", "VerifySummary", "verify"]
@@ -86,32 +89,51 @@ def _check_panel(
 ) -> list[StoreReport]:
     """Check the panel and compare it with its source. An intact panel is added to `known`."""
     path = workspace.panel
-    report, panel = StoreReport(path.name), None
-    if path.is_dir():
-        is_sealed = report.check_seal(path, schema.AGAIN["panel"])
-        with report.catching(is_sealed=is_sealed):
-            panel = stack.enter_context(open_panel(path, takes_haploid=True))
-            report.content = (
-                f"{len(panel.samples):,} samples, {len(panel.sites):,} sites in "
-                f"{len(panel.windows):,} windows"
-            )
-            check_panel.check(panel, report, is_sealed=is_sealed)
-            known.panel = None if report.faults else panel
-    else:
-        report.faults.append(str(StoreError.missing(path, made_by=schema.MADE_BY["panel"])))
+    reports = []
+    for place in panel_store.contig_stores(path).values() or [path]:
+        report = StoreReport(path.name if place == path else f"{path.name}/{place.name}")
+        if not place.is_dir():
+            report.faults.append(str(StoreError.missing(place, made_by=schema.MADE_BY["panel"])))
+        else:
+            is_sealed = report.check_seal(place, schema.AGAIN["panel"])
+            _check_contig(place, report, is_sealed=is_sealed)
+        reports.append(report)
+    if not any(report.faults for report in reports):
+        with reports[0].catching(is_sealed=True):
+            known.panel = stack.enter_context(open_panel(path, takes_haploid=True))
     if options.source is None:
-        return [report]
-    return [report, _check_source(options.source, panel, progress)]
+        return reports
+    return [*reports, _check_source(options.source, path, progress)]
 
 
-def _check_source(source: Path, panel: PanelReader | None, progress: Progress) -> StoreReport:
-    """Compare every genotype with the VCF."""
+def _check_contig(place: Path, report: StoreReport, *, is_sealed: bool) -> None:
+    """Check one store of the panel."""
+    with report.catching(is_sealed=is_sealed), panel_store.open_contig(place) as part:
+        report.content = (
+            f"{len(part.samples):,} samples, {len(part.sites):,} sites in "
+            f"{len(part.windows):,} windows"
+        )
+        check_panel.check(part, report, is_sealed=is_sealed)
+
+
+def _check_source(source: Path, path: Path, progress: Progress) -> StoreReport:
+    """Compare every genotype with the VCF; of a panel of many files, the contigs of this file."""
     report = StoreReport(f"source {source.name}", "not compared")
-    if panel is None:
-        report.faults.append(f"{source} was not compared, because the panel cannot be read.")
-    else:
-        with report.catching():
-            check_source.check(source, panel, report, progress)
+    with report.catching():
+        there = list(panel_store.contig_stores(path))
+        contigs = None
+        if len(there) > 1:
+            with VcfFile(source) as file:
+                named = file.contigs_with_records() or there
+            contigs = [name for name in there if find_contig(name, named) is not None]
+        try:
+            opened = open_panel(path, takes_haploid=True, contigs=contigs)
+            with opened as panel:
+                check_source.check(source, panel, report, progress)
+        except StoreError as error:
+            raise StoreError(
+                f"{source} was not compared, because the panel cannot be read: {error}"
+            ) from error
     return report
 
 

@@ -60,6 +60,7 @@ class VcfIndex:
     end     virtual offset past the last record; its upper 48 bits are the offset of a block
     beyond  the largest virtual offset
     count   records; None if the count of one contig is missing
+    counts  records of each contig; None if they are missing
     names   of the contigs; the index of a BCF has none
     """
 
@@ -69,6 +70,7 @@ class VcfIndex:
         self.names: list[bytes] = []
         self.end = self.beyond = 0
         self.count: int | None = 0
+        self.counts: list[int | None] = []
         self._read()
 
     def _read(self) -> None:
@@ -83,6 +85,7 @@ class VcfIndex:
         else:
             raise ValueError("it is not a tabix or CSI index")
         counts = [self._contig(statistics, is_csi=is_csi) for _ in range(num_contigs)]
+        self.counts = counts
         if len(self._content) - self._place not in (0, 8):  # number of unplaced records
             raise ValueError("bytes follow its end")
         known = [count for count in counts if count is not None]

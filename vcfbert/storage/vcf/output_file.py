@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import cyvcf2
 import pysam
@@ -64,14 +64,38 @@ def create(
     Raises InputError for another suffix, and StoreError if the file exists or cannot be written.
     """
     open_sink = _bcf_sink if is_bcf(path) else _vcf_sink
+    with _appearing(path, overwrite=overwrite, before_renaming=before_renaming) as partial:
+        with Workers(threads) as workers, open_sink(partial, workers) as sink:
+            yield sink, workers
+        write_index(partial, sink)
+
+
+@contextmanager
+def create_raw(
+    path: Path,
+    write_index: Callable[[Path], None],
+    *,
+    overwrite: bool,
+    before_renaming: Callable[[], None] = lambda: None,
+) -> Iterator[BinaryIO]:
+    """Like `create`, for blocks that are compressed already; yields the file."""
+    with _appearing(path, overwrite=overwrite, before_renaming=before_renaming) as partial:
+        with partial.open("wb") as file:
+            yield file
+        write_index(partial)
+
+
+@contextmanager
+def _appearing(
+    path: Path, *, overwrite: bool, before_renaming: Callable[[], None]
+) -> Iterator[Path]:
+    """Yield the temporary name of a file, which is renamed with its index at the end."""
     with locks.hold(path):
         partial = locks.temporary_name(path, "partial")
         check_path(path, overwrite=overwrite)
         _claim(partial, path)
         try:
-            with Workers(threads) as workers, open_sink(partial, workers) as sink:
-                yield sink, workers
-            write_index(partial, sink)
+            yield partial
             before_renaming()
             _put(partial, path)
         except OSError as error:

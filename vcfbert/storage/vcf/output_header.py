@@ -143,11 +143,16 @@ def header_text(
         lines.append(f"##reference={facts.genome.reference}")
     lines += [_contig_line(contig, facts.genome) for contig in contigs]
     lines += structural
-    lines += [f"##INFO=<ID={key},{_INFO[key]}>" for key in _INFO if key in info]
+    lines += [info_line(key) for key in _INFO if key in info]
     about = _FORMAT | _HAPLOID_FORMAT if facts.has_haploids else _FORMAT
     lines += [f"##FORMAT=<ID={key},{about[key]}>" for key in fields]
     lines.append("\t".join((*_COLUMNS, *names)))
     return "".join(f"{line}\n" for line in lines)
+
+
+def info_line(key: str) -> str:
+    """The declaration of an INFO key that `impute` writes."""
+    return f"##INFO=<ID={key},{_INFO[key]}>"
 
 
 def _contig_line(name: str, genome: Genome) -> str:

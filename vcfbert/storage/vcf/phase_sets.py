@@ -127,7 +127,7 @@ class PhaseSetCheck:
 
 def _text(value: Any) -> str:
     if isinstance(value, list):  # a row of numbers
-        value = value[0] if value else _MISSING_INTEGERS[0]
+        return ",".join(str(one) for one in value if one not in _MISSING_INTEGERS) or _ABSENT
     if isinstance(value, int):
         return _ABSENT if value in _MISSING_INTEGERS else str(value)
     text = str(value)

@@ -169,6 +169,7 @@ class PredictionWriter:
         alt_probability: NDArray[np.float32],
         is_imputed: NDArray[np.bool_],
         *,
+        frequency: NDArray[np.float64] | None = None,
         dr2: NDArray[np.floating] | None = None,
         pr2: NDArray[np.floating] | None = None,
         er2: NDArray[np.floating] | None = None,
@@ -177,6 +178,8 @@ class PredictionWriter:
         """Like `write` with `dosage.from_haplotypes`, which runs in the threads here.
 
         alt_probability  (n, N, 2)
+        frequency        (n,) for AF, the mean of alt_probability over the haplotypes that exist;
+                         None computes it
         """
         quality = _given(dr2, pr2, er2)
         self._write(
@@ -185,6 +188,7 @@ class PredictionWriter:
             is_imputed,
             quality,
             is_haploid,
+            frequency,
         )
 
     def finish(self) -> None:
@@ -204,6 +208,7 @@ class PredictionWriter:
         is_imputed: NDArray[np.bool_],
         quality: Mapping[str, NDArray[np.floating]],
         is_haploid: NDArray[np.bool_] | None,
+        frequency: NDArray[np.float64] | None = None,
     ) -> None:
         """Render pieces in the threads and pass them on in order."""
         self._begin(tuple(quality))
@@ -219,6 +224,7 @@ class PredictionWriter:
                 is_imputed[rows],
                 {key: values[rows] for key, values in quality.items()},
                 has_frequency=self._layout != EMPIRICAL,
+                frequency=None if frequency is None else frequency[rows],
                 num_absent=0 if is_haploid is None else int(is_haploid.sum()),
             )
             heads = self._heads(first + rows.start, info)
@@ -351,16 +357,19 @@ def _info(
     *,
     has_frequency: bool,
     num_absent: int,
+    frequency: NDArray[np.float64] | None,
 ) -> list[str]:
-    """The INFO column; `num_absent` haplotypes are not there."""
+    """The INFO column; `num_absent` haplotypes are not there; AF is that of `imputed` if None."""
     count = len(imputed.calls)
     copies = imputed.calls.reshape(count, -1).sum(axis=1, dtype=np.int64).tolist()
     total = 2 * imputed.calls.shape[1] - num_absent
     info = [f"AC={called};AN={total}" for called in copies]
     if has_frequency:
         scale = imputed.calls.shape[1] / total  # 1/2 if no haplotype is absent
-        frequency = (imputed.dosage.mean(axis=1, dtype=np.float64) * scale).tolist()
-        info = [f"{about};AF={value:.6g}" for about, value in zip(info, frequency, strict=True)]
+        if frequency is None:
+            frequency = imputed.dosage.mean(axis=1, dtype=np.float64) * scale
+        shares = frequency.tolist()
+        info = [f"{about};AF={value:.6g}" for about, value in zip(info, shares, strict=True)]
     for key, values in quality.items():
         for row in np.flatnonzero(~np.isnan(values)).tolist():
             info[row] += f";{key}={values[row]:.4g}"

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import records
+from vcfbert.domain.contig_names import find_direct
 from vcfbert.domain.records import NO_CALL, Record, RecordBlock
-from vcfbert.domain.sites import Region, find_contig
+from vcfbert.domain.sites import Region
 from vcfbert.errors import InputError
 from vcfbert.storage.vcf import bcf_checks, checks, index_checks, structural, variants
+from vcfbert.storage.vcf.phase_set_sizes import LostPhaseSets
 from vcfbert.storage.vcf.phase_sets import TAGS, PhaseSetCheck, PhaseSets, tag_of
 
 if TYPE_CHECKING:
@@ -88,6 +90,26 @@ class VcfFile:
         names = names or [name.decode() for name in self._index.names]
         return Region.parse(text, names, source=str(self.path))
 
+    def contigs_with_records(self) -> list[str] | None:
+        """Contigs that have records, by the index or the lines; None for a BCF without index.
+
+        Raises InputError if there are no records.
+        """
+        if self._index is None:
+            self.count()
+            return None if self.header.is_bcf else [name.decode() for name in self._contigs]
+        names = [name.decode() for name in self._index.names]
+        names = names or variants.contigs_of(self._file, self.path)
+        return [name for name, n in zip(names, self._index.counts, strict=False) if n != 0]
+
+    @property
+    def contigs(self) -> list[str]:
+        """Names of the contigs: of the records, or of the header if only reading all can tell."""
+        if self.header.is_bcf:
+            return variants.contigs_of(self._file, self.path)
+        self.count()
+        return [name.decode("utf-8", "replace") for name in self._contigs]
+
     def count(self, region: Region | None = None) -> int | None:
         """Number of records in the file or a region; None if only reading them can tell.
 
@@ -123,7 +145,7 @@ class VcfFile:
         block = _Block(size, len(columns))
         order = _Order(self.path)
         check = PhaseSetCheck(self.path, [self.samples[column] for column in columns])
-        phase_sets = PhaseSets()
+        phase_sets, lost = PhaseSets(), LostPhaseSets(self.path, self.header)
         count = 0
         for variant in self._variants(region):
             count += 1
@@ -139,6 +161,7 @@ class VcfFile:
             self._refuse_polyploid(record, calls, columns)
             sets, tag = self._phase_sets(variant)
             sets = sets if sets is None else sets[columns]
+            lost.check(record, calls, sets, tag)
             numbers = None
             if keep_phase_sets:
                 numbers = phase_sets.numbered(sets, len(columns))
@@ -407,7 +430,7 @@ class _Order:
 
     def _enter(self, record: Record) -> None:
         """The first record of a contig."""
-        known = find_contig(record.contig, list(self._past))
+        known = find_direct(record.contig, list(self._past))
         if known == record.contig:
             self._refuse(record, f"contig {known} returns after {self._contig}")
         if known is not None:

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.domain import unordered
+from vcfbert.domain import contig_names, unordered
 from vcfbert.domain.match_report import MatchReport
 from vcfbert.domain.matching import TargetPolicy
 from vcfbert.domain.ploidy import Ploidy
+from vcfbert.domain.row_blocks import Zeros
 from vcfbert.domain.sites import Region, Sites
 from vcfbert.domain.strand_decisions import PanelAlleles
 from vcfbert.domain.typed import TargetCollector
 from vcfbert.domain.typed_only import TypedOnly
+from vcfbert.files.spill import Spill
 from vcfbert.storage.vcf.reading import VcfFile
 
 
@@ -34,9 +36,11 @@ class Target:
                 sample has one set a contig
     identifiers  T, the ID of each site's record
     record      (T,) index of each site's record among those that were read
+    numbers     (T, 2) that record's numbers of the panel's REF and ALT, or ABSENT of `matching`
     others      records that the panel lacks, if they are kept
     haploid     which samples are haploid at which of the panel's sites; None for none. Their second
                 allele is MISSING
+    spill       where large arrays are; None if all are in memory
     """
 
     names: list[str]
@@ -47,8 +51,10 @@ class Target:
     report: MatchReport
     identifiers: list[str]
     record: NDArray[np.int64]
+    numbers: NDArray[np.int64]
     others: list[TypedOnly]
     haploid: Ploidy | None = None
+    spill: Spill | None = None
 
 
 def read_target(
@@ -60,6 +66,7 @@ def read_target(
     panel_frequency: NDArray[np.floating] | None = None,
     panel_alleles: PanelAlleles | None = None,
     keep_others: bool = False,
+    spill: Spill | None = None,
 ) -> Target:
     """Read all records of a file and match them to the sites of a panel.
 
@@ -70,13 +77,20 @@ def read_target(
     panel_alleles    the panel's haplotypes, to decide the strand of A/T and C/G sites by linkage;
                      None leaves out those that the rest of the file does not decide
     keep_others      keep the genotypes of records that the panel lacks
+    spill            where large arrays of genotypes are; None keeps all in memory
 
     Raises InputError if the file is damaged or does not fit the panel, as docs/policy.md says.
     """
+    contigs = file.contigs
+    zeros: Zeros = np.zeros if spill is None else spill.zeros
     collector = TargetCollector(
-        str(file.path), file.samples, sites, policy, region=region, keep_others=keep_others
-    )
-    read_from = file.find_region(str(region)) if region is not None and file.has_index else None
+        str(file.path), file.samples, sites, policy, region=region, keep_others=keep_others,
+        contigs=contigs, zeros=zeros,
+    )  # fmt: skip
+    is_split = any(contig_names.is_part_of_x(name) for name in contigs)
+    read_from = None
+    if region is not None and file.has_index and not is_split:
+        read_from = file.find_region(str(region))
     columns = np.arange(len(file.samples))
     for block in file.blocks(
         columns,
@@ -86,10 +100,12 @@ def read_target(
     ):
         collector.add(block)
     typed = collector.finish(panel_frequency, panel_alleles)
-    alleles, is_free = typed.alleles, np.zeros(typed.alleles.shape[:2], np.bool_)
+    is_free = zeros(typed.alleles.shape[:2], np.bool_)
     if policy.unphased == "phase":
-        alleles, is_free = unordered.to_phase(alleles)
+        unordered.to_phase(typed.alleles, is_free)
+    if spill is not None:
+        spill.release()
     return Target(
-        file.samples, typed.site_index, alleles, is_free, typed.phase_sets, typed.report,
-        typed.identifiers, typed.record, typed.others, typed.haploid,
+        file.samples, typed.site_index, typed.alleles, is_free, typed.phase_sets, typed.report,
+        typed.identifiers, typed.record, typed.numbers, typed.others, typed.haploid, spill,
     )  # fmt: skip

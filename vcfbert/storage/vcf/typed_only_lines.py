@@ -14,8 +14,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.domain.contig_names import find_contig
 from vcfbert.domain.records import MISSING_CALL, NO_CALL
-from vcfbert.domain.sites import Sites, find_contig
+from vcfbert.domain.sites import Sites
 from vcfbert.domain.typed_only import TypedOnly
 
 _UNKNOWN = "."

@@ -1,4 +1,7 @@
-"""Writer and reader of the panel store.
+"""Writer and reader of the panel: a folder with a store for each contig.
+
+A contig is replaced or added without the others. A folder that is itself a store, as earlier
+versions wrote, is read, too.
 
 S sites, W windows, L sites in a window, N samples, H = 2 N haplotypes.
 """
@@ -6,27 +9,32 @@ S sites, W windows, L sites in a window, N samples, H = 2 N haplotypes.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from vcfbert.domain import tokens
+from vcfbert.domain import contig_order, joined_panels, tokens
 from vcfbert.domain import windows as window_tables
 from vcfbert.domain.genome import UNKNOWN, Genome
 from vcfbert.domain.ploidy import Ploidy, existing
 from vcfbert.domain.sites import Samples, Sites
 from vcfbert.domain.windows import Windows
 from vcfbert.errors import StoreError
-from vcfbert.storage.zarr import stores
+from vcfbert.files import replacing
+from vcfbert.storage.zarr import schema, stores
 
 HAPLOTYPES_PER_CHUNK = 16_384
 WRITE_BYTES = 16_000_000
 _CACHED_WINDOWS = 2
+
+SUFFIX = ".zarr"
+"""Of the store of a contig in the folder of the panel."""
 
 
 class PanelReader:
@@ -42,8 +50,16 @@ class PanelReader:
         self.samples = _read_samples(root)
         self.windows = _read_windows(root)
         self.genome = Genome.from_json(stores.attribute(root, "genome"))
+        qc: Any = dict(root.attrs).get("qc", {})
+        self.qc: dict[str, Any] = dict(qc)
+        """What `prepare` read, kept and dropped of the file that the panel was made from."""
         self._alleles = stores.member(root, "alleles")
         self._cache: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+
+    @property
+    def parts(self) -> Sequence[PanelReader]:
+        """The stores of the panel, in the order of its sites."""
+        return [self]
 
     @property
     def alleles_shape(self) -> tuple[int, ...]:
@@ -78,28 +94,142 @@ class PanelReader:
         return tokens.pad(alleles, self.length)
 
 
+class GenomePanel(PanelReader):
+    """The stores of several contigs, read as one panel."""
+
+    def __init__(self, path: Path, parts: Sequence[PanelReader]) -> None:
+        """Join the tables of open stores; use `open_panel`."""
+        self.path = path
+        self._parts = parts
+        self.fingerprint = joined_fingerprint([part.fingerprint for part in parts])
+        self.settings = parts[0].settings
+        num_sites = [len(part.sites) for part in parts]
+        self.sites = joined_panels.sites([part.sites for part in parts])
+        self.samples = joined_panels.samples([part.samples for part in parts], num_sites)
+        self.windows = joined_panels.windows([part.windows for part in parts], num_sites)
+        self.genome = joined_panels.genome([part.genome for part in parts])
+        self._first_window = np.cumsum([0, *(len(part.windows) for part in parts)])
+
+    @property
+    def parts(self) -> Sequence[PanelReader]:
+        """The stores of the panel, in the order of its sites."""
+        return self._parts
+
+    @property
+    def alleles_shape(self) -> tuple[int, ...]:
+        """The shape that the stored arrays have together."""
+        return (len(self.windows), *self._parts[0].alleles_shape[1:])
+
+    def packed(self, window: int) -> NDArray[np.uint8]:
+        """(H, ceil(L / 8)) packed alleles of every haplotype in one window; 0 in the padding."""
+        part = int(np.searchsorted(self._first_window, window, side="right")) - 1
+        return self._parts[part].packed(window - int(self._first_window[part]))
+
+
+def joined_fingerprint(fingerprints: Sequence[str]) -> str:
+    """The fingerprint of a panel of these stores; that of a single store is its own."""
+    return fingerprints[0] if len(fingerprints) == 1 else stores.fingerprint(*fingerprints)
+
+
+def fingerprint_of(path: Path, contig: str | None = None) -> str:
+    """The fingerprint of a panel, or of one of its contigs, without reading its tables."""
+    places = contig_stores(path)
+    prints = []
+    for place in [places[contig]] if contig is not None else places.values() or [path]:
+        with stores.open_store(place, "panel") as root:
+            prints.append(str(stores.attribute(root, "fingerprint")))
+    return joined_fingerprint(prints)
+
+
+def num_sites(path: Path, contig: str) -> int:
+    """The number of sites on a contig of a panel, without reading its tables."""
+    with stores.open_store(contig_stores(path)[contig], "panel") as root:
+        return int(stores.member(root, "sites/position").shape[0])
+
+
+def is_one_store(path: Path) -> bool:
+    """True if the folder of a panel is one store with all contigs, as earlier versions wrote it."""
+    return (path / "zarr.json").exists()
+
+
+def contig_stores(path: Path) -> dict[str, Path]:
+    """Where the store of each contig is now, in the order of the genome."""
+    if is_one_store(path):
+        return {}
+    found = {place.name: place for place in path.glob(f"*{SUFFIX}")} if path.is_dir() else {}
+    found |= {place.name: now for place, now in replacing.detours(path.parent, path).items()}
+    by_contig = {
+        unquote(name.removesuffix(SUFFIX)): place
+        for name, place in found.items()
+        if name.endswith(SUFFIX)
+    }
+    return {name: by_contig[name] for name in contig_order.in_order(by_contig)}
+
+
+def store_name(contig: str) -> str:
+    """The name of a contig's store in the folder of the panel.
+
+    >>> store_name("chr20"), store_name("HLA-A*01:01/2")
+    ('chr20.zarr', 'HLA-A%2A01%3A01%2F2.zarr')
+    """
+    return f"{quote(contig, safe='')}{SUFFIX}"
+
+
 @contextmanager
-def open_panel(path: Path, *, takes_haploid: bool = False) -> Iterator[PanelReader]:
-    """Open a finished panel store.
+def open_panel(
+    path: Path, *, takes_haploid: bool = False, contigs: Collection[str] | None = None
+) -> Iterator[PanelReader]:
+    """Open a finished panel.
 
     takes_haploid  True if the caller knows that haplotypes may be absent
+    contigs        read only these, if the panel has a store for each; None reads all
 
     Raises StoreError if it is missing or damaged, or has haploid samples and these are not taken.
     """
-    with stores.open_store(path, "panel") as root:
-        try:
-            reader = PanelReader(path, root)
-            _check_sizes(reader)
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-            raise StoreError(
-                f"{path} is damaged ({error!r}). Rebuild it with: vcfbert prepare PANEL --force"
-            ) from error
+    with ExitStack() as stack:
+        found = contig_stores(path)
+        wanted = [place for name, place in found.items() if contigs is None or name in contigs]
+        if found and not wanted:
+            raise StoreError(f"{path} has none of the contigs {', '.join(contigs or ())}.")
+        parts = [stack.enter_context(open_contig(place)) for place in wanted or [path]]
+        reader = _joined(path, parts) if wanted else parts[0]
         if reader.samples.haploid is not None and not takes_haploid:
             raise StoreError(
                 f"{path} has haploid samples, which impute, phase, verify, and train and eval of "
                 "mosaic take, and this command does not. Prepare a panel of diploid samples for "
                 "it, such as females: bcftools view -S females.txt"
             )
+        yield reader
+
+
+def _joined(path: Path, parts: Sequence[PanelReader]) -> PanelReader:
+    """Several stores as one panel. Raises StoreError if their samples or windows differ."""
+    first = parts[0]
+    for part in parts[1:]:
+        names = str(part.path), str(first.path)
+        fault = joined_panels.difference(part.samples, first.samples, *names)
+        if fault is None and part.length != first.length:
+            fault = f"windows have {part.length} sites in {names[0]} and {first.length} in "
+            fault += names[1]
+        if fault is not None:
+            raise StoreError(
+                f"The contigs of {path} do not fit together: {fault}. Prepare one of them again "
+                "with: vcfbert prepare PANEL --force"
+            )
+    return GenomePanel(path, parts)
+
+
+@contextmanager
+def open_contig(path: Path) -> Iterator[PanelReader]:
+    """Open one store of a panel, haploid samples or not. Raises StoreError as `open_panel` does."""
+    with stores.open_store(path, "panel") as root:
+        try:
+            reader = PanelReader(path, root)
+            _check_sizes(reader)
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+            raise StoreError(
+                f"{path} is damaged ({error!r}). Rebuild it with: vcfbert {schema.AGAIN['panel']}"
+            ) from error
         yield reader
 
 
@@ -161,13 +291,15 @@ def write_panel(
     *,
     settings: dict[str, Any],
     genome: Genome = UNKNOWN,
+    qc: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> str:
-    """Write a panel store; returns its fingerprint, a hash of everything but `settings`.
+    """Write a panel store; returns its fingerprint, a hash of all but `settings` and `qc`.
 
     alleles_of  (H, ceil(L / 8)) packed alleles of a window; called once per window, in order
     settings    how the panel was made; saved as the attribute `settings`
     genome      what the header of its file says about the contigs
+    qc          what was read, kept and dropped of its file; saved as the attribute `qc`
     """
     num_haplotypes = 2 * len(samples)
     width = -(-windows.length // 8)
@@ -189,7 +321,8 @@ def write_panel(
             array[first:last] = block
             parts += [stores.fingerprint(part) for part in block]
         fingerprint = stores.fingerprint(*parts)
-        root.attrs.update({"fingerprint": fingerprint, "parents": {}, "settings": settings})
+        about: dict[str, Any] = {"parents": {}, "settings": settings, "fingerprint": fingerprint}
+        root.attrs.update(about if qc is None else about | {"qc": qc})
     return fingerprint
 
 

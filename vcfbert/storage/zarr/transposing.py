@@ -58,12 +58,19 @@ class AlleleSpool:
             row[:] = np.frombuffer(self._stream.read(self._width), dtype=np.uint8)
         return tokens.unpack(rows, self._num_haplotypes)
 
+    def replace(self, start: int, alleles: NDArray[np.uint8]) -> None:
+        """Write alleles (n, H) over those of the sites from `start` on."""
+        self._stream.flush()
+        self._stream.seek(start * self._width)
+        self._stream.write(np.ascontiguousarray(tokens.pack(alleles)).data)
+        self._stream.flush()
+
 
 @contextmanager
-def open_spool(folder: Path, num_haplotypes: int) -> Iterator[AlleleSpool]:
-    """Yield a spool in `folder`, deleted when the block ends."""
-    with locks.hold(folder / "alleles"):
-        path = locks.temporary_name(folder / "alleles", "partial")
+def open_spool(folder: Path, num_haplotypes: int, name: str = "alleles") -> Iterator[AlleleSpool]:
+    """Yield a spool in `folder`, deleted when the block ends; `name` is that of its file."""
+    with locks.hold(folder / name):
+        path = locks.temporary_name(folder / name, "partial")
         try:
             with path.open("w+b") as stream:
                 yield AlleleSpool(stream, num_haplotypes)

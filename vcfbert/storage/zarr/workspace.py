@@ -1,6 +1,6 @@
 """Paths of the stores and runs of a workspace, and their versions.
 
-WORKSPACE/panel.zarr                 one panel
+WORKSPACE/panel.zarr/20.zarr         one panel, a store for each contig
 WORKSPACE/masks/v0000.zarr           mask versions
 WORKSPACE/embeddings/v0000.zarr      encodings of the references
 WORKSPACE/indexes/v0000/             FAISS files and their manifest
@@ -39,11 +39,17 @@ class Workspace:
     """
 
     root: Path
+    contig_store: Path | None = None
+    """The store of a contig to use as the panel; None uses all contigs."""
 
     @property
     def panel(self) -> Path:
-        """The panel store."""
-        return self._find("panel.zarr")
+        """The panel."""
+        return self.contig_store or self._find("panel.zarr")
+
+    def with_panel(self, contig_store: Path) -> Workspace:
+        """The same workspace with one contig of its panel."""
+        return Workspace(self.root, contig_store)
 
     @property
     def qc(self) -> Path:

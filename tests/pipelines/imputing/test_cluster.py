@@ -1,0 +1,167 @@
+"""Parts on Dask workers: the same bytes as one process, whatever dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from tests.pipelines import imputations
+from tests.pipelines.imputations import lines, run, samples_alleles, write_target
+from vcfbert.errors import ConfigError, StoreError
+from vcfbert.pipelines.imputing import cluster
+from vcfbert.pipelines.imputing.cluster import ClusterOptions
+from vcfbert.pipelines.imputing.impute import ImputeOptions
+from vcfbert.progress import Silent
+
+distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")
+
+SHORT = {"chunk_cm": 0.1, "overlap_cm": 0.05, "no_network": True, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def fx_home(tmp_path_factory):
+    return imputations.workspace(tmp_path_factory.mktemp("cluster"))
+
+
+@pytest.fixture(scope="module")
+def fx_target(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("target")
+    return write_target(folder / "t.vcf", samples_alleles(40))
+
+
+@pytest.fixture(scope="module")
+def fx_expected(fx_home, fx_target):
+    out = fx_target.with_name("one.vcf.gz")
+    run(fx_home, fx_target, out, **SHORT)
+    return lines(out)
+
+
+def impute(home, target, out, **place):
+    options = ImputeOptions(**SHORT)
+    return cluster.run(home, target, out, options, ClusterOptions(**place), progress=Silent())
+
+
+class KillsWorkers(Silent):
+    """Kills a worker process after each of the first parts."""
+
+    def __init__(self, number):
+        self.left = number
+
+    def advance(self, steps=1):
+        if self.left:
+            self.left -= 1
+            own = os.getpid()
+            found = [
+                int(entry)
+                for entry in os.listdir("/proc")
+                if entry.isdigit()
+                and "spawn_main" in command_of(entry)
+                and parent_of(entry) != 1
+                and is_below(int(entry), own)
+            ]
+            os.kill(found[-1], signal.SIGKILL)
+
+
+def command_of(number):
+    try:
+        with open(f"/proc/{number}/cmdline") as stream:
+            return stream.read()
+    except OSError:
+        return ""
+
+
+def parent_of(number):
+    try:
+        with open(f"/proc/{number}/stat") as stream:
+            return int(stream.read().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return 0
+
+
+def is_below(number, ancestor):
+    while number > 1:
+        number = parent_of(number)
+        if number == ancestor:
+            return True
+    return False
+
+
+@pytest.mark.slow
+def test_two_workers_write_what_one_process_writes(fx_home, fx_target, fx_expected, tmp_path):
+    out = tmp_path / "two.vcf.gz"
+    impute(fx_home, fx_target, out, workers=2)
+    assert lines(out) == fx_expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "two.qc", "two.vcf.gz", "two.vcf.gz.tbi",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_workers_that_die_change_nothing(fx_home, fx_target, fx_expected, tmp_path):
+    out = tmp_path / "out.vcf.gz"
+    cluster.run(
+        fx_home, fx_target, out, ImputeOptions(**SHORT), ClusterOptions(workers=2),
+        progress=KillsWorkers(3),
+    )  # fmt: skip
+    assert lines(out) == fx_expected
+
+
+@pytest.mark.slow
+def test_an_existing_scheduler_is_used(fx_home, fx_target, fx_expected, tmp_path):
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+    ) as place:
+        out = tmp_path / "out.vcf.gz"
+        impute(fx_home, fx_target, out, scheduler=place.scheduler_address)
+    assert lines(out) == fx_expected
+
+
+def test_a_scheduler_that_is_not_there_is_named(fx_home, fx_target, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECTION_SECONDS", 0.5)
+    with pytest.raises(StoreError, match=r"no Dask scheduler at tcp:.*dask scheduler"):
+        impute(fx_home, fx_target, tmp_path / "o.vcf.gz", scheduler="tcp://127.0.0.1:9")
+    with pytest.raises(StoreError, match="no Dask scheduler at nonsense"):
+        impute(fx_home, fx_target, tmp_path / "o.vcf.gz", scheduler="nonsense://")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_workers_of_another_version_are_refused(fx_home, fx_target, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "_version", lambda: "0.0.1")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as place:
+        with pytest.raises(StoreError, match=r"has vcfbert 0\.0\.1, and this is"):
+            impute(fx_home, fx_target, tmp_path / "o.vcf.gz", scheduler=place.scheduler_address)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_a_part_is_the_error_of_the_command(fx_home, fx_target, tmp_path, monkeypatch):
+    def fail(plan, number):
+        raise StoreError("Part 1 cannot be written. Free some space.")
+
+    monkeypatch.setattr(cluster, "_run_part", fail)
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as place:
+        with pytest.raises(StoreError, match="Free some space"):
+            impute(fx_home, fx_target, tmp_path / "o.vcf.gz", scheduler=place.scheduler_address)
+    assert not (tmp_path / "o.vcf.gz").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ({"workers": 0}, "--workers must be at least 1"),
+        ({"workers": 1, "scheduler": "tcp://a:1"}, "cannot be combined"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(place, message):
+    with pytest.raises(ConfigError, match=message):
+        ClusterOptions(**place)
+
+
+def test_each_thread_of_a_worker_opens_its_own_panel():
+    assert isinstance(cluster._HELD, threading.local)

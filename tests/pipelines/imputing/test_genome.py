@@ -1,0 +1,347 @@
+"""Imputation of several contigs: from one file or many, into one file or many, and continued."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pysam
+import pytest
+
+from tests import panels
+from vcfbert.errors import ConfigError, InputError, StoreError
+from vcfbert.pipelines.chunks import array_profile
+from vcfbert.pipelines.chunks.array_profile import ProfileOptions
+from vcfbert.pipelines.imputing import genome, impute, separate_parts
+from vcfbert.pipelines.imputing.genome import impute_files
+from vcfbert.pipelines.imputing.impute import ImputeOptions
+from vcfbert.pipelines.preparing import prepare
+from vcfbert.pipelines.preparing.prepare import PrepareOptions
+from vcfbert.progress import Silent
+from vcfbert.storage.zarr.workspace import Workspace
+
+CONTIGS = ("1", "2", "10")
+NAMES = ["a", "b"]
+
+
+@pytest.fixture(scope="module")
+def fx_records():
+    """For each contig the records of a panel of 20 samples, 60 sites."""
+    alleles = panels.mosaic_alleles(180, 40)
+    return {
+        name: panels.records_of(alleles[60 * n : 60 * n + 60], contig=name, step=10_000)
+        for n, name in enumerate(CONTIGS)
+    }
+
+
+@pytest.fixture(scope="module")
+def fx_home(tmp_path_factory, fx_records):
+    """A workspace with three contigs; read-only but for its profiles."""
+    folder = tmp_path_factory.mktemp("home")
+    files = [panels.write_vcf(folder / f"{n}.vcf.gz", fx_records[n]) for n in CONTIGS]
+    options = PrepareOptions(window_size=32, flank=2)
+    prepare.prepare(files, Workspace(folder / "work"), options, progress=Silent(), threads=1)
+    return Workspace(folder / "work")
+
+
+def typed(records, contigs=CONTIGS):
+    """Every second record of two samples of the panel."""
+    return [(*record[:4], record[4][3:5]) for name in contigs for record in records[name][::2]]
+
+
+@pytest.fixture(scope="module")
+def fx_targets(tmp_path_factory, fx_records):
+    """A target with all contigs, in another order than the panel's, and one for each contig."""
+    folder = tmp_path_factory.mktemp("targets")
+    whole = typed(fx_records, ("10", "1", "2"))
+    return panels.write_vcf(folder / "all.vcf.gz", whole, NAMES), {
+        name: panels.write_vcf(folder / f"{name}.vcf.gz", typed(fx_records, [name]), NAMES)
+        for name in CONTIGS
+    }
+
+
+def run(home, targets, out, *, overwrite=False, progress=None, **options):
+    chosen = ImputeOptions(**({"no_network": True, "min_typed": 2, "threads": 1} | options))
+    return impute_files(
+        home, list(targets), out, chosen, progress=progress or Silent(), overwrite=overwrite
+    )
+
+
+def records(path):
+    """Lines after the header, without IDs, which tests number by file."""
+    text = gzip.decompress(path.read_bytes()).decode()
+    return [
+        [*line.split("\t")[:2], *line.split("\t")[3:]]
+        for line in text.splitlines()
+        if not line.startswith("#")
+    ]
+
+
+@pytest.fixture(scope="module")
+def fx_whole(tmp_path_factory, fx_home, fx_targets):
+    """The target with all contigs, imputed into one file."""
+    out = tmp_path_factory.mktemp("whole") / "out.vcf.gz"
+    return out, run(fx_home, [fx_targets[0]], out)
+
+
+def test_one_file_has_all_contigs_in_the_order_of_the_panel(fx_whole):
+    out, summary = fx_whole
+    assert [line[0] for line in records(out)] == [name for name in CONTIGS for _ in range(60)]
+    assert summary.report["sites"] == summary.report["sites"] | {"written": 180, "imputed": 90}
+    assert sorted(path.name for path in out.parent.iterdir()) == [
+        "out.qc", "out.vcf.gz", "out.vcf.gz.tbi",
+    ]  # fmt: skip
+    assert sorted(path.name for path in (out.parent / "out.qc").iterdir()) == [
+        "1", "10", "2", "summary.json",
+    ]  # fmt: skip
+    report = json.loads((out.parent / "out.qc" / "summary.json").read_text())
+    assert report["contigs"] == list(CONTIGS)
+    assert any("contigs" in line and " 3" in line for line in summary.lines())
+
+
+def test_htslib_reads_the_joined_file_by_region(fx_whole):
+    out, _ = fx_whole
+    with pysam.VariantFile(str(out)) as variants:
+        assert list(variants.header.contigs) == list(CONTIGS)
+        assert [one.pos for one in variants.fetch("2", 99_999, 120_000)] == [
+            100_000, 110_000, 120_000,
+        ]  # fmt: skip
+        assert sum(1 for _ in variants.fetch("10")) == 60
+    header = gzip.decompress(out.read_bytes()).decode().split("#CHROM")[0]
+    assert header.count("##vcfbert_panel=") == 1
+    assert len(set(header.splitlines())) == len(header.splitlines())
+
+
+def test_a_file_a_contig_gives_the_same_records(fx_home, fx_targets, fx_whole, tmp_path):
+    out = tmp_path / "out.vcf.gz"
+    run(fx_home, reversed(fx_targets[1].values()), out)
+    assert records(out) == records(fx_whole[0])
+
+
+def test_the_records_are_those_of_each_contig_imputed_alone(
+    fx_home, fx_targets, fx_whole, tmp_path
+):
+    found = []
+    for name in CONTIGS:
+        out = tmp_path / f"{name}.vcf.gz"
+        run(fx_home, [fx_targets[1][name]], out)
+        found += records(out)
+    assert found == records(fx_whole[0])
+
+
+def test_a_folder_has_an_indexed_file_for_each_contig(fx_home, fx_targets, fx_whole, tmp_path):
+    summary = run(fx_home, [fx_targets[0]], tmp_path / "{contig}.vcf.gz")
+    found = [line for name in CONTIGS for line in records(tmp_path / f"{name}.vcf.gz")]
+    assert found == records(fx_whole[0])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "qc", *(f"{name}.vcf.gz{end}" for name in CONTIGS for end in ("", ".tbi")),
+    }  # fmt: skip
+    assert summary.report["sites"]["written"] == 180
+    with pytest.raises(StoreError, match="already exists"):  # another target
+        run(fx_home, [fx_targets[1]["1"]], tmp_path / "{contig}.vcf.gz")
+    run(fx_home, [fx_targets[1]["1"]], tmp_path / "{contig}.vcf.gz", overwrite=True)
+
+
+def test_bcf_has_the_same_records(fx_home, fx_targets, fx_whole, tmp_path):
+    run(fx_home, [fx_targets[0]], tmp_path / "out.bcf", overwrite=True)
+    done = subprocess.run(
+        ["bcftools", "view", "-H", tmp_path / "out.bcf"], check=True, capture_output=True, text=True
+    )
+    found = [line.split("\t")[:2] for line in done.stdout.splitlines()]
+    assert found == [line[:2] for line in records(fx_whole[0])]
+    with pysam.VariantFile(str(tmp_path / "out.bcf")) as variants:
+        assert sum(1 for _ in variants.fetch("10")) == 60
+
+
+@pytest.mark.parametrize("out", ["out.vcf.gz", "{contig}.vcf.gz"])
+def test_a_stopped_run_continues_after_the_finished_contigs(
+    fx_home, fx_targets, fx_whole, tmp_path, monkeypatch, out
+):
+    honest, done = impute.impute, []
+
+    def stopped(workspace, *arguments, **keywords):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(workspace.panel.name)
+        return honest(workspace, *arguments, **keywords)
+
+    monkeypatch.setattr(genome.impute, "impute", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(fx_home, [fx_targets[0]], tmp_path / out)
+    assert done == ["1.zarr", "2.zarr"]
+    assert not (tmp_path / "out.vcf.gz").exists()
+    done.clear()
+    run(fx_home, [fx_targets[0]], tmp_path / out)
+    assert done == ["10.zarr"]
+    files = [tmp_path / out.replace("{contig}", name) for name in CONTIGS]
+    found = [line for path in dict.fromkeys(files) for line in records(path)]
+    assert found == records(fx_whole[0])
+    assert not (tmp_path / "out.contigs").exists()
+
+
+def test_a_folder_that_is_not_ours_is_not_deleted(fx_home, fx_targets, tmp_path):
+    (tmp_path / "out.contigs").mkdir()
+    (tmp_path / "out.contigs" / "notes.txt").touch()
+    with pytest.raises(StoreError, match=r"it contains notes\.txt"):
+        run(fx_home, [fx_targets[0]], tmp_path / "out.vcf.gz")
+
+
+def test_finished_contigs_of_other_options_are_not_used(fx_home, fx_targets, tmp_path, monkeypatch):
+    honest, done = impute.impute, []
+
+    def counted(workspace, target, out, options, **keywords):
+        if options.seed == 1 and workspace.panel.name == "10.zarr":
+            raise InputError("a fault.")
+        done.append(workspace.panel.name)
+        return honest(workspace, target, out, options, **keywords)
+
+    monkeypatch.setattr(genome.impute, "impute", counted)
+    with pytest.raises(InputError, match=r"a fault\. The contigs 1, 2 are finished and kept"):
+        run(fx_home, [fx_targets[0]], tmp_path / "out.vcf.gz")
+    done.clear()
+    run(fx_home, [fx_targets[0]], tmp_path / "out.vcf.gz", seed=2)
+    assert done == ["1.zarr", "2.zarr", "10.zarr"]
+
+
+def test_contigs_that_only_one_side_has_are_named(fx_home, fx_records, tmp_path, caplog):
+    lines = [*typed(fx_records, ["2", "10"]), ("7", 5, "A", "G", ["0|1", "0|0"])]
+    target = panels.write_vcf(tmp_path / "t.vcf", lines, NAMES)
+    summary = run(fx_home, [target], tmp_path / "out.vcf.gz")
+    assert summary.report["contigs"] == ["2", "10"]
+    assert "1 contigs of the panel have no genotypes in the target" in caplog.text
+    assert "1 contigs of the target are not in the panel and are not imputed: 7." in caplog.text
+
+
+def test_a_contig_with_too_few_typed_sites_is_left_out(fx_home, fx_records, tmp_path, caplog):
+    lines = [typed(fx_records, ["1"])[0], *typed(fx_records, ["2", "10"])]
+    target = panels.write_vcf(tmp_path / "t.vcf.gz", lines, NAMES)
+    summary = run(fx_home, [target], tmp_path / "out.vcf.gz")
+    assert summary.report["contigs"] == ["2", "10"]
+    assert summary.report["skipped"] == ["1"]
+    assert "1 contigs have too few typed sites and are not written: 1." in caplog.text
+    with pytest.raises(InputError, match="No contig of the target has enough typed sites"):
+        run(fx_home, [target], tmp_path / "other.vcf.gz", min_typed=40)
+
+
+def test_a_region_or_list_limits_the_contigs(fx_home, fx_targets, tmp_path):
+    run(fx_home, [fx_targets[0]], tmp_path / "a.vcf.gz", region="chr2:100000-300000")
+    assert {tuple(line[:2]) for line in records(tmp_path / "a.vcf.gz")} == {
+        ("2", str(position)) for position in range(100_000, 300_001, 10_000)
+    }
+    (tmp_path / "sites.tsv").write_text("1\t10000\n10\t20000\n")
+    run(fx_home, [fx_targets[0]], tmp_path / "b.vcf.gz", sites=tmp_path / "sites.tsv")
+    assert [line[:2] for line in records(tmp_path / "b.vcf.gz")] == [
+        ["1", "10000"], ["10", "20000"],
+    ]  # fmt: skip
+
+
+def test_left_out_typed_sites_are_joined_too(fx_home, fx_targets, tmp_path):
+    run(fx_home, [fx_targets[0]], tmp_path / "out.dose.vcf.gz", empirical=True)
+    found = records(tmp_path / "out.empiricalDose.vcf.gz")
+    assert [line[0] for line in found] == [name for name in CONTIGS for _ in range(30)]
+
+
+def test_repeated_warnings_are_shown_once(fx_home, fx_records, tmp_path, caplog):
+    target = panels.write_vcf(tmp_path / "t.vcf", typed(fx_records), ["s3", "b"])
+    run(fx_home, [target], tmp_path / "out.vcf.gz")
+    assert caplog.text.count("1 samples of the target are also in the panel") == 1
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("repeat", r"1\.vcf\.gz and .*more\.vcf\.gz both have records of contig 1.*concat"),
+        ("order", r"same samples in the same order, but sample 1 is a in .* and b in"),
+        ("foreign", "share no contig to write: the target has 7, to write are 1, 2, 10"),
+        ("par", "no contig is an X chromosome"),
+        ("suffix", r"its name must end in \.vcf\.gz"),
+        ("itself", "is a target itself"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(
+    fx_home, fx_targets, fx_records, tmp_path, case, message
+):
+    lines = {"repeat": ["1"], "order": ["2"]}.get(case)
+    other = [("7", 5, "A", "G", ["0|1", "0|0"])] if lines is None else typed(fx_records, lines)
+    names = NAMES[::-1] if case == "order" else NAMES
+    more = panels.write_vcf(tmp_path / "more.vcf.gz", other, names)
+    targets = [more] if case == "foreign" else [fx_targets[1]["1"], more]
+    if case in ("par", "suffix", "itself"):
+        targets = [fx_targets[0]]
+    out = {"suffix": "out.vcf", "itself": "all.vcf.gz"}.get(case, "out.vcf.gz")
+    place = fx_targets[0].parent if case == "itself" else tmp_path
+    options = {"par": "1-9"} if case == "par" else {}
+    with pytest.raises((InputError, ConfigError), match=message):
+        run(fx_home, targets, place / out, overwrite=True, **options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["more.vcf.gz", "more.vcf.gz.tbi"]
+
+
+def test_a_panel_of_an_earlier_version_takes_one_file_only(fx_targets, tmp_path):
+    home = panels.small_workspace(tmp_path / "w")
+    with pytest.raises(StoreError, match="was prepared by an earlier version as one store"):
+        run(home, fx_targets[1].values(), tmp_path / "out.vcf.gz")
+
+
+def test_the_parts_of_a_contig_can_be_imputed_elsewhere(fx_home, fx_targets, fx_whole, tmp_path):
+    seen = []
+
+    def by_parts(workspace, target, out, options, *, progress, overwrite=False):
+        seen.append(workspace.panel.name)
+        plan = separate_parts.make(workspace, target, out, options, progress)
+        folder = Path(plan.folder)
+        for number in range(1, len(plan.parts) + 1):
+            separate_parts.run_part(plan, number, progress)
+        return separate_parts.join(plan, folder, out, progress=progress, overwrite=overwrite)
+
+    chosen = ImputeOptions(no_network=True, min_typed=2, threads=1)
+    impute_files(
+        fx_home, [fx_targets[0]], tmp_path / "out.vcf.gz", chosen, progress=Silent(),
+        impute_one=by_parts,
+    )  # fmt: skip
+    assert seen == ["1.zarr", "2.zarr", "10.zarr"]
+    assert records(tmp_path / "out.vcf.gz") == records(fx_whole[0])
+
+
+def test_a_profile_made_ahead_serves_each_contig(fx_home, fx_records, fx_targets, tmp_path):
+    shutil.copytree(fx_home.root / "panel.zarr", tmp_path / "w" / "panel.zarr")
+    home = Workspace(tmp_path / "w")
+    lines = [f"{name}\t{line[1]}\n" for name in ("1", "10") for line in fx_records[name][::2]]
+    (tmp_path / "array.tsv").write_text("".join(lines))
+    chosen = ProfileOptions(min_typed=2, threads=1)
+    summary = array_profile.make(home, tmp_path / "array.tsv", chosen, progress=Silent())
+    assert (summary.num_typed, summary.num_chunks, summary.num_listed) == (60, 2, 60)
+    made = {path.name for path in home.profiles.iterdir()}
+    for name in ("1", "10"):
+        run(home, [fx_targets[1][name]], tmp_path / f"{name}.vcf.gz")
+    assert {path.name for path in home.profiles.iterdir()} == made
+    run(home, [fx_targets[1]["2"]], tmp_path / "2.vcf.gz")
+    assert {path.name for path in home.profiles.iterdir()} > made
+
+
+class Shown(Silent):
+    """Keeps what is shown."""
+
+    def __init__(self):
+        self.stages, self.done, self.notes = [], 0, []
+
+    def start(self, stage, total):
+        self.stages.append((stage, total))
+
+    def advance(self, steps=1):
+        self.done += steps
+
+    def note(self, message):
+        self.notes.append(message)
+
+
+def test_progress_counts_the_sites_of_the_whole_genome(fx_home, fx_targets, tmp_path):
+    shown = Shown()
+    run(fx_home, [fx_targets[0]], tmp_path / "out.vcf.gz", progress=shown)
+    assert shown.stages == [("imputing 3 contigs", 180)]
+    assert shown.done == 180
+    assert [note.split(",")[0] for note in shown.notes if "samples a second" in note] == [
+        "1: 1 chunks", "2: 1 chunks", "10: 1 chunks",
+    ]  # fmt: skip

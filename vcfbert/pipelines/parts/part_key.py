@@ -1,0 +1,87 @@
+"""The key of parts: a digest of everything that determines their bytes.
+
+The number of threads, the memory and the sizes of batches do not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from vcfbert.errors import InputError
+from vcfbert.files import digests
+from vcfbert.pipelines.parts import part_file
+from vcfbert.versions import __version__
+
+FREE = frozenset({
+    "run", "threads", "memory", "batch", "parts", "keep_parts", "fields", "all_typed_sites", "qc",
+    "device",
+})  # fmt: skip
+"""Options of `impute` that change no part; the network and the device are named apart."""
+
+
+def made_from(
+    *,
+    panel: str,
+    target: Path,
+    network: str,
+    device: str,
+    num_samples: int,
+    options: Any,
+) -> dict[str, Any]:
+    """What parts are made from, as JSON types.
+
+    panel    fingerprint of the panel
+    network  fingerprint of the network, or its name
+    device   cpu or gpu: their sums differ in the last digit
+    options  a dataclass; of a file, its content counts
+    """
+    chosen = {
+        field.name: _plain(getattr(options, field.name))
+        for field in fields(options)
+        if field.name not in FREE
+    }
+    return {
+        "version": __version__,
+        "format": part_file.FORMAT_VERSION,
+        "panel": panel,
+        "target": digest_of(target),
+        "samples": num_samples,
+        "network": network,
+        "device": device,
+        "options": chosen,
+    }
+
+
+def key_of(made: Mapping[str, Any]) -> str:
+    """The key, as hex."""
+    return digests.of_bytes(json.dumps(made, sort_keys=True).encode())
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file that the user named. Raises InputError if it cannot be read."""
+    try:
+        return digests.of_file(path)
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror or error}.") from error
+
+
+def differences(made: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What differs between two records of `made_from`, as words for a message.
+
+    >>> differences({"panel": "a", "options": {"seed": 1}}, {"panel": "a", "options": {"seed": 2}})
+    ['--seed']
+    """
+    names = [name for name in made if name != "options" and made[name] != other.get(name)]
+    mine, others = made.get("options", {}), other.get("options", {})
+    options = [name for name in mine if mine[name] != others.get(name)]
+    return names + [f"--{name.replace('_', '-')}" for name in options]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return {"sha256": digest_of(value)}
+    return list(value) if isinstance(value, tuple) else value
