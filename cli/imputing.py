@@ -226,16 +226,11 @@ def impute(
                 keep_parts=keep_parts,
                 device=device.value,
             )
+            targets = [*(target or []), *files_of(listed)]
             lines = _lines(
-                Workspace(workspace),
-                [*(target or []), *files_of(listed)],
-                place,
-                chosen,
-                plan,
-                None if workers is None and scheduler is None else (workers, scheduler),
-                progress,
+                Workspace(workspace), targets, place, chosen, plan, (workers, scheduler), progress,
                 overwrite=force,
-            )
+            )  # fmt: skip
         print_lines(lines)
 
 
@@ -258,16 +253,18 @@ def _lines(
     out: Path,
     chosen: ImputeOptions,
     plan: Path | None,
-    cluster_options: tuple[int | None, str | None] | None,
+    on_cluster: tuple[int | None, str | None],
     progress: Progress,
     *,
     overwrite: bool,
 ) -> list[str]:
     """Impute, or write a plan; returns the summary.
 
-    cluster_options  workers and scheduler; None for this process alone
+    on_cluster  workers and scheduler; None of both is this process alone
     """
     if plan is not None:
+        if len(targets) > 1:
+            raise typer.BadParameter("--plan takes one TARGET file. Make a plan for each.")
         from vcfbert.pipelines.imputing import separate_parts
 
         return separate_parts.plan(
@@ -276,10 +273,10 @@ def _lines(
     from vcfbert.pipelines.imputing import genome
 
     impute_one = None
-    if cluster_options is not None:
+    workers, scheduler = on_cluster
+    if workers is not None or scheduler is not None:
         from vcfbert.pipelines.imputing import cluster
 
-        workers, scheduler = cluster_options
         where = cluster.ClusterOptions(workers=workers, scheduler=scheduler)
         impute_one = partial(cluster.run, cluster=where)
     return genome.impute_files(

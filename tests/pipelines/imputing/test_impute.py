@@ -22,6 +22,7 @@ from vcfbert.pipelines.imputing.impute import ImputeOptions
 from vcfbert.pipelines.preparing import prepare
 from vcfbert.progress import Silent
 from vcfbert.retrieval import chunk_candidates
+from vcfbert.storage import profiles
 from vcfbert.storage.vcf import bgzf
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.mosaic import torch_engine, weight_files
@@ -172,6 +173,7 @@ def test_a_sample_of_the_panel_is_never_imputed_from_itself(fx_home, tmp_path, m
     alleles = imputations.panel_alleles()[:, 20:26]  # samples 10, 11 and 12
     names = ["s10", "stranger", "s12"]
     target = write_target(tmp_path / "t.vcf", alleles, names=names)
+    profiles.remove(fx_home.profiles)  # so that the rates are fitted
     with caplog.at_level(logging.WARNING):
         summary = run(fx_home, target, tmp_path / "o.vcf.gz")
     assert "2 samples of the target are also in the panel" in caplog.text
