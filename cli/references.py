@@ -104,6 +104,15 @@ def build_index(
     ] = None,
     embeddings: options.EmbeddingsVersion = None,
     mask_version: options.MaskVersion = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            show_default="all cores; 1 for dense",
+            help="Index N windows at a time, each in memory; the index is the same.",
+        ),
+    ] = None,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,
     force: options.Force = False,
     quiet: options.Quiet = False,
@@ -128,6 +137,7 @@ def build_index(
                     seed=seed,
                     embeddings=embeddings,
                     mask_version=mask_version,
+                    threads=threads,
                 ),
                 progress=progress,
                 overwrite=force,

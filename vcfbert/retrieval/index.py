@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import faiss
@@ -34,18 +35,47 @@ _OPEN_WINDOWS = 4  # mapped at a time, so that memory does not grow with the num
 
 def write_windows(folder: Path, indexes: Iterable[FaissIndex]) -> list[FileEntry]:
     """Write one file per window into an existing folder, one window in memory at a time."""
+    return [_write(folder, window, index) for window, index in enumerate(indexes)]
+
+
+def build_windows(
+    folder: Path,
+    num_windows: int,
+    build: Callable[[int], FaissIndex],
+    threads: int,
+    advance: Callable[[], None],
+) -> list[FileEntry]:
+    """Write the files that `write_windows` writes, several windows at a time.
+
+    build    makes the index of a window; called from several threads
+    threads  windows that are in memory at a time; the files do not depend on it
+    advance  called after each window
+
+    Raises what `build` raises, and StoreError if a file cannot be written.
+    """
     entries = []
-    for window, index in enumerate(indexes):
-        path = folder / f"w{window:05d}.faiss"
-        try:
-            faiss.write_index(index, str(path))
-        except RuntimeError as error:
-            raise StoreError(
-                f"FAISS cannot write {path}. Free disk space or fix the permissions, then run "
-                f"again: vcfbert {manifest.MADE_BY}"
-            ) from error
-        entries.append(FileEntry.of(path))
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="index")
+    try:
+        for entry in pool.map(
+            lambda window: _write(folder, window, build(window)), range(num_windows)
+        ):
+            entries.append(entry)
+            advance()
+    finally:
+        pool.shutdown(cancel_futures=True)
     return entries
+
+
+def _write(folder: Path, window: int, index: FaissIndex) -> FileEntry:
+    path = folder / f"w{window:05d}.faiss"
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as error:
+        raise StoreError(
+            f"FAISS cannot write {path}. Free disk space or fix the permissions, then run "
+            f"again: vcfbert {manifest.MADE_BY}"
+        ) from error
+    return FileEntry.of(path)
 
 
 class IndexReader:

@@ -87,6 +87,17 @@ def test_max_references_draws_whole_train_samples_by_the_seed(fx_own):
     assert {haplotype ^ 1 for haplotype in drawn[0]} == set(drawn[0])
 
 
+@pytest.mark.parametrize("kind", ["exact", "fast", "dense"])
+def test_an_index_does_not_depend_on_threads(fx_own, kind):
+    encode(fx_own)
+    contents = []
+    for threads in (1, 3):
+        made = index(fx_own, kind=kind, threads=threads, overwrite=True)
+        assert made.num_windows > 3
+        contents.append({file.name: digests.of_file(file) for file in made.path.iterdir()})
+    assert contents[0] == contents[1]
+
+
 @pytest.mark.parametrize("number", [1, 7, 10_000])
 def test_max_references_that_cannot_be_had_is_refused(fx_own, number):
     with pytest.raises(ConfigError, match=rf"even number from 2 to 96.*got {number}"):

@@ -36,7 +36,7 @@ RICH = settings_of(
 )
 
 
-RUNS = ((PLAIN, 50), (RICH, 15))
+RUNS = ((PLAIN, 50), (RICH, 8))
 
 
 def shared(work, count):

@@ -5,8 +5,8 @@ R reference haplotypes, W windows.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from vcfbert.pipelines.systems import dense_sources, reference_stores
 from vcfbert.pipelines.systems.dense_sources import DenseSource
 from vcfbert.progress import Progress
 from vcfbert.retrieval import dense, exact, fast, manifest
-from vcfbert.retrieval.index import FaissIndex, write_windows
+from vcfbert.retrieval.index import FaissIndex, build_windows
 from vcfbert.retrieval.manifest import Kind, Manifest
 from vcfbert.storage.zarr import stores
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
@@ -49,6 +49,10 @@ class IndexOptions:
     mask_version: VersionName | None = None
     """Masks of a dense index, a number or a path; None is those of dense embeddings, or the newest
     for a codebook."""
+
+    threads: int | None = None
+    """Windows that are indexed at a time. None is one for each core, and one alone for the dense
+    kind, whose windows may take gigabytes. The index does not depend on it."""
 
 
 @dataclass(frozen=True)
@@ -180,11 +184,10 @@ def _write_bits(
         fast.require_usable(panel.length)
     build = fast.build if options.kind == "fast" else exact.build
 
-    def indexes() -> Iterator[FaissIndex]:
-        for window in range(len(panel.windows)):
-            yield build(panel.packed(window)[haplotypes])
-            progress.advance()
+    def index_of(window: int) -> FaissIndex:
+        return build(panel.packed(window)[haplotypes])
 
+    threads = options.threads or os.cpu_count() or 1
     return Manifest(
         kind=options.kind,
         length=panel.length,
@@ -192,7 +195,7 @@ def _write_bits(
         reference_haplotypes=haplotypes.tolist(),
         max_references=options.max_references,
         seed=_seed(options),
-        files=write_windows(folder, indexes()),
+        files=build_windows(folder, len(panel.windows), index_of, threads, progress.advance),
     )
 
 
@@ -205,10 +208,8 @@ def _write_dense(
 ) -> Manifest:
     reader, panel = source.reader, source.panel
 
-    def indexes() -> Iterator[FaissIndex]:
-        for window in range(reader.num_windows):
-            yield dense.build(source.rows(window, haplotypes))
-            progress.advance()
+    def index_of(window: int) -> FaissIndex:
+        return dense.build(source.rows(window, haplotypes))
 
     row_bytes = 4 * reader.num_windows * reader.length * reader.width
     stores.require_disk(
@@ -228,7 +229,9 @@ def _write_dense(
         reference_haplotypes=haplotypes.tolist(),
         max_references=options.max_references,
         seed=_seed(options),
-        files=write_windows(folder, indexes()),
+        files=build_windows(
+            folder, reader.num_windows, index_of, options.threads or 1, progress.advance
+        ),
         mask_version=source.mask_version,
         masks=manifest.masks_as_hex(source.is_masked),
     )

@@ -51,7 +51,7 @@ class Shared(Generic[Result]):
     threads: int
 
 
-class _Sent:
+class _SentProgress:
     """Progress of rank 0, sent to the parent."""
 
     def __init__(self, messages: Connection) -> None:
@@ -242,7 +242,7 @@ def _outcome(shared: Shared[Any], rank: int, folder: str, messages: Connection) 
     name, meet = shared.names[rank], f"file://{folder}/meet"
     devices.set_threads(shared.threads)
     _bind_to_loopback()
-    progress: Progress = Silent() if rank else _Sent(messages)
+    progress: Progress = Silent() if rank else _SentProgress(messages)
     try:
         with ranks.joined(rank, len(shared.names), torch.device(name), meet) as together:
             result = shared.work(together, name, progress)
