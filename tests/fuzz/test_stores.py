@@ -54,7 +54,8 @@ def edited(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 @pytest.fixture
 def fx_panel(fx_seeds: Seeds, tmp_path: Path) -> Path:
     path = tmp_path / "panel.zarr"
-    shutil.copytree(fx_seeds.workspace.panel, path)
+    (contig,) = fx_seeds.workspace.panel.glob("*.zarr")
+    shutil.copytree(contig, path)
     return path
 
 

@@ -128,7 +128,7 @@ def _body(path: Path) -> bytes:
 
 
 def _array(content: bytes) -> NDArray[np.generic]:
-    return np.asarray(np.lib.format.read_array(io.BytesIO(content), allow_pickle=False))
+    return np.asarray(np.lib.format.read_array(io.BytesIO(content)))
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
@@ -137,7 +137,7 @@ def _write(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, values in arrays.items():
             content = io.BytesIO()
-            np.lib.format.write_array(content, np.asarray(values), allow_pickle=False)
+            np.lib.format.write_array(content, np.asarray(values))
             archive.writestr(zipfile.ZipInfo(name), content.getvalue())
     body = buffer.getvalue()
     with suppress(StoreError):  # a workspace that cannot be written to can still be used

@@ -183,8 +183,13 @@ def _submit(client: Client, plan: Any, number: int) -> Any:
 
 def _run_part(plan: ImputationPlan, number: int) -> int:
     """Make one part on a worker."""
-    logging.getLogger("vcfbert").setLevel(logging.ERROR)  # the client has shown the warnings
-    _HELD.of(plan).run(number)
+    ours = logging.getLogger("vcfbert")
+    level = ours.level
+    ours.setLevel(logging.ERROR)  # the client has shown the warnings
+    try:
+        _HELD.of(plan).run(number)
+    finally:
+        ours.setLevel(level)
     return number
 
 
