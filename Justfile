@@ -89,8 +89,12 @@ chr20 folder="chr20-work": setup
 test *args: setup
     OMP_NUM_THREADS=1 {{quote(python)}} -m pytest -n auto --maxprocesses 8 --dist worksteal "$@"
 
+# Install what only some tests need: Dask and Snakemake
+setup-extras: setup
+    {{quote(python)}} -c 'import distributed, snakemake' 2>/dev/null || {{quote(python)}} -m pip install --quiet --disable-pip-version-check --editable '.[dev,cluster,workflows]'
+
 # Run what CI runs: format, lint, types, tests, documents
-check: setup
+check: setup-extras
     {{quote(venv / "bin/ruff")}} format --check
     {{quote(venv / "bin/ruff")}} check
     {{quote(venv / "bin/mypy")}}

@@ -54,8 +54,7 @@ def edited(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 @pytest.fixture
 def fx_panel(fx_seeds: Seeds, tmp_path: Path) -> Path:
     path = tmp_path / "panel.zarr"
-    (contig,) = fx_seeds.workspace.panel.glob("*.zarr")
-    shutil.copytree(contig, path)
+    shutil.copytree(fx_seeds.workspace.panel / "20.zarr", path)
     return path
 
 

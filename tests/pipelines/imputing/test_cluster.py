@@ -62,7 +62,8 @@ class KillsWorkers(Silent):
                 and parent_of(entry) != 1
                 and is_below(int(entry), own)
             ]
-            os.kill(found[-1], signal.SIGKILL)
+            if found:  # a worker may be just starting
+                os.kill(found[-1], signal.SIGKILL)
 
 
 def command_of(number):

@@ -183,14 +183,35 @@ def _submit(client: Client, plan: Any, number: int) -> Any:
 
 def _run_part(plan: ImputationPlan, number: int) -> int:
     """Make one part on a worker."""
-    ours = logging.getLogger("vcfbert")
-    level = ours.level
-    ours.setLevel(logging.ERROR)  # the client has shown the warnings
-    try:
+    with _SILENCE:  # the client has shown the warnings
         _HELD.of(plan).run(number)
-    finally:
-        ours.setLevel(level)
     return number
+
+
+class _Silence:
+    """Shows errors only, while any thread of this process is inside."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._level = logging.NOTSET
+
+    def __enter__(self) -> None:
+        ours = logging.getLogger("vcfbert")
+        with self._lock:
+            if self._inside == 0:
+                self._level = ours.level
+                ours.setLevel(logging.ERROR)
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                logging.getLogger("vcfbert").setLevel(self._level)
+
+
+_SILENCE = _Silence()
 
 
 class _Held(threading.local):
