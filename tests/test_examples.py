@@ -13,6 +13,7 @@ import pytest
 from tests.pipelines import imputations
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 LENGTHS = {"chunk_cm": 0.1, "overlap_cm": 0.05}
 OPTIONS = "--no-network --chunk-cm 0.1 --overlap-cm 0.05"  # three chunks
 
@@ -29,9 +30,8 @@ def fx_folder(tmp_path_factory):
 
 def run(folder, words, **environment):
     """Run a program that finds this Python's `vcfbert`."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        words, cwd=folder, env=os.environ | {"PATH": path} | environment, capture_output=True,
+        words, cwd=folder, env=os.environ | {"PATH": PATH} | environment, capture_output=True,
         text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -50,7 +50,9 @@ def test_the_array_job(fx_folder):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("snakemake") is None, reason="snakemake is not installed")
+@pytest.mark.skipif(
+    shutil.which("snakemake", path=PATH) is None, reason="snakemake is not installed"
+)
 def test_snakemake(fx_folder):
     run(fx_folder, [
         "snakemake", "--snakefile", EXAMPLES / "Snakefile", "--cores", "2", "--config",
