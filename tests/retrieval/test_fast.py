@@ -4,7 +4,7 @@ import faiss
 import numpy as np
 import numpy.testing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.retrieval import windows
@@ -58,6 +58,7 @@ def test_a_reference_equal_to_the_query_is_found_in_windows_of_any_length(length
     spread=st.sampled_from([0.0, 0.5, 2.0, 6.0]),
     hidden=st.sampled_from([0.0, 0.5, 1.0]),
 )
+@example(seed=3154, length=4, spread=6.0, hidden=0.0)
 def test_rounded_sums_fit_into_16_bits_and_no_visible_site_vanishes(seed, length, spread, hidden):
     rng = np.random.default_rng(seed)
     wide = 8 * -(-length // 8)
@@ -68,7 +69,8 @@ def test_rounded_sums_fit_into_16_bits_and_no_visible_site_vanishes(seed, length
     positive = np.maximum(scanned, 0).reshape(-1, 4).sum(axis=1)
     negative = np.minimum(scanned, 0).reshape(-1, 4).sum(axis=1)
     spans = positive - negative
-    assert spans.max() == 1.0  # FAISS rounds with 255 steps of the largest range
+    # FAISS rounds with 255 steps of the largest range, which a sum of four may miss by one ulp.
+    assert spans.max() == pytest.approx(1.0, rel=3e-7)
     best = np.rint(STEPS * spans[:-2]).sum() + STEPS
     assert STEPS <= best <= MOST_STEPS  # and FAISS does not return a score of 0
     visible = np.abs(scanned[: vectors.shape[1]][vectors[0] != 0])
