@@ -1,4 +1,4 @@
-"""`impute --workers 2` beside one process, and kills of workers and of the command.
+"""Compare `impute --workers 2` with one process, and kill workers and the command.
 
     python benchmarks/cluster.py FOLDER [--tasks array] [--kills 20] [--chunk-cm 1]
 

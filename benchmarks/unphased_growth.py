@@ -1,4 +1,4 @@
-"""Cost of an added sample that is not phased, for panels of two sizes, beside Beagle.
+"""Cost of each further unphased sample with panels of two sizes, compared with Beagle.
 
     python benchmarks/unphased_growth.py FOLDER [--simulated 50000] [--samples 50 250]
 

@@ -48,5 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reason = f"needs {panels.SHARED_CHR20}"
     for item in items:
         if item.get_closest_marker("shared"):
-            # pytest shows the reason in its summary (-ra), so a run without the data says so.
-            item.add_marker(pytest.mark.skip(reason=reason))
+            # The summary (-ra) shows the reason, so a run without the data says what it left out.
+            item.add_marker(
+                pytest.mark.skip(reason=reason)
+            )  # real samples are not in the repository

@@ -38,7 +38,7 @@ def targets(contig: str, names: list[str] = NAMES, *, both: bool = True) -> Make
 
 
 def again(room: Room) -> None:
-    """A workspace, and the file of its contig again beside another."""
+    """A prepared workspace, and two files, one of which has the contig that it has already."""
     room.work()
     panels("21")(room)
 
@@ -62,7 +62,7 @@ CASES = [
     case("a region of two files", panels("21"), f"{PREPARE} --region 20:1-5000", 1,
          "--region needs one PANEL file"),
     case("a map for one of two contigs", panels("21"), f"{PREPARE} --map {{contig}}.map", 1,
-         "there is no map of contig 20: 20.map does not exist"),
+         "no genetic map for contig 20: 20.map does not exist"),
     case("a contig that is there", again, PREPARE, 1,
          "work/panel.zarr already has contig 20", "--force", "--skip-existing"),
     case("force and skip", again, f"{PREPARE} --force --skip-existing", 1, "cannot be combined"),

@@ -61,5 +61,6 @@ CASES = [
     case("a number that is another chromosome", target(on("24")), IMPUTE, 1, "share no contig",
          "--rename-chrs"),
     case("the PAR of X without an X in the panel", target(on("25")), IMPUTE, 1, "share no contig"),
-    case("a mitochondrion beside", target(on("20", "26")), PHASE, 0, "not in the panel", "1"),
+    case("a mitochondrial contig that the panel lacks", target(on("20", "26")), PHASE, 0,
+         "not in the panel", "1"),
 ]  # fmt: skip

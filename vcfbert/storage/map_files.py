@@ -95,7 +95,7 @@ def of_contig(path: Path, contig: str) -> Path:
         if place.is_file():
             return place
     raise InputError(
-        f"{path}: there is no map of contig {contig}: {places[0]} does not exist. Give a map for "
+        f"{path}: no genetic map for contig {contig}: {places[0]} does not exist. Give a map for "
         "each contig, or none to use 1 cM per Mb."
     )
 

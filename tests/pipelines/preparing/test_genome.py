@@ -315,7 +315,7 @@ def refused(case, folder, alleles):
         ("order", r"sample 1 is s0 in .*one\.vcf\.gz and s1 in .*two\.vcf\.gz.*view -S"),
         ("stranger", r"sample 20 is s19 in .*one\.vcf\.gz and x in .*no sample s19"),
         ("region", "--region needs one PANEL file"),
-        ("maps", r"no map of contig 2: .*chr2\.map does not exist"),
+        ("maps", r"no genetic map for contig 2: .*chr2\.map does not exist"),
         ("par", "no file has an X chromosome"),
     ],
 )
