@@ -69,7 +69,8 @@ def phase(
     """Phase the genotypes of a VCF with a prepared panel.
 
     Writes the target's own records with phased genotypes, FORMAT/PS and FORMAT/PQ, and an index.
-    Records that the panel lacks keep unphased genotypes. The output does not depend on --threads.
+    Heterozygotes that the panel lacks are phased only by the phase sets of the file. The output
+    does not depend on --threads.
 
     Example: vcfbert phase target.vcf.gz --out phased.vcf.gz
     """

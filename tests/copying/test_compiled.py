@@ -75,11 +75,11 @@ def test_compilation_is_announced_once_and_only_if_it_happens():
     def double(x):
         return x + x
 
-    with announcing_compilation(lambda: notes.append("compiling")):
+    with announcing_compilation(lambda text: notes.append("compiling")):
         assert double(np.float32(1)) == 2
         assert double(np.int64(1)) == 2
     assert notes == ["compiling"]
-    with announcing_compilation(lambda: notes.append("again")):
+    with announcing_compilation(lambda text: notes.append("again")):
         double(np.float32(3))
     assert notes == ["compiling"]
 

@@ -65,9 +65,10 @@ class _OnFirst(event.Listener):  # type: ignore[misc]
 
 
 @contextmanager
-def announcing_compilation(notify: Callable[[], None]) -> Iterator[None]:
-    """Call `notify` once if a kernel has to be compiled inside the block."""
-    with event.install_listener("numba:compile", _OnFirst(notify)):
+def announcing_compilation(show: Callable[[str], None]) -> Iterator[None]:
+    """Show a message, once, if a kernel has to be compiled inside the block."""
+    message = "Compiling for this machine, once; it may take a minute ..."
+    with event.install_listener("numba:compile", _OnFirst(lambda: show(message))):
         yield
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -126,10 +125,7 @@ def _of_contig(
         )  # fmt: skip
         profiles = of_panel(workspace, panel)
         progress.start("profiling", len(chunks))
-        note = partial(
-            progress.note, "Compiling for this machine, once; it takes about half a minute ..."
-        )
-        with compiled.announcing_compilation(note):
+        with compiled.announcing_compilation(progress.note):
             for chunk in chunks:
                 chunk_references.read(
                     panel, sites.cm, chunk, [chunk.typed], seed=options.seed,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,10 +46,7 @@ def write_all(
 ) -> Findings:
     """Impute and write all chunks, from finished parts if there are some."""
     progress.start("imputing", len(runs.chunks) * runs.num_samples)
-    note = partial(
-        progress.note, "Compiling for this machine, once; it takes about half a minute ..."
-    )
-    with compiled.announcing_compilation(note):
+    with compiled.announcing_compilation(progress.note):
         return _write_all(runs, writer, empirical, progress, er2=er2)
 
 

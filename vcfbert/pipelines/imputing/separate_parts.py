@@ -156,7 +156,9 @@ def make(
     memory = None if options.memory is None else batches.parse_size(options.memory)
     with impute.opened(workspace, target, options, out.parent, progress) as job:
         num_samples = len(job.source.samples.names)
-        for_all = -(-num_samples * len(job.chunks) // fewest_parts)
+        # A part of samples that are references of each other phases all of its chunk.
+        wanted = 1 if job.source.is_joint else fewest_parts
+        for_all = -(-num_samples * len(job.chunks) // wanted)
         size = min(batches.size(job.source, job.chunks, memory), max(for_all, fewest_samples))
         made = planned_parts.made_from(job.source, target, options)
         parts = tuple(

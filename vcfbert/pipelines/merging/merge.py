@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +120,8 @@ def merge(
         logger.warning("%s", message)
     writer = _Writer(out, header_text.encode(), JoinedInfo(batches, keys))
     progress.start("merging (MB read)", -(-sum(path.stat().st_size for path in paths) // _MEGABYTE))
-    note = partial(progress.note, "Compiling for this machine, once; it takes some seconds ...")
     with (
-        compiled.announcing_compilation(note),
+        compiled.announcing_compilation(progress.note),
         output_file.create(
             out,
             writer.write_index,

@@ -253,10 +253,7 @@ def _phase_chunks(
 ) -> None:
     """Phase the chunks one after another, and fill missing genotypes if that is asked for."""
     progress.start("phasing", len(chunks) * num_samples)
-    note = partial(
-        progress.note, "Compiling for this machine, once; it takes about half a minute ..."
-    )
-    with compiled.announcing_compilation(note):
+    with compiled.announcing_compilation(progress.note):
         for chunk in chunks:
             phase = phased.add(chunk, progress.advance)
             if filler is not None:

@@ -234,10 +234,7 @@ def _phase(
     from vcfbert.copying import compiled
     from vcfbert.pipelines.preparing import panel_phasing
 
-    note = partial(
-        progress.note, "Compiling for this machine, once; it takes about half a minute ..."
-    )
-    with compiled.announcing_compilation(note):
+    with compiled.announcing_compilation(progress.note):
         return panel_phasing.phase(table, samples, alleles, free, seed=seed, progress=progress)
 
 
