@@ -116,8 +116,9 @@ class PhasingOptions:
 class PhasedChunk:
     """The phase of all samples.
 
-    alleles  (N, 2, T) the likeliest order of each heterozygote relative to the one before; the
-             first is as in the file, and so are missing genotypes
+    alleles  (N, 2, T) the likeliest order of each heterozygote relative to the one before, if this
+             agrees with all that is certain (`agreeing`); the first is as in the file, and so are
+             missing genotypes
     turn     (N, T) probability that the order of a heterozygote relative to the one before is the
              other than in `alleles`; 0 elsewhere
     draws    (M, N, 2, T) phases drawn by their probability
@@ -134,9 +135,11 @@ Candidates = Callable[[Sequence[int]], list[NDArray[np.int64]]]
 
 @dataclass(frozen=True)
 class _Turns:
-    """Of one sample's heterozygotes: probability of a turn (H,), and turns of draws (M, H)."""
+    """Of one sample's heterozygotes: probability of a turn and the best turns, both (H,), and turns
+    of draws (M, H)."""
 
     probability: NDArray[np.float32]
+    best: NDArray[np.bool_]
     drawn: NDArray[np.uint8]
 
 
@@ -151,8 +154,9 @@ def phase(
 ) -> PhasedChunk:
     """Phase all samples; the result is the same for any `threads`, company and order of samples.
 
-    model  None fits one at the typed sites
-    start  (N, 2, T) a phase by which the first pass finds candidates; None finds them by genotype
+    model       None fits one at the typed sites
+    start       (N, 2, T) a phase by which the first pass finds candidates; None finds them by
+                genotype
     candidates  finds them in the first pass instead
     """
     num_samples, _, num_typed = chunk.alleles.shape
@@ -167,16 +171,16 @@ def phase(
     places = places_along(chunk.cm)
     if model is None:
         model = fit_model(chunk.bits, chunk.cm, options, threads=threads)
+    known = start
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for number in range(options.passes):
             is_last = number == options.passes - 1
             if number == 0 and candidates is not None:
                 found = candidates(free)
-            elif number > 0 or start is not None:
-                known = out.alleles if number > 0 or start is None else start
-                found = by_haplotype(chunk, places, known, free, threads)
-            else:
+            elif known is None:
                 found = _by_genotype(chunk, places, free, threads)
+            else:
+                found = by_haplotype(chunk, places, known, free, threads)
 
             def run(sample: int, rows: NDArray[np.int64], is_last: bool = is_last) -> None:
                 draws = options.draws if is_last else 0
@@ -184,6 +188,7 @@ def phase(
                 _write(out, chunk.alleles[sample], sample, turns)
 
             list(pool.map(run, free, found))
+            known = out.alleles
     return out
 
 
@@ -287,13 +292,15 @@ def _turns(
     alleles = chunk.alleles[sample]
     hets = heterozygotes(alleles)
     lag = options.lag or lag_of(len(hets), float(chunk.cm[-1] - chunk.cm[0]))
+    log_odds = chunk.turn_log_odds[sample, hets]
+    back = np.ones(len(hets), np.int64) if chunk.back is None else chunk.back[sample, hets]
     found = lattice.empty(len(hets), options.beam)
     lattice.fill(
         np.ascontiguousarray(chunk.bits[rows].T) if len(rows) else _indifferent(chunk),
         steps.along(alleles, chunk.cm, model.rate, model.errors, LONGEST_RUN),
         _shares(chunk.group, rows),
-        log_prior(chunk.turn_log_odds[sample, hets]),
-        np.ones(len(hets), np.int64) if chunk.back is None else chunk.back[sample, hets],
+        log_prior(log_odds),
+        back,
         lag,
         FLOOR,
         found,
@@ -301,7 +308,35 @@ def _turns(
     probability = np.empty(len(hets), np.float32)
     lattice.turn_probabilities(found, probability)
     rng = np.random.default_rng([options.seed, zlib.crc32(alleles.tobytes())])
-    return _Turns(probability, sampling.turns(found, draws, rng))
+    best = agreeing(probability, log_odds, back)
+    return _Turns(probability, best, sampling.turns(found, draws, rng))
+
+
+def agreeing(
+    probability: NDArray[np.float32], log_odds: NDArray[np.floating], back: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """The likeliest turns that agree with what is certain of heterozygotes with others between.
+
+    The likeliest turn of each heterozygote by itself may contradict it. Then the least certain of
+    the turns between the two changes, except those between two others that already agree.
+
+    probability     (H,) of a turn
+    log_odds, back  (H,) as `turn_log_odds` and `back` of `UnphasedChunk`
+    returns         (H,) True for a turn
+
+    >>> agreeing(np.array([0, 0.9, 0.4], np.float32), np.array([0, 0, -np.inf]), np.array([1, 1, 2]))
+    array([False,  True,  True])
+    """
+    is_turned = probability > 0.5
+    is_certain, is_far = np.isinf(log_odds), back > 1
+    is_settled = is_certain & ~is_far
+    for het in np.flatnonzero(is_certain & is_far).tolist():
+        between = np.arange(het + 1 - int(back[het]), het + 1)
+        if is_turned[between].sum() % 2 != (log_odds[het] > 0):
+            loose = between[~is_settled[between]]
+            is_turned[loose[np.abs(probability[loose] - 0.5).argmin()]] ^= True
+        is_settled[between] = True
+    return is_turned
 
 
 def _indifferent(chunk: UnphasedChunk) -> NDArray[np.uint64]:
@@ -340,9 +375,8 @@ def _write(out: PhasedChunk, file: NDArray[np.uint8], sample: int, turns: _Turns
     file  (2, T) alleles in the order of the file
     """
     hets = heterozygotes(file)
-    is_turned = turns.probability > 0.5
-    out.alleles[sample] = turned(file, hets, is_turned)
-    out.turn[sample, hets] = np.where(is_turned, 1 - turns.probability, turns.probability)
+    out.alleles[sample] = turned(file, hets, turns.best)
+    out.turn[sample, hets] = np.where(turns.best, 1 - turns.probability, turns.probability)
     for draw, drawn in enumerate(turns.drawn):
         out.draws[draw, sample] = turned(file, hets, drawn)
 
