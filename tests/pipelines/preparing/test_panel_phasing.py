@@ -13,8 +13,12 @@ import vcfbert
 from tests import panels
 from vcfbert.errors import ConfigError, InputError
 from vcfbert.pipelines.chunks import chunk_plan
+from vcfbert.pipelines.verifying import verify
+from vcfbert.pipelines.verifying.verify import VerifyOptions
+from vcfbert.progress import Silent
 from vcfbert.storage.zarr import haplotypes, stores
 from vcfbert.storage.zarr.panel import open_panel
+from vcfbert.storage.zarr.workspace import Workspace
 
 NUM_SITES, NUM_SAMPLES = 150, 40
 
@@ -54,6 +58,20 @@ def fx_whole(fx_truth, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     file = write(folder / "p.vcf", fx_truth, everything(fx_truth))
     return file, folder, vcfbert.prepare(file, workspace=folder / "w", phase_panel=True)
+
+
+def test_verify_compares_it_with_its_file_without_the_order(fx_truth, fx_whole, tmp_path):
+    file, folder, _ = fx_whole
+    workspace = Workspace(folder / "w")
+    same = verify.verify(workspace, VerifyOptions(source=file), progress=Silent())
+    assert same.faults == []
+    changed = fx_truth.copy()
+    changed[3, 5] = 1 - changed[3, 5, :1]  # a homozygote, or the other one
+    other = write(tmp_path / "p.vcf", changed, everything(changed))
+    faults = verify.verify(workspace, VerifyOptions(source=other), progress=Silent()).faults
+    assert len(faults) == 1
+    assert "1 of 6,000 genotypes differ" in faults[0]
+    assert "s5 at 20:80000" in faults[0]
 
 
 def test_an_unphased_panel_is_phased_and_says_how_well(fx_truth, fx_whole):

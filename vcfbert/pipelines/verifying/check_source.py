@@ -2,7 +2,8 @@
 
 S sites in the panel, H panel haplotypes; a block holds n sites of the file. The file is read
 in blocks with the policy of `prepare`, so the same records are dropped; a site of the file that the
-panel lacks must be one that the panel's filters drop.
+panel lacks must be one that the panel's filters drop. Heterozygotes that `prepare --phase-panel`
+phased are compared without their order.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ Key = tuple[str, int, str, str]
 def check(source: Path, panel: PanelReader, findings: StoreReport, progress: Progress) -> None:
     """Compare every site and genotype. Raises InputError if the file cannot be read."""
     comparison = _Comparison(panel, str(source))
+    unphased = panel.settings.get("unphased", "error")
     policy = GenotypePolicy(
         missing=panel.settings.get("missing", "drop"),
-        unphased=panel.settings.get("unphased", "error"),
+        unphased="phase" if panel.settings.get("phase_panel") else unphased,
     )
     splitter = SiteSplitter(str(source), panel.samples.names, policy)
     with VcfFile(source) as file:
@@ -47,7 +49,9 @@ def check(source: Path, panel: PanelReader, findings: StoreReport, progress: Pro
         for block in file.blocks(columns, region=region):
             split = _split(splitter, block, comparison.ploidy)
             for row, record in enumerate(split.records):
-                comparison.add(record, split.alt[row], split.info[row], split.alleles[row])
+                comparison.add(
+                    record, split.alt[row], split.info[row], split.alleles[row], split.is_free[row]
+                )
             progress.advance(len(block.records))
     findings.content = (
         f"{comparison.num_sites:,} sites, {comparison.num_genotypes:,} genotypes compared"
@@ -60,7 +64,9 @@ def _split(splitter: SiteSplitter, block: RecordBlock, ploidy: RecordPloidy | No
     if ploidy is None:
         return splitter.split(block)
     split = splitter.split(haploid_calls.settled_block(block, ploidy.of(block.records)))
-    split.alleles[:, 1::2][ploidy.of(split.records)] = 0
+    is_haploid = ploidy.of(split.records)
+    split.alleles[:, 1::2][is_haploid] = 0
+    split.is_free[is_haploid] = False
     return split
 
 
@@ -107,8 +113,19 @@ class _Comparison:
         self._differing: list[str] = []
         self._num_differing = 0
 
-    def add(self, record: Record, alt: str, info: str, alleles: NDArray[np.uint8]) -> None:
-        """Compare one biallelic site of the file; alleles (H,)."""
+    def add(
+        self,
+        record: Record,
+        alt: str,
+        info: str,
+        alleles: NDArray[np.uint8],
+        is_free: NDArray[np.bool_],
+    ) -> None:
+        """Compare one biallelic site of the file.
+
+        alleles  (H,)
+        is_free  (N,) True for heterozygotes whose order is not known in the file
+        """
         site = self._find(record, alt, info)
         name = f"{record.place()} {record.ref}>{alt}"
         if site is None:
@@ -124,6 +141,7 @@ class _Comparison:
         if info != self._panel.sites.info[site]:
             self._described.append(name)
         stored = self._alleles.of(site)
+        alleles = _in_order_of(stored, alleles, is_free)
         if not np.array_equal(stored, alleles):
             self._note(name, stored, alleles)
 
@@ -170,6 +188,20 @@ class _Comparison:
                 f"{self._source}: {told}. {AGAIN}"
             )
         return out
+
+
+def _in_order_of(
+    stored: NDArray[np.uint8], alleles: NDArray[np.uint8], is_free: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """The alleles of a site, with free heterozygotes in the order of the store.
+
+    >>> stored, alleles = np.array([1, 0, 1, 0]), np.array([0, 1, 0, 1])
+    >>> _in_order_of(stored, alleles, np.array([True, False])).tolist()
+    [1, 0, 0, 1]
+    """
+    pairs = alleles.reshape(-1, 2)
+    is_other = is_free & (stored.reshape(-1, 2) == pairs[:, ::-1]).all(axis=1)
+    return np.where(is_other[:, None], pairs[:, ::-1], pairs).ravel()
 
 
 class _Filter:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vcfbert.domain.contig_names import find_contig
-from vcfbert.errors import StoreError
+from vcfbert.errors import InputError, StoreError
 from vcfbert.files import temporary
 from vcfbert.pipelines.verifying import check_panel, check_runs, check_source, check_stores
 from vcfbert.pipelines.verifying.check_stores import Known
@@ -126,9 +126,13 @@ def _check_source(source: Path, path: Path, progress: Progress) -> StoreReport:
             with VcfFile(source) as file:
                 named = file.contigs_with_records() or there
             contigs = [name for name in there if find_contig(name, named) is not None]
+            if not contigs:
+                raise InputError(
+                    f"{source} was not compared, because it has no contig of the panel. "
+                    f"{check_source.AGAIN}"
+                )
         try:
-            opened = open_panel(path, takes_haploid=True, contigs=contigs)
-            with opened as panel:
+            with open_panel(path, takes_haploid=True, contigs=contigs) as panel:
                 check_source.check(source, panel, report, progress)
         except StoreError as error:
             raise StoreError(
