@@ -2,7 +2,7 @@
 
 Keys of each line: `event` (start, progress, end, note, warning, error or interrupted), and of the
 first three `stage`, `done`, `total` (null if it is not known), `seconds`, `per_second`,
-`seconds_left` (null if it cannot be told yet) and `peak_memory_bytes` of this process; of the
+`seconds_left` (null if it is not known yet) and `peak_memory_bytes` of this process; of the
 others `text`.
 """
 

@@ -53,8 +53,8 @@ def prepare(
             "--map",
             metavar="FILE",
             show_default="1 cM per Mb",
-            help="Genetic map of PLINK, SHAPEIT, Eagle, HapMap or others; may be gzipped. For a "
-            "file a contig write {contig}: plink.chr{contig}.GRCh38.map.",
+            help="Genetic map of PLINK, SHAPEIT, Eagle, HapMap or others; may be gzipped. If each "
+            "contig has a file, write {contig} in its name: plink.chr{contig}.GRCh38.map.",
         ),
     ] = None,
     region: Annotated[
@@ -127,7 +127,7 @@ def prepare(
             metavar="N",
             min=1,
             show_default="all cores",
-            help="Files to prepare at a time, each in a process of its own.",
+            help="Number of files to prepare at a time, each in its own process.",
         ),
     ] = None,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,

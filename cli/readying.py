@@ -39,7 +39,7 @@ def profile(
     """Compute what imputation needs of a panel and an array ahead of the first target.
 
     `impute` and `phase` keep it in the workspace by themselves at the first use. The result is the
-    same with and without a profile. Give the options that will be given to them.
+    same with and without a profile. Use the options that you will use with them.
 
     Example: vcfbert profile --typed array.tsv
     """
@@ -63,7 +63,8 @@ def profile(
 def warm_up(quiet: options.Quiet = False, verbose: options.Verbose = False) -> None:
     """Compile for this machine ahead of the first use; it takes about a minute, once.
 
-    Without it, the first impute or phase compiles. Example use: in the build of a container image.
+    Without it, the first impute or phase compiles. Run it, for example, when you build a container
+    image.
 
     Example: vcfbert warm-up
     """

@@ -75,6 +75,15 @@ def test_options_that_do_not_fit_are_explained(fx_home, fx_records, tmp_path, wo
     assert message in refused(impute(fx_home, target, *words), tmp_path, ["t.vcf"])
 
 
+@pytest.mark.parametrize("words", [["--workers", "2"], ["--scheduler", "tcp://a:1"]])
+def test_a_plan_takes_no_workers(fx_home, fx_records, tmp_path, words):
+    target = panels.write_vcf(tmp_path / "t.vcf", fx_records, NAMES)
+    done = impute(fx_home, target, "--plan", str(tmp_path / "plan.json"), *words)
+    assert done.exit_code == 2
+    assert "cannot be combined with --workers" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["t.vcf"]
+
+
 def test_a_full_disk_is_explained(fx_home, fx_records, tmp_path, monkeypatch):
     def full(data):
         raise OSError(28, "No space left on device")

@@ -1,8 +1,8 @@
 """Array profiles: what imputation needs of a panel and a set of typed sites, kept in the workspace.
 
-A profile saves work and nothing else: what it holds is what would be computed in its place. An
-entry is a file named after the digest of everything that it depends on. It begins with its SHA-256,
-and one that is damaged is made again. If the folder cannot be written to, nothing is kept.
+A profile only saves time: without it, the same numbers are computed again. An entry is a file
+named after the digest of everything that it depends on. It begins with its SHA-256, and a damaged
+one is made again. If the folder cannot be written to, nothing is kept.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_BYTES = 4_000_000_000
 """Larger files are not read."""
 
 MOST_FOLDER_BYTES = 4_000_000_000
-"""If the entries need more, those that were not used for longest are deleted."""
+"""If the entries need more, the least recently used ones are deleted."""
 
 SUFFIX = ".profile"
 
@@ -98,7 +98,7 @@ def damage(path: Path) -> str | None:
 
 
 def remove(folder: Path) -> None:
-    """Delete all entries, whose panel is replaced."""
+    """Delete all entries, because their panel is replaced."""
     for path in folder.glob(f"*{SUFFIX}"):
         path.unlink(missing_ok=True)
 
@@ -146,7 +146,7 @@ def _write(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
 
 
 def _prune(folder: Path, newest: Path) -> None:
-    """Delete the entries that were not used for longest, until the others fit."""
+    """Delete the least recently used entries, until the others fit."""
     entries = [(path.stat(), path) for path in folder.glob(f"*{SUFFIX}") if path.exists()]
     total = sum(facts.st_size for facts, _ in entries)
     for facts, path in sorted(entries, key=lambda entry: entry[0].st_mtime_ns):

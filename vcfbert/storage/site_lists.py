@@ -6,7 +6,7 @@ S sites in the panel.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +91,13 @@ def read_list(path: Path) -> Iterator[ListedSite]:
         raise InputError(f"{path} is not a site list: {error}. Give {_EXAMPLE}.") from error
     except OSError as error:
         raise InputError(f"Cannot read the site list {path}: {error.strerror}.") from error
+
+
+def contigs_of(path: Path, contigs: Sequence[str]) -> list[str]:
+    """The contigs that a list has sites on, in the order given; `chr20` and `20` are one contig."""
+    listed = {site.contig for site in read_list(path)}
+    found = {find_contig(name, contigs) for name in listed}
+    return [name for name in contigs if name in found]
 
 
 def match(listed: set[ListedSite], sites: Sites) -> TypedSites:

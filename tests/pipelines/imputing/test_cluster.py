@@ -129,6 +129,14 @@ def test_a_scheduler_that_is_not_there_is_named(fx_home, fx_target, tmp_path, mo
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_scheduler_without_workers_is_named(fx_home, fx_target, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECTION_SECONDS", 2)
+    with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as place:
+        with pytest.raises(StoreError, match=r"at inproc:.* has no worker\. .*dask worker inproc:"):
+            impute(fx_home, fx_target, tmp_path / "o.vcf.gz", scheduler=place.scheduler_address)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_workers_of_another_version_are_refused(fx_home, fx_target, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "_version", lambda: "0.0.1")
     with distributed.LocalCluster(

@@ -21,6 +21,7 @@ from vcfbert.pipelines.imputing.impute import ImputeOptions
 from vcfbert.pipelines.preparing import prepare
 from vcfbert.pipelines.preparing.prepare import PrepareOptions
 from vcfbert.progress import Silent
+from vcfbert.storage.zarr import panel
 from vcfbert.storage.zarr.workspace import Workspace
 
 CONTIGS = ("1", "2", "10")
@@ -204,6 +205,36 @@ def test_finished_contigs_of_other_options_are_not_used(fx_home, fx_targets, tmp
     done.clear()
     run(fx_home, [fx_targets[0]], tmp_path / "out.vcf.gz", seed=2)
     assert done == ["1.zarr", "2.zarr", "10.zarr"]
+
+
+def test_finished_contigs_of_another_list_of_excluded_samples_are_not_used(
+    fx_home, fx_targets, tmp_path, monkeypatch
+):
+    honest, done, read = impute.impute, [], []
+
+    def counted(workspace, target, out, options, **keywords):
+        if workspace.panel.name == "10.zarr" and len(done) == 2:
+            raise InputError("a fault.")
+        done.append(workspace.panel.name)
+        return honest(workspace, target, out, options, **keywords)
+
+    def noted(path, honest=genome.digests.of_file):
+        read.append(path)
+        return honest(path)
+
+    monkeypatch.setattr(genome.impute, "impute", counted)
+    excluded = tmp_path / "excluded.txt"
+    with panel.open_panel(fx_home.panel / "1.zarr") as opened:
+        names = opened.samples.names
+    excluded.write_text(names[-1])
+    with pytest.raises(InputError, match=r"contigs 1, 2 are finished and kept"):
+        run(fx_home, [fx_targets[0]], tmp_path / "o.vcf.gz", exclude_samples=str(excluded))
+    excluded.write_text(names[-2])
+    with monkeypatch.context() as patch:
+        patch.setattr(genome.digests, "of_file", noted)
+        run(fx_home, [fx_targets[0]], tmp_path / "o.vcf.gz", exclude_samples=str(excluded))
+    assert done == ["1.zarr", "2.zarr", "1.zarr", "2.zarr", "10.zarr"]
+    assert read[:2] == [fx_targets[0], excluded]
 
 
 def test_contigs_that_only_one_side_has_are_named(fx_home, fx_records, tmp_path, caplog):

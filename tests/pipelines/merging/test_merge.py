@@ -126,7 +126,7 @@ def test_info_that_is_not_that_of_the_samples_is_made_from_the_cells(tmp_path, f
     samples = ",".join(names_of(40))
     subprocess.run(["bcftools", "view", "-s", samples, "-Oz", "-o", subset, a], check=True)
     merge([subset, rest], tmp_path / "m.vcf.gz")
-    assert "subset.vcf.gz: INFO is not that of its samples" in caplog.text
+    assert "subset.vcf.gz: INFO does not match the samples" in caplog.text
     wanted = [batches.info_of(record) for record in batches.records_of(one)]
     found = [batches.info_of(record) for record in batches.records_of(tmp_path / "m.vcf.gz")]
     keys = ["AC", "AN", "AF", "DR2"] if "HDS" in fields else ["AC", "AN", "AF"]
@@ -138,7 +138,7 @@ def test_info_that_is_not_that_of_the_samples_is_refused_if_the_cells_do_not_tel
     a, b = in_batches(tmp_path, batches.eighths(4), [2, 2], fields=("GT",))
     wrong = batches.text_of(b).replace("AN=4", "AN=8")
     b = batches.write_text(tmp_path / "wrong.vcf.gz", wrong)
-    with pytest.raises(InputError, match="INFO is not that of its samples"):
+    with pytest.raises(InputError, match="INFO does not match the samples"):
         merge([a, b], tmp_path / "m.vcf.gz")
 
 

@@ -227,6 +227,14 @@ def test_less_memory_means_smaller_batches(fx_home, fx_target, tmp_path):
     assert 1 <= found[0] <= NUM_SAMPLES
 
 
+def test_no_chunk_needs_more_than_the_memory(monkeypatch):
+    needed = {"much for all samples": (30, 1), "much for each sample": (20, 10)}
+    samples = SimpleNamespace(names=["t"] * 100, release=lambda: None)
+    monkeypatch.setattr(batches, "_needed", lambda source, chunk: needed[chunk])
+    monkeypatch.setattr(batches.host_memory, "used_bytes", lambda: 5)
+    assert batches.size(SimpleNamespace(samples=samples), list(needed), 75) == 5
+
+
 @pytest.mark.parametrize("limit", [0, 1500])
 def test_genotypes_in_files_give_the_same_output(
     fx_home, fx_target, fx_whole, tmp_path, monkeypatch, limit

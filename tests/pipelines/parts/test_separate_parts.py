@@ -16,6 +16,7 @@ from vcfbert.pipelines.imputing import separate_parts
 from vcfbert.pipelines.imputing.impute import ImputeOptions
 from vcfbert.pipelines.parts import batches, parts_folder
 from vcfbert.progress import Silent
+from vcfbert.storage.zarr.panel import open_panel
 from vcfbert_cli.main import app
 
 RICH = {"chunk_cm": 0.1, "overlap_cm": 0.05, "er2": True, "empirical": True, "no_network": True}
@@ -130,6 +131,24 @@ def test_plans_that_do_not_fit_are_refused(fx_plan, fx_home, fx_target, tmp_path
         separate_parts.plan(
             fx_home, fx_target, tmp_path / "out.vcf.gz", ImputeOptions(), fx_plan, progress=QUIET
         )
+
+
+def test_a_list_of_excluded_samples_may_have_a_relative_path(
+    fx_home, fx_target, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with open_panel(fx_home.panel) as panel:
+        names = panel.samples.names[:2]
+    (tmp_path / "excluded.txt").write_text("\n".join(names))
+    options = ImputeOptions(no_network=True, exclude_samples="excluded.txt")
+    path = tmp_path / "plan.json"
+    separate_parts.plan(fx_home, fx_target, tmp_path / "o.vcf.gz", options, path, progress=QUIET)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert separate_parts.run_part(separate_parts.read(path), 1, QUIET, 1).is_new
+    (tmp_path / "excluded.txt").write_text(names[0])
+    with pytest.raises(StoreError, match="made from something else: panel changed since"):
+        separate_parts.join(separate_parts.read(path), path, None, progress=QUIET)
 
 
 def test_on_the_command_line(fx_home, fx_target, fx_whole, tmp_path, monkeypatch):

@@ -9,7 +9,6 @@ import numpy as np
 
 from vcfbert import versions
 from vcfbert.copying import compiled
-from vcfbert.domain.contig_names import find_contig
 from vcfbert.errors import ConfigError, InputError
 from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import chunk_plan, chunk_references, switch_rates, target_ploidy
@@ -87,12 +86,9 @@ def make(
     places = contig_stores(workspace.panel)
     if len(places) < 2:
         return _of_contig(workspace, typed, options, progress)
-    listed = dict.fromkeys(line.contig for line in site_lists.read_list(typed))
-    known = {find_contig(name, list(places)) for name in listed}
-    found = [name for name in places if name in known]
     made = [
         _of_contig(workspace.with_panel(places[name]), typed, options, progress)
-        for name in found or places
+        for name in site_lists.contigs_of(typed, list(places)) or places
     ]
     return ProfileSummary(
         sum(one.num_typed for one in made),

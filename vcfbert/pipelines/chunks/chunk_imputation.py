@@ -84,6 +84,11 @@ class ImputationSource:
     profiles: Profiles = NOTHING
     is_joint: bool = False
 
+    @property
+    def keeps_phase(self) -> bool:
+        """True if the file's phase is kept and complete, so that nothing is phased."""
+        return self.trust == "keep" and self.samples.is_phased()
+
 
 @dataclass(frozen=True)
 class BatchAnswers:
@@ -196,7 +201,7 @@ def read_references(
     return chunk_references.read(
         source.panel, source.sites.cm, chunk, _typed_in(source, chunk, batches),
         seed=source.seed, threads=source.threads,
-        phasing=None if source.samples.is_phased() and source.trust == "keep" else source.phasing,
+        phasing=None if source.keeps_phase else source.phasing,
         profiles=source.profiles,
     )  # fmt: skip
 
@@ -231,7 +236,7 @@ def _batch(
     parts: list[_Part],
 ) -> BatchAnswers:
     """The results of a batch; `left_out` (T, B, 2) has any value where a sample is not typed."""
-    is_typed = np.isin(chunk.written, chunk.typed)
+    is_typed = chunk.is_typed
     rows = np.searchsorted(chunk.typed, chunk.written[is_typed])
     left_out = np.where(tokens.is_observed(phase.alleles[rows]), left_out[rows], alt[is_typed])
     is_haploid = source.samples.ploidy.at(chunk.core.start)[samples]
@@ -263,8 +268,7 @@ def _batch(
 
 def is_imputed(source: ImputationSource, chunk: ChunkPlan) -> NDArray[np.bool_]:
     """(n,) False for written sites that are typed in at least one sample of the target."""
-    is_typed = np.isin(chunk.written, chunk.typed)
-    return ~(is_typed | np.isin(chunk.written, source.samples.unordered.site))
+    return ~(chunk.is_typed | np.isin(chunk.written, source.samples.unordered.site))
 
 
 def _parts(

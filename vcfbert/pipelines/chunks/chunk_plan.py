@@ -58,6 +58,11 @@ class ChunkPlan:
         ends = np.array([self.around.start, self.around.stop - 1])
         return np.union1d(np.union1d(self.written, self.typed), ends)
 
+    @property
+    def is_typed(self) -> NDArray[np.bool_]:
+        """(n,) True for written sites that are typed."""
+        return np.isin(self.written, self.typed)
+
 
 @dataclass(frozen=True)
 class Cores:

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PARTS_PER_WORKER = 4
-"""Fewest parts for each worker if the samples can be cut so far, so that all end together."""
+"""Fewest parts for each worker if there are enough samples, so that all workers end together."""
 
 FEWEST_SAMPLES = 8
 """Of a part: each reads the references of its chunk once."""
 
 MOST_TRIES = 20
-"""How often a part is tried whose workers die."""
+"""How often a part is tried if its workers die."""
 
 CONNECTION_SECONDS = 20
 
@@ -89,10 +89,9 @@ def run(
         )  # fmt: skip
         progress.note(f"{num_workers} workers, {len(plan.parts)} parts; {client.dashboard_link}")
         _run_parts(client, plan, progress)
-    made = Path(plan.folder)
     return separate_parts.join(
-        plan, made, out, progress=progress, threads=options.threads, overwrite=overwrite,
-        keep_parts=options.keep_parts,
+        plan, Path(plan.folder), out, progress=progress, threads=options.threads,
+        overwrite=overwrite, keep_parts=options.keep_parts,
     )  # fmt: skip
 
 
@@ -131,7 +130,13 @@ def _connected(cluster: ClusterOptions) -> Iterator[Client]:
 
 def _require_same_version(client: Client) -> int:
     """How many workers there are. Raises StoreError if there is none, or one of another version."""
-    client.wait_for_workers(1, timeout=CONNECTION_SECONDS)
+    try:
+        client.wait_for_workers(1, timeout=CONNECTION_SECONDS)
+    except TimeoutError as error:
+        raise StoreError(
+            f"The Dask scheduler at {client.scheduler.address} has no worker. Start one with: "
+            f"dask worker {client.scheduler.address}"
+        ) from error
     found = client.run(_version, on_error="return")
     for address, version in found.items():
         if version != versions.__version__:

@@ -79,7 +79,7 @@ class DuplicateSearch:
 
         sites    (M,) of the method `sites`
         bits     (R, ceil(M / 64)) alleles of the panel; those of a haploid sample are there twice
-        alleles  (M, N, 2) of the target, likewise; more than 1 if missing
+        alleles  (M, N, 2) of the target; more than 1 if missing, and those of haploid samples twice
         """
         if len(sites) == 0:
             return

@@ -38,8 +38,8 @@ logger = logging.getLogger(__name__)
 PLACEHOLDER = "{contig}"
 """What the name of an output has if each contig gets a file."""
 
-_FREE = frozenset({"threads", "qc", "memory", "parts", "keep_parts"})
-"""Options that change no output."""
+_FREE = frozenset({"threads", "qc", "memory", "parts", "keep_parts", "region", "par"})
+"""Options that change no output, or that differ between contigs."""
 
 
 class ImputeOne(Protocol):
@@ -220,15 +220,15 @@ class _GenomeRun:
                 "No contig of the target has enough typed sites. Give a target with more sites of "
                 "the panel, or lower --min-typed."
             )
-        warnings = [*self.planned.warnings, *_few_typed(skipped)]
-        for message in _few_typed(skipped):
+        few_typed = _few_typed(skipped)
+        for message in few_typed:
             logger.warning("%s", message)
         facts = {
             "panel": str(self.workspace.panel),
             "panel_fingerprint": panel.fingerprint_of(self.workspace.panel),
             "out": str(self.places.out or self.places.each),
             "skipped": skipped,
-            "warnings": warnings,
+            "warnings": [*self.planned.warnings, *few_typed],
         }
         summary = GenomeSummary.of(reports, facts, self.places.qc, time.perf_counter() - begun)
         if self.places.out is None:
@@ -261,22 +261,24 @@ class _GenomeRun:
         network = engines.network(
             self.workspace, self.options.run, no_network=self.options.no_network
         )
-        targets = {one.target: digests.of_file(one.target) for one in self.planned.contigs}
-        return [
-            digests.of_bytes(
-                json.dumps(
-                    {
-                        "version": versions.__version__,
-                        "network": network.fingerprint or network.name,
-                        "panel": panel.fingerprint_of(self.workspace.panel, one.contig),
-                        "target": targets[one.target],
-                        "options": _plain(_options(self.options, one)),
-                    },
-                    sort_keys=True,
-                ).encode()
-            )
-            for one in self.planned.contigs
-        ]
+        paths = {one.target for one in self.planned.contigs}
+        targets = {path: digests.of_file(path) for path in paths}
+        shared = {
+            "version": versions.__version__,
+            "network": network.fingerprint or network.name,
+            "options": _plain(self.options),
+        }
+        keys = []
+        for one in self.planned.contigs:
+            chosen = _options(self.options, one)
+            facts = shared | {
+                "panel": panel.fingerprint_of(self.workspace.panel, one.contig),
+                "target": targets[one.target],
+                "region": chosen.region,
+                "par": chosen.par,
+            }
+            keys.append(digests.of_bytes(json.dumps(facts, sort_keys=True).encode()))
+        return keys
 
     def _join(self, contigs: list[str], summary: GenomeSummary, out: Path) -> None:
         """Join the files of the contigs, and put the QC files in place before the output."""
@@ -319,8 +321,11 @@ def _finished(path: Path, qc: Path, note: Path, key: str) -> Any:
 
 
 def _plain(options: ImputeOptions) -> dict[str, Any]:
-    """The options that determine the output; of files, what they hold."""
+    """The options that determine the output of all contigs; of files, their content."""
     values = {one.name: getattr(options, one.name) for one in fields(options)}
+    excluded = options.exclude_samples
+    if excluded is not None and Path(excluded).is_file():
+        values["exclude_samples"] = Path(excluded)
     return {
         name: digests.of_file(value) if isinstance(value, Path) and value.is_file() else str(value)
         for name, value in values.items()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vcfbert.domain import joined_panels, pseudoautosomal
-from vcfbert.domain.contig_names import find_contig, find_in_panel
+from vcfbert.domain.contig_names import find_in_panel
 from vcfbert.domain.sites import Region
 from vcfbert.errors import ConfigError, InputError
 from vcfbert.storage import site_lists
@@ -63,9 +63,8 @@ def plan(
     if region is not None:
         wanted = [Region.parse(region, wanted, source="the panel").contig]
     if sites is not None:
-        listed = dict.fromkeys(line.contig for line in site_lists.read_list(sites))
-        known = {find_contig(name, list(stores)) for name in listed}
-        wanted = [name for name in wanted if name in known]
+        listed = site_lists.contigs_of(sites, list(stores))
+        wanted = [name for name in wanted if name in listed]
     found = [
         ContigTarget(name, stores[name], homes[name], region or (None if name in alone else name))
         for name in wanted

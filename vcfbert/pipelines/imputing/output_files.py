@@ -1,4 +1,4 @@
-"""What `impute` writes beside the imputed genotypes of the panel's sites.
+"""What `impute` writes in addition to the imputed genotypes of the panel's sites.
 
 Records that only the target has, IDs of the target, facts about the contigs, and the file of
 left-out typed sites for meta-imputation.

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.imputing import output_files
+from vcfbert.pipelines.imputing.impute_options import ImputeOptions
 from vcfbert.pipelines.parts import batches, part_key
 from vcfbert.pipelines.parts.part import Wanted
 from vcfbert.pipelines.parts.part_runs import PartRuns
@@ -19,36 +19,12 @@ from vcfbert.pipelines.parts.parts_folder import PartsFolder
 logger = logging.getLogger(__name__)
 
 
-class PartOptions(Protocol):
-    """Options of `impute` that concern parts."""
-
-    @property
-    def er2(self) -> bool:
-        """Write ER2."""
-
-    @property
-    def empirical(self) -> bool:
-        """Write typed sites as if they were not typed."""
-
-    @property
-    def memory(self) -> str | None:
-        """Memory to use."""
-
-    @property
-    def parts(self) -> Path | None:
-        """Folder of the parts."""
-
-    @property
-    def keep_parts(self) -> bool:
-        """Keep them after success."""
-
-
 def of(
     source: ImputationSource,
     chunks: Sequence[ChunkPlan],
     target: Path,
     out: Path,
-    options: PartOptions,
+    options: ImputeOptions,
 ) -> PartRuns:
     """The parts of an output; a single one stays in memory, unless an option keeps it.
 
@@ -69,17 +45,17 @@ def of(
     return replace(runs, folder=folder)
 
 
-def wanted(source: ImputationSource, options: PartOptions) -> Wanted:
+def wanted(source: ImputationSource, options: ImputeOptions) -> Wanted:
     """What the parts have besides the probabilities."""
     return Wanted(
         dr2=len(source.samples.names) >= output_files.FEWEST_FOR_DR2,
         er2=options.er2 or options.empirical,
         left_out=options.empirical,
-        order=not (source.samples.is_phased() and source.trust == "keep"),
+        order=not source.keeps_phase,
     )
 
 
-def made_from(source: ImputationSource, target: Path, options: PartOptions) -> dict[str, object]:
+def made_from(source: ImputationSource, target: Path, options: ImputeOptions) -> dict[str, object]:
     """What the parts are made from, see `part_key.made_from`."""
     return part_key.made_from(
         panel=source.panel.fingerprint,

@@ -6,7 +6,6 @@ the target and the folder of parts under the same paths.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vcfbert.errors import InputError, StoreError
-from vcfbert.files import digests, locks, replacing, temporary
+from vcfbert.files import digests, locks
 from vcfbert.pipelines.chunks import chunk_imputation
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
@@ -26,6 +25,7 @@ from vcfbert.pipelines.parts.part_runs import PartRuns
 from vcfbert.pipelines.parts.parts_folder import PartsFolder
 from vcfbert.progress import Progress
 from vcfbert.storage import sample_lists
+from vcfbert.storage.zarr import stores
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.versions import __version__
 
@@ -134,7 +134,7 @@ def plan(
     if path.exists() and not overwrite:
         raise StoreError.exists(path)
     made = make(workspace, target, out, options, progress)
-    _write(path, made)
+    stores.write_file(path, digests.sealed_json({"format": FORMAT, **asdict(made)}))
     return PlanSummary(path, made)
 
 
@@ -233,7 +233,7 @@ class OpenPlan:
         references = chunk_imputation.read_references(self.runs.source, chunk, [samples])
         joint = chunk_imputation.joint_phases(self.runs.source, chunk)
         made = self.runs.make(part.chunk, samples, references, self.progress.advance, joint)
-        folder.write(made, self.runs.is_typed(part.chunk))
+        folder.write(made, chunk.is_typed)
 
 
 def join(
@@ -340,15 +340,3 @@ def _plain(options: ImputeOptions) -> dict[str, Any]:
         name: str(value.absolute()) if isinstance(value, Path) else value
         for name, value in values.items()
     }
-
-
-def _write(path: Path, made: ImputationPlan) -> None:
-    record = {"format": FORMAT, **asdict(made)}
-    with locks.hold(path):
-        partial = locks.temporary_name(path, "partial")
-        try:
-            partial.write_bytes(digests.sealed_json(json.loads(json.dumps(record))))
-            temporary.sync(partial)
-            replacing.put(partial, path)
-        except OSError as error:
-            raise StoreError.unwritable(path, error) from error

@@ -42,7 +42,6 @@ from vcfbert.storage.vcf.output_file import Sink
 logger = logging.getLogger(__name__)
 
 _MEGABYTE = 1 << 20
-_FORMAT = "##FORMAT=<ID="
 
 MOST_IN_MEMORY = 2_000_000
 """Records whose places are kept in memory for the index; htslib reads a longer file again."""
@@ -173,13 +172,13 @@ def _keys(batches: Sequence[ImputedFile]) -> frozenset[str]:
     """INFO keys to write."""
     tool, first = batches[0].tool, batches[0]
     keys = set(tool.info) & first.info
-    if tool is VCFBERT and "LDS" not in _fields(first):
+    if tool is VCFBERT and "LDS" not in first.format:
         keys.discard("ER2")
     if tool is MINIMAC:
         return frozenset(keys)
     keys.discard("DR2")
     known = all(
-        CellFields.of(_fields(batch)).gives_r2 or (tool is VCFBERT and "DR2" in batch.info)
+        CellFields.of(batch.format).gives_r2 or (tool is VCFBERT and "DR2" in batch.info)
         for batch in batches
     )
     num_samples = sum(len(batch.header.samples) for batch in batches)
@@ -191,7 +190,7 @@ def _keys(batches: Sequence[ImputedFile]) -> frozenset[str]:
 def _about_keys(
     batches: Sequence[ImputedFile], keys: frozenset[str], dropped: Sequence[str]
 ) -> list[str]:
-    """Warnings of INFO keys that are left out."""
+    """Warnings about INFO keys that are left out."""
     tool, messages = batches[0].tool, []
     num_samples = sum(len(batch.header.samples) for batch in batches)
     if "ER2" in dropped:
@@ -215,15 +214,6 @@ def _about_keys(
             f"{', '.join(others)}."
         )
     return messages
-
-
-def _fields(batch: ImputedFile) -> list[str]:
-    """Declared FORMAT fields."""
-    return [
-        line.removeprefix(_FORMAT).partition(",")[0]
-        for line in batch.lines
-        if line.startswith(_FORMAT)
-    ]
 
 
 class _Writer:

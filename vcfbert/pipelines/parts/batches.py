@@ -56,7 +56,8 @@ def size(source: ImputationSource, chunks: Sequence[ChunkPlan], memory: int | No
     used = host_memory.used_bytes()
     limit = memory or used + int(FAIR_SHARE * host_memory.free_bytes())
     num_samples = len(source.samples.names)
-    fixed, each = max(_needed(source, chunk) for chunk in chunks)
+    needed = [_needed(source, chunk) for chunk in chunks]
+    fixed, each = min(needed, key=lambda pair: (limit - used - pair[0]) / pair[1])
     fixed += used
     most = int((limit - fixed) // each)
     if most < 1:
@@ -80,13 +81,9 @@ def _needed(source: ImputationSource, chunk: ChunkPlan) -> tuple[int, int]:
     bits = _COPIES_OF_BITS * num_references * (num_sites + num_typed) // 8
     at_work = 2 * num_sites * 4 * (NUM_SETS + NUM_INPUTS + 4)
     # The engine's answers, those of the batch, and of draws their mean and one draw.
-    copies = 4 if source.phasing.draws and not _is_phased(source) else 2
+    copies = 4 if source.phasing.draws and not source.keeps_phase else 2
     each = 8 * copies * num_sites + 2 * num_typed * (16 + source.phasing.draws)
     return bits + source.threads * at_work + _SPARE, each
-
-
-def _is_phased(source: ImputationSource) -> bool:
-    return source.trust == "keep" and source.samples.is_phased()
 
 
 def cut(samples: slice, size: int) -> list[slice]:

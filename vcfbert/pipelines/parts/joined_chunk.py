@@ -135,7 +135,7 @@ def join(
     facts = [part.facts for part in parts]
     is_haploid = source.samples.ploidy.at(chunk.core.start)
     count = int(existing(is_haploid).sum())
-    is_typed = np.isin(chunk.written, chunk.typed)
+    is_typed = chunk.is_typed
     alt, squares, typed = (
         np.sum([getattr(one, name) for one in facts], axis=0)
         for name in ("alt", "squares", "typed")

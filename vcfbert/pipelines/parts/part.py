@@ -126,9 +126,8 @@ def of_batch(
     shared      (P,) of `shared_sites`
     """
     flat = batch.alt.reshape(len(batch.alt), -1)
-    is_typed = np.isin(chunk.written, chunk.typed)
     exists = existing(batch.is_haploid)
-    alleles = batch.phase.alleles[np.searchsorted(chunk.typed, chunk.written[is_typed])]
+    alleles = batch.phase.alleles[np.searchsorted(chunk.typed, chunk.written[chunk.is_typed])]
     counts = batch.candidates.ravel()[exists]
     none = np.empty((0, 2), np.int64)
     order = batch.phase.alleles[np.searchsorted(chunk.typed, shared)]
@@ -168,8 +167,7 @@ def shared_sites(
 ) -> NDArray[np.int64]:
     """(P,) typed sites that a chunk shares with its neighbours, rising."""
     near = [one.typed for one in (before, after) if one is not None]
-    is_shared = np.isin(chunk.typed, np.concatenate(near)) if near else np.zeros(0, np.bool_)
-    return chunk.typed[is_shared] if near else chunk.typed[:0]
+    return np.intersect1d(chunk.typed, np.concatenate([chunk.typed[:0], *near]))
 
 
 def typed_sums(alleles: NDArray[np.uint8], left_out: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -26,7 +26,7 @@ from vcfbert.pipelines.parts.part import ChunkPart, PartFacts
 FORMAT_VERSION = 2
 SUFFIX = ".part"
 
-_MAGIC = b"vcfbert part 2\n"
+_MAGIC = f"vcfbert part {FORMAT_VERSION}\n".encode()
 _END = 16  # bytes: length of the JSON text in decimal digits
 _MAX_FOOTER = 1 << 28
 _CELLS_OF_BLOCK = 1 << 22
@@ -127,7 +127,7 @@ class StoredCells:
 
     rows       sites of each block of `alt`
     is_typed   (n,) of the written sites
-    alt_at     offset and length of each block; `left_out_at` likewise, or empty
+    alt_at     offset and length of each block; `left_out_at` is the same for it, or empty
     """
 
     path: Path

@@ -17,10 +17,11 @@ from vcfbert.pipelines.parts import part_file
 from vcfbert.versions import __version__
 
 FREE = frozenset({
-    "run", "threads", "memory", "batch", "parts", "keep_parts", "fields", "all_typed_sites", "qc",
-    "device",
+    "run", "threads", "memory", "parts", "keep_parts", "fields", "all_typed_sites", "qc", "device",
+    "exclude_samples", "force_samples",
 })  # fmt: skip
-"""Options of `impute` that change no part; the network and the device are named apart."""
+"""Options of `impute` that change no part, or that another fact covers: the network, the device,
+and the fingerprint of the panel without the excluded samples."""
 
 
 def made_from(
@@ -34,7 +35,7 @@ def made_from(
 ) -> dict[str, Any]:
     """What parts are made from, as JSON types.
 
-    panel    fingerprint of the panel
+    panel    fingerprint of the panel, without the excluded samples
     network  fingerprint of the network, or its name
     device   cpu or gpu: their sums differ in the last digit
     options  a dataclass; of a file, its content counts

@@ -50,11 +50,6 @@ class PartRuns:
         after = self.chunks[number + 1] if number + 1 < len(self.chunks) else None
         return part.shared_sites(self.chunks[number], before, after)
 
-    def is_typed(self, number: int) -> NDArray[np.bool_]:
-        """(n,) True for typed sites among the written ones of a chunk."""
-        chunk = self.chunks[number]
-        return np.isin(chunk.written, chunk.typed)
-
     def make(
         self,
         number: int,
@@ -77,7 +72,7 @@ class PartRuns:
 
         Finished parts are read from the folder, and new ones are written there.
         """
-        chunk, is_typed = self.chunks[number], self.is_typed(number)
+        chunk, is_typed = self.chunks[number], self.chunks[number].is_typed
         found = self.folder.read(chunk.number, is_typed) if self.folder else []
         advance(sum(one.samples.stop - one.samples.start for one in found))
         missing = [
@@ -89,11 +84,12 @@ class PartRuns:
             return found, None
         references = chunk_imputation.read_references(self.source, chunk, missing)
         joint = chunk_imputation.joint_phases(self.source, chunk)
+        is_alone = len(missing) == 1 and not found  # it stays in memory, too
         for samples in missing:
             made = self.make(number, samples, references, advance, joint)
-            if self.folder is not None:
-                stored = self.folder.write(made, is_typed)
-                is_alone = len(missing) == 1 and not found
-                made = made if is_alone else stored
+            if self.folder is not None and is_alone:
+                self.folder.write(made, is_typed)
+            elif self.folder is not None:
+                made = self.folder.stored(made, is_typed)
             found.append(made)
         return sorted(found, key=lambda one: one.samples.start), references

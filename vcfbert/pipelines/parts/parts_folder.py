@@ -1,7 +1,7 @@
 """The folder with the finished parts of an output.
 
 Its files are parts, and one record of what each key was made from. A part belongs to one key; parts
-of other keys are not used. Writers need no lock: each writes under a name of its own and renames.
+of other keys are not used. Writers need no lock: each has its own temporary name, and renames.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class PartsFolder:
         return part_key.key_of(self.made)
 
     def open(self) -> list[str]:
-        """Make the folder; returns a sentence if it has parts that are not used."""
+        """Make the folder; returns a warning if it has parts that are not used, or nothing."""
         record = self.path / f"{self.key[:12]}{_RECORD}"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -107,9 +107,13 @@ class PartsFolder:
         except (OSError, ValueError):
             return False
 
-    def write(self, part: ChunkPart, is_typed: NDArray[np.bool_]) -> ChunkPart:
+    def write(self, part: ChunkPart, is_typed: NDArray[np.bool_]) -> Path:
+        """Write a part; returns its file."""
+        return part_file.write(self.path, self.key, part, is_typed, self.num_samples)
+
+    def stored(self, part: ChunkPart, is_typed: NDArray[np.bool_]) -> ChunkPart:
         """Write a part; returns it with its probabilities on the disk."""
-        path = part_file.write(self.path, self.key, part, is_typed, self.num_samples)
+        path = self.write(part, is_typed)
         return part_file.read(path, self.key, is_typed, self.num_samples)
 
     def discard_empty(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +41,6 @@ class Tool:
     imputed     INFO flag of imputed sites
     typed       INFO flag of typed sites, None if there is none
     info        keys that can be computed for all samples, in the order of the declarations
-    decimals    of INFO/AF after the point; None for six significant digits
     """
 
     name: str
@@ -67,8 +66,9 @@ _TOOLS = {"Minimac v4": MINIMAC, "beagle.": BEAGLE, "vcfbert ": VCFBERT}
 class ImputedFile:
     """A file to join.
 
-    lines  of its header, without #CHROM
-    info   declared INFO keys
+    lines   of its header, without #CHROM
+    info    declared INFO keys
+    format  declared FORMAT fields, in order
     """
 
     path: Path
@@ -76,10 +76,11 @@ class ImputedFile:
     lines: tuple[str, ...]
     tool: Tool
     info: frozenset[str]
+    format: tuple[str, ...]
 
 
 def read(path: Path, header: Header) -> ImputedFile:
-    """Find which tool wrote a file. Raises InputError if it is none that is known."""
+    """Find which tool wrote a file. Raises InputError if it is not a known one."""
     text = header.text.rstrip(b"\0\r\n").decode("utf-8", "replace")
     lines = tuple(_NUMBER_IN_BCF.sub("", line.rstrip("\r")) for line in text.split("\n")[:-1])
     matches = [match for line in lines if (match := _SOURCE.match(line))]
@@ -91,9 +92,8 @@ def read(path: Path, header: Header) -> ImputedFile:
             f"{path} is not the output of vcfbert impute, Minimac4 or Beagle, by its header "
             "(##source). Join other files with: bcftools merge"
         )
-    keys = [match for line in lines if (match := _DECLARED.match(line))]
-    info = frozenset(match[2] for match in keys if match[1] == "INFO")
-    return ImputedFile(path, header, lines, tool, info)
+    info, formats = (tuple(dict(_declarations(lines, kind))) for kind in ("INFO", "FORMAT"))
+    return ImputedFile(path, header, lines, tool, frozenset(info), formats)
 
 
 def check(batches: Sequence[ImputedFile], *, may_differ: bool) -> list[str]:
@@ -138,7 +138,7 @@ def joined(
     """
     first, kept = batches[0], set(keys) | structural.KEYS.keys()
     lines, dropped = [], []
-    others = [dict(_declarations(batch, "FORMAT")) for batch in batches]
+    others = [dict(_declarations(batch.lines, "FORMAT")) for batch in batches]
     for line in first.lines:
         match = _DECLARED.match(line)
         if match and match[1] == "INFO" and match[2] not in kept:
@@ -197,8 +197,9 @@ def _made_by(batch: ImputedFile) -> dict[str, list[str]]:
     return found
 
 
-def _declarations(batch: ImputedFile, kind: str) -> Iterable[tuple[str, str]]:
-    for line in batch.lines:
+def _declarations(lines: Iterable[str], kind: str) -> Iterator[tuple[str, str]]:
+    """Names and lines of the INFO keys or FORMAT fields of a header."""
+    for line in lines:
         match = _DECLARED.match(line)
         if match and match[1] == kind:
             yield match[2], line

@@ -1,8 +1,8 @@
 """INFO of all samples from the INFO and the cells of batches.
 
 k files, n records, N samples of all files. AC and AN are sums. AF, DR2 and the like are means and
-variances over all haplotypes: from the cells if these have all digits, that is, if their mean is
-the AF that the file was written with, and otherwise from INFO, if it has the key.
+variances over all haplotypes: from the cells if these have all digits, that is, if their mean
+is the AF in the file, and otherwise from INFO, if it has the key.
 """
 
 from __future__ import annotations
@@ -124,40 +124,42 @@ class JoinedInfo:
 
     def _info(self, joined: JoinedLines) -> list[str]:
         first = joined.files[0]
-        others = np.flatnonzero(_is_marked(first, "TYPED_ONLY")).tolist()
-        has_many = kernels.has_byte(first.text, first.columns, kernels.ALT, _COMMA)
-        has_many[others] = False
+        is_other = _is_typed_only(first)
+        has_many = kernels.has_byte(first.text, first.columns, kernels.ALT, _COMMA) & ~is_other
         if has_many.any():
             row = int(np.argmax(has_many))
             raise InputError(
                 f"{first.path}, {first.site(row)}: the record has several ALT alleles. Split such "
                 "records of each file first: bcftools norm -m -any"
             )
-        numbers = self._numbers(joined)
+        numbers = self._numbers(joined, is_other)
         make = {VCFBERT.name: self._of_vcfbert, MINIMAC.name: self._of_minimac}
         info = make.get(self._tool.name, self._of_beagle)(numbers)
         if self._has_structural:
             for row, about in enumerate(info):
                 kept = _structural(first.column(row, kernels.INFO))
                 info[row] = f"{kept};{about}" if kept else about
-        for row in others:
+        for row in np.flatnonzero(is_other).tolist():
             info[row] = _typed_only(joined.files, row)
         return info
 
-    def _numbers(self, joined: JoinedLines) -> _Numbers:
-        """Read INFO, and the cells of files whose INFO is not enough."""
+    def _numbers(self, joined: JoinedLines, is_other: NDArray[np.bool_]) -> _Numbers:
+        """Read INFO and the cells.
+
+        is_other  (n,) True for records that the panel lacks
+        """
         rows = [self._of_file(*pair) for pair in zip(self._batches, joined.files, strict=True)]
         stacked = [np.stack(values) for values in zip(*rows, strict=True)]
         an, ac, frequency, r2, panel_r2, score, flag, partly, cells = stacked
         with np.errstate(invalid="ignore", divide="ignore"):
             has_calls = cells[..., kernels.HAPLOTYPES] > 0
-            is_other = has_calls & (cells[..., kernels.HAPLOTYPES] != an) & ~np.isnan(an)
+            is_stale = has_calls & (cells[..., kernels.HAPLOTYPES] != an) & ~np.isnan(an)
             an = np.where(has_calls, cells[..., kernels.HAPLOTYPES], an)
             ac = np.where(has_calls, cells[..., kernels.CALLS], ac)
             from_cells = cells[..., kernels.COPIES] / an
             error = _ROUNDING_OF_BEAGLE if self._tool is BEAGLE else _ROUNDING
-            is_other |= np.abs(from_cells - frequency) > error
-            self._note_stale((is_other & ~_typed_only_rows(joined)).any(axis=1), from_cells)
+            is_stale |= np.abs(from_cells - frequency) > error
+            self._note_stale((is_stale & ~is_other).any(axis=1), from_cells)
             frequency = np.where(self._is_stale[:, None], np.nan, frequency)
             r2 = np.where(self._is_stale[:, None], np.nan, r2)
             is_exact = joined_quality.has_all_digits(from_cells, frequency)
@@ -174,20 +176,20 @@ class JoinedInfo:
         return _Numbers(an, ac, frequency, square, panel_r2, score, is_imputed, imputed, cells)
 
     def _note_stale(self, is_stale: NDArray[np.bool_], from_cells: NDArray[np.float64]) -> None:
-        """Use the INFO of files no more that is not about their samples.
+        """Stop using the INFO of files if it does not match their samples.
 
-        Raises InputError if their cells do not tell the frequency, either.
+        Raises InputError if their cells do not give the frequency, either.
         """
         for number in np.flatnonzero(is_stale & ~self._is_stale).tolist():
             path = self._batches[number].path
             if "AF" in self._keys and np.isnan(from_cells[number]).all():
                 raise InputError(
-                    f"{path}: INFO is not that of its samples, so samples were removed or INFO was "
+                    f"{path}: INFO does not match the samples, so samples were removed or INFO was "
                     "changed, and AF does not follow from the FORMAT fields. Keep HDS or DS in "
                     "--format, or merge the file as impute wrote it."
                 )
             logger.warning(
-                "%s: INFO is not that of its samples, so samples were removed or INFO was changed. "
+                "%s: INFO does not match the samples, so samples were removed or INFO was changed. "
                 "AF and %s are computed from its cells, which have fewer digits.",
                 path, self._tool.quality,
             )  # fmt: skip
@@ -310,13 +312,9 @@ def _cell_sums(file: FileLines) -> NDArray[np.float64]:
     return sums
 
 
-def _typed_only_rows(joined: JoinedLines) -> NDArray[np.bool_]:
+def _is_typed_only(file: FileLines) -> NDArray[np.bool_]:
     """(n,) True for records that the panel lacks, whose INFO is about their genotypes."""
-    return _is_marked(joined.files[0], "TYPED_ONLY")
-
-
-def _is_marked(file: FileLines, key: str) -> NDArray[np.bool_]:
-    flag = np.frombuffer(key.encode(), np.uint8)
+    flag = np.frombuffer(b"TYPED_ONLY", np.uint8)
     return ~np.isnan(kernels.info_numbers(file.text, file.columns, flag))
 
 

@@ -86,7 +86,7 @@ class BgzfReader:
 
 
 class PlainReader:
-    """The bytes of a file that is not compressed, likewise."""
+    """The bytes of a file that is not compressed, in order."""
 
     def __init__(self, path: Path) -> None:
         """Begin at the start of the file."""

@@ -59,7 +59,8 @@ def join(
     ) as stream:
         stream.write(bgzf.compress(header))
         for path in files:
-            _copy(path, stream)
+            for piece in _pieces(path):
+                stream.write(piece)
         stream.write(END_OF_FILE)
 
 
@@ -89,7 +90,7 @@ def merged_header(headers: Sequence[str], facts: Mapping[str, str]) -> str:
 
 
 def _rank(line: str) -> tuple[bool, int]:
-    """The declaration for haploid samples, which says more, before the other."""
+    """Ranks the declaration for haploid samples above the other."""
     return "Number=.," in line, len(line)
 
 
@@ -113,8 +114,8 @@ def _header(path: Path) -> tuple[str, int, bytes]:
                 return text[: found.end()].decode(), stream.tell(), text[found.end() :]
 
 
-def _copy(path: Path, target: BinaryIO) -> None:
-    """Copy the records of a file."""
+def _pieces(path: Path) -> Iterator[bytes]:
+    """The records of a file as compressed blocks, some at a time."""
     _, place, rest = _header(path)
     with _reading(path) as stream:
         stream.seek(-len(END_OF_FILE), 2)
@@ -123,9 +124,9 @@ def _copy(path: Path, target: BinaryIO) -> None:
             raise ValueError("its end is missing")
         stream.seek(place)
         if rest:
-            target.write(bgzf.compress(rest))
+            yield bgzf.compress(rest)
         while stream.tell() < end:
-            target.write(stream.read(min(_PIECE, end - stream.tell())))
+            yield stream.read(min(_PIECE, end - stream.tell()))
 
 
 def _lines(path: Path) -> Iterator[bytes]:
