@@ -82,7 +82,7 @@ CASES = [
     case("--set of a preset", None, "train --set preset=tiny", 1, "--preset NAME"),
     case("no neighbours", None, "train --retrieve-k 0", 2, "--retrieve-k"),
     case("no devices", None, "train --preset tiny --devices 0", 2, "--devices"),
-    case("devices that are no number", None, "train --preset tiny --devices two", 2, "--devices"),
+    case("devices that are not a number", None, "train --preset tiny --devices two", 2, "--devices"),
     case("more GPUs than there are", None, "train --preset tiny --device cuda --devices 64", 1,
          "CUDA device", "--device cpu"),
     case("mosaic with several devices", None, "train --preset mosaic --devices 2", 1,
