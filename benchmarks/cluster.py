@@ -3,8 +3,8 @@
     python benchmarks/cluster.py FOLDER [--tasks array] [--kills 20] [--chunk-cm 1]
 
 First the seconds of one process with one thread, of one with two threads and of two workers. Then
-the command runs until it succeeds while workers, or the command itself, are killed at random
-moments. All outputs must have the same records. Kills are seeded, but times depend on the machine.
+workers, or the command itself, are killed at random moments, and the command is run again until it
+succeeds. All outputs must have the same records. Kills are seeded, but times depend on the machine.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def words(task: Task, arguments: argparse.Namespace, out: Path, *more: object) -
 
 
 def timed(task: Task, arguments: argparse.Namespace) -> list[Row]:
-    """Seconds of each form, the median of some repeats, and whether the records are the same."""
+    """Median seconds of each form, and whether the records are the same."""
     forms: dict[str, tuple[object, ...]] = {
         "one process, one thread": ("--threads", 1),
         "one process, two threads": ("--threads", 2),
@@ -74,7 +74,7 @@ def timed(task: Task, arguments: argparse.Namespace) -> list[Row]:
 
 
 def killed(task: Task, arguments: argparse.Namespace) -> str:
-    """Kill until enough were killed; returns how many, and whether the records are the same."""
+    """Kill the wanted number; returns the counts, and whether the records are the same."""
     out = task.folder / "cluster.vcf.gz"
     expected = records(out)
     rng = random.Random(arguments.seed)
@@ -111,7 +111,7 @@ def stop(number: int) -> bool:
 
 
 def below(number: int) -> list[int]:
-    """Processes that a process started with spawn, directly or not."""
+    """Processes that a process started with spawn, directly or indirectly."""
     done = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True)
     lines = [line.split(None, 2) for line in done.stdout.splitlines()]
     parents = {int(pid): int(parent) for pid, parent, *_ in lines}

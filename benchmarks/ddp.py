@@ -3,10 +3,10 @@
     python benchmarks/ddp.py WORKSPACE [--ranks 1 2 4] [--csv FILE]
 
 Trains `tiny` for 50 steps and `v18-large`, with fewer samples in a batch, for a few, on the CPU
-(gloo). All processes of a row have the threads of the machine together, as with `train --devices`.
-The global batch is the same in all rows, so the losses should be, too; `difference` is the largest
-of a step from those of the first row of the preset. `load` is the load average of the machine
-before the row: times are worth something only if it is near 0.
+(gloo). The processes of a row share the threads of the machine, as with `train --devices`. The
+global batch is the same in all rows, so the losses should be, too; `difference` is the largest
+difference of a step from the first row of the preset. `load` is the load average of the machine
+before the row: the times are valid only if it is near 0.
 """
 
 from __future__ import annotations

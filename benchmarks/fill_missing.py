@@ -12,14 +12,13 @@ genotypes by FQ. Writes results/fill_missing.csv.
 from __future__ import annotations
 
 import argparse
-import gzip
 import itertools
 import random
-import subprocess
 from pathlib import Path
 
 import numpy as np
-from comparison import accuracy, options, tables, tasks, tools
+from comparison import accuracy, genotype_files, options, tables, tasks, tools
+from comparison.genotype_files import Key, key_of
 from comparison.processes import command, measure
 from comparison.report import Row
 from comparison.tasks import Task
@@ -37,7 +36,7 @@ def main() -> None:
     rows: list[Row] = []
     for task in tasks.make(arguments.folder.absolute(), arguments.shared, arguments.tasks):
         rows += measure_task(task, arguments)
-    print(tables.text_table(list(rows[0]), [[str(cell) for cell in row.values()] for row in rows]))
+    print(tables.rows_text(rows))
     tables.write_csv(arguments.results / "fill_missing.csv", rows)
 
 
@@ -56,13 +55,13 @@ def measure_task(task: Task, arguments: argparse.Namespace) -> list[Row]:
         *("--fill-missing", "--threads", arguments.threads, "--force"),
     )
     beagle = tools.beagle_phase(task, programs.jar, target, paths["Beagle"], arguments.threads)
-    truth, given = copies(task.target), copies(target)
+    truth, given = alleles_of(task.target), alleles_of(target)
     known = np.array([given[key] for key in truth])
     true = np.array(list(truth.values())).sum(axis=2)
     rows = []
     for name, wanted in (("vcfbert", ours), ("Beagle", beagle)):
         seconds = measure(wanted, folder / f"{name}.stderr").processor
-        found = copies(paths[name])
+        found = alleles_of(paths[name])
         filled = np.array([found[key] for key in truth])
         is_filled = (filled >= 0).all(axis=2)
         row: Row = {"task": task.name, "tool": name, "CPU s": round(seconds, 1)}
@@ -84,32 +83,20 @@ def measure_task(task: Task, arguments: argparse.Namespace) -> list[Row]:
 def thin_out(source: Path, target: Path, share: float, seed: int) -> None:
     """Write the genotypes without order, and some without one or both alleles."""
     rng = random.Random(seed)
-    plain = target.with_suffix("")
-    with gzip.open(source, "rt") as lines, plain.open("w") as out:
-        for line in lines:
-            if line.startswith("#"):
-                out.write(line)
-                continue
-            cells = line.rstrip("\n").split("\t")
-            for place in range(9, len(cells)):
-                alleles = sorted(cells[place].split(":")[0].split("|"))
-                drawn = rng.random()
-                if drawn < share:
-                    alleles = [".", "."]
-                elif drawn < share + 0.01:
-                    alleles = [".", rng.choice(alleles)]
-                cells[place] = "/".join(alleles)
-            cells[8] = "GT"
-            out.write("\t".join(cells) + "\n")
-    subprocess.run(["bgzip", "-f", str(plain)], check=True)
-    subprocess.run(["tabix", "-f", "-p", "vcf", str(target)], check=True)
+
+    def change(alleles: list[str]) -> list[str]:
+        drawn = rng.random()
+        if drawn < share:
+            return [".", "."]
+        return [".", rng.choice(alleles)] if drawn < share + 0.01 else alleles
+
+    genotype_files.write_changed(source, target, change)
 
 
-def copies(path: Path) -> dict[tuple[int, str, str], NDArray[np.int16]]:
-    """(N, 2) alleles by position, REF and ALT; -1 is missing."""
+def alleles_of(path: Path) -> dict[Key, NDArray[np.int16]]:
+    """(N, 2) alleles of each record; -1 is missing."""
     return {
-        (one.POS, one.REF, one.ALT[0]): one.genotype.array()[:, :2].astype(np.int16)
-        for one in VCF(str(path))
+        key_of(record): record.genotype.array()[:, :2].astype(np.int16) for record in VCF(str(path))
     }
 
 
@@ -117,10 +104,8 @@ def percent(is_right: NDArray[np.bool_]) -> float:
     return round(100 * float(is_right.mean()), 2)
 
 
-def print_calibration(
-    path: Path, true: NDArray[np.int16], keys: list[tuple[int, str, str]]
-) -> None:
-    """Share of wrong genotypes by FQ, as FQ says and as it is."""
+def print_calibration(path: Path, true: NDArray[np.int16], keys: list[Key]) -> None:
+    """Print the share of wrong genotypes by FQ: predicted and true."""
     found, wrong = [], []
     row_of = {key: row for row, key in enumerate(keys)}
     for one in VCF(str(path)):
@@ -130,7 +115,7 @@ def print_calibration(
         is_filled = quality >= 0
         counts = one.genotype.array()[:, :2].sum(axis=1)
         found.append(quality[is_filled])
-        wrong.append(counts[is_filled] != true[row_of[one.POS, one.REF, one.ALT[0]]][is_filled])
+        wrong.append(counts[is_filled] != true[row_of[key_of(one)]][is_filled])
     quality, is_wrong = np.concatenate(found), np.concatenate(wrong)
     lines = []
     for low, high in itertools.pairwise(QUALITIES):

@@ -1,8 +1,8 @@
-"""Seconds of `vcfbert merge` and `bcftools merge`, and how near the result is to one run.
+"""Seconds of `vcfbert merge` and `bcftools merge`, and the differences from one run.
 
     python benchmarks/merging.py FOLDER [--batch 25] [--repeats 3]
 
-FOLDER holds the task `array` of benchmarks/peers.py, which is made if it is absent. Its target is
+FOLDER has the task `array` of benchmarks/peers.py, which is made if it is absent. Its target is
 imputed as a whole and in batches of 25 samples; the batches are merged by both programs in turn,
 with the same threads. Prints medians, and the largest differences between the merged file and that
 of one run; writes merging.csv.
@@ -20,7 +20,7 @@ from comparison import options, processes, tables, tasks
 from comparison.processes import Measured
 
 Line = tuple[list[str], dict[str, str]]
-"""The columns of a record but INFO, and the keys of INFO."""
+"""The columns of a record except INFO, and the keys of INFO."""
 
 
 def main() -> None:

@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from comparison import accuracy, options, tables, tasks, tools
+from comparison import accuracy, genotype_files, options, tables, tasks, tools
+from comparison.genotype_files import Key, key_of
 from comparison.processes import measure
 from comparison.report import Row
 from comparison.tasks import Task
@@ -30,8 +31,6 @@ from numpy.typing import NDArray
 from vcfbert.copying import groups
 from vcfbert.phasing.genotype_search import words
 from vcfbert.phasing.phase_chunk import PhasedChunk, PhasingOptions, UnphasedChunk, phase
-
-Key = tuple[str, int, str, str]
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def main() -> None:
     rows: list[Row] = []
     for task in tasks.make(arguments.folder.absolute(), arguments.shared, arguments.tasks):
         rows += measure_task(task, arguments)
-    print(tables.text_table(list(rows[0]), [[str(cell) for cell in row.values()] for row in rows]))
+    print(tables.rows_text(rows))
     tables.write_csv(arguments.results / "phasing.csv", rows)
 
 
@@ -102,10 +101,6 @@ def read_typed(task: Task) -> Typed:
     cm = np.interp([key[1] for key in kept], known[:, 1], known[:, 0])
     stacked = np.array([truth[key] for key in kept]).transpose(1, 2, 0)
     return Typed(kept, cm, np.ascontiguousarray(alleles[:, typed]), group, stacked, target.samples)
-
-
-def key_of(record: Variant) -> Key:
-    return record.CHROM, record.POS, record.REF, record.ALT[0]
 
 
 def alleles_of(record: Variant) -> NDArray[np.uint8]:
@@ -187,21 +182,15 @@ def counts(phased: PhasedChunk, truth: NDArray[np.uint8]) -> Row:
     }
 
 
-def write(path: Path, typed: Typed, alleles: NDArray[np.uint8], between: str) -> None:
+def write(path: Path, typed: Typed, alleles: NDArray[np.uint8], separator: str) -> None:
     """A VCF of the samples.
 
-    alleles  (N, 2, T)
-    between  `|` or `/`
+    alleles    (N, 2, T)
+    separator  `|` or `/`
     """
-    lines = ["##fileformat=VCFv4.2", f"##contig=<ID={typed.keys[0][0]}>",
-             '##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">']  # fmt: skip
-    head = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
-    lines.append("\t".join([*head, *typed.samples]))
-    for key, site in zip(typed.keys, alleles.transpose(2, 0, 1).tolist(), strict=True):
-        fixed = [key[0], str(key[1]), ".", key[2], key[3], ".", ".", ".", "GT"]
-        lines.append("\t".join([*fixed, *(f"{one}{between}{other}" for one, other in site)]))
+    sites = alleles.transpose(2, 0, 1)
     with gzip.open(path, "wt", encoding="utf-8", compresslevel=1) as out:
-        out.write("\n".join([*lines, ""]))
+        out.write(genotype_files.text(typed.keys, typed.samples, sites, separator))
 
 
 if __name__ == "__main__":

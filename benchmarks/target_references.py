@@ -1,12 +1,12 @@
-"""Where it pays to phase with the other samples of the target: switch error, r2, time, memory.
+"""Phasing with the other samples of the target: switch error, r2, time and memory.
 
     python benchmarks/target_references.py FOLDER [--samples 250 1000 5000] [--panel 500]
 
-One simulated population of Europe's history (6 cM), whose first samples are the panel. The others
-are typed at 690 common sites, in no order. Each target is phased, and imputed at every fourth site,
+The first samples of a simulated European population (6 cM) are the panel. The others
+are typed at 690 common sites, unphased. Each target is phased, and imputed at every fourth site,
 with the panel alone, and with the other samples as well; the true phase is imputed for comparison.
 r2 is of the first 250 samples over sites that are not typed, by minor allele frequency in the
-panel. Seconds are of the processor for the whole process. Writes results/target_references.csv.
+panel. Seconds are CPU seconds of the whole process. Writes results/target_references.csv.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def main() -> None:
         of_target = alleles[:, 2 * arguments.panel :][:, : 2 * count]
         rows += measure_target(folder, position, of_target, typed, scored, maf, arguments)
         tables.write_csv(arguments.results / "target_references.csv", rows)
-    print(tables.text_table(list(rows[0]), [[str(cell) for cell in row.values()] for row in rows]))
+    print(tables.rows_text(rows))
 
 
 def simulate(count: int, panel: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -152,7 +152,7 @@ def switch_error(path: Path, truth: NDArray[np.uint8]) -> float:
 
 
 def r2(path: Path, truth: NDArray[np.uint8], maf: NDArray[np.float64]) -> Row:
-    """Squared correlation over all genotypes of a range of frequencies; truth (S, 2 n)."""
+    """Squared correlation over all genotypes in each range of frequencies; truth (S, 2 n)."""
     copies = truth.reshape(len(truth), -1, 2).sum(axis=2).astype(np.float64)
     count = copies.shape[1]
     dosage = np.array([record.format("DS")[:count, 0] for record in VCF(str(path))], np.float64)

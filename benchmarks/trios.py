@@ -2,9 +2,9 @@
 
     python benchmarks/trios.py FOLDER [--tasks array random50] [--trios 80] [--errors 0 0.002]
 
-Children are made of the true haplotypes of pairs of target samples: each parent gives a mosaic of
-its two haplotypes, with crossovers at the rate of the genetic map. The alleles of all genotypes are
-sorted, so that their order says nothing, and some genotypes are replaced by a wrong one. The
+Children are made from true haplotypes of pairs of target samples: each parent passes on a mosaic
+of its two haplotypes, with crossovers at the rate of the genetic map. The alleles of all genotypes
+are sorted, so that their order says nothing, and some genotypes are replaced by wrong ones. The
 pedigrees: none; duos, with the mothers only; trios. Scores are those of the independent scorers:
 `switch.py` for switches between neighbouring heterozygotes, `score.py` for r2. Writes
 results/trios.csv.
@@ -21,13 +21,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from comparison import accuracy, options, tables, tasks, tools
+from comparison import accuracy, genotype_files, options, tables, tasks, tools
+from comparison.genotype_files import Key, key_of
 from comparison.report import Row
 from comparison.tasks import Task
 from cyvcf2 import VCF
 from numpy.typing import NDArray
 
-HEAD = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
 GROUPS = ("children", "parents")
 SHOWN = ("(0.005,0.01]", "(0.01,0.05]", "(0.05,0.5]")
 
@@ -39,7 +39,7 @@ class Made:
     Samples are child, father and mother of each trio in turn.
     """
 
-    keys: list[tuple[str, int, str, str]]
+    keys: list[Key]
     is_typed: NDArray[np.bool_]
     alleles: NDArray[np.uint8]
     names: list[str]
@@ -65,13 +65,11 @@ def main() -> None:
         for errors in arguments.errors:
             rows += measure(task, made, errors, arguments)
             tables.write_csv(arguments.results / "trios.csv", rows)
-    cells = [[tables.number(v) if isinstance(v, float) else str(v) for v in row.values()]
-             for row in rows]  # fmt: skip
-    print(tables.text_table(list(rows[0]), cells))
+    print(tables.rows_text(rows))
 
 
 def families(task: Task, count: int, rng: np.random.Generator) -> Made:
-    """Trios of the samples of a task, whose children are new."""
+    """Trios of new children and samples of a task."""
     typed = {key_of(record) for record in VCF(str(task.target))}
     truth = VCF(str(task.truth))
     keys, alleles = [], []
@@ -91,14 +89,10 @@ def families(task: Task, count: int, rng: np.random.Generator) -> Made:
     return Made(keys, is_typed, np.stack(found, axis=1), names)
 
 
-def key_of(record: object) -> tuple[str, int, str, str]:
-    return record.CHROM, record.POS, record.REF, record.ALT[0]  # type: ignore[attr-defined]
-
-
 def gamete(
     alleles: NDArray[np.uint8], cm: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """(S,) one allele of each pair, with a crossover in each of 100 cM on average."""
+    """(S,) one allele of each pair, with one crossover per 100 cM on average."""
     crossed = rng.poisson(np.diff(cm, prepend=cm[:1]) / 100).cumsum()
     return alleles[np.arange(len(cm)), (rng.integers(2) + crossed) % 2]
 
@@ -124,8 +118,7 @@ def measure(task: Task, made: Made, errors: float, arguments: argparse.Namespace
         groups[group] = replace(tasks.task_in(room), name=group)
     target = folder / "target.vcf"
     wrong = with_errors(typed.alleles, errors, np.random.default_rng(arguments.seed))
-    everyone = list(range(len(made.names)))
-    write(target, typed, np.sort(wrong, axis=2), everyone, "/")
+    write(target, typed, np.sort(wrong, axis=2), range(len(made.names)), "/")
     rows: list[Row] = []
     for pedigree in ("none", "duos", "trios"):
         phased = run(arguments, task, folder, made, pedigree, "phase")
@@ -148,7 +141,7 @@ def measure(task: Task, made: Made, errors: float, arguments: argparse.Namespace
 def with_errors(
     alleles: NDArray[np.uint8], share: float, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Alleles of which one of some genotypes is the other one."""
+    """Alleles with one wrong allele in some genotypes."""
     wrong = alleles.copy()
     site, sample = np.nonzero(rng.random(alleles.shape[:2]) < share)
     wrong[site, sample, rng.integers(2, size=len(site))] ^= 1
@@ -184,24 +177,16 @@ def pedigree_text(made: Made, *, has_fathers: bool) -> str:
 
 
 def write(
-    path: Path,
-    made: Made,
-    alleles: NDArray[np.uint8],
-    columns: Sequence[int],
-    between: str,
+    path: Path, made: Made, alleles: NDArray[np.uint8], columns: Sequence[int], separator: str
 ) -> None:
-    """A VCF of some samples, also compressed and indexed.
+    """A VCF of some samples, also compressed.
 
-    alleles  (S, N, 2)
-    between  `|` or `/`
+    alleles    (S, N, 2)
+    separator  `|` or `/`
     """
-    lines = ["##fileformat=VCFv4.2", f"##contig=<ID={made.keys[0][0]}>",
-             '##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">',
-             "\t".join([*HEAD, *(made.names[n] for n in columns)])]  # fmt: skip
-    for key, site in zip(made.keys, alleles[:, columns].tolist(), strict=True):
-        fixed = [key[0], str(key[1]), ".", key[2], key[3], ".", ".", ".", "GT"]
-        lines.append("\t".join([*fixed, *(f"{one}{between}{other}" for one, other in site)]))
-    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    names = [made.names[n] for n in columns]
+    text = genotype_files.text(made.keys, names, alleles[:, columns], separator)
+    path.write_text(text, encoding="utf-8")
     with open(f"{path}.gz", "wb") as out:
         subprocess.run(["bgzip", "-c", str(path)], check=True, stdout=out)
 

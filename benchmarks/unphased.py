@@ -7,19 +7,17 @@
 per Mb as `array`, one for each seed.
 The alleles of each target genotype are sorted, so that its order says nothing. "Beagle" phases and
 imputes in one run. "Beagle's phase" is vcfbert with typed sites that Beagle phased, "true phase"
-the bound that phasing cannot pass. Scores are those of the independent scorers: `score.py`, and
+an upper bound. Scores are those of the independent scorers: `score.py`, and
 `switch.py` for switches between neighbouring typed heterozygotes. Writes results/unphased.csv.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import shlex
-import subprocess
 from pathlib import Path
 
-from comparison import accuracy, options, simulation, tables, tasks, tools
+from comparison import accuracy, genotype_files, options, simulation, tables, tasks, tools
 from comparison.processes import Command, command
 from comparison.report import Row, time_cells
 from comparison.tasks import Task
@@ -51,13 +49,11 @@ def main() -> None:
         rows += measure_task(task, programs, arguments)
         tables.write_csv(arguments.results / f"{arguments.name}.csv", rows)
         mine = [row for row in rows if row["task"] == task.name]
-        cells = [[tables.number(v) if isinstance(v, float) else str(v) for v in row.values()]
-                 for row in mine]  # fmt: skip
-        print(f"\n{tables.text_table(list(mine[0]), cells)}", flush=True)
+        print(f"\n{tables.rows_text(mine)}", flush=True)
 
 
 def measure_task(task: Task, programs: Programs, arguments: argparse.Namespace) -> list[Row]:
-    """The rows of one task, a tool each."""
+    """The rows of one task, one for each tool."""
     folder = task.folder / "unphased"
     folder.mkdir(exist_ok=True)
     target = folder / "target.vcf.gz"
@@ -94,22 +90,11 @@ def measure_task(task: Task, programs: Programs, arguments: argparse.Namespace) 
 
 def without_phase(source: Path, target: Path) -> None:
     """Write the genotypes of a VCF in the order of their alleles."""
-    plain = target.with_suffix("")
-    with gzip.open(source, "rt") as lines, plain.open("w") as out:
-        for line in lines:
-            if line.startswith("#"):
-                out.write(line)
-                continue
-            cells = line.rstrip("\n").split("\t")
-            cells[9:] = ["/".join(sorted(cell.split(":")[0].split("|"))) for cell in cells[9:]]
-            cells[8] = "GT"
-            out.write("\t".join(cells) + "\n")
-    subprocess.run(["bgzip", "-f", str(plain)], check=True)
-    subprocess.run(["tabix", "-f", "-p", "vcf", str(target)], check=True)
+    genotype_files.write_changed(source, target, lambda alleles: alleles)
 
 
 def draws_of(programs: Programs, count: int) -> Tool:
-    """Vcfbert with so many draws of the phase."""
+    """Vcfbert with a number of draws of the phase."""
     run = tools.ours(programs, "--phase-draws", str(count))
     name = f"vcfbert, {count} draws" if count else "vcfbert, likeliest phase"
     return Tool(name, f"draws-{count}.vcf.gz", False, run)

@@ -1,9 +1,9 @@
-"""Cost of each further unphased sample with panels of two sizes, compared with Beagle.
+"""Cost of each additional unphased sample with panels of two sizes, compared with Beagle.
 
     python benchmarks/unphased_growth.py FOLDER [--simulated 50000] [--samples 50 250]
 
-The panels are that of the task `array` of benchmarks/peers.py and a simulated one over 1 Mb with as
-many typed sites per Mb. Writes results/unphased_growth.csv.
+The panels are that of the task `array` of benchmarks/peers.py and a simulated one over 1 Mb with
+the same number of typed sites per Mb. Writes results/unphased_growth.csv.
 """
 
 from __future__ import annotations

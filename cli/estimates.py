@@ -8,7 +8,7 @@ from vcfbert.versions import bytes_of_peak
 
 
 def seconds_left(done: int, total: int | None, seconds: float) -> float | None:
-    """Seconds that the rest takes at the pace so far; None if that is not known yet.
+    """Seconds left at the pace so far; None if that is not known.
 
     >>> seconds_left(25, 100, 5.0), seconds_left(0, 100, 5.0), seconds_left(25, None, 5.0)
     (15.0, None, None)

@@ -28,14 +28,14 @@ def impute(
         list[Path] | None,
         typer.Argument(
             metavar="TARGET...",
-            help="Target genotypes: .vcf, .vcf.gz or .bcf; several files have other contigs of the "
-            "same samples.",
+            help="Target genotypes: .vcf, .vcf.gz or .bcf; several files must have "
+            "different contigs of the same samples.",
         ),
     ] = None,
     listed: Annotated[
         Path | None,
         typer.Option(
-            "--list", metavar="FILE", help="File with the paths of target files, one a line."
+            "--list", metavar="FILE", help="File with the paths of target files, one per line."
         ),
     ] = None,
     out: Annotated[

@@ -1,9 +1,9 @@
-"""Progress as one JSON object a line, for programs that run vcfbert.
+"""Progress as one JSON object per line, for programs that run vcfbert.
 
-Keys of each line: `event` (start, progress, end, note, warning, error or interrupted), and of the
-first three `stage`, `done`, `total` (null if it is not known), `seconds`, `per_second`,
-`seconds_left` (null if it is not known yet) and `peak_memory_bytes` of this process; of the
-others `text`.
+Each line has `event`: start, progress, end, note, info, warning, error or interrupted. The first
+three also have `stage`, `done`, `total` (null if it is not known), `seconds`, `per_second`,
+`seconds_left` (null if it is not known yet) and `peak_memory_bytes` of this process; the others
+have `text`.
 """
 
 from __future__ import annotations

@@ -28,7 +28,9 @@ def merge(
     ] = None,
     list_: Annotated[
         Path | None,
-        typer.Option("--list", metavar="FILE", help="List of more batches, one path a line."),
+        typer.Option(
+            "--list", metavar="FILE", help="File with the paths of more batches, one per line."
+        ),
     ] = None,
     allow_differences: Annotated[
         bool,

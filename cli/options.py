@@ -240,7 +240,7 @@ ProgressOption = Annotated[
     ProgressForm,
     typer.Option(
         "--progress",
-        help="Progress on stderr: for reading, or one JSON object a line for programs.",
+        help="Progress on stderr: as text, or as one JSON object per line for programs.",
     ),
 ]
 Memory = Annotated[
@@ -287,7 +287,7 @@ TargetMap = Annotated[
 ]
 Trust = Annotated[
     PhaseTrust,
-    typer.Option("--phase", help="The file's phase: keep it, take it as a hint, or do without it."),
+    typer.Option("--phase", help="Phase of the file: keep it, use it as a hint, or ignore it."),
 ]
 TargetReferences = Annotated[
     TargetReferencesChoice,
@@ -318,7 +318,7 @@ ExcludeSamples = Annotated[
     typer.Option(
         "--exclude-samples",
         metavar="FILE|NAME,...",
-        help="Leave these samples of the panel out: a file with a name a line, or names.",
+        help="Leave these samples of the panel out: names, or a file with one name per line.",
     ),
 ]
 ForceSamples = Annotated[

@@ -22,14 +22,14 @@ def prepare(
         list[Path] | None,
         typer.Argument(
             metavar="PANEL...",
-            help="Phased panel: .vcf, .vcf.gz or .bcf; several files have other contigs of the "
-            "same samples.",
+            help="Phased panel: .vcf, .vcf.gz or .bcf; several files must have "
+            "different contigs of the same samples.",
         ),
     ] = None,
     listed: Annotated[
         Path | None,
         typer.Option(
-            "--list", metavar="FILE", help="File with the paths of panel files, one a line."
+            "--list", metavar="FILE", help="File with the paths of panel files, one per line."
         ),
     ] = None,
     samples: Annotated[
@@ -53,8 +53,8 @@ def prepare(
             "--map",
             metavar="FILE",
             show_default="1 cM per Mb",
-            help="Genetic map of PLINK, SHAPEIT, Eagle, HapMap or others; may be gzipped. If each "
-            "contig has a file, write {contig} in its name: plink.chr{contig}.GRCh38.map.",
+            help="Genetic map of PLINK, SHAPEIT, Eagle, HapMap or others; may be gzipped. With "
+            "one file per contig, write {contig} in its name: plink.chr{contig}.GRCh38.map.",
         ),
     ] = None,
     region: Annotated[
@@ -127,18 +127,16 @@ def prepare(
             metavar="N",
             min=1,
             show_default="all cores",
-            help="Number of files to prepare at a time, each in its own process.",
+            help="Number of files to prepare at the same time, one process for each.",
         ),
     ] = None,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace contigs that the panel has already.")
+        bool, typer.Option("--force", help="Replace contigs that the panel already has.")
     ] = False,
     skip_existing: Annotated[
         bool,
-        typer.Option(
-            "--skip-existing", help="Leave out files whose contigs the panel has already."
-        ),
+        typer.Option("--skip-existing", help="Skip files whose contigs the panel already has."),
     ] = False,
     progress_form: options.ProgressOption = options.ProgressForm.AUTO,
     quiet: options.Quiet = False,
@@ -148,7 +146,7 @@ def prepare(
 
     Writes panel.zarr with a store for each contig, mask version 0, the QC report panel.qc.json and
     panel.relatives.tsv into the workspace. The last lists pairs of duplicates and, in panels of 300
-    cM or more, close relatives. Other contigs that the panel has already stay as they are.
+    cM or more, close relatives. Other contigs of the panel are not changed.
 
     Example: vcfbert prepare panel.vcf.gz --samples samples.tsv --map genetic.map --min-maf 0.01
     """

@@ -100,7 +100,7 @@ class PlainLines:
 def on_stderr(*, quiet: bool, verbose: bool, as_json: bool = False) -> Iterator[Progress]:
     """Progress of one command, and its log on stderr: warnings, or with `verbose` stages, too.
 
-    as_json  one JSON object a line; with `quiet`, warnings only
+    as_json  one JSON object per line; with `quiet`, warnings only
     """
     level = logging.INFO if verbose and not quiet else logging.WARNING
     if as_json:

@@ -1,4 +1,4 @@
-"""The commands `profile` and `warm-up`, which do ahead what the first imputation would do.
+"""The commands `profile` and `warm-up`, which prepare the first imputation.
 
 The pipelines are imported inside the commands, so that `--help` is quick.
 """
@@ -36,10 +36,10 @@ def profile(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Compute what imputation needs of a panel and an array ahead of the first target.
+    """Compute what imputation needs from a panel and an array before the first target.
 
-    `impute` and `phase` keep it in the workspace by themselves at the first use. The result is the
-    same with and without a profile. Use the options that you will use with them.
+    `impute` and `phase` compute and keep it in the workspace at the first use. Results are the same
+    with and without a profile. Give the same options as for `impute` and `phase`.
 
     Example: vcfbert profile --typed array.tsv
     """
@@ -61,10 +61,10 @@ def profile(
 
 
 def warm_up(quiet: options.Quiet = False, verbose: options.Verbose = False) -> None:
-    """Compile for this machine ahead of the first use; it takes about a minute, once.
+    """Compile for this machine before the first use, which takes about a minute.
 
-    Without it, the first impute or phase compiles. Run it, for example, when you build a container
-    image.
+    Without it, the first impute or phase compiles. Run it when you build a container image, for
+    example.
 
     Example: vcfbert warm-up
     """

@@ -110,7 +110,7 @@ def build_index(
             metavar="N",
             min=1,
             show_default="all cores; 1 for dense",
-            help="Index N windows at a time, each in memory; the index is the same.",
+            help="Number of windows to index (and keep in memory) at the same time.",
         ),
     ] = None,
     workspace: options.Workspace = options.DEFAULT_WORKSPACE,

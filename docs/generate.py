@@ -46,7 +46,7 @@ def stores_page() -> str:
         NOTE,
         "Zarr 3 groups with the attributes `vcfbert_kind`, `format_version`, `fingerprint` and "
         "`parents`. Letters as in the [glossary](glossary.md). An array of type text is UTF-8, one "
-        "value a line. The panel of a workspace is the folder `panel.zarr` with a store for each "
+        "value per line. The panel of a workspace is the folder `panel.zarr` with a store for each "
         "contig, such as `panel.zarr/20.zarr`.",
     ]
     for kind, version in schema.FORMAT_VERSION.items():

@@ -28,7 +28,7 @@ TYPED = (0, 4, 8)
 
 
 def eighths(num_samples: int, *, seed: int = 1) -> NDArray[np.float32]:
-    """(S, N, 2) probabilities that three decimals hold; 0 or 1 at typed sites."""
+    """(S, N, 2) probabilities with at most three decimals; 0 or 1 at typed sites."""
     rng = np.random.default_rng(seed)
     alt = rng.integers(0, 9, (NUM_SITES, num_samples, 2)) / 8
     alt[rng.random(alt.shape) < 0.5] = 0

@@ -18,10 +18,10 @@ import numpy as np
 from cyvcf2 import VCF
 from numpy.typing import NDArray
 
+from .genotype_files import Key, key_of
 from .tasks import Task
 
 Floats = NDArray[np.float64]
-Key = tuple[str, int, str, str]
 Scores = dict[str, dict[str, float]]  # by group of sites: sites, r2, IQS, NRC, F1
 
 DR2_FIELDS = ("DR2", "R2")  # Beagle and vcfbert, Minimac4
@@ -179,7 +179,7 @@ def draw_r2(sums: Floats, num_draws: int, seed: int) -> Floats:
 
 def _records(path: Path) -> Iterator[tuple[Key, Any]]:
     for record in VCF(str(path)):
-        yield (record.CHROM, record.POS, record.REF, record.ALT[0]), record
+        yield key_of(record), record
 
 
 def _alleles(record: Any) -> NDArray[np.int16]:

@@ -1,4 +1,4 @@
-"""Tasks from a simulated panel, whose samples are divided into references and targets."""
+"""Tasks from a simulated panel, with samples divided into references and targets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VARYING = ("-c", "1:minor", "-m2", "-M2")
 def task(
     folder: Path, programs: Programs, haplotypes: int, *, length: int, num_targets: int, seed: int
 ) -> Task:
-    """A panel of so many haplotypes over `length` bases, and targets with all true genotypes."""
+    """A panel of `haplotypes` over `length` bases, and targets with all true genotypes."""
     source, samples = folder / "simulated", haplotypes // 2 + num_targets
     words = ("--num-samples", samples, "--length", length, "--seed", seed)
     simulate = [programs.vcfbert, "simulate", source, *words, "--force"]

@@ -27,6 +27,22 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def rows_text(rows: Sequence[Mapping[str, object]]) -> str:
+    """A table of rows with the same keys; numbers have four digits.
+
+    >>> print(rows_text([{"tool": "x", "r2": 0.123456, "sites": 12345}]))
+    tool      r2  sites
+    x     0.1235  12345
+    """
+    return text_table(list(rows[0]), [[_shown(cell) for cell in row.values()] for row in rows])
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return "-" if math.isnan(value) else f"{value:.4g}"
+    return str(value)
+
+
 def number(value: float | None, digits: int = 4) -> str:
     """A dash for what is not defined.
 

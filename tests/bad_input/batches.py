@@ -69,7 +69,7 @@ def bytes_of_b(edit: Callable[[bytes], bytes]) -> Make:
 
 
 def replaced(old: str, new: str, count: int = -1) -> Callable[[str], str]:
-    """Text in place of another, which must be there."""
+    """Replace a text that must be there."""
 
     def edit(text: str) -> str:
         assert old in text
@@ -151,7 +151,7 @@ CASES = [
          "merge a.vcf.gz b.vcf -o out.vcf.gz", 0, "merged file"),
     case("a BCF", as_bcf, "merge a.vcf.gz b.bcf -o out.bcf", 0, "merged file"),
     case("one file", other(), "merge a.vcf.gz -o out.vcf.gz", 0, "merged file"),
-    case("lines that end as on Windows",
+    case("Windows line ends",
          other(lambda text: text.replace("\n", "\r\n"), suffix="vcf"),
          "merge a.vcf.gz b.vcf -o out.vcf.gz", 0, "merged file"),
     case("a list with an empty line", listed("a.vcf.gz\n\nb.vcf.gz\n"),
@@ -173,7 +173,7 @@ CASES = [
          "files.txt lists no files"),
     case("a list that does not exist", other(), "merge --list files.txt -o out.vcf.gz", 1,
          "files.txt cannot be read as a list of files"),
-    case("a file in place of the list", other(), "merge --list a.vcf.gz -o out.vcf.gz", 1,
+    case("a VCF instead of a list", other(), "merge --list a.vcf.gz -o out.vcf.gz", 1,
          "does not exist"),
     case("another position", other(replaced(SITE_9, "20\t9001\t")), MERGE, 1,
          "b.vcf.gz, record 9: the site is 20:9001 A>G, but 20:9000 A>G in a.vcf.gz",
@@ -183,9 +183,9 @@ CASES = [
     case("another contig name", other(lambda text: text.replace("\n20\t", "\nchr20\t")), MERGE, 1,
          "record 1: the site is chr20:1000 A>G, but 20:1000 A>G"),
     case("another order", other(swapped_lines), MERGE, 1, "record 11: the site is 20:12000"),
-    case("a record less in the middle", other(without_lines(SITE_9)), MERGE, 1,
+    case("a missing record in the middle", other(without_lines(SITE_9)), MERGE, 1,
          "record 9: the site is 20:10000"),
-    case("a record less at the end", other(without_lines("20\t12000\t")), MERGE, 1,
+    case("a missing record at the end", other(without_lines("20\t12000\t")), MERGE, 1,
          "b.vcf.gz has 11 records, but a.vcf.gz has more"),
     case("no records", both(without_lines("20\t")), MERGE, 1, "a.vcf.gz has no records"),
     case("records that are not sorted", both(swapped_lines), MERGE, 1,
@@ -219,7 +219,7 @@ CASES = [
     case("ER2 of the batches",
          both(replaced("##INFO=<ID=AC", '##INFO=<ID=ER2,Number=A,Type=Float,Description="f">\n'
                        "##INFO=<ID=AC")), MERGE, 0, "INFO/ER2 is left out", "--empirical"),
-    case("a sample less in a record", other(one_cell_less), MERGE, 1,
+    case("a record without its last sample", other(one_cell_less), MERGE, 1,
          "b.vcf.gz, record 12: the line has 11 columns, but the header has 12", COPY),
     case("a file that is cut", bytes_of_b(lambda content: content[:-5000]), MERGE, 1,
          "b.vcf.gz is truncated or damaged at byte", COPY),
@@ -227,8 +227,9 @@ CASES = [
          "b.vcf.gz is truncated or damaged at byte", COPY),
     case("a flipped byte", bytes_of_b(lambda content: flipped(content, len(content) // 2)), MERGE,
          1, "b.vcf.gz is damaged at byte", COPY),
-    case("a plain file that ends in a line", other(lambda text: text[:-9], suffix="vcf"),
-         "merge a.vcf.gz b.vcf -o out.vcf.gz", 1, "b.vcf ends in the middle of a line", COPY),
+    case("a plain file that ends in the middle of a line",
+         other(lambda text: text[:-9], suffix="vcf"), "merge a.vcf.gz b.vcf -o out.vcf.gz", 1,
+         "b.vcf ends in the middle of a line", COPY),
     case("a BCF that is cut", truncated_bcf, "merge a.vcf.gz b.bcf -o out.vcf.gz", 1,
          "b.bcf is truncated or damaged", COPY),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Parts and plans of `impute` that are missing, damaged, or of something else."""
+"""Parts and plans of `impute` that are missing, damaged, or do not fit."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def damaged(room: Room) -> None:
 
 
 def of_another_plan(room: Room) -> None:
-    """A part that was renamed as if it were of this plan."""
+    """A part of another plan, renamed to look like one of this plan."""
     path = part_of(room)
     content = path.read_bytes()
     end = int(content[-16:])
@@ -90,9 +90,9 @@ def case(name: str, make: Make, command: str, exit_code: int, *message: str) -> 
 
 
 CASES = [
-    case("no size", plain, f"{IMPUTE} --memory much", 1, "--memory must be a size such as 4G",
-         "'much'"),
-    case("no memory", plain, f"{IMPUTE} --memory 0G", 1, "--memory must be a size such as 4G"),
+    case("memory that is not a size", plain, f"{IMPUTE} --memory much", 1,
+         "--memory must be a size such as 4G", "'much'"),
+    case("a memory of 0", plain, f"{IMPUTE} --memory 0G", 1, "--memory must be a size such as 4G"),
     case("too little memory", plain, f"{IMPUTE} --memory 1M", 1, "--memory 1 MB is not enough",
          "Give more memory"),
     case("parts in a file", plain, f"{IMPUTE} --parts t.vcf", 1, "Cannot write t.vcf"),
@@ -101,17 +101,17 @@ CASES = [
          "vcfbert parts out.parts --clean"),
     case("no folder", plain, "parts out.parts", 1, "There is no folder out.parts"),
     case("no parts in a folder", plain, "parts work", 0, "work has no parts"),
-    case("no parts to remove in a folder", plain, "parts work --clean", 0,
+    case("no parts to remove", plain, "parts work --clean", 0,
          "0 parts removed from work"),
     case("no plan", plain, f"{PART} 1", 1, "There is no plan plan.json", "vcfbert impute plan"),
     case("no plan to write", plain, "impute plan t.vcf -o out.vcf.gz", 2),
-    case("a plan that is none", target(lambda r: r), "impute-part --plan t.vcf --part 1", 1,
+    case("a file that is not a plan", target(lambda r: r), "impute-part --plan t.vcf --part 1", 1,
          "t.vcf is not a whole plan of vcfbert impute"),
     case("a plan of another version", planned(other_version), f"{PART} 1", 1,
          "plan.json was made by vcfbert 0.0.1, and this is"),
     case("a plan of another target", planned(other_target), f"{PART} 1", 1,
          "made from something else: target changed since"),
-    case("a plan whose panel is gone", planned(lambda room: (room.folder / "work").rename(
+    case("a plan without its panel", planned(lambda room: (room.folder / "work").rename(
         room.folder / "away") and None), f"{PART} 1", 1, "Make one with: vcfbert prepare"),
     case("a part that the plan lacks", planned(), f"{PART} 2", 1, "--part must be from 1 to 1"),
     case("no part is finished", planned(), JOIN, 1, "1 of 1 parts are not finished",
@@ -123,6 +123,6 @@ CASES = [
     case("a part of another plan", planned(of_another_plan, is_done=True), JOIN, 1,
          "1 of 1 parts are not finished"),
     case("a finished part", planned(is_done=True), f"{PART} 1", 0, "part 1 was finished before"),
-    case("a plan that is there", planned(), f"{IMPUTE} --plan plan.json", 1,
+    case("a plan that already exists", planned(), f"{IMPUTE} --plan plan.json", 1,
          "plan.json already exists"),
 ]  # fmt: skip

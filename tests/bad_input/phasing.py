@@ -1,4 +1,4 @@
-"""Phase sets that contradict themselves, unusual numbers of heterozygotes, and pedigrees."""
+"""Unusual phase sets and numbers of heterozygotes, and pedigrees."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def calls(*each: str) -> Change:
 
 
 def trio(fam: str | bytes, num_errors: int = 0) -> Make:
-    """A target of three samples and a pedigree; the child is like no parent at some records.
+    """A target of three samples and a pedigree, with Mendelian errors at the first records.
 
-    The parents are homozygous for REF at every third record, and the child otherwise has both.
+    The parents decide the child's heterozygotes at every third record.
     """
 
     def make(room: Room) -> None:
@@ -91,7 +91,7 @@ CASES = [
             case("only heterozygotes", target(calls("0/1")), command, 0, said),
             case("only missing genotypes", target(calls("./.")), command, 1, "types 0 of",
                  "--min-typed"),
-            case("two samples of one name", target(names=["t0", "t0"]), command, 1,
+            case("two samples with the same name", target(names=["t0", "t0"]), command, 1,
                  "t.vcf has two samples named t0", "bcftools reheader"),
             case("both ploidies", target(calls("0", "0/1")), command, 1, "t.vcf: sample t0 has 14 "
                  "haploid and 13 diploid genotypes", "--sex", "--par"),
@@ -116,7 +116,7 @@ CASES = [
                  f"{command} --trios t.fam", 1, "t.fam, line 2: sample dad is a mother"),
             case("a sample is its own grandfather", trio(FAM + "F dad kid 0 1 -9\n"),
                  f"{command} --trios t.fam", 1, "t.fam, line ", "is its own parent or ancestor"),
-            case("no pedigree at the path", target(), f"{command} --trios t.fam", 1,
+            case("a pedigree that does not exist", target(), f"{command} --trios t.fam", 1,
                  "t.fam does not exist"),
             case("a pedigree that is not text", trio(bytes(range(128, 256))),
                  f"{command} --trios t.fam", 1, "t.fam is not a text file"),

@@ -110,7 +110,7 @@ CASES = [
     case("an excluded sample that the panel lacks", target(),
          f"{IMPUTE} --exclude-samples s0,x1,x2", 1,
          "--exclude-samples: work/panel.zarr has no sample x1, x2.", "--force-samples"),
-    case("an excluded sample that the panel lacks", target(),
+    case("phase, an excluded sample that the panel lacks", target(),
          "phase t.vcf -o out.vcf.gz --exclude-samples x1", 1, "has no sample x1.",
          "--force-samples"),
     case("an excluded sample that the panel lacks, ignored", target(),

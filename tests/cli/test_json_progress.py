@@ -13,7 +13,7 @@ from vcfbert_cli.main import app
 
 
 class Clock:
-    """Seconds that pass when told to."""
+    """A clock that tests set."""
 
     def __init__(self):
         self.now = 0.0
@@ -26,7 +26,7 @@ def parsed(text):
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_lines_have_the_pace_the_time_left_and_the_memory():
+def test_lines_have_speed_time_left_and_memory():
     stream, clock = io.StringIO(), Clock()
     lines = JsonLines(stream, clock, lambda: 5_000_000)
     lines.start("imputing", 100)
@@ -48,7 +48,7 @@ def test_lines_have_the_pace_the_time_left_and_the_memory():
     assert found[3] == {"event": "note", "text": "half of it"}
 
 
-def test_a_new_stage_ends_the_one_before_and_warnings_are_lines(capsys):
+def test_a_new_stage_ends_the_previous_one_and_warnings_are_lines(capsys):
     with progress.on_stderr(quiet=False, verbose=False, as_json=True) as shown:
         shown.start("reading", None)
         shown.start("writing", 2)
@@ -60,14 +60,14 @@ def test_a_new_stage_ends_the_one_before_and_warnings_are_lines(capsys):
     ]  # fmt: skip
 
 
-def test_quiet_shows_warnings_alone(capsys):
+def test_quiet_shows_only_warnings(capsys):
     with progress.on_stderr(quiet=True, verbose=False, as_json=True) as shown:
         shown.start("reading", 2)
         logging.getLogger("vcfbert.storage").warning("No map")
     assert parsed(capsys.readouterr().err) == [{"event": "warning", "text": "No map"}]
 
 
-def test_all_that_a_command_says_on_stderr_is_json(tmp_path):
+def test_everything_on_stderr_is_json(tmp_path):
     alleles = panels.mosaic_alleles(60, 40)
     path = panels.write_vcf(tmp_path / "p.vcf", panels.records_of(alleles))
     words = ["prepare", str(path), "-w", str(tmp_path / "w"), "--progress", "json"]

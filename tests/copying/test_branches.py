@@ -21,7 +21,7 @@ def of(phases, stops=(1, 2, 3, 4, 5, 6)):
     return [ways[a:b] for a, b in zip(found.first[:-1], found.first[1:], strict=True)]
 
 
-def test_phases_like_the_likeliest_have_no_branches():
+def test_phases_equal_to_the_likeliest_have_no_branches():
     """The whole phase may be the other way round."""
     assert of([phase(), phase(0, 1, 3, 4)]) == [[]] * 6
 
@@ -58,7 +58,7 @@ def test_probabilities_sum_to_one(num_phases):
         assert not ways or sum(weight for _, _, weight in ways) == pytest.approx(1)
 
 
-def test_homozygotes_alone_have_no_branches():
+def test_only_homozygotes_have_no_branches():
     same = np.zeros((2, 3), np.uint8)
     found = branches.of_phases(same[None], same, np.array([3]))
     assert found.first.tolist() == [0, 0]

@@ -40,7 +40,7 @@ def arrays(genotypes):
     return np.array(pairs, np.uint8), is_haploid
 
 
-def test_all_trios_are_decided_like_by_enumeration():
+def test_all_trios_are_decided_as_by_enumeration():
     cases = list(
         product(GENOTYPES + HAPLOID, [ABSENT, *GENOTYPES, *HAPLOID], [ABSENT, *GENOTYPES, *HAPLOID])
     )
@@ -100,7 +100,7 @@ def test_two_alts_of_one_record_come_from_different_parents(orders, child, found
     assert (order.tolist(), errors.any()) == (orders, False)
 
 
-def test_children_add_up_and_distance_weakens():
+def test_children_add_up_and_distance_weakens_their_evidence():
     cm = np.array([0.0, 1.0, 1.0, 60.0])
     one = Transmissions(np.array([[0, 0, 1, 0]], np.int8), cm)
     near, turned, far = [one.take(number, number, 64) for number in range(4)][1:]

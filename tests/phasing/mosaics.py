@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.phasing.genotype_search import words
-from vcfbert.phasing.phase_chunk import UnphasedChunk
+from vcfbert.phasing.phase_chunk import UnphasedChunk, heterozygotes
 
 RATE = 4.0  # switches per cM
 ERROR = 0.002
@@ -62,6 +62,17 @@ def chunk(
         turn_log_odds=turn_log_odds,
         own=[NO_ROWS] * len(alleles),
     )
+
+
+def switch_errors(alleles: NDArray[np.uint8], truth: NDArray[np.uint8]) -> tuple[int, int]:
+    """Wrong steps between neighbouring heterozygotes, and all steps; both (N, 2, T)."""
+    wrong = total = 0
+    for found, true in zip(alleles, truth, strict=True):
+        hets = heterozygotes(true)
+        is_other = found[0, hets] != true[0, hets]
+        wrong += int((is_other[1:] != is_other[:-1]).sum())
+        total += max(len(hets) - 1, 0)
+    return wrong, total
 
 
 def log_likelihood(

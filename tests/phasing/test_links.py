@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.testing as npt
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.phasing import mosaics
-from vcfbert.phasing.phase_chunk import MOST_BACK, PhasingOptions, heterozygotes, phase
+from vcfbert.phasing.phase_chunk import MOST_BACK, PhasingOptions, agreeing, heterozygotes, phase
 
 
 def interleaved(num_sets, seed=5):
@@ -47,3 +49,31 @@ def test_a_link_to_the_heterozygote_before_is_the_usual_prior():
     other = phase(replace(chunk, turn_log_odds=odds, back=None), PhasingOptions(), threads=1)
     npt.assert_array_equal(one.turn, other.turn)
     assert MOST_BACK == 64
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 30))
+def test_the_best_guess_agrees_with_all_that_is_certain(seed, num_sets, num_hets):
+    """The order within each set is known; the likeliest turns by themselves contradict it."""
+    rng = np.random.default_rng(seed)
+    order, label = rng.integers(0, 2, num_hets), rng.integers(0, num_sets + 1, num_hets)
+    probability = rng.random(num_hets).astype(np.float32)
+    log_odds, back, last = np.zeros(num_hets), np.ones(num_hets, np.int64), {}
+    for het, name in enumerate(label.tolist()):
+        if name and name in last:
+            back[het] = het - last[name]
+            log_odds[het] = np.inf if order[het] != order[last[name]] else -np.inf
+            if back[het] == 1:
+                probability[het] = float(log_odds[het] > 0)
+        last[name] = het
+    found = np.cumsum(agreeing(probability, log_odds, back)) % 2
+    for name in range(1, num_sets + 1):
+        is_turned = found[label == name] != order[label == name]
+        assert is_turned.all() or not is_turned.any()
+
+
+def test_turns_that_agree_stay_as_likely():
+    probability = np.array([0.2, 0.9, 0.6, 0.45], np.float32)
+    free = np.zeros(4)
+    npt.assert_array_equal(agreeing(probability, free, np.ones(4, np.int64)), probability > 0.5)
+    links = np.array([0, 0, 0, -np.inf]), np.array([1, 1, 1, 3])
+    npt.assert_array_equal(agreeing(probability, *links), probability > 0.5)

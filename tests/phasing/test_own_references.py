@@ -1,4 +1,4 @@
-"""Phasing of samples by each other: what is known stays, none copies itself, order is no matter."""
+"""Phasing of samples by each other: known orders stay, and no sample copies itself."""
 
 from dataclasses import replace
 
@@ -44,15 +44,6 @@ def free(alleles):
     return np.asarray(tokens.is_heterozygous(alleles), dtype=np.bool_)
 
 
-def switch_errors(alleles, truth):
-    wrong = total = 0
-    for found, true in zip(alleles, truth, strict=True):
-        hets = heterozygotes(true)
-        wrong += int((np.diff((found[0, hets] != true[0, hets]).astype(int)) != 0).sum())
-        total += max(len(hets) - 1, 0)
-    return wrong, total
-
-
 @pytest.fixture(scope="module")
 def fx_phased(fx_truth):
     truth, cm = fx_truth
@@ -64,7 +55,7 @@ def test_genotypes_stay_and_phases_are_mostly_right(fx_truth, fx_phased):
     truth, _ = fx_truth
     npt.assert_array_equal(np.sort(fx_phased.alleles, axis=1), np.sort(truth, axis=1))
     npt.assert_array_equal(fx_phased.alleles[9], truth[9])
-    wrong, total = switch_errors(fx_phased.alleles, truth)
+    wrong, total = mosaics.switch_errors(fx_phased.alleles, truth)
     assert total > 2000
     assert wrong < 0.2 * total  # a coin gives a half
     assert 0.3 * wrong < fx_phased.turn.sum() < 2 * wrong
@@ -72,7 +63,7 @@ def test_genotypes_stay_and_phases_are_mostly_right(fx_truth, fx_phased):
 
 
 @pytest.mark.parametrize("common", [0.01, 0.2], ids=["all sites", "common sites first"])
-def test_the_result_depends_on_no_order_blocks_or_threads(fx_truth, monkeypatch, common):
+def test_the_result_does_not_depend_on_order_blocks_or_threads(fx_truth, monkeypatch, common):
     monkeypatch.setattr(own_references, "COMMON", common)
     truth, cm = fx_truth
     asked = np.sort(truth, axis=1)
@@ -102,10 +93,10 @@ def test_a_sample_that_no_other_resembles_stays_uncertain(fx_truth):
     """If it copied itself, the order it starts with would be certain."""
     truth, cm = fx_truth
     rng = np.random.default_rng(7)
-    strange = np.sort(rng.integers(0, 2, (1, 2, NUM_SITES), dtype=np.uint8), axis=1)
-    asked = np.concatenate([np.sort(truth, axis=1), strange])
+    unlike = np.sort(rng.integers(0, 2, (1, 2, NUM_SITES), dtype=np.uint8), axis=1)
+    asked = np.concatenate([np.sort(truth, axis=1), unlike])
     found = run(asked, free(asked), cm, passes=3)
-    assert found.turn[-1] > 0.2 * len(heterozygotes(strange[0]))
+    assert found.turn[-1] > 0.2 * len(heterozygotes(unlike[0]))
 
 
 def test_duplicates_do_not_confirm_each_other(fx_truth):

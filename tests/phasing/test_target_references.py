@@ -1,4 +1,4 @@
-"""Phasing with the other samples of the target: none copies itself, and order does not matter."""
+"""Phasing with the other samples of the target: no sample copies itself."""
 
 from dataclasses import replace
 
@@ -60,15 +60,6 @@ def phase(chunk, alone, model, *, wanted=ALL, threads=1, passes=2, draws=0):
     )  # fmt: skip
 
 
-def switch_errors(alleles, truth):
-    wrong = total = 0
-    for found, true in zip(alleles, truth, strict=True):
-        hets = heterozygotes(true)
-        wrong += int(np.diff((found[0, hets] != true[0, hets]).astype(int)).astype(bool).sum())
-        total += len(hets) - 1
-    return wrong, total
-
-
 def test_a_sample_is_phased_as_if_its_haplotypes_and_those_of_its_duplicates_were_not_there(
     fx_task, fx_model, fx_alone
 ):
@@ -111,11 +102,11 @@ def test_a_sample_that_no_other_resembles_stays_uncertain(fx_task, fx_model):
     alone = np.sort(rng.integers(0, 2, (1, 2, len(chunk.cm)), dtype=np.uint8), axis=1)
     alone = np.concatenate([fx_task[0], alone])
     last = np.array([NUM_SAMPLES])
-    company = replace(
+    target = replace(
         chunk, alleles=np.sort(alone, axis=1), own=[mosaics.NO_ROWS] * len(alone),
         turn_log_odds=np.zeros(alone[:, 0].shape, np.float32),
     )  # fmt: skip
-    found = phase(company, alone, fx_model, wanted=last, passes=1)
+    found = phase(target, alone, fx_model, wanted=last, passes=1)
     turn = found.turn[NUM_SAMPLES, heterozygotes(alone[NUM_SAMPLES])]
     assert turn[1:].mean() > 0.2
     npt.assert_array_equal(found.alleles[:NUM_SAMPLES], alone[:NUM_SAMPLES])
@@ -127,15 +118,15 @@ def test_other_samples_help_if_the_panel_is_small(fx_model):
     truth = mosaics.copies(rng, references[NUM_PANEL:], cm, 120, rate=2.0).reshape(60, 2, -1)
     chunk = mosaics.chunk(references[:NUM_PANEL], cm, np.sort(truth, axis=1))
     alone = phase_chunk.phase(chunk, PhasingOptions(), threads=1, model=fx_model).alleles
-    before, total = switch_errors(alone, truth)
+    before, total = mosaics.switch_errors(alone, truth)
     found = phase(chunk, alone, fx_model, wanted=np.arange(60))
-    after, _ = switch_errors(found.alleles, truth)
+    after, _ = mosaics.switch_errors(found.alleles, truth)
     assert total > 2500
     assert after < 0.6 * before
 
 
 @pytest.mark.parametrize("draws", [0, 3])
-def test_the_result_depends_on_no_order_blocks_or_threads(
+def test_the_result_does_not_depend_on_order_blocks_or_threads(
     fx_task, fx_model, fx_alone, monkeypatch, draws
 ):
     chunk = fx_task[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,6 +69,20 @@ def write_target(
     return panels.write_vcf(path, records, names)
 
 
+def unphased_records(
+    truth: NDArray[np.uint8], *, alleles: tuple[str, str] = ("A", "G"), contig: str = "20"
+) -> list[panels.Record]:
+    """Unphased records at the typed sites.
+
+    truth  (T, N, 2); more than 1 is missing
+    """
+    return [
+        (contig, 1000 * (site + 1), *alleles,
+         ["/".join("." if one > 1 else str(one) for one in sorted(pair)) for pair in row])
+        for site, row in zip(TYPED.tolist(), truth.tolist(), strict=True)
+    ]  # fmt: skip
+
+
 def run(
     home: Workspace, target: Path, out: Path, *, overwrite: bool = False, **options: object
 ) -> ImputeSummary:
@@ -84,6 +99,21 @@ def lines(path: Path) -> list[list[str]]:
 def cells(path: Path) -> list[list[str]]:
     """Position and FORMAT cells of each record."""
     return [[line[1], *line[9:]] for line in lines(path)]
+
+
+def formats(path: Path) -> list[list[dict[str, str]]]:
+    """FORMAT fields of each record and sample of a `.vcf.gz`, as they are written."""
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        rows = [line.rstrip("\n").split("\t") for line in file if not line.startswith("#")]
+    return [
+        [dict(zip(row[8].split(":"), cell.split(":"), strict=True)) for cell in row[9:]]
+        for row in rows
+    ]
+
+
+def field(path: Path, name: str) -> NDArray[np.str_]:
+    """(S, N) texts of a FORMAT field; `.` if a record lacks it."""
+    return np.array([[cell.get(name, ".") for cell in row] for row in formats(path)])
 
 
 def dosages(path: Path) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Entries of profiles: kept, found again, made again if they are damaged, and pruned."""
+"""Entries of profiles: kept, read, made again if damaged, and pruned."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_truncated_entry_is_made_again(tmp_path):
     assert made.count == 2
 
 
-def test_nothing_is_kept_without_a_folder_or_the_right_to_write(tmp_path):
+def test_nothing_is_kept_without_a_folder_that_can_be_written(tmp_path):
     made = Made()
     blocked = tmp_path / "file"
     blocked.write_text("")

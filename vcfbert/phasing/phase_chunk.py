@@ -135,8 +135,12 @@ Candidates = Callable[[Sequence[int]], list[NDArray[np.int64]]]
 
 @dataclass(frozen=True)
 class _Turns:
-    """Of one sample's heterozygotes: probability of a turn and the best turns, both (H,), and turns
-    of draws (M, H)."""
+    """Of one sample's heterozygotes.
+
+    probability  (H,) of a turn
+    best         (H,) True for the turns of the best guess
+    drawn        (M, H) turns of draws
+    """
 
     probability: NDArray[np.float32]
     best: NDArray[np.bool_]
@@ -324,7 +328,8 @@ def agreeing(
     log_odds, back  (H,) as `turn_log_odds` and `back` of `UnphasedChunk`
     returns         (H,) True for a turn
 
-    >>> agreeing(np.array([0, 0.9, 0.4], np.float32), np.array([0, 0, -np.inf]), np.array([1, 1, 2]))
+    >>> log_odds, back = np.array([0, 0, -np.inf]), np.array([1, 1, 2])
+    >>> agreeing(np.array([0, 0.9, 0.4], np.float32), log_odds, back)
     array([False,  True,  True])
     """
     is_turned = probability > 0.5

@@ -1,4 +1,4 @@
-"""`--target-references` of `impute` and `phase`: when it is used, and that order is no matter."""
+"""`--target-references` of `impute` and `phase`: when it is used, and what it depends on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import vcfbert
 from tests import panels
 from tests.pipelines import imputations
 from tests.pipelines.imputations import TYPED
+from tests.shown import Shown
 from vcfbert.phasing import target_references as phasing
 from vcfbert.pipelines.chunks import target_references
 
@@ -67,7 +68,7 @@ def run(command, home, target, out, **options):
 
 @pytest.mark.parametrize("command", ["impute", "phase"])
 @pytest.mark.parametrize("lengths", [{}, SHORT], ids=["one chunk", "short chunks"])
-def test_the_output_depends_on_no_order_or_threads(
+def test_the_output_does_not_depend_on_order_or_threads(
     fx_home, fx_cells, tmp_path, monkeypatch, command, lengths
 ):
     straight = np.arange(NUM_SAMPLES)
@@ -114,39 +115,23 @@ def test_a_smaller_target_than_the_panel_is_phased_with_the_panel_alone(
     assert found["auto"] == found["off"] != found["on"]
 
 
-class Notes:
-    """Progress that keeps what is said."""
-
-    def __init__(self):
-        self.said = []
-
-    def start(self, stage, total):
-        pass
-
-    def advance(self, steps=1):
-        pass
-
-    def note(self, message):
-        self.said.append(message)
-
-
 @pytest.mark.parametrize("command", ["impute", "phase"])
 def test_a_larger_target_than_the_panel_uses_its_samples_and_says_so(
     fx_home, fx_cells, tmp_path, monkeypatch, command
 ):
     monkeypatch.setattr(target_references, "LEAST_RATIO", 7 / imputations.PANEL_SAMPLES)
     target = write(tmp_path / "t.vcf", fx_cells, np.arange(NUM_SAMPLES))
-    notes = Notes()
+    shown = Shown()
     out = tmp_path / "o.vcf.gz"
-    summary = run(command, fx_home, target, out, target_references="auto", progress=notes)
+    summary = run(command, fx_home, target, out, target_references="auto", progress=shown)
     assert summary.report["target_references"] is True
-    said = [text for text in notes.said if "each other's haplotypes" in text]
+    said = [text for text in shown.notes if "each other's haplotypes" in text]
     assert len(said) == 1
     assert "8 samples and the panel only 230" in said[0]
     assert "--target-references off" in said[0]
 
 
-def test_phased_targets_and_single_samples_have_no_use_for_the_others(fx_home, fx_cells, tmp_path):
+def test_phased_targets_and_single_samples_do_not_use_other_samples(fx_home, fx_cells, tmp_path):
     phased = write(tmp_path / "p.vcf", fx_cells[:, [1, 1]], np.arange(2))
     single = write(tmp_path / "s.vcf", fx_cells, np.arange(1))
     for target in (phased, single):

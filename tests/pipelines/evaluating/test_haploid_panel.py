@@ -17,7 +17,7 @@ def fx_work(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_males_are_scored_and_predictions_are_refused_in_one_sentence(fx_work, tmp_path):
+def test_males_are_scored_and_writing_predictions_is_refused(fx_work, tmp_path):
     with pytest.raises(VcfbertError, match=r"--vcf: .* has haploid samples") as found:
         vcfbert.evaluate(
             workspace=fx_work, rate=0.7, vcf=tmp_path / "e.vcf.gz", output=tmp_path / "e"

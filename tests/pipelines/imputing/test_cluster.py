@@ -1,4 +1,4 @@
-"""Parts on Dask workers: the same bytes as one process, whatever dies."""
+"""Parts on Dask workers: the same bytes as one process, even if workers are killed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from tests.pipelines import imputations
 from tests.pipelines.imputations import lines, run, samples_alleles, write_target
+from tests.processes import spawned_by
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.pipelines.imputing import cluster
 from vcfbert.pipelines.imputing.cluster import ClusterOptions
@@ -53,41 +54,9 @@ class KillsWorkers(Silent):
     def advance(self, steps=1):
         if self.left:
             self.left -= 1
-            own = os.getpid()
-            found = [
-                int(entry)
-                for entry in os.listdir("/proc")
-                if entry.isdigit()
-                and "spawn_main" in command_of(entry)
-                and parent_of(entry) != 1
-                and is_below(int(entry), own)
-            ]
+            found = spawned_by(os.getpid())
             if found:  # a worker may be just starting
                 os.kill(found[-1], signal.SIGKILL)
-
-
-def command_of(number):
-    try:
-        with open(f"/proc/{number}/cmdline") as stream:
-            return stream.read()
-    except OSError:
-        return ""
-
-
-def parent_of(number):
-    try:
-        with open(f"/proc/{number}/stat") as stream:
-            return int(stream.read().rsplit(")", 1)[1].split()[1])
-    except OSError:
-        return 0
-
-
-def is_below(number, ancestor):
-    while number > 1:
-        number = parent_of(number)
-        if number == ancestor:
-            return True
-    return False
 
 
 @pytest.mark.slow
@@ -101,7 +70,7 @@ def test_two_workers_write_what_one_process_writes(fx_home, fx_target, fx_expect
 
 
 @pytest.mark.slow
-def test_workers_that_die_change_nothing(fx_home, fx_target, fx_expected, tmp_path):
+def test_the_output_is_the_same_if_workers_are_killed(fx_home, fx_target, fx_expected, tmp_path):
     out = tmp_path / "out.vcf.gz"
     cluster.run(
         fx_home, fx_target, out, ImputeOptions(**SHORT), ClusterOptions(workers=2),
@@ -120,7 +89,7 @@ def test_an_existing_scheduler_is_used(fx_home, fx_target, fx_expected, tmp_path
     assert lines(out) == fx_expected
 
 
-def test_a_scheduler_that_is_not_there_is_named(fx_home, fx_target, tmp_path, monkeypatch):
+def test_a_missing_scheduler_is_named(fx_home, fx_target, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "CONNECTION_SECONDS", 0.5)
     with pytest.raises(StoreError, match=r"no Dask scheduler at tcp:.*dask scheduler"):
         impute(fx_home, fx_target, tmp_path / "o.vcf.gz", scheduler="tcp://127.0.0.1:9")

@@ -1,4 +1,4 @@
-"""A target whose X has another name than in the panel: that of PLINK or RefSeq, or two names."""
+"""Targets with another name for X than the panel: that of PLINK or RefSeq, or two names."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def fx_room(tmp_path_factory):
 
 
 def renamed(text, name, *, par=None, border=0):
-    """Other names for X, and for its PAR, whose records come last as in files of PLINK."""
+    """Other names for X and its PAR; the records of the PAR come last, as in files of PLINK."""
     head, _, body = text.partition("#CHROM")
     columns, _, body = body.partition("\n")
     length = re.search(r"##contig=<ID=X(.*)>\n", head)
@@ -112,7 +112,7 @@ def test_prepare_takes_a_region_by_another_name(fx_room, tmp_path, caplog):
 
 
 def test_cattle_have_a_chromosome_23_and_an_x(fx_room, tmp_path):
-    """The records of 23 are others, also if their positions are those of the panel's X."""
+    """Contig 23 is not X, even if its positions are those of the panel's X."""
     room, text, _ = fx_room
     body = [line for line in text.splitlines(keepends=True) if line[0] != "#"]
     head = text[: text.index("#CHROM")] + "##contig=<ID=23>\n"

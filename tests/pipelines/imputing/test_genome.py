@@ -1,4 +1,4 @@
-"""Imputation of several contigs: from one file or many, into one file or many, and continued."""
+"""Imputation of several contigs, from and into one or more files, also after a stop."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pysam
 import pytest
 
 from tests import panels
+from tests.shown import Shown
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.pipelines.chunks import array_profile
 from vcfbert.pipelines.chunks.array_profile import ProfileOptions
@@ -40,7 +41,7 @@ def fx_records():
 
 @pytest.fixture(scope="module")
 def fx_home(tmp_path_factory, fx_records):
-    """A workspace with three contigs; read-only but for its profiles."""
+    """A workspace with three contigs; read-only except for its profiles."""
     folder = tmp_path_factory.mktemp("home")
     files = [panels.write_vcf(folder / f"{n}.vcf.gz", fx_records[n]) for n in CONTIGS]
     options = PrepareOptions(window_size=32, flank=2)
@@ -350,22 +351,6 @@ def test_a_profile_made_ahead_serves_each_contig(fx_home, fx_records, fx_targets
     assert {path.name for path in home.profiles.iterdir()} == made
     run(home, [fx_targets[1]["2"]], tmp_path / "2.vcf.gz")
     assert {path.name for path in home.profiles.iterdir()} > made
-
-
-class Shown(Silent):
-    """Keeps what is shown."""
-
-    def __init__(self):
-        self.stages, self.done, self.notes = [], 0, []
-
-    def start(self, stage, total):
-        self.stages.append((stage, total))
-
-    def advance(self, steps=1):
-        self.done += steps
-
-    def note(self, message):
-        self.notes.append(message)
 
 
 def test_progress_counts_the_sites_of_the_whole_genome(fx_home, fx_targets, tmp_path):

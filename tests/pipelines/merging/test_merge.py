@@ -52,7 +52,7 @@ def test_the_records_are_the_bytes_of_one_run_if_the_cells_have_all_digits(tmp_p
 
 
 @pytest.mark.parametrize("fields", [("GT", "DS", "GP"), ("DS", "HDS"), ("GT", "GP", "DS")])
-def test_dr2_follows_from_any_fields_that_decide_it(tmp_path, fields):
+def test_dr2_is_computed_from_any_sufficient_fields(tmp_path, fields):
     alt = batches.eighths(60)
     alt = np.round(alt * 2) / 2  # so that products have three decimals, too
     one = write_batch(tmp_path / "one.vcf.gz", alt, names_of(60), fields=fields)
@@ -117,7 +117,7 @@ def test_a_site_that_some_batches_type_is_typed_and_the_imputed_samples_are_coun
 
 
 @pytest.mark.parametrize("fields", [("GT", "DS", "HDS", "GP"), ("GT", "DS")])
-def test_info_that_is_not_that_of_the_samples_is_made_from_the_cells(tmp_path, fields, caplog):
+def test_info_that_does_not_match_the_samples_is_computed_from_the_cells(tmp_path, fields, caplog):
     alt = batches.eighths(60)
     one = write_batch(tmp_path / "one.vcf.gz", alt, names_of(60), fields=fields)
     a = write_batch(tmp_path / "a.vcf.gz", alt, names_of(60), fields=fields)
@@ -134,7 +134,7 @@ def test_info_that_is_not_that_of_the_samples_is_made_from_the_cells(tmp_path, f
         assert [one[key] for one in found] == [one[key] for one in wanted]
 
 
-def test_info_that_is_not_that_of_the_samples_is_refused_if_the_cells_do_not_tell(tmp_path):
+def test_info_that_does_not_match_the_samples_is_refused_if_the_cells_do_not_suffice(tmp_path):
     a, b = in_batches(tmp_path, batches.eighths(4), [2, 2], fields=("GT",))
     wrong = batches.text_of(b).replace("AN=4", "AN=8")
     b = batches.write_text(tmp_path / "wrong.vcf.gz", wrong)
@@ -190,7 +190,7 @@ def test_pieces_of_the_files_and_threads_change_nothing(tmp_path, monkeypatch):
     assert (tmp_path / "m.vcf.gz.tbi").read_bytes() == (tmp_path / "n.vcf.gz.tbi").read_bytes()
 
 
-def test_more_files_than_may_be_open(tmp_path):
+def test_more_files_than_can_be_open(tmp_path):
     paths = in_batches(tmp_path, batches.eighths(80), [1] * 80)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (60, hard))
@@ -295,7 +295,7 @@ def test_files_of_beagle_are_joined_and_their_contig_is_declared(tmp_path):
     assert [record.CHROM for record in cyvcf2.VCF(str(tmp_path / "m.bcf"))] == ["20"]
 
 
-def test_other_panels_are_joined_only_if_that_is_asked_for(tmp_path, caplog):
+def test_other_panels_are_joined_only_on_request(tmp_path, caplog):
     alt = batches.eighths(4)
     a = write_batch(tmp_path / "a.vcf.gz", alt[:, :2], names_of(2))
     other = replace(batches.FACTS, panel_fingerprint="def")
@@ -335,7 +335,7 @@ def test_sites_that_the_panel_lacks_and_structural_variants_are_kept(tmp_path):
 
 
 @pytest.mark.slow
-def test_batches_of_impute_are_one_run(tmp_path):
+def test_merged_batches_of_impute_equal_one_run(tmp_path):
     home = imputations.workspace(tmp_path / "work")
     alleles = imputations.samples_alleles(60)
     names = names_of(60)

@@ -137,7 +137,7 @@ def test_after_a_kill_the_finished_parts_are_not_imputed_again(
     assert not (tmp_path / "out.parts").exists()
 
 
-def test_parts_of_another_option_are_not_used_and_a_sentence_says_so(
+def test_parts_of_another_option_are_not_used_and_a_warning_says_so(
     fx_home, fx_target, fx_whole, tmp_path, monkeypatch, caplog
 ):
     out = tmp_path / "out.vcf.gz"
@@ -189,9 +189,7 @@ def test_one_part_is_written_only_if_it_is_kept(fx_home, fx_target, tmp_path):
     assert all(other.read_bytes() == one.read_bytes() for other in others)
 
 
-def test_a_full_disk_is_one_sentence_and_finished_parts_stay(
-    fx_home, fx_target, tmp_path, monkeypatch
-):
+def test_a_full_disk_is_reported_and_finished_parts_stay(fx_home, fx_target, tmp_path, monkeypatch):
     in_batches_of(monkeypatch, 3)
     real, seen = part_file._write, []
 
@@ -209,22 +207,25 @@ def test_a_full_disk_is_one_sentence_and_finished_parts_stay(
     assert not any("partial" in name for name in names)
 
 
-def test_too_little_memory_is_one_sentence(fx_home, fx_target, tmp_path):
+def test_too_little_memory_is_reported(fx_home, fx_target, tmp_path):
     with pytest.raises(ConfigError, match="--memory 1 MB is not enough: the references of a"):
         run(fx_home, fx_target, tmp_path / "out.vcf.gz", memory="1M")
     with pytest.raises(ConfigError, match="--memory must be a size such as 4G or 500M, got 'x'"):
         run(fx_home, fx_target, tmp_path / "out.vcf.gz", memory="x")
 
 
-def test_less_memory_means_smaller_batches(fx_home, fx_target, tmp_path):
+def test_less_memory_means_smaller_batches(fx_home, fx_target, tmp_path, monkeypatch):
+    monkeypatch.setattr(batches.host_memory, "used_bytes", lambda: 0)
     options = impute.ImputeOptions(no_network=True, threads=1)
     with impute.opened(fx_home, fx_target, options, tmp_path, imputations.Silent()) as job:
+        fixed, each = max(batches._needed(job.source, chunk) for chunk in job.chunks)
         found = [
-            batches.size(job.source, job.chunks, batches.host_memory.used_bytes() + size)
-            for size in (200 << 20, 1 << 40)
+            batches.size(job.source, job.chunks, fixed + number * each)
+            for number in (1, 3, 4, NUM_SAMPLES, 100)
         ]
-    assert found[1] == NUM_SAMPLES
-    assert 1 <= found[0] <= NUM_SAMPLES
+        assert found == [1, 3, 4, NUM_SAMPLES, NUM_SAMPLES]
+        with pytest.raises(ConfigError, match="is not enough"):
+            batches.size(job.source, job.chunks, fixed + each - 1)
 
 
 def test_no_chunk_needs_more_than_the_memory(monkeypatch):
@@ -257,7 +258,7 @@ def test_genotypes_in_files_give_the_same_output(
     ]  # fmt: skip
 
 
-def test_a_disk_without_room_for_the_genotypes_is_one_sentence(tmp_path, monkeypatch):
+def test_a_disk_without_room_for_the_genotypes_is_reported(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
@@ -292,7 +293,7 @@ def test_codes_keep_the_text():
         cell_codes.decoded(content, 3000, 89)
 
 
-def test_most_sites_of_a_block_are_bounded():
+def test_the_sites_of_a_block_are_limited():
     assert part_file.rows_of_block(1) == 1024
     assert part_file.rows_of_block(10**6) == 16
     assert sum(rows.stop - rows.start for rows in part_file.blocks(NUM_SITES, 10**6)) == NUM_SITES
@@ -339,12 +340,12 @@ def test_samples_are_turned_to_continue_the_chunk_before_unless_their_parents_de
         return [SimpleNamespace(facts=facts)]
 
     continuation = joined_chunk.Continuation(4)
-    sites, nobody = np.array([3, 5, 9]), [0, 0, 0, 0]
+    sites, none_held = np.array([3, 5, 9]), [0, 0, 0, 0]
     first = [[1, 1, 1, 0], [2, 2, 2, 0], [1, 0, 1, 1]]
-    assert not continuation.add(sites, part(first, nobody)).any()
+    assert not continuation.add(sites, part(first, none_held)).any()
     second = [[2, 1, 2, 0], [1, 2, 1, 1], [1, 1, 2, 2]]  # at 3, 5 and 9: other, same, other, other
     is_turned = continuation.add(sites, part(second, [0, 0, 1, 0]))
     assert is_turned.tolist() == [True, False, False, True]
     third = [[1, 1, 2, 1]]  # as the second chunk was written, but for the last
-    is_turned = continuation.add(np.array([5]), part(third, nobody))
+    is_turned = continuation.add(np.array([5]), part(third, none_held))
     assert is_turned.tolist() == [True, True, True, True]

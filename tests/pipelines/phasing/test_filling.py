@@ -11,7 +11,7 @@ import pytest
 import vcfbert
 from tests import panels
 from tests.pipelines import imputations
-from tests.pipelines.imputations import TYPED
+from tests.pipelines.imputations import TYPED, formats
 from vcfbert.errors import ConfigError
 from vcfbert.pipelines.phasing import phase
 from vcfbert.pipelines.phasing.phase import PhaseOptions
@@ -50,16 +50,6 @@ def run(home, target, out, **options):
     return phase.phase(home, target, out, chosen, progress=Silent())
 
 
-def read(path):
-    """FORMAT and cells of each record, as dictionaries."""
-    with gzip.open(path, "rt") as file:
-        lines = [line.rstrip("\n").split("\t") for line in file if line[0] != "#"]
-    return [
-        [dict(zip(line[8].split(":"), one.split(":"), strict=True)) for one in line[9:]]
-        for line in lines
-    ]
-
-
 def texts(found, key="GT"):
     return [[one.get(key, ".") for one in row] for row in found]
 
@@ -78,7 +68,7 @@ def fx_masked(fx_truth):
 
 @pytest.fixture(scope="module")
 def fx_filled(fx_home, fx_masked, tmp_path_factory):
-    """The target, what becomes of it, and the same without filling."""
+    """The target, and its output with and without filling."""
     folder = tmp_path_factory.mktemp("filled")
     target = write(folder / "t.vcf", fx_masked)
     filled = run(fx_home, target, folder / "filled.vcf.gz")
@@ -88,7 +78,7 @@ def fx_filled(fx_home, fx_masked, tmp_path_factory):
 
 def test_only_missing_genotypes_change_and_most_are_right(fx_filled, fx_masked, fx_truth):
     _, filled, left = fx_filled
-    before, after = read(left.out), read(filled.out)
+    before, after = formats(left.out), formats(filled.out)
     right = total = 0
     for row, cells in enumerate(fx_masked):
         for sample, text in enumerate(cells):
@@ -112,7 +102,7 @@ def test_only_missing_genotypes_change_and_most_are_right(fx_filled, fx_masked, 
 
 
 def test_filled_heterozygotes_are_in_the_set_of_the_sample(fx_filled):
-    found = read(fx_filled[1].out)
+    found = formats(fx_filled[1].out)
     for sample in range(NUM_SAMPLES):
         cells = [row[sample] for row in found]
         hets = [one for one in cells if len(set(one["GT"].split("|"))) == 2]
@@ -120,14 +110,17 @@ def test_filled_heterozygotes_are_in_the_set_of_the_sample(fx_filled):
         assert all(one.get("PS", ".") == "." for one in cells if one not in hets)
 
 
-def test_the_result_depends_neither_on_threads_nor_on_company_nor_on_the_form(
+def test_the_result_does_not_depend_on_threads_other_samples_or_the_format(
     fx_home, fx_filled, fx_masked, tmp_path
 ):
     target, filled, _ = fx_filled
     one = run(fx_home, target, tmp_path / "o.vcf.gz", threads=1)
     assert one.out.read_bytes() == filled.out.read_bytes()
     alone = write(tmp_path / "a.vcf", [row[:1] for row in fx_masked])
-    found, whole = read(run(fx_home, alone, tmp_path / "a.vcf.gz").out), read(filled.out)
+    found, whole = (
+        formats(run(fx_home, alone, tmp_path / "a.vcf.gz").out),
+        formats(filled.out),
+    )
     for key in ("GT", "PS", "PQ", "FQ"):
         assert texts(found, key) == [[row[0].get(key, ".")] for row in whole]
     bcf = run(fx_home, target, tmp_path / "o.bcf")
@@ -137,12 +130,12 @@ def test_the_result_depends_neither_on_threads_nor_on_company_nor_on_the_form(
         assert written == [row.rstrip("\n").split("\t")[8:] for row in file if row[0] != "#"]
     part = run(fx_home, target, tmp_path / "r.vcf.gz", region="20:80000-90000")
     inside = [row for row, site in zip(whole, TYPED, strict=True) if 80 <= site + 1 <= 90]
-    assert texts(read(part.out)) == texts(inside)
+    assert texts(formats(part.out)) == texts(inside)
 
 
 def test_alleles_are_those_of_the_record(fx_home, fx_filled, fx_masked, tmp_path):
     """Swapped alleles, strand flips, further ALT, and records without the allele."""
-    expected = texts(read(fx_filled[1].out))
+    expected = texts(formats(fx_filled[1].out))
     kinds = {"01": ("A", "G"), "10": ("G", "A"), "02": ("A", "T,G"), "01 ": ("T", "C")}
     rows, alleles = [], {}
     for row, cells in enumerate(fx_masked):
@@ -152,7 +145,7 @@ def test_alleles_are_those_of_the_record(fx_home, fx_filled, fx_masked, tmp_path
         expected[row] = [one.translate(table) for one in expected[row]]
         alleles[row] = kinds[codes]
     target = write(tmp_path / "t.vcf", rows, alleles)
-    assert texts(read(run(fx_home, target, tmp_path / "o.vcf.gz").out)) == expected
+    assert texts(formats(run(fx_home, target, tmp_path / "o.vcf.gz").out)) == expected
 
 
 def test_alleles_that_the_panel_lacks_stay(fx_home, fx_truth, tmp_path):
@@ -161,7 +154,7 @@ def test_alleles_that_the_panel_lacks_stay(fx_home, fx_truth, tmp_path):
     rows[12] = ["./."] * 4
     target = write(tmp_path / "t.vcf", rows, {9: ("A", "G,T"), 12: ("A", ".")})
     summary = run(fx_home, target, tmp_path / "o.vcf.gz")
-    found = texts(read(summary.out))
+    found = texts(formats(summary.out))
     assert found[9][:2] == ["2/.", "0/2"]
     assert found[9][3] == "2/."
     assert "." not in found[9][2]
@@ -176,7 +169,7 @@ def test_the_phase_of_a_phased_file_orders_a_half_missing_genotype(fx_home, fx_t
     target = write(tmp_path / "t.vcf", rows)
     summary = run(fx_home, target, tmp_path / "o.vcf.gz")
     assert summary.report["samples_kept"] == NUM_SAMPLES
-    for cells, given in zip(texts(read(summary.out)), rows, strict=True):
+    for cells, given in zip(texts(formats(summary.out)), rows, strict=True):
         for one, text in zip(cells, given, strict=True):
             assert all(b in (a, ".") for a, b in zip(one, text, strict=True))
 
@@ -196,7 +189,7 @@ def test_a_filled_heterozygote_may_begin_a_set_and_is_unphased_if_it_is_alone(
             cells[1] = MISSING if row % 2 else f"./{1 - fx_truth[row, 1, 0]}"
     target = write(tmp_path / "t.vcf", rows)
     summary = run(fx_home, target, tmp_path / "o.vcf.gz")
-    found = read(summary.out)
+    found = formats(summary.out)
     first = [one[0] for one in found if one[0]["GT"] in ("0|1", "1|0")]
     assert len({one["PS"] for one in first}) == 1
     assert first[0]["PS"] == str(1000 * (TYPED[[row[0] for row in found].index(first[0])] + 1))
@@ -221,7 +214,7 @@ def test_haploid_males_get_one_allele(tmp_path):
     summary = vcfbert.phase(
         tmp_path / "t.vcf", tmp_path / "o.vcf.gz", workspace=tmp_path / "work", fill_missing=True
     )
-    found = texts(read(summary.out))
+    found = texts(formats(summary.out))
     assert summary.report["missing"] == 0
     assert [[len(one) for one in row] for row in found] == [
         [len(one) for one in row] for row in given
@@ -241,7 +234,7 @@ def test_a_seed_is_for_filling_and_is_saved(fx_home, fx_filled, tmp_path):
     with gzip.open(other.out, "rt") as file, gzip.open(filled.out, "rt") as before:
         assert "fill_missing=yes seed=5\n" in file.read()
         assert "fill_missing=yes seed=1\n" in before.read()
-    assert texts(read(other.out), "FQ") != texts(read(filled.out), "FQ")
+    assert texts(formats(other.out), "FQ") != texts(formats(filled.out), "FQ")
 
 
 def test_a_trio_is_filled_with_its_phase_and_mendelian_errors_stay_missing(
@@ -258,9 +251,9 @@ def test_a_trio_is_filled_with_its_phase_and_mendelian_errors_stay_missing(
     (tmp_path / "t.fam").write_text("f t0 t1 t2 0 0\nf t1 0 0 1 0\nf t2 0 0 2 0\n")
     options = {"trios": tmp_path / "t.fam", "mendel": True}
     left = texts(
-        read(run(fx_home, target, tmp_path / "l.vcf.gz", fill_missing=False, **options).out)
+        formats(run(fx_home, target, tmp_path / "l.vcf.gz", fill_missing=False, **options).out)
     )
-    found = read(run(fx_home, target, tmp_path / "o.vcf.gz", **options).out)
+    found = formats(run(fx_home, target, tmp_path / "o.vcf.gz", **options).out)
     right = []
     for row, (old, new) in enumerate(zip(left, texts(found), strict=True)):
         if row == len(rows) - 1:

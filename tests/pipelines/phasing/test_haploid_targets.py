@@ -77,7 +77,7 @@ def family_target(room, truth, name, *, is_coded_diploid=False):
 
 
 @pytest.mark.parametrize("is_coded_diploid", [False, True])
-def test_a_haploid_father_gives_his_allele_to_his_daughter_alone(
+def test_a_haploid_father_gives_his_allele_to_his_daughter_only(
     fx_room, fx_family, is_coded_diploid
 ):
     target, fam = family_target(fx_room, fx_family, "family.vcf", is_coded_diploid=is_coded_diploid)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-
 import numpy as np
 import pytest
 
-from tests import panels
+from tests import batches, panels
 from tests.pipelines import imputations
-from tests.pipelines.imputations import TYPED
+from tests.pipelines.imputations import TYPED, unphased_records
 from vcfbert.errors import ConfigError
 from vcfbert.pipelines.imputing.impute import ImputeOptions
 from vcfbert.pipelines.phasing import phase
@@ -27,10 +25,7 @@ def fx_home(tmp_path_factory):
 @pytest.fixture(scope="module")
 def fx_target(tmp_path_factory):
     truth = imputations.samples_alleles(NUM_SAMPLES)[TYPED].reshape(len(TYPED), -1, 2)
-    made = [
-        ("20", 1000 * (site + 1), "A", "G", [f"{min(pair)}/{max(pair)}" for pair in row])
-        for site, row in zip(TYPED.tolist(), truth.tolist(), strict=True)
-    ]
+    made = unphased_records(truth)
     names = [f"t{n}" for n in range(NUM_SAMPLES)]
     return panels.write_vcf(tmp_path_factory.mktemp("target") / "t.vcf", made, names)
 
@@ -39,24 +34,19 @@ def run(home, target, out, **options):
     return phase.phase(home, target, out, PhaseOptions(**options), progress=Silent())
 
 
-def text(path):
-    with gzip.open(path, "rt") as file:
-        return file.read()
-
-
 def test_the_output_depends_on_the_passes_and_not_on_threads(fx_home, fx_target, tmp_path):
     written = {}
     for passes, threads in ((1, 1), (1, 3), (2, 1), (3, 1), (3, 3)):
         out = tmp_path / f"{passes}-{threads}.vcf.gz"
         run(fx_home, fx_target, out, phasing_passes=passes, threads=threads)
-        written[passes, threads] = text(out)
+        written[passes, threads] = batches.text_of(out)
     assert written[1, 1] == written[1, 3]
     assert written[3, 1] == written[3, 3]
     bodies = [written[n, 1].partition("#CHROM")[2] for n in (1, 2, 3)]
     assert bodies[0] != bodies[1]
     assert all(f"phasing_passes={n}\n" in written[n, 1] for n in (1, 2, 3))
     run(fx_home, fx_target, tmp_path / "default.vcf.gz")
-    assert text(tmp_path / "default.vcf.gz") == written[2, 1]
+    assert batches.text_of(tmp_path / "default.vcf.gz") == written[2, 1]
 
 
 def test_impute_takes_the_passes_and_saves_them(fx_home, fx_target, tmp_path):

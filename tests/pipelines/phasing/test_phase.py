@@ -12,7 +12,7 @@ import pytest
 
 from tests import panels
 from tests.pipelines import imputations
-from tests.pipelines.imputations import TYPED
+from tests.pipelines.imputations import TYPED, field, unphased_records
 from vcfbert.domain.phased_calls import AS_WRITTEN, NO_QUALITY, TURNED, UNPHASED
 from vcfbert.errors import InputError, StoreError
 from vcfbert.phasing.phase_chunk import PhasingOptions
@@ -44,19 +44,11 @@ def fx_truth():
     return imputations.samples_alleles(NUM_SAMPLES)[TYPED].reshape(len(TYPED), NUM_SAMPLES, 2)
 
 
-def unphased(truth, *, alleles=("A", "G"), contig="20"):
-    """Unphased records at the typed sites."""
-    return [
-        (contig, 1000 * (site + 1), *alleles, [f"{min(pair)}/{max(pair)}" for pair in row])
-        for site, row in zip(TYPED.tolist(), truth.tolist(), strict=True)
-    ]
-
-
 @pytest.fixture(scope="module")
 def fx_plain(fx_home, fx_truth, tmp_path_factory):
     """An unphased target and what becomes of it."""
     folder = tmp_path_factory.mktemp("plain")
-    target = write(folder / "t.vcf", unphased(fx_truth))
+    target = write(folder / "t.vcf", unphased_records(fx_truth))
     return target, run(fx_home, target, folder / "o.vcf.gz")
 
 
@@ -77,17 +69,7 @@ def records(path):
 
 def genotypes(path):
     """(T, N) texts."""
-    return np.array([[cell.split(":")[0] for cell in row[9:]] for row in records(path)])
-
-
-def fields(path, name):
-    """(T, N) texts of a FORMAT field; `.` if a record has none."""
-    found = []
-    for row in records(path):
-        keys = row[8].split(":")
-        place = keys.index(name) if name in keys else None
-        found.append([cell.split(":")[place] if place else "." for cell in row[9:]])
-    return np.array(found)
+    return field(path, "GT")
 
 
 def test_heterozygotes_are_phased_like_the_haplotypes_they_were_made_of(fx_plain, fx_truth):
@@ -113,8 +95,8 @@ def test_heterozygotes_are_phased_like_the_haplotypes_they_were_made_of(fx_plain
 
 def test_sets_are_named_after_their_first_heterozygote_and_its_quality_is_missing(fx_plain):
     _, summary = fx_plain
-    written, sets = genotypes(summary.out), fields(summary.out, "PS")
-    quality = fields(summary.out, "PQ")
+    written, sets = genotypes(summary.out), field(summary.out, "PS")
+    quality = field(summary.out, "PQ")
     is_het = np.isin(written, ["0|1", "1|0"])
     position = [row[1] for row in records(summary.out)]
     npt.assert_array_equal(sets != ".", is_het)
@@ -136,7 +118,7 @@ def test_recoded_records_are_phased_alike_in_their_own_alleles(
     plain = genotypes(fx_plain[1].out)
     kinds = [("A", "G", "01"), ("G", "A", "10"), ("T", "C", "01"), ("C", "T", "10"),
              ("A", "T,G", "02")]  # fmt: skip
-    for row, record in enumerate(unphased(fx_truth)):
+    for row, record in enumerate(unphased_records(fx_truth)):
         ref, alt, codes = kinds[row % len(kinds) if row % 4 == 0 else 0]
         table = str.maketrans("01", codes)
         made.append((*record[:2], ref, alt, [cell.translate(table) for cell in record[4]]))
@@ -154,7 +136,7 @@ def test_recoded_records_are_phased_alike_in_their_own_alleles(
 
 
 def test_missing_genotypes_stay_missing(fx_home, fx_truth, tmp_path):
-    made = unphased(fx_truth)
+    made = unphased_records(fx_truth)
     made[3] = (*made[3][:4], ["./.", ".|.", "./1", "0|."])
     made[4] = (*made[4][:4], ["./."] * 4)
     target = write(tmp_path / "t.vcf", made)
@@ -176,7 +158,7 @@ def test_samples_with_no_one_or_only_heterozygotes(fx_home, tmp_path):
     assert one.report["heterozygotes"] == {
         "phased": 1 + len(TYPED), "unphased": 0, "unphased_not_in_panel": 0,
     }  # fmt: skip
-    written, sets = genotypes(one.out), fields(one.out, "PS")
+    written, sets = genotypes(one.out), field(one.out, "PS")
     assert set(written[:, 0]) == {"0|0", "1|1"}
     assert set(written[:, 2]) <= {"0|1", "1|0"}
     assert np.flatnonzero(sets[:, 1] != ".").tolist() == [9]
@@ -192,12 +174,13 @@ def test_a_phased_file_keeps_its_phase_unless_it_is_redone(fx_home, fx_truth, tm
     flipped = fx_truth.copy()
     flipped[30:] = flipped[30:, :, ::-1]
     made = [(*record[:4], [f"{a}|{b}" for a, b in row])
-            for record, row in zip(unphased(fx_truth), flipped.tolist(), strict=True)]  # fmt: skip
+            for record, row in zip(unphased_records(fx_truth), flipped.tolist(),
+                                   strict=True)]  # fmt: skip
     target = write(tmp_path / "t.vcf", made)
     kept = run(fx_home, target, tmp_path / "o.vcf.gz")
     assert genotypes(kept.out).tolist() == [record[4] for record in made]
     assert kept.report["samples_kept"] == NUM_SAMPLES
-    assert set(fields(kept.out, "PQ").ravel()) == {"."}
+    assert set(field(kept.out, "PQ").ravel()) == {"."}
     again = run(fx_home, kept.out, tmp_path / "o2.vcf.gz")
     assert genotypes(again.out).tolist() == [record[4] for record in made]
     redone = run(fx_home, target, tmp_path / "o3.vcf.gz", phase="redo")
@@ -206,7 +189,7 @@ def test_a_phased_file_keeps_its_phase_unless_it_is_redone(fx_home, fx_truth, tm
 
 def test_phase_sets_of_reads_keep_their_order_and_are_joined(fx_home, fx_truth, tmp_path):
     lines = []
-    for row, (contig, position, ref, alt, cells) in enumerate(unphased(fx_truth)):
+    for row, (contig, position, ref, alt, cells) in enumerate(unphased_records(fx_truth)):
         kept = "|".join(map(str, fx_truth[row, 0]))
         first = f"{kept}:{1 + row // 25}"
         cells = "\t".join([first, *(f"{cell}:." for cell in cells[1:])])
@@ -221,7 +204,7 @@ def test_phase_sets_of_reads_keep_their_order_and_are_joined(fx_home, fx_truth, 
     )
     summary = run(fx_home, target, tmp_path / "o.vcf.gz")
     assert summary.report["phase_sets"] == NUM_SAMPLES
-    written, quality = genotypes(summary.out)[:, 0], fields(summary.out, "PQ")[:, 0]
+    written, quality = genotypes(summary.out)[:, 0], field(summary.out, "PQ")[:, 0]
     hets = np.flatnonzero(np.isin(written, ["0|1", "1|0"]))
     is_same = np.array([int(written[het][0]) == fx_truth[het, 0, 0] for het in hets])
     for number in range(3):
@@ -302,13 +285,14 @@ def test_contigs_have_sets_of_their_own_in_the_order_of_the_file(fx_truth, tmp_p
     vcf = panels.write_vcf(tmp_path / "panel.vcf.gz", made)
     prepare.prepare(vcf, home, PrepareOptions(window_size=62, flank=2), progress=Silent())
     target = write(
-        tmp_path / "t.vcf", unphased(fx_truth, contig="chr2") + unphased(fx_truth, contig="chr1")
+        tmp_path / "t.vcf",
+        unphased_records(fx_truth, contig="chr2") + unphased_records(fx_truth, contig="chr1"),
     )
     summary = run(home, target, tmp_path / "o.vcf.gz")
     assert summary.report["chunks"] == 2
     assert summary.report["phase_sets"] == 2 * NUM_SAMPLES
     assert [row[0] for row in records(summary.out)] == ["chr2"] * len(TYPED) + ["chr1"] * len(TYPED)
-    sets, quality = fields(summary.out, "PS"), fields(summary.out, "PQ")
+    sets, quality = field(summary.out, "PS"), field(summary.out, "PQ")
     npt.assert_array_equal(sets[: len(TYPED)], sets[len(TYPED) :])
     is_first = (sets != ".") & (quality == ".")
     assert is_first.sum() == 2 * NUM_SAMPLES
@@ -325,7 +309,7 @@ def test_a_stopped_command_leaves_nothing(fx_home, fx_plain, tmp_path, monkeypat
 
 
 def test_an_output_is_not_replaced_unasked_and_never_the_target(fx_home, fx_truth, tmp_path):
-    target = write(tmp_path / "t.vcf.gz", unphased(fx_truth))
+    target = write(tmp_path / "t.vcf.gz", unphased_records(fx_truth))
     content = target.read_bytes()
     with pytest.raises(StoreError, match="--force"):
         run(fx_home, target, target)
@@ -337,9 +321,9 @@ def test_an_output_is_not_replaced_unasked_and_never_the_target(fx_home, fx_trut
 
 
 def test_a_target_elsewhere_is_refused(fx_home, fx_truth, tmp_path):
-    target = write(tmp_path / "t.vcf", unphased(fx_truth, contig="21"))
+    target = write(tmp_path / "t.vcf", unphased_records(fx_truth, contig="21"))
     with pytest.raises(InputError, match="share no contig"):
         run(fx_home, target, tmp_path / "o.vcf.gz")
-    few = write(tmp_path / "few.vcf", unphased(fx_truth)[:3])
+    few = write(tmp_path / "few.vcf", unphased_records(fx_truth)[:3])
     with pytest.raises(InputError, match="--min-typed"):
         run(fx_home, few, tmp_path / "o.vcf.gz")

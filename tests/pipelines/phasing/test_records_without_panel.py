@@ -13,7 +13,7 @@ import pytest
 
 from tests import panels
 from tests.pipelines import imputations
-from tests.pipelines.imputations import TYPED
+from tests.pipelines.imputations import TYPED, formats
 from vcfbert.pipelines.phasing import phase
 from vcfbert.pipelines.phasing.phase import PhaseOptions
 from vcfbert.progress import Silent
@@ -50,14 +50,12 @@ def run(home, target, out, **options):
 
 def read(path):
     """GT, PS and PQ by position and ALT."""
-    found = {}
     with gzip.open(path, "rt") as file:
-        for line in file:
-            if line[0] != "#":
-                cells = line.rstrip("\n").split("\t")
-                values = dict(zip(cells[8].split(":"), cells[9].split(":"), strict=True))
-                found[int(cells[1]), cells[4]] = [values.get(k, ".") for k in ("GT", "PS", "PQ")]
-    return found
+        keys = [tuple(line.split("\t", 5)[1:5:3]) for line in file if line[0] != "#"]
+    return {
+        (int(position), alt): [cell.get(key, ".") for key in ("GT", "PS", "PQ")]
+        for (position, alt), (cell,) in zip(keys, formats(path), strict=True)
+    }
 
 
 def test_a_record_that_the_panel_lacks_follows_its_phase_set(fx_home, fx_truth, tmp_path):

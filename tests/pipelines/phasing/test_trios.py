@@ -12,7 +12,7 @@ import pytest
 import vcfbert
 from tests import panels
 from tests.pipelines import imputations
-from tests.pipelines.imputations import NUM_SITES, TYPED
+from tests.pipelines.imputations import NUM_SITES, TYPED, field, unphased_records
 from vcfbert.domain import mendel
 from vcfbert.errors import ConfigError, InputError, StoreError
 
@@ -48,15 +48,6 @@ def decided(truth):
     return order > 0
 
 
-def unphased(truth):
-    """Unphased records; alleles above 1 are missing."""
-    return [
-        ("20", 1000 * (site + 1), "A", "G",
-         ["/".join("." if one > 1 else str(one) for one in sorted(pair)) for pair in row])
-        for site, row in zip(TYPED.tolist(), truth.tolist(), strict=True)
-    ]  # fmt: skip
-
-
 def write(folder, records, fam=FAM, names=NAMES):
     (folder / "t.fam").write_text(fam)
     return panels.write_vcf(folder / "t.vcf", records, names)
@@ -64,14 +55,7 @@ def write(folder, records, fam=FAM, names=NAMES):
 
 def cells(path):
     """(T, N) texts of GT, PS and PQ; `.` if a record lacks a field."""
-    with gzip.open(path, "rt") as lines:
-        rows = [line.rstrip("\n").split("\t") for line in lines if line[0] != "#"]
-    found = []
-    for row in rows:
-        keys = row[8].split(":")
-        found.append([[dict(zip(keys, cell.split(":"), strict=True)).get(key, ".")
-                       for key in ("GT", "PS", "PQ")] for cell in row[9:]])  # fmt: skip
-    return np.array(found).transpose(2, 0, 1)
+    return np.stack([field(path, key) for key in ("GT", "PS", "PQ")])
 
 
 def phase(folder, home, target, **options):
@@ -81,7 +65,7 @@ def phase(folder, home, target, **options):
 
 @pytest.mark.parametrize("trust", ["keep", "redo"])
 def test_decided_heterozygotes_are_father_then_mother(fx_home, fx_truth, tmp_path, trust):
-    summary = phase(tmp_path, fx_home, write(tmp_path, unphased(fx_truth)), phase=trust)
+    summary = phase(tmp_path, fx_home, write(tmp_path, unphased_records(fx_truth)), phase=trust)
     genotype, sets, quality = cells(summary.out)
     is_decided = decided(fx_truth)
     assert is_decided.sum() > 10
@@ -99,8 +83,8 @@ def test_decided_heterozygotes_are_father_then_mother(fx_home, fx_truth, tmp_pat
     assert (tmp_path / "o.mendel.tsv").read_text().count("\n") == 1
 
 
-def test_others_are_phased_as_without_a_pedigree(fx_home, fx_truth, tmp_path):
-    target = write(tmp_path, unphased(fx_truth))
+def test_other_samples_are_phased_as_without_a_pedigree(fx_home, fx_truth, tmp_path):
+    target = write(tmp_path, unphased_records(fx_truth))
     with_trios = cells(phase(tmp_path, fx_home, target).out)
     without = cells(phase(tmp_path, fx_home, target, trios=None, overwrite=True).out)
     npt.assert_array_equal(with_trios[:, :, 3], without[:, :, 3])
@@ -108,7 +92,7 @@ def test_others_are_phased_as_without_a_pedigree(fx_home, fx_truth, tmp_path):
 
 def test_parents_are_phased_by_what_they_gave(fx_home, fx_truth, tmp_path):
     """The haplotype that they gave changes at the crossover only."""
-    genotype = cells(phase(tmp_path, fx_home, write(tmp_path, unphased(fx_truth))).out)[0]
+    genotype = cells(phase(tmp_path, fx_home, write(tmp_path, unphased_records(fx_truth))).out)[0]
     is_known = decided(fx_truth) | (fx_truth[:, 0, 0] == fx_truth[:, 0, 1])
     for parent in (1, 2):
         pairs = np.array([cell.split("|") for cell in genotype[:, parent]]).astype(int)
@@ -120,7 +104,7 @@ def test_parents_are_phased_by_what_they_gave(fx_home, fx_truth, tmp_path):
 
 def test_chunks_keep_the_parents_order(fx_home, fx_truth, tmp_path):
     """Also without heterozygotes in common."""
-    target = write(tmp_path, unphased(fx_truth))
+    target = write(tmp_path, unphased_records(fx_truth))
     summary = phase(tmp_path, fx_home, target, chunk_cm=0.1, overlap_cm=0.0)
     assert summary.report["chunks"] == 3
     genotype, sets, _ = cells(summary.out)
@@ -133,12 +117,13 @@ def test_chunks_keep_the_parents_order(fx_home, fx_truth, tmp_path):
 
 
 def test_a_phased_file_is_corrected_by_the_parents(fx_home, fx_truth, tmp_path):
-    """The file has the mother first, and a switch; only what parents decide is known from them."""
+    """The file has the mother first, and a switch; the parents decide only some heterozygotes."""
     order = np.where(np.arange(len(TYPED)) < 40, 1, 0)
     pairs = fx_truth.copy()
     pairs[:, 0] = np.take_along_axis(fx_truth[:, 0], np.stack([order, 1 - order], axis=1), axis=1)
     records = [(*record[:4], [f"{a}|{b}" for a, b in row])
-               for record, row in zip(unphased(fx_truth), pairs.tolist(), strict=True)]  # fmt: skip
+               for record, row in zip(unphased_records(fx_truth), pairs.tolist(),
+                                      strict=True)]  # fmt: skip
     summary = phase(tmp_path, fx_home, write(tmp_path, records))
     genotype = cells(summary.out)[0]
     wanted = [f"{one}|{other}" for one, other in fx_truth[:, 0].tolist()]
@@ -157,7 +142,7 @@ def test_mendelian_errors_are_listed_and_set_missing_on_request(
     wrong = fx_truth.copy()
     sites = np.flatnonzero((fx_truth[:, 1] == 0).all(axis=1))[:3]
     wrong[sites, 0] = 1
-    target = write(tmp_path, unphased(wrong))
+    target = write(tmp_path, unphased_records(wrong))
     summary = phase(tmp_path, fx_home, target, mendel=sets_missing)
     report = summary.report["families"]
     assert report["mendelian_errors"] == 3
@@ -183,14 +168,14 @@ def test_sites_that_are_missing_in_all_samples_are_written_so(fx_home, fx_truth,
     wrong = fx_truth[:, :3].copy()
     site = int(np.flatnonzero((wrong[:, 1] == 0).all(axis=1))[0])
     wrong[site, 0] = 1
-    target = write(tmp_path, unphased(wrong), names=NAMES[:3])
+    target = write(tmp_path, unphased_records(wrong), names=NAMES[:3])
     genotype = cells(phase(tmp_path, fx_home, target, mendel=True).out)[0]
     assert genotype[site].tolist() == ["./."] * 3
     assert (genotype == "./.").sum() == 3
 
 
 def test_a_wrong_pedigree_is_named_and_not_used(fx_home, fx_truth, tmp_path, caplog):
-    target = write(tmp_path, unphased(fx_truth), "F kid stranger mum 0 -9\n")
+    target = write(tmp_path, unphased_records(fx_truth), "F kid stranger mum 0 -9\n")
     summary = phase(tmp_path, fx_home, target, mendel=True)
     report = summary.report["families"]
     assert report["not_used"] == ["kid, stranger, mum"]
@@ -205,7 +190,7 @@ def test_impute_reports_trios(fx_home, fx_truth, tmp_path):
     wrong = fx_truth.copy()
     wrong[np.flatnonzero((fx_truth[:, 1] == 0).all(axis=1))[0], 0] = 1
     summary = vcfbert.impute(
-        write(tmp_path, unphased(wrong)), tmp_path / "o.vcf.gz", workspace=fx_home,
+        write(tmp_path, unphased_records(wrong)), tmp_path / "o.vcf.gz", workspace=fx_home,
         trios=tmp_path / "t.fam", mendel=True, no_network=True, threads=1,
     )  # fmt: skip
     report = json.loads((summary.qc / "summary.json").read_text())["families"]
@@ -223,8 +208,8 @@ def test_impute_reports_trios(fx_home, fx_truth, tmp_path):
         assert first[1000 * (TYPED[site] + 1)] == str(fx_truth[site, 0, 0])
 
 
-def test_options_that_do_not_go_together(fx_home, fx_truth, tmp_path):
-    target = write(tmp_path, unphased(fx_truth), "F kid x y 0 -9\n")
+def test_options_that_cannot_be_combined(fx_home, fx_truth, tmp_path):
+    target = write(tmp_path, unphased_records(fx_truth), "F kid x y 0 -9\n")
     with pytest.raises(ConfigError, match="--mendel needs the pedigree"):
         phase(tmp_path, fx_home, target, trios=None, mendel=True)
     with pytest.raises(ConfigError, match="--trios and --unphased as-written"):

@@ -1,4 +1,4 @@
-"""Panels of many files: contigs are added, replaced and skipped, each whole or absent."""
+"""Panels of many files: contigs are added, replaced and skipped, each complete or absent."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def fx_genome(tmp_path_factory, fx_files):
 
 
 def everything(root):
-    """The files below a workspace, but for the time that prepare took."""
+    """The files of a workspace, without the seconds that prepare took."""
     found = {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))
@@ -85,9 +85,9 @@ def everything(root):
 def alleles_in(root):
     """(S, H) alleles of the panel, from the cores of its windows."""
     with panel.open_panel(root / "panel.zarr") as reader:
-        everyone = np.arange(2 * len(reader.samples))
+        haplotypes = np.arange(2 * len(reader.samples))
         parts = [
-            reader.tokens(window, everyone)[:, reader.windows.is_core(window)].T
+            reader.tokens(window, haplotypes)[:, reader.windows.is_core(window)].T
             for window in range(len(reader.windows))
         ]
     return np.concatenate(parts)
@@ -98,7 +98,7 @@ def faults(root, source=None):
     return found.faults
 
 
-def test_contigs_are_in_the_order_of_the_genome_and_hold_their_alleles(fx_genome, fx_alleles):
+def test_contigs_are_in_the_order_of_the_genome_and_have_their_alleles(fx_genome, fx_alleles):
     npt.assert_array_equal(alleles_in(fx_genome), fx_alleles)
     with panel.open_panel(fx_genome / "panel.zarr") as reader:
         assert reader.sites.contigs == ("1", "10", "X")
@@ -119,7 +119,9 @@ def test_one_contig_is_read_alone(fx_genome, fx_alleles):
         assert [part.path.name for part in reader.parts] == ["10.zarr"]
 
 
-def test_the_whole_passes_verify_and_each_file_is_compared_with_its_contig(fx_genome, fx_files):
+def test_the_whole_panel_passes_verify_and_each_file_is_compared_with_its_contig(
+    fx_genome, fx_files
+):
     assert faults(fx_genome) == []
     assert faults(fx_genome, fx_files[1]) == []
     report = json.loads((fx_genome / "panel.qc.json").read_text())
@@ -152,7 +154,7 @@ def test_processes_write_the_same_bytes(fx_genome, fx_files, tmp_path):
     assert everything(tmp_path) == everything(fx_genome)
 
 
-def test_a_contig_that_is_there_needs_force_and_others_stay(fx_files, fx_alleles, tmp_path):
+def test_an_existing_contig_needs_force_and_others_stay(fx_files, fx_alleles, tmp_path):
     prepare(fx_files[:2], tmp_path)
     with pytest.raises(StoreError, match=r"already has contig 1, which .*--force.*--skip-existing"):
         prepare(fx_files[1], tmp_path)
@@ -167,7 +169,7 @@ def test_a_contig_that_is_there_needs_force_and_others_stay(fx_files, fx_alleles
     assert faults(tmp_path) == []
 
 
-def test_files_that_are_there_are_skipped(fx_genome, fx_files, tmp_path):
+def test_existing_contigs_are_skipped(fx_genome, fx_files, tmp_path):
     prepare(fx_files[0], tmp_path)
     inode = (tmp_path / "panel.zarr" / "10.zarr").stat().st_ino
     prepare(fx_files, tmp_path, skip_existing=True)
@@ -181,7 +183,7 @@ def test_files_that_are_there_are_skipped(fx_genome, fx_files, tmp_path):
 
 @pytest.fixture
 def fx_bad(tmp_path, fx_alleles):
-    """A file of contig 2 whose tenth record is not phased."""
+    """A file of contig 2 with an unphased tenth record."""
     lines = panels.records_of(fx_alleles[:30], contig="2")
     lines[9] = (*lines[9][:4], ["0/1", *lines[9][4][1:]])
     return panels.write_vcf(tmp_path / "chr2.vcf.gz", lines)
@@ -198,7 +200,7 @@ def test_a_file_that_fails_leaves_the_finished_contigs_whole(fx_files, fx_bad, t
         assert "2" not in reader.sites.contigs
 
 
-def test_what_was_there_before_a_failed_replacement_stays(fx_files, fx_alleles, tmp_path):
+def test_a_failed_replacement_changes_nothing(fx_files, fx_alleles, tmp_path):
     prepare(fx_files[:2], tmp_path)
     before = everything(tmp_path)
     lines = panels.records_of(fx_alleles[:30], contig="1")
@@ -297,7 +299,7 @@ def refused(case, folder, alleles):
         "repeat": (write, "1", NAMES, {}),
         "chr": (write, "chr1", NAMES, {}),
         "order": (write, "2", [NAMES[1], NAMES[0], *NAMES[2:]], {}),
-        "stranger": (write, "2", [*NAMES[:-1], "x"], {}),
+        "sample": (write, "2", [*NAMES[:-1], "x"], {}),
         "region": (write, "2", NAMES, {"region": "1:1-500"}),
         "maps": (write, "2", NAMES, {"genetic_map": folder / "chr{contig}.map"}),
         "par": (write, "2", NAMES, {"par": "1-100"}),
@@ -313,7 +315,7 @@ def refused(case, folder, alleles):
         ("repeat", r"one\.vcf\.gz and .*two\.vcf\.gz both have records of contig 1.*concat"),
         ("chr", r"one\.vcf\.gz and .*two\.vcf\.gz both have records of contig chr1"),
         ("order", r"sample 1 is s0 in .*one\.vcf\.gz and s1 in .*two\.vcf\.gz.*view -S"),
-        ("stranger", r"sample 20 is s19 in .*one\.vcf\.gz and x in .*no sample s19"),
+        ("sample", r"sample 20 is s19 in .*one\.vcf\.gz and x in .*no sample s19"),
         ("region", "--region needs one PANEL file"),
         ("maps", r"no genetic map for contig 2: .*chr2\.map does not exist"),
         ("par", "no file has an X chromosome"),
@@ -333,7 +335,7 @@ def test_files_that_do_not_fit_together_are_refused(tmp_path, fx_alleles, case, 
         ({"window_size": 20}, "a window has 20 sites here and 16 in contig 1"),
     ],
 )
-def test_a_contig_prepared_otherwise_is_not_added(fx_files, tmp_path, options, message):
+def test_a_contig_prepared_with_other_options_is_not_added(fx_files, tmp_path, options, message):
     prepare(fx_files[1], tmp_path)
     with pytest.raises(InputError, match=message):
         prepare(fx_files[0], tmp_path, **options)
@@ -427,7 +429,7 @@ def test_parts_of_a_table_are_what_was_joined(fx_genome):
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_stopped_is_told_in_a_sentence(fx_files, tmp_path, monkeypatch):
+def test_a_worker_that_stops_is_reported(fx_files, tmp_path, monkeypatch):
     monkeypatch.setattr(file_workers, "_work", _end)
     with pytest.raises(Exception, match=r"ended with exit code 3.*fewer --threads"):
         prepare(fx_files[:2], tmp_path / "w", threads=2)

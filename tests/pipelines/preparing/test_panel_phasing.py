@@ -54,7 +54,7 @@ def everything(truth):
 
 @pytest.fixture(scope="module")
 def fx_whole(fx_truth, tmp_path_factory):
-    """A panel without any order, and what was made of it."""
+    """An unphased panel, its folder, and the summary of prepare."""
     folder = tmp_path_factory.mktemp("whole")
     file = write(folder / "p.vcf", fx_truth, everything(fx_truth))
     return file, folder, vcfbert.prepare(file, workspace=folder / "w", phase_panel=True)

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from tests.pipelines.systems.test_train_systems import MOVED_BY_THE_CLOCK, small_settings, train
+from tests.processes import spawned_by
 from vcfbert import config
 from vcfbert.config import presets
 from vcfbert.errors import ConfigError, DeviceError
@@ -38,21 +39,21 @@ TORCHRUN = {
 
 @pytest.fixture
 def fx_copy(fx_workspace, tmp_path) -> Workspace:
-    """A workspace of one's own, with the settings in c.toml."""
+    """A copy of the workspace, with the settings in c.toml."""
     shutil.copytree(fx_workspace.root, tmp_path / "work")
     (tmp_path / "c.toml").write_text(config.to_toml(SETTINGS), encoding="utf-8")
     return Workspace(tmp_path / "work")
 
 
 def command(workspace, *words):
-    """`train` with the settings of `fx_copy`, as a command of an own process."""
+    """The command line of `train` with the settings of `fx_copy`."""
     folder = workspace.root.parent
     given = ["--config", str(folder / "c.toml"), "--workspace", str(workspace.root)]
     return ["vcfbert", "train", *given, "--device", "cpu", "--threads", "1", *words]
 
 
 def metrics(workspace, name):
-    """All rows without what the clock changes, numbers as such."""
+    """All rows as numbers, without the columns that depend on the clock."""
     with (workspace.run(name) / "metrics.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     return [
@@ -74,16 +75,8 @@ def is_alive(pid):
     return True
 
 
-def processes_of(parent):
-    """The ranks that a process has started."""
-    columns = ["-o", "pid=", "-o", "ppid=", "-o", "args="]
-    listed = subprocess.run(["ps", "-A", "-ww", *columns], capture_output=True, text=True).stdout
-    rows = [line.split(maxsplit=2) for line in listed.splitlines()]
-    return sorted(int(row[0]) for row in rows if row[1] == str(parent) and "spawn_main" in row[-1])
-
-
 @pytest.mark.slow
-def test_a_killed_process_ends_the_run_in_a_sentence_and_another_number_resumes_it(fx_copy):
+def test_a_killed_process_is_reported_and_one_process_resumes_the_run(fx_copy):
     log = fx_copy.root.parent / "log"
     with log.open("w") as stream:
         running = subprocess.Popen(
@@ -94,7 +87,7 @@ def test_a_killed_process_ends_the_run_in_a_sentence_and_another_number_resumes_
         while "step 2:" not in log.read_text(encoding="utf-8"):
             assert running.poll() is None, log.read_text(encoding="utf-8")
             time.sleep(0.02)
-        started = processes_of(running.pid)
+        started = spawned_by(running.pid)
         assert len(started) == 2
         os.kill(started[1], signal.SIGKILL)
         printed, _ = running.communicate(timeout=60)
