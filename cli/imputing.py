@@ -183,13 +183,10 @@ def impute(
     Example: vcfbert impute target.vcf.gz --out imputed.vcf.gz
     """
     place = _place(target, listed, out, out_dir)
-    if plan is not None:
-        if out is None or len(target or []) != 1 or listed is not None:
-            raise typer.BadParameter("--plan takes one TARGET and --out FILE.")
-        if workers is not None or scheduler is not None:
-            raise typer.BadParameter(
-                "--plan imputes nothing, so it cannot be combined with --workers or --scheduler."
-            )
+    if plan is not None and (out is None or len(target or []) != 1 or listed is not None):
+        raise typer.BadParameter("--plan takes one TARGET and --out FILE.")
+    if plan is not None and (workers is not None or scheduler is not None):
+        raise typer.BadParameter("--plan imputes nothing, so leave out --workers and --scheduler.")
     as_json = progress_form == options.ProgressForm.JSON
     with reporting_errors(as_json=as_json):
         with on_stderr(quiet=quiet, verbose=verbose, as_json=as_json) as progress:
