@@ -94,7 +94,8 @@ def read_typed(task: Task) -> Typed:
         panel.append(alleles_of(one).ravel())
     alleles = np.array(panel).T
     sample = np.arange(len(alleles)) >> 1
-    group = groups.of_references(alleles[:, groups.sites_for(alleles.mean(axis=0))], sample)
+    telling = groups.sites_for(alleles.mean(axis=0))
+    group = groups.of_references(words(alleles[:, telling]), len(telling), sample)
     typed = [place for place, key in enumerate(keys) if key in truth]
     kept = [keys[place] for place in typed]
     known = np.loadtxt(task.map, usecols=(2, 3))

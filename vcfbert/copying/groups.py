@@ -12,9 +12,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.copying.compiled import kernel
+from vcfbert.copying.intrinsics import trailing_zeros
+from vcfbert.domain import tokens
+
 NUM_GROUPS = 16
 MAX_SITES = 6_000
 MIN_FREQUENCY = 0.002
+
+MOST_SAMPLES = 2_500
+"""Groups of a larger panel are found from this many of its samples."""
 
 _COMPONENTS = 10
 _SPARE_COMPONENTS = 10
@@ -23,30 +30,42 @@ _ROUNDS = 30
 
 
 def of_references(
-    alleles: NDArray[np.uint8], sample: NDArray[np.int64], *, seed: int = 1
+    bits: NDArray[np.uint64], num_sites: int, sample: NDArray[np.int64], *, seed: int = 1
 ) -> NDArray[np.int64]:
     """Group of each haplotype, (R,) from 0; both haplotypes of a sample are in the same group.
 
     Principal components of the samples' standardised genotypes, then k-means. A small panel has
-    fewer groups, at most one for every eight samples.
+    fewer groups, at most one for every eight samples. In a panel of more than MOST_SAMPLES, groups
+    are found from that many, evenly spread, and the others join the nearest one.
 
-    alleles  (R, S) 0 REF, 1 ALT, at sites picked by `sites_for`
-    sample   (R,) of each haplotype, never falling; a sample with one counts as a homozygote
+    bits    (R, ceil(S / 64)) alleles at S sites picked by `sites_for`, the first in the lowest bit
+    sample  (R,) of each haplotype, never falling; a sample with one counts as a homozygote
     """
     rng = np.random.default_rng(seed)
     first = np.flatnonzero(np.diff(sample, prepend=-1))
     last = np.append(first[1:], len(sample)) - 1
     num_samples = len(first)
+    asked = np.unique(np.linspace(0, num_samples - 1, min(num_samples, MOST_SAMPLES)).astype(int))
     num_groups = max(1, min(NUM_GROUPS, num_samples // 8))
+    chosen = np.flatnonzero(np.isin(np.repeat(np.arange(num_samples), last - first + 1), asked))
+    alleles = tokens.unpack(np.ascontiguousarray(bits[chosen]).view(np.uint8), num_sites)
     frequency = alleles.mean(axis=0, dtype=np.float64)
     varies = (frequency > 0) & (frequency < 1)
     if num_groups == 1 or varies.sum() < _COMPONENTS:
-        return np.zeros(len(alleles), np.int64)
+        return np.zeros(len(bits), np.int64)
     frequency = frequency[varies]
-    genotypes = (alleles[first][:, varies] + alleles[last][:, varies]).astype(np.float32)
+    places = np.searchsorted(chosen, np.stack([first[asked], last[asked]]))
+    genotypes = (alleles[places[0]][:, varies] + alleles[places[1]][:, varies]).astype(np.float32)
     genotypes -= 2 * frequency.astype(np.float32)
     genotypes /= np.sqrt(frequency * (1 - frequency)).astype(np.float32)
-    number = _k_means(_components(genotypes, rng), num_groups, rng)
+    scores, axes = _components(genotypes, rng)
+    number, centre = _k_means(scores, num_groups, rng)
+    if len(asked) < num_samples:
+        loadings = np.zeros((64 * bits.shape[1], axes.shape[1]))
+        loadings[np.flatnonzero(varies)] = axes / np.sqrt(frequency * (1 - frequency))[:, None]
+        summed = _sums_of_carried(bits, loadings)
+        scores = summed[first] + summed[last] - 2 * (frequency @ loadings[: len(varies)][varies])
+        number = _nearest(scores.astype(np.float32), centre)
     return np.repeat(number, last - first + 1).astype(np.int64)
 
 
@@ -61,11 +80,13 @@ def sites_for(frequency: NDArray[np.floating]) -> NDArray[np.int64]:
     return usable[np.linspace(0, len(usable) - 1, MAX_SITES).astype(np.int64)]
 
 
-def _components(values: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Scores on the first principal components, by the randomised method of Halko et al. 2011.
+def _components(
+    values: NDArray[np.float32], rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The first principal components, by the randomised method of Halko et al. 2011.
 
     values   (N, S) centred
-    returns  (N, 10) or fewer
+    returns  scores (N, 10) or fewer, and axes (S, 10): the scores are about `values @ axes`
     """
     width = min(_COMPONENTS + _SPARE_COMPONENTS, *values.shape)
     sketch = values @ rng.standard_normal((values.shape[1], width)).astype(np.float32)
@@ -73,15 +94,39 @@ def _components(values: NDArray[np.float32], rng: np.random.Generator) -> NDArra
         basis, _ = np.linalg.qr(sketch)
         sketch = values @ (values.T @ basis)
     basis, _ = np.linalg.qr(sketch)
-    left, sizes, _ = np.linalg.svd(basis.T @ values, full_matrices=False)
+    left, sizes, axes = np.linalg.svd(basis.T @ values, full_matrices=False)
     scores: NDArray[np.float32] = (basis @ left)[:, :_COMPONENTS] * sizes[:_COMPONENTS]
-    return scores
+    return scores, axes[:_COMPONENTS].T
+
+
+def _sums_of_carried(
+    bits: NDArray[np.uint64], loadings: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(R, c) sums of the loadings (S, c) of the sites where each haplotype carries ALT."""
+    sums = np.zeros((len(bits), loadings.shape[1]))
+    _add_carried(bits, np.ascontiguousarray(loadings), sums)
+    return sums
+
+
+@kernel(fastmath=False)
+def _add_carried(bits, loadings, sums):
+    for row in range(bits.shape[0]):
+        for word in range(bits.shape[1]):
+            value = bits[row, word]
+            while value:
+                site = 64 * word + trailing_zeros(value)
+                for component in range(loadings.shape[1]):
+                    sums[row, component] += loadings[site, component]
+                value &= value - np.uint64(1)
 
 
 def _k_means(
     points: NDArray[np.float32], count: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Index of the nearest of `count` centres for each point; centres start by k-means++."""
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Index of the nearest of `count` centres for each point, and the centres it was chosen from.
+
+    They start by k-means++.
+    """
     centres = [points[rng.integers(len(points))]]
     nearest = ((points - centres[0]) ** 2).sum(axis=1).astype(np.float64)
     for _ in range(count - 1):
@@ -92,10 +137,15 @@ def _k_means(
         nearest = np.minimum(nearest, ((points - centres[-1]) ** 2).sum(axis=1))
     centre = np.array(centres)
     for _ in range(_ROUNDS):
-        distance = (centre**2).sum(axis=1) - 2 * points @ centre.T
-        number = distance.argmin(axis=1)
+        number, before = _nearest(points, centre), centre
         size = np.bincount(number, minlength=len(centre))
         total = np.zeros_like(centre)
         np.add.at(total, number, points)
         centre = np.where(size[:, None] > 0, total / np.maximum(size, 1)[:, None], centre)
-    return np.asarray(number, dtype=np.int64)
+    return number, before
+
+
+def _nearest(points: NDArray[np.float32], centre: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(n,) index of the nearest centre for each point."""
+    distance = (centre**2).sum(axis=1) - 2 * points @ centre.T
+    return np.asarray(distance.argmin(axis=1), dtype=np.int64)

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from vcfbert.copying import engine, groups, panel_statistics
 from vcfbert.copying.panel_statistics import PanelStatistics
 from vcfbert.copying.parameter_sets import ParameterSets
-from vcfbert.domain import tokens
 from vcfbert.domain.ploidy import rows_among
 from vcfbert.phasing import phase_chunk
 from vcfbert.phasing.panel_model import PanelModel
@@ -134,17 +133,14 @@ def read(
         rows = np.searchsorted(sites, chunk.typed)
         return {"r2": panel_statistics.estimated_r2(bits, cm[sites], rows, sample)}
 
-    def statistics() -> tuple[NDArray[np.int64], PanelStatistics, NDArray[np.float64]]:
-        group = _groups(panel, haplotypes, around, frequency, (sites, bits), profiles)
-        shares = profiles.kept("statistics", (*here, sites), of_panel)["panel"]
-        by_site = panel_statistics.with_neighbours(bits, group, shares.astype(np.float32))
-        r2 = profiles.kept("quality", (*here, sites, chunk.typed), of_typed)["r2"]
-        return group, by_site, r2.astype(np.float64)
-
-    with ThreadPoolExecutor(1) as pool:
-        found = pool.submit(statistics)
+    with ThreadPoolExecutor(min(3, threads)) as pool:
+        grouping = pool.submit(
+            _groups, panel, haplotypes, around, frequency, (sites, bits), profiles
+        )
+        shares = pool.submit(profiles.kept, "statistics", (*here, sites), of_panel)
+        quality = pool.submit(profiles.kept, "quality", (*here, sites, chunk.typed), of_typed)
         if threads == 1:
-            found.result()
+            grouping.result(), shares.result(), quality.result()
         rates = {}
         for count in sorted({switch_rates.num_to_fit(len(some)) for some in typed if len(some)}):
             shown = around.start + switch_rates.sites_to_fit(frequency, count)
@@ -159,7 +155,9 @@ def read(
             models = phasing_models(
                 panel, cm, around, typed, known, phasing, threads=threads, profiles=profiles
             )
-        group, by_site, panel_r2 = found.result()
+        group, near = grouping.result(), shares.result()["panel"].astype(np.float32)
+        panel_r2 = quality.result()["r2"].astype(np.float64)
+    by_site = panel_statistics.with_neighbours(bits, group, near)
     alternatives = multiallelic.alternatives(sites, bits, table)
     return ChunkReferences(
         sites, haplotypes, bits, cm[sites], group, by_site, alternatives, rates, models,
@@ -261,8 +259,7 @@ def _groups(
     def find() -> Arrays:
         chosen = around.start + groups.sites_for(frequency)
         taken = _taken(panel, haplotypes, chosen, *known)
-        alleles = tokens.unpack(taken.view(np.uint8), len(chosen))
-        return {"group": groups.of_references(alleles, haplotypes >> 1)}
+        return {"group": groups.of_references(taken, len(chosen), haplotypes >> 1)}
 
     found = profiles.kept("groups", (around.start, around.stop), find)
     return found["group"].astype(np.int64)

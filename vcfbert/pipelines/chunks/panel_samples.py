@@ -140,7 +140,8 @@ def leave_out(
     together = np.zeros(len(bits), np.int64)
     frequency = panel_statistics.alt_counts(bits, together, len(cm))[:, 0] / len(bits)
     sample = references >> 1
-    group = groups.of_references(chunk.alleles(references, groups.sites_for(frequency)), sample)
+    telling = groups.sites_for(frequency)
+    group = groups.of_references(engine.take_bits(bits, telling), len(telling), sample)
     landmarks = panel_statistics.landmarks(frequency, cm)
     statistics = panel_statistics.of_references(bits, cm, group, landmarks, sample)
     return LeftOut(chunk, references, bits, group, samples, frequency, statistics)
