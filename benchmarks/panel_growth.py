@@ -4,8 +4,8 @@
 
 The panels are random subsets of the task `array` of benchmarks/peers.py, without sites that do not
 vary; each smaller panel is part of the larger ones. --simulated adds a panel of that many simulated
-haplotypes over --length bases with as many typed sites per Mb as `array`. Each is imputed for 50
-and for 250 samples; the slope is the cost of an added sample.
+haplotypes over --length bases with as many typed sites per Mb as `array`. Each is imputed for the
+numbers of samples in --samples; the slope is the cost of an added sample.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from comparison.report import Row
 from comparison.tasks import Task
 from comparison.tools import Programs
 
-SAMPLES = (50, 250)
-
 
 def main() -> None:
     parser = options.parser(__doc__)
     parser.add_argument("--haplotypes", type=int, nargs="*", default=(500, 1000, 2000, 4508))
     parser.add_argument("--simulated", type=int, default=0, help="haplotypes; 0 to skip")
     parser.add_argument("--length", type=int, default=1_000_000, help="bases to simulate")
+    parser.add_argument("--samples", type=int, nargs="+", default=(50, 250))
+    parser.add_argument("--name", default="panel_growth", help="of the CSV file")
     arguments = parser.parse_args()
     programs = options.programs(arguments)
     folder = arguments.folder.absolute()
@@ -38,14 +38,14 @@ def main() -> None:
         task = subset(whole, folder / f"panel{count}", count, arguments.seed)
         rows += measure_panel(task, programs, arguments, is_first=not rows)
     if rows:
-        draw(arguments.results / "panel_growth.png", rows)
+        draw(arguments.results / f"{arguments.name}.png", rows)
     if arguments.simulated:
         task = simulation.task(
             folder / f"simulated{arguments.simulated}", programs, arguments.simulated,
-            length=arguments.length, num_targets=max(SAMPLES), seed=arguments.seed,
+            length=arguments.length, num_targets=max(arguments.samples), seed=arguments.seed,
         )  # fmt: skip
         rows += measure_panel(task, programs, arguments, is_first=not rows)
-    tables.write_csv(arguments.results / "panel_growth.csv", rows)
+    tables.write_csv(arguments.results / f"{arguments.name}.csv", rows)
     print(f"\nTable and figure are in {arguments.results}")
 
 
@@ -71,7 +71,7 @@ def measure_panel(
     sites = tasks.num_records(task.reference)
     names = tasks.samples_of(task.target)
     rows = []
-    for count in SAMPLES:
+    for count in arguments.samples:
         folder = task.folder / f"samples{count}"
         target = tasks.cut(task.target, folder / "target.vcf.gz", names[:count])
         times = tools.time_all(
@@ -94,7 +94,8 @@ def measure_panel(
 
 def draw(path: Path, rows: list[Row]) -> None:
     """Seconds and megabytes against the haplotypes of real panels, for most samples."""
-    rows = [row for row in rows if row["samples"] == max(SAMPLES)]
+    most = max(row["samples"] for row in rows)
+    rows = [row for row in rows if row["samples"] == most]
     panels = {}
     for quantity in ("seconds", "peak MB", "seconds an added sample"):
         panels[quantity] = {

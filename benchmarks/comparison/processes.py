@@ -27,6 +27,9 @@ os.write(int(report), str(found).encode())
 """
 """Linux counts the parent's memory as the child's, so a parent of 8 MB does the measuring."""
 
+UNSET = "PYTHONDONTWRITEBYTECODE"
+"""With it, a source tree is compiled again in each run, which an installed package is not."""
+
 
 @dataclass(frozen=True)
 class Command:
@@ -56,8 +59,11 @@ def measure(wanted: Command, log: Path) -> Measured:
     """Run a command to its end. One that fails stops the benchmark with the end of its log."""
     reading, writing = os.pipe()
     launcher = [sys.executable, "-I", "-S", "-c", LAUNCH, str(writing), *wanted.words]
+    variables = {name: value for name, value in os.environ.items() if name != UNSET}
     with open(log, "wb") as errors, open(wanted.stdout or os.devnull, "wb") as out:
-        process = subprocess.Popen(launcher, stdout=out, stderr=errors, pass_fds=(writing,))
+        process = subprocess.Popen(
+            launcher, stdout=out, stderr=errors, pass_fds=(writing,), env=variables
+        )
     os.close(writing)
     with os.fdopen(reading) as report:
         text = report.read()

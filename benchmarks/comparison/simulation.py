@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,7 +19,14 @@ VARYING = ("-c", "1:minor", "-m2", "-M2")
 def task(
     folder: Path, programs: Programs, haplotypes: int, *, length: int, num_targets: int, seed: int
 ) -> Task:
-    """A panel of `haplotypes` over `length` bases, and targets with all true genotypes."""
+    """A panel of `haplotypes` over `length` bases, and targets with all true genotypes.
+
+    One that was made with the same arguments is kept.
+    """
+    facts = json.dumps([haplotypes, length, num_targets, seed])
+    note = folder / "made.json"
+    if note.exists() and note.read_text(encoding="utf-8") == facts:
+        return tasks.task_in(folder)
     source, samples = folder / "simulated", haplotypes // 2 + num_targets
     words = ("--num-samples", samples, "--length", length, "--seed", seed)
     simulate = [programs.vcfbert, "simulate", source, *words, "--force"]
@@ -38,4 +46,5 @@ def task(
     shutil.copy(source / "genetic.map", folder / "beagle.map")
     shutil.copy(source / "samples.tsv", folder / "samples.tsv")
     shutil.rmtree(folder / "work", ignore_errors=True)
+    note.write_text(facts, encoding="utf-8")
     return tasks.task_in(folder)

@@ -24,9 +24,9 @@ def fx_panel():
     return words(alleles), population
 
 
-def found_in(bits, sample=None):
+def found_in(bits, sample=None, **options):
     sample = np.arange(len(bits)) >> 1 if sample is None else sample
-    return groups.of_references(bits, NUM_SITES, sample)
+    return groups.of_references(bits, NUM_SITES, sample, **options)
 
 
 def populations_of(group, population):
@@ -43,9 +43,8 @@ def test_no_group_mixes_populations(fx_panel):
 
 def test_samples_of_a_large_panel_join_the_groups_of_some(fx_panel, monkeypatch):
     bits, population = fx_panel
-    monkeypatch.setattr(groups, "MOST_SAMPLES", len(population) // 3)
     monkeypatch.setattr(groups, "NUM_GROUPS", 3)
-    group = found_in(bits)
+    group = found_in(bits, most_samples=len(population) // 3)
     npt.assert_array_equal(group[::2], group[1::2])
     assert all(len(inside) == 1 for inside in populations_of(group, population))
     asked = np.linspace(0, len(population) - 1, len(population) // 3).astype(int)
@@ -63,11 +62,10 @@ def test_scores_of_the_others_are_those_of_the_components(fx_panel):
     )
 
 
-def test_haploid_samples_count_as_homozygotes(fx_panel, monkeypatch):
+def test_haploid_samples_count_as_homozygotes(fx_panel):
     bits, population = fx_panel
     haploid = bits[::2]
-    monkeypatch.setattr(groups, "MOST_SAMPLES", len(population) // 3)
-    group = found_in(haploid, np.arange(len(haploid)))
+    group = found_in(haploid, np.arange(len(haploid)), most_samples=len(population) // 3)
     assert len(group) == len(population)
     inside = [set(population[group == number]) for number in np.unique(group)]
     assert sum(len(one) == 1 for one in inside) >= len(inside) - 1

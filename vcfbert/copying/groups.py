@@ -30,13 +30,18 @@ _ROUNDS = 30
 
 
 def of_references(
-    bits: NDArray[np.uint64], num_sites: int, sample: NDArray[np.int64], *, seed: int = 1
+    bits: NDArray[np.uint64],
+    num_sites: int,
+    sample: NDArray[np.int64],
+    *,
+    seed: int = 1,
+    most_samples: int = MOST_SAMPLES,
 ) -> NDArray[np.int64]:
     """Group of each haplotype, (R,) from 0; both haplotypes of a sample are in the same group.
 
     Principal components of the samples' standardised genotypes, then k-means. A small panel has
-    fewer groups, at most one for every eight samples. In a panel of more than MOST_SAMPLES, groups
-    are found from that many, evenly spread, and the others join the nearest one.
+    fewer groups, at most one for every eight samples. In a panel of more than `most_samples`,
+    groups are found from that many, evenly spread, and the others join the nearest one.
 
     bits    (R, ceil(S / 64)) alleles at S sites picked by `sites_for`, the first in the lowest bit
     sample  (R,) of each haplotype, never falling; a sample with one counts as a homozygote
@@ -45,7 +50,7 @@ def of_references(
     first = np.flatnonzero(np.diff(sample, prepend=-1))
     last = np.append(first[1:], len(sample)) - 1
     num_samples = len(first)
-    asked = np.unique(np.linspace(0, num_samples - 1, min(num_samples, MOST_SAMPLES)).astype(int))
+    asked = np.unique(np.linspace(0, num_samples - 1, min(num_samples, most_samples)).astype(int))
     num_groups = max(1, min(NUM_GROUPS, num_samples // 8))
     chosen = np.flatnonzero(np.isin(np.repeat(np.arange(num_samples), last - first + 1), asked))
     alleles = tokens.unpack(np.ascontiguousarray(bits[chosen]).view(np.uint8), num_sites)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vcfbert.copying import compiled
+import numpy as np
+
+from vcfbert.copying import compiled, groups
 from vcfbert.pipelines.imputing.impute import ImputeOptions, impute
 from vcfbert.pipelines.phasing.phase import PhaseOptions, phase
 from vcfbert.pipelines.preparing.options import PrepareOptions
@@ -51,6 +53,7 @@ def warm_up(*, progress: Progress) -> WarmUpSummary:
     logger.setLevel(logging.ERROR)  # warnings about the simulated samples say nothing to a user
     try:
         with tempfile.TemporaryDirectory() as folder, compiled.counting_compilations() as counted:
+            _group_a_large_panel()
             for chromosome in chromosomes:
                 _run(Path(folder) / chromosome, chromosome)
                 progress.advance(1)
@@ -72,3 +75,10 @@ def _run(folder: Path, chromosome: Literal["1", "X"]) -> None:
     phase(workspace, target, phased, PhaseOptions(phase="redo"), progress=silent)
     for number, options in enumerate((ImputeOptions(), ImputeOptions(phase="redo", er2=True))):
         impute(workspace, target, folder / f"{number}.vcf.gz", options, progress=silent)
+
+
+def _group_a_large_panel() -> None:
+    """What is compiled for panels of thousands of samples only."""
+    bits = np.random.default_rng(1).integers(0, 1 << 60, (2 * NUM_SAMPLES, 1), np.uint64)
+    sample = np.arange(len(bits)) >> 1
+    groups.of_references(bits, 64, sample, most_samples=NUM_SAMPLES // 2)

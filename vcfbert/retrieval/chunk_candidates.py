@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
+from vcfbert.retrieval import distinct_codes
 
 HITS = 8
 """Fewest references that each search returns."""
@@ -52,7 +53,7 @@ _QUERIES_PER_BLOCK = 1_024
 
 @dataclass(frozen=True)
 class PositionSearch:
-    """One position at one scale: bytes [near, near_stop) and, around them, [start, stop)."""
+    """One position at one scale: bytes [near, near_stop) within [start, stop) around them."""
 
     near: int
     near_stop: int
@@ -175,7 +176,8 @@ def _nearest(
     banned_keys = np.concatenate([rows + place for rows, place in zip(banned, offset, strict=True)])
 
     def hits(search: PositionSearch) -> NDArray[np.int64]:
-        rows: NDArray[np.int64] = _nearest_codes(search.code(codes), search.code(queries), count)
+        used = slice(search.start, search.stop)
+        rows = distinct_codes.nearest(codes, queries, count, search.code, used)
         if len(banned_keys):
             is_banned = np.isin(rows + offset, banned_keys)
             rows = np.take_along_axis(rows, np.argsort(is_banned, axis=1, kind="stable"), axis=1)
@@ -188,13 +190,3 @@ def _nearest(
         places = np.sort(np.unique(row, return_index=True)[1])
         union.append(np.sort(row[places[: chosen.most]]))
     return union
-
-
-def _nearest_codes(
-    references: NDArray[np.uint8], queries: NDArray[np.uint8], count: int
-) -> NDArray[np.int64]:
-    """(Q, count) rows by Hamming distance, ties by row."""
-    index = faiss.IndexBinaryFlat(8 * references.shape[1])
-    index.add(references)
-    rows: NDArray[np.int64] = index.search(queries, count)[1]
-    return rows

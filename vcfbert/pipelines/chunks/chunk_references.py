@@ -122,7 +122,7 @@ def read(
     landmarks = around.start + panel_statistics.landmarks(frequency, cm[around])
     sites = np.unique(np.concatenate([chunk.sites, landmarks, *typed]))
     sites = multiallelic.with_alternatives(sites, table)
-    bits, sample = read_bits(panel, sites, haplotypes), haplotypes >> 1
+    bits, sample = read_bits(panel, sites, haplotypes, threads=threads), haplotypes >> 1
     here = around.start, around.stop, cm[around]
 
     def of_panel() -> Arrays:
@@ -279,8 +279,12 @@ def _taken(
 
 
 def read_bits(
-    panel: PanelReader, sites: NDArray[np.int64], haplotypes: NDArray[np.int64]
+    panel: PanelReader,
+    sites: NDArray[np.int64],
+    haplotypes: NDArray[np.int64],
+    *,
+    threads: int = 1,
 ) -> NDArray[np.uint64]:
     """(R, ceil(n / 64)) alleles of some haplotypes at some sites."""
-    bits = stored_haplotypes.read_sites(panel, sites)
+    bits = stored_haplotypes.read_sites(panel, sites, threads=threads)
     return bits if len(haplotypes) == len(bits) else bits[haplotypes]

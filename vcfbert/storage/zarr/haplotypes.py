@@ -6,6 +6,9 @@ window; each site is in the core of one window.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,9 +17,13 @@ from vcfbert.storage.zarr.panel import PanelReader
 
 _WORD = 64
 
+_ROWS = 4_096  # copied at once, so that the bits of a window stay in the processor's cache
 
-def read_sites(panel: PanelReader, sites: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Alleles of all haplotypes at some sites, one window of the panel in memory at a time.
+
+def read_sites(
+    panel: PanelReader, sites: NDArray[np.int64], *, threads: int = 1
+) -> NDArray[np.uint64]:
+    """Alleles of all haplotypes at some sites, few windows of the panel in memory at a time.
 
     sites    (S,) indexes into the panel's sites, rising
     returns  (H, ceil(S / 64)) the first of them in the lowest bit; 0 after the last
@@ -26,16 +33,35 @@ def read_sites(panel: PanelReader, sites: NDArray[np.int64]) -> NDArray[np.uint6
     windows = panel.windows
     starts = np.searchsorted(sites, windows.core_start)
     stops = np.searchsorted(sites, windows.core_stop)
-    for window in np.flatnonzero(starts < stops).tolist():
-        start, stop = int(starts[window]), int(stops[window])
-        here = sites[start:stop] - windows.start[window]
-        packed = panel.packed(window)
-        if here[-1] - here[0] == len(here) - 1:
-            copy_bits(packed, int(here[0]), int(here[-1]) + 1, bits, start)
-        else:
-            alleles = (packed[:, here >> 3] >> (here & 7).astype(np.uint8)) & 1
-            copy_bits(tokens.pack(alleles), 0, len(here), bits, start)
+    chosen = np.flatnonzero(starts < stops).tolist()
+    blocks = [slice(first, first + _ROWS) for first in range(0, len(bits), _ROWS)]
+    with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(threads) as copying:
+        ahead = [reading.submit(panel.packed, window) for window in chosen[:1]]
+        for number, window in enumerate(chosen):
+            packed = ahead.pop().result()
+            ahead += [reading.submit(panel.packed, after) for after in chosen[number + 1 :][:1]]
+            start, stop = int(starts[window]), int(stops[window])
+            here = sites[start:stop] - windows.start[window]
+            copy = partial(_copy_sites, packed, here, bits, start)
+            list(copying.map(copy, blocks))
     return bits.view("<u8").astype(np.uint64, copy=False)
+
+
+def _copy_sites(
+    packed: NDArray[np.uint8],
+    sites: NDArray[np.int64],
+    target: NDArray[np.uint8],
+    place: int,
+    rows: slice,
+) -> None:
+    """Copy the alleles of some haplotypes at the sites of a window to bit `place` and up."""
+    packed, target = packed[rows], target[rows]
+    if sites[-1] - sites[0] == len(sites) - 1:
+        copy_bits(packed, int(sites[0]), int(sites[-1]) + 1, target, place)
+    else:
+        shift = (sites & 7).astype(np.uint8)
+        alleles: NDArray[np.uint8] = (packed[:, sites >> 3] >> shift) & np.uint8(1)
+        copy_bits(tokens.pack(alleles), 0, len(sites), target, place)
 
 
 def read_alleles(panel: PanelReader, sites: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ S sites, W windows, L sites in a window, N samples, H = 2 N haplotypes.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -55,6 +56,7 @@ class PanelReader:
         """What `prepare` read, kept and dropped of the file that the panel was made from."""
         self._alleles = stores.member(root, "alleles")
         self._cache: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+        self._lock = threading.Lock()
 
     @property
     def parts(self) -> Sequence[PanelReader]:
@@ -73,14 +75,16 @@ class PanelReader:
 
     def packed(self, window: int) -> NDArray[np.uint8]:
         """(H, ceil(L / 8)) packed alleles of every haplotype in one window; 0 in the padding."""
-        if window in self._cache:
-            self._cache.move_to_end(window)
-            return self._cache[window]
+        with self._lock:
+            if window in self._cache:
+                self._cache.move_to_end(window)
+                return self._cache[window]
         block = stores.read_window(self._alleles, window, "panel")
         block.flags.writeable = False
-        self._cache[window] = block
-        if len(self._cache) > _CACHED_WINDOWS:
-            self._cache.popitem(last=False)
+        with self._lock:
+            self._cache[window] = block
+            if len(self._cache) > _CACHED_WINDOWS:
+                self._cache.popitem(last=False)
         return block
 
     def tokens(self, window: int, haplotypes: NDArray[np.int64]) -> NDArray[np.uint8]:
