@@ -66,6 +66,7 @@ def in_one_process(task: Task, target: Path, threads: int, repeats: int) -> Row:
         "task": task.name, "tool": "vcfbert.impute, later calls",
         "seconds": round(statistics.median(seconds[1:]), 3),
         "processor seconds": round(statistics.median(processor[1:]), 3),
+        "peak MB": None,
     }  # fmt: skip
 
 
