@@ -45,10 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     if panels.SHARED_CHR20.is_dir():
         return
-    reason = f"needs {panels.SHARED_CHR20}"
+    # The summary (-ra) shows the reason, so a run without the data says what it left out.
+    absent = pytest.mark.skip(reason=f"needs {panels.SHARED_CHR20}, data of real samples")
     for item in items:
         if item.get_closest_marker("shared"):
-            # The summary (-ra) shows the reason, so a run without the data says what it left out.
-            item.add_marker(
-                pytest.mark.skip(reason=reason)
-            )  # real samples are not in the repository
+            item.add_marker(absent)

@@ -54,7 +54,13 @@ def _copy_sites(
     place: int,
     rows: slice,
 ) -> None:
-    """Copy the alleles of some haplotypes at the sites of a window to bit `place` and up."""
+    """Copy the alleles of some haplotypes at sites of a window to bit `place` and up.
+
+    packed  (H, n) alleles of the window
+    sites   (k,) within the window, rising
+    target  (H, m) changed in place
+    rows    the haplotypes to copy
+    """
     packed, target = packed[rows], target[rows]
     if sites[-1] - sites[0] == len(sites) - 1:
         copy_bits(packed, int(sites[0]), int(sites[-1]) + 1, target, place)
