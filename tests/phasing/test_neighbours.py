@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.phasing import mosaics
 from vcfbert.domain import tokens
@@ -72,3 +74,31 @@ def test_queries_do_not_depend_on_one_another(fx_panel):
     together = find(references, queries, [10, 100], threads=2)
     alone = [find(references, queries[n : n + 1], [10, 100])[0] for n in range(len(queries))]
     assert (together == np.stack(alone)).all()
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    num_rows=st.integers(1, 150),
+    num_typed=st.integers(1, 200),
+    hits=st.integers(1, 14),
+    num_founders=st.sampled_from([1, 3, 20]),
+    error=st.sampled_from([0.0, 0.02, 0.4]),
+)
+def test_a_comparison_with_all_references_finds_what_a_sweep_finds(
+    seed, num_rows, num_typed, hits, num_founders, error
+):
+    """Few founders make many equal matches, whose order counts."""
+    rng = np.random.default_rng(seed)
+    founders = rng.integers(0, 2, (num_founders, num_typed), dtype=np.uint8)
+    references = founders[rng.integers(0, num_founders, num_rows)]
+    references ^= (rng.random(references.shape) < error).astype(np.uint8)
+    queries = founders[rng.integers(0, num_founders, 3)]
+    queries ^= (rng.random(queries.shape) < error / 2).astype(np.uint8)
+    places = np.unique(rng.integers(0, num_typed, 5))
+    excluded = [rng.integers(0, num_rows + 2, rng.integers(4)) for _ in queries]
+    compared = np.full((len(queries), 2, len(places), hits), -1, np.int32)
+    swept = compared.copy()
+    task = words(references), queries, places, excluded
+    neighbours._compare(*task, compared, 1)
+    neighbours._sweep_both(*task, swept, 1)
+    assert (compared == swept).all()

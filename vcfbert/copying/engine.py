@@ -158,7 +158,7 @@ def take_bits(bits: NDArray[np.uint64], sites: NDArray[np.int64]) -> NDArray[np.
     returns  (R, ceil(T / 64))
     """
     taken = np.zeros((len(bits), -(-len(sites) // 64)), np.uint64)
-    _take(bits, sites, taken)
+    _take(bits, _pieces(sites), taken)
     return taken
 
 
@@ -397,10 +397,24 @@ def _mix_sets(probabilities, out):
         out[site] = first + total
 
 
+def _pieces(sites: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Runs of sites within one word, here and among those taken.
+
+    returns  (n, 5) of each run: word and bit of its first site, the same of its first place among
+             those taken, and a mask of its length
+    """
+    place = np.arange(len(sites))
+    is_first = (np.diff(sites, prepend=-2) != 1) | (sites & 63 == 0) | (place & 63 == 0)
+    first = np.flatnonzero(is_first)
+    length = np.diff(first, append=len(sites)).astype(np.uint64)
+    mask = np.uint64(2**64 - 1) >> (np.uint64(64) - length)
+    here = [sites[first] >> 6, sites[first] & 63, first >> 6, first & 63, mask]
+    return np.stack([values.astype(np.uint64) for values in here], axis=1)
+
+
 @kernel(fastmath=False)
-def _take(bits, sites, taken):
+def _take(bits, pieces, taken):
     for row in range(bits.shape[0]):
-        for place in range(sites.size):
-            site = sites[place]
-            bit = (bits[row, site >> 6] >> np.uint64(site & 63)) & np.uint64(1)
-            taken[row, place >> 6] |= bit << np.uint64(place & 63)
+        for n in range(pieces.shape[0]):
+            value = (bits[row, pieces[n, 0]] >> pieces[n, 1]) & pieces[n, 4]
+            taken[row, pieces[n, 2]] |= value << pieces[n, 3]

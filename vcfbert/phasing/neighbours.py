@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from vcfbert.copying.compiled import kernel
 from vcfbert.domain import tokens
+from vcfbert.phasing import longest_matches
+from vcfbert.phasing.genotype_search import words
 from vcfbert.phasing.prefix_order import count_zeros, match_start, sort_on
 
 _QUERIES_AT_ONCE = 1_024  # or an eighth of the references, so that these are seldom sorted again
@@ -43,6 +45,41 @@ def find(
     returns   (Q, 2 P, hits) rows; -1 if there are fewer
     """
     found = np.full((len(queries), 2, len(places), hits), -1, np.int32)
+    is_missing = queries > tokens.ALT
+    # The result is the same. For a few queries, a sweep takes longer.
+    is_few = 2 * len(queries) * len(places) <= queries.shape[1] and not is_missing.any()
+    (_compare if is_few else _sweep_both)(bits, queries, places, excluded, found, threads)
+    return found.reshape(len(queries), 2 * len(places), hits)
+
+
+def _compare(
+    bits: NDArray[np.uint64],
+    queries: NDArray[np.uint8],
+    places: NDArray[np.int64],
+    excluded: Sequence[NDArray[np.int64]],
+    found: NDArray[np.int32],
+    threads: int,
+) -> None:
+    """Fill in (Q, 2, P, hits) rows by comparing each query with each reference."""
+
+    def search(number: int) -> None:
+        is_own = np.isin(np.arange(len(bits)), excluded[number])
+        query = words(queries[number])
+        longest_matches.find(bits, query, queries.shape[1], places, is_own, found[number])
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        list(pool.map(search, range(len(queries))))
+
+
+def _sweep_both(
+    bits: NDArray[np.uint64],
+    queries: NDArray[np.uint8],
+    places: NDArray[np.int64],
+    excluded: Sequence[NDArray[np.int64]],
+    found: NDArray[np.int32],
+    threads: int,
+) -> None:
+    """Fill in (Q, 2, P, hits) rows by reading the panel in both directions."""
     at_once = max(_QUERIES_AT_ONCE, len(bits) // 8)
 
     def search(part: tuple[int, bool]) -> None:
@@ -58,7 +95,6 @@ def find(
     firsts = range(0, len(queries), at_once)
     with ThreadPoolExecutor(max(1, threads)) as pool:
         list(pool.map(search, [(first, way) for first in firsts for way in (False, True)]))
-    return found.reshape(len(queries), 2 * len(places), hits)
 
 
 def filled(bits: NDArray[np.uint64], alleles: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
-from vcfbert.retrieval import distinct_codes
+from vcfbert.retrieval import distinct_codes, few_queries
 
 HITS = 8
 """Fewest references that each search returns."""
@@ -50,6 +50,9 @@ AROUND = 4
 _DENSE_STEP = 24  # typed sites between positions, from which SPARSE would leave gaps
 _QUERIES_PER_BLOCK = 1_024
 
+MOST_FEW = 6
+"""So many queries are compared with all references, because codes for FAISS would take longer."""
+
 
 @dataclass(frozen=True)
 class PositionSearch:
@@ -71,6 +74,13 @@ class PositionSearch:
         width = sum(part.shape[1] for part in parts)
         spare = -width % (4 if width <= 4 else 8)
         return np.concatenate([*parts, np.zeros((len(packed), spare), np.uint8)], axis=1)
+
+    def distance(self, before: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """The Hamming distance of this search; see `few_queries.Distance`."""
+        distance: NDArray[np.uint16] = before[self.near_stop] - before[self.near]
+        distance *= np.uint16(NEARBY)
+        distance += before[self.stop] - before[self.start]
+        return distance
 
 
 @dataclass(frozen=True)
@@ -175,18 +185,47 @@ def _nearest(
     offset = len(codes) * np.arange(len(queries))[:, None]
     banned_keys = np.concatenate([rows + place for rows, place in zip(banned, offset, strict=True)])
 
-    def hits(search: PositionSearch) -> NDArray[np.int64]:
-        used = slice(search.start, search.stop)
-        rows = distinct_codes.nearest(codes, queries, count, search.code, used)
+    def allowed(rows: NDArray[np.int64]) -> NDArray[np.int64]:
         if len(banned_keys):
             is_banned = np.isin(rows + offset, banned_keys)
             rows = np.take_along_axis(rows, np.argsort(is_banned, axis=1, kind="stable"), axis=1)
         return rows[:, : chosen.hits]
 
-    with ThreadPoolExecutor(threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
-        by_rank = np.stack(list(pool.map(hits, chosen.searches)), axis=2)
+    way = _by_comparison if len(queries) <= MOST_FEW else _by_code
+    found = way(codes, queries, count, chosen.searches, threads)
+    by_rank = np.stack([allowed(rows) for rows in found], axis=2)
     union = []
     for row in by_rank.reshape(len(queries), -1):  # the first hit of each search comes first
         places = np.sort(np.unique(row, return_index=True)[1])
         union.append(np.sort(row[places[: chosen.most]]))
     return union
+
+
+def _by_comparison(
+    codes: NDArray[np.uint8],
+    queries: NDArray[np.uint8],
+    count: int,
+    searches: Sequence[PositionSearch],
+    threads: int,
+) -> NDArray[np.int64]:
+    """(F, Q, count) rows by distance of each search, without FAISS."""
+    distances = [search.distance for search in searches]
+    used = codes[:, : queries.shape[1]]
+    return few_queries.nearest(used, queries, count, distances, threads=threads)
+
+
+def _by_code(
+    codes: NDArray[np.uint8],
+    queries: NDArray[np.uint8],
+    count: int,
+    searches: Sequence[PositionSearch],
+    threads: int,
+) -> list[NDArray[np.int64]]:
+    """Rows as `_by_comparison` finds them, with FAISS."""
+
+    def search(one: PositionSearch) -> NDArray[np.int64]:
+        used = slice(one.start, one.stop)
+        return distinct_codes.nearest(codes, queries, count, one.code, used)
+
+    with ThreadPoolExecutor(threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
+        return list(pool.map(search, searches))

@@ -324,7 +324,7 @@ def _impute_alike(
     rates = references.rates[switch_rates.num_to_fit(len(alike.typed))]
     prepared = engine.prepare(
         references.bits, np.searchsorted(references.sites, alike.typed), references.cm,
-        references.group, rates, references.statistics,
+        references.group, rates, references.statistics, references.bits_at(alike.typed),
     )  # fmt: skip
     typed_panel = typed_panels.of_references(
         references, source.sites, alike.typed, prepared.chunk.typed_bits

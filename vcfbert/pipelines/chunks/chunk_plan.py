@@ -7,6 +7,7 @@ core it reads typed sites only, so context costs very little.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ class ChunkPlan:
     written: NDArray[np.int64]
     typed: NDArray[np.int64]
 
-    @property
+    @cached_property
     def sites(self) -> NDArray[np.int64]:
         """Panel sites that the copying model imputes, rising.
 
@@ -58,7 +59,7 @@ class ChunkPlan:
         ends = np.array([self.around.start, self.around.stop - 1])
         return np.union1d(np.union1d(self.written, self.typed), ends)
 
-    @property
+    @cached_property
     def is_typed(self) -> NDArray[np.bool_]:
         """(n,) True for written sites that are typed."""
         return np.isin(self.written, self.typed)

@@ -40,8 +40,9 @@ class ChunkReferences:
     statistics    at the S sites
     alternatives  arrays of indexes among the S, see `multiallelic.alternatives`
     rates         fitted, by the number of sites to fit at
-    phasing       model of phasing at `phased_sites`, by the same number; empty if it is not needed
-    phased_sites  (T,) panel sites that are typed in any sample, rising
+    phasing       model of phasing at `typed`, by the same number; empty if it is not needed
+    typed         (T,) panel sites that are typed in any sample, rising
+    typed_bits    (R, ceil(T / 64)) alleles there
     panel_r2      (S,) of `leave_one_out.estimated_r2` from the sites typed in any sample
     """
 
@@ -54,7 +55,8 @@ class ChunkReferences:
     alternatives: list[NDArray[np.int64]]
     rates: dict[int, ParameterSets]
     phasing: dict[int, PanelModel]
-    phased_sites: NDArray[np.int64]
+    typed: NDArray[np.int64]
+    typed_bits: NDArray[np.uint64]
     panel_r2: NDArray[np.float64]
 
     def rows_of(self, haplotypes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -76,7 +78,11 @@ class ChunkReferences:
     def phasing_of(self, typed: NDArray[np.int64]) -> PanelModel | None:
         """The model of phasing for samples that are typed at some of the typed sites."""
         model = self.phasing.get(num_to_fit(typed))
-        return None if model is None else model.at(np.searchsorted(self.phased_sites, typed))
+        return None if model is None else model.at(np.searchsorted(self.typed, typed))
+
+    def bits_at(self, typed: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """(R, ceil(t / 64)) alleles at some of the typed sites."""
+        return engine.take_bits(self.typed_bits, np.searchsorted(self.typed, typed))
 
     def reaching(self, chunk: ChunkPlan, typed: NDArray[np.int64]) -> ChunkReferences:
         """Without the sites that are only there for samples with typed sites further away."""
@@ -159,9 +165,11 @@ def read(
         panel_r2 = quality.result()["r2"].astype(np.float64)
     by_site = panel_statistics.with_neighbours(bits, group, near)
     alternatives = multiallelic.alternatives(sites, bits, table)
+    every = np.unique(np.concatenate(typed))
+    typed_bits = engine.take_bits(bits, np.searchsorted(sites, every))
     return ChunkReferences(
         sites, haplotypes, bits, cm[sites], group, by_site, alternatives, rates, models,
-        np.unique(np.concatenate(typed)), panel_r2,
+        every, typed_bits, panel_r2,
     )  # fmt: skip
 
 
