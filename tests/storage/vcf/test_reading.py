@@ -203,6 +203,49 @@ def test_a_region_needs_an_index_and_says_how_to_make_it(tmp_path):
         read_all(plain, region="20:1-5")
 
 
+@pytest.mark.parametrize("suffix", [".vcf", ".vcf.gz"])
+@pytest.mark.parametrize("change", ["none", "Windows", "phase signs"])
+def test_one_contig_is_read_without_an_index(tmp_path, monkeypatch, suffix, change):
+    rng = np.random.default_rng(2)
+    alleles = rng.integers(0, 2, (60, 8), dtype=np.uint8)
+    records = [
+        line
+        for contig in ("1", "10", "2")
+        for line in panels.records_of(alleles ^ (contig == "2"), contig=contig)
+    ]
+    text = panels.write_vcf(tmp_path / "plain.vcf", records).read_text()
+    text = {
+        "none": text,
+        "Windows": text.replace("\n", "\r\n"),
+        "phase signs": text.replace("\t0|1", "\t|0|1"),
+    }[change]
+    path = tmp_path / f"a{suffix}"
+    (tmp_path / "a.vcf").write_bytes(text.encode())
+    if suffix == ".vcf.gz":
+        pysam.tabix_compress(str(tmp_path / "a.vcf"), str(path))
+    monkeypatch.setattr(reading.variants, "_BATCH", 500)
+    for contig in ("1", "10", "2"):
+        with reading.VcfFile(path) as file:
+            blocks = list(file.blocks(np.arange(4), contig=contig))
+        found = [record for block in blocks for record in block.records]
+        assert {record.contig for record in found} == {contig}
+        assert [record.position for record in found] == [100 * (n + 1) for n in range(60)]
+        calls = np.concatenate([block.calls for block in blocks])[:, :, :2]
+        npt.assert_array_equal(calls.reshape(60, -1), alleles ^ (contig == "2"))
+
+
+def test_a_damaged_line_of_one_contig_is_refused(tmp_path):
+    records = panels.records_of(np.ones((30, 4), dtype=np.uint8))
+    text = panels.write_vcf(tmp_path / "a.vcf", records).read_text()
+    (tmp_path / "a.vcf").write_text(text.replace("20\t500\t", "20\tfive\t"))
+    with reading.VcfFile(tmp_path / "a.vcf") as file:
+        with pytest.raises(InputError, match=r"a\.vcf"):
+            list(file.blocks(np.arange(2), contig="20"))
+    with reading.VcfFile(tmp_path / "a.vcf") as file:
+        with pytest.raises(InputError, match=r"has no records in 7\."):
+            list(file.blocks(np.arange(2), contig="7"))
+
+
 @pytest.mark.parametrize(
     ("region", "message"),
     [

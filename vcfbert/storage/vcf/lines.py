@@ -44,13 +44,18 @@ def of_file(path: Path, header: Header, contigs: Iterable[str], skip: int) -> It
 
     contigs  of all records
     """
+    yield from parsed(of_records(path, header, skip), path, header, contigs, skip)
+
+
+def of_records(path: Path, header: Header, skip: int = 0) -> Iterator[bytes]:
+    """The lines of a whole VCF after its header and the first `skip` records."""
     try:
         with checks.open_inflated(path, is_compressed=header.is_compressed) as stream:
             stream.seek(len(header.text))
             for _ in range(skip):
                 stream.readline(_LONGEST)
-            rest = iter(lambda: stream.readline(_LONGEST), b"")
-            yield from parsed(rest, path, header, contigs, skip)
+            while line := stream.readline(_LONGEST):
+                yield line
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} is damaged ({error}). Copy or download it again.") from error
 

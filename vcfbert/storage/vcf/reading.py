@@ -126,6 +126,7 @@ class VcfFile:
         columns: NDArray[np.int64],
         *,
         region: Region | None = None,
+        contig: str | None = None,
         wants: Callable[[Record], bool] | None = None,
         keep_phase_sets: bool = False,
     ) -> Iterator[RecordBlock]:
@@ -133,13 +134,14 @@ class VcfFile:
 
         columns  (N,) indexes of the samples to read, rising
         region   as `find_region` returns it
+        contig   read only its records; other lines of a VCF are then not parsed
         wants    False for a record to skip; its genotypes are then not read
         keep_phase_sets  give the blocks their phase sets instead of refusing several of a sample
 
         Raises InputError if records are not sorted, a record has no GT, a sample has several phase
         sets, or fewer records can be read than there are.
         """
-        expected = self.count(region)
+        expected = self.count(region) if contig is None else None
         has_all_samples = len(columns) == len(self.samples)
         size = max(16, min(4096, BLOCK_BYTES // (6 * len(columns))))
         block = _Block(size, len(columns))
@@ -147,7 +149,7 @@ class VcfFile:
         check = PhaseSetCheck(self.path, [self.samples[column] for column in columns])
         phase_sets, lost = PhaseSets(), LostPhaseSets(self.path, self.header)
         count = 0
-        for variant in self._variants(region):
+        for variant in self._variants(region, contig):
             count += 1
             record = self._record(variant, count)
             order.check(record)
@@ -174,7 +176,7 @@ class VcfFile:
         if expected is not None and count != expected:
             raise self._other_count(count, expected)
         if count == 0:
-            raise self._empty(region)
+            raise self._empty(region or contig)
         if block.records:
             yield block.finished()
 
@@ -216,11 +218,11 @@ class VcfFile:
                 f"({error}). Copy or download both again."
             ) from error
 
-    def _variants(self, region: Region | None) -> Iterator[Any]:
+    def _variants(self, region: Region | None, contig: str | None) -> Iterator[Any]:
         """What cyvcf2 reads; its errors become InputErrors."""
         count = 0
         try:
-            for variant in self._source(region):
+            for variant in self._source(region, contig):
                 count += 1
                 yield variant
         except Exception as error:  # cyvcf2 has no class of its own
@@ -232,13 +234,15 @@ class VcfFile:
                 f"unchanged, this shows what is wrong: bcftools view {self.path} > /dev/null"
             ) from error
 
-    def _source(self, region: Region | None) -> Iterator[Any]:
+    def _source(self, region: Region | None, contig: str | None) -> Iterator[Any]:
         """The variants, in a way that htslib survives."""
         if self.header.is_bcf:
             bcf_checks.check_bcf(self.path, self.header)
             yield from self._file if region is None else self._file(str(region))
         elif region is not None:
             yield from variants.in_region(self._lines, self.path, self.header, region)
+        elif contig is not None:
+            yield from variants.of_contig(self.path, self.header, contig)
         else:
             yield from variants.whole(self._file, self.path, self.header, self._contigs)
 
@@ -356,7 +360,7 @@ class VcfFile:
             "again."
         )
 
-    def _empty(self, region: Region | None) -> InputError:
+    def _empty(self, region: Region | str | None) -> InputError:
         place = "" if region is None else f" in {region}"
         return InputError(f"{self.path} has no records{place}. Give another file or region.")
 

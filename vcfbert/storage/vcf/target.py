@@ -71,7 +71,7 @@ def read_target(
     """Read all records of a file and match them to the sites of a panel.
 
     region           use only records of this region, whose contig has the panel's name; without an
-                     index, the whole file is read
+                     index, the lines of the whole file are read
     panel_frequency  (S,) ALT frequencies to check the strand of A/T and C/G sites; None for no
                      check
     panel_alleles    the panel's haplotypes, to decide the strand of A/T and C/G sites by linkage;
@@ -88,13 +88,17 @@ def read_target(
         contigs=contigs, zeros=zeros,
     )  # fmt: skip
     is_split = any(contig_names.is_part_of_x(name) for name in contigs)
-    read_from = None
-    if region is not None and file.has_index and not is_split:
-        read_from = file.find_region(str(region))
+    read_from = contig = None
+    if region is not None and not is_split:
+        if file.has_index:
+            read_from = file.find_region(str(region))
+        elif not file.header.is_bcf:
+            contig = contig_names.find_contig(region.contig, contigs)
     columns = np.arange(len(file.samples))
     for block in file.blocks(
         columns,
         region=read_from,
+        contig=contig,
         wants=collector.wants,
         keep_phase_sets=policy.unphased == "phase",
     ):

@@ -169,12 +169,22 @@ def whole(file: Any, path: Path, header: Header, contigs: dict[bytes, int]) -> I
 
 def in_region(source: pysam.TabixFile, path: Path, header: Header, region: Region) -> Iterator[Any]:
     """The variants of a region, parsed below the header as files of their own of some MB."""
-    contig = _checked_name(region.contig.encode(), path, 1)
+    return _of_lines(_lines_of_region(source, path, header, region), path, header, region.contig)
+
+
+def of_contig(path: Path, header: Header, contig: str) -> Iterator[Any]:
+    """The variants of a contig of a VCF without index, parsed in the same way."""
+    return _of_lines(_lines_of_contig(path, header, contig), path, header, contig)
+
+
+def _of_lines(lines_: Iterator[bytes], path: Path, header: Header, contig: str) -> Iterator[Any]:
+    """The variants of lines of one contig."""
+    contig = _checked_name(contig.encode(), path, 1)
     last_line = header.text.rfind(b"\n#CHROM") + 1
     declared = f"##contig=<ID={contig}>\n".encode()
     head = header.text[:last_line] + declared + header.text[last_line:]
     done = 0
-    for batch in _batches(source, path, header, region, max(_BATCH, 16 * len(head))):
+    for batch in _batches(lines_, max(_BATCH, 16 * len(head))):
         count = 0
         try:
             for variant in lines.of_bytes(b"".join((head, *batch))):
@@ -183,6 +193,7 @@ def in_region(source: pysam.TabixFile, path: Path, header: Header, region: Regio
         except Exception as error:  # cyvcf2 has no class of its own
             if not is_stop(error):
                 raise
+        if count < len(batch):
             yield from lines.parsed(batch[count:], path, header, [contig], done + count)
         done += len(batch)
 
@@ -192,24 +203,34 @@ def is_stop(error: Exception) -> bool:
     return type(error) is Exception or isinstance(error, _STOPPED)
 
 
-def _batches(
-    source: pysam.TabixFile, path: Path, header: Header, region: Region, most_bytes: int
-) -> Iterator[list[bytes]]:
-    """The lines of a region, some MB at a time."""
-    batch, size = [], 0
+def _lines_of_region(
+    source: pysam.TabixFile, path: Path, header: Header, region: Region
+) -> Iterator[bytes]:
     try:
         for line in source.fetch(region.contig, region.start - 1, region.end):
             if line.count("\t") != header.num_columns - 1 or "\0" in line:
                 raise ValueError(f"a line has {line.count(chr(9)) + 1} columns")
-            batch.append(line.encode("latin-1") + b"\n")
-            size += len(batch[-1])
-            if size > most_bytes:
-                yield batch
-                batch, size = [], 0
+            yield line.encode("latin-1") + b"\n"
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path} cannot be read in {region} ({error}). Copy it and its index again."
         ) from error
+
+
+def _lines_of_contig(path: Path, header: Header, contig: str) -> Iterator[bytes]:
+    start = contig.encode() + b"\t"
+    return (line for line in lines.of_records(path, header) if line.startswith(start))
+
+
+def _batches(lines_: Iterator[bytes], most_bytes: int) -> Iterator[list[bytes]]:
+    """Some MB of lines at a time."""
+    batch, size = [], 0
+    for line in lines_:
+        batch.append(line)
+        size += len(line)
+        if size > most_bytes:
+            yield batch
+            batch, size = [], 0
     if batch:
         yield batch
 
