@@ -9,13 +9,12 @@ target without its order. An order is that of a heterozygote relative to the one
 from __future__ import annotations
 
 import numpy as np
-from comparison import options, reliability, tables, tasks, tools
+from comparison import genotype_files, options, reliability, tables, tasks, tools
 from comparison.processes import command, measure
 from comparison.report import Row
 from comparison.tasks import Task
 from cyvcf2 import VCF
 from numpy.typing import NDArray
-from unphased import without_phase
 
 
 def main() -> None:
@@ -29,7 +28,7 @@ def main() -> None:
         folder = task.folder / "confidence"
         folder.mkdir(exist_ok=True)
         target, phased = folder / "target.vcf.gz", folder / "phased.vcf.gz"
-        without_phase(task.target, target)
+        genotype_files.without_phase(task.target, target)
         words = ("phase", target, "--out", phased, "-w", task.workspace, "--force")
         measure(command(programs.vcfbert, *words), folder / "stderr")
         rows += by_decile(task, *orders(task, str(phased)))

@@ -8,8 +8,7 @@ error of `vcfbert impute`, and of Beagle where no phase is known.
 
 from __future__ import annotations
 
-import gzip
-import subprocess
+import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,9 +16,12 @@ from pathlib import Path
 import numpy as np
 from comparison import accuracy, genotype_files, options, tables, tasks, tools
 from comparison.report import Row, time_cells
+from comparison.tasks import Task
+from comparison.tools import Tool
 
 MISSING, WRONG = 0.05, 0.005
 BLOCKS = (20_000, 200_000)
+PHASE_SET = '##FORMAT=<ID=PS,Number=1,Type=Integer,Description="Phase set">\n'
 
 
 def main() -> None:
@@ -30,7 +32,7 @@ def main() -> None:
     print(options.machine(arguments))
     beagle, ours = tools.tools(["beagle", "vcfbert"], programs)
     kinds: dict[str, Callable[[Path, Path], None]] = {
-        "unphased": unphased,
+        "unphased": genotype_files.without_phase,
         "5 % missing, .5 % wrong": partial(with_errors, seed=arguments.seed),
         **{
             f"blocks of {size // 1000} kb": partial(in_blocks, size=size, seed=arguments.seed)
@@ -40,37 +42,43 @@ def main() -> None:
     rows: list[Row] = []
     for task in tasks.make(arguments.folder.absolute(), arguments.shared, arguments.tasks):
         tools.prepare(task, programs, [ours])
+        mine = []
         for kind, write in kinds.items():
-            folder = task.folder / "rough" / "".join(filter(str.isalnum, kind))
-            folder.mkdir(parents=True, exist_ok=True)
-            target = folder / "target.vcf.gz"
-            write(task.target, target)
             wanted = [ours] if kind.startswith("blocks") else [beagle, ours]
-            times = tools.time_all(
-                task, wanted, target=target, folder=folder, threads=arguments.threads, repeats=1
-            )
-            for tool in wanted:
-                scores = accuracy.score(
-                    task, folder / tool.file, arguments.shared / "peers" / "score.py"
-                )
-                r2 = {
-                    f"r2 {group}": values["r2"]
-                    for group, values in scores.items()
-                    if group.startswith("(") and not group.startswith("(0,")
-                }
-                found = accuracy.switches(task, folder / tool.file, arguments.shared / "peers")
-                error = {"switch error %": round(found["SER_percent"], 3)}
-                row: Row = {"task": task.name, "target": kind, "tool": tool.name}
-                rows.append(row | r2 | error | time_cells(times[tool.name]))
+            mine += measure_kind(task, kind, write, wanted, arguments)
+        rows += mine
         tables.write_csv(arguments.results / "rough_targets.csv", rows)
-        print(
-            f"\n{tables.rows_text([one for one in rows if one['task'] == task.name])}", flush=True
-        )
+        print(f"\n{tables.rows_text(mine)}", flush=True)
 
 
-def unphased(source: Path, target: Path) -> None:
-    """Without any order."""
-    genotype_files.write_changed(source, target, lambda alleles: alleles)
+def measure_kind(
+    task: Task,
+    kind: str,
+    write: Callable[[Path, Path], None],
+    wanted: list[Tool],
+    arguments: argparse.Namespace,
+) -> list[Row]:
+    """The rows of one kind of target, one for each tool."""
+    folder = task.folder / "rough" / "".join(filter(str.isalnum, kind))
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / "target.vcf.gz"
+    write(task.target, target)
+    times = tools.time_all(
+        task, wanted, target=target, folder=folder, threads=arguments.threads, repeats=1
+    )
+    rows: list[Row] = []
+    for tool in wanted:
+        scores = accuracy.score(task, folder / tool.file, arguments.shared / "peers" / "score.py")
+        r2 = {
+            f"r2 {group}": values["r2"]
+            for group, values in scores.items()
+            if group.startswith("(") and not group.startswith("(0,")
+        }
+        found = accuracy.switches(task, folder / tool.file, arguments.shared / "peers")
+        error = {"switch error %": round(found["SER_percent"], 3)}
+        row: Row = {"task": task.name, "target": kind, "tool": tool.name}
+        rows.append(row | r2 | error | time_cells(times[tool.name]))
+    return rows
 
 
 def with_errors(source: Path, target: Path, seed: int) -> None:
@@ -91,25 +99,18 @@ def with_errors(source: Path, target: Path, seed: int) -> None:
 
 def in_blocks(source: Path, target: Path, size: int, seed: int) -> None:
     """The true phase in blocks of `size` bases, either way round, as phase sets."""
-    rng, plain = np.random.default_rng(seed), target.with_suffix("")
+    rng = np.random.default_rng(seed)
     sides: dict[int, list[bool]] = {}
-    with gzip.open(source, "rt") as lines, plain.open("w") as out:
-        for line in lines:
-            if line.startswith("#CHROM"):
-                out.write('##FORMAT=<ID=PS,Number=1,Type=Integer,Description="Phase set">\n')
-            if line.startswith("#"):
-                out.write(line)
-                continue
-            cells = line.rstrip("\n").split("\t")
-            first = (int(cells[1]) - 1) // size * size + 1
-            if first not in sides:
-                sides[first] = (rng.random(len(cells) - 9) < 0.5).tolist()
-            pairs = [cell.split(":")[0].split("|") for cell in cells[9:]]
-            turned = zip(pairs, sides[first], strict=True)
-            shown = [f"{'|'.join(pair[::-1] if other else pair)}:{first}" for pair, other in turned]
-            out.write("\t".join([*cells[:8], "GT:PS", *shown]) + "\n")
-    subprocess.run(["bgzip", "-f", str(plain)], check=True)
-    subprocess.run(["tabix", "-f", "-p", "vcf", str(target)], check=True)
+
+    def changed(columns: list[str]) -> list[str]:
+        first = (int(columns[1]) - 1) // size * size + 1
+        if first not in sides:
+            sides[first] = (rng.random(len(columns) - 9) < 0.5).tolist()
+        turned = zip(genotype_files.phased_alleles(columns), sides[first], strict=True)
+        cells = [f"{'|'.join(pair[::-1] if other else pair)}:{first}" for pair, other in turned]
+        return [*columns[:8], "GT:PS", *cells]
+
+    genotype_files.rewrite(source, target, changed, PHASE_SET)
 
 
 if __name__ == "__main__":

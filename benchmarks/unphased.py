@@ -57,7 +57,7 @@ def measure_task(task: Task, programs: Programs, arguments: argparse.Namespace) 
     folder = task.folder / "unphased"
     folder.mkdir(exist_ok=True)
     target = folder / "target.vcf.gz"
-    without_phase(task.target, target)
+    genotype_files.without_phase(task.target, target)
     wanted = [
         Tool("Beagle", "beagle.vcf.gz", True, tools.beagle(programs)),
         Tool("Beagle's phase, vcfbert", "beagles-phase.vcf.gz", False, after_beagle(programs)),
@@ -86,11 +86,6 @@ def measure_task(task: Task, programs: Programs, arguments: argparse.Namespace) 
             | time_cells(times[tool.name])
         )  # fmt: skip
     return rows
-
-
-def without_phase(source: Path, target: Path) -> None:
-    """Write the genotypes of a VCF in the order of their alleles."""
-    genotype_files.write_changed(source, target, lambda alleles: alleles)
 
 
 def draws_of(programs: Programs, count: int) -> Tool:

@@ -38,24 +38,45 @@ def text(
     return "\n".join([*lines, ""])
 
 
+def without_phase(source: Path, target: Path) -> None:
+    """Copy a VCF with the alleles of each genotype sorted, so that their order says nothing."""
+    write_changed(source, target, lambda alleles: alleles)
+
+
 def write_changed(source: Path, target: Path, change: Callable[[list[str]], list[str]]) -> None:
     """Copy a VCF with other genotypes, unphased and without other FORMAT fields; index it.
 
     change  returns the alleles to write for the sorted alleles of a genotype
     """
+
+    def changed(columns: list[str]) -> list[str]:
+        cells = ("/".join(change(sorted(alleles))) for alleles in phased_alleles(columns))
+        return [*columns[:8], "GT", *cells]
+
+    rewrite(source, target, changed)
+
+
+def phased_alleles(columns: list[str]) -> list[list[str]]:
+    """The alleles of each sample of a record with phased genotypes."""
+    return [cell.split(":")[0].split("|") for cell in columns[9:]]
+
+
+def rewrite(
+    source: Path, target: Path, change: Callable[[list[str]], list[str]], declared: str = ""
+) -> None:
+    """Copy a VCF with other records; index it.
+
+    change    returns the columns to write for those of a record
+    declared  lines that the header has in addition
+    """
     plain = target.with_suffix("")
     with gzip.open(source, "rt") as lines, plain.open("w") as out:
         for line in lines:
+            if line.startswith("#CHROM"):
+                out.write(declared)
             if line.startswith("#"):
                 out.write(line)
-                continue
-            cells = line.rstrip("\n").split("\t")
-            cells[8:] = ["GT", *("/".join(change(_sorted_alleles(cell))) for cell in cells[9:])]
-            out.write("\t".join(cells) + "\n")
+            else:
+                out.write("\t".join(change(line.rstrip("\n").split("\t"))) + "\n")
     subprocess.run(["bgzip", "-f", str(plain)], check=True)
     subprocess.run(["tabix", "-f", "-p", "vcf", str(target)], check=True)
-
-
-def _sorted_alleles(cell: str) -> list[str]:
-    """Of a phased genotype."""
-    return sorted(cell.split(":")[0].split("|"))
