@@ -88,16 +88,24 @@ def beagle_phase(task: Task, jar: Path, target: Path, out: Path, threads: int) -
 def ours(programs: Programs, *words: str, is_profiled: bool = False) -> Imputes:
     """Vcfbert with some options.
 
-    is_profiled  keep the array profile of the run before; otherwise each run makes its own
+    is_profiled  keep the array profile of the run before; otherwise each run makes its own, and has
+                 what `prepare` made
     """
 
     def impute(task: Task, target: Path, out: Path, threads: int) -> Command:
         if not is_profiled:
             shutil.rmtree(task.workspace / "profiles", ignore_errors=True)
+            if _prepared_profiles(task).exists():
+                shutil.copytree(_prepared_profiles(task), task.workspace / "profiles")
         where = ("--out", out, "-w", task.workspace, "--threads", threads)
         return command(programs.vcfbert, "impute", target, *where, *words, "--force")
 
     return impute
+
+
+def _prepared_profiles(task: Task) -> Path:
+    """What `prepare` computed for imputation, in large panels."""
+    return task.folder / "prepared-profiles"
 
 
 def prepare_panel(task: Task, programs: Programs, workspace: Path) -> Command:
@@ -161,6 +169,9 @@ def prepare(task: Task, programs: Programs, chosen: Sequence[Tool]) -> dict[str,
         fresh = task.folder / "fresh-work"
         shutil.rmtree(fresh, ignore_errors=True)
         found["vcfbert prepare"] = measure(prepare_panel(task, programs, fresh), log)
+        shutil.rmtree(_prepared_profiles(task), ignore_errors=True)
+        if (fresh / "profiles").exists():
+            shutil.copytree(fresh / "profiles", _prepared_profiles(task))
         if task.workspace.exists():
             shutil.rmtree(fresh)
         else:

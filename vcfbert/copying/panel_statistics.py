@@ -72,7 +72,8 @@ def of_references(
     landmarks  (n,) indexes among the S, rising, of `landmarks`
     sample     (R,) of each reference; None if the two haplotypes of each are adjacent
     """
-    return with_neighbours(bits, group, neighbours(bits, cm, landmarks, sample))
+    found = neighbours(bits, cm, landmarks, sample)
+    return with_neighbours(bits, group, found, np.arange(len(cm)), len(cm))
 
 
 def neighbours(
@@ -89,21 +90,31 @@ def neighbours(
 
 
 def with_neighbours(
-    bits: NDArray[np.uint64], group: NDArray[np.int64], panel: NDArray[np.float32]
+    bits: NDArray[np.uint64],
+    group: NDArray[np.int64],
+    found: NDArray[np.float32],
+    sites: NDArray[np.int64],
+    num_sites: int,
 ) -> PanelStatistics:
     """The statistics of a chunk if their field `panel`, which takes longest, is known.
 
+    Where it is not, it is the frequency: at typed sites outside the core, which are not written.
+
     bits, group  as for `of_references`
-    panel        (2, S)
+    found        (2, n) of `neighbours`
+    sites        (n,) where it is known, indexes among the S
     """
     num_groups = int(group.max()) + 1
-    counts = alt_counts(bits, group, panel.shape[1])
+    counts = alt_counts(bits, group, num_sites)
     sizes = np.bincount(group, minlength=num_groups)
     frequency = counts.sum(axis=1) / len(bits)
     by_group = (counts + _PRIOR_HAPLOTYPES * frequency[:, None]) / (sizes + _PRIOR_HAPLOTYPES)
     inside = np.clip(frequency, 1e-7, 1 - 1e-7)
+    log_odds = np.log(inside / (1 - inside)).astype(np.float32)
+    panel = np.stack([log_odds, log_odds])
+    panel[:, sites] = found
     return PanelStatistics(
-        frequency=np.log(inside / (1 - inside)).astype(np.float32),
+        frequency=log_odds,
         minor=np.log(np.minimum(inside, 1 - inside) + 1e-5).astype(np.float32),
         panel=panel,
         group_frequency=by_group.astype(np.float32),

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from tests import panels
 from tests.pipelines import imputations
 from tests.pipelines.imputations import TYPED, lines, run, samples_alleles, write_target
 from vcfbert.copying import compiled
@@ -13,8 +14,12 @@ from vcfbert.errors import ConfigError, InputError
 from vcfbert.pipelines import warm_up
 from vcfbert.pipelines.chunks import array_profile, chunk_references
 from vcfbert.pipelines.chunks.array_profile import ProfileOptions
+from vcfbert.pipelines.preparing import prepare
+from vcfbert.pipelines.preparing.prepare import PrepareOptions
 from vcfbert.progress import Silent
+from vcfbert.storage import profiles
 from vcfbert.storage.profiles import SUFFIX
+from vcfbert.storage.zarr.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +88,39 @@ def test_other_options_make_other_entries(fx_home, tmp_path):
     added = [name.split("-")[0] for name in set(names(fx_home)) - before]
     assert added.count("groups") > 1  # of shorter chunks
     assert "rates" in added
+
+
+def test_another_array_uses_the_statistics_of_the_first(fx_home, tmp_path):
+    """Also in the overlaps of short chunks, where only typed sites are read."""
+    short = {"chunk_cm": 0.1, "overlap_cm": 0.05, "no_network": False}
+    target = write_target(tmp_path / "t.vcf", samples_alleles(2))
+    other = write_target(tmp_path / "u.vcf", samples_alleles(2), typed=TYPED[::2])
+    run(fx_home, other, tmp_path / "alone.vcf.gz", **short)
+    profiles.remove(fx_home.profiles)
+    run(fx_home, target, tmp_path / "one.vcf.gz", **short)
+    before = set(names(fx_home))
+    run(fx_home, other, tmp_path / "two.vcf.gz", **short)
+    added = {name.split("-")[0] for name in set(names(fx_home)) - before}
+    assert added == {"quality", "rates"}
+    assert lines(tmp_path / "two.vcf.gz") == lines(tmp_path / "alone.vcf.gz")
+
+
+def test_prepare_makes_the_statistics_of_a_large_panel(tmp_path, monkeypatch):
+    records = panels.records_of(imputations.panel_alleles(), step=1000)
+    vcf = panels.write_vcf(tmp_path / "panel.vcf.gz", records)
+    target = write_target(tmp_path / "t.vcf", samples_alleles(2))
+    found = {}
+    for least in (2 * imputations.PANEL_SAMPLES, 2 * imputations.PANEL_SAMPLES + 1):
+        monkeypatch.setattr(prepare, "MANY_HAPLOTYPES", least)
+        home = Workspace(tmp_path / str(least))
+        prepare.prepare(vcf, home, PrepareOptions(), progress=Silent())
+        made, out = names(home), tmp_path / f"{least}.vcf.gz"
+        run(home, target, out, no_network=False)
+        assert set(made) <= set(names(home))
+        found[least] = [name.split("-")[0] for name in made], names(home), lines(out)
+    (large, *of_large), (small, *of_small) = found.values()
+    assert (large, small) == (["groups", "statistics"], [])
+    assert of_large == of_small
 
 
 def test_what_cannot_be_profiled_is_refused(fx_home, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +98,32 @@ def make(
         made[-1].num_bytes,
         workspace.profiles,
     )
+
+
+def keep_panel_only(
+    workspace: Workspace, contigs: Collection[str], *, threads: int, progress: Progress
+) -> None:
+    """Keep what does not depend on typed sites, for the default chunks of some contigs."""
+    stores = contig_stores(workspace.panel)
+    places = [stores[name] for name in contigs] if len(stores) > 1 else [workspace.panel]
+    for place in places:
+        with open_panel(place, takes_haploid=True) as panel:
+            sites = panel.sites
+            known = target_ploidy.rules(
+                sites, panel, panel.genome, [], sex=None, par=None, source=str(place)
+            )
+            borders = target_ploidy.chunk_borders(sites, known, panel.samples.haploid)
+            cores = chunk_plan.whole_panel(sites, 2 * len(panel.samples), borders)
+            everywhere, none = np.ones(len(sites), np.bool_), np.empty(0, np.int64)
+            chunks = chunk_plan.plan(sites, cores, everywhere, none, 0, borders)
+            profiles = of_panel(workspace, panel)
+            progress.start("computing statistics of the panel", len(chunks))
+            with compiled.announcing_compilation(progress.note):
+                for chunk in chunks:
+                    chunk_references.keep_panel_only(
+                        panel, sites.cm, chunk, threads=threads, profiles=profiles
+                    )
+                    progress.advance(1)
 
 
 def _of_contig(

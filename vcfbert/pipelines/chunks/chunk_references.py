@@ -123,17 +123,13 @@ def read(
     profiles  what depends on the panel and the typed sites only is read from them, or kept
     """
     table, around = panel.sites, chunk.around
-    haplotypes = panel.samples.ploidy.haplotypes_at(around.start)
-    frequency = table.alt_count[around].sum(axis=1, dtype=np.float64) / len(haplotypes)
-    landmarks = around.start + panel_statistics.landmarks(frequency, cm[around])
-    sites = np.unique(np.concatenate([chunk.sites, landmarks, *typed]))
-    sites = multiallelic.with_alternatives(sites, table)
+    own = _OwnSites.of(panel, cm, chunk)
+    haplotypes, frequency = own.haplotypes, own.frequency
+    sites = multiallelic.with_alternatives(
+        np.unique(np.concatenate([chunk.sites, own.landmarks, *typed])), table
+    )
     bits, sample = read_bits(panel, sites, haplotypes, threads=threads), haplotypes >> 1
     here = around.start, around.stop, cm[around]
-
-    def of_panel() -> Arrays:
-        rows = np.searchsorted(sites, landmarks)
-        return {"panel": panel_statistics.neighbours(bits, cm[sites], rows, sample)}
 
     def of_typed() -> Arrays:
         rows = np.searchsorted(sites, chunk.typed)
@@ -143,27 +139,24 @@ def read(
         grouping = pool.submit(
             _groups, panel, haplotypes, around, frequency, (sites, bits), profiles
         )
-        shares = pool.submit(profiles.kept, "statistics", (*here, sites), of_panel)
+        predicted = pool.submit(_predicted, own, cm, around, (sites, bits), profiles)
         quality = pool.submit(profiles.kept, "quality", (*here, sites, chunk.typed), of_typed)
-        if threads == 1:
-            grouping.result(), shares.result(), quality.result()
-        rates = {}
-        for count in sorted({switch_rates.num_to_fit(len(some)) for some in typed if len(some)}):
-            shown = around.start + switch_rates.sites_to_fit(frequency, count)
-            fit = partial(_fitted, panel, haplotypes, shown, sites, bits, cm, seed, threads)
-            found_rates = profiles.kept("rates", (*here, shown, seed), fit)
-            rates[count] = ParameterSets(
-                found_rates["rates"].astype(np.float32), found_rates["errors"].astype(np.float32)
-            )
+        if threads == 1:  # one after the other
+            grouping.result(), predicted.result(), quality.result()
+        rates = _rates(
+            panel, haplotypes, around, frequency, (sites, bits), cm, typed, seed, threads, profiles
+        )
         models = {}
         if phasing is not None:
             known = haplotypes, sites, bits
             models = phasing_models(
                 panel, cm, around, typed, known, phasing, threads=threads, profiles=profiles
             )
-        group, near = grouping.result(), shares.result()["panel"].astype(np.float32)
+        group, near = grouping.result(), predicted.result()
         panel_r2 = quality.result()["r2"].astype(np.float64)
-    by_site = panel_statistics.with_neighbours(bits, group, near)
+    by_site = panel_statistics.with_neighbours(
+        bits, group, near, np.searchsorted(sites, own.sites), len(sites)
+    )
     alternatives = multiallelic.alternatives(sites, bits, table)
     every = np.unique(np.concatenate(typed))
     typed_bits = engine.take_bits(bits, np.searchsorted(sites, every))
@@ -171,6 +164,105 @@ def read(
         sites, haplotypes, bits, cm[sites], group, by_site, alternatives, rates, models,
         every, typed_bits, panel_r2,
     )  # fmt: skip
+
+
+def keep_panel_only(
+    panel: PanelReader,
+    cm: NDArray[np.float64],
+    chunk: ChunkPlan,
+    *,
+    threads: int,
+    profiles: Profiles,
+) -> None:
+    """Compute and keep what `read` needs of the panel whatever is typed: groups and predictions.
+
+    Arguments as for `read`; of the chunk, `core`, `around` and `written`.
+    """
+    own = _OwnSites.of(panel, cm, chunk)
+    known = own.sites, read_bits(panel, own.sites, own.haplotypes, threads=threads)
+    around = chunk.around
+    with ThreadPoolExecutor(min(2, threads)) as pool:
+        grouping = pool.submit(
+            _groups, panel, own.haplotypes, around, own.frequency, known, profiles
+        )
+        predicted = pool.submit(_predicted, own, cm, around, known, profiles)
+    grouping.result(), predicted.result()
+
+
+@dataclass(frozen=True)
+class _OwnSites:
+    """Sites of a chunk whose statistics depend on the panel only.
+
+    haplotypes  (R,) the panel's haplotypes that exist in the chunk
+    frequency   (n,) of ALT around the chunk
+    landmarks   (k,) panel sites, rising
+    sites       (m,) written sites, their alternatives, and landmarks, rising
+    """
+
+    haplotypes: NDArray[np.int64]
+    frequency: NDArray[np.float64]
+    landmarks: NDArray[np.int64]
+    sites: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, panel: PanelReader, cm: NDArray[np.float64], chunk: ChunkPlan) -> _OwnSites:
+        table, around = panel.sites, chunk.around
+        haplotypes = panel.samples.ploidy.haplotypes_at(around.start)
+        counts = table.alt_count[around].sum(axis=1, dtype=np.float64)
+        frequency = counts / len(haplotypes)
+        landmarks = around.start + panel_statistics.landmarks(frequency, cm[around])
+        sites = multiallelic.with_alternatives(np.union1d(chunk.written, landmarks), table)
+        return cls(haplotypes, frequency, landmarks, sites)
+
+
+def _predicted(
+    own: _OwnSites,
+    cm: NDArray[np.float64],
+    around: slice,
+    known: tuple[NDArray[np.int64], NDArray[np.uint64]],
+    profiles: Profiles,
+) -> NDArray[np.float32]:
+    """(2, m) `panel_statistics.neighbours` at the sites of `own`.
+
+    known  panel sites in memory, those of `own` among them, and alleles there
+    """
+    sites, bits = known
+
+    def find() -> Arrays:
+        rows = np.searchsorted(sites, own.landmarks)
+        found = panel_statistics.neighbours(bits, cm[sites], rows, own.haplotypes >> 1)
+        return {"panel": found[:, np.searchsorted(sites, own.sites)]}
+
+    facts = around.start, around.stop, cm[around], own.sites
+    return profiles.kept("statistics", facts, find)["panel"].astype(np.float32)
+
+
+def _rates(
+    panel: PanelReader,
+    haplotypes: NDArray[np.int64],
+    around: slice,
+    frequency: NDArray[np.float64],
+    known: tuple[NDArray[np.int64], NDArray[np.uint64]],
+    cm: NDArray[np.float64],
+    typed: Sequence[NDArray[np.int64]],
+    seed: int,
+    threads: int,
+    profiles: Profiles,
+) -> dict[int, ParameterSets]:
+    """Fitted switch rates, by the number of sites to fit at.
+
+    known  panel sites in memory, and alleles there
+    """
+    rates = {}
+    for count in sorted({switch_rates.num_to_fit(len(some)) for some in typed if len(some)}):
+        shown = around.start + switch_rates.sites_to_fit(frequency, count)
+        fit = partial(_fitted, panel, haplotypes, shown, *known, cm, seed, threads)
+        facts = around.start, around.stop, cm[around], shown, seed
+        found = profiles.kept("rates", facts, fit)
+        rates[count] = ParameterSets(
+            found["rates"].astype(np.float32), found["errors"].astype(np.float32)
+        )
+    return rates
 
 
 def _fitted(
@@ -267,7 +359,8 @@ def _groups(
     def find() -> Arrays:
         chosen = around.start + groups.sites_for(frequency)
         taken = _taken(panel, haplotypes, chosen, *known)
-        return {"group": groups.of_references(taken, len(chosen), haplotypes >> 1)}
+        found = groups.of_references(taken, len(chosen), haplotypes >> 1)
+        return {"group": found.astype(np.uint8)}
 
     found = profiles.kept("groups", (around.start, around.stop), find)
     return found["group"].astype(np.int64)

@@ -31,6 +31,10 @@ __all__ = ["PrepareOptions", "PrepareSummary", "prepare"]
 
 logger = logging.getLogger(__name__)
 
+MANY_HAPLOTYPES = 10_000
+"""From so many on, statistics of the panel are made for imputation. With fewer, they take the first
+imputation less than a second for each chunk."""
+
 
 def prepare(
     panel_vcf: Path | Sequence[Path],
@@ -80,6 +84,8 @@ def prepare(
         report, related = _finish(change, paths, options, started)
         if overwrite:
             profiles.remove(workspace.profiles)
+        if 2 * report["samples"]["kept"] >= MANY_HAPLOTYPES:
+            _keep_statistics(workspace, change.added, progress, workers)
     for message in (*warnings, *related.warnings(str(workspace.relatives))):
         logger.warning("%s", message)
     return PrepareSummary(workspace.panel, workspace.qc, report["fingerprint"], report, related)
@@ -122,6 +128,15 @@ def _finish(
     stores.write_file(staged.relatives, related.table().encode())
     change.finish([staged.version("masks", 0), staged.qc, staged.relatives])
     return report, related
+
+
+def _keep_statistics(
+    workspace: Workspace, contigs: Sequence[str], progress: Progress, threads: int
+) -> None:
+    """Keep what imputation needs of a large panel; the panel is complete without it."""
+    from vcfbert.pipelines.chunks import array_profile  # which imports the compiler
+
+    array_profile.keep_panel_only(workspace, contigs, threads=threads, progress=progress)
 
 
 def _kept(contigs: Iterable[str]) -> str:
