@@ -55,7 +55,9 @@ ROOMS = {
     "pipelines.imputing": {"pipelines.chunks", "pipelines.parts"},
     "pipelines.phasing": {"pipelines.chunks"},
     "pipelines.merging": set(),
-    "pipelines.warm_up": {"pipelines.preparing", "pipelines.imputing", "pipelines.phasing"},
+    "pipelines.warm_up": {
+        "pipelines.preparing", "pipelines.imputing", "pipelines.phasing", "pipelines.merging",
+    },
     "pipelines.mosaic": {"pipelines.chunks", "pipelines.text_table"},
     "pipelines.systems": set(),
     "pipelines.evaluating": {

@@ -1,4 +1,4 @@
-"""`vcfbert warm-up`: compile all kernels of `impute` and `phase` ahead of the first use."""
+"""`vcfbert warm-up`: compile the kernels of `impute`, `phase` and `merge` before the first use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Literal
 import numpy as np
 
 from vcfbert.copying import compiled, groups
+from vcfbert.phasing import neighbours
 from vcfbert.pipelines.imputing.impute import ImputeOptions, impute
+from vcfbert.pipelines.merging.merge import MergeOptions, merge
 from vcfbert.pipelines.phasing.phase import PhaseOptions, phase
 from vcfbert.pipelines.preparing.options import PrepareOptions
 from vcfbert.pipelines.preparing.prepare import prepare
@@ -42,7 +44,7 @@ class WarmUpSummary:
 
 
 def warm_up(*, progress: Progress) -> WarmUpSummary:
-    """Impute and phase small simulated targets, so that later commands find compiled kernels.
+    """Impute, phase and merge small simulated targets, so that later commands compile nothing.
 
     Raises StoreError if the folder for temporary files cannot be written.
     """
@@ -53,7 +55,7 @@ def warm_up(*, progress: Progress) -> WarmUpSummary:
     logger.setLevel(logging.ERROR)  # warnings about the simulated samples say nothing to a user
     try:
         with tempfile.TemporaryDirectory() as folder, compiled.counting_compilations() as counted:
-            _group_a_large_panel()
+            _run_others()
             for chromosome in chromosomes:
                 _run(Path(folder) / chromosome, chromosome)
                 progress.advance(1)
@@ -75,10 +77,13 @@ def _run(folder: Path, chromosome: Literal["1", "X"]) -> None:
     phase(workspace, target, phased, PhaseOptions(phase="redo"), progress=silent)
     for number, options in enumerate((ImputeOptions(), ImputeOptions(phase="redo", er2=True))):
         impute(workspace, target, folder / f"{number}.vcf.gz", options, progress=silent)
+    merge([folder / "0.vcf.gz"], folder / "merged.vcf.gz", MergeOptions(), progress=silent)
 
 
-def _group_a_large_panel() -> None:
-    """What is compiled for panels of thousands of samples only."""
+def _run_others() -> None:
+    """What is compiled for panels of thousands of samples, and for a few samples, only."""
     bits = np.random.default_rng(1).integers(0, 1 << 60, (2 * NUM_SAMPLES, 1), np.uint64)
     sample = np.arange(len(bits)) >> 1
     groups.of_references(bits, 64, sample, most_samples=NUM_SAMPLES // 2)
+    query, places = np.zeros((1, 64), np.uint8), np.array([32])
+    neighbours.find(bits, query, places, 2, [sample[:0]], threads=1)

@@ -14,6 +14,7 @@ from vcfbert.errors import ConfigError, InputError
 from vcfbert.pipelines import warm_up
 from vcfbert.pipelines.chunks import array_profile, chunk_references
 from vcfbert.pipelines.chunks.array_profile import ProfileOptions
+from vcfbert.pipelines.merging.merge import MergeOptions, merge
 from vcfbert.pipelines.preparing import prepare
 from vcfbert.pipelines.preparing.prepare import PrepareOptions
 from vcfbert.progress import Silent
@@ -137,6 +138,10 @@ def test_nothing_is_compiled_after_a_warm_up(fx_home, tmp_path):
     warm_up.warm_up(progress=Silent())
     assert warm_up.warm_up(progress=Silent()).num_compiled == 0
     target = write_target(tmp_path / "t.vcf", samples_alleles(20))
+    alone = write_target(tmp_path / "u.vcf", samples_alleles(1), names=["u"])
+    paths = [tmp_path / "one.vcf.gz", tmp_path / "two.vcf.gz"]
     with compiled.counting_compilations() as counted:
-        run(fx_home, target, tmp_path / "one.vcf.gz", phase="redo", no_network=False)
+        run(fx_home, target, paths[0], phase="redo", no_network=False)
+        run(fx_home, alone, paths[1], phase="redo", no_network=False)
+        merge(paths, tmp_path / "merged.vcf.gz", MergeOptions(), progress=Silent())
     assert counted() == 0
