@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.copying.compiled import kernel
-from vcfbert.copying.intrinsics import trailing_zeros
+from vcfbert.copying.intrinsics import leading_zeros, trailing_zeros
 from vcfbert.domain import tokens
 from vcfbert.phasing import steps
 
 BEYOND = np.float32(0.5)
 """The part of the stretch behind one contradiction counts this much: genotypes may be wrong."""
+
+_ONE = np.uint64(1)
 
 
 def candidates(
@@ -65,23 +67,40 @@ def _stretches(bits, wanted, asked, cm, places, out):
 
     wanted, asked  (W,) uint64 alleles of the homozygotes, and which sites are homozygous
     """
-    num_typed = cm.size
-    spots = np.empty(num_typed + 4, np.int64)
+    last = cm.size - 1
+    # All ones beyond both ends, so that there are two contradictions on either side of any place.
+    wrong = np.full(wanted.size + 2, np.uint64(0xFFFFFFFFFFFFFFFF))
     for row in range(bits.shape[0]):
-        n = 2
-        spots[0] = spots[1] = -1
         for word in range(wanted.size):
-            contradicted = (bits[row, word] ^ wanted[word]) & asked[word]
-            while contradicted:
-                spots[n] = 64 * word + trailing_zeros(contradicted)
-                n += 1
-                contradicted &= contradicted - np.uint64(1)
-        spots[n] = spots[n + 1] = num_typed
-        i = 2  # first contradiction at or behind the place
+            wrong[word + 1] = (bits[row, word] ^ wanted[word]) & asked[word]
         for p in range(places.size):
-            while i < n and spots[i] < places[p]:
-                i += 1
-            low, high = cm[max(spots[i - 1], 0)], cm[min(spots[i], num_typed - 1)]
-            lower = cm[max(spots[i - 2], 0)]
-            higher = cm[min(spots[i + 1], num_typed - 1)]
-            out[p, row] = high - low + BEYOND * max(higher - high, low - lower)
+            word, bit = (places[p] >> 6) + 1, np.uint64(places[p] & 63)
+            rest = wrong[word] & ((_ONE << bit) - _ONE)
+            low, word, rest = _last_of(wrong, word, rest)
+            lower, word, rest = _last_of(wrong, word, rest)
+            word = (places[p] >> 6) + 1
+            rest = (wrong[word] >> bit) << bit
+            high, word, rest = _first_of(wrong, word, rest)
+            higher, word, rest = _first_of(wrong, word, rest)
+            start, stop = cm[max(low, 0)], cm[min(high, last)]
+            before, after = start - cm[max(lower, 0)], cm[min(higher, last)] - stop
+            out[p, row] = stop - start + BEYOND * max(after, before)
+
+
+@kernel()
+def _last_of(words, word, rest):
+    """The last of the bits that are left in a word or set in those before it, and what is left."""
+    while rest == 0:
+        word -= 1
+        rest = words[word]
+    bit = np.uint64(63) - leading_zeros(rest)
+    return 64 * (word - 1) + np.int64(bit), word, rest ^ (_ONE << bit)
+
+
+@kernel()
+def _first_of(words, word, rest):
+    """The first of the bits that are left in a word or set in those after it, and what is left."""
+    while rest == 0:
+        word += 1
+        rest = words[word]
+    return 64 * (word - 1) + np.int64(trailing_zeros(rest)), word, rest & (rest - _ONE)
