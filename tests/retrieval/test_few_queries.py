@@ -29,6 +29,8 @@ def test_the_result_is_that_of_faiss(num_rows, num_typed, threads, monkeypatch):
     chosen = chunk_candidates.plan(num_typed)
     banned = [np.arange(n, 400, 50) for n in range(3)]
     words = np.pad(references, [(0, 0), (0, -references.shape[1] % 8)])
+    monkeypatch.setattr(chunk_candidates, "MOST_FEW_BYTES", num_typed)
+    monkeypatch.setattr(few_queries, "_ROWS", 400)
     found = chunk_candidates._nearest(words, queries, banned, chosen, threads)
     monkeypatch.setattr(chunk_candidates, "MOST_FEW", 0)
     expected = chunk_candidates._nearest(words, queries, banned, chosen, threads)

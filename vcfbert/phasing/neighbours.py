@@ -48,7 +48,9 @@ def find(
     is_missing = queries > tokens.ALT
     # The result is the same. For a few queries, a sweep takes longer.
     is_few = 2 * len(queries) * len(places) <= queries.shape[1] and not is_missing.any()
-    (_compare if is_few else _sweep_both)(bits, queries, places, excluded, found, threads)
+    if not (is_few and _compare(bits, queries, places, excluded, found, threads)):
+        found[:] = -1
+        _sweep_both(bits, queries, places, excluded, found, threads)
     return found.reshape(len(queries), 2 * len(places), hits)
 
 
@@ -59,16 +61,21 @@ def _compare(
     excluded: Sequence[NDArray[np.int64]],
     found: NDArray[np.int32],
     threads: int,
-) -> None:
-    """Fill in (Q, 2, P, hits) rows by comparing each query with each reference."""
+) -> bool:
+    """Fill in (Q, 2, P, hits) rows by comparing each query with each reference.
 
-    def search(number: int) -> None:
+    Returns False if that was given up, because it would take longer than a sweep.
+    """
+    most = bits.shape[0] * queries.shape[1] // (2 * len(queries))
+
+    def search(number: int) -> bool:
         is_own = np.isin(np.arange(len(bits)), excluded[number])
         query = words(queries[number])
-        longest_matches.find(bits, query, queries.shape[1], places, is_own, found[number])
+        here, num_typed = found[number], queries.shape[1]
+        return bool(longest_matches.find(bits, query, num_typed, places, is_own, here, most))
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        list(pool.map(search, range(len(queries))))
+        return all(pool.map(search, range(len(queries))))
 
 
 def _sweep_both(

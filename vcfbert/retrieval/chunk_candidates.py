@@ -50,8 +50,9 @@ AROUND = 4
 _DENSE_STEP = 24  # typed sites between positions, from which SPARSE would leave gaps
 _QUERIES_PER_BLOCK = 1_024
 
-MOST_FEW = 6
-"""So many queries are compared with all references, because codes for FAISS would take longer."""
+MOST_FEW, MOST_FEW_BYTES = 6, 1_000
+"""So many queries of so many bytes are compared with all references, because codes for FAISS would
+take longer."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,8 @@ def _nearest(
             rows = np.take_along_axis(rows, np.argsort(is_banned, axis=1, kind="stable"), axis=1)
         return rows[:, : chosen.hits]
 
-    way = _by_comparison if len(queries) <= MOST_FEW else _by_code
+    is_few = len(queries) <= MOST_FEW and queries.shape[1] <= MOST_FEW_BYTES
+    way = _by_comparison if is_few else _by_code
     found = way(codes, queries, count, chosen.searches, threads)
     by_rank = np.stack([allowed(rows) for rows in found], axis=2)
     union = []

@@ -11,8 +11,8 @@ from tests.pipelines import imputations
 from tests.pipelines.imputations import TYPED, lines, run, samples_alleles, write_target
 from vcfbert.copying import compiled
 from vcfbert.errors import ConfigError, InputError
-from vcfbert.pipelines import warm_up
-from vcfbert.pipelines.chunks import array_profile, chunk_references
+from vcfbert.pipelines import chunks, warm_up
+from vcfbert.pipelines.chunks import array_profile
 from vcfbert.pipelines.chunks.array_profile import ProfileOptions
 from vcfbert.pipelines.merging.merge import MergeOptions, merge
 from vcfbert.pipelines.preparing import prepare
@@ -58,12 +58,12 @@ def test_the_second_run_reads_what_the_first_kept_and_writes_the_same(
         raise AssertionError("computed again")
 
     for place in (
-        "_fitted",
-        "groups.of_references",
-        "panel_statistics.neighbours",
-        "phase_chunk.fit_model",
+        "chunk_references._fitted",
+        "chunk_statistics.groups.of_references",
+        "chunk_statistics.panel_statistics.neighbours",
+        "chunk_references.phase_chunk.fit_model",
     ):
-        monkeypatch.setattr(f"{chunk_references.__name__}.{place}", refuse)
+        monkeypatch.setattr(f"{chunks.__name__}.{place}", refuse)
     run(fx_home, target, tmp_path / "two.vcf.gz", phase=phase)
     assert names(fx_home) == kept
     assert lines(tmp_path / "one.vcf.gz") == lines(tmp_path / "two.vcf.gz")
@@ -122,6 +122,44 @@ def test_prepare_makes_the_statistics_of_a_large_panel(tmp_path, monkeypatch):
     (large, *of_large), (small, *of_small) = found.values()
     assert (large, small) == (["groups", "statistics"], [])
     assert of_large == of_small
+
+
+def test_statistics_of_all_contigs_are_made_if_they_are_not_there(tmp_path, monkeypatch):
+    alleles = panels.mosaic_alleles(60, 40)
+    files = [
+        panels.write_vcf(tmp_path / f"{n}.vcf", panels.records_of(alleles, contig=n, step=1000))
+        for n in ("1", "2")
+    ]
+    monkeypatch.setattr(prepare, "MANY_HAPLOTYPES", 40)
+    home, options = Workspace(tmp_path / "work"), PrepareOptions()
+    prepare.prepare(files, home, options, progress=Silent(), threads=1)
+    made = names(home)
+    assert [name.split("-")[0] for name in made] == ["groups"] * 2 + ["statistics"] * 2
+    read = chunks.chunk_statistics.read_bits
+    seen = []
+    monkeypatch.setattr(
+        chunks.chunk_statistics, "read_bits", lambda *task, **more: seen.append(1) or read(*task)
+    )
+    array_profile.keep_statistics(home, threads=2, progress=Silent())
+    assert (names(home), seen) == (made, [])
+    prepare.prepare(files[0], home, options, progress=Silent(), overwrite=True)
+    assert (names(home), len(seen)) == (made, 2)
+
+
+@pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), MemoryError()])
+def test_a_panel_is_complete_if_its_statistics_fail(tmp_path, monkeypatch, caplog, fault):
+    def fail(*task, **more):
+        raise fault
+
+    vcf = panels.write_vcf(tmp_path / "p.vcf", panels.records_of(panels.mosaic_alleles(60, 40)))
+    monkeypatch.setattr(prepare, "MANY_HAPLOTYPES", 40)
+    monkeypatch.setattr(chunks.chunk_statistics, "read_bits", fail)
+    home = Workspace(tmp_path / "work")
+    prepare.prepare(vcf, home, PrepareOptions(), progress=Silent())
+    assert "The panel is complete, but its statistics could not be computed (" in caplog.text
+    monkeypatch.undo()
+    array_profile.keep_statistics(home, threads=1, progress=Silent())
+    assert len(names(home)) == 2
 
 
 def test_what_cannot_be_profiled_is_refused(fx_home, tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import panels
-from vcfbert.errors import InputError
+from vcfbert.errors import InputError, StoreError
 from vcfbert.storage.vcf import reading
 
 NUM_RECORDS = 400
@@ -232,6 +232,41 @@ def test_one_contig_is_read_without_an_index(tmp_path, monkeypatch, suffix, chan
         assert [record.position for record in found] == [100 * (n + 1) for n in range(60)]
         calls = np.concatenate([block.calls for block in blocks])[:, :, :2]
         npt.assert_array_equal(calls.reshape(60, -1), alleles ^ (contig == "2"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: [*rows[:61], rows[61] + "\t0|1", rows[62].rpartition("\t")[0], *rows[63:]],
+         "damaged after record 61"),
+        (lambda rows: [*rows, rows[3], rows[70]], r"record 122: .*contig 10 returns"),
+        (lambda rows: [*rows[:50], "", *rows[50:]], "empty line"),
+        (lambda rows: [*rows[:90], "#CHROM\tPOS", *rows[90:]], "is not a record"),
+    ],
+    ids=["columns", "returns", "empty line", "header line"],
+)  # fmt: skip
+def test_lines_that_are_not_parsed_must_be_records(tmp_path, change, message):
+    alleles = np.ones((60, 4), dtype=np.uint8)
+    records = panels.records_of(alleles, contig="1") + panels.records_of(alleles, contig="10")
+    lines = panels.write_vcf(tmp_path / "a.vcf", records).read_text().splitlines()
+    head = [line for line in lines if line.startswith("#")]
+    text = "\n".join([*head, *change(lines[len(head) :]), ""])
+    (tmp_path / "a.vcf").write_text(text)
+    with pytest.raises(InputError, match=message):
+        with reading.VcfFile(tmp_path / "a.vcf") as file:
+            list(file.blocks(np.arange(2), contig="10"))
+
+
+def test_a_full_folder_for_temporary_files_is_not_taken_for_damage(tmp_path, monkeypatch):
+    path = panels.write_vcf(tmp_path / "a.vcf", panels.records_of(np.ones((9, 4), dtype=np.uint8)))
+
+    def full():
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(reading.variants.lines.tempfile, "TemporaryFile", full)
+    with reading.VcfFile(path) as file:
+        with pytest.raises(StoreError, match="No space left on device"):
+            list(file.blocks(np.arange(2), contig="20"))
 
 
 def test_a_damaged_line_of_one_contig_is_refused(tmp_path):

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vcfbert import versions
 from vcfbert.copying import compiled
+from vcfbert.domain.sites import Sites
 from vcfbert.errors import ConfigError, InputError
 from vcfbert.phasing.phase_chunk import PhasingOptions
-from vcfbert.pipelines.chunks import chunk_plan, chunk_references, switch_rates, target_ploidy
+from vcfbert.pipelines.chunks import (
+    chunk_plan,
+    chunk_references,
+    chunk_statistics,
+    switch_rates,
+    target_ploidy,
+)
 from vcfbert.progress import Progress
 from vcfbert.storage import site_lists
 from vcfbert.storage.profiles import SUFFIX, Profiles
@@ -100,30 +107,31 @@ def make(
     )
 
 
-def keep_panel_only(
-    workspace: Workspace, contigs: Collection[str], *, threads: int, progress: Progress
-) -> None:
-    """Keep what does not depend on typed sites, for the default chunks of some contigs."""
+def keep_statistics(workspace: Workspace, *, threads: int, progress: Progress) -> None:
+    """Keep what depends on no typed site, for the default chunks of all contigs."""
     stores = contig_stores(workspace.panel)
-    places = [stores[name] for name in contigs] if len(stores) > 1 else [workspace.panel]
-    for place in places:
+    for place in stores.values() if len(stores) > 1 else [workspace.panel]:
         with open_panel(place, takes_haploid=True) as panel:
-            sites = panel.sites
-            known = target_ploidy.rules(
-                sites, panel, panel.genome, [], sex=None, par=None, source=str(place)
-            )
-            borders = target_ploidy.chunk_borders(sites, known, panel.samples.haploid)
+            sites, profiles = panel.sites, of_panel(workspace, panel)
+            borders = _borders(panel, sites, place)
             cores = chunk_plan.whole_panel(sites, 2 * len(panel.samples), borders)
             everywhere, none = np.ones(len(sites), np.bool_), np.empty(0, np.int64)
             chunks = chunk_plan.plan(sites, cores, everywhere, none, 0, borders)
-            profiles = of_panel(workspace, panel)
             progress.start("computing statistics of the panel", len(chunks))
             with compiled.announcing_compilation(progress.note):
                 for chunk in chunks:
-                    chunk_references.keep_panel_only(
+                    chunk_statistics.keep(
                         panel, sites.cm, chunk, threads=threads, profiles=profiles
                     )
                     progress.advance(1)
+
+
+def _borders(panel: PanelReader, sites: Sites, source: Path) -> NDArray[np.int64]:
+    """First sites of ranges with another ploidy, as far as the panel tells."""
+    known = target_ploidy.rules(
+        sites, panel, panel.genome, [], sex=None, par=None, source=str(source)
+    )
+    return target_ploidy.chunk_borders(sites, known, panel.samples.haploid)
 
 
 def _of_contig(
@@ -133,10 +141,7 @@ def _of_contig(
     with open_panel(workspace.panel, takes_haploid=True) as panel:
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
         found = site_lists.read_typed(typed, sites)
-        known = target_ploidy.rules(
-            sites, panel, panel.genome, [], sex=None, par=None, source=str(typed)
-        )
-        borders = target_ploidy.chunk_borders(sites, known, panel.samples.haploid)
+        borders = _borders(panel, sites, typed)
         everywhere = np.ones(len(sites), np.bool_)
         cores = chunk_plan.cut(
             sites, everywhere, options.chunk_cm, options.overlap_cm,

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.copying import engine, groups, panel_statistics
+from vcfbert.copying import engine, panel_statistics
 from vcfbert.copying.panel_statistics import PanelStatistics
 from vcfbert.copying.parameter_sets import ParameterSets
 from vcfbert.domain.ploidy import rows_among
@@ -21,10 +21,10 @@ from vcfbert.phasing import phase_chunk
 from vcfbert.phasing.panel_model import PanelModel
 from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.phasing.site_errors import Asked
-from vcfbert.pipelines.chunks import multiallelic, switch_rates
+from vcfbert.pipelines.chunks import chunk_statistics, multiallelic, switch_rates
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
+from vcfbert.pipelines.chunks.chunk_statistics import InMemory, OwnSites, Stretch
 from vcfbert.storage.profiles import NOTHING, Arrays, Profiles
-from vcfbert.storage.zarr import haplotypes as stored_haplotypes
 from vcfbert.storage.zarr.panel import PanelReader
 
 
@@ -122,35 +122,30 @@ def read(
     phasing   None if no sample has to be phased
     profiles  what depends on the panel and the typed sites only is read from them, or kept
     """
-    table, around = panel.sites, chunk.around
-    own = _OwnSites.of(panel, cm, chunk)
-    haplotypes, frequency = own.haplotypes, own.frequency
+    table, stretch = panel.sites, Stretch.of(panel, cm, chunk.around)
+    own = OwnSites.of(stretch, chunk.written)
     sites = multiallelic.with_alternatives(
         np.unique(np.concatenate([chunk.sites, own.landmarks, *typed])), table
     )
-    bits, sample = read_bits(panel, sites, haplotypes, threads=threads), haplotypes >> 1
-    here = around.start, around.stop, cm[around]
+    bits = stretch.read(sites, threads=threads)
+    known = sites, bits
 
     def of_typed() -> Arrays:
         rows = np.searchsorted(sites, chunk.typed)
-        return {"r2": panel_statistics.estimated_r2(bits, cm[sites], rows, sample)}
+        return {"r2": panel_statistics.estimated_r2(bits, cm[sites], rows, stretch.sample)}
 
     with ThreadPoolExecutor(min(3, threads)) as pool:
-        grouping = pool.submit(
-            _groups, panel, haplotypes, around, frequency, (sites, bits), profiles
-        )
-        predicted = pool.submit(_predicted, own, cm, around, (sites, bits), profiles)
-        quality = pool.submit(profiles.kept, "quality", (*here, sites, chunk.typed), of_typed)
+        grouping = pool.submit(chunk_statistics.group_of_each, stretch, lambda: known, profiles)
+        predicted = pool.submit(chunk_statistics.predictions, stretch, own, lambda: known, profiles)
+        facts = *stretch.facts, sites, chunk.typed
+        quality = pool.submit(profiles.kept, "quality", facts, of_typed)
         if threads == 1:  # one after the other
             grouping.result(), predicted.result(), quality.result()
-        rates = _rates(
-            panel, haplotypes, around, frequency, (sites, bits), cm, typed, seed, threads, profiles
-        )
+        rates = _rates(stretch, known, typed, seed, threads, profiles)
         models = {}
         if phasing is not None:
-            known = haplotypes, sites, bits
             models = phasing_models(
-                panel, cm, around, typed, known, phasing, threads=threads, profiles=profiles
+                stretch, typed, known, phasing, threads=threads, profiles=profiles
             )
         group, near = grouping.result(), predicted.result()
         panel_r2 = quality.result()["r2"].astype(np.float64)
@@ -161,104 +156,25 @@ def read(
     every = np.unique(np.concatenate(typed))
     typed_bits = engine.take_bits(bits, np.searchsorted(sites, every))
     return ChunkReferences(
-        sites, haplotypes, bits, cm[sites], group, by_site, alternatives, rates, models,
+        sites, stretch.haplotypes, bits, cm[sites], group, by_site, alternatives, rates, models,
         every, typed_bits, panel_r2,
     )  # fmt: skip
 
 
-def keep_panel_only(
-    panel: PanelReader,
-    cm: NDArray[np.float64],
-    chunk: ChunkPlan,
-    *,
-    threads: int,
-    profiles: Profiles,
-) -> None:
-    """Compute and keep what `read` needs of the panel whatever is typed: groups and predictions.
-
-    Arguments as for `read`; of the chunk, `core`, `around` and `written`.
-    """
-    own = _OwnSites.of(panel, cm, chunk)
-    known = own.sites, read_bits(panel, own.sites, own.haplotypes, threads=threads)
-    around = chunk.around
-    with ThreadPoolExecutor(min(2, threads)) as pool:
-        grouping = pool.submit(
-            _groups, panel, own.haplotypes, around, own.frequency, known, profiles
-        )
-        predicted = pool.submit(_predicted, own, cm, around, known, profiles)
-    grouping.result(), predicted.result()
-
-
-@dataclass(frozen=True)
-class _OwnSites:
-    """Sites of a chunk whose statistics depend on the panel only.
-
-    haplotypes  (R,) the panel's haplotypes that exist in the chunk
-    frequency   (n,) of ALT around the chunk
-    landmarks   (k,) panel sites, rising
-    sites       (m,) written sites, their alternatives, and landmarks, rising
-    """
-
-    haplotypes: NDArray[np.int64]
-    frequency: NDArray[np.float64]
-    landmarks: NDArray[np.int64]
-    sites: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, panel: PanelReader, cm: NDArray[np.float64], chunk: ChunkPlan) -> _OwnSites:
-        table, around = panel.sites, chunk.around
-        haplotypes = panel.samples.ploidy.haplotypes_at(around.start)
-        counts = table.alt_count[around].sum(axis=1, dtype=np.float64)
-        frequency = counts / len(haplotypes)
-        landmarks = around.start + panel_statistics.landmarks(frequency, cm[around])
-        sites = multiallelic.with_alternatives(np.union1d(chunk.written, landmarks), table)
-        return cls(haplotypes, frequency, landmarks, sites)
-
-
-def _predicted(
-    own: _OwnSites,
-    cm: NDArray[np.float64],
-    around: slice,
-    known: tuple[NDArray[np.int64], NDArray[np.uint64]],
-    profiles: Profiles,
-) -> NDArray[np.float32]:
-    """(2, m) `panel_statistics.neighbours` at the sites of `own`.
-
-    known  panel sites in memory, those of `own` among them, and alleles there
-    """
-    sites, bits = known
-
-    def find() -> Arrays:
-        rows = np.searchsorted(sites, own.landmarks)
-        found = panel_statistics.neighbours(bits, cm[sites], rows, own.haplotypes >> 1)
-        return {"panel": found[:, np.searchsorted(sites, own.sites)]}
-
-    facts = around.start, around.stop, cm[around], own.sites
-    return profiles.kept("statistics", facts, find)["panel"].astype(np.float32)
-
-
 def _rates(
-    panel: PanelReader,
-    haplotypes: NDArray[np.int64],
-    around: slice,
-    frequency: NDArray[np.float64],
-    known: tuple[NDArray[np.int64], NDArray[np.uint64]],
-    cm: NDArray[np.float64],
+    stretch: Stretch,
+    known: InMemory,
     typed: Sequence[NDArray[np.int64]],
     seed: int,
     threads: int,
     profiles: Profiles,
 ) -> dict[int, ParameterSets]:
-    """Fitted switch rates, by the number of sites to fit at.
-
-    known  panel sites in memory, and alleles there
-    """
+    """Fitted switch rates, by the number of sites to fit at."""
     rates = {}
     for count in sorted({switch_rates.num_to_fit(len(some)) for some in typed if len(some)}):
-        shown = around.start + switch_rates.sites_to_fit(frequency, count)
-        fit = partial(_fitted, panel, haplotypes, shown, *known, cm, seed, threads)
-        facts = around.start, around.stop, cm[around], shown, seed
-        found = profiles.kept("rates", facts, fit)
+        shown = stretch.around.start + switch_rates.sites_to_fit(stretch.frequency, count)
+        fit = partial(_fitted, stretch, known, shown, seed, threads)
+        found = profiles.kept("rates", (*stretch.facts, shown, seed), fit)
         rates[count] = ParameterSets(
             found["rates"].astype(np.float32), found["errors"].astype(np.float32)
         )
@@ -266,18 +182,12 @@ def _rates(
 
 
 def _fitted(
-    panel: PanelReader,
-    haplotypes: NDArray[np.int64],
-    shown: NDArray[np.int64],
-    sites: NDArray[np.int64],
-    bits: NDArray[np.uint64],
-    cm: NDArray[np.float64],
-    seed: int,
-    threads: int,
+    stretch: Stretch, known: InMemory, shown: NDArray[np.int64], seed: int, threads: int
 ) -> Arrays:
-    """Parameter sets fitted at the sites `shown`; see `read`."""
-    shown_bits = _taken(panel, haplotypes, shown, sites, bits)
-    found = switch_rates.fitted(shown_bits, cm[shown], haplotypes >> 1, seed=seed, threads=threads)
+    """Parameter sets fitted at the sites `shown`."""
+    found = switch_rates.fitted(
+        stretch.taken(shown, known), stretch.cm[shown], stretch.sample, seed=seed, threads=threads
+    )
     return {"rates": found.rates, "errors": found.errors}
 
 
@@ -287,11 +197,9 @@ def num_to_fit(typed: NDArray[np.int64]) -> int:
 
 
 def phasing_models(
-    panel: PanelReader,
-    cm: NDArray[np.float64],
-    around: slice,
+    stretch: Stretch,
     typed: Sequence[NDArray[np.int64]],
-    known: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]],
+    known: InMemory,
     options: PhasingOptions,
     *,
     threads: int,
@@ -301,91 +209,24 @@ def phasing_models(
 
     They depend on the panel and that number, so samples with different missing genotypes share one.
 
-    cm      of all sites of the panel
-    around  panel sites of the chunk and its overlap
-    typed   panel sites of each group of samples
-    known   the panel's haplotypes (R,) that exist here, panel sites in memory, and alleles there
+    typed  panel sites of each group of samples
     """
-    haplotypes, sites, bits = known
-    counts = panel.sites.alt_count[around].sum(axis=1, dtype=np.float64)
     every = np.unique(np.concatenate(typed))
 
     def fit(shown: NDArray[np.int64]) -> Arrays:
         asked = Asked(
-            _taken(panel, haplotypes, every, sites, bits), cm[every],
+            stretch.taken(every, known), stretch.cm[every],
             np.searchsorted(shown, every), np.searchsorted(shown, every, side="right"),
         )  # fmt: skip
-        shown_bits = _taken(panel, haplotypes, shown, sites, bits)
-        found = phase_chunk.fit_model(shown_bits, cm[shown], options, threads=threads, asked=asked)
+        found = phase_chunk.fit_model(
+            stretch.taken(shown, known), stretch.cm[shown], options, threads=threads, asked=asked
+        )
         return {"rate": np.array(found.rate), "errors": found.errors}
 
     models = {}
     for count in sorted({switch_rates.num_to_fit(len(some)) for some in typed if len(some)}):
-        shown = around.start + switch_rates.sites_to_fit(counts / len(haplotypes), count)
-        facts = (
-            around.start, around.stop, cm[around], shown, every, options.error,
-            options.effective_size,
-        )  # fmt: skip
+        shown = stretch.around.start + switch_rates.sites_to_fit(stretch.frequency, count)
+        facts = *stretch.facts, shown, every, options.error, options.effective_size
         found = profiles.kept("phasing", facts, partial(fit, shown))
         models[count] = PanelModel(float(found["rate"]), found["errors"].astype(np.float64))
     return models
-
-
-def groups_around(
-    panel: PanelReader, around: slice, profiles: Profiles = NOTHING
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The panel's haplotypes (R,) that exist in a range of sites, and the group of each."""
-    haplotypes = panel.samples.ploidy.haplotypes_at(around.start)
-    counts = panel.sites.alt_count[around].sum(axis=1, dtype=np.float64)
-    none = np.empty(0, np.int64), np.empty((len(haplotypes), 0), np.uint64)
-    frequency = counts / len(haplotypes)
-    return haplotypes, _groups(panel, haplotypes, around, frequency, none, profiles)
-
-
-def _groups(
-    panel: PanelReader,
-    haplotypes: NDArray[np.int64],
-    around: slice,
-    frequency: NDArray[np.float64],
-    known: tuple[NDArray[np.int64], NDArray[np.uint64]],
-    profiles: Profiles,
-) -> NDArray[np.int64]:
-    """(R,) group of each reference, found from sites of a range.
-
-    around     the range; `frequency` is of its sites
-    known      panel sites in memory, and alleles there
-    """
-
-    def find() -> Arrays:
-        chosen = around.start + groups.sites_for(frequency)
-        taken = _taken(panel, haplotypes, chosen, *known)
-        found = groups.of_references(taken, len(chosen), haplotypes >> 1)
-        return {"group": found.astype(np.uint8)}
-
-    found = profiles.kept("groups", (around.start, around.stop), find)
-    return found["group"].astype(np.int64)
-
-
-def _taken(
-    panel: PanelReader,
-    haplotypes: NDArray[np.int64],
-    chosen: NDArray[np.int64],
-    sites: NDArray[np.int64],
-    bits: NDArray[np.uint64],
-) -> NDArray[np.uint64]:
-    """Alleles of all references at the chosen panel sites, from those in memory if possible."""
-    if np.isin(chosen, sites, assume_unique=True).all():
-        return engine.take_bits(bits, np.searchsorted(sites, chosen))
-    return read_bits(panel, chosen, haplotypes)
-
-
-def read_bits(
-    panel: PanelReader,
-    sites: NDArray[np.int64],
-    haplotypes: NDArray[np.int64],
-    *,
-    threads: int = 1,
-) -> NDArray[np.uint64]:
-    """(R, ceil(n / 64)) alleles of some haplotypes at some sites."""
-    bits = stored_haplotypes.read_sites(panel, sites, threads=threads)
-    return bits if len(haplotypes) == len(bits) else bits[haplotypes]

@@ -15,9 +15,10 @@ from vcfbert.copying import engine
 from vcfbert.domain.sites import Sites
 from vcfbert.phasing.panel_model import PanelModel
 from vcfbert.phasing.phase_chunk import PhasingOptions
-from vcfbert.pipelines.chunks import chunk_references
+from vcfbert.pipelines.chunks import chunk_references, chunk_statistics
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
+from vcfbert.pipelines.chunks.chunk_statistics import Stretch
 from vcfbert.storage.profiles import NOTHING, Profiles
 from vcfbert.storage.zarr.panel import PanelReader
 
@@ -99,11 +100,13 @@ def read(
     profiles  see `chunk_references.read`
     """
     every = np.unique(np.concatenate(typed))
-    haplotypes, group = chunk_references.groups_around(panel, chunk.around, profiles)
-    bits = chunk_references.read_bits(panel, every, haplotypes)
-    known = haplotypes, every, bits
+    stretch = Stretch.of(panel, sites.cm, chunk.around)
+    known = every, stretch.read(every, threads=threads)
+    group = chunk_statistics.group_of_each(stretch, lambda: known, profiles)
     models = chunk_references.phasing_models(
-        panel, sites.cm, chunk.around, typed, known, options, threads=threads, profiles=profiles
+        stretch, typed, known, options, threads=threads, profiles=profiles
     )
-    whole = TypedPanel(every, sites.position[every], sites.cm[every], bits, haplotypes, group)
+    whole = TypedPanel(
+        every, sites.position[every], sites.cm[every], known[1], stretch.haplotypes, group
+    )
     return TypedPanels(whole, models)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcfbert.copying import compiled, engine
-from vcfbert.pipelines.chunks import chunk_references
+from vcfbert.pipelines.chunks import chunk_statistics
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
 from vcfbert.pipelines.imputing.duplicates import DuplicateSearch
@@ -113,7 +113,7 @@ def _compare(
     panel, target = runs.source.panel, runs.source.samples
     if references is None:
         haplotypes = panel.samples.ploidy.haplotypes_at(chunk.core.start)
-        bits = chunk_references.read_bits(panel, sites, haplotypes)
+        bits = chunk_statistics.read_bits(panel, sites, haplotypes)
     else:
         haplotypes = references.haplotypes
         bits = engine.take_bits(references.bits, np.searchsorted(references.sites, sites))

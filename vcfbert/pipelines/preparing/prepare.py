@@ -84,10 +84,10 @@ def prepare(
         report, related = _finish(change, paths, options, started)
         if overwrite:
             profiles.remove(workspace.profiles)
-        if 2 * report["samples"]["kept"] >= MANY_HAPLOTYPES:
-            _keep_statistics(workspace, change.added, progress, workers)
     for message in (*warnings, *related.warnings(str(workspace.relatives))):
         logger.warning("%s", message)
+    if 2 * report["samples"]["kept"] >= MANY_HAPLOTYPES:
+        _keep_statistics(workspace, progress, workers)
     return PrepareSummary(workspace.panel, workspace.qc, report["fingerprint"], report, related)
 
 
@@ -130,13 +130,21 @@ def _finish(
     return report, related
 
 
-def _keep_statistics(
-    workspace: Workspace, contigs: Sequence[str], progress: Progress, threads: int
-) -> None:
+def _keep_statistics(workspace: Workspace, progress: Progress, threads: int) -> None:
     """Keep what imputation needs of a large panel; the panel is complete without it."""
     from vcfbert.pipelines.chunks import array_profile  # which imports the compiler
 
-    array_profile.keep_panel_only(workspace, contigs, threads=threads, progress=progress)
+    try:
+        array_profile.keep_statistics(workspace, threads=threads, progress=progress)
+    except KeyboardInterrupt:
+        progress.note("The panel is complete; the first imputation computes its statistics.")
+        raise
+    except (VcfbertError, OSError, MemoryError) as error:
+        logger.warning(
+            "The panel is complete, but its statistics could not be computed (%s). The first "
+            "imputation computes them.",
+            str(error) or "not enough memory",
+        )
 
 
 def _kept(contigs: Iterable[str]) -> str:

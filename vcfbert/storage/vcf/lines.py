@@ -17,11 +17,11 @@ import zlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import cyvcf2
 
-from vcfbert.errors import InputError
+from vcfbert.errors import InputError, StoreError
 from vcfbert.storage.vcf import checks, phase_sets
 from vcfbert.storage.vcf.checks import Header
 
@@ -83,11 +83,20 @@ def parsed(
 
 
 def of_bytes(text: bytes) -> Iterator[Any]:
-    """The variants of a whole VCF."""
-    with tempfile.TemporaryFile() as file:
+    """The variants of a whole VCF. Raises StoreError if it cannot be put into a temporary file."""
+    with _temporary(text) as file:
+        yield from cyvcf2.VCF(os.dup(file.fileno()))  # which closes what it is given
+
+
+def _temporary(text: bytes) -> BinaryIO:
+    """A temporary file, at its start. cyvcf2 would take its errors for those of the VCF."""
+    try:
+        file = tempfile.TemporaryFile()
         file.write(text)
         file.seek(0)
-        yield from cyvcf2.VCF(os.dup(file.fileno()))  # which closes what it is given
+    except OSError as error:
+        raise StoreError.unwritable(Path(tempfile.gettempdir()), error) from error
+    return cast(BinaryIO, file)
 
 
 def without_phase_signs(genotypes: bytes) -> bytes:
@@ -117,13 +126,17 @@ def _head(header: Header, contigs: Iterable[str]) -> bytes:
     return ours + declared + "\t".join((*names, *header.samples)).encode() + b"\n"
 
 
+def check_columns(line: bytes, path: Path, header: Header, number: int) -> None:
+    """Raise InputError if a line has another number of columns than the header, or a zero byte."""
+    if line.count(b"\t") + 1 != header.num_columns or b"\0" in line:
+        raise _other_columns(line, path, header, number)
+
+
 def _reduced(line: bytes, path: Path, header: Header, number: int) -> bytes:
     """A line with GT and the phase set only."""
     line = line.rstrip(b"\r\n")
     columns = line.split(b"\t", checks.NUM_FIXED)
-    num_columns = line.count(b"\t") + 1
-    if num_columns != header.num_columns or b"\0" in line:
-        raise _other_columns(line, path, header, number)
+    check_columns(line, path, header, number)
     *fixed, format_, cells = columns
     keys = format_.split(b":")
     if keys[0] != b"GT":

@@ -141,7 +141,9 @@ class VcfFile:
         Raises InputError if records are not sorted, a record has no GT, a sample has several phase
         sets, or fewer records can be read than there are.
         """
-        expected = self.count(region) if contig is None else None
+        expected = self.count(region)
+        if contig is not None:
+            expected = None
         has_all_samples = len(columns) == len(self.samples)
         size = max(16, min(4096, BLOCK_BYTES // (6 * len(columns))))
         block = _Block(size, len(columns))
@@ -242,7 +244,7 @@ class VcfFile:
         elif region is not None:
             yield from variants.in_region(self._lines, self.path, self.header, region)
         elif contig is not None:
-            yield from variants.of_contig(self.path, self.header, contig)
+            yield from variants.of_contig(self.path, self.header, contig, self._contigs)
         else:
             yield from variants.whole(self._file, self.path, self.header, self._contigs)
 

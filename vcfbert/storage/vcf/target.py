@@ -71,7 +71,7 @@ def read_target(
     """Read all records of a file and match them to the sites of a panel.
 
     region           use only records of this region, whose contig has the panel's name; without an
-                     index, the lines of the whole file are read
+                     index, a whole VCF is read, but only lines of the contig are parsed
     panel_frequency  (S,) ALT frequencies to check the strand of A/T and C/G sites; None for no
                      check
     panel_alleles    the panel's haplotypes, to decide the strand of A/T and C/G sites by linkage;
@@ -87,12 +87,16 @@ def read_target(
         str(file.path), file.samples, sites, policy, region=region, keep_others=keep_others,
         contigs=contigs, zeros=zeros,
     )  # fmt: skip
-    is_split = any(contig_names.is_part_of_x(name) for name in contigs)
+    is_split = (
+        region is not None
+        and contig_names.canonical(region.contig) == "X"
+        and any(contig_names.is_part_of_x(name) for name in contigs)
+    )
     read_from = contig = None
     if region is not None and not is_split:
         if file.has_index:
             read_from = file.find_region(str(region))
-        elif not file.header.is_bcf:
+        elif not file.header.is_bcf and len(contigs) > 1:
             contig = contig_names.find_contig(region.contig, contigs)
     columns = np.arange(len(file.samples))
     for block in file.blocks(

@@ -172,18 +172,29 @@ def in_region(source: pysam.TabixFile, path: Path, header: Header, region: Regio
     return _of_lines(_lines_of_region(source, path, header, region), path, header, region.contig)
 
 
-def of_contig(path: Path, header: Header, contig: str) -> Iterator[Any]:
-    """The variants of a contig of a VCF without index, parsed in the same way."""
-    return _of_lines(_lines_of_contig(path, header, contig), path, header, contig)
+def of_contig(path: Path, header: Header, contig: str, contigs: dict[bytes, int]) -> Iterator[Any]:
+    """The variants of a contig of a VCF without index, parsed in the same way.
+
+    contigs  as in `Scan`
+    """
+    for name, line in contigs.items():
+        _checked_name(name, path, line)
+    before = contigs.get(contig.encode(), 1) - 1
+    chosen = _lines_of_contig(path, header, contig, before)
+    return _of_lines(chosen, path, header, contig, before)
 
 
-def _of_lines(lines_: Iterator[bytes], path: Path, header: Header, contig: str) -> Iterator[Any]:
-    """The variants of lines of one contig."""
+def _of_lines(
+    lines_: Iterator[bytes], path: Path, header: Header, contig: str, done: int = 0
+) -> Iterator[Any]:
+    """The variants of lines of one contig.
+
+    done  records before them, for messages
+    """
     contig = _checked_name(contig.encode(), path, 1)
     last_line = header.text.rfind(b"\n#CHROM") + 1
     declared = f"##contig=<ID={contig}>\n".encode()
     head = header.text[:last_line] + declared + header.text[last_line:]
-    done = 0
     for batch in _batches(lines_, max(_BATCH, 16 * len(head))):
         count = 0
         try:
@@ -217,9 +228,25 @@ def _lines_of_region(
         ) from error
 
 
-def _lines_of_contig(path: Path, header: Header, contig: str) -> Iterator[bytes]:
-    start = contig.encode() + b"\t"
-    return (line for line in lines.of_records(path, header) if line.startswith(start))
+def _lines_of_contig(path: Path, header: Header, contig: str, before: int) -> Iterator[bytes]:
+    """The lines of a contig, from record `before` + 1 on.
+
+    Raises InputError if they are not adjacent, or one has not the columns of the header.
+    """
+    start, is_over = contig.encode() + b"\t", False
+    for number, line in enumerate(lines.of_records(path, header, before), start=before + 1):
+        if line.startswith(b"#"):
+            raise _no_record(path, number, repr(line[:40].decode("utf-8", "replace")))
+        if not line.startswith(start):
+            is_over = True
+            continue
+        if is_over:
+            raise InputError(
+                f"{path}, record {number}: the records are not sorted; contig {contig} returns. "
+                f"Sort them with: bcftools sort -Oz -o sorted.vcf.gz {path}"
+            )
+        lines.check_columns(line, path, header, number)
+        yield line
 
 
 def _batches(lines_: Iterator[bytes], most_bytes: int) -> Iterator[list[bytes]]:
@@ -266,8 +293,12 @@ def _checked_name(name: bytes, path: Path, line: int) -> str:
                 f"{path}: the contig {name[:40]!r} is not UTF-8. A line of the file is damaged; "
                 "copy or download it again."
             ) from error
-        raise InputError(
-            f"{path}: line {line} of the records, {shown}, is not a record. Remove empty lines and "
-            "header lines; to join files use: bcftools concat"
-        )
+        raise _no_record(path, line, shown)
     return name.decode("ascii")
+
+
+def _no_record(path: Path, line: int, shown: str) -> InputError:
+    return InputError(
+        f"{path}: line {line} of the records, {shown}, is not a record. Remove empty lines and "
+        "header lines; to join files use: bcftools concat"
+    )
