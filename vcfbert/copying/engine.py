@@ -107,6 +107,7 @@ def prepare(
     typed  (T,) indexes of typed sites among the S, rising, at least one
     cm     (S,) never falling
     group  (R,) group of each reference, from 0
+    typed_bits  (R, ceil(T / 64)) alleles at the typed sites; None takes them from `bits`
     """
     rate = float(parameter_sets.initial(len(bits)).rates[0])
     chunk = lay_out(

@@ -32,7 +32,8 @@ class PanelStatistics:
 
     frequency        (S,) log odds of the ALT frequency
     minor            (S,) log of the minor allele frequency
-    panel            (2, S) log odds of `leave_one_out.predictions` from the landmarks
+    panel            (2, S) log odds of `leave_one_out.predictions` from the landmarks; of the
+                     frequency at sites that are not written
     group_frequency  (S, G) ALT frequency in each group, shrunk towards the panel's
     """
 
@@ -98,7 +99,7 @@ def with_neighbours(
 ) -> PanelStatistics:
     """The statistics of a chunk if their field `panel`, which takes longest, is known.
 
-    Where it is not, it is the frequency: at typed sites outside the core, which are not written.
+    Where it is not, which is at sites that are not written, it is the frequency.
 
     bits, group  as for `of_references`
     found        (2, n) of `neighbours`
