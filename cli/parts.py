@@ -20,7 +20,7 @@ def parts(
     """List the finished parts of an imputation that was stopped, or delete them.
 
     A part is one chunk of the genome for some samples. The command that was stopped continues from
-    its parts. Samples are counted from 1, in the order of the target.
+    its parts. Chunks and samples are counted from 1, the latter in the order of the target.
 
     Example: vcfbert parts imputed.parts
     """

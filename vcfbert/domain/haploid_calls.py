@@ -386,7 +386,8 @@ def _refuse_mixed(
             f"{source}: sample {names[sample]} has {single[sample]:,} haploid and "
             f"{pairs[sample]:,} diploid genotypes from {_place(region)} on. Each sample needs one "
             "ploidy in a region: give the sex of the samples with --sex, the borders of the "
-            "pseudo-autosomal regions with --par, or correct the genotypes: bcftools +fixploidy"
+            "pseudo-autosomal regions with --par, or correct the genotypes: plink2 --split-par "
+            "before the export from PLINK, or bcftools +fixploidy"
         )
 
 

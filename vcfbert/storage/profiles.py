@@ -13,7 +13,7 @@ import logging
 import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,12 +45,14 @@ _DIGEST_BYTES = 32
 class Profiles:
     """Entries of one panel.
 
-    folder  None keeps nothing
-    facts   what every entry depends on: the panel and the sources of the computations
+    folder       None keeps nothing
+    facts        what every entry depends on: the panel and the sources of the computations
+    is_required  raise StoreError if an entry cannot be written, instead of doing without
     """
 
     folder: Path | None
     facts: tuple[Fact, ...] = ()
+    is_required: bool = False
 
     def kept(self, kind: str, facts: Sequence[Fact], make: Callable[[], Arrays]) -> Arrays:
         """The arrays of an entry, read or else made and kept.
@@ -64,7 +66,8 @@ class Profiles:
         found = _read(path)
         if found is None:
             found = make()
-            _write(path, found)
+            with nullcontext() if self.is_required else suppress(StoreError):
+                _write(path, found)
         return found
 
 
@@ -132,7 +135,10 @@ def _array(content: bytes) -> NDArray[np.generic]:
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    """Put an entry in place in one step; of two writers of one entry, either may be last."""
+    """Put an entry in place in one step; of two writers of one entry, either may be last.
+
+    Raises StoreError if the folder cannot be written to.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, values in arrays.items():
@@ -140,9 +146,8 @@ def _write(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
             np.lib.format.write_array(content, np.asarray(values))
             archive.writestr(zipfile.ZipInfo(name), content.getvalue())
     body = buffer.getvalue()
-    with suppress(StoreError):  # a workspace that cannot be written to can still be used
-        stores.write_file(path, hashlib.sha256(body).digest() + body)
-        _prune(path.parent, path)
+    stores.write_file(path, hashlib.sha256(body).digest() + body)
+    _prune(path.parent, path)
 
 
 def _prune(folder: Path, newest: Path) -> None:

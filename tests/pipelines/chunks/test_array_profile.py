@@ -10,7 +10,7 @@ from tests import panels
 from tests.pipelines import imputations
 from tests.pipelines.imputations import TYPED, lines, run, samples_alleles, write_target
 from vcfbert.copying import compiled
-from vcfbert.errors import ConfigError, InputError
+from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.pipelines import chunks, warm_up
 from vcfbert.pipelines.chunks import array_profile
 from vcfbert.pipelines.chunks.array_profile import ProfileOptions
@@ -169,6 +169,14 @@ def test_what_cannot_be_profiled_is_refused(fx_home, tmp_path):
         array_profile.make(fx_home, path, ProfileOptions(), progress=Silent())
     with pytest.raises(ConfigError, match="--min-typed must be at least 1"):
         ProfileOptions(min_typed=0)
+
+
+def test_a_profile_that_cannot_be_written_is_an_error(fx_home, tmp_path):
+    fx_home.profiles.write_text("a file in the place of the folder")
+    with pytest.raises(StoreError, match="Cannot write"):
+        array_profile.make(fx_home, typed_list(tmp_path), ProfileOptions(), progress=Silent())
+    target = write_target(tmp_path / "t.vcf", samples_alleles(2))
+    run(fx_home, target, tmp_path / "one.vcf.gz")  # does without
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from vcfbert.pipelines.chunks.array_profile import ProfileOptions
 from vcfbert.pipelines.imputing import genome, impute, separate_parts
 from vcfbert.pipelines.imputing.genome import impute_files
 from vcfbert.pipelines.imputing.impute import ImputeOptions
+from vcfbert.pipelines.parts import parts_folder
 from vcfbert.pipelines.preparing import prepare
 from vcfbert.pipelines.preparing.prepare import PrepareOptions
 from vcfbert.progress import Silent
@@ -184,6 +185,68 @@ def test_a_stopped_run_continues_after_the_finished_contigs(
     assert not (tmp_path / "out.contigs").exists()
 
 
+def test_finished_contigs_are_named_and_not_counted(fx_home, fx_targets, tmp_path, monkeypatch):
+    honest = impute.impute
+
+    def stopping(workspace, *words, **keywords):
+        if workspace.panel.name == "10.zarr":
+            raise InputError("a fault.")
+        return honest(workspace, *words, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(genome.impute, "impute", stopping)
+        with pytest.raises(InputError):
+            run(fx_home, [fx_targets[0]], tmp_path / "out.vcf.gz")
+    shown = Shown()
+    run(fx_home, [fx_targets[0]], tmp_path / "out.vcf.gz", progress=shown)
+    assert "Finished before: 1, 2." in shown.notes
+    assert shown.stages[0] == ("imputing 1 contigs", 60)
+    assert shown.done == 60
+
+
+def test_a_map_of_each_contig_is_read_in_all_chunks(fx_home, fx_targets, tmp_path, monkeypatch):
+    """Its content is part of the key of finished contigs and parts."""
+    options = {"chunk_cm": 0.2, "overlap_cm": 0.1, "genetic_map": tmp_path / "{contig}.map"}
+    with pytest.raises(InputError, match=r"no genetic map for contig 1"):
+        run(fx_home, [fx_targets[0]], tmp_path / "out.vcf.gz", **options)
+    for name in CONTIGS:
+        (tmp_path / f"{name}.map").write_text(f"{name} . 0 1\n{name} . 1 1000000\n")
+    run(fx_home, [fx_targets[0]], tmp_path / "out.vcf.gz", **options)
+    alone = tmp_path / "alone.vcf.gz"
+    run(fx_home, [fx_targets[1]["2"]], alone, **options | {"genetic_map": tmp_path / "2.map"})
+    assert records(alone) == [row for row in records(tmp_path / "out.vcf.gz") if row[0] == "2"]
+    keys = []
+    for length in ("1", "2"):
+        (tmp_path / "2.map").write_text(f"2 . 0 1\n2 . {length} 1000000\n")
+        keys.append(genome._map_of(options["genetic_map"], "2"))
+    assert keys[0] != keys[1]
+
+
+def test_kept_parts_of_all_contigs_are_in_one_folder(fx_home, fx_targets, tmp_path, caplog):
+    options = {"chunk_cm": 0.2, "overlap_cm": 0.1, "keep_parts": True}
+    run(fx_home, [fx_targets[0]], tmp_path / "out.vcf.gz", **options)
+    entries = parts_folder.entries(tmp_path / "out.parts")
+    assert len({entry.key for entry in entries}) == len(CONTIGS)
+    assert not (tmp_path / "out.contigs").exists()
+    assert "not used" not in caplog.text
+    before = {entry.path: entry.path.stat().st_mtime_ns for entry in entries}
+    run(
+        fx_home, [fx_targets[0]], tmp_path / "again.vcf.gz", parts=tmp_path / "out.parts", **options
+    )
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert records(tmp_path / "again.vcf.gz") == records(tmp_path / "out.vcf.gz")
+
+
+def test_outputs_are_checked_before_the_first_contig(fx_home, fx_targets, tmp_path, monkeypatch):
+    monkeypatch.setattr(genome.impute, "impute", None)
+    (tmp_path / "10.vcf.gz").write_text("another file")
+    with pytest.raises(StoreError, match=r"10\.vcf\.gz already exists"):
+        run(fx_home, [fx_targets[0]], tmp_path / "{contig}.vcf.gz")
+    with pytest.raises(InputError, match="can be in the name of the file only"):
+        run(fx_home, [fx_targets[0]], tmp_path / "{contig}" / "{contig}.vcf.gz")
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".gz"] == ["10.vcf.gz"]
+
+
 def test_a_folder_that_is_not_ours_is_not_deleted(fx_home, fx_targets, tmp_path):
     (tmp_path / "out.contigs").mkdir()
     (tmp_path / "out.contigs" / "notes.txt").touch()
@@ -191,7 +254,9 @@ def test_a_folder_that_is_not_ours_is_not_deleted(fx_home, fx_targets, tmp_path)
         run(fx_home, [fx_targets[0]], tmp_path / "out.vcf.gz")
 
 
-def test_finished_contigs_of_other_options_are_not_used(fx_home, fx_targets, tmp_path, monkeypatch):
+def test_finished_contigs_of_other_options_are_not_used(
+    fx_home, fx_targets, tmp_path, monkeypatch, caplog
+):
     honest, done = impute.impute, []
 
     def counted(workspace, target, out, options, **keywords):
@@ -201,11 +266,13 @@ def test_finished_contigs_of_other_options_are_not_used(fx_home, fx_targets, tmp
         return honest(workspace, target, out, options, **keywords)
 
     monkeypatch.setattr(genome.impute, "impute", counted)
-    with pytest.raises(InputError, match=r"a fault\. The contigs 1, 2 are finished and kept"):
+    with pytest.raises(InputError, match=r"a fault\. \(Contigs that .* kept: 1, 2\. The same"):
         run(fx_home, [fx_targets[0]], tmp_path / "out.vcf.gz")
     done.clear()
     run(fx_home, [fx_targets[0]], tmp_path / "out.vcf.gz", seed=2)
     assert done == ["1.zarr", "2.zarr", "10.zarr"]
+    assert "Imputed again, because another target, panel, network, option or version" in caplog.text
+    assert "made them: 1, 2." in caplog.text
 
 
 def test_finished_contigs_of_another_list_of_excluded_samples_are_not_used(
@@ -224,7 +291,7 @@ def test_finished_contigs_of_another_list_of_excluded_samples_are_not_used(
     with panel.open_panel(fx_home.panel / "1.zarr") as opened:
         names = opened.samples.names
     excluded.write_text(names[-1])
-    with pytest.raises(InputError, match=r"contigs 1, 2 are finished and kept"):
+    with pytest.raises(InputError, match=r"that are finished and kept: 1, 2\."):
         run(fx_home, [fx_targets[0]], tmp_path / "o.vcf.gz", exclude_samples=str(excluded))
     excluded.write_text(names[-2])
     run(fx_home, [fx_targets[0]], tmp_path / "o.vcf.gz", exclude_samples=str(excluded))

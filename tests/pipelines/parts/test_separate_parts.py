@@ -190,8 +190,8 @@ def test_parts_are_listed_and_removed(fx_home, fx_target, tmp_path, monkeypatch)
     entries[0].path.write_bytes(b"vcfbert")
     shown = CliRunner().invoke(app, ["parts", str(folder)]).stdout.splitlines()
     assert [line.split()[:3] for line in shown[:4]] == [
-        ["chunk", "samples", "state"], ["0", "1-4", "damaged"], ["1", "1-4", "finished"],
-        ["2", "1-4", "finished"],
+        ["chunk", "samples", "state"], ["1", "1-4", "damaged"], ["2", "1-4", "finished"],
+        ["3", "1-4", "finished"],
     ]  # fmt: skip
     done = CliRunner().invoke(app, ["parts", str(folder), "--clean"])
     assert done.stdout == f"3 parts removed from {folder}\n"

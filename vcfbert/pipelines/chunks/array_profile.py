@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vcfbert import versions
 from vcfbert.copying import compiled
 from vcfbert.domain.sites import Sites
-from vcfbert.errors import ConfigError, InputError
+from vcfbert.errors import ConfigError
 from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import (
     chunk_plan,
@@ -89,7 +89,8 @@ def make(
 
     typed  list of sites, one a line: contig, position, and if wanted REF and ALT
 
-    Raises InputError for a list that does not fit the panel, StoreError if the panel is missing.
+    Raises InputError for a list that does not fit the panel, StoreError if the panel is missing or
+    the workspace cannot be written to.
     """
     places = contig_stores(workspace.panel)
     if len(places) < 2:
@@ -151,7 +152,7 @@ def _of_contig(
             sites, cores, everywhere, np.flatnonzero(found.is_typed), options.min_typed, borders,
             source=typed,
         )  # fmt: skip
-        profiles = of_panel(workspace, panel)
+        profiles = replace(of_panel(workspace, panel), is_required=True)
         progress.start("profiling", len(chunks))
         with compiled.announcing_compilation(progress.note):
             for chunk in chunks:
@@ -161,11 +162,6 @@ def _of_contig(
                     profiles=profiles,
                 )  # fmt: skip
                 progress.advance(1)
-    if not workspace.profiles.is_dir():
-        raise InputError(
-            f"{workspace.profiles} cannot be written, so there is no profile. Make the workspace "
-            "writable."
-        )
     num_bytes = sum(path.stat().st_size for path in workspace.profiles.glob(f"*{SUFFIX}"))
     return ProfileSummary(
         int(found.is_typed.sum()), found.num_listed, len(chunks), num_bytes, workspace.profiles

@@ -288,8 +288,8 @@ def plan_target(
     if not planned:
         raise TooFewTypedError(
             f"{source} types {len(typed):,} of the panel's {len(sites):,} sites, but at least "
-            f"{min_typed:,} are needed on a contig. Give a target with more sites of the panel, or "
-            "lower --min-typed."
+            f"{min_typed:,} are needed on a contig. Give a target with more sites of the panel and "
+            "of its genome build, or lower --min-typed."
         )
     return planned
 

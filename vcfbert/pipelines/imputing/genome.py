@@ -10,7 +10,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -28,7 +28,9 @@ from vcfbert.pipelines.imputing.genome_report import GenomeSummary
 from vcfbert.pipelines.imputing.genome_targets import ContigTarget, GenomePlan
 from vcfbert.pipelines.imputing.impute import ImputeOptions
 from vcfbert.pipelines.imputing.qc_files import ImputeSummary
+from vcfbert.pipelines.parts import part_key
 from vcfbert.progress import Progress
+from vcfbert.storage import map_files
 from vcfbert.storage.vcf import joined_output, output_file
 from vcfbert.storage.zarr import panel, stores
 from vcfbert.storage.zarr.workspace import Workspace
@@ -38,7 +40,9 @@ logger = logging.getLogger(__name__)
 PLACEHOLDER = "{contig}"
 """What the name of an output has if each contig gets a file."""
 
-_FREE = frozenset({"threads", "qc", "memory", "parts", "keep_parts", "region", "par"})
+_FREE = frozenset({
+    "threads", "qc", "memory", "parts", "keep_parts", "region", "par", "genetic_map",
+})  # fmt: skip
 """Options that change no output, or that differ between contigs."""
 
 
@@ -79,6 +83,8 @@ def impute_files(
     impute_one = impute_one or impute.impute
     found = panel.contig_stores(workspace.panel)
     is_each = PLACEHOLDER in out.name
+    if PLACEHOLDER in str(out.parent):
+        raise InputError(f"{out}: {PLACEHOLDER} can be in the name of the file only.")
     if len(targets) == 1 and not is_each and len(found) <= 1:
         return impute_one(
             workspace, targets[0], out, options, progress=progress, overwrite=overwrite
@@ -202,14 +208,18 @@ class _GenomeRun:
         begun = time.perf_counter()
         for message in self.planned.warnings:
             logger.warning("%s", message)
-        sizes = {n: panel.num_sites(self.workspace.panel, n) for n in self._names()}
+        keys = dict(zip(self._names(), self._keys(), strict=True))
+        reports = self._before(keys, progress)
+        left = [name for name in keys if name not in reports]
+        sizes = {name: panel.num_sites(self.workspace.panel, name) for name in left}
         shown = GenomeProgress(progress, sizes, len(self.planned.names))
-        reports: dict[str, Any] = {}
         skipped: list[str] = []
         with _each_warning_once():
-            for one, key in zip(self.planned.contigs, self._keys(), strict=True):
+            for one in self.planned.contigs:
+                if one.contig in reports:
+                    continue
                 try:
-                    reports[one.contig] = self._one(one, key, shown)
+                    reports[one.contig] = self._one(one, keys[one.contig], shown)
                 except TooFewTypedError:
                     skipped.append(one.contig)
                     shown.skip(one.contig)
@@ -237,24 +247,48 @@ class _GenomeRun:
             self._join(list(reports), summary, self.places.out)
         return summary
 
+    def _before(self, keys: Mapping[str, str], progress: Progress) -> dict[str, Any]:
+        """The reports of finished contigs.
+
+        Raises StoreError if the file of another contig exists and must not be replaced.
+        """
+        reports, is_other = {}, []
+        for name, key in keys.items():
+            path, note = self.places.file(name), self.places.note(name)
+            found = _finished(path, self.places.qc_of(name), note, key)
+            if found is not None:
+                reports[name] = found
+                continue
+            output_file.check_path(path, overwrite=self.places.out is not None or self.overwrite)
+            is_other += [name] if note.exists() and path.exists() else []
+        if reports:
+            progress.note(f"Finished before: {', '.join(reports)}.")
+        if is_other:
+            logger.warning(
+                "Imputed again, because another target, panel, network, option or version made "
+                "them: %s.", ", ".join(is_other),
+            )  # fmt: skip
+        return reports
+
     def _one(self, one: ContigTarget, key: str, progress: GenomeProgress) -> Any:
-        """The report of a contig, which is imputed if it is not finished."""
+        """Impute a contig; returns its report."""
         path, qc = self.places.file(one.contig), self.places.qc_of(one.contig)
-        found = _finished(path, qc, self.places.note(one.contig), key)
-        if found is not None:
-            progress.skip(one.contig)
-            return found
-        is_ours = self.places.out is not None or self.overwrite
-        output_file.check_path(path, overwrite=is_ours)
         before = replacing.identity(path)
         note = {"key": key, "before": None if before is None else list(before)}
         stores.write_file(self.places.note(one.contig), json.dumps(note).encode())
         with progress.of(one.contig) as shown:
             summary = self.impute_one(
                 self.workspace.with_panel(one.store), one.target, path,
-                _options(self.options, one, qc), progress=shown, overwrite=True,
+                self._options(one, qc), progress=shown, overwrite=True,
             )  # fmt: skip
         return json.loads(json.dumps(summary.report))
+
+    def _options(self, one: ContigTarget, qc: Path) -> ImputeOptions:
+        """The options for one contig, with the folder of its parts if these are kept."""
+        chosen = _options(self.options, one, qc)
+        if self.places.out is None or chosen.parts is not None or not chosen.keep_parts:
+            return chosen
+        return replace(chosen, parts=output_files.parts_folder(self.places.out))
 
     def _keys(self) -> list[str]:
         """For each contig, a digest of everything that determines its file."""
@@ -276,6 +310,7 @@ class _GenomeRun:
                 "target": targets[one.target],
                 "region": chosen.region,
                 "par": chosen.par,
+                "map": _map_of(self.options.genetic_map, one.contig),
             }
             keys.append(digests.of_bytes(json.dumps(facts, sort_keys=True).encode()))
         return keys
@@ -306,6 +341,11 @@ class _GenomeRun:
             before_renaming=put_qc,
         )  # fmt: skip
         shutil.rmtree(self.places.notes)
+
+
+def _map_of(path: Path | None, contig: str) -> str | None:
+    """Digest of the genetic map of a contig. Raises InputError if it cannot be read."""
+    return None if path is None else part_key.digest_of(map_files.of_contig(path, contig))
 
 
 def _finished(path: Path, qc: Path, note: Path, key: str) -> Any:
@@ -372,8 +412,8 @@ def _kept(reports: dict[str, Any]) -> str:
     if not reports:
         return ""
     return (
-        f" The contigs {', '.join(reports)} are finished and kept; the same command continues with "
-        "the others."
+        f" (Contigs that are finished and kept: {', '.join(reports)}. The same command continues "
+        "with the others.)"
     )
 
 

@@ -22,7 +22,7 @@ class GenomeProgress:
         progress.start(f"{IMPUTING} {len(sizes)} contigs", sum(sizes.values()))
 
     def skip(self, contig: str) -> None:
-        """The contig was finished before, or is not imputed."""
+        """The contig is not imputed."""
         self._progress.advance(self._sizes[contig])
 
     @contextmanager

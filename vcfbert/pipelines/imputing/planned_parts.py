@@ -63,5 +63,6 @@ def made_from(source: ImputationSource, target: Path, options: ImputeOptions) ->
         network=source.network.fingerprint or source.network.name,
         device="cpu" if source.device is None else "gpu",
         num_samples=len(source.samples.names),
+        contigs=source.sites.contigs,
         options=options,
     )

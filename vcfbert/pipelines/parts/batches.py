@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from vcfbert.copying.inputs import NUM_INPUTS, NUM_SETS
@@ -55,6 +56,8 @@ def size(source: ImputationSource, chunks: Sequence[ChunkPlan], memory: int | No
     source.samples.release()
     used = host_memory.used_bytes()
     limit = memory or used + int(FAIR_SHARE * host_memory.free_bytes())
+    # Kernels that were loaded since the first call are in _SPARE already.
+    used -= min(_SPARE, max(0, used - _used_at_first()))
     num_samples = len(source.samples.names)
     needed = [_needed(source, chunk) for chunk in chunks]
     fixed, each = min(needed, key=lambda pair: (limit - used - pair[0]) / pair[1])
@@ -63,15 +66,22 @@ def size(source: ImputationSource, chunks: Sequence[ChunkPlan], memory: int | No
     if most < 1:
         raise ConfigError(
             f"--memory {_shown(limit)} is not enough: the references of a chunk and one sample "
-            f"need {_shown(fixed + each)}. Give more memory, or use fewer --threads."
+            f"need {_shown(fixed + each)}. Give more memory, fewer --threads or shorter chunks "
+            "(--chunk-cm)."
             if memory
             else f"The machine has {_shown(host_memory.free_bytes())} of memory left, but the "
             f"references of a chunk and one sample need {_shown(fixed + each)}. Free some memory, "
-            "or use fewer --threads."
+            "or use fewer --threads or shorter chunks (--chunk-cm)."
         )
     if most >= num_samples:
         return num_samples
     return -(-num_samples // -(-num_samples // most))  # batches of about the same size
+
+
+@cache
+def _used_at_first() -> int:
+    """Bytes that the process used before it imputed anything."""
+    return host_memory.used_bytes()
 
 
 def _needed(source: ImputationSource, chunk: ChunkPlan) -> tuple[int, int]:

@@ -40,9 +40,10 @@ class PartsSummary:
 def _explained(key: str, made: dict[str, Any]) -> str:
     if not made:
         return f"key {key}: made from something unknown"
+    contigs = ", ".join(made.get("contigs", [])[:5]) or "unknown"
     return (
-        f"key {key}: vcfbert {made.get('version')}, {made.get('samples')} samples, panel "
-        f"{str(made.get('panel'))[:12]}, target {str(made.get('target'))[:12]}"
+        f"key {key}: contigs {contigs}, vcfbert {made.get('version')}, {made.get('samples')} "
+        f"samples, panel {str(made.get('panel'))[:12]}, target {str(made.get('target'))[:12]}"
     )
 
 
@@ -82,4 +83,4 @@ def _row(entry: Entry) -> tuple[str, ...]:
     except (OSError, ValueError):
         state = "damaged"
     samples = f"{entry.samples.start + 1}-{entry.samples.stop}"
-    return str(entry.chunk), samples, state, str(entry.path.stat().st_size), entry.key
+    return str(entry.chunk + 1), samples, state, str(entry.path.stat().st_size), entry.key

@@ -6,7 +6,7 @@ The number of threads, the memory and the sizes of batches do not.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from vcfbert.errors import InputError
 from vcfbert.files import digests
 from vcfbert.pipelines.parts import part_file
+from vcfbert.storage import map_files
 from vcfbert.versions import __version__
 
 FREE = frozenset({
@@ -31,6 +32,7 @@ def made_from(
     network: str,
     device: str,
     num_samples: int,
+    contigs: Sequence[str],
     options: Any,
 ) -> dict[str, Any]:
     """What parts are made from, as JSON types.
@@ -38,10 +40,11 @@ def made_from(
     panel    fingerprint of the panel, without the excluded samples
     network  fingerprint of the network, or its name
     device   cpu or gpu: their sums differ in the last digit
-    options  a dataclass; of a file, its content counts
+    contigs  of the panel
+    options  a dataclass; of a file, its content counts, of a file of each contig those of `contigs`
     """
     chosen = {
-        field.name: _plain(getattr(options, field.name))
+        field.name: _plain(getattr(options, field.name), contigs)
         for field in fields(options)
         if field.name not in FREE
     }
@@ -51,6 +54,7 @@ def made_from(
         "panel": panel,
         "target": digest_of(target),
         "samples": num_samples,
+        "contigs": list(contigs),
         "network": network,
         "device": device,
         "options": chosen,
@@ -82,7 +86,8 @@ def differences(made: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return names + [f"--{name.replace('_', '-')}" for name in options]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, contigs: Sequence[str]) -> Any:
     if isinstance(value, Path):
-        return {"sha256": digest_of(value)}
+        places = dict.fromkeys(map_files.of_contig(value, contig) for contig in contigs)
+        return [{"sha256": digest_of(place)} for place in places]
     return list(value) if isinstance(value, tuple) else value

@@ -65,7 +65,7 @@ class PartsFolder:
                 partial.replace(record)
         except OSError as error:
             raise StoreError.unwritable(self.path, error) from error
-        others = [entry for entry in entries(self.path) if entry.key != self.key[:12]]
+        others = [one for one in entries(self.path) if self._is_of_other_run(one.key)]
         if not others:
             return []
         found = made_of(self.path, others[0].key)
@@ -75,6 +75,11 @@ class PartsFolder:
             f"{len(others):,} parts in {self.path} were made from something else{because} and are "
             f"not used. Remove them with: vcfbert parts {self.path} --clean"
         ]
+
+    def _is_of_other_run(self, key: str) -> bool:
+        """True for parts that are not these, and not of another contig of the same genome."""
+        contigs = made_of(self.path, key).get("contigs")
+        return key != self.key[:12] and contigs in (None, self.made.get("contigs"))
 
     def read(self, chunk: int, is_typed: NDArray[np.bool_]) -> list[ChunkPart]:
         """The parts of a chunk that are whole, in order, without those that overlap others.
