@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import tempfile
 import time
@@ -77,7 +78,17 @@ def _run(folder: Path, chromosome: Literal["1", "X"]) -> None:
     phase(workspace, target, phased, PhaseOptions(phase="redo"), progress=silent)
     for number, options in enumerate((ImputeOptions(), ImputeOptions(phase="redo", er2=True))):
         impute(workspace, target, folder / f"{number}.vcf.gz", options, progress=silent)
-    merge([folder / "0.vcf.gz"], folder / "merged.vcf.gz", MergeOptions(), progress=silent)
+    _merge(folder / "0.vcf.gz", folder)
+
+
+def _merge(imputed: Path, folder: Path) -> None:
+    """Merge a file with one of the same genotypes, whose samples have other names."""
+    head, columns, rest = gzip.decompress(imputed.read_bytes()).partition(b"\tFORMAT\t")
+    names, end, records = rest.partition(b"\n")
+    names = b"\t".join(b"other-" + name for name in names.split(b"\t"))
+    other = folder / "other.vcf"
+    other.write_bytes(head + columns + names + end + records)
+    merge([imputed, other], folder / "merged.vcf.gz", MergeOptions(), progress=Silent())
 
 
 def _run_others() -> None:
