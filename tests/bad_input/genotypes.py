@@ -34,9 +34,9 @@ LONG = lambda text: text.replace("\t0|0\n", "\t0|0\t0|0\n")  # noqa: E731
 
 CASES = [
     case("GT absent", panel_text(NO_GT), PREPARE, 1, "p.vcf, 20:1000", "no genotypes (GT)",
-         "Phased GT is needed"),
+         "GT is needed in each record"),
     case("GT absent", target_text(NO_GT), IMPUTE, 1, "t.vcf, 20:1000", "no genotypes (GT)",
-         "Phased GT is needed"),
+         "GT is needed in each record"),
     case("GT absent from one record",
          panel_text(lambda t: t.replace("rs7\tA\tG\t.\tPASS\t.\tGT", "rs7\tA\tG\t.\tPASS\t.\tDS")),
          PREPARE, 1, "p.vcf, 20:7000", "no genotypes (GT)"),

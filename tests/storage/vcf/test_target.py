@@ -471,7 +471,7 @@ BAD_TEXT = {
                        "20:500: the records are not sorted; contig 20 returns after 7"),
     "repeated_sample": (ONE.replace("bob", "ann"), "two samples named ann.*bcftools reheader"),
     "no_samples": ("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n",
-                  "has no samples. Phased genotypes"),
+                  "has no samples. Genotypes"),
     "no_records": ("".join(s for s in ONE.splitlines(True) if s[0] == "#"), "has no records"),
     "empty": ("", "is empty"),
 }  # fmt: skip

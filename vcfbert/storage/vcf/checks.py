@@ -133,7 +133,7 @@ def open_inflated(path: Path, *, is_compressed: bool) -> BinaryIO | gzip.GzipFil
 def _names(columns: list[bytes], path: Path) -> list[str]:
     """Names of the samples. Raises InputError if one is not UTF-8, empty or repeated."""
     if not columns:
-        raise InputError(f"{path} has no samples. Phased genotypes (GT) of samples are needed.")
+        raise InputError(f"{path} has no samples. Genotypes (GT) of samples are needed.")
     try:
         samples = [column.decode("utf-8") for column in columns]
     except UnicodeDecodeError as error:

@@ -350,7 +350,7 @@ class VcfFile:
 
     def _no_genotypes(self, record: Record) -> InputError:
         return InputError(
-            f"{self.path}, {record.place()}: the record has no genotypes (GT). Phased GT is "
+            f"{self.path}, {record.place()}: the record has no genotypes (GT). GT is "
             "needed in each record, as its first field."
         )
 
