@@ -99,9 +99,9 @@ def test_a_comparison_with_all_references_finds_what_a_sweep_finds(
     compared = np.full((len(queries), 2, len(places), hits), -1, np.int32)
     swept = compared.copy()
     task = words(references), queries, places, excluded
-    is_finished = neighbours._compare(*task, compared, 1)
+    assert neighbours._compare(*task, compared, 1, 10**9)
     neighbours._sweep_both(*task, swept, 1)
-    assert not is_finished or (compared == swept).all()
+    assert (compared == swept).all()
 
 
 def test_equal_references_are_swept_after_all(monkeypatch):
@@ -109,10 +109,11 @@ def test_equal_references_are_swept_after_all(monkeypatch):
     references = np.ones((200, 2_000), np.uint8)
     query, places = references[:1].copy(), list(range(0, 2_000, 10))
     query[0, 700] = 0
-    assert not neighbours._compare(
-        words(references), query, np.array(places), [mosaics.NO_ROWS],
-        np.full((1, 2, len(places), HITS), -1, np.int32), 1,
-    )  # fmt: skip
+    compare, finished = neighbours._compare, []
+    monkeypatch.setattr(
+        neighbours, "_compare", lambda *task: finished.append(compare(*task)) or finished[-1]
+    )
     found = find(references, query, places)
+    assert finished == [False]
     monkeypatch.setattr(neighbours, "_compare", lambda *task: False)
     assert (found == find(references, query, places)).all()

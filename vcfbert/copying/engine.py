@@ -103,10 +103,10 @@ def prepare(
 ) -> Prepared:
     """Prepare what all queries with the same typed sites share.
 
-    bits   (R, ceil(S / 64)) alleles, the first site in the lowest bit
-    typed  (T,) indexes of typed sites among the S, rising, at least one
-    cm     (S,) never falling
-    group  (R,) group of each reference, from 0
+    bits        (R, ceil(S / 64)) alleles, the first site in the lowest bit
+    typed       (T,) indexes of typed sites among the S, rising, at least one
+    cm          (S,) never falling
+    group       (R,) group of each reference, from 0
     typed_bits  (R, ceil(T / 64)) alleles at the typed sites; None takes them from `bits`
     """
     rate = float(parameter_sets.initial(len(bits)).rates[0])

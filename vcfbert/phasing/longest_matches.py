@@ -153,7 +153,7 @@ def _order_beyond(one, other, site, way, work):
     word, bit = site >> 6, np.uint64(site & 63)
     low = (_ONE << bit) - _ONE  # the bits before the site
     differs = (one[word] ^ other[word]) & (low if way < 0 else ~(low | (_ONE << bit)))
-    work[0] += 4
+    work[0] += 4  # two rows that are not in the cache
     while differs == 0:
         work[0] += 1
         word += way

@@ -48,8 +48,9 @@ def find(
     is_missing = queries > tokens.ALT
     # The result is the same. For a few queries, a sweep takes longer.
     is_few = 2 * len(queries) * len(places) <= queries.shape[1] and not is_missing.any()
-    if not (is_few and _compare(bits, queries, places, excluded, found, threads)):
-        found[:] = -1
+    most = bits.shape[0] * queries.shape[1] // (2 * max(len(queries), 1))
+    if not (is_few and _compare(bits, queries, places, excluded, found, threads, most)):
+        found[:] = -1  # a comparison that was given up may have filled some in
         _sweep_both(bits, queries, places, excluded, found, threads)
     return found.reshape(len(queries), 2 * len(places), hits)
 
@@ -61,12 +62,12 @@ def _compare(
     excluded: Sequence[NDArray[np.int64]],
     found: NDArray[np.int32],
     threads: int,
+    most: int,
 ) -> bool:
     """Fill in (Q, 2, P, hits) rows by comparing each query with each reference.
 
-    Returns False if that was given up, because it would take longer than a sweep.
+    most  words to read for a query; returns False if one needs more, so that a sweep is faster
     """
-    most = bits.shape[0] * queries.shape[1] // (2 * len(queries))
 
     def search(number: int) -> bool:
         is_own = np.isin(np.arange(len(bits)), excluded[number])

@@ -12,7 +12,7 @@ or one of its threads: FAISS hangs after `fork`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -192,28 +192,18 @@ def _nearest(
             rows = np.take_along_axis(rows, np.argsort(is_banned, axis=1, kind="stable"), axis=1)
         return rows[:, : chosen.hits]
 
-    is_few = len(queries) <= MOST_FEW and queries.shape[1] <= MOST_FEW_BYTES
-    way = _by_comparison if is_few else _by_code
-    found = way(codes, queries, count, chosen.searches, threads)
+    found: Iterable[NDArray[np.int64]]
+    if len(queries) <= MOST_FEW and (width := queries.shape[1]) <= MOST_FEW_BYTES:
+        distances = [search.distance for search in chosen.searches]
+        found = few_queries.nearest(codes[:, :width], queries, count, distances, threads=threads)
+    else:
+        found = _by_code(codes, queries, count, chosen.searches, threads)
     by_rank = np.stack([allowed(rows) for rows in found], axis=2)
     union = []
     for row in by_rank.reshape(len(queries), -1):  # the first hit of each search comes first
         places = np.sort(np.unique(row, return_index=True)[1])
         union.append(np.sort(row[places[: chosen.most]]))
     return union
-
-
-def _by_comparison(
-    codes: NDArray[np.uint8],
-    queries: NDArray[np.uint8],
-    count: int,
-    searches: Sequence[PositionSearch],
-    threads: int,
-) -> NDArray[np.int64]:
-    """(F, Q, count) rows by distance of each search, without FAISS."""
-    distances = [search.distance for search in searches]
-    used = codes[:, : queries.shape[1]]
-    return few_queries.nearest(used, queries, count, distances, threads=threads)
 
 
 def _by_code(
@@ -223,7 +213,7 @@ def _by_code(
     searches: Sequence[PositionSearch],
     threads: int,
 ) -> list[NDArray[np.int64]]:
-    """Rows as `_by_comparison` finds them, with FAISS."""
+    """(Q, count) rows by distance of each search, ties by row, with FAISS."""
 
     def search(one: PositionSearch) -> NDArray[np.int64]:
         used = slice(one.start, one.stop)

@@ -218,7 +218,7 @@ def test_a_map_of_each_contig_is_read_in_all_chunks(fx_home, fx_targets, tmp_pat
     keys = []
     for length in ("1", "2"):
         (tmp_path / "2.map").write_text(f"2 . 0 1\n2 . {length} 1000000\n")
-        keys.append(genome._map_of(options["genetic_map"], "2"))
+        keys.append(genome._digests_of_maps(options["genetic_map"], ["2"]))
     assert keys[0] != keys[1]
 
 

@@ -37,7 +37,7 @@ from vcfbert.storage.zarr.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
-PLACEHOLDER = "{contig}"
+PLACEHOLDER = map_files.PLACEHOLDER
 """What the name of an output has if each contig gets a file."""
 
 _FREE = frozenset({
@@ -302,6 +302,7 @@ class _GenomeRun:
             "network": network.fingerprint or network.name,
             "options": _plain(self.options),
         }
+        maps = _digests_of_maps(self.options.genetic_map, self._names())
         keys = []
         for one in self.planned.contigs:
             chosen = _options(self.options, one)
@@ -310,7 +311,7 @@ class _GenomeRun:
                 "target": targets[one.target],
                 "region": chosen.region,
                 "par": chosen.par,
-                "map": _map_of(self.options.genetic_map, one.contig),
+                "map": maps[one.contig],
             }
             keys.append(digests.of_bytes(json.dumps(facts, sort_keys=True).encode()))
         return keys
@@ -343,9 +344,13 @@ class _GenomeRun:
         shutil.rmtree(self.places.notes)
 
 
-def _map_of(path: Path | None, contig: str) -> str | None:
-    """Digest of the genetic map of a contig. Raises InputError if it cannot be read."""
-    return None if path is None else part_key.digest_of(map_files.of_contig(path, contig))
+def _digests_of_maps(path: Path | None, contigs: Sequence[str]) -> dict[str, str | None]:
+    """Of the genetic map of each contig. Raises InputError if one cannot be read."""
+    if path is None:
+        return dict.fromkeys(contigs)
+    places = {contig: map_files.of_contig(path, contig) for contig in contigs}
+    found = {place: part_key.digest_of(place) for place in set(places.values())}
+    return {contig: found[place] for contig, place in places.items()}
 
 
 def _finished(path: Path, qc: Path, note: Path, key: str) -> Any:

@@ -65,7 +65,9 @@ class PartsFolder:
                 partial.replace(record)
         except OSError as error:
             raise StoreError.unwritable(self.path, error) from error
-        others = [one for one in entries(self.path) if self._is_of_other_run(one.key)]
+        there = entries(self.path)
+        of_other_runs = set(filter(self._is_of_other_run, {one.key for one in there}))
+        others = [one for one in there if one.key in of_other_runs]
         if not others:
             return []
         found = made_of(self.path, others[0].key)
@@ -78,8 +80,9 @@ class PartsFolder:
 
     def _is_of_other_run(self, key: str) -> bool:
         """True for parts that are not these, and not of another contig of the same genome."""
-        contigs = made_of(self.path, key).get("contigs")
-        return key != self.key[:12] and contigs in (None, self.made.get("contigs"))
+        if key == self.key[:12]:
+            return False
+        return made_of(self.path, key).get("contigs") in (None, self.made.get("contigs"))
 
     def read(self, chunk: int, is_typed: NDArray[np.bool_]) -> list[ChunkPart]:
         """The parts of a chunk that are whole, in order, without those that overlap others.

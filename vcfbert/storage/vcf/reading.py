@@ -134,7 +134,7 @@ class VcfFile:
 
         columns  (N,) indexes of the samples to read, rising
         region   as `find_region` returns it
-        contig   read only its records; other lines of a VCF are then not parsed
+        contig   of a VCF without index: parse only its lines
         wants    False for a record to skip; its genotypes are then not read
         keep_phase_sets  give the blocks their phase sets instead of refusing several of a sample
 
@@ -143,7 +143,7 @@ class VcfFile:
         """
         expected = self.count(region)
         if contig is not None:
-            expected = None
+            expected = None  # the count is that of all contigs; no line of the contig can be lost
         has_all_samples = len(columns) == len(self.samples)
         size = max(16, min(4096, BLOCK_BYTES // (6 * len(columns))))
         block = _Block(size, len(columns))
