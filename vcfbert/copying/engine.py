@@ -103,13 +103,14 @@ def prepare(
 ) -> Prepared:
     """Prepare what all queries with the same typed sites share.
 
-    bits        (R, ceil(S / 64)) alleles, the first site in the lowest bit
+    bits        (R, ceil(S / 64)) alleles, the first site in the lowest bit; (0, ceil(S / 64)) if
+                those of the candidates follow, see `among`
     typed       (T,) indexes of typed sites among the S, rising, at least one
     cm          (S,) never falling
     group       (R,) group of each reference, from 0
     typed_bits  (R, ceil(T / 64)) alleles at the typed sites; None takes them from `bits`
     """
-    rate = float(parameter_sets.initial(len(bits)).rates[0])
+    rate = float(parameter_sets.initial(len(group)).rates[0])
     chunk = lay_out(
         bits=bits,
         typed_bits=take_bits(bits, typed) if typed_bits is None else typed_bits,
@@ -124,6 +125,17 @@ def prepare(
         errors=rates.errors,
     )
     return Prepared(chunk, statistics.group_frequency)
+
+
+def among(prepared: Prepared, rows: NDArray[np.int64], bits: NDArray[np.uint64]) -> Prepared:
+    """The same chunk with some of its references.
+
+    rows  (k,) of the R
+    bits  (k, ceil(S / 64)) their alleles
+    """
+    chunk = prepared.chunk
+    taken = chunk._replace(bits=bits, typed_bits=chunk.typed_bits[rows], group=chunk.group[rows])
+    return Prepared(taken, prepared.group_frequency)
 
 
 def lay_out(

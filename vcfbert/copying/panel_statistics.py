@@ -74,7 +74,8 @@ def of_references(
     sample     (R,) of each reference; None if the two haplotypes of each are adjacent
     """
     found = neighbours(bits, cm, landmarks, sample)
-    return with_neighbours(bits, group, found, np.arange(len(cm)), len(cm))
+    counts = alt_counts(bits, group, len(cm))
+    return with_neighbours(counts, np.bincount(group), found, np.arange(len(cm)))
 
 
 def neighbours(
@@ -91,24 +92,21 @@ def neighbours(
 
 
 def with_neighbours(
-    bits: NDArray[np.uint64],
-    group: NDArray[np.int64],
+    counts: NDArray[np.int32],
+    sizes: NDArray[np.int64],
     found: NDArray[np.float32],
     sites: NDArray[np.int64],
-    num_sites: int,
 ) -> PanelStatistics:
     """The statistics of a chunk if their field `panel`, which takes longest, is known.
 
     Where it is not, which is at sites that are not written, it is the frequency.
 
-    bits, group  as for `of_references`
-    found        (2, n) of `neighbours`
-    sites        (n,) where it is known, indexes among the S
+    counts  (S, G) of `alt_counts`
+    sizes   (G,) references in each group
+    found   (2, n) of `neighbours`
+    sites   (n,) where it is known, indexes among the S
     """
-    num_groups = int(group.max()) + 1
-    counts = alt_counts(bits, group, num_sites)
-    sizes = np.bincount(group, minlength=num_groups)
-    frequency = counts.sum(axis=1) / len(bits)
+    frequency = counts.sum(axis=1) / sizes.sum()
     by_group = (counts + _PRIOR_HAPLOTYPES * frequency[:, None]) / (sizes + _PRIOR_HAPLOTYPES)
     inside = np.clip(frequency, 1e-7, 1 - 1e-7)
     log_odds = np.log(inside / (1 - inside)).astype(np.float32)

@@ -144,7 +144,9 @@ def _write(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         for name, values in arrays.items():
             content = io.BytesIO()
             np.lib.format.write_array(content, np.asarray(values))
-            archive.writestr(zipfile.ZipInfo(name), content.getvalue())
+            # Counts of alleles are small; frequencies are as large compressed.
+            method = zipfile.ZIP_DEFLATED if values.dtype.kind == "i" else zipfile.ZIP_STORED
+            archive.writestr(zipfile.ZipInfo(name), content.getvalue(), method, compresslevel=1)
     body = buffer.getvalue()
     stores.write_file(path, hashlib.sha256(body).digest() + body)
     _prune(path.parent, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
 
 from tests import panels
@@ -12,15 +13,19 @@ from tests.pipelines.imputations import TYPED, lines, run, samples_alleles, writ
 from vcfbert.copying import compiled
 from vcfbert.errors import ConfigError, InputError, StoreError
 from vcfbert.pipelines import chunks, warm_up
-from vcfbert.pipelines.chunks import array_profile
+from vcfbert.pipelines.chunks import array_profile, chunk_imputation
 from vcfbert.pipelines.chunks.array_profile import ProfileOptions
 from vcfbert.pipelines.merging.merge import MergeOptions, merge
 from vcfbert.pipelines.preparing import prepare
 from vcfbert.pipelines.preparing.prepare import PrepareOptions
 from vcfbert.progress import Silent
+from vcfbert.retrieval import chunk_candidates
 from vcfbert.storage import profiles
 from vcfbert.storage.profiles import SUFFIX
+from vcfbert.storage.zarr import haplotypes
 from vcfbert.storage.zarr.workspace import Workspace
+
+OF_PANEL = ["counts", "groups", "statistics"]  # kinds of entries that depend on no typed site
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +56,7 @@ def test_the_second_run_reads_what_the_first_kept_and_writes_the_same(
     target = write_target(tmp_path / "t.vcf", samples_alleles(2))
     run(fx_home, target, tmp_path / "one.vcf.gz", phase=phase)
     kept = names(fx_home)
-    kinds = ["groups", "quality", "rates", "statistics"] + ["phasing"] * (phase == "redo")
+    kinds = [*OF_PANEL, "quality", "rates"] + ["phasing"] * (phase == "redo")
     assert [name.split("-")[0] for name in kept] == sorted(kinds)
 
     def refuse(*words, **options):
@@ -67,6 +72,35 @@ def test_the_second_run_reads_what_the_first_kept_and_writes_the_same(
     run(fx_home, target, tmp_path / "two.vcf.gz", phase=phase)
     assert names(fx_home) == kept
     assert lines(tmp_path / "one.vcf.gz") == lines(tmp_path / "two.vcf.gz")
+
+
+@pytest.mark.parametrize("phase", ["keep", "redo"])
+@pytest.mark.parametrize("num_samples", [1, 3])
+def test_with_a_profile_only_the_alleles_of_candidates_are_read(
+    fx_home, tmp_path, monkeypatch, phase, num_samples
+):
+    monkeypatch.setattr(chunk_imputation, "MOST_CANDIDATES", np.inf)
+    names = [f"t{number}" for number in range(num_samples)]
+    target = write_target(tmp_path / "t.vcf", samples_alleles(num_samples), names=names)
+    options = {"phase": phase, "no_network": False}
+    read, shares = haplotypes.read_sites, []
+
+    def counting(panel, sites, chosen=None, **more):
+        num_read = 2 * len(panel.samples) if chosen is None else len(chosen)
+        shares.append((len(sites) * num_read) / (len(panel.sites) * 2 * len(panel.samples)))
+        return read(panel, sites, chosen, **more)
+
+    monkeypatch.setattr(haplotypes, "read_sites", counting)
+    run(fx_home, target, tmp_path / "one.vcf.gz", **options)
+    assert max(shares) > 0.99
+    shares.clear()
+    monkeypatch.setattr(chunk_candidates, "MOST", 100)
+    monkeypatch.setattr(chunk_candidates, "LEAST", 100)
+    run(fx_home, target, tmp_path / "two.vcf.gz", **options)
+    assert 0 < max(shares) < 0.9
+    monkeypatch.setattr(chunk_imputation, "MOST_CANDIDATES", 0)
+    run(fx_home, target, tmp_path / "three.vcf.gz", **options)
+    assert lines(tmp_path / "two.vcf.gz") == lines(tmp_path / "three.vcf.gz")
 
 
 def test_a_profile_made_ahead_is_the_one_that_imputation_uses(fx_home, tmp_path):
@@ -120,7 +154,7 @@ def test_prepare_makes_the_statistics_of_a_large_panel(tmp_path, monkeypatch):
         assert set(made) <= set(names(home))
         found[least] = [name.split("-")[0] for name in made], names(home), lines(out)
     (large, *of_large), (small, *of_small) = found.values()
-    assert (large, small) == (["groups", "statistics"], [])
+    assert (large, small) == (OF_PANEL, [])
     assert of_large == of_small
 
 
@@ -134,11 +168,11 @@ def test_statistics_of_all_contigs_are_made_if_they_are_not_there(tmp_path, monk
     home, options = Workspace(tmp_path / "work"), PrepareOptions()
     prepare.prepare(files, home, options, progress=Silent(), threads=1)
     made = names(home)
-    assert [name.split("-")[0] for name in made] == ["groups"] * 2 + ["statistics"] * 2
-    read = chunks.chunk_statistics.read_bits
+    assert [name.split("-")[0] for name in made] == sorted(2 * OF_PANEL)
+    read = haplotypes.read_sites
     seen = []
     monkeypatch.setattr(
-        chunks.chunk_statistics, "read_bits", lambda *task, **more: seen.append(1) or read(*task)
+        haplotypes, "read_sites", lambda *task, **more: seen.append(1) or read(*task)
     )
     array_profile.keep_statistics(home, threads=2, progress=Silent())
     assert (names(home), seen) == (made, [])
@@ -153,13 +187,13 @@ def test_a_panel_is_complete_if_its_statistics_fail(tmp_path, monkeypatch, caplo
 
     vcf = panels.write_vcf(tmp_path / "p.vcf", panels.records_of(panels.mosaic_alleles(60, 40)))
     monkeypatch.setattr(prepare, "MANY_HAPLOTYPES", 40)
-    monkeypatch.setattr(chunks.chunk_statistics, "read_bits", fail)
+    monkeypatch.setattr(haplotypes, "read_sites", fail)
     home = Workspace(tmp_path / "work")
     prepare.prepare(vcf, home, PrepareOptions(), progress=Silent())
     assert "The panel is complete, but its statistics could not be computed (" in caplog.text
     monkeypatch.undo()
     array_profile.keep_statistics(home, threads=1, progress=Silent())
-    assert len(names(home)) == 2
+    assert len(names(home)) == len(OF_PANEL)
 
 
 def test_what_cannot_be_profiled_is_refused(fx_home, tmp_path):

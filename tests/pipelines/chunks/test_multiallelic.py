@@ -33,8 +33,9 @@ EVERY = tuple(range(len(ROWS)))
 
 def found(alleles, chosen=EVERY):
     chosen = np.array(chosen)
-    bits = chunks.pack(alleles[:, chosen])
-    runs = multiallelic.alternatives(chosen, bits, targets.sites_of(ROWS))
+    sites = targets.sites_of(ROWS)
+    shared = chosen[multiallelic.sharing_a_position(chosen, sites)]
+    runs = multiallelic.alternatives(chosen, chunks.pack(alleles[:, shared]), sites)
     return [run.tolist() for run in runs]
 
 

@@ -55,6 +55,10 @@ GROUPS_AT_ONCE = 16
 MUCH_OUT_OF_RANGE = 0.05
 """If a larger share of undecided sites has inputs out of range, a warning says so."""
 
+MOST_CANDIDATES = 1.0
+"""If candidates of all haplotypes together are at most this share of the references, only their
+alleles are read. Neighbours share candidates, so far fewer are read."""
+
 _SITES_AT_ONCE = 256  # so that the transposition stays in the processor's cache
 
 
@@ -203,6 +207,7 @@ def read_references(
         seed=source.seed, threads=source.threads,
         phasing=None if source.keeps_phase else source.phasing,
         profiles=source.profiles,
+        of_candidates=_has_few_candidates(source, chunk, batches),
     )  # fmt: skip
 
 
@@ -223,6 +228,20 @@ def _typed_in(
     fits = list(by_fit.values())
     is_complete = any(len(typed) == len(every) for typed in fits)
     return fits if is_complete else [*fits, every]
+
+
+def _has_few_candidates(
+    source: ImputationSource, chunk: ChunkPlan, batches: Sequence[slice]
+) -> bool:
+    """True if one search finds the candidates of all samples, and most references are none."""
+    num_samples = sum(batch.stop - batch.start for batch in batches)
+    most = MOST_CANDIDATES * 2 * len(source.panel.samples)
+    if len(batches) > 1 or num_samples > SAMPLES_AT_ONCE:
+        return False
+    if 2 * num_samples * chunk_candidates.MOST > most:
+        return False
+    groups = typed_alike(source.samples, source.sites, chunk, source.min_typed, batches[0])
+    return len(groups) == 1 and len(groups[0].typed) > 0
 
 
 def _batch(
@@ -323,13 +342,13 @@ def _impute_alike(
     references = references.reaching(chunk, alike.typed)
     rates = references.rates[switch_rates.num_to_fit(len(alike.typed))]
     prepared = engine.prepare(
-        references.bits, np.searchsorted(references.sites, alike.typed), references.cm,
+        references.alleles.in_memory, np.searchsorted(references.sites, alike.typed), references.cm,
         references.group, rates, references.statistics, references.bits_at(alike.typed),
     )  # fmt: skip
     typed_panel = typed_panels.of_references(
         references, source.sites, alike.typed, prepared.chunk.typed_bits
     )
-    first_rate = parameter_sets.initial(len(references.bits)).rates[0]
+    first_rate = parameter_sets.initial(len(references.haplotypes)).rates[0]
     for first in range(0, len(alike.samples), SAMPLES_AT_ONCE):
         block = alike.samples[first : first + SAMPLES_AT_ONCE]
         is_haploid = source.samples.ploidy.at(chunk.core.start)[block]
@@ -360,7 +379,7 @@ def _from_frequency(
     is_haploid: NDArray[np.bool_],
 ) -> _Part:
     """Samples without a typed site on the contig: frequencies in the panel without themselves."""
-    bits, num_sites = references.bits, len(references.sites)
+    bits, num_sites = references.alleles.in_memory, len(references.sites)
     counts = panel_statistics.alt_counts(bits, np.zeros(len(bits), np.int64), num_sites)[:, 0]
     alt = np.empty((num_sites, len(samples), 2), np.float32)
     for place, sample in enumerate(samples.tolist()):
@@ -415,8 +434,9 @@ def _run(
             both = np.setdiff1d(both, np.union1d(own[first], own[first + 1]), assume_unique=True)
             candidates[first] = candidates[first + 1] = both
     counts[chosen] = np.array([len(rows) for rows in candidates], np.int64).reshape(-1, 2)
+    completed, candidates = references.alleles.complete(prepared, candidates)
     return _run_engine(
-        prepared, source.network, alleles, candidates, is_haploid, branches,
+        completed, source.network, alleles, candidates, is_haploid, branches,
         threads=threads, device=source.device,
     )  # fmt: skip
 

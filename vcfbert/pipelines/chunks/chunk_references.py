@@ -5,7 +5,7 @@ S sites of the chunk, T typed sites, R reference haplotypes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +23,8 @@ from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.phasing.site_errors import Asked
 from vcfbert.pipelines.chunks import chunk_statistics, multiallelic, switch_rates
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
-from vcfbert.pipelines.chunks.chunk_statistics import InMemory, OwnSites, Stretch
+from vcfbert.pipelines.chunks.chunk_statistics import AllAlleles, InMemory, OwnSites, Stretch
+from vcfbert.pipelines.chunks.reference_alleles import ReferenceAlleles
 from vcfbert.storage.profiles import NOTHING, Arrays, Profiles
 from vcfbert.storage.zarr.panel import PanelReader
 
@@ -34,7 +35,7 @@ class ChunkReferences:
 
     sites         (S,) panel sites, rising
     haplotypes    (R,) the panel's haplotypes that exist in the chunk, rising
-    bits          (R, ceil(S / 64)) their alleles
+    alleles       of all of them, or read for the candidates
     cm            (S,)
     group         (R,) the group of each reference
     statistics    at the S sites
@@ -48,7 +49,7 @@ class ChunkReferences:
 
     sites: NDArray[np.int64]
     haplotypes: NDArray[np.int64]
-    bits: NDArray[np.uint64]
+    alleles: ReferenceAlleles
     cm: NDArray[np.float64]
     group: NDArray[np.int64]
     statistics: PanelStatistics
@@ -92,11 +93,10 @@ class ChunkReferences:
             return self
         kept = np.flatnonzero(is_kept)
         moved = [run - kept[0] for run in self.alternatives if is_kept[run].all()]
-        bits = engine.take_bits(self.bits, kept)
         return replace(
             self,
             sites=self.sites[kept],
-            bits=bits,
+            alleles=self.alleles.among(kept),
             cm=self.cm[kept],
             statistics=self.statistics.at(kept),
             alternatives=moved,
@@ -114,31 +114,29 @@ def read(
     threads: int,
     phasing: PhasingOptions | None = None,
     profiles: Profiles = NOTHING,
+    of_candidates: bool = False,
 ) -> ChunkReferences:
     """Read the references of a chunk; find their statistics and fit rates at the same time.
 
-    cm        of all sites of the panel
-    typed     panel sites of each group of samples
-    phasing   None if no sample has to be phased
-    profiles  what depends on the panel and the typed sites only is read from them, or kept
+    cm             of all sites of the panel
+    typed          panel sites of each group of samples
+    phasing        None if no sample has to be phased
+    profiles       what depends on the panel and the typed sites only is read from them, or kept
+    of_candidates  leave the alleles of most references on disk, if the profiles have the rest
     """
     table, stretch = panel.sites, Stretch.of(panel, cm, chunk.around)
     own = OwnSites.of(stretch, chunk.written)
+    every = np.unique(np.concatenate(typed))
     sites = multiallelic.with_alternatives(
-        np.unique(np.concatenate([chunk.sites, own.landmarks, *typed])), table
+        np.unique(np.concatenate([chunk.sites, own.landmarks, every])), table
     )
-    bits = stretch.read(sites, threads=threads)
-    known = sites, bits
-
-    def of_typed() -> Arrays:
-        rows = np.searchsorted(sites, chunk.typed)
-        return {"r2": panel_statistics.estimated_r2(bits, cm[sites], rows, stretch.sample)}
-
+    known = AllAlleles(stretch, sites, threads)
+    if not of_candidates:
+        known()
     with ThreadPoolExecutor(min(3, threads)) as pool:
-        grouping = pool.submit(chunk_statistics.group_of_each, stretch, lambda: known, profiles)
-        predicted = pool.submit(chunk_statistics.predictions, stretch, own, lambda: known, profiles)
-        facts = *stretch.facts, sites, chunk.typed
-        quality = pool.submit(profiles.kept, "quality", facts, of_typed)
+        grouping = pool.submit(chunk_statistics.group_of_each, stretch, known, profiles)
+        predicted = pool.submit(chunk_statistics.predictions, stretch, own, known, profiles)
+        quality = pool.submit(_quality, stretch, known, sites, chunk.typed, profiles)
         if threads == 1:  # one after the other
             grouping.result(), predicted.result(), quality.result()
         rates = _rates(stretch, known, typed, seed, threads, profiles)
@@ -147,23 +145,54 @@ def read(
             models = phasing_models(
                 stretch, typed, known, phasing, threads=threads, profiles=profiles
             )
-        group, near = grouping.result(), predicted.result()
-        panel_r2 = quality.result()["r2"].astype(np.float64)
-    by_site = panel_statistics.with_neighbours(
-        bits, group, near, np.searchsorted(sites, own.sites), len(sites)
+        group, near, panel_r2 = grouping.result(), predicted.result(), quality.result()
+    counts = chunk_statistics.counts_of_groups(stretch, own, group, known, profiles)
+    shared = sites[multiallelic.sharing_a_position(sites, table)]
+    others = np.setdiff1d(sites, own.sites, assume_unique=True)
+    in_memory = known
+    if not known.is_read:
+        in_memory = AllAlleles(stretch, np.unique(np.concatenate([every, shared, others])), threads)
+    alleles = ReferenceAlleles(stretch, sites, in_memory(), threads)
+    by_site = np.empty((len(sites), counts.shape[1]), np.int32)
+    by_site[np.searchsorted(sites, own.sites)] = counts
+    by_site[np.searchsorted(sites, others)] = panel_statistics.alt_counts(
+        alleles.at(others), group, len(others)
     )
-    alternatives = multiallelic.alternatives(sites, bits, table)
-    every = np.unique(np.concatenate(typed))
-    typed_bits = engine.take_bits(bits, np.searchsorted(sites, every))
+    statistics = panel_statistics.with_neighbours(
+        by_site, np.bincount(group), near, np.searchsorted(sites, own.sites)
+    )
+    alternatives = multiallelic.alternatives(sites, alleles.at(shared), table)
     return ChunkReferences(
-        sites, stretch.haplotypes, bits, cm[sites], group, by_site, alternatives, rates, models,
-        every, typed_bits, panel_r2,
+        sites, stretch.haplotypes, alleles, cm[sites], group, statistics, alternatives, rates,
+        models, every, alleles.at(every), panel_r2,
     )  # fmt: skip
+
+
+def _quality(
+    stretch: Stretch,
+    known: Callable[[], InMemory],
+    sites: NDArray[np.int64],
+    typed: NDArray[np.int64],
+    profiles: Profiles,
+) -> NDArray[np.float64]:
+    """(S,) r2 of the sites of a chunk, estimated from the references alone.
+
+    typed  (T,) panel sites, rising
+    """
+
+    def find() -> Arrays:
+        rows = np.searchsorted(sites, typed)
+        _, bits = known()
+        found = panel_statistics.estimated_r2(bits, stretch.cm[sites], rows, stretch.sample)
+        return {"r2": found}
+
+    found = profiles.kept("quality", (*stretch.facts, sites, typed), find)
+    return found["r2"].astype(np.float64)
 
 
 def _rates(
     stretch: Stretch,
-    known: InMemory,
+    known: Callable[[], InMemory],
     typed: Sequence[NDArray[np.int64]],
     seed: int,
     threads: int,
@@ -182,11 +211,15 @@ def _rates(
 
 
 def _fitted(
-    stretch: Stretch, known: InMemory, shown: NDArray[np.int64], seed: int, threads: int
+    stretch: Stretch,
+    known: Callable[[], InMemory],
+    shown: NDArray[np.int64],
+    seed: int,
+    threads: int,
 ) -> Arrays:
     """Parameter sets fitted at the sites `shown`."""
     found = switch_rates.fitted(
-        stretch.taken(shown, known), stretch.cm[shown], stretch.sample, seed=seed, threads=threads
+        stretch.taken(shown, known()), stretch.cm[shown], stretch.sample, seed=seed, threads=threads
     )
     return {"rates": found.rates, "errors": found.errors}
 
@@ -199,7 +232,7 @@ def num_to_fit(typed: NDArray[np.int64]) -> int:
 def phasing_models(
     stretch: Stretch,
     typed: Sequence[NDArray[np.int64]],
-    known: InMemory,
+    known: Callable[[], InMemory],
     options: PhasingOptions,
     *,
     threads: int,
@@ -210,16 +243,22 @@ def phasing_models(
     They depend on the panel and that number, so samples with different missing genotypes share one.
 
     typed  panel sites of each group of samples
+    known  what is in memory; called if a model is not kept
     """
     every = np.unique(np.concatenate(typed))
 
     def fit(shown: NDArray[np.int64]) -> Arrays:
+        in_memory = known()
         asked = Asked(
-            stretch.taken(every, known), stretch.cm[every],
+            stretch.taken(every, in_memory), stretch.cm[every],
             np.searchsorted(shown, every), np.searchsorted(shown, every, side="right"),
         )  # fmt: skip
         found = phase_chunk.fit_model(
-            stretch.taken(shown, known), stretch.cm[shown], options, threads=threads, asked=asked
+            stretch.taken(shown, in_memory),
+            stretch.cm[shown],
+            options,
+            threads=threads,
+            asked=asked,
         )
         return {"rate": np.array(found.rate), "errors": found.errors}
 

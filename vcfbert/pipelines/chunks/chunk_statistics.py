@@ -57,9 +57,15 @@ class Stretch:
         """(R,) of each haplotype."""
         return self.haplotypes >> 1
 
-    def read(self, sites: NDArray[np.int64], *, threads: int = 1) -> NDArray[np.uint64]:
-        """Alleles at some sites."""
-        return read_bits(self.panel, sites, self.haplotypes, threads=threads)
+    def read(
+        self, sites: NDArray[np.int64], rows: NDArray[np.int64] | None = None, *, threads: int = 1
+    ) -> NDArray[np.uint64]:
+        """Alleles at some sites.
+
+        rows  (k,) of the R haplotypes; None is all
+        """
+        chosen = self.haplotypes if rows is None else self.haplotypes[rows]
+        return stored_haplotypes.read_sites(self.panel, sites, chosen, threads=threads)
 
     def taken(self, chosen: NDArray[np.int64], known: InMemory) -> NDArray[np.uint64]:
         """Alleles at the chosen panel sites, from those in memory if possible."""
@@ -67,6 +73,31 @@ class Stretch:
         if np.isin(chosen, sites, assume_unique=True).all():
             return engine.take_bits(bits, np.searchsorted(sites, chosen))
         return self.read(chosen)
+
+
+class AllAlleles:
+    """Alleles of all references at some sites, read when they are first asked for."""
+
+    def __init__(self, stretch: Stretch, sites: NDArray[np.int64], threads: int) -> None:
+        """Nothing is read yet.
+
+        sites  panel sites, rising
+        """
+        self._stretch, self._sites, self._threads = stretch, sites, threads
+        self._bits: NDArray[np.uint64] | None = None
+        self._lock = Lock()
+
+    @property
+    def is_read(self) -> bool:
+        """True if the alleles are in memory."""
+        return self._bits is not None
+
+    def __call__(self) -> InMemory:
+        """The sites and the alleles there."""
+        with self._lock:
+            if self._bits is None:
+                self._bits = self._stretch.read(self._sites, threads=self._threads)
+            return self._sites, self._bits
 
 
 @dataclass(frozen=True)
@@ -110,6 +141,28 @@ def group_of_each(
     return found["group"].astype(np.int64)
 
 
+def counts_of_groups(
+    stretch: Stretch,
+    own: OwnSites,
+    group: NDArray[np.int64],
+    known: Callable[[], InMemory],
+    profiles: Profiles,
+) -> NDArray[np.int32]:
+    """(m, G) copies of ALT in each group at the sites of `own`.
+
+    group  (R,) of `group_of_each`
+    known  what is in memory, these sites among it; called if the counts are not kept
+    """
+
+    def find() -> Arrays:
+        sites, bits = known()
+        found = panel_statistics.alt_counts(bits, group, len(sites))
+        return {"counts": found[np.searchsorted(sites, own.sites)]}
+
+    facts = stretch.around.start, stretch.around.stop, own.sites
+    return profiles.kept("counts", facts, find)["counts"].astype(np.int32)
+
+
 def predictions(
     stretch: Stretch, own: OwnSites, known: Callable[[], InMemory], profiles: Profiles
 ) -> NDArray[np.float32]:
@@ -136,32 +189,18 @@ def keep(
     threads: int,
     profiles: Profiles,
 ) -> None:
-    """Compute and keep the groups and the predictions of a chunk, unless they are kept already.
+    """Compute and keep groups, counts and predictions of a chunk, unless they are kept already.
 
     cm  of all sites of the panel
     """
     stretch = Stretch.of(panel, cm, chunk.around)
-    own, held, lock = OwnSites.of(stretch, chunk.written), list[InMemory](), Lock()
+    own = OwnSites.of(stretch, chunk.written)
+    known = AllAlleles(stretch, own.sites, threads)
 
-    def known() -> InMemory:
-        with lock:
-            if not held:
-                held.append((own.sites, stretch.read(own.sites, threads=threads)))
-        return held[0]
+    def count() -> None:
+        counts_of_groups(stretch, own, group_of_each(stretch, known, profiles), known, profiles)
 
     with ThreadPoolExecutor(min(2, threads)) as pool:
-        grouping = pool.submit(group_of_each, stretch, known, profiles)
+        counted = pool.submit(count)
         predicted = pool.submit(predictions, stretch, own, known, profiles)
-    grouping.result(), predicted.result()
-
-
-def read_bits(
-    panel: PanelReader,
-    sites: NDArray[np.int64],
-    haplotypes: NDArray[np.int64],
-    *,
-    threads: int = 1,
-) -> NDArray[np.uint64]:
-    """Alleles of some haplotypes at some sites."""
-    bits = stored_haplotypes.read_sites(panel, sites, threads=threads)
-    return bits if len(haplotypes) == len(bits) else bits[haplotypes]
+    counted.result(), predicted.result()

@@ -12,7 +12,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.copying import engine
 from vcfbert.domain import tokens
 from vcfbert.domain.sites import Sites
 
@@ -32,6 +31,15 @@ def with_alternatives(chosen: NDArray[np.int64], sites: Sites) -> NDArray[np.int
     return np.unique(np.concatenate(found))
 
 
+def sharing_a_position(chosen: NDArray[np.int64], sites: Sites) -> NDArray[np.int64]:
+    """(n,) indexes of the chosen sites that have the position of another one, rising.
+
+    chosen  (S,) panel sites, rising
+    """
+    follows = np.flatnonzero(_is_same_position(sites, chosen[:-1], chosen[1:]))
+    return np.unique(np.concatenate([follows, follows + 1]))
+
+
 def alternatives(
     chosen: NDArray[np.int64], bits: NDArray[np.uint64], sites: Sites
 ) -> list[NDArray[np.int64]]:
@@ -41,16 +49,15 @@ def alternatives(
     ID only), are not alternatives.
 
     chosen  (S,) panel sites, rising
-    bits    (R, ceil(S / 64)) alleles at the chosen sites
+    bits    (R, ceil(n / 64)) alleles at those `sharing_a_position`
     """
     follows = np.flatnonzero(_is_same_position(sites, chosen[:-1], chosen[1:]))
     if len(follows) == 0:
         return []
     starts = follows[np.append(True, np.diff(follows) > 1)]
     stops = follows[np.append(np.diff(follows) > 1, True)] + 2
-    rows = np.unique(np.concatenate([follows, follows + 1]))
-    taken = engine.take_bits(bits, rows)
-    carried = tokens.unpack(taken.view(np.uint8), len(rows))
+    rows = sharing_a_position(chosen, sites)
+    carried = tokens.unpack(bits.view(np.uint8), len(rows))
     found = []
     for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
         by_ref: dict[str, list[int]] = {}

@@ -104,7 +104,7 @@ def read(
     known = every, stretch.read(every, threads=threads)
     group = chunk_statistics.group_of_each(stretch, lambda: known, profiles)
     models = chunk_references.phasing_models(
-        stretch, typed, known, options, threads=threads, profiles=profiles
+        stretch, typed, lambda: known, options, threads=threads, profiles=profiles
     )
     whole = TypedPanel(
         every, sites.position[every], sites.cm[every], known[1], stretch.haplotypes, group

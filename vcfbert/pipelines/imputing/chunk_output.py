@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert.copying import compiled, engine
-from vcfbert.pipelines.chunks import chunk_statistics
+from vcfbert.copying import compiled
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
 from vcfbert.pipelines.imputing.duplicates import DuplicateSearch
@@ -24,6 +23,7 @@ from vcfbert.pipelines.parts.joined_chunk import Continuation, JoinedChunk
 from vcfbert.pipelines.parts.part_runs import PartRuns
 from vcfbert.progress import Progress
 from vcfbert.storage.vcf.prediction_writer import PredictionWriter
+from vcfbert.storage.zarr import haplotypes as stored_haplotypes
 from vcfbert.storage.zarr.panel import PanelReader
 
 
@@ -113,10 +113,10 @@ def _compare(
     panel, target = runs.source.panel, runs.source.samples
     if references is None:
         haplotypes = panel.samples.ploidy.haplotypes_at(chunk.core.start)
-        bits = chunk_statistics.read_bits(panel, sites, haplotypes)
+        bits = stored_haplotypes.read_sites(panel, sites, haplotypes)
     else:
         haplotypes = references.haplotypes
-        bits = engine.take_bits(references.bits, np.searchsorted(references.sites, sites))
+        bits = references.alleles.at(sites)
     alleles = target.alleles_at(sites)
     is_haploid = target.ploidy.at(chunk.core.start)
     alleles[:, is_haploid, 1] = alleles[:, is_haploid, 0]

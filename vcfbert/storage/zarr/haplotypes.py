@@ -21,15 +21,24 @@ _ROWS = 4_096  # copied at once, so that the bits of a window stay in the proces
 
 
 def read_sites(
-    panel: PanelReader, sites: NDArray[np.int64], *, threads: int = 1
+    panel: PanelReader,
+    sites: NDArray[np.int64],
+    haplotypes: NDArray[np.int64] | None = None,
+    *,
+    threads: int = 1,
 ) -> NDArray[np.uint64]:
-    """Alleles of all haplotypes at some sites, few windows of the panel in memory at a time.
+    """Alleles of haplotypes at some sites, few windows of the panel in memory at a time.
 
-    sites    (S,) indexes into the panel's sites, rising
-    returns  (H, ceil(S / 64)) the first of them in the lowest bit; 0 after the last
+    sites       (S,) indexes into the panel's sites, rising
+    haplotypes  (R,) of the panel's H, rising; None is all
+    returns     (R, ceil(S / 64)) the first of them in the lowest bit; 0 after the last
     """
     words = -(-len(sites) // _WORD)
-    bits = np.zeros((2 * len(panel.samples), 8 * words), np.uint8)
+    count = num_haplotypes = 2 * len(panel.samples)
+    if haplotypes is not None:
+        count = len(haplotypes)
+        haplotypes = None if count == num_haplotypes else haplotypes
+    bits = np.zeros((count, 8 * words), np.uint8)
     windows = panel.windows
     starts = np.searchsorted(sites, windows.core_start)
     stops = np.searchsorted(sites, windows.core_stop)
@@ -42,13 +51,14 @@ def read_sites(
             ahead += [reading.submit(panel.packed, after) for after in chosen[number + 1 :][:1]]
             start, stop = int(starts[window]), int(stops[window])
             here = sites[start:stop] - windows.start[window]
-            copy = partial(_copy_sites, packed, here, bits, start)
+            copy = partial(_copy_sites, packed, haplotypes, here, bits, start)
             list(copying.map(copy, blocks))
     return bits.view("<u8").astype(np.uint64, copy=False)
 
 
 def _copy_sites(
     packed: NDArray[np.uint8],
+    haplotypes: NDArray[np.int64] | None,
     sites: NDArray[np.int64],
     target: NDArray[np.uint8],
     place: int,
@@ -56,12 +66,13 @@ def _copy_sites(
 ) -> None:
     """Copy the alleles of some haplotypes at sites of a window to bit `place` and up.
 
-    packed  (H, n) alleles of the window
-    sites   (k,) within the window, rising
-    target  (H, m) changed in place
-    rows    the haplotypes to copy
+    packed      (H, n) alleles of the window
+    haplotypes  (R,) of the target; None is all
+    sites       (k,) within the window, rising
+    target      (R, m) changed in place
+    rows        of the target to copy
     """
-    packed, target = packed[rows], target[rows]
+    packed, target = packed[rows if haplotypes is None else haplotypes[rows]], target[rows]
     if sites[-1] - sites[0] == len(sites) - 1:
         copy_bits(packed, int(sites[0]), int(sites[-1]) + 1, target, place)
     else:
