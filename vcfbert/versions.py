@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 from importlib import metadata
 
@@ -25,10 +26,17 @@ def packages() -> dict[str, str]:
     found = {"vcfbert": __version__, "python": platform.python_version()}
     for name in DEPENDENCIES:
         try:
-            found[name] = metadata.version(name)
+            found[name] = _version(metadata.distribution(name))
         except metadata.PackageNotFoundError:
             continue  # only one of faiss-cpu and faiss-gpu is installed
     return found
+
+
+def _version(package: metadata.Distribution) -> str:
+    """The version, from its line, because `metadata.version` parses all of the README."""
+    head = (package.read_text("METADATA") or "").partition("\n\n")[0]
+    found = re.search(r"^Version: (\S+)", head, re.MULTILINE)
+    return found[1] if found else package.version
 
 
 def machine() -> dict[str, str | int]:

@@ -44,15 +44,20 @@ def test_groups_have_all_rows_of_a_code_in_order():
     assert found.start.tolist() == [0, 3, 5, 6]
 
 
-def test_codes_with_the_same_hash_are_all_searched(monkeypatch):
-    rng = np.random.default_rng(2)
-    references = rng.integers(0, 4, (20, 16), dtype=np.uint8)[rng.integers(0, 20, 200)]
-    references[:, 8:] = references[::-1, 8:]
-    queries = rng.integers(0, 4, (40, 16), dtype=np.uint8)
-    monkeypatch.setattr(distinct_codes, "_ODD", np.uint64(0))
-    assert distinct_codes.distinct(references) is None
-    found = nearest(references, queries, 7)
-    npt.assert_array_equal(found, by_hand(references, queries, 7))
+def test_codes_are_told_apart_by_all_of_their_words():
+    references = np.zeros((6, 24), np.uint8)
+    references[[1, 3], 23] = 7
+    references[[2, 3], 5] = 1
+    found = distinct_codes.distinct(references)
+    assert found.order.tolist() == [0, 4, 5, 1, 2, 3]
+    assert found.start.tolist() == [0, 3, 4, 5, 6]
+
+
+def test_some_bytes_are_grouped_and_too_many_codes_are_none():
+    references = np.arange(40, dtype=np.uint8)[:, None] // np.array([1, 4, 40], np.uint8)
+    assert len(distinct_codes.distinct(references, slice(1, 3)).start) == 11
+    assert distinct_codes.distinct(references, slice(1, 3), most=9) is None
+    assert len(distinct_codes.distinct(references, slice(1, 3), most=10).start) == 11
 
 
 @pytest.mark.parametrize(("num_queries", "count"), [(5, 4), (40, 70)])

@@ -46,6 +46,7 @@ MAX_SITES_OF_SAME, MAX_SITES = 1_000, 4_000
 """Sites that are looked at: to find who is the same, and to estimate kinship."""
 
 _CELLS = 1 << 23  # of distances at a time
+_EARLY_SITES = 64  # of `alike`
 
 
 @dataclass(frozen=True)
@@ -183,22 +184,47 @@ def alike(
     """
     is_known = genotypes <= 2
     copies = np.where(is_known, genotypes, 0).astype(np.float32)
-    another = others.astype(np.float32)
-    squares, limit = _sums(copies), most_different * is_known.sum(axis=0)
+    limit = most_different * is_known.sum(axis=0)
+    # A sum over some sites is at most that over all, and few pairs are below the limit even there.
+    early = slice(0, _EARLY_SITES)
+    few, another = copies[early], others[early].astype(np.float32)
+    squares = _sums(few)
     found = [(np.empty(0, np.int64), np.empty(0, np.int64))]
     step = max(1, _CELLS // max(another.shape[1], 1))
     for start in range(0, copies.shape[1], step):
         block = slice(start, start + step)
-        distance = -2.0 * (copies[:, block].T @ another)
+        distance = -2.0 * (few[:, block].T @ another)
         distance += squares[block, None]
-        if is_known[:, block].all():
+        if is_known[early, block].all():
             distance += _sums(another)
         else:
-            distance += is_known[:, block].T.astype(np.float32) @ another**2
+            distance += is_known[early, block].T.astype(np.float32) @ another**2
         first, second = np.nonzero(distance <= limit[block, None])
-        found.append((first + start, second))
+        found.append(_close(copies, is_known, others, first + start, second, limit))
     first, second = (np.concatenate(side) for side in zip(*found, strict=True))
     return first, second
+
+
+def _close(
+    copies: NDArray[np.float32],
+    is_known: NDArray[np.bool_],
+    others: NDArray[np.uint8],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    limit: NDArray[np.floating],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Those of some pairs whose sum of squared differences over all sites is within the limit.
+
+    copies, is_known  (M, N) 0 where unknown
+    limit             (N,)
+    """
+    step = max(1, _CELLS // max(len(copies), 1))
+    stays = np.zeros(len(first), np.bool_)
+    for start in range(0, len(first), step):
+        one, two = first[start : start + step], second[start : start + step]
+        difference = (copies[:, one] - others[:, two]) * is_known[:, one]
+        stays[start : start + step] = _sums(difference) <= limit[one]
+    return first[stays], second[stays]
 
 
 def _sums(genotypes: NDArray[np.float32]) -> NDArray[np.float32]:

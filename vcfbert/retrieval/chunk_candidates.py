@@ -16,7 +16,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -214,6 +213,7 @@ def _by_code(
     threads: int,
 ) -> list[NDArray[np.int64]]:
     """(Q, count) rows by distance of each search, ties by row, with FAISS."""
+    import faiss
 
     def search(one: PositionSearch) -> NDArray[np.int64]:
         used = slice(one.start, one.stop)

@@ -1,7 +1,7 @@
 """Nearest references by Hamming distance, searched once for all that have the same code.
 
 In a large panel few segments are distinct: of 200,000 simulated haplotypes, 3,200 over 64 typed
-sites of an array. So a search is a sort of the references and a comparison with the distinct ones.
+sites of an array. So a search finds the distinct ones with a hash table, and compares with these.
 
 R references of m bytes, Q queries, K nearest, U distinct codes.
 """
@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.compiling import compiled
+
 FEWEST_QUERIES = 32
-"""With fewer queries, the sort takes longer than the search that it saves."""
+"""With fewer queries, finding distinct codes takes longer than the search that it saves."""
 
 MOST_NEAREST = 64
 """With more, the members of the nearest codes are too many to sort."""
@@ -59,9 +60,9 @@ def nearest(
     """
     found = None
     if len(queries) >= FEWEST_QUERIES and count <= MOST_NEAREST:
-        found = distinct(references[:, used])
+        found = distinct(references, used, most=int(MOST_SHARE * len(references)))
     asked = encode(queries)
-    if found is None or len(found.start) - 1 > MOST_SHARE * len(references):
+    if found is None:
         return _search(encode(references), asked, count)[1]
     firsts = found.order[found.start[:-1]]
     distance, code = _search(encode(references[firsts]), asked, min(count, len(firsts)))
@@ -75,41 +76,99 @@ def nearest(
     return best % len(references)
 
 
-def distinct(references: NDArray[np.uint8]) -> DistinctCodes | None:
-    """Group references by their bytes; None in the unlikely case that two have the same hash.
+def distinct(
+    references: NDArray[np.uint8], used: slice = slice(None), *, most: int | None = None
+) -> DistinctCodes | None:
+    """Group references by some of their bytes; None if more than `most` codes are distinct.
 
-    references  (R, m)
+    references  (R, w)
+    used        the bytes
     """
+    start, stop, _ = used.indices(references.shape[1])
+    most = len(references) if most is None else most
+    number = np.empty(len(references), np.int64)
+    count = _number_codes(_words(references), start, stop, most, number)
+    if count > most:
+        return None
+    begin = np.zeros(count + 1, np.int64)
+    begin[1:] = np.cumsum(np.bincount(number, minlength=count))
+    order = np.empty(len(references), np.int64)
+    _place(number, begin[:-1].copy(), order)
+    return DistinctCodes(order, begin)
+
+
+def _words(references: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """(R, ceil(w / 8)) the bytes as words, the first in the lowest bits."""
     spare = -references.shape[1] % 8
     padded = np.pad(references, [(0, 0), (0, spare)]) if spare else references
-    words = np.ascontiguousarray(padded).view(np.uint64)
-    value = words[:, 0]
-    for word in words.T[1:]:
-        value = (value ^ (value >> np.uint64(29))) * _ODD ^ word
-    by_value = np.argsort(value)
-    is_first = np.diff(value[by_value], prepend=~value[by_value[:1]]) != 0
-    number = np.empty(len(words), np.int64)
-    number[by_value] = np.cumsum(is_first) - 1
-    order = np.argsort(_narrow(number), kind="stable")
-    start = np.flatnonzero(np.diff(number[order], prepend=-1))
-    size = np.diff(start, append=len(words))
-    if words.shape[1] > 1 and (words[order] != words[np.repeat(order[start], size)]).any():
-        return None
-    by_first = np.argsort(order[start])
-    begin = np.cumsum(size[by_first]) - size[by_first]
-    moved = np.repeat(start[by_first] - begin, size[by_first]) + np.arange(len(words))
-    return DistinctCodes(order[moved], np.append(begin, len(words)))
+    return np.ascontiguousarray(padded).view("<u8").astype(np.uint64, copy=False)
 
 
-def _narrow(number: NDArray[np.int64]) -> NDArray[np.integer]:
-    """The numbers in 16 bits if they fit, which NumPy sorts faster."""
-    return number.astype(np.uint16) if number.max() < 1 << 16 else number
+@compiled
+def _number_codes(
+    words: NDArray[np.uint64], start: int, stop: int, most: int, number: NDArray[np.int64]
+) -> int:
+    """Number codes in the order of their first row; returns how many, and stops after `most`.
+
+    words        (R, n)
+    start, stop  bytes of a code
+    number       (R,) written
+    """
+    width, base = (stop - start + 7) >> 3, start >> 3
+    low, high = np.uint64(8 * (start & 7)), np.uint64(64 - 8 * (start & 7))
+    mask = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(8 * (8 * width - (stop - start)))
+    size = 16
+    while size < 2 * min(most + 1, len(words)):
+        size *= 2
+    table = np.full(size, -1, np.int32)
+    codes = np.empty((min(most + 1, len(words)), width), np.uint64)
+    code = np.empty(width, np.uint64)
+    count = 0
+    for row in range(len(words)):
+        value = np.uint64(0)
+        for place in range(width):
+            at = base + place
+            word = words[row, at] >> low
+            if low and at + 1 < words.shape[1]:
+                word |= words[row, at + 1] << high
+            if place == width - 1:
+                word &= mask
+            code[place] = word
+            value = (value ^ (value >> np.uint64(29)) ^ word) * _ODD
+        slot = np.int64((value ^ (value >> np.uint64(32))) & np.uint64(size - 1))
+        while True:
+            found = table[slot]
+            if found < 0:
+                if count == most:
+                    return count + 1
+                codes[count] = code
+                table[slot], number[row] = count, count
+                count += 1
+                break
+            is_same = True
+            for place in range(width):
+                is_same &= codes[found, place] == code[place]
+            if is_same:
+                number[row] = found
+                break
+            slot = (slot + 1) & (size - 1)
+    return count
+
+
+@compiled
+def _place(number: NDArray[np.int64], begin: NDArray[np.int64], order: NDArray[np.int64]) -> None:
+    """Write the rows of each code together, from its `begin` on, which is changed."""
+    for row in range(len(number)):
+        order[begin[number[row]]] = row
+        begin[number[row]] += 1
 
 
 def _search(
     references: NDArray[np.uint8], queries: NDArray[np.uint8], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(Q, K) distances and rows by Hamming distance, ties by row."""
+    import faiss
+
     index = faiss.IndexBinaryFlat(8 * references.shape[1])
     index.add(np.ascontiguousarray(references))
     distance, rows = index.search(queries, count)

@@ -80,6 +80,7 @@ def test_with_a_profile_only_the_alleles_of_candidates_are_read(
     fx_home, tmp_path, monkeypatch, phase, num_samples
 ):
     monkeypatch.setattr(chunk_imputation, "MOST_CANDIDATES", np.inf)
+    monkeypatch.setattr(chunk_imputation, "FEWEST_BYTES", 0)
     names = [f"t{number}" for number in range(num_samples)]
     target = write_target(tmp_path / "t.vcf", samples_alleles(num_samples), names=names)
     options = {"phase": phase, "no_network": False}

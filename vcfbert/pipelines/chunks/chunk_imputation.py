@@ -59,6 +59,9 @@ MOST_CANDIDATES = 1.0
 """If candidates of all haplotypes together are at most this share of the references, only their
 alleles are read. Neighbours share candidates, so far fewer are read."""
 
+FEWEST_BYTES = 50_000_000
+"""Alleles of a chunk that take less are read at once, because that is faster than twice a part."""
+
 _SITES_AT_ONCE = 256  # so that the transposition stays in the processor's cache
 
 
@@ -236,7 +239,8 @@ def _has_few_candidates(
     """True if one search finds the candidates of all samples, and most references are none."""
     num_samples = sum(batch.stop - batch.start for batch in batches)
     most = MOST_CANDIDATES * 2 * len(source.panel.samples)
-    if len(batches) > 1 or num_samples > SAMPLES_AT_ONCE:
+    num_bytes = len(source.panel.samples) * len(chunk.written) / 4
+    if len(batches) > 1 or num_samples > SAMPLES_AT_ONCE or num_bytes < FEWEST_BYTES:
         return False
     if 2 * num_samples * chunk_candidates.MOST > most:
         return False

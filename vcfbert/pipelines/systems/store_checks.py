@@ -22,7 +22,7 @@ from vcfbert.model.embedding import Encoder
 from vcfbert.pipelines.systems import first_encoding
 from vcfbert.retrieval import index as indexes
 from vcfbert.retrieval import manifest
-from vcfbert.storage.zarr import embeddings, schema, stored_versions, stores
+from vcfbert.storage.zarr import embeddings, schema, stored, stored_versions
 from vcfbert.storage.zarr.embeddings import HALF_ERROR, EmbeddingsReader
 from vcfbert.storage.zarr.masks import MaskVersion, read_masks
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
@@ -154,16 +154,16 @@ def arrays(
 ) -> list[Check]:
     """Compare shape and type of the stored arrays, or of those in `names`, with the schema."""
     out = []
-    with stores.open_store(path, kind) as root:
+    with stored.open_store(path, kind) as root:
         for spec in schema.arrays_of(kind):
             if names is not None and spec.name not in names:
                 continue
             needed = expected_shape(spec.dims, letters)
             if spec.dtype == "text":
-                shape: tuple[int, ...] = (len(stores.read_text(root, spec.name)),)
+                shape: tuple[int, ...] = (len(stored.read_text(root, spec.name)),)
                 dtype = "text"
             else:
-                array = stores.member(root, spec.name)
+                array = stored.member(root, spec.name)
                 shape, dtype = tuple(array.shape), str(array.dtype)
             out.append(
                 _compare(

@@ -6,14 +6,10 @@ FILTER, INFO, FORMAT and the first sample begin. All run without the interpreter
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-_Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
+from vcfbert.compiling import compiled
 
 NUM_FIXED = 9
 CHROM, POS, ID, REF, ALT, QUAL, FILTER, INFO, FORMAT = range(NUM_FIXED)
@@ -32,15 +28,7 @@ _MOST_DIGITS = 17
 _POWERS = 10.0 ** np.arange(23)  # exact in float64
 
 
-def _compiled(function: _Kernel) -> _Kernel:
-    """Compile at the first call; the result is cached on disk if possible."""
-    try:
-        return cast(_Kernel, numba.njit(nogil=True, cache=True)(function))
-    except RuntimeError:  # neither this folder nor the home folder is writable
-        return cast(_Kernel, numba.njit(nogil=True)(function))
-
-
-@_compiled
+@compiled
 def find_columns(
     text: NDArray[np.uint8], ends: NDArray[np.int64], num_columns: int
 ) -> tuple[NDArray[np.int64], int, int]:
@@ -63,7 +51,7 @@ def find_columns(
     return columns, -1, -1
 
 
-@_compiled
+@compiled
 def first_difference(
     text: NDArray[np.uint8],
     ends: NDArray[np.int64],
@@ -90,7 +78,7 @@ def first_difference(
     return -1
 
 
-@_compiled
+@compiled
 def length_of_contig(
     text: NDArray[np.uint8], ends: NDArray[np.int64], columns: NDArray[np.int64], first: int
 ) -> int:
@@ -106,7 +94,7 @@ def length_of_contig(
     return len(ends) - first
 
 
-@_compiled
+@compiled
 def has_format_of(
     text: NDArray[np.uint8], columns: NDArray[np.int64], which: int
 ) -> NDArray[np.bool_]:
@@ -124,7 +112,7 @@ def has_format_of(
     return found
 
 
-@_compiled
+@compiled
 def reorder_fields(
     text: NDArray[np.uint8],
     ends: NDArray[np.int64],
@@ -171,7 +159,7 @@ def reorder_fields(
     return -1
 
 
-@_compiled
+@compiled
 def has_byte(
     text: NDArray[np.uint8], columns: NDArray[np.int64], which: int, byte: int
 ) -> NDArray[np.bool_]:
@@ -183,7 +171,7 @@ def has_byte(
     return found
 
 
-@_compiled
+@compiled
 def _number(text: NDArray[np.uint8], at: int, stop: int) -> tuple[float, int]:
     """A number and the offset past it; NaN if there is none."""
     mantissa, digits, scale = 0, 0, 0
@@ -230,7 +218,7 @@ def _number(text: NDArray[np.uint8], at: int, stop: int) -> tuple[float, int]:
     return (-value if is_negative else value), at
 
 
-@_compiled
+@compiled
 def _genotype(text: NDArray[np.uint8], at: int) -> tuple[int, float, float]:
     """Ploidy of a genotype, 1 or 2, and its two ALT calls, 0 or 1."""
     left = 1.0 if text[at] == _ZERO + 1 else 0.0
@@ -239,7 +227,7 @@ def _genotype(text: NDArray[np.uint8], at: int) -> tuple[int, float, float]:
     return 2, left, (1.0 if text[at + 2] == _ZERO + 1 else 0.0)
 
 
-@_compiled
+@compiled
 def positions(text: NDArray[np.uint8], columns: NDArray[np.int64]) -> NDArray[np.int64]:
     """(n,) POS; -1 if it is not a number."""
     found = np.empty(len(columns), np.int64)
@@ -250,7 +238,7 @@ def positions(text: NDArray[np.uint8], columns: NDArray[np.int64]) -> NDArray[np
     return found
 
 
-@_compiled
+@compiled
 def info_numbers(
     text: NDArray[np.uint8], columns: NDArray[np.int64], key: NDArray[np.uint8]
 ) -> NDArray[np.float64]:
@@ -275,7 +263,7 @@ def info_numbers(
     return values
 
 
-@_compiled
+@compiled
 def cell_sums(
     text: NDArray[np.uint8],
     ends: NDArray[np.int64],
@@ -344,7 +332,7 @@ def cell_sums(
     return sums
 
 
-@_compiled
+@compiled
 def cell_bytes(
     text: NDArray[np.uint8], ends: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> NDArray[np.int64]:
@@ -358,7 +346,7 @@ def cell_bytes(
     return found
 
 
-@_compiled
+@compiled
 def copy_cells(
     text: NDArray[np.uint8],
     columns: NDArray[np.int64],
@@ -378,7 +366,7 @@ def copy_cells(
         out[to + length[row] - 1] = separator
 
 
-@_compiled
+@compiled
 def copy_heads(
     text: NDArray[np.uint8],
     ends: NDArray[np.int64],

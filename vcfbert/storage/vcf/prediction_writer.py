@@ -385,6 +385,9 @@ def _fits_tabix(sites: Sites, others: TypedOnlyLines) -> bool:
 
 def _ends(sites: Sites) -> NDArray[np.int64]:
     """(S,) the last position that each site covers."""
-    columns = zip(sites.info, sites.position.tolist(), sites.ref, strict=True)
-    ends = (structural.end_of(*column) for column in columns)
-    return np.fromiter(ends, dtype=np.int64, count=len(sites))
+    length = np.fromiter(map(len, sites.ref), dtype=np.int64, count=len(sites))
+    ends: NDArray[np.int64] = sites.position + length - 1
+    for row, info in enumerate(sites.info):
+        if info != ".":  # of a structural variant
+            ends[row] = structural.end_of(info, int(sites.position[row]), sites.ref[row])
+    return ends

@@ -100,6 +100,11 @@ def _given(kind: types.Type, dimensions: int) -> types.Array:
     return types.Array(kind, dimensions, "C", readonly=True)
 
 
+def _inner(function: _Kernel) -> _Kernel:
+    """A decorator for what the kernel calls: it is compiled into it, and not loaded by itself."""
+    return cast(_Kernel, numba.njit(nogil=True)(function))
+
+
 def _compiled(signature: Signature) -> Callable[[_Kernel], _Kernel]:
     """A decorator that compiles immediately and caches the result on disk if possible."""
 
@@ -117,7 +122,7 @@ _BYTES_IN = _given(uint8, 1)
 _BYTES_OUT = types.Array(uint8, 1, "C")
 
 
-@_compiled(int64(float32, int64, int64, _BYTES_OUT, int64))
+@_inner
 def _put(value: float, scale: int, decimals: int, out: NDArray[np.uint8], at: int) -> int:
     """Write a number at offset `at`; returns the offset after it.
 
@@ -145,7 +150,7 @@ def _put(value: float, scale: int, decimals: int, out: NDArray[np.uint8], at: in
     return end
 
 
-@_compiled(int64(_NUMBERS_IN, int64, int64, _BYTES_OUT, int64))
+@_inner
 def _put_list(
     values: NDArray[np.float32], scale: int, decimals: int, out: NDArray[np.uint8], at: int
 ) -> int:
@@ -157,12 +162,7 @@ def _put_list(
     return at - 1
 
 
-@_compiled(
-    int64(
-        uint8, _NUMBERS_IN, float32, _NUMBERS_IN, _given(int64, 1), int64, int64,
-        _given(uint8, 2), _BYTES_OUT, int64,
-    )
-)  # fmt: skip
+@_inner
 def _put_haploid(
     allele: int,
     haplotypes: NDArray[np.float32],

@@ -51,13 +51,13 @@ def check_store(path: Path, kind: Kind) -> None:
         return
     try:
         num_files = _check_files(path)
-        _check_group(_metadata(path))
+        _check_group(metadata(path))
         for spec in schema.arrays_of(kind):
             for above in Path(spec.name).parents:
                 if above.parts and (path / above).is_dir():
-                    _check_group(_metadata(path / above))
+                    _check_group(metadata(path / above))
             if (path / spec.name / "zarr.json").is_file():
-                _check_array(_metadata(path / spec.name), spec, num_files)
+                _check_array(metadata(path / spec.name), spec, num_files)
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise StoreError(
             f"{path} is not a readable Zarr store of vcfbert ({error}). Rebuild it with: vcfbert "
@@ -115,7 +115,8 @@ def _check_files(path: Path) -> int:
     return count
 
 
-def _metadata(folder: Path) -> dict[str, Any]:
+def metadata(folder: Path) -> dict[str, Any]:
+    """The content of a zarr.json; ValueError or OSError if it is damaged or missing."""
     try:
         found = bounded.json_of(bounded.read(folder / "zarr.json", MAX_METADATA_BYTES))
     except ValueError as error:

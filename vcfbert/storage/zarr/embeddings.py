@@ -17,16 +17,19 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from vcfbert.domain import tokens
 from vcfbert.errors import ConfigError, StoreError
-from vcfbert.storage.zarr import stores
+from vcfbert.storage.zarr import stored, stores
 from vcfbert.storage.zarr.masks import MaskVersion
+from vcfbert.storage.zarr.stored import StoredGroup
+
+if TYPE_CHECKING:
+    import zarr
 
 Layout = Literal["codebook", "dense"]
 Weights = Mapping[str, NDArray[np.float32]]
@@ -47,27 +50,27 @@ _BLOCK_BYTES = 64 << 20  # of a dense window in memory
 class EmbeddingsReader:
     """An open embeddings store. Several threads may read it."""
 
-    def __init__(self, path: Path, root: zarr.Group) -> None:
+    def __init__(self, path: Path, root: StoredGroup) -> None:
         """Read the attributes; use `open_embeddings`."""
         self.path = path
-        self.layout: Layout = stores.attribute(root, "layout")
-        self.fingerprint = str(stores.attribute(root, "fingerprint"))
-        self.parents: dict[str, str] = dict(stores.attribute(root, "parents"))
+        self.layout: Layout = stored.attribute(root, "layout")
+        self.fingerprint = str(stored.attribute(root, "fingerprint"))
+        self.parents: dict[str, str] = dict(stored.attribute(root, "parents"))
         self.panel_fingerprint = self.parents["panel"]
         self.encoder_fingerprint = self.parents["encoder"]
-        self.mask_version: int | None = stores.attribute(root, "mask_version")
-        self.reference_haplotypes: NDArray[np.int64] = stores.read_column(
+        self.mask_version: int | None = stored.attribute(root, "mask_version")
+        self.reference_haplotypes: NDArray[np.int64] = stored.read_column(
             root, "reference_haplotypes"
         )
         self.encoder_shapes: dict[str, list[int]] = {
             name: [int(size) for size in shape]
-            for name, shape in stores.attribute(root, "encoder_weights")
+            for name, shape in stored.attribute(root, "encoder_weights")
         }
-        self._encoder = stores.read_column(root, "encoder")
-        self._codebook = stores.member(root, "codebook")
+        self._encoder = stored.read_column(root, "encoder")
+        self._codebook = stored.member(root, "codebook")
         self.num_windows, _, self.length, self.width = self._codebook.shape
-        self.dtype = dtype_of(root)
-        self._is_masked = stores.read_column(root, "is_masked") if self.layout == "dense" else None
+        self.dtype = _dtype_of(root)
+        self._is_masked = stored.read_column(root, "is_masked") if self.layout == "dense" else None
         self._cache: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -158,26 +161,26 @@ class EmbeddingsReader:
     def _map(self, name: str, window: int) -> NDArray[np.floating]:
         shape = (len(self.reference_haplotypes), self.length, self.width)
         mapped = stores.map_rows(self.path, name, window, shape, self.dtype)
-        stores.require_same(self._codebook)
+        self._codebook.group.require_same()
         return mapped
 
     def _read_codebook(self, window: int) -> NDArray[np.float32]:
-        codebook = stores.read_window(self._codebook, window, "embeddings")
+        codebook = stored.read_window(self._codebook, window, "embeddings")
         codebook.flags.writeable = False
         return codebook
 
 
-def dtype_of(root: zarr.Group) -> Dtype:
+def _dtype_of(root: StoredGroup) -> Dtype:
     """The data type of the haplotypes of the dense layout; float32 for a codebook."""
-    if stores.attribute(root, "layout") == "codebook":
+    if stored.attribute(root, "layout") == "codebook":
         return "float32"
-    return "float16" if stores.member(root, "complete").dtype == np.float16 else "float32"
+    return "float16" if stored.member(root, "complete").dtype == np.float16 else "float32"
 
 
 @contextmanager
 def open_embeddings(path: Path) -> Iterator[EmbeddingsReader]:
     """Open a finished embeddings store."""
-    with stores.open_store(path, "embeddings") as root:
+    with stored.open_store(path, "embeddings") as root:
         try:
             reader = EmbeddingsReader(path, root)
         except (KeyError, TypeError, ValueError) as error:
@@ -238,11 +241,11 @@ def write_dense(
     }
     with stores.create_store(path, "embeddings", overwrite=overwrite) as root:
         _declare_rows(root, num_windows, (num_rows, *first.shape[1:]), dtype)
-        stored = _stored_codebooks(root, itertools.chain([first], remaining))
-        for window, codebook in enumerate(stored):
+        written = _stored_codebooks(root, itertools.chain([first], remaining))
+        for window, codebook in enumerate(written):
             _write_rows(root, window, codebook, tokens_of, mask.is_masked[window])
         stores.write_column(root, "embeddings", "is_masked", mask.is_masked)
-        _finish(root, "dense", parents, reference_haplotypes, encoder, mask)
+        _finish(root, "dense", parents, reference_haplotypes, encoder, mask, dtype)
 
 
 def write_by_workers(
@@ -281,7 +284,7 @@ def write_by_workers(
         if mask is not None:
             stores.write_column(root, "embeddings", "is_masked", mask.is_masked)
         layout: Layout = "codebook" if mask is None else "dense"
-        _finish(root, layout, parents, reference_haplotypes, encoder, mask)
+        _finish(root, layout, parents, reference_haplotypes, encoder, mask, dtype)
 
 
 def write_window(
@@ -416,6 +419,7 @@ def _finish(
     reference_haplotypes: NDArray[np.int64],
     encoder: Weights,
     mask: MaskVersion | None,
+    dtype: Dtype = "float32",
 ) -> None:
     """Write the rows, the encoder, the parents and the fingerprint."""
     names = sorted(encoder)
@@ -423,7 +427,6 @@ def _finish(
     stores.write_column(root, "embeddings", "encoder", np.concatenate(flat))
     rows = np.asarray(reference_haplotypes, dtype=np.int64)
     root.attrs["layout"] = layout
-    dtype = dtype_of(root)
     stores.write_column(root, "embeddings", "reference_haplotypes", rows)
     root.attrs.update(
         {

@@ -1,17 +1,19 @@
 """Alleles of haplotypes at any sites of a panel, joined from its windows as bits.
 
-S chosen sites, H haplotypes of the panel. The panel stores eight alleles in a byte, window by
-window; each site is in the core of one window.
+S chosen sites, R chosen haplotypes, H of the panel. The panel stores eight alleles in a byte,
+window by window; each site is in the core of one window.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert.compiling import compiled
 from vcfbert.domain import tokens
 from vcfbert.storage.zarr.panel import PanelReader
 
@@ -33,32 +35,30 @@ def read_sites(
     haplotypes  (R,) of the panel's H, rising; None is all
     returns     (R, ceil(S / 64)) the first of them in the lowest bit; 0 after the last
     """
-    words = -(-len(sites) // _WORD)
-    count = num_haplotypes = 2 * len(panel.samples)
-    if haplotypes is not None:
-        count = len(haplotypes)
-        haplotypes = None if count == num_haplotypes else haplotypes
-    bits = np.zeros((count, 8 * words), np.uint8)
+    if haplotypes is None:
+        haplotypes = np.arange(2 * len(panel.samples))
+    bits = np.zeros((len(haplotypes), 8 * -(-len(sites) // _WORD)), np.uint8)
     windows = panel.windows
     starts = np.searchsorted(sites, windows.core_start)
     stops = np.searchsorted(sites, windows.core_stop)
-    chosen = np.flatnonzero(starts < stops).tolist()
+    chosen = deque(np.flatnonzero(starts < stops).tolist())
     blocks = [slice(first, first + _ROWS) for first in range(0, len(bits), _ROWS)]
-    with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(threads) as copying:
-        ahead = [reading.submit(panel.packed, window) for window in chosen[:1]]
-        for number, window in enumerate(chosen):
-            packed = ahead.pop().result()
-            ahead += [reading.submit(panel.packed, after) for after in chosen[number + 1 :][:1]]
+    ahead: deque[tuple[int, Future[NDArray[np.uint8]]]] = deque()
+    with ThreadPoolExecutor(threads) as reading, ThreadPoolExecutor(threads) as copying:
+        while chosen or ahead:
+            while chosen and len(ahead) < threads:
+                ahead.append((window := chosen.popleft(), reading.submit(panel.packed, window)))
+            window, packed = ahead.popleft()
             start, stop = int(starts[window]), int(stops[window])
             here = sites[start:stop] - windows.start[window]
-            copy = partial(_copy_sites, packed, haplotypes, here, bits, start)
+            copy = partial(_copy_sites, packed.result(), haplotypes, here, bits, start)
             list(copying.map(copy, blocks))
     return bits.view("<u8").astype(np.uint64, copy=False)
 
 
 def _copy_sites(
     packed: NDArray[np.uint8],
-    haplotypes: NDArray[np.int64] | None,
+    haplotypes: NDArray[np.int64],
     sites: NDArray[np.int64],
     target: NDArray[np.uint8],
     place: int,
@@ -67,52 +67,65 @@ def _copy_sites(
     """Copy the alleles of some haplotypes at sites of a window to bit `place` and up.
 
     packed      (H, n) alleles of the window
-    haplotypes  (R,) of the target; None is all
+    haplotypes  (R,) of the target
     sites       (k,) within the window, rising
     target      (R, m) changed in place
     rows        of the target to copy
     """
-    packed, target = packed[rows if haplotypes is None else haplotypes[rows]], target[rows]
+    task = packed, haplotypes[rows], sites, target[rows], place
     if sites[-1] - sites[0] == len(sites) - 1:
-        copy_bits(packed, int(sites[0]), int(sites[-1]) + 1, target, place)
+        _copy_run(*task)
     else:
-        shift = (sites & 7).astype(np.uint8)
-        alleles: NDArray[np.uint8] = (packed[:, sites >> 3] >> shift) & np.uint8(1)
-        copy_bits(tokens.pack(alleles), 0, len(sites), target, place)
+        _copy_each(*task)
+
+
+@compiled
+def _copy_run(
+    packed: NDArray[np.uint8],
+    haplotypes: NDArray[np.int64],
+    sites: NDArray[np.int64],
+    target: NDArray[np.uint8],
+    place: int,
+) -> None:
+    """`_copy_sites` of adjacent sites, a byte of the target at a time."""
+    start, stop = sites[0], sites[-1] + 1
+    move = start - place  # from a bit of the target to one of the source
+    first, last = place >> 3, (place + len(sites) - 1) >> 3
+    low = np.uint8(0xFF << (place & 7) & 0xFF)
+    high = np.uint8(0xFF >> (-(place + len(sites)) & 7))
+    shift, left = np.uint8(move & 7), np.uint8(8 - (move & 7))
+    for row in range(len(haplotypes)):
+        source, found = packed[haplotypes[row]], target[row]
+        for at in range(first, last + 1):
+            byte = (8 * at + move) >> 3
+            value = source[byte] >> shift if byte >= 0 else np.uint8(0)
+            if shift and 8 * (byte + 1) < stop:
+                value |= source[byte + 1] << left
+            if at == first:
+                value &= low
+            if at == last:
+                value &= high
+            found[at] |= np.uint8(value)
+
+
+@compiled
+def _copy_each(
+    packed: NDArray[np.uint8],
+    haplotypes: NDArray[np.int64],
+    sites: NDArray[np.int64],
+    target: NDArray[np.uint8],
+    place: int,
+) -> None:
+    """`_copy_sites` of any sites."""
+    for row in range(len(haplotypes)):
+        source, found = packed[haplotypes[row]], target[row]
+        for number in range(len(sites)):
+            allele = (source[sites[number] >> 3] >> np.uint8(sites[number] & 7)) & np.uint8(1)
+            at = place + number
+            found[at >> 3] |= np.uint8(allele << np.uint8(at & 7))
 
 
 def read_alleles(panel: PanelReader, sites: NDArray[np.int64]) -> NDArray[np.uint8]:
     """(S, H) alleles of all haplotypes at some sites, rising."""
     bits = read_sites(panel, sites)
     return np.ascontiguousarray(tokens.unpack(bits.view(np.uint8), len(sites)).T)
-
-
-def copy_bits(
-    source: NDArray[np.uint8], start: int, stop: int, target: NDArray[np.uint8], place: int
-) -> None:
-    """Copy the bits [start, stop) of each row to bit `place` and up, where all bits must be 0.
-
-    source  (H, n) packed, the first in the lowest bit
-    target  (H, m) packed the same way
-
-    >>> target = np.zeros((1, 2), np.uint8)
-    >>> copy_bits(np.array([[0b10110]], np.uint8), 1, 5, target, 6)
-    >>> [f"{byte:08b}" for byte in target[0]]
-    ['11000000', '00000010']
-    """
-    low, high = start >> 3, (stop + 7) >> 3
-    taken = source[:, low:high].copy()
-    taken[:, 0] &= 0xFF << (start & 7) & 0xFF
-    taken[:, -1] &= 0xFF >> (-stop & 7)
-    move = (place & 7) - (start & 7)
-    to, shift = (place >> 3) - (move < 0), move % 8
-    _merge(target, to, np.left_shift(taken, shift))
-    if shift:
-        _merge(target, to + 1, np.right_shift(taken, 8 - shift))
-
-
-def _merge(target: NDArray[np.uint8], to: int, part: NDArray[np.uint8]) -> None:
-    """Set bits from byte `to` on; bytes outside the target are 0 and are skipped."""
-    skipped = max(0, -to)
-    room = target[:, to + skipped : to + part.shape[1]]
-    room |= part[:, skipped : skipped + room.shape[1]]

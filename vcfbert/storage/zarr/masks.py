@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from vcfbert.domain.masks import Role
 from vcfbert.errors import StoreError
-from vcfbert.storage.zarr import stores
+from vcfbert.storage.zarr import stored, stores
+from vcfbert.storage.zarr.stored import StoredGroup
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def read_masks(path: Path) -> MaskVersion:
 
     Raises StoreError if it is missing, of another kind or version, or damaged.
     """
-    with stores.open_store(path, "masks") as root:
+    with stored.open_store(path, "masks") as root:
         try:
             mask = _read(root)
             is_intact = mask.fingerprint == root.attrs["fingerprint"]
@@ -75,10 +75,10 @@ def read_masks(path: Path) -> MaskVersion:
     return mask
 
 
-def _read(root: zarr.Group) -> MaskVersion:
+def _read(root: StoredGroup) -> MaskVersion:
     settings: Any = root.attrs["settings"]
     parents: Any = root.attrs["parents"]
-    is_masked = stores.read_column(root, "is_masked")
+    is_masked = stored.read_column(root, "is_masked")
     is_masked.flags.writeable = False
     return MaskVersion(
         version=int(settings["version"]),

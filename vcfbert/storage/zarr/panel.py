@@ -13,11 +13,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from vcfbert.domain import contig_order, joined_panels, tokens
@@ -28,7 +27,11 @@ from vcfbert.domain.sites import Samples, Sites
 from vcfbert.domain.windows import Windows
 from vcfbert.errors import StoreError
 from vcfbert.files import replacing
-from vcfbert.storage.zarr import schema, stores
+from vcfbert.storage.zarr import schema, stored, stores
+from vcfbert.storage.zarr.stored import StoredGroup
+
+if TYPE_CHECKING:
+    import zarr
 
 HAPLOTYPES_PER_CHUNK = 16_384
 WRITE_BYTES = 16_000_000
@@ -41,20 +44,20 @@ SUFFIX = ".zarr"
 class PanelReader:
     """An open panel store. Sites, samples and windows are in memory; alleles stay on disk."""
 
-    def __init__(self, path: Path, root: zarr.Group) -> None:
+    def __init__(self, path: Path, root: StoredGroup) -> None:
         """Read the small tables; use `open_panel`."""
         self.path = path
-        self.fingerprint = str(stores.attribute(root, "fingerprint"))
-        self.settings: dict[str, Any] = dict(stores.attribute(root, "settings"))
+        self.fingerprint = str(stored.attribute(root, "fingerprint"))
+        self.settings: dict[str, Any] = dict(stored.attribute(root, "settings"))
         """How the panel was made."""
         self.sites = _read_sites(root)
         self.samples = _read_samples(root)
         self.windows = _read_windows(root)
-        self.genome = Genome.from_json(stores.attribute(root, "genome"))
+        self.genome = Genome.from_json(stored.attribute(root, "genome"))
         qc: Any = dict(root.attrs).get("qc", {})
         self.qc: dict[str, Any] = dict(qc)
         """What `prepare` read, kept and dropped of the file that the panel was made from."""
-        self._alleles = stores.member(root, "alleles")
+        self._alleles = stored.member(root, "alleles")
         self._cache: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -79,7 +82,7 @@ class PanelReader:
             if window in self._cache:
                 self._cache.move_to_end(window)
                 return self._cache[window]
-        block = stores.read_window(self._alleles, window, "panel")
+        block = stored.read_window(self._alleles, window, "panel")
         block.flags.writeable = False
         with self._lock:
             self._cache[window] = block
@@ -140,15 +143,15 @@ def fingerprint_of(path: Path, contig: str | None = None) -> str:
     places = contig_stores(path)
     prints = []
     for place in [places[contig]] if contig is not None else places.values() or [path]:
-        with stores.open_store(place, "panel") as root:
-            prints.append(str(stores.attribute(root, "fingerprint")))
+        with stored.open_store(place, "panel") as root:
+            prints.append(str(stored.attribute(root, "fingerprint")))
     return joined_fingerprint(prints)
 
 
 def num_sites(path: Path, contig: str) -> int:
     """The number of sites on a contig of a panel, without reading its tables."""
-    with stores.open_store(contig_stores(path)[contig], "panel") as root:
-        return int(stores.member(root, "sites/position").shape[0])
+    with stored.open_store(contig_stores(path)[contig], "panel") as root:
+        return int(stored.member(root, "sites/position").shape[0])
 
 
 def is_one_store(path: Path) -> bool:
@@ -226,7 +229,7 @@ def _joined(path: Path, parts: Sequence[PanelReader]) -> PanelReader:
 @contextmanager
 def open_contig(path: Path) -> Iterator[PanelReader]:
     """Open one store of a panel, haploid samples or not. Raises StoreError as `open_panel` does."""
-    with stores.open_store(path, "panel") as root:
+    with stored.open_store(path, "panel") as root:
         try:
             reader = PanelReader(path, root)
             _check_sizes(reader)
@@ -392,55 +395,55 @@ def _texts(sites: Sites, samples: Samples) -> dict[str, list[str]]:
     }
 
 
-def _read_sites(root: zarr.Group) -> Sites:
+def _read_sites(root: StoredGroup) -> Sites:
     return Sites(
         contigs=tuple(_names(root, "contigs")),
-        contig=stores.read_column(root, "sites/contig"),
-        position=stores.read_column(root, "sites/position"),
-        record=stores.read_column(root, "sites/record"),
-        identifier=stores.read_text(root, "sites/id"),
-        ref=stores.read_text(root, "sites/ref"),
-        alt=stores.read_text(root, "sites/alt"),
-        info=stores.read_text(root, "sites/info"),
-        site_type=stores.read_column(root, "sites/type"),
-        cm=stores.read_column(root, "sites/cm"),
-        alt_count=stores.read_column(root, "sites/alt_count"),
-        population_alt_count=stores.read_column(root, "sites/population_alt_count"),
+        contig=stored.read_column(root, "sites/contig"),
+        position=stored.read_column(root, "sites/position"),
+        record=stored.read_column(root, "sites/record"),
+        identifier=stored.read_text(root, "sites/id"),
+        ref=stored.read_text(root, "sites/ref"),
+        alt=stored.read_text(root, "sites/alt"),
+        info=stored.read_text(root, "sites/info"),
+        site_type=stored.read_column(root, "sites/type"),
+        cm=stored.read_column(root, "sites/cm"),
+        alt_count=stored.read_column(root, "sites/alt_count"),
+        population_alt_count=stored.read_column(root, "sites/population_alt_count"),
     )
 
 
-def _read_samples(root: zarr.Group) -> Samples:
-    names = stores.read_text(root, "samples/name")
+def _read_samples(root: StoredGroup) -> Samples:
+    names = stored.read_text(root, "samples/name")
     ploidy = dict(root.attrs).get("ploidy")
     return Samples(
         names=names,
-        population=stores.read_text(root, "samples/population"),
-        superpopulation=stores.read_text(root, "samples/superpopulation"),
-        split=stores.read_column(root, "samples/split"),
+        population=stored.read_text(root, "samples/population"),
+        superpopulation=stored.read_text(root, "samples/superpopulation"),
+        split=stored.read_column(root, "samples/split"),
         populations=tuple(_names(root, "populations")),
         relatives=_pairs(root),
         haploid=None if ploidy is None else Ploidy.from_json(ploidy, len(names)),
     )
 
 
-def _read_windows(root: zarr.Group) -> Windows:
+def _read_windows(root: StoredGroup) -> Windows:
     return Windows(
-        start=stores.read_column(root, "windows/start"),
-        stop=stores.read_column(root, "windows/stop"),
-        core_start=stores.read_column(root, "windows/core_start"),
-        core_stop=stores.read_column(root, "windows/core_stop"),
-        length=int(str(stores.attribute(root, "length"))),
+        start=stored.read_column(root, "windows/start"),
+        stop=stored.read_column(root, "windows/stop"),
+        core_start=stored.read_column(root, "windows/core_start"),
+        core_stop=stored.read_column(root, "windows/core_stop"),
+        length=int(str(stored.attribute(root, "length"))),
     )
 
 
-def _pairs(root: zarr.Group) -> NDArray[np.int64]:
+def _pairs(root: StoredGroup) -> NDArray[np.int64]:
     """Listed relatives; empty if the panel has no list."""
     pairs: Any = dict(root.attrs).get("relatives", [])
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
-def _names(root: zarr.Group, attribute: str) -> list[str]:
-    value = stores.attribute(root, attribute)
+def _names(root: StoredGroup, attribute: str) -> list[str]:
+    value = stored.attribute(root, attribute)
     if not isinstance(value, list):
         raise TypeError(f"{attribute} is not a list")
     return [str(item) for item in value]

@@ -5,7 +5,6 @@ S sites, N samples of the panel, n that stay. Sites at which all that stay have 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +15,6 @@ from vcfbert.domain.ploidy import Ploidy
 from vcfbert.domain.sites import SPLITS, Samples, Sites, haplotypes_of
 from vcfbert.storage.zarr import stores
 from vcfbert.storage.zarr.panel import PanelReader
-
-_CACHED_WINDOWS = 2
 
 
 class PanelWithout(PanelReader):
@@ -38,7 +35,6 @@ class PanelWithout(PanelReader):
         self.whole_fingerprint = panel.fingerprint
         kept = np.setdiff1d(np.arange(len(panel.samples)), excluded)
         self._rows = haplotypes_of(kept)
-        self._cache: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
         self.path, self.settings = panel.path, panel.settings
         self.windows, self.genome = panel.windows, panel.genome
         self.fingerprint = stores.fingerprint(panel.fingerprint, "\n".join(self.excluded))
@@ -53,14 +49,9 @@ class PanelWithout(PanelReader):
 
     def packed(self, window: int) -> NDArray[np.uint8]:
         """(2 n, ceil(L / 8)) as in the whole panel."""
-        if window not in self._cache:
-            block = self._whole.packed(window)[self._rows]
-            block.flags.writeable = False
-            self._cache[window] = block
-            if len(self._cache) > _CACHED_WINDOWS:
-                self._cache.popitem(last=False)
-        self._cache.move_to_end(window)
-        return self._cache[window]
+        block = self._whole.packed(window)[self._rows]
+        block.flags.writeable = False
+        return block
 
 
 def _samples_at(samples: Samples, kept: NDArray[np.int64]) -> Samples:

@@ -1,9 +1,9 @@
-"""Zarr stores: opening, creating, and reading and writing their arrays.
+"""Zarr stores: creating them, and writing their arrays. `stored` reads them.
 
 A path that exists is a finished store: a store is written under a temporary name and renamed. It
 records its kind, format version, fingerprint and the fingerprints of its parents. Every chunk has a
 checksum (crc32c), except in memory-mapped arrays, and the folder has a seal over every file (see
-`files.seals`); opening a store checks the seal of the metadata.
+`files.seals`); opening a store checks the seal of the metadata. Zarr is imported by what writes.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec, ZstdCodec
-from zarr.storage import LocalStore
 
 from vcfbert.errors import DeviceError, StoreError
 from vcfbert.files import locks, replacing, seals, temporary
 from vcfbert.storage.zarr import declared_sizes, schema
 from vcfbert.storage.zarr.schema import Kind
+
+if TYPE_CHECKING:
+    import zarr
 
 ZSTD_LEVEL = 12
 """For alleles: 8 % smaller than level 9, and still a hundredth of the time of parsing."""
@@ -43,57 +43,14 @@ ROW_INDEX_BYTES = 16
 _STRICT = {"array.write_empty_chunks": True}  # so that an absent chunk is a lost chunk
 
 
-class _PinnedStore(LocalStore):
-    """A store that notices if another one has replaced it."""
-
-    def __init__(self, root: Path, *, read_only: bool = True) -> None:
-        """Remember which folder is at `root` now."""
-        super().__init__(root, read_only=read_only)
-        self.folder = replacing.identity(root)
-
-    def require_same(self) -> None:
-        """Raise StoreError if the folder is no longer the one that was opened."""
-        if replacing.identity(self.root) != self.folder:
-            raise StoreError.replaced(self.root)
-
-
-@contextmanager
-def open_store(path: Path, kind: Kind) -> Iterator[zarr.Group]:
-    """Open a finished store for reading, after checking its kind and format version."""
-    made_by = schema.MADE_BY[kind]
-    with locks.reading(path):
-        yield from _opened(path, kind, made_by)
-
-
-def _opened(path: Path, kind: Kind, made_by: str) -> Iterator[zarr.Group]:
-    declared_sizes.check_store(path, kind)
-    try:
-        root = zarr.open_group(_PinnedStore(path), mode="r")
-    except FileNotFoundError as error:
-        raise StoreError.missing(path, made_by=made_by) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} is not a readable Zarr store ({error}). Rebuild it with: "
-                         f"vcfbert {made_by} --force") from error  # fmt: skip
-    try:
-        found = root.attrs.get("vcfbert_kind")
-        if found != kind:
-            raise StoreError.wrong_kind(path, found=found, needed=kind, made_by=made_by)
-        version = root.attrs.get("format_version")
-        needed = schema.FORMAT_VERSION[kind]
-        if version != needed:
-            raise StoreError.wrong_version(path, found=version, needed=needed, made_by=made_by)
-        seals.check(path, schema.AGAIN[kind], is_wanted=seals.is_metadata)
-        yield root
-    finally:
-        root.store.close()
-
-
 @contextmanager
 def create_store(path: Path, kind: Kind, *, overwrite: bool = False) -> Iterator[zarr.Group]:
     """Yield an empty group that appears at `path` only if the block completes.
 
     The block sets the attributes `fingerprint` and `parents` itself.
     """
+    import zarr
+
     attributes = {"vcfbert_kind": kind, "format_version": schema.FORMAT_VERSION[kind]}
     with create_folder(path, overwrite=overwrite) as partial, zarr.config.set(_STRICT):
         yield zarr.create_group(partial, attributes=attributes, overwrite=True)
@@ -102,6 +59,8 @@ def create_store(path: Path, kind: Kind, *, overwrite: bool = False) -> Iterator
 @contextmanager
 def open_unfinished(folder: Path) -> Iterator[zarr.Group]:
     """Open the temporary folder of a store that `create_store` is creating in another process."""
+    import zarr
+
     with zarr.config.set(_STRICT):
         root = zarr.open_group(folder, mode="r+")
         try:
@@ -211,6 +170,8 @@ def create_array(
     level     of zstd; None stores as it is, with a checksum
     shuffled  compress the bytes of numbers plane by plane
     """
+    from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec, ZstdCodec
+
     spec = schema.find(kind, name)
     assert dtype is None or dtype in spec.dtypes
     numbers = np.dtype(dtype or spec.dtypes[0])
@@ -254,111 +215,16 @@ def write_text(root: zarr.Group, kind: Kind, name: str, values: Sequence[str]) -
     write_column(root, kind, name, np.frombuffer(text, dtype=np.uint8))
 
 
-def read_column(root: zarr.Group, name: str) -> NDArray[Any]:
-    """Read a whole array."""
-    array = member(root, name)
-    for chunk in range(array.cdata_shape[0]):
-        _require_chunks(array, chunk)
-    try:
-        values = np.asarray(array[...])
-        require_same(array)
-        return values
-    except (ValueError, RuntimeError, OSError) as error:  # a checksum or a codec that fails
-        require_same(array)
-        raise StoreError(
-            f"{array.path} in {_root(array)} is damaged ({error}). Rebuild the store with --force."
-        ) from error
-
-
-def attribute(root: zarr.Group, name: str) -> Any:
-    """A required attribute; StoreError if the store lacks it."""
-    if name not in root.attrs:
-        raise StoreError(
-            f"{place(root)} lacks the attribute {name}: the store is damaged. Rebuild it with "
-            "--force."
-        )
-    return root.attrs[name]
-
-
-def read_window(array: zarr.Array[Any], window: int, kind: Kind) -> NDArray[Any]:
-    """Read one window of an array whose first axis is chunked window by window.
-
-    Raises StoreError if a chunk is damaged or missing (Zarr itself reads a missing one as zeros).
-    """
-    _require_chunks(array, window)
-    try:
-        values = np.asarray(array[window])
-        require_same(array)
-        return values
-    except (ValueError, RuntimeError, OSError) as error:  # a checksum or a codec that fails
-        require_same(array)
-        raise StoreError(
-            f"{array.path} of window {window} in {_root(array)} is damaged ({error}). "
-            f"Rebuild the store with: vcfbert {schema.MADE_BY[kind]} --force"
-        ) from error
-
-
-def _root(array: zarr.Array[Any]) -> Path:
-    assert isinstance(array.store, LocalStore)
-    return array.store.root
+def member(root: zarr.Group, name: str) -> zarr.Array[Any]:
+    """An array of a store that is being written."""
+    found: zarr.Array[Any] = root[name]  # type: ignore[assignment]
+    return found
 
 
 def place(root: zarr.Group) -> Path:
-    """The folder of an open store."""
-    assert isinstance(root.store, LocalStore)
-    return root.store.root
-
-
-def require_same(array: zarr.Array[Any]) -> None:
-    """Raise StoreError if the store of this array has been replaced since it was opened."""
-    if isinstance(array.store, _PinnedStore):
-        array.store.require_same()
-
-
-def _require_chunks(array: zarr.Array[Any], first: int) -> None:
-    """Raise StoreError unless all chunks at one index of the first axis are there and whole."""
-    folder = _root(array) / array.path / "c" / str(first)
-    size = math.prod(array.chunks) * array.dtype.itemsize
-    described: Any = array.metadata.to_dict()["codecs"]
-    names = tuple(codec["name"] for codec in described)
-    for rest in itertools.product(*(range(size) for size in array.cdata_shape[1:])):
-        file = folder.joinpath(*(str(place) for place in rest))
-        if not file.exists():
-            require_same(array)
-            raise StoreError(
-                f"{file} is missing: the store is damaged. Rebuild it with --force and the command "
-                "that made it."
-            )
-        try:
-            declared_sizes.check_chunk(file, size, names)
-        except (OSError, ValueError) as error:
-            raise StoreError(
-                f"{file} is damaged ({error}). Rebuild the store with --force and the command that "
-                "made it."
-            ) from error
-
-
-def read_text(root: zarr.Group, name: str) -> list[str]:
-    """Read what `write_text` wrote."""
-    try:
-        return read_column(root, name).tobytes().decode("utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise StoreError(
-            f"{name} in {place(root)} is damaged ({error}). Rebuild the store with --force."
-        ) from error
-
-
-def member(root: zarr.Group, name: str) -> zarr.Array[Any]:
-    """An array by its path; StoreError if the store lacks it."""
-    try:
-        found = root.get(name)
-    except (ValueError, TypeError, KeyError):  # its zarr.json is damaged
-        found = None
-    if not isinstance(found, zarr.Array):
-        raise StoreError(
-            f"{place(root)} lacks the array {name}: the store is damaged. Rebuild it with --force."
-        )
-    return found
+    """The folder of a store that is being written."""
+    store: Any = root.store
+    return Path(store.root)
 
 
 def write_rows(folder: Path, index: int, blocks: Iterable[NDArray[Any]], dtype: str) -> None:
