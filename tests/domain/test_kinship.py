@@ -96,7 +96,9 @@ def test_samples_without_heterozygous_sites_have_no_kinship():
     assert np.isnan(pairs.kinship).all()
 
 
-def test_alike_compares_where_both_are_known(fx_family, monkeypatch):
+@pytest.mark.parametrize("early", [1, 7, 64, 10_000])
+def test_alike_compares_where_both_are_known(fx_family, monkeypatch, early):
+    monkeypatch.setattr(kinship, "_EARLY_SITES", early)
     target = fx_family[:, 42:45].copy()
     target[::3] = 3
     for _ in range(2):
