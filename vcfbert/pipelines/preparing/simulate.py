@@ -205,7 +205,7 @@ def _records(options: SimulateOptions) -> Iterator[PhasedRecord]:
                 position=position,
                 identifier=f"sim{number}",
                 alleles=variant.alleles,
-                genotypes=variant.genotypes.copy(),
+                genotypes=variant.genotypes.astype(np.int8),  # a quarter of the memory
                 is_haploid=options.is_male if position >= options.first_haploid else None,
             )
 
