@@ -14,9 +14,9 @@ from importlib import metadata
 __version__ = "0.1.0"
 
 DEPENDENCIES = (
-    "cyvcf2", "deflate", "faiss-cpu", "faiss-gpu", "jaxtyping", "llvmlite", "matplotlib", "msprime",
-    "numba", "numcodecs", "numpy", "pysam", "rich", "safetensors", "tensorboard", "tomli-w",
-    "torch", "typer", "zarr",
+    "cyvcf2", "deflate", "faiss-cpu", "faiss-gpu", "google-crc32c", "jaxtyping", "llvmlite",
+    "matplotlib", "msprime", "numba", "numcodecs", "numpy", "pysam", "rich", "safetensors",
+    "tensorboard", "tomli-w", "torch", "typer", "zarr",
 )  # fmt: skip
 """Dependencies in pyproject.toml, and llvmlite, which compiles the kernels."""
 

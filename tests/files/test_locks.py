@@ -23,7 +23,7 @@ from vcfbert.files import locks, temporary
 from vcfbert.pipelines.systems import refresh
 from vcfbert.pipelines.systems.refresh import RefreshOptions
 from vcfbert.progress import Silent
-from vcfbert.storage.zarr import stores
+from vcfbert.storage.zarr import stored, stores
 from vcfbert.storage.zarr.panel import open_panel
 from vcfbert.storage.zarr.workspace import Workspace
 
@@ -190,9 +190,9 @@ def test_a_refresh_leaves_readers_alone_and_prunes_only_what_nobody_reads(tmp_pa
     refresh.refresh(workspace, settings, RefreshOptions(masks=True), progress=quiet)
     first = workspace.version("masks", 0)
     renew = RefreshOptions(masks=True, prune=1)
-    with open_panel(workspace.panel) as panel, stores.open_store(first, "masks") as root:
+    with open_panel(workspace.panel) as panel, stored.open_store(first, "masks") as root:
         refresh.refresh(workspace, settings, renew, progress=quiet)
-        assert stores.read_column(root, "is_masked").any()
+        assert stored.read_column(root, "is_masked").any()
         assert len(panel.packed(0))
     assert workspace.versions("masks") == [0, 1]
     refresh.refresh(workspace, settings, renew, progress=quiet)

@@ -333,12 +333,15 @@ def test_absent_haplotypes_are_no_references(fx_x, monkeypatch, tmp_path):
     imputations.run(home, target, tmp_path / "a.vcf.gz")
     par, rest = seen
     num_samples = SAMPLES - NEW
-    assert (len(par.bits), len(rest.bits)) == (2 * num_samples, 2 * num_samples - num_samples // 2)
+    assert (len(par.haplotypes), len(rest.haplotypes)) == (
+        2 * num_samples,
+        2 * num_samples - num_samples // 2,
+    )
     is_male = np.arange(num_samples) % 2 == 1
     npt.assert_array_equal(np.bincount(rest.haplotypes // 2), 2 - is_male)
     counts = rest.statistics.frequency[:5]
     with open_panel(home.panel, takes_haploid=True) as panel:
-        share = panel.sites.alt_count[rest.sites[:5]].sum(axis=1) / len(rest.bits)
+        share = panel.sites.alt_count[rest.sites[:5]].sum(axis=1) / len(rest.haplotypes)
     npt.assert_allclose(1 / (1 + np.exp(-counts)), share, atol=1e-6)
 
 

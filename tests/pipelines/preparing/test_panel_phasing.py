@@ -16,7 +16,7 @@ from vcfbert.pipelines.chunks import chunk_plan
 from vcfbert.pipelines.verifying import verify
 from vcfbert.pipelines.verifying.verify import VerifyOptions
 from vcfbert.progress import Silent
-from vcfbert.storage.zarr import haplotypes, stores
+from vcfbert.storage.zarr import haplotypes, stored
 from vcfbert.storage.zarr.panel import open_panel
 from vcfbert.storage.zarr.workspace import Workspace
 
@@ -40,7 +40,7 @@ def write(path, truth, is_loose):
     return panels.write_vcf(path, records, [f"s{n}" for n in range(truth.shape[1])])
 
 
-def stored(work):
+def alleles_of(work):
     """(S, N, 2) alleles of a panel store."""
     with open_panel(work / "panel.zarr", takes_haploid=True) as panel:
         bits = haplotypes.read_sites(panel, np.arange(len(panel.sites)))
@@ -76,7 +76,7 @@ def test_verify_compares_it_with_its_file_without_the_order(fx_truth, fx_whole, 
 
 def test_an_unphased_panel_is_phased_and_says_how_well(fx_truth, fx_whole):
     _, folder, summary = fx_whole
-    found = stored(folder / "w")
+    found = alleles_of(folder / "w")
     npt.assert_array_equal(found.sum(axis=2), fx_truth.sum(axis=2))
     is_het = fx_truth[:, :, 0] != fx_truth[:, :, 1]
     wrong = total = 0
@@ -95,7 +95,7 @@ def test_an_unphased_panel_is_phased_and_says_how_well(fx_truth, fx_whole):
     assert report["phased"] == phased
     assert any("are phased by the panel's own samples; about" in one for one in report["warnings"])
     assert any(line.startswith("  expected switch error") for line in summary.lines())
-    with stores.open_store(next((folder / "w" / "panel.zarr").glob("*.zarr")), "panel") as root:
+    with stored.open_store(next((folder / "w" / "panel.zarr").glob("*.zarr")), "panel") as root:
         settings = root.attrs["settings"]
     assert settings["phased"] == phased
     assert settings["phase_panel"] is True
@@ -115,7 +115,7 @@ def test_phased_genotypes_stay_also_across_chunks(fx_truth, tmp_path, monkeypatc
     is_loose[:, 5] = False
     file = write(tmp_path / "p.vcf", fx_truth, is_loose)
     summary = vcfbert.prepare(file, workspace=tmp_path / "w", phase_panel=True)
-    found = stored(tmp_path / "w")
+    found = alleles_of(tmp_path / "w")
     npt.assert_array_equal(found[~is_loose], fx_truth[~is_loose])
     npt.assert_array_equal(found.sum(axis=2), fx_truth.sum(axis=2))
     is_het = is_loose & (fx_truth[:, :, 0] != fx_truth[:, :, 1])
@@ -143,7 +143,7 @@ def test_haploid_males_stay_as_they_are(tmp_path):
     (tmp_path / "u.vcf").write_text(records.raw_header + body)
     vcfbert.prepare(tmp_path / "panel.vcf.gz", workspace=tmp_path / "true")
     vcfbert.prepare(tmp_path / "u.vcf", workspace=tmp_path / "own", phase_panel=True)
-    true, own = stored(tmp_path / "true"), stored(tmp_path / "own")
+    true, own = alleles_of(tmp_path / "true"), alleles_of(tmp_path / "own")
     npt.assert_array_equal(true.sum(axis=2), own.sum(axis=2))
     with open_panel(tmp_path / "own" / "panel.zarr", takes_haploid=True) as panel:
         is_haploid = panel.samples.ploidy.of_sites(np.arange(len(panel.sites)))
@@ -163,7 +163,7 @@ def test_alleles_of_one_genotype_stay_on_different_haplotypes(fx_truth, tmp_path
     lines[row] = "\t".join(cells)
     file.write_text("\n".join([*lines, ""]))
     vcfbert.prepare(file, workspace=tmp_path / "w", phase_panel=True)
-    first, second = stored(tmp_path / "w")[49:51]
+    first, second = alleles_of(tmp_path / "w")[49:51]
     npt.assert_array_equal(first[1::2].sum(axis=1), 1)
     npt.assert_array_equal(second[1::2], 1 - first[1::2])
     assert (first[::2] == 0).all()
