@@ -87,7 +87,7 @@ chr20 folder="chr20-work": setup
 
 # Run the tests but the slow ones; arguments go to pytest: just test -k r2, just test -m slow
 test *args: setup
-    OMP_NUM_THREADS=1 {{quote(python)}} -m pytest -n auto --maxprocesses 8 --dist worksteal "$@"
+    env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 {{quote(python)}} -m pytest -n auto --maxprocesses 8 --dist worksteal "$@"
 
 # Install what only some tests need: Dask and Snakemake
 setup-extras: setup

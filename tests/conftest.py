@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import hypothesis
 import pytest
 
 from tests import panels
+from vcfbert.pipelines.systems import learning_curves
 from vcfbert.storage.zarr.workspace import Workspace
 from vcfbert.training.systems import memory
 
@@ -23,12 +24,27 @@ def fx_fast() -> Iterator[None]:
     """Skip work that every training and every store repeats, a third of the suite's time.
 
     Nothing is flushed to the disk; tests of crashes run in processes of their own, which do. The
-    memory of a step, a pure function of the settings, is measured once for each of them.
+    memory of a step, a pure function of the settings, is measured once for each of them. Learning
+    curves are drawn once, and all runs get that figure; a test of the figure draws others.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         patch.setattr(memory, "measure_step", functools.cache(memory.measure_step))
+        patch.setattr(learning_curves, "_png", _first_of(learning_curves._png))
         yield
+
+
+def _first_of(function: Callable[..., bytes]) -> Callable[..., bytes]:
+    """A function that returns what it returned at first."""
+    found: list[bytes] = []
+
+    @functools.wraps(function)
+    def first(*arguments: object) -> bytes:
+        if not found:
+            found.append(function(*arguments))
+        return found[0]
+
+    return first
 
 
 @pytest.fixture(scope="session")

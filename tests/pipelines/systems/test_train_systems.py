@@ -290,6 +290,7 @@ def test_learning_curves_are_drawn_at_the_end_and_if_they_are_old(fx_copy, monke
         written.append((len(history), (run / "learning.png").read_bytes()))
 
     monkeypatch.setattr(learning_curves, "write", watched)
+    monkeypatch.setattr(learning_curves, "_png", learning_curves._png.__wrapped__)
     monkeypatch.setattr(learning_curves, "_LEAST_SECONDS", age)
     train(fx_copy, small_settings(max_epochs=2))
     assert [number for number, _ in written] == drawn
