@@ -65,23 +65,42 @@ class ClusterOptions:
             raise ConfigError(f"--workers must be at least 1, got {self.workers}.")
 
 
-def run(
-    workspace: Workspace,
-    target: Path,
-    out: Path,
-    options: ImputeOptions,
-    cluster: ClusterOptions,
-    *,
-    progress: Progress,
-    overwrite: bool = False,
-) -> ImputeSummary:
-    """Impute with the workers of a cluster; the output is that of `impute.impute`.
+@contextmanager
+def opened(options: ClusterOptions) -> Iterator[Cluster]:
+    """Yield a cluster for all imputations of a command; nothing is started before the first.
 
-    Raises as `impute.impute` does, and StoreError if the scheduler cannot be reached or runs
-    another version.
+    Processes that were started here end with the block.
     """
-    impute.check_output(target, out, options, overwrite=overwrite)
-    with _connected(cluster) as client:
+    with ExitStack() as stack:
+        yield Cluster(options, stack)
+
+
+class Cluster:
+    """Imputes on workers, to which the first imputation connects and all others keep."""
+
+    def __init__(self, options: ClusterOptions, stack: ExitStack) -> None:
+        """The stack closes the connection."""
+        self._options = options
+        self._stack = stack
+        self._client: Client | None = None
+
+    def impute(
+        self,
+        workspace: Workspace,
+        target: Path,
+        out: Path,
+        options: ImputeOptions,
+        *,
+        progress: Progress,
+        overwrite: bool = False,
+    ) -> ImputeSummary:
+        """Impute on the workers; the output is that of `impute.impute`.
+
+        Raises as `impute.impute` does, and StoreError if the scheduler cannot be reached or runs
+        another version.
+        """
+        impute.check_output(target, out, options, overwrite=overwrite)
+        client = self._connection()
         num_workers = _require_same_version(client)
         plan = separate_parts.make(
             workspace, target, out, options, progress,
@@ -89,10 +108,15 @@ def run(
         )  # fmt: skip
         progress.note(f"{num_workers} workers, {len(plan.parts)} parts; {client.dashboard_link}")
         _run_parts(client, plan, progress)
-    return separate_parts.join(
-        plan, Path(plan.folder), out, progress=progress, threads=options.threads,
-        overwrite=overwrite, keep_parts=options.keep_parts,
-    )  # fmt: skip
+        return separate_parts.join(
+            plan, Path(plan.folder), out, progress=progress, threads=options.threads,
+            overwrite=overwrite, keep_parts=options.keep_parts,
+        )  # fmt: skip
+
+    def _connection(self) -> Client:
+        if self._client is None:
+            self._client = self._stack.enter_context(_connected(self._options))
+        return self._client
 
 
 @contextmanager
@@ -174,7 +198,7 @@ def _run_parts(client: Client, plan: ImputationPlan, progress: Progress) -> None
                     f"parts are kept in {plan.folder}."
                 ) from None
             tries[number] += 1
-            again = _submit(client, shared, number)
+            again = _submit(client, plan, number)  # all workers that had `shared` may have died
             made[again] = number
             waiting.add(again)
             continue
