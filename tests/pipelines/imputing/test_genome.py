@@ -14,6 +14,7 @@ import pytest
 from tests import panels
 from tests.shown import Shown
 from vcfbert.errors import ConfigError, InputError, StoreError
+from vcfbert.files import digests
 from vcfbert.pipelines.chunks import array_profile
 from vcfbert.pipelines.chunks.array_profile import ProfileOptions
 from vcfbert.pipelines.imputing import genome, impute, separate_parts
@@ -235,6 +236,22 @@ def test_kept_parts_of_all_contigs_are_in_one_folder(fx_home, fx_targets, tmp_pa
     )
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert records(tmp_path / "again.vcf.gz") == records(tmp_path / "out.vcf.gz")
+
+
+def test_the_target_is_hashed_once(fx_home, fx_targets, tmp_path, monkeypatch):
+    """Also for the keys of the parts of each contig."""
+    honest, hashed = digests.of_file, []
+
+    def of_file(path):
+        hashed.append(path)
+        return honest(path)
+
+    monkeypatch.setattr(digests, "of_file", of_file)
+    monkeypatch.setattr(digests, "_SETTLED_NS", -1)
+    target = tmp_path / "t.vcf.gz"
+    shutil.copy(fx_targets[0], target)
+    run(fx_home, [target], tmp_path / "out.vcf.gz", chunk_cm=0.2, overlap_cm=0.1)
+    assert hashed.count(target) == 1
 
 
 def test_outputs_are_checked_before_the_first_contig(fx_home, fx_targets, tmp_path, monkeypatch):

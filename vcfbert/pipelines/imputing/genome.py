@@ -296,7 +296,7 @@ class _GenomeRun:
             self.workspace, self.options.run, no_network=self.options.no_network
         )
         paths = {one.target for one in self.planned.contigs}
-        targets = {path: digests.of_file(path) for path in paths}
+        targets = {path: part_key.digest_of(path) for path in paths}
         shared = {
             "version": versions.__version__,
             "network": network.fingerprint or network.name,
@@ -372,7 +372,9 @@ def _plain(options: ImputeOptions) -> dict[str, Any]:
     if excluded is not None and Path(excluded).is_file():
         values["exclude_samples"] = Path(excluded)
     return {
-        name: digests.of_file(value) if isinstance(value, Path) and value.is_file() else str(value)
+        name: part_key.digest_of(value)
+        if isinstance(value, Path) and value.is_file()
+        else str(value)
         for name, value in values.items()
         if name not in _FREE
     }
