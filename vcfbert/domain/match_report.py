@@ -165,7 +165,10 @@ class MatchReport:
         }
 
     def notes(self) -> list[str]:
-        """Sentences for the user: what was corrected, dropped or is suspicious."""
+        """Sentences for the user: what was corrected, dropped or is suspicious.
+
+        They do not say on which contig; those of `notes_with_contigs` do.
+        """
         strand, dropped = self.strand(), self.dropped_counts
         ambiguous = dropped[matching.AMBIGUOUS]
         others = self.dropped.total - ambiguous
@@ -188,6 +191,9 @@ class MatchReport:
             (self.other_alleles, "genotypes have an allele that the panel lacks; set to missing"),
             (self.unphased, f"heterozygous genotypes are not phased; {self.unphased_use}"),
         ]  # fmt: skip
-        names = contig_names.notes(self.contigs)
+        return [f"{count:,} {text}." for count, text in counted if count]
+
+    def notes_with_contigs(self) -> list[str]:
+        """Sentences about names of contigs and about ploidy, which name the contig."""
         of_ploidy = [] if self.ploidy is None else self.ploidy.warnings
-        return [f"{count:,} {text}." for count, text in counted if count] + names + of_ploidy
+        return contig_names.notes(self.contigs) + of_ploidy

@@ -13,6 +13,7 @@ from tests import panels
 from tests.pipelines import imputations
 from tests.pipelines.imputations import lines, run, samples_alleles, write_target
 from tests.processes import spawned_by
+from tests.shown import Shown
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.pipelines.imputing import cluster
 from vcfbert.pipelines.imputing.cluster import ClusterOptions
@@ -128,21 +129,34 @@ def fx_connections(monkeypatch):
     return events
 
 
-def impute_genome(genome, out, **place):
+def impute_genome(genome, out, progress=None, **place):
     options = ImputeOptions(no_network=True, threads=1, min_typed=2)
     with cluster.opened(ClusterOptions(**place)) as opened:
         return impute_files(
-            genome[0], [genome[1]], out, options, progress=Silent(), impute_one=opened.impute
+            genome[0],
+            [genome[1]],
+            out,
+            options,
+            progress=progress or Silent(),
+            impute_one=opened.impute,
         )
 
 
-def test_all_contigs_of_a_genome_use_one_connection(fx_genome, fx_connections, tmp_path):
+def test_all_contigs_of_a_genome_use_one_connection(fx_genome, fx_connections, tmp_path, caplog):
+    shown = Shown()
     with distributed.LocalCluster(
         n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
     ) as place:
-        summary = impute_genome(fx_genome, tmp_path / "o.vcf.gz", scheduler=place.scheduler_address)
+        summary = impute_genome(
+            fx_genome, tmp_path / "o.vcf.gz", shown, scheduler=place.scheduler_address
+        )
     assert summary.report["contigs"] == ["1", "2"]
     assert fx_connections == ["open", "closed"]
+    assert [note.split(",")[0] for note in shown.notes if "workers" in note] == [
+        "Contig 1: 1 workers", "Contig 2: 1 workers",
+    ]  # fmt: skip
+    warned = [one.getMessage() for one in caplog.records if one.name.startswith("vcfbert.")]
+    assert len(set(warned)) == len(warned) == 2
 
 
 @pytest.mark.slow

@@ -348,7 +348,11 @@ def test_a_region_or_list_limits_the_contigs(fx_home, fx_targets, tmp_path):
 
 
 def test_left_out_typed_sites_are_joined_too(fx_home, fx_targets, tmp_path):
-    run(fx_home, [fx_targets[0]], tmp_path / "out.dose.vcf.gz", empirical=True)
+    summary = run(fx_home, [fx_targets[0]], tmp_path / "out.dose.vcf.gz", empirical=True)
+    for name in CONTIGS:
+        of_contig = json.loads((summary.qc / name / "summary.json").read_text())
+        assert of_contig["out"] == str(tmp_path / "out.dose.vcf.gz")
+        assert of_contig["empirical"] == str(tmp_path / "out.empiricalDose.vcf.gz")
     found = records(tmp_path / "out.empiricalDose.vcf.gz")
     assert [line[0] for line in found] == [name for name in CONTIGS for _ in range(30)]
 
@@ -357,6 +361,44 @@ def test_repeated_warnings_are_shown_once(fx_home, fx_records, tmp_path, caplog)
     target = panels.write_vcf(tmp_path / "t.vcf", typed(fx_records), ["s3", "b"])
     run(fx_home, [target], tmp_path / "out.vcf.gz")
     assert caplog.text.count("1 samples of the target are also in the panel") == 1
+
+
+def test_warnings_name_their_contig_once(fx_home, fx_records, tmp_path, caplog):
+    """On the terminal, in the summary of the contig and in that of the genome."""
+    lines = [
+        (*line[:2], "A", "T", line[4]) if line[0] == "2" and number % 10 == 1 else line
+        for number, line in enumerate(typed(fx_records))
+    ]
+    target = panels.write_vcf(tmp_path / "t.vcf", lines, NAMES)
+    summary = run(fx_home, [target], tmp_path / "out.vcf.gz")
+    of_two = json.loads((summary.qc / "2" / "summary.json").read_text())["warnings"]
+    (dropped,) = [text for text in of_two if "records at positions" in text]
+    assert dropped.startswith("Contig 2: 3 other records")
+    (sparse,) = [text for text in of_two if "chunks have fewer" in text]
+    assert sparse.startswith("1 of 1 chunks")
+    assert "; 2:10000-600000 has 27." in sparse
+    assert caplog.messages.count(dropped) == caplog.messages.count(sparse) == 1
+    assert {dropped, sparse} <= set(summary.report["warnings"])
+    assert sum("records at positions" in text for text in caplog.messages) == 1
+
+
+def test_a_note_about_the_samples_is_shown_once(fx_home, fx_records, tmp_path):
+    unphased = [
+        (*line[:4], [text.replace("|", "/") for text in line[4]]) for line in typed(fx_records)
+    ]
+    target = panels.write_vcf(tmp_path / "t.vcf", unphased, NAMES)
+    shown = Shown()
+    run(fx_home, [target], tmp_path / "o.vcf.gz", progress=shown, target_references="on")
+    assert sum("phased with each other's haplotypes" in note for note in shown.notes) == 1
+
+
+def test_parts_of_another_run_are_named_with_their_contig(fx_home, fx_targets, tmp_path, caplog):
+    options = {"parts": tmp_path / "parts", "keep_parts": True}
+    run(fx_home, [fx_targets[0]], tmp_path / "a.vcf.gz", **options)
+    assert caplog.text.count("not used") == 0
+    run(fx_home, [fx_targets[0]], tmp_path / "b.vcf.gz", seed=2, **options)
+    for name in CONTIGS:
+        assert caplog.text.count(f"Contig {name}: 1 parts in") == 1
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vcfbert import versions
 from vcfbert.errors import ConfigError, StoreError
-from vcfbert.pipelines.imputing import impute, separate_parts
+from vcfbert.pipelines.imputing import contig_messages, impute, separate_parts
 from vcfbert.pipelines.imputing.impute import ImputeOptions
 from vcfbert.pipelines.imputing.qc_files import ImputeSummary
 from vcfbert.pipelines.imputing.separate_parts import ImputationPlan
@@ -100,13 +100,29 @@ class Cluster:
         another version.
         """
         impute.check_output(target, out, options, overwrite=overwrite)
+        with contig_messages.each_warning_once():
+            return self._impute(workspace, target, out, options, progress, overwrite)
+
+    def _impute(
+        self,
+        workspace: Workspace,
+        target: Path,
+        out: Path,
+        options: ImputeOptions,
+        progress: Progress,
+        overwrite: bool,
+    ) -> ImputeSummary:
+        """Plan, run and join the parts; the target is opened twice."""
         client = self._connection()
         num_workers = _require_same_version(client)
         plan = separate_parts.make(
             workspace, target, out, options, progress,
             fewest_parts=PARTS_PER_WORKER * num_workers, fewest_samples=FEWEST_SAMPLES,
         )  # fmt: skip
-        progress.note(f"{num_workers} workers, {len(plan.parts)} parts; {client.dashboard_link}")
+        text = f"{num_workers} workers, {len(plan.parts)} parts; {client.dashboard_link}"
+        contig = None if plan.contig_store is None else plan.made["contigs"][0]
+        for message in contig_messages.named(contig, [text]):
+            progress.note(message)
         _run_parts(client, plan, progress)
         return separate_parts.join(
             plan, Path(plan.folder), out, progress=progress, threads=options.threads,

@@ -10,8 +10,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +21,14 @@ from vcfbert.domain import pseudoautosomal
 from vcfbert.errors import InputError, StoreError, VcfbertError
 from vcfbert.files import digests, locks, replacing, temporary
 from vcfbert.pipelines.chunks.chunk_plan import TooFewTypedError
-from vcfbert.pipelines.imputing import engines, genome_targets, impute, output_files, qc_files
+from vcfbert.pipelines.imputing import (
+    contig_messages,
+    engines,
+    genome_targets,
+    impute,
+    output_files,
+    qc_files,
+)
 from vcfbert.pipelines.imputing.genome_progress import GenomeProgress
 from vcfbert.pipelines.imputing.genome_report import GenomeSummary
 from vcfbert.pipelines.imputing.genome_targets import ContigTarget, GenomePlan
@@ -214,7 +220,7 @@ class _GenomeRun:
         sizes = {name: panel.num_sites(self.workspace.panel, name) for name in left}
         shown = GenomeProgress(progress, sizes, len(self.planned.names))
         skipped: list[str] = []
-        with _each_warning_once():
+        with contig_messages.each_warning_once():
             for one in self.planned.contigs:
                 if one.contig in reports:
                     continue
@@ -335,6 +341,7 @@ class _GenomeRun:
                 for contig in contigs:
                     place = self.places.qc_of(contig)
                     shutil.copytree(place, folder / place.name)
+                    _name_output(folder / place.name / qc_files.SUMMARY, out)
                 (folder / qc_files.SUMMARY).write_bytes(summary.as_json())
 
         joined_output.join(
@@ -406,6 +413,15 @@ def _check_work(folder: Path, contigs: set[str]) -> None:
             )
 
 
+def _name_output(summary: Path, out: Path) -> None:
+    """Name the whole file in the summary of a contig, whose own file is deleted."""
+    report = json.loads(summary.read_text(encoding="utf-8"))
+    report["out"] = str(out)
+    if report["empirical"] is not None:
+        report["empirical"] = str(output_files.empirical_path(out))
+    stores.write_file(summary, qc_files.summary_text(report).encode())
+
+
 def _few_typed(skipped: Sequence[str]) -> list[str]:
     if not skipped:
         return []
@@ -422,28 +438,3 @@ def _kept(reports: dict[str, Any]) -> str:
         f" (Contigs that are finished and kept: {', '.join(reports)}. The same command continues "
         "with the others.)"
     )
-
-
-class _Once(logging.Filter):
-    """Lets each message through once: all contigs have the same samples."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._seen: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """True for a message that is new."""
-        text = record.getMessage()
-        is_new = text not in self._seen
-        self._seen.add(text)
-        return is_new
-
-
-@contextmanager
-def _each_warning_once() -> Iterator[None]:
-    once, target = _Once(), logging.getLogger(impute.__name__)
-    target.addFilter(once)
-    try:
-        yield
-    finally:
-        target.removeFilter(once)

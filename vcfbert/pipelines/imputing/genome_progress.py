@@ -19,6 +19,7 @@ class GenomeProgress:
         self._progress = progress
         self._sizes = sizes
         self._num_samples = num_samples
+        self._notes: set[str] = set()
         progress.start(f"{IMPUTING} {len(sizes)} contigs", sum(sizes.values()))
 
     def skip(self, contig: str) -> None:
@@ -29,7 +30,7 @@ class GenomeProgress:
     def of(self, contig: str) -> Iterator[Progress]:
         """The progress of one contig."""
         begun = time.monotonic()
-        shown = _ContigProgress(self._progress, self._sizes[contig])
+        shown = _ContigProgress(self._progress, self._sizes[contig], self._notes)
         yield shown
         shown.finish()
         seconds = time.monotonic() - begun
@@ -42,9 +43,10 @@ class GenomeProgress:
 class _ContigProgress:
     """Turns steps of chunks and samples into sites."""
 
-    def __init__(self, progress: Progress, size: int) -> None:
+    def __init__(self, progress: Progress, size: int, notes: set[str]) -> None:
         self._progress = progress
         self._size = size
+        self._notes = notes
         self._done = self._passed = 0
         self._is_imputing = False
         self.num_steps = 0
@@ -62,8 +64,10 @@ class _ContigProgress:
             self._pass(self._size * self._done // self.num_steps)
 
     def note(self, message: str) -> None:
-        """Pass the line on."""
-        self._progress.note(message)
+        """Pass the line on, unless another contig had it: it is about the samples."""
+        if message not in self._notes:
+            self._notes.add(message)
+            self._progress.note(message)
 
     def finish(self) -> None:
         """All sites are done."""

@@ -240,6 +240,11 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
         raise StoreError.exists(folder)
 
 
+def summary_text(report: Mapping[str, Any]) -> str:
+    """The content of summary.json."""
+    return json.dumps(report, indent=2) + "\n"
+
+
 def write_files(
     folder: Path,
     matched: MatchReport,
@@ -256,7 +261,7 @@ def write_files(
     texts = matched.tables() | {
         SAMPLES: samples,
         CHUNKS: "".join(f"{row}\n" for row in rows),
-        SUMMARY: json.dumps(report, indent=2) + "\n",
+        SUMMARY: summary_text(report),
     }
     assert texts.keys() == FILES
     for name, text in {**texts, **more}.items():
