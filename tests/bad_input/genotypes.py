@@ -129,7 +129,7 @@ CASES = [
     case("haploid for half of the records",
          target(lambda records: [(*r[:4], ["0" if n % 2 else "0|0", r[4][1]])
          for n, r in enumerate(records)]), IMPUTE, 1, "t.vcf: sample t0 has 13 haploid and 14",
-         "--sex", "--par", "bcftools +fixploidy"),
+         "one ploidy in a region: correct the genotypes: bcftools +fixploidy"),
     case("mixed ploidy", in_target("0|1", "0|1|1"), IMPUTE, 1, "t.vcf, 20:17000, sample t1",
          "has 3 alleles", "cannot be imputed"),
     case("allele number beyond ALT", in_panel("0|0", "0|3"), PREPARE, 1,

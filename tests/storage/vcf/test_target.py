@@ -382,7 +382,7 @@ BAD_ROWS = {
     "mixed_ploidy": (
         [GOOD, (200, "C", "T", "0|1 1")],
         r"t\.vcf: sample s1 has 1 haploid and 1 diploid genotypes from 20:100 on\. Each sample "
-        r"needs one ploidy in a region: give the sex of the samples with --sex",
+        r"needs one ploidy in a region: correct the genotypes: bcftools \+fixploidy",
     ),
     "triploid": ([(100, "A", "G", "0|1 0|1|1")], "sample s1: the genotype has 3 alleles"),
     "no_such_allele": (
