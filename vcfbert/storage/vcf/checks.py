@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import os
 import re
 import zlib
 from collections import Counter
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vcfbert.errors import InputError
+from vcfbert.storage.vcf import last_line
 from vcfbert.storage.vcf.bgzf import END_OF_FILE, HEADER_BYTES
 
 MAX_HEADER_BYTES = 1 << 28
@@ -161,9 +161,7 @@ def check_whole(path: Path, header: Header) -> int:
     """
     if not header.is_compressed:
         if not header.is_bcf:
-            with path.open("rb") as stream:
-                stream.seek(-1, os.SEEK_END)
-                _check_last_line(path, stream.read())
+            last_line.check(path, begin=len(header.text), num_columns=header.num_columns)
         return 0
     size = path.stat().st_size
     offset = last_block = 0

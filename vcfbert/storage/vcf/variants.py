@@ -130,6 +130,7 @@ def scan(path: Path, header: Header) -> Scan:
                     )
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} is damaged ({error}). Copy or download it again.") from error
+    newlines += not is_start  # `check_whole` lets a plain file end without a newline
     if zeros:
         raise InputError(
             f"{path} has {zeros} zero bytes among its records: a disk or a copy lost data. Copy or "
