@@ -157,7 +157,7 @@ CASES = [
     case("a list with an empty line", listed("a.vcf.gz\n\nb.vcf.gz\n"),
          "merge --list files.txt -o out.vcf.gz", 0, "merged file"),
     case("a sample in two files", other(replaced("b1", "a1", 1)), MERGE, 1,
-         "1 sample names are in two files: a1; a1 is in a.vcf.gz and b.vcf.gz",
+         "1 sample name is in two files: a1; a1 is in a.vcf.gz and b.vcf.gz",
          "bcftools reheader -s"),
     case("the same file twice", other(), "merge a.vcf.gz a.vcf.gz -o out.vcf.gz", 1,
          "a.vcf.gz is given twice"),

@@ -86,7 +86,7 @@ def test_males_written_as_homozygotes_are_haploid_by_their_sex():
     found = decided(rows, range(2001, 2011), borders=PAR, sexes=sexes)
     npt.assert_array_equal(found.is_haploid[1], MALE)
     assert (found.num_heterozygous, found.num_homozygous, found.num_single) == (1, 19, 0)
-    assert "1 heterozygous genotypes of 1 haploid samples" in found.warnings[0]
+    assert "1 heterozygous genotype of 1 haploid sample" in found.warnings[0]
     assert not decided(rows, range(1, 11), borders=PAR, sexes=sexes).is_haploid[0].any()
 
 
@@ -106,7 +106,7 @@ def test_haploid_genotypes_of_a_diploid_sample_are_named():
     rows = [DIPLOID] * 20
     rows[3] = "0|1 1 0|0 0|1"
     (warning,) = decided(rows, range(1, 21), contig="7").warnings
-    assert "1 haploid genotypes of 1 diploid samples from 7:1 on are set to missing; m0" in warning
+    assert "1 haploid genotype of 1 diploid sample from 7:1 on is set to missing; m0" in warning
     assert decided(rows, range(1, 21), contig="7", is_panel=True).warnings == []
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import pseudoautosomal, tokens
 from vcfbert.domain.contig_names import find_contig
 from vcfbert.domain.ploidy import Ploidy
@@ -366,9 +367,9 @@ def _refuse_other_sex(
         sample = int(np.argmax(is_wrong))
         raise InputError(
             f"{source}: sample {names[sample]} is female in the table of --sex or --trios, but has "
-            f"{region.counts[HAPLOID, sample]:,} haploid genotypes from {_place(region)} on, "
-            "outside the pseudo-autosomal regions. Correct its sex, or leave the sample out: "
-            f"bcftools view -s ^{names[sample]}"
+            f"{plurals.of(int(region.counts[HAPLOID, sample]), 'haploid genotype')} from "
+            f"{_place(region)} on, outside the pseudo-autosomal regions. Correct its sex, or leave "
+            f"the sample out: bcftools view -s ^{names[sample]}"
         )
 
 
@@ -388,8 +389,8 @@ def _refuse_mixed(
         sample = int(np.argmax(is_mixed))
         raise InputError(
             f"{source}: sample {names[sample]} has {single[sample]:,} haploid and "
-            f"{pairs[sample]:,} diploid genotypes from {_place(region)} on. Each sample needs one "
-            f"ploidy in a region: {_remedies(region, names[sample], rules)}"
+            f"{plurals.of(int(pairs[sample]), 'diploid genotype')} from {_place(region)} on. Each "
+            f"sample needs one ploidy in a region: {_remedies(region, names[sample], rules)}"
         )
 
 
@@ -433,16 +434,18 @@ def _warnings(
         share = mixed[worst] / max(region.num_known[worst], 1)
         doubt = "; its sex may be wrong" if share > MOST_MIXED else ""
         found.append(
-            f"{source}: {mixed.sum():,} heterozygous genotypes of {(mixed > 0).sum():,} haploid "
-            f"samples from {_place(region)} on are set to missing; {names[worst]} has "
+            f"{source}: {plurals.of(int(mixed.sum()), 'heterozygous genotype')} of "
+            f"{plurals.of(int((mixed > 0).sum()), 'haploid sample')} from {_place(region)} on "
+            f"{plurals.word(int(mixed.sum()), 'is', 'are')} set to missing; {names[worst]} has "
             f"{mixed[worst]:,} ({share:.1%} of its genotypes{doubt})."
         )
     single = np.where(is_haploid, 0, region.counts[HAPLOID])
     if single.any() and not is_panel:
         worst = int(np.argmax(single))
         found.append(
-            f"{source}: {single.sum():,} haploid genotypes of {(single > 0).sum():,} diploid "
-            f"samples from {_place(region)} on are set to missing; {names[worst]} has "
+            f"{source}: {plurals.of(int(single.sum()), 'haploid genotype')} of "
+            f"{plurals.of(int((single > 0).sum()), 'diploid sample')} from {_place(region)} on "
+            f"{plurals.word(int(single.sum()), 'is', 'are')} set to missing; {names[worst]} has "
             f"{single[worst]:,}."
         )
     if region.kind != "non-par" and not (is_haploid.any() and not is_haploid.all()):

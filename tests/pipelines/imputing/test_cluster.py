@@ -152,8 +152,8 @@ def test_all_contigs_of_a_genome_use_one_connection(fx_genome, fx_connections, t
         )
     assert summary.report["contigs"] == ["1", "2"]
     assert fx_connections == ["open", "closed"]
-    assert [note.split(",")[0] for note in shown.notes if "workers" in note] == [
-        "Contig 1: 1 workers", "Contig 2: 1 workers",
+    assert [note.split(",")[0] for note in shown.notes if " worker," in note] == [
+        "Contig 1: 1 worker", "Contig 2: 1 worker",
     ]  # fmt: skip
     warned = [one.getMessage() for one in caplog.records if one.name.startswith("vcfbert.")]
     assert len(set(warned)) == len(warned) == 2

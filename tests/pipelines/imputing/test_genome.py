@@ -201,7 +201,7 @@ def test_finished_contigs_are_named_and_not_counted(fx_home, fx_targets, tmp_pat
     shown = Shown()
     run(fx_home, [fx_targets[0]], tmp_path / "out.vcf.gz", progress=shown)
     assert "Finished before: 1, 2." in shown.notes
-    assert shown.stages[0] == ("imputing 1 contigs", 60)
+    assert shown.stages[0] == ("imputing 1 contig", 60)
     assert shown.done == 60
 
 
@@ -320,8 +320,8 @@ def test_contigs_that_only_one_side_has_are_named(fx_home, fx_records, tmp_path,
     target = panels.write_vcf(tmp_path / "t.vcf", lines, NAMES)
     summary = run(fx_home, [target], tmp_path / "out.vcf.gz")
     assert summary.report["contigs"] == ["2", "10"]
-    assert "1 contigs of the panel have no genotypes in the target" in caplog.text
-    assert "1 contigs of the target are not in the panel and are not imputed: 7." in caplog.text
+    assert "1 contig of the panel has no genotypes in the target" in caplog.text
+    assert "1 contig of the target is not in the panel and is not imputed: 7." in caplog.text
 
 
 def test_a_contig_with_too_few_typed_sites_is_left_out(fx_home, fx_records, tmp_path, caplog):
@@ -330,7 +330,7 @@ def test_a_contig_with_too_few_typed_sites_is_left_out(fx_home, fx_records, tmp_
     summary = run(fx_home, [target], tmp_path / "out.vcf.gz")
     assert summary.report["contigs"] == ["2", "10"]
     assert summary.report["skipped"] == ["1"]
-    assert "1 contigs have too few typed sites and are not written: 1." in caplog.text
+    assert "1 contig has too few typed sites and is not written: 1." in caplog.text
     with pytest.raises(InputError, match="No contig of the target has enough typed sites"):
         run(fx_home, [target], tmp_path / "other.vcf.gz", min_typed=40)
 
@@ -360,7 +360,7 @@ def test_left_out_typed_sites_are_joined_too(fx_home, fx_targets, tmp_path):
 def test_repeated_warnings_are_shown_once(fx_home, fx_records, tmp_path, caplog):
     target = panels.write_vcf(tmp_path / "t.vcf", typed(fx_records), ["s3", "b"])
     run(fx_home, [target], tmp_path / "out.vcf.gz")
-    assert caplog.text.count("1 samples of the target are also in the panel") == 1
+    assert caplog.text.count("1 sample of the target is also in the panel") == 1
 
 
 def test_warnings_name_their_contig_once(fx_home, fx_records, tmp_path, caplog):
@@ -374,8 +374,8 @@ def test_warnings_name_their_contig_once(fx_home, fx_records, tmp_path, caplog):
     of_two = json.loads((summary.qc / "2" / "summary.json").read_text())["warnings"]
     (dropped,) = [text for text in of_two if "records at positions" in text]
     assert dropped.startswith("Contig 2: 3 other records")
-    (sparse,) = [text for text in of_two if "chunks have fewer" in text]
-    assert sparse.startswith("1 of 1 chunks")
+    (sparse,) = [text for text in of_two if "typed sites in reach" in text]
+    assert sparse.startswith("1 of 1 chunk has fewer")
     assert "; 2:10000-600000 has 27." in sparse
     assert caplog.messages.count(dropped) == caplog.messages.count(sparse) == 1
     assert {dropped, sparse} <= set(summary.report["warnings"])
@@ -398,7 +398,7 @@ def test_parts_of_another_run_are_named_with_their_contig(fx_home, fx_targets, t
     assert caplog.text.count("not used") == 0
     run(fx_home, [fx_targets[0]], tmp_path / "b.vcf.gz", seed=2, **options)
     for name in CONTIGS:
-        assert caplog.text.count(f"Contig {name}: 1 parts in") == 1
+        assert caplog.text.count(f"Contig {name}: 1 part in") == 1
 
 
 @pytest.mark.parametrize(
@@ -478,5 +478,5 @@ def test_progress_counts_the_sites_of_the_whole_genome(fx_home, fx_targets, tmp_
     assert shown.stages == [("imputing 3 contigs", 180)]
     assert shown.done == 180
     assert [note.split(",")[0] for note in shown.notes if "samples a second" in note] == [
-        "1: 1 chunks", "2: 1 chunks", "10: 1 chunks",
+        "1: 1 chunk", "2: 1 chunk", "10: 1 chunk",
     ]  # fmt: skip

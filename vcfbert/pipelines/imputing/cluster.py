@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vcfbert import versions
+from vcfbert import plurals, versions
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.pipelines.imputing import contig_messages, impute, separate_parts
 from vcfbert.pipelines.imputing.impute import ImputeOptions
@@ -119,7 +119,10 @@ class Cluster:
             workspace, target, out, options, progress,
             fewest_parts=PARTS_PER_WORKER * num_workers, fewest_samples=FEWEST_SAMPLES,
         )  # fmt: skip
-        text = f"{num_workers} workers, {len(plan.parts)} parts; {client.dashboard_link}"
+        text = (
+            f"{plurals.of(num_workers, 'worker')}, {plurals.of(len(plan.parts), 'part')}; "
+            f"{client.dashboard_link}"
+        )
         contig = None if plan.contig_store is None else plan.made["contigs"][0]
         for message in contig_messages.named(contig, [text]):
             progress.note(message)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from vcfbert import versions
+from vcfbert import plurals, versions
 from vcfbert.domain import pseudoautosomal
 from vcfbert.errors import InputError, StoreError, VcfbertError
 from vcfbert.files import digests, locks, replacing, temporary
@@ -426,8 +426,12 @@ def _few_typed(skipped: Sequence[str]) -> list[str]:
     if not skipped:
         return []
     return [
-        f"{len(skipped):,} contigs have too few typed sites and are not written: "
-        f"{', '.join(skipped)}."
+        plurals.of(
+            len(skipped),
+            "contig has too few typed sites and is not written: ",
+            "contigs have too few typed sites and are not written: ",
+        )
+        + f"{', '.join(skipped)}."
     ]
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from vcfbert import plurals
 from vcfbert.progress import Progress
 
 IMPUTING = "imputing"
@@ -20,7 +21,7 @@ class GenomeProgress:
         self._sizes = sizes
         self._num_samples = num_samples
         self._notes: set[str] = set()
-        progress.start(f"{IMPUTING} {len(sizes)} contigs", sum(sizes.values()))
+        progress.start(f"{IMPUTING} {plurals.of(len(sizes), 'contig')}", sum(sizes.values()))
 
     def skip(self, contig: str) -> None:
         """The contig is not imputed."""
@@ -35,8 +36,9 @@ class GenomeProgress:
         shown.finish()
         seconds = time.monotonic() - begun
         self._progress.note(
-            f"{contig}: {shown.num_steps // self._num_samples:,} chunks, {self._num_samples:,} "
-            f"samples, {seconds:.1f} s, {self._num_samples / seconds:.1f} samples a second"
+            f"{contig}: {plurals.of(shown.num_steps // self._num_samples, 'chunk')}, "
+            f"{plurals.of(self._num_samples, 'sample')}, {seconds:.1f} s, "
+            f"{self._num_samples / seconds:.1f} samples a second"
         )
 
 

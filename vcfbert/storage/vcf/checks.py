@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from vcfbert import plurals
 from vcfbert.errors import InputError
 from vcfbert.storage.vcf import last_line
 from vcfbert.storage.vcf.bgzf import END_OF_FILE, HEADER_BYTES
@@ -79,9 +80,9 @@ def read_header(path: Path) -> Header:
         raise not_tabs(path, "the first record")
     if width != len(columns):
         raise InputError(
-            f"{path}: the first record has {width} columns, but the #CHROM line has "
-            f"{len(columns)}, for {len(samples)} samples. Replace the header with: bcftools "
-            "reheader"
+            f"{path}: the first record has {plurals.of(width, 'column')}, but the #CHROM line has "
+            f"{len(columns)}, for {plurals.of(len(samples), 'sample')}. Replace the header with: "
+            "bcftools reheader"
         )
     return Header(samples, set(_CONTIG.findall(text)), text, is_compressed, is_bcf)
 

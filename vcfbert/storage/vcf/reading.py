@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import records
 from vcfbert.domain.contig_names import find_direct
 from vcfbert.domain.records import NO_CALL, Record, RecordBlock
@@ -232,8 +233,9 @@ class VcfFile:
                 raise
             raise InputError(
                 f"{self.path} is damaged after record {count}: what follows is not a whole line "
-                f"for {len(self.samples)} samples. Copy or download it again; if the file is "
-                f"unchanged, this shows what is wrong: bcftools view {self.path} > /dev/null"
+                f"for {plurals.of(len(self.samples), 'sample')}. Copy or download it again; if the "
+                f"file is unchanged, this shows what is wrong: bcftools view {self.path} > "
+                "/dev/null"
             ) from error
 
     def _source(self, region: Region | None, contig: str | None) -> Iterator[Any]:
@@ -296,9 +298,9 @@ class VcfFile:
             raise self._no_genotypes(record) from error
         if len(calls) != len(self.samples):
             raise InputError(
-                f"{self.path}, {record.place()}: the record has genotypes for {len(calls)} "
-                f"samples, but the header names {len(self.samples)}. Copy or download the file "
-                "again."
+                f"{self.path}, {record.place()}: the record has genotypes for "
+                f"{plurals.of(len(calls), 'sample')}, but the header names {len(self.samples)}. "
+                "Copy or download the file again."
             )
         return calls
 
@@ -357,9 +359,9 @@ class VcfFile:
     def _other_count(self, count: int, expected: int) -> InputError:
         counter = "its index counts" if self.has_index else "it has lines for"
         return InputError(
-            f"{self.path}: {count} records were read, but {counter} {expected}. The file or its "
-            f"index is incomplete. Index it again (bcftools index -f {self.path}) or copy both "
-            "again."
+            f"{self.path}: {plurals.of(count, 'record was', 'records were')} read, but {counter} "
+            f"{expected}. The file or its index is incomplete. Index it again (bcftools index -f "
+            f"{self.path}) or copy both again."
         )
 
     def _empty(self, region: Region | str | None) -> InputError:
