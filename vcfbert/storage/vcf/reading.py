@@ -133,6 +133,8 @@ class VcfFile:
     ) -> Iterator[RecordBlock]:
         """Read all records of the file or a region; can be called once.
 
+        A block has records of one contig, so that what is made of it does not depend on the others.
+
         columns  (N,) indexes of the samples to read, rising
         region   as `find_region` returns it
         contig   of a VCF without index: parse only its lines
@@ -172,10 +174,10 @@ class VcfFile:
                 numbers = phase_sets.numbered(sets, len(columns))
             else:
                 check.check(record, calls, sets, tag)
-            block.add(record, calls, numbers)
-            if block.is_full:
+            if block.is_full or block.is_of_other_contig(record):
                 yield block.finished()
                 block = _Block(size, len(columns))
+            block.add(record, calls, numbers)
         if expected is not None and count != expected:
             raise self._other_count(count, expected)
         if count == 0:
@@ -381,6 +383,10 @@ class _Block:
     @property
     def is_full(self) -> bool:
         return len(self.records) == len(self._calls)
+
+    def is_of_other_contig(self, record: Record) -> bool:
+        """True if the records so far are of another contig."""
+        return bool(self.records) and self.records[-1].contig != record.contig
 
     def add(
         self, record: Record, calls: NDArray[np.int16], phase_sets: NDArray[np.int32] | None
