@@ -6,7 +6,8 @@ The pipeline is imported inside the command, so that `--help` is quick.
 from __future__ import annotations
 
 import os
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from .progress import on_stderr
 from .reporting import print_lines, reporting_errors
 
 if TYPE_CHECKING:
+    from vcfbert.pipelines.imputing.genome import ImputeOne
     from vcfbert.pipelines.imputing.impute import ImputeOptions
 
 
@@ -272,13 +274,21 @@ def _lines(
         ).lines()
     from vcfbert.pipelines.imputing import genome
 
-    impute_one = None
-    workers, scheduler = on_cluster
-    if workers is not None or scheduler is not None:
-        from vcfbert.pipelines.imputing import cluster
+    with _impute_one(*on_cluster) as impute_one:
+        return genome.impute_files(
+            home, targets, out, chosen, progress=progress, overwrite=overwrite,
+            impute_one=impute_one,
+        ).lines()  # fmt: skip
 
-        where = cluster.ClusterOptions(workers=workers, scheduler=scheduler)
-        impute_one = partial(cluster.run, cluster=where)
-    return genome.impute_files(
-        home, targets, out, chosen, progress=progress, overwrite=overwrite, impute_one=impute_one
-    ).lines()
+
+@contextmanager
+def _impute_one(workers: int | None, scheduler: str | None) -> Iterator[ImputeOne | None]:
+    """What imputes one contig, on one cluster for all contigs; None in this process alone."""
+    if workers is None and scheduler is None:
+        yield None
+        return
+    from vcfbert.pipelines.imputing import cluster
+
+    options = cluster.ClusterOptions(workers=workers, scheduler=scheduler)
+    with cluster.opened(options) as opened:
+        yield opened.impute

@@ -29,6 +29,7 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
+from vcfbert import plurals
 from vcfbert.progress import Logged, Progress, Silent
 
 from .estimates import peak_memory, seconds_left
@@ -77,7 +78,7 @@ class PlainLines:
         """Begin a stage."""
         self._stage, self._total, self._done = stage, total, 0
         self._began = self._wrote = self._clock()
-        self.note(f"{stage} ..." if total is None else f"{stage}: {total:,} steps ...")
+        self.note(f"{stage} ..." if total is None else f"{stage}: {plurals.of(total, 'step')} ...")
 
     def advance(self, steps: int = 1) -> None:
         """Count, and write at most every SECONDS_BETWEEN_LINES."""

@@ -12,14 +12,15 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = {
     "errors": set(),
-    "progress": set(),
+    "plurals": set(),
+    "progress": {"plurals"},
     "versions": set(),
     "compiling": set(),
     "files": {"errors"},
-    "config": {"errors", "files"},
-    "domain": {"errors"},
-    "storage": {"domain", "files", "errors", "versions", "compiling"},
-    "retrieval": {"domain", "files", "errors", "compiling"},
+    "config": {"errors", "files", "plurals"},
+    "domain": {"errors", "plurals"},
+    "storage": {"domain", "files", "errors", "plurals", "versions", "compiling"},
+    "retrieval": {"domain", "files", "errors", "plurals", "compiling"},
     "copying": {"domain", "errors"},
     "phasing": {
         "copying.compiled", "copying.intrinsics", "copying.parameter_sets", "domain", "errors",
@@ -27,14 +28,17 @@ LAYERS = {
     "model": {"domain", "config", "errors"},
     "training": {
         "model", "copying", "retrieval", "storage", "domain", "files", "config", "errors",
-        "progress", "versions",
+        "plurals", "progress", "versions",
     },
     "pipelines": {
         "training", "model", "copying", "phasing", "retrieval", "storage", "domain", "files",
-        "config", "errors", "progress", "versions",
+        "config", "errors", "plurals", "progress", "versions",
     },
     "api": {"pipelines", "storage.zarr.workspace", "config", "errors", "progress"},
-    "cli": {"pipelines", "storage.zarr.workspace", "config", "errors", "progress", "versions"},
+    "cli": {
+        "pipelines", "storage.zarr.workspace", "config", "errors", "plurals", "progress",
+        "versions",
+    },
     "__main__": {"vcfbert_cli"},  # `python -m vcfbert`, which nothing imports
 }  # fmt: skip
 """What each layer may import besides itself."""

@@ -9,6 +9,8 @@ import logging
 import time
 from typing import Protocol
 
+from vcfbert import plurals
+
 logger = logging.getLogger(__name__)
 
 
@@ -70,6 +72,6 @@ class Logged:
     def finish(self) -> None:
         """Log the running stage."""
         if self._stage is not None:
-            steps = f"{self._done:,} steps in " if self._done else ""
+            steps = f"{plurals.of(self._done, 'step')} in " if self._done else ""
             logger.info("%s: %s%.1f s", self._stage, steps, time.monotonic() - self._began)
         self._stage = None

@@ -41,7 +41,7 @@ CASES = [
     case("two ALT", typed(TWO_ALTS, "A", "C,G", "0|1", "2|0"), IMPUTE, 0,
          '"multiallelic_records": 1', '"typed_sites": 29'),
     case("an ALT the panel lacks", typed(TWO_ALTS, "A", "G,T", "0|2", "1|0"), IMPUTE, 0,
-         '"other_alleles": 1', "genotypes have an allele that the panel lacks"),
+         '"other_alleles": 1', "genotype has an allele that the panel lacks"),
     case("*", site(NEW, "A", "G,*", ["1|2"] * 20), PREPARE, 0,
          "sites kept 43", "other 1"),
     case("* alone", site(NEW, "A", "*"), PREPARE, 0, "sites kept 42", "other 1"),

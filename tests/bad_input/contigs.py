@@ -74,7 +74,7 @@ CASES = [
          "files.txt has no paths"),
     case("no files", panels("21"), "prepare", 2),
     case("a target of a contig the panel lacks", targets("21"), IMPUTE, 0,
-         "1 contigs of the target are not in the panel"),
+         "1 contig of the target is not in the panel"),
     case("no contig of the panel", targets("21"), "impute u.vcf -o out.vcf.gz --no-network", 1,
          "u.vcf and the panel share no contig"),
     case("the same contig in two targets", targets("20"), IMPUTE, 1,

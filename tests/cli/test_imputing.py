@@ -106,7 +106,7 @@ def test_unphased_genotypes_can_be_imputed_or_taken_as_they_are(fx_home, fx_reco
     for policy in ("phase", "missing", "as-written"):
         done = impute(fx_home, target, "--unphased", policy, "--force", "--quiet")
         assert done.exit_code == 0
-        assert "1 heterozygous genotypes are not phased" in done.stderr
+        assert "1 heterozygous genotype is not phased" in done.stderr
         with pysam.VariantFile(str(tmp_path / "out.vcf.gz")) as variants:
             row = next(r for r in variants if r.pos == 1000 * (TYPED[9] + 1))
         if policy == "as-written":

@@ -38,9 +38,9 @@ def scanned(rows, positions, borders=None, contig="X", blocks=1):
     return scan.regions()
 
 
-def decided(rows, positions, *, borders=None, sexes=None, contig="X", **options):
+def decided(rows, positions, *, borders=None, sexes=None, given=(), contig="X", **options):
     regions = scanned(rows, positions, borders, contig)
-    rules = PloidyRules(sexes=sexes or {}, borders=borders or {})
+    rules = PloidyRules(sexes=sexes or {}, borders=borders or {}, given=frozenset(given))
     return haploid_calls.decide(regions, NAMES, rules, "t.vcf", **options)
 
 
@@ -86,7 +86,7 @@ def test_males_written_as_homozygotes_are_haploid_by_their_sex():
     found = decided(rows, range(2001, 2011), borders=PAR, sexes=sexes)
     npt.assert_array_equal(found.is_haploid[1], MALE)
     assert (found.num_heterozygous, found.num_homozygous, found.num_single) == (1, 19, 0)
-    assert "1 heterozygous genotypes of 1 haploid samples" in found.warnings[0]
+    assert "1 heterozygous genotype of 1 haploid sample" in found.warnings[0]
     assert not decided(rows, range(1, 11), borders=PAR, sexes=sexes).is_haploid[0].any()
 
 
@@ -106,7 +106,7 @@ def test_haploid_genotypes_of_a_diploid_sample_are_named():
     rows = [DIPLOID] * 20
     rows[3] = "0|1 1 0|0 0|1"
     (warning,) = decided(rows, range(1, 21), contig="7").warnings
-    assert "1 haploid genotypes of 1 diploid samples from 7:1 on are set to missing; m0" in warning
+    assert "1 haploid genotype of 1 diploid sample from 7:1 on is set to missing; m0" in warning
     assert decided(rows, range(1, 21), contig="7", is_panel=True).warnings == []
 
 
@@ -142,6 +142,32 @@ def test_genotypes_of_a_target_become_those_of_the_ploidy():
     npt.assert_array_equal(alleles[:, 1], [[1, lost], [lost, lost], [lost, lost]])
     npt.assert_array_equal(alleles[:, 3], [[0, lost], [1, lost], [1, lost]])
     npt.assert_array_equal(alleles[:, 2], [[8, 9], [lost, 1], [9, 8]])
+
+
+@pytest.mark.parametrize(
+    ("contig", "borders", "given", "advice"),
+    [
+        ("X", None, [], "give the sex of the samples with --sex, or give the borders of the"),
+        ("X", PAR, ["--par"], "give the sex of the samples with --sex, or check the borders given"),
+        ("X", PAR, ["--sex", "--par"], "add the sex of m0 to the table of --sex, or check the"),
+        ("20", None, [], "in a region: correct the genotypes: bcftools"),
+    ],
+)
+def test_options_that_were_given_are_not_advised(contig, borders, given, advice):
+    mixed = [HAPLOID, "0|1 1|1 0|0 0"] * 10
+    with pytest.raises(InputError) as caught:
+        decided(mixed, range(1001, 1021), contig=contig, borders=borders, given=given)
+    assert advice in str(caught.value)
+    assert str(caught.value).count("--sex") <= 1
+
+
+def test_samples_that_the_table_of_sexes_lacks_are_to_be_added():
+    rows = ["0|1 0|0 0|0 1|1"] * 200
+    one = {"m0": "male"}
+    found = decided(rows, range(1001, 1201), borders=PAR, sexes=one, given=["--sex"]).warnings
+    assert any(text.endswith("add their sex to the table of --sex.") for text in found)
+    found = decided(rows, range(1001, 1201), borders=PAR).warnings
+    assert any(text.endswith("give the sex of the samples with --sex.") for text in found)
 
 
 def test_diploid_targets_are_left_alone():

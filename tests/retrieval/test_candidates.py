@@ -180,7 +180,7 @@ def test_a_dense_index_refuses_another_mask_and_counts_the_sites():
         nearest(index, window.query(tokens.hide(window.alleles[:2], np.arange(37) < 13)), 2)
     holey = tokens.hide(window.alleles[:2], is_masked)
     holey[0, 20] = tokens.MISSING
-    with pytest.raises(StoreError, match="at 1 sites"):
+    with pytest.raises(StoreError, match="at 1 site"):
         nearest(index, window.query(holey), 2)
 
 

@@ -69,7 +69,7 @@ def test_a_parent_may_be_a_child(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1X:k,d,m\n", "line 1: '1X:k,d,m' has 1 columns and is not a line of a pedigree"),
+        ("1X:k,d,m\n", "line 1: '1X:k,d,m' has 1 column and is not a line of a pedigree"),
         ("k d m\n", "line 1: 'k d m' has 3 columns"),
         ("F k d m 1 -9\nF d\n", "line 2: the line has 2 columns, but 5 are needed"),
         ("F k d m 7 -9\n", "line 1: the sex '7' must be 1 or M"),

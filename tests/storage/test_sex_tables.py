@@ -34,7 +34,7 @@ def test_the_sex_of_each_sample_is_read(tmp_path, form):
         ("sample\tsex\na\tboth\n", "line 2: the sex 'both' must be 1 or M"),
         ("sample\tsex\na\t1\na\t2\n", "line 3: sample a has another sex than before"),
         ("sample\tpopulation\na\tGBR\n", "line 1: the header must name the columns sample and sex"),
-        ("sample\tsex\na\n", "line 2: the line has 1 columns"),
+        ("sample\tsex\na\n", "line 2: the line has 1 column"),
         ("", "has no lines"),
     ],
 )
@@ -47,5 +47,5 @@ def test_other_tables_are_refused(tmp_path, text, message):
 def test_a_table_of_other_samples_is_refused(tmp_path):
     (tmp_path / "s.tsv").write_text("a 1\nb 2\n")
     assert sex_tables.of_samples(tmp_path / "s.tsv", ["b", "d"], "t.vcf") == {"b": "female"}
-    with pytest.raises(InputError, match=r"names none of the 1 samples of t\.vcf \(d, \.\.\.\)"):
+    with pytest.raises(InputError, match=r"names none of the 1 sample of t\.vcf \(d, \.\.\.\)"):
         sex_tables.of_samples(tmp_path / "s.tsv", ["d"], "t.vcf")

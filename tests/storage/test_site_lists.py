@@ -64,9 +64,9 @@ def test_alleles_choose_among_records_at_one_position(fx_sites, fx_list):
         ("# nothing\n", "lists no sites"),
         (
             "20\t1500\n",
-            r"None of the 1 sites .* \(such as 20:1500\) is in the panel, which has 120",
+            r"None of the 1 site .* \(such as 20:1500\) is in the panel, which has 120",
         ),
-        ("X\t1000\n", "None of the 1 sites"),
+        ("X\t1000\n", "None of the 1 site"),
     ],
 )
 def test_a_list_of_no_use_says_why(fx_sites, fx_list, text, message):

@@ -91,7 +91,7 @@ def test_a_table_without_splits_says_so(fx_file):
         ("name\tsplit\na\ttrain\n", "line 1.*'sample'"),
         ("sample,split\na,train\n", "line 1.*tab-separated"),
         ("sample\tsplit\n", "no samples"),
-        ("sample\tsplit\na\ttrain\nb\n", "line 3: 1 columns.*header has 2"),
+        ("sample\tsplit\na\ttrain\nb\n", "line 3: 1 column.*header has 2"),
         ("sample\tsplit\na\ttrain\na\ttest\n", "line 3.*sample a is repeated"),
         ("sample\tsplit\na\ttraining\n", "line 2.*'training'.*train, validation or test"),
         ("sample\tsplit\na\ttrain\nb\t.\n", "line 3.*some do not"),

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from vcfbert import plurals
 from vcfbert.config.ranges import at_least, within
 from vcfbert.errors import ConfigError
 
@@ -218,9 +219,9 @@ class MaskConfig:
             return
         if len(epochs) != len(self.levels):
             raise ConfigError(
-                f"masks.epochs_per_level lists the epochs of {len(epochs)} levels, but "
-                f"masks.levels has {len(self.levels)}: {list(self.levels)}. Give as many numbers, "
-                "or one number for all levels."
+                f"masks.epochs_per_level lists the epochs of {plurals.of(len(epochs), 'level')}, "
+                f"but masks.levels has {len(self.levels)}: {list(self.levels)}. Give as many "
+                "numbers, or one number for all levels."
             )
         for each in epochs:
             at_least("each of masks.epochs_per_level", each, 1)

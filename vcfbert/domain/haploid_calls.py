@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import pseudoautosomal, tokens
 from vcfbert.domain.contig_names import find_contig
 from vcfbert.domain.ploidy import Ploidy
@@ -56,6 +57,9 @@ class PloidyRules:
 
     borders: Mapping[str, Sequence[Border]] = field(default_factory=dict)
     """By contig, if they are known."""
+
+    given: frozenset[str] = frozenset()
+    """Those of --sex and --par that the user gave, which are not advised again."""
 
     def are_haploid_males(
         self, records: Sequence[Record], names: Sequence[str]
@@ -293,10 +297,9 @@ def decide(
     female = np.array([rules.sexes.get(name) == "female" for name in names], np.bool_)
     rows, warnings = [], []
     for region in regions:
-        is_haploid = _of_region(region, names, male, female, source, is_panel=is_panel)
+        is_haploid = _of_region(region, names, male, female, rules, source, is_panel=is_panel)
         if region.num_records:
-            has_sex = male | female
-            warnings += _warnings(region, is_haploid, names, has_sex, source, is_panel=is_panel)
+            warnings += _warnings(region, is_haploid, names, rules, source, is_panel=is_panel)
         rows.append(is_haploid)
     for number, region in enumerate(regions):
         if region.num_records == 0 and region.kind == "non-par":
@@ -328,6 +331,7 @@ def _of_region(
     names: Sequence[str],
     male: NDArray[np.bool_],
     female: NDArray[np.bool_],
+    rules: PloidyRules,
     source: str,
     *,
     is_panel: bool,
@@ -352,7 +356,7 @@ def _of_region(
             "if the file has no pseudo-autosomal sites."
         )
     is_asked = ~(male | female) if by_sex else np.ones_like(male)
-    _refuse_mixed(region, names, is_asked & is_haploid if is_panel else is_asked, source)
+    _refuse_mixed(region, names, is_asked & is_haploid if is_panel else is_asked, rules, source)
     return np.asarray(is_haploid, dtype=np.bool_)
 
 
@@ -363,9 +367,9 @@ def _refuse_other_sex(
         sample = int(np.argmax(is_wrong))
         raise InputError(
             f"{source}: sample {names[sample]} is female in the table of --sex or --trios, but has "
-            f"{region.counts[HAPLOID, sample]:,} haploid genotypes from {_place(region)} on, "
-            "outside the pseudo-autosomal regions. Correct its sex, or leave the sample out: "
-            f"bcftools view -s ^{names[sample]}"
+            f"{plurals.of(int(region.counts[HAPLOID, sample]), 'haploid genotype')} from "
+            f"{_place(region)} on, outside the pseudo-autosomal regions. Correct its sex, or leave "
+            f"the sample out: bcftools view -s ^{names[sample]}"
         )
 
 
@@ -373,6 +377,7 @@ def _refuse_mixed(
     region: PloidyRegion,
     names: Sequence[str],
     is_asked: NDArray[np.bool_],
+    rules: PloidyRules,
     source: str,
 ) -> None:
     """Raise InputError if a sample that is asked about has both kinds of genotypes."""
@@ -384,18 +389,39 @@ def _refuse_mixed(
         sample = int(np.argmax(is_mixed))
         raise InputError(
             f"{source}: sample {names[sample]} has {single[sample]:,} haploid and "
-            f"{pairs[sample]:,} diploid genotypes from {_place(region)} on. Each sample needs one "
-            "ploidy in a region: give the sex of the samples with --sex, the borders of the "
-            "pseudo-autosomal regions with --par, or correct the genotypes: plink2 --split-par "
-            "before the export from PLINK, or bcftools +fixploidy"
+            f"{plurals.of(int(pairs[sample]), 'diploid genotype')} from {_place(region)} on. Each "
+            f"sample needs one ploidy in a region: {_remedies(region, names[sample], rules)}"
         )
+
+
+def _remedies(region: PloidyRegion, name: str, rules: PloidyRules) -> str:
+    """What to do about a sample with both kinds of genotypes."""
+    found = []
+    is_of_x = region.kind != "unknown" or pseudoautosomal.is_x(region.contig)
+    if is_of_x and region.kind != "par":
+        found.append(_sex_advice([name], rules))
+    if is_of_x and "--par" in rules.given:
+        found.append("check the borders given with --par")
+    elif is_of_x:
+        found.append("give the borders of the pseudo-autosomal regions with --par")
+    split = "plink2 --split-par before the export from PLINK, or " if is_of_x else ""
+    found.append(f"correct the genotypes: {split}bcftools +fixploidy")
+    return ", or ".join(found)
+
+
+def _sex_advice(names: Sequence[str], rules: PloidyRules) -> str:
+    """How to tell the sex of samples whose sex is not known."""
+    if "--sex" not in rules.given:
+        return "give the sex of the samples with --sex"
+    whose = f"the sex of {names[0]}" if len(names) == 1 else "their sex"
+    return f"add {whose} to the table of --sex"
 
 
 def _warnings(
     region: PloidyRegion,
     is_haploid: NDArray[np.bool_],
     names: Sequence[str],
-    has_sex: NDArray[np.bool_],
+    rules: PloidyRules,
     source: str,
     *,
     is_panel: bool,
@@ -408,38 +434,42 @@ def _warnings(
         share = mixed[worst] / max(region.num_known[worst], 1)
         doubt = "; its sex may be wrong" if share > MOST_MIXED else ""
         found.append(
-            f"{source}: {mixed.sum():,} heterozygous genotypes of {(mixed > 0).sum():,} haploid "
-            f"samples from {_place(region)} on are set to missing; {names[worst]} has "
+            f"{source}: {plurals.of(int(mixed.sum()), 'heterozygous genotype')} of "
+            f"{plurals.of(int((mixed > 0).sum()), 'haploid sample')} from {_place(region)} on "
+            f"{plurals.word(int(mixed.sum()), 'is', 'are')} set to missing; {names[worst]} has "
             f"{mixed[worst]:,} ({share:.1%} of its genotypes{doubt})."
         )
     single = np.where(is_haploid, 0, region.counts[HAPLOID])
     if single.any() and not is_panel:
         worst = int(np.argmax(single))
         found.append(
-            f"{source}: {single.sum():,} haploid genotypes of {(single > 0).sum():,} diploid "
-            f"samples from {_place(region)} on are set to missing; {names[worst]} has "
+            f"{source}: {plurals.of(int(single.sum()), 'haploid genotype')} of "
+            f"{plurals.of(int((single > 0).sum()), 'diploid sample')} from {_place(region)} on "
+            f"{plurals.word(int(single.sum()), 'is', 'are')} set to missing; {names[worst]} has "
             f"{single[worst]:,}."
         )
     if region.kind != "non-par" and not (is_haploid.any() and not is_haploid.all()):
         return found
     if not (region.kind == "non-par" or pseudoautosomal.is_x(region.contig)):
         return found
-    asked = ~is_haploid & ~has_sex
+    asked = ~is_haploid & np.array([name not in rules.sexes for name in names], np.bool_)
     empty = np.flatnonzero(asked & (region.num_known == 0))
     if len(empty):
+        advice = _sex_advice([names[n] for n in empty.tolist()], rules)
         found.append(
             f"{source}: {named(empty, names)} no genotype from {_place(region)} on, outside the "
-            "pseudo-autosomal regions, and no known sex: taken as diploid there. Give the sex of "
-            "the samples with --sex."
+            "pseudo-autosomal regions, and no known sex: taken as diploid there. "
+            f"{advice[0].upper()}{advice[1:]}."
         )
     is_like_male = asked & (region.counts[HOMOZYGOUS] >= FEWEST_TO_SEX)
     is_like_male &= region.counts[HETEROZYGOUS] == 0
-    if is_like_male.any():
+    alike = np.flatnonzero(is_like_male)
+    if len(alike):
+        advice = _sex_advice([names[n] for n in alike.tolist()], rules)
         found.append(
-            f"{source}: {named(np.flatnonzero(is_like_male), names)} no heterozygote from "
-            f"{_place(region)} on, outside the pseudo-autosomal regions, and no known sex: taken "
-            "as diploid there. If these are males written as homozygotes, give the sex of the "
-            "samples with --sex."
+            f"{source}: {named(alike, names)} no heterozygote from {_place(region)} on, outside "
+            "the pseudo-autosomal regions, and no known sex: taken as diploid there. If these are "
+            f"males written as homozygotes, {advice}."
         )
     return found
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain.genome import Genome
 from vcfbert.domain.ploidy import Ploidy
 from vcfbert.domain.sites import SPLITS, Samples, Sites
@@ -143,7 +144,7 @@ def name_difference(one: Sequence[str], other: Sequence[str], here: str, there: 
         if name != another:
             return f"sample {number:,} is {name} in {here} and {another} in {there}"
     if len(one) != len(other):
-        return f"{here} has {len(one):,} samples and {there} has {len(other):,}"
+        return f"{here} has {plurals.of(len(one), 'sample')} and {there} has {len(other):,}"
     return None
 
 

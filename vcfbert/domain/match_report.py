@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from vcfbert import plurals
 from vcfbert.domain import contig_names, matching
 from vcfbert.domain.haploid_calls import PloidyDecision
 from vcfbert.domain.records import Record
@@ -45,7 +46,10 @@ class Listing:
             fields = [record.contig, str(record.position), record.identifier, record.ref, alt]
             lines.append("\t".join(fields if note is None else [*fields, text]))
         if self.total > len(self.rows):
-            lines.append(f"# {self.total - len(self.rows)} more are counted and not listed")
+            lines.append(
+                f"# {plurals.of(self.total - len(self.rows), 'more is', 'more are')} counted and "
+                "not listed"
+            )
         return "".join(f"{line}\n" for line in lines)
 
 
@@ -165,29 +169,44 @@ class MatchReport:
         }
 
     def notes(self) -> list[str]:
-        """Sentences for the user: what was corrected, dropped or is suspicious."""
+        """Sentences for the user: what was corrected, dropped or is suspicious.
+
+        They do not say on which contig; those of `notes_with_contigs` do.
+        """
         strand, dropped = self.strand(), self.dropped_counts
         ambiguous = dropped[matching.AMBIGUOUS]
         others = self.dropped.total - ambiguous
         others -= sum(dropped[reason] for reason in matching.STRAND_REASONS)
-        flips = "palindromic (A/T, C/G) sites are strand flips by linkage with the panel"
+        palindrome, palindromes = "palindromic (A/T, C/G) site", "palindromic (A/T, C/G) sites"
+        flip, flips = "record is a strand flip;", "records are strand flips;"
+        linked = f"{palindrome} is a strand flip", f"{palindromes} are strand flips"
+        by_linkage = "by linkage with the panel"
         counted = [
-            (self.swapped_sites, "sites have swapped alleles (REF is the panel's ALT); corrected"),
-            (self.flips_repaired, "records are strand flips; repaired"),
-            (strand["flips_dropped"], "records are strand flips; dropped"),
-            (strand["palindromic_flips_repaired"], f"{flips}; repaired"),
-            (strand["palindromic_flips_dropped"], f"{flips}; dropped"),
-            (dropped[matching.UNCLEAR_STRAND], "palindromic (A/T, C/G) sites are left out: neither "
-             "the rest of the file nor linkage with the panel decides their strand"),
-            (others, "other records at positions of the panel have alleles that it does not have, "
-             "or repeat a site; dropped"),
-            (ambiguous, "records have the alleles of several sites of the panel, and no ID decides "
-             "between them; dropped"),
-            (self.suspicious_sites, "palindromic (A/T, C/G) sites have a frequency that fits the "
-             "other strand better; kept"),
-            (self.other_alleles, "genotypes have an allele that the panel lacks; set to missing"),
-            (self.unphased, f"heterozygous genotypes are not phased; {self.unphased_use}"),
+            (self.swapped_sites, "site has", "sites have",
+             "swapped alleles (REF is the panel's ALT); corrected"),
+            (self.flips_repaired, flip, flips, "repaired"),
+            (strand["flips_dropped"], flip, flips, "dropped"),
+            (strand["palindromic_flips_repaired"], *linked, f"{by_linkage}; repaired"),
+            (strand["palindromic_flips_dropped"], *linked, f"{by_linkage}; dropped"),
+            (dropped[matching.UNCLEAR_STRAND], f"{palindrome} is", f"{palindromes} are",
+             "left out: neither the rest of the file nor linkage with the panel decides it"),
+            (others, "other record at a position of the panel has",
+             "other records at positions of the panel have",
+             "alleles that it lacks, or the site of another record; dropped"),
+            (ambiguous, "record has", "records have",
+             "the alleles of several sites of the panel, and no ID decides between them; dropped"),
+            (self.suspicious_sites, f"{palindrome} has", f"{palindromes} have",
+             "a frequency that fits the other strand better; kept"),
+            (self.other_alleles, "genotype has", "genotypes have",
+             "an allele that the panel lacks; set to missing"),
+            (self.unphased, "heterozygous genotype is", "heterozygous genotypes are",
+             f"not phased; {self.unphased_use}"),
         ]  # fmt: skip
-        names = contig_names.notes(self.contigs)
+        return [
+            f"{plurals.of(count, one, many)} {text}." for count, one, many, text in counted if count
+        ]
+
+    def notes_with_contigs(self) -> list[str]:
+        """Sentences about names of contigs and about ploidy, which name the contig."""
         of_ploidy = [] if self.ploidy is None else self.ploidy.warnings
-        return [f"{count:,} {text}." for count, text in counted if count] + names + of_ploidy
+        return contig_names.notes(self.contigs) + of_ploidy

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import kinship, ploidy
 from vcfbert.domain.kinship import Pairs
 from vcfbert.domain.sites import SPLITS, TEST, TRAIN, VALIDATION, Samples, Sites, whole_frequency
@@ -115,15 +116,15 @@ class Relatedness:
             leaks = np.flatnonzero(chosen & self.is_across)
             if len(leaks):
                 found.append(
-                    f"{_pairs(len(leaks))} of {kind}, each a train and a held-out sample: "
-                    f"{self.named(leaks)}. Scores of these held-out samples are too high for new "
-                    f"samples. {remedy}"
+                    f"{plurals.of(len(leaks), 'pair')} of {kind}, each a train and a held-out "
+                    f"sample: {self.named(leaks)}. Scores of these held-out samples are too high "
+                    f"for new samples. {remedy}"
                 )
         is_train = self.samples.split[self.pairs.first] == TRAIN
         inside = np.flatnonzero(is_same & is_train & ~self.is_across)
         if len(inside):
             found.append(
-                f"{_pairs(len(inside))} of duplicates among the train samples: "
+                f"{plurals.of(len(inside), 'pair')} of duplicates among the train samples: "
                 f"{self.named(inside)}. In training, each finds its answer in the other. Prepare "
                 f"again with --relatives {table} --force."
             )
@@ -165,8 +166,8 @@ class Relatedness:
 
     def _short(self) -> str:
         return (
-            f"{self.sites:,} common sites over {self.cm:.2f} cM, where {kinship.MIN_SITES} over "
-            f"{kinship.MIN_CM:g} are needed"
+            f"{plurals.of(self.sites, 'common site')} over {self.cm:.2f} cM, where "
+            f"{kinship.MIN_SITES} over {kinship.MIN_CM:g} are needed"
         )
 
     def _note(self) -> str:
@@ -246,7 +247,3 @@ def compare(
         else:
             pairs = kinship.close_pairs(genotypes, None, least)
     return Relatedness(samples, len(chosen), length, not held_out_only, pairs)
-
-
-def _pairs(count: int) -> str:
-    return "1 pair" if count == 1 else f"{count:,} pairs"

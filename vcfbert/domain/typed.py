@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import (
     allele_codes,
     haploid_calls,
@@ -272,8 +273,9 @@ class TargetCollector:
         here = self.report.dropped.total + len(self._matches)
         if coded > MOST_FOREIGN * here and (here >= _ENOUGH or not self._matches):
             raise InputError(
-                f"{self._source}: {coded:,} of {here:,} records at positions of the panel have "
-                f"codes instead of bases; {allele_codes.explained(self._codes)}."
+                f"{self._source}: {coded:,} of {plurals.of(here, 'record')} at positions of the "
+                f"panel {plurals.word(coded, 'has', 'have')} codes instead of bases; "
+                f"{allele_codes.explained(self._codes)}."
             )
 
     def _refuse_other_build(self) -> None:
@@ -282,10 +284,11 @@ class TargetCollector:
         if here >= _ENOUGH and foreign > MOST_FOREIGN * here:
             first = self._compared(self._first_of[matching.OTHER_ALLELES])
             raise InputError(
-                f"{self._source}: {foreign:,} of {here:,} records at positions of the panel have "
-                f"other alleles than the panel; the first, {first}. The files have "
-                "different genome builds or one is not normalised. Lift the target over to the "
-                "panel's build, or normalise it with: bcftools norm -f REFERENCE.fasta"
+                f"{self._source}: {foreign:,} of {plurals.of(here, 'record')} at positions of the "
+                f"panel {plurals.word(foreign, 'has', 'have')} other alleles than the panel; the "
+                f"first, {first}. The files have different genome builds or one is not normalised. "
+                "Lift the target over to the panel's build, or normalise it with: bcftools norm "
+                "-f REFERENCE.fasta"
             )
 
     def _refuse_other_strand(self) -> None:
@@ -299,10 +302,12 @@ class TargetCollector:
         first = self._compared(self._records[flipped[0]])
         other = "" if self._strand == "drop" else ", leave them out with --strand drop"
         raise InputError(
-            f"{self._source}: {len(flipped):,} of {telling:,} sites that show the strand are "
-            f"strand flips; the first, {first}. Repair them with --strand fix{other}, or put the "
-            f"file on the forward strand first: bcftools +fixref {self._source} -Oz -o "
-            "forward.vcf.gz -- -f REFERENCE.fasta -m flip"
+            f"{self._source}: {len(flipped):,} of "
+            f"{plurals.of(telling, 'site that shows', 'sites that show')} the strand "
+            f"{plurals.word(len(flipped), 'is a strand flip', 'are strand flips')}; the first, "
+            f"{first}. Repair them with --strand fix{other}, or put the file on the forward strand "
+            f"first: bcftools +fixref {self._source} -Oz -o forward.vcf.gz -- -f REFERENCE.fasta "
+            "-m flip"
         )
 
     def _on_one_strand(
@@ -361,8 +366,9 @@ class TargetCollector:
             return
         record = self._records[flipped[0]]
         raise InputError(
-            f"{self._source}: {len(flipped):,} palindromic (A/T, C/G) sites fit the panel's "
-            f"haplotypes on the other strand only; the first is {record.place()}, "
+            f"{self._source}: {plurals.of(len(flipped), 'palindromic (A/T, C/G) site')} "
+            f"{plurals.word(len(flipped), 'fits', 'fit')} the panel's haplotypes on the other "
+            f"strand only; the first is {record.place()}, "
             f"{record.ref}/{','.join(record.alts) or '.'}. Repair them with --strand fix, or leave "
             "them out with --strand drop."
         )
@@ -393,9 +399,10 @@ class TargetCollector:
         if report.dropped.total:
             record, reason = report.dropped.rows[0]
             return InputError(
-                f"{self._source}: {report.dropped.total:,} records lie at positions of the panel, "
-                f"but none can be used; the first, {self._compared(record)} ({reason}). Use the "
-                "panel's genome build and normalise alleles with: bcftools norm -f REFERENCE.fasta"
+                f"{self._source}: {plurals.of(report.dropped.total, 'record lies', 'records lie')} "
+                "at positions of the panel, but none can be used; the first, "
+                f"{self._compared(record)} ({reason}). Use the panel's genome build and normalise "
+                "alleles with: bcftools norm -f REFERENCE.fasta"
             )
         if not report.num_records:
             return InputError(
@@ -407,9 +414,10 @@ class TargetCollector:
             if name in report.contigs
         )
         return InputError(
-            f"{self._source}: none of {report.num_records:,} records lies at a position of the "
-            f"panel. The target spans {spans}; the panel has {len(sites):,} sites of "
-            f"{_extents(sites)}. Give a target of that region in the panel's genome build."
+            f"{self._source}: none of {plurals.of(report.num_records, 'record')} lies at a "
+            f"position of the panel. The target spans {spans}; the panel has "
+            f"{plurals.of(len(sites), 'site')} of {_extents(sites)}. Give a target of that region "
+            "in the panel's genome build."
         )
 
     def _compared(self, record: Record) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import records, tokens, unordered
 from vcfbert.domain.haploid_calls import ABSENT
 from vcfbert.domain.match_report import MatchReport
@@ -81,8 +82,9 @@ class CallReader:
         count = self._report.unphased
         if count and self._policy.unphased == "error":
             raise InputError(
-                f"{self._source}: {count:,} heterozygous genotypes of "
-                f"{int((self._unphased > 0).sum()):,} samples are not phased, the first at "
+                f"{self._source}: {plurals.of(count, 'heterozygous genotype')} of "
+                f"{plurals.of(int((self._unphased > 0).sum()), 'sample')} "
+                f"{plurals.word(count, 'is', 'are')} not phased, the first at "
                 f"{self._first_unphased}. Pass --unphased phase to phase them, or --unphased "
                 "as-written if their order in the file is right."
             )
@@ -96,7 +98,9 @@ class CallReader:
         share[self._unphased < FEW_UNPHASED] = 0.0
         worst = int(np.argmax(share))
         if count > MOST_UNPHASED * total and count >= FEW_UNPHASED:
-            found = f"{count:,} of {total:,} heterozygous genotypes ({count / total:.1%})"
+            found = (
+                f"{count:,} of {plurals.of(total, 'heterozygous genotype')} ({count / total:.1%})"
+            )
         elif share[worst] > MOST_UNPHASED:
             found = (
                 f"{self._unphased[worst]:,} of {self._heterozygous[worst]:,} heterozygous "

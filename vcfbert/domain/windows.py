@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain.contig_names import find_contig
 from vcfbert.errors import ConfigError, InputError
 
@@ -166,9 +167,9 @@ def from_segments(
             stop = first + int(np.searchsorted(inside, segment.end, side="right"))
             if stop - start > length - 2 * flank:
                 raise InputError(
-                    f"The segment {segment} has {stop - start} sites, but a window of {length} "
-                    f"sites with flanks of {flank} has room for {length - 2 * flank}. Split the "
-                    "segment, or raise --window-size."
+                    f"The segment {segment} has {plurals.of(stop - start, 'site')}, but a window "
+                    f"of {length} sites with flanks of {flank} has room for {length - 2 * flank}. "
+                    "Split the segment, or raise --window-size."
                 )
             if stop > start:
                 core_start.append(start)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,12 @@ KEY = "sha256"
 _BLANK = "0" * 64
 _PIECE = 1 << 20
 
+_SETTLED_NS = 2_000_000_000
+"""Files that changed later than this before they were hashed are hashed again: two changes within
+a tick of the file system's clock leave the same times."""
+
+_known: dict[Path, tuple[tuple[int, ...], str]] = {}  # state and SHA-256 by path
+
 
 def of_file(path: Path) -> str:
     """SHA-256 of the content of a file, which is read in pieces."""
@@ -24,6 +31,20 @@ def of_file(path: Path) -> str:
         while piece := stream.read(_PIECE):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def of_file_once(path: Path) -> str:
+    """SHA-256 of a file, which this process reads again only if it has changed."""
+    place, found = path.absolute(), path.stat()
+    state = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    before = _known.get(place)
+    if before is not None and before[0] == state:
+        return before[1]
+    is_settled = time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > _SETTLED_NS
+    digest = of_file(path)
+    if is_settled:
+        _known[place] = state, digest
+    return digest
 
 
 def of_bytes(content: bytes) -> str:

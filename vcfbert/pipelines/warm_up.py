@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from vcfbert import plurals
 from vcfbert.copying import compiled, groups
 from vcfbert.phasing import neighbours
 from vcfbert.pipelines.imputing.impute import ImputeOptions, impute
@@ -39,7 +40,9 @@ class WarmUpSummary:
     def lines(self) -> list[str]:
         """For the terminal."""
         done = (
-            f"{self.num_compiled} functions" if self.num_compiled else "nothing, all were compiled"
+            plurals.of(self.num_compiled, "function")
+            if self.num_compiled
+            else "nothing, all were compiled"
         )
         return [f"compiled  {done}", f"seconds   {self.seconds:.1f}"]
 

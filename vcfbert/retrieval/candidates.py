@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.errors import ConfigError
 from vcfbert.retrieval.query import Query, Search, WindowIndex
 
@@ -66,8 +67,8 @@ def _check_count(k: int, num_references: int, excluded_rows: NDArray[np.int64]) 
     if k > allowed:
         raise ConfigError(
             f"retrieval.num_neighbours is {k}, but a query may only use {allowed} of "
-            f"{num_references} references. Index more references, or train a run with fewer "
-            "neighbours."
+            f"{plurals.of(num_references, 'reference')}. Index more references, or train a run "
+            "with fewer neighbours."
         )
 
 

@@ -18,6 +18,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.errors import StoreError
 from vcfbert.files import digests
 from vcfbert.retrieval import faiss_file, gpu, manifest
@@ -126,8 +127,8 @@ class IndexReader:
     def _load(self, window: int) -> WindowIndex:
         if window >= len(self.manifest.files):
             raise StoreError(
-                f"{self.path} has {len(self.manifest.files)} windows, so there is no window "
-                f"{window}. Rebuild it with: vcfbert {manifest.MADE_BY} --force"
+                f"{self.path} has {plurals.of(len(self.manifest.files), 'window')}, so there is no "
+                f"window {window}. Rebuild it with: vcfbert {manifest.MADE_BY} --force"
             )
         entry = self.manifest.files[window]
         path = self.path / entry.name

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vcfbert import plurals
 from vcfbert.domain.haploid_calls import Sex
 from vcfbert.domain.pedigree import ABSENT_PARENT, Pedigree, Trio
 from vcfbert.errors import InputError
@@ -181,8 +182,8 @@ def _of_line(path: Path, number: int, line: str) -> _Columns:
     count = len(line.split())
     if count < _FEWEST:
         raise InputError(
-            f"{path}, line {number}: {line.strip()[:60]!r} has {count} columns and is not a line "
-            f"of a pedigree. {_FORM}"
+            f"{path}, line {number}: {line.strip()[:60]!r} has {plurals.of(count, 'column')} and "
+            f"is not a line of a pedigree. {_FORM}"
         )
     return _Columns(None, 1, 2, 3, 0, 4 if count > _FEWEST else None)
 
@@ -192,8 +193,8 @@ def _row(path: Path, number: int, line: str, columns: _Columns) -> _Row:
     needed = max(columns.sample, columns.father, columns.mother, columns.sex or 0)
     if len(fields) <= needed:
         raise InputError(
-            f"{path}, line {number}: the line has {len(fields)} columns, but {needed + 1} are "
-            f"needed. {_FORM}"
+            f"{path}, line {number}: the line has {plurals.of(len(fields), 'column')}, but "
+            f"{needed + 1} are needed. {_FORM}"
         )
     family = "" if columns.family is None else fields[columns.family]
     sample = fields[columns.sample]

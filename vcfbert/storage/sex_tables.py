@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from vcfbert import plurals
 from vcfbert.domain.haploid_calls import Sex
 from vcfbert.errors import InputError
 from vcfbert.storage import tables
@@ -46,8 +47,8 @@ def read(path: Path) -> dict[str, Sex]:
         family, sample, sexes = columns
         if len(fields) <= max(sample, *sexes):
             raise InputError(
-                f"{path}, line {number}: the line has {len(fields)} columns, but the sex is in "
-                f"column {max(sexes) + 1}. Correct the line."
+                f"{path}, line {number}: the line has {plurals.of(len(fields), 'column')}, but the "
+                f"sex is in column {max(sexes) + 1}. Correct the line."
             )
         codes = [code(path, number, fields[column]) for column in sexes]
         sex = next((code for code in codes if code is not None), None)
@@ -76,8 +77,8 @@ def of_samples(path: Path, names: Sequence[str], source: str) -> dict[str, Sex]:
     found = {name: table[name] for name in names if name in table}
     if table and not found:
         raise InputError(
-            f"{path} names none of the {len(names):,} samples of {source} ({names[0]}, ...). Give "
-            "the table of this file."
+            f"{path} names none of the {plurals.of(len(names), 'sample')} of {source} ({names[0]}, "
+            "...). Give the table of this file."
         )
     return found
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain.contig_names import find_contig
 from vcfbert.domain.sites import Sites
 from vcfbert.errors import InputError
@@ -62,9 +63,9 @@ def read_typed(path: Path, sites: Sites) -> TypedSites:
     if not typed.is_typed.any():
         first = min(listed, key=lambda site: (site.contig, site.position))
         raise InputError(
-            f"None of the {len(listed)} sites in {path} (such as {first.contig}:{first.position}) "
-            f"is in the panel, which has {_extent(sites)}. Give a list of the same region and "
-            "genome build."
+            f"None of the {plurals.of(len(listed), 'site')} in {path} (such as "
+            f"{first.contig}:{first.position}) is in the panel, which has {_extent(sites)}. Give a "
+            "list of the same region and genome build."
         )
     if typed.is_typed.all():
         raise InputError(
@@ -143,4 +144,4 @@ def _parse(line: str, where: str) -> ListedSite:
 def _extent(sites: Sites) -> str:
     first, last = 0, len(sites) - 1
     ends = [f"{sites.contigs[sites.contig[i]]}:{sites.position[i]}" for i in (first, last)]
-    return f"{len(sites)} sites from {ends[0]} to {ends[1]}"
+    return f"{plurals.of(len(sites), 'site')} from {ends[0]} to {ends[1]}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from vcfbert import plurals
 from vcfbert.domain import splits
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
 from vcfbert.domain.windows import Segment
@@ -66,8 +67,8 @@ def read_samples(path: Path) -> dict[str, SampleRow]:
             fields.pop()  # a tab at the end
         if len(fields) != len(header):
             raise InputError(
-                f"{path}, line {number}: {len(fields)} columns, but the header has {len(header)}. "
-                "Separate columns by one tab; write . for unknown values."
+                f"{path}, line {number}: {plurals.of(len(fields), 'column')}, but the header has "
+                f"{len(header)}. Separate columns by one tab; write . for unknown values."
             )
         row = {name: fields[place].strip() or "." for name, place in column.items()}
         name = row["sample"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from vcfbert import plurals
 from vcfbert.errors import DeviceError
 
 
@@ -76,9 +77,9 @@ def explaining_memory(batch_size: int) -> Iterator[None]:
     except RuntimeError as error:  # on a CPU, PyTorch does not raise the subclass OutOfMemoryError
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise DeviceError(
-                f"A batch of {batch_size} samples does not fit into memory. Use a smaller "
-                "training.batch_size (and a larger training.accumulation); vcfbert audit-dims "
-                "shows how much memory a system needs."
+                f"A batch of {plurals.of(batch_size, 'sample')} does not fit into memory. Use a "
+                "smaller training.batch_size (and a larger training.accumulation); vcfbert "
+                "audit-dims shows how much memory a system needs."
             ) from error
         raise
 

@@ -6,7 +6,7 @@ import resource
 
 import torch
 
-from vcfbert import versions
+from vcfbert import plurals, versions
 from vcfbert.training import host_memory
 
 
@@ -14,7 +14,7 @@ def describe(device: torch.device) -> str:
     """Name of the device in reports; compare times and bytes only if it is the same."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} threads"
+    return f"{device.type}, {plurals.of(torch.get_num_threads(), 'thread')}"
 
 
 def start_peak(device: torch.device) -> None:

@@ -200,7 +200,7 @@ def test_a_panel_is_complete_if_its_statistics_fail(tmp_path, monkeypatch, caplo
 def test_what_cannot_be_profiled_is_refused(fx_home, tmp_path):
     path = tmp_path / "array.tsv"
     path.write_text("21\t1000\n")
-    with pytest.raises(InputError, match="None of the 1 sites"):
+    with pytest.raises(InputError, match="None of the 1 site"):
         array_profile.make(fx_home, path, ProfileOptions(), progress=Silent())
     with pytest.raises(ConfigError, match="--min-typed must be at least 1"):
         ProfileOptions(min_typed=0)

@@ -195,7 +195,7 @@ def test_training_samples_on_another_panel_are_noted(fx_ready, tmp_path):
     evaluations.add_index(other)
     summary = evaluate(fx_ready, tmp_path, panel=other.root)
     assert summary.facts["notes"] == [
-        "1 of the evaluated samples were training samples of the run."
+        "1 of the evaluated samples was a training sample of the run."
     ]
 
 

@@ -180,7 +180,7 @@ def test_unknown_names_are_refused_or_ignored(fx_both, caplog):
     assert opened(fx_both[0], "s1,x1", ignores_unknown=True) == [
         name for name in NAMES if name != "s1"
     ]
-    assert "1 excluded samples are not in the panel: x1." in caplog.text
+    assert "1 excluded sample is not in the panel: x1." in caplog.text
     assert opened(fx_both[0], "x1", ignores_unknown=True) == NAMES
 
 

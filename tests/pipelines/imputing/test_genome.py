@@ -14,6 +14,7 @@ import pytest
 from tests import panels
 from tests.shown import Shown
 from vcfbert.errors import ConfigError, InputError, StoreError
+from vcfbert.files import digests
 from vcfbert.pipelines.chunks import array_profile
 from vcfbert.pipelines.chunks.array_profile import ProfileOptions
 from vcfbert.pipelines.imputing import genome, impute, separate_parts
@@ -200,7 +201,7 @@ def test_finished_contigs_are_named_and_not_counted(fx_home, fx_targets, tmp_pat
     shown = Shown()
     run(fx_home, [fx_targets[0]], tmp_path / "out.vcf.gz", progress=shown)
     assert "Finished before: 1, 2." in shown.notes
-    assert shown.stages[0] == ("imputing 1 contigs", 60)
+    assert shown.stages[0] == ("imputing 1 contig", 60)
     assert shown.done == 60
 
 
@@ -235,6 +236,22 @@ def test_kept_parts_of_all_contigs_are_in_one_folder(fx_home, fx_targets, tmp_pa
     )
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert records(tmp_path / "again.vcf.gz") == records(tmp_path / "out.vcf.gz")
+
+
+def test_the_target_is_hashed_once(fx_home, fx_targets, tmp_path, monkeypatch):
+    """Also for the keys of the parts of each contig."""
+    honest, hashed = digests.of_file, []
+
+    def of_file(path):
+        hashed.append(path)
+        return honest(path)
+
+    monkeypatch.setattr(digests, "of_file", of_file)
+    monkeypatch.setattr(digests, "_SETTLED_NS", -1)
+    target = tmp_path / "t.vcf.gz"
+    shutil.copy(fx_targets[0], target)
+    run(fx_home, [target], tmp_path / "out.vcf.gz", chunk_cm=0.2, overlap_cm=0.1)
+    assert hashed.count(target) == 1
 
 
 def test_outputs_are_checked_before_the_first_contig(fx_home, fx_targets, tmp_path, monkeypatch):
@@ -303,8 +320,8 @@ def test_contigs_that_only_one_side_has_are_named(fx_home, fx_records, tmp_path,
     target = panels.write_vcf(tmp_path / "t.vcf", lines, NAMES)
     summary = run(fx_home, [target], tmp_path / "out.vcf.gz")
     assert summary.report["contigs"] == ["2", "10"]
-    assert "1 contigs of the panel have no genotypes in the target" in caplog.text
-    assert "1 contigs of the target are not in the panel and are not imputed: 7." in caplog.text
+    assert "1 contig of the panel has no genotypes in the target" in caplog.text
+    assert "1 contig of the target is not in the panel and is not imputed: 7." in caplog.text
 
 
 def test_a_contig_with_too_few_typed_sites_is_left_out(fx_home, fx_records, tmp_path, caplog):
@@ -313,7 +330,7 @@ def test_a_contig_with_too_few_typed_sites_is_left_out(fx_home, fx_records, tmp_
     summary = run(fx_home, [target], tmp_path / "out.vcf.gz")
     assert summary.report["contigs"] == ["2", "10"]
     assert summary.report["skipped"] == ["1"]
-    assert "1 contigs have too few typed sites and are not written: 1." in caplog.text
+    assert "1 contig has too few typed sites and is not written: 1." in caplog.text
     with pytest.raises(InputError, match="No contig of the target has enough typed sites"):
         run(fx_home, [target], tmp_path / "other.vcf.gz", min_typed=40)
 
@@ -331,7 +348,11 @@ def test_a_region_or_list_limits_the_contigs(fx_home, fx_targets, tmp_path):
 
 
 def test_left_out_typed_sites_are_joined_too(fx_home, fx_targets, tmp_path):
-    run(fx_home, [fx_targets[0]], tmp_path / "out.dose.vcf.gz", empirical=True)
+    summary = run(fx_home, [fx_targets[0]], tmp_path / "out.dose.vcf.gz", empirical=True)
+    for name in CONTIGS:
+        of_contig = json.loads((summary.qc / name / "summary.json").read_text())
+        assert of_contig["out"] == str(tmp_path / "out.dose.vcf.gz")
+        assert of_contig["empirical"] == str(tmp_path / "out.empiricalDose.vcf.gz")
     found = records(tmp_path / "out.empiricalDose.vcf.gz")
     assert [line[0] for line in found] == [name for name in CONTIGS for _ in range(30)]
 
@@ -339,7 +360,45 @@ def test_left_out_typed_sites_are_joined_too(fx_home, fx_targets, tmp_path):
 def test_repeated_warnings_are_shown_once(fx_home, fx_records, tmp_path, caplog):
     target = panels.write_vcf(tmp_path / "t.vcf", typed(fx_records), ["s3", "b"])
     run(fx_home, [target], tmp_path / "out.vcf.gz")
-    assert caplog.text.count("1 samples of the target are also in the panel") == 1
+    assert caplog.text.count("1 sample of the target is also in the panel") == 1
+
+
+def test_warnings_name_their_contig_once(fx_home, fx_records, tmp_path, caplog):
+    """On the terminal, in the summary of the contig and in that of the genome."""
+    lines = [
+        (*line[:2], "A", "T", line[4]) if line[0] == "2" and number % 10 == 1 else line
+        for number, line in enumerate(typed(fx_records))
+    ]
+    target = panels.write_vcf(tmp_path / "t.vcf", lines, NAMES)
+    summary = run(fx_home, [target], tmp_path / "out.vcf.gz")
+    of_two = json.loads((summary.qc / "2" / "summary.json").read_text())["warnings"]
+    (dropped,) = [text for text in of_two if "records at positions" in text]
+    assert dropped.startswith("Contig 2: 3 other records")
+    (sparse,) = [text for text in of_two if "typed sites in reach" in text]
+    assert sparse.startswith("1 of 1 chunk has fewer")
+    assert "; 2:10000-600000 has 27." in sparse
+    assert caplog.messages.count(dropped) == caplog.messages.count(sparse) == 1
+    assert {dropped, sparse} <= set(summary.report["warnings"])
+    assert sum("records at positions" in text for text in caplog.messages) == 1
+
+
+def test_a_note_about_the_samples_is_shown_once(fx_home, fx_records, tmp_path):
+    unphased = [
+        (*line[:4], [text.replace("|", "/") for text in line[4]]) for line in typed(fx_records)
+    ]
+    target = panels.write_vcf(tmp_path / "t.vcf", unphased, NAMES)
+    shown = Shown()
+    run(fx_home, [target], tmp_path / "o.vcf.gz", progress=shown, target_references="on")
+    assert sum("phased with each other's haplotypes" in note for note in shown.notes) == 1
+
+
+def test_parts_of_another_run_are_named_with_their_contig(fx_home, fx_targets, tmp_path, caplog):
+    options = {"parts": tmp_path / "parts", "keep_parts": True}
+    run(fx_home, [fx_targets[0]], tmp_path / "a.vcf.gz", **options)
+    assert caplog.text.count("not used") == 0
+    run(fx_home, [fx_targets[0]], tmp_path / "b.vcf.gz", seed=2, **options)
+    for name in CONTIGS:
+        assert caplog.text.count(f"Contig {name}: 1 part in") == 1
 
 
 @pytest.mark.parametrize(
@@ -419,5 +478,5 @@ def test_progress_counts_the_sites_of_the_whole_genome(fx_home, fx_targets, tmp_
     assert shown.stages == [("imputing 3 contigs", 180)]
     assert shown.done == 180
     assert [note.split(",")[0] for note in shown.notes if "samples a second" in note] == [
-        "1: 1 chunks", "2: 1 chunks", "10: 1 chunks",
+        "1: 1 chunk", "2: 1 chunk", "10: 1 chunk",
     ]  # fmt: skip

@@ -307,7 +307,7 @@ def test_contigs_without_typed_sites_are_left_out(fx_two_contigs, tmp_path, capl
         summary = run(home, target, tmp_path / "o.vcf.gz")
     assert {line[0] for line in lines(tmp_path / "o.vcf.gz")} == {"1"}
     assert summary.report["sites"]["skipped"] == summary.report["sites"]["written"]
-    assert "1 contigs of the panel have too few typed sites and are not written: 2." in caplog.text
+    assert "1 contig of the panel has too few typed sites and is not written: 2." in caplog.text
     assert "fewer than 50 typed sites" in caplog.text
     run(home, target, tmp_path / "o.vcf.gz", min_typed=1, overwrite=True)
     assert [line[0] for line in lines(tmp_path / "o.vcf.gz")].count("2") > 30

@@ -42,9 +42,9 @@ def test_genotypes_are_counted_by_contig_and_half_missing_ones_are_not_called():
 def test_a_sample_with_no_or_few_calls_on_a_contig_is_named():
     names, rates = rates_of(("010101", "010001"), ("0101..", "0101.."), ("0...01", "0...01"))
     empty, few = rates.warnings(names)
-    assert empty.startswith("1 samples have no called genotype")
+    assert empty.startswith("1 sample has no called genotype")
     assert "s1 (contig 2)" in empty
-    assert few.startswith("1 samples have called genotypes at less than 50% of the typed sites")
+    assert few.startswith("1 sample has called genotypes at less than 50% of the typed sites")
     assert "s2 (contig 1, 25.0%)" in few
     names, rates = rates_of(("010101", "010001"))
     assert rates.warnings(names) == []
@@ -63,9 +63,9 @@ def test_samples_tsv_has_every_sample_and_tells_the_well_imputed(fx_home, tmp_pa
     target = write_target(tmp_path / "t.vcf.gz", asked)
     with caplog.at_level(logging.WARNING):
         summary = run(fx_home, target, tmp_path / "o.vcf.gz")
-    assert "1 samples have no called genotype at the typed sites" in caplog.text
+    assert "1 sample has no called genotype at the typed sites" in caplog.text
     assert "little more than the frequencies of the panel: t1." in caplog.text
-    assert "50% of the typed sites and are imputed less accurately: t2 (5.3%)" in caplog.text
+    assert "50% of the typed sites and is imputed less accurately: t2 (5.3%)" in caplog.text
     assert sum("called genotype" in text for text in summary.report["warnings"]) == 2
     rows = [line.split("\t") for line in (tmp_path / "o.qc/samples.tsv").read_text().splitlines()]
     assert [row[0] for row in rows[1:]] == [f"t{n}" for n in range(8)]

@@ -171,7 +171,7 @@ def test_verify_finds_the_panel_equal_to_its_source_and_a_changed_end_different(
     changed = tmp_path / "changed.vcf"
     changed.write_text(path.read_text().replace("SVTYPE=DEL;END=151900", "SVTYPE=DEL;END=151901"))
     (fault,) = faults(changed)
-    assert "1 sites have another END, SVTYPE or SVLEN" in fault
+    assert "1 site has another END, SVTYPE or SVLEN" in fault
     assert "A><DEL>" in fault
 
 

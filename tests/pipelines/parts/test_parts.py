@@ -212,6 +212,8 @@ def test_too_little_memory_is_reported(fx_home, fx_target, tmp_path):
         run(fx_home, fx_target, tmp_path / "out.vcf.gz", memory="1M")
     with pytest.raises(ConfigError, match="--memory must be a size such as 4G or 500M, got 'x'"):
         run(fx_home, fx_target, tmp_path / "out.vcf.gz", memory="x")
+    with pytest.raises(ConfigError, match="got '1', which is less than 1 MB"):
+        run(fx_home, fx_target, tmp_path / "out.vcf.gz", memory="1")
 
 
 def test_less_memory_means_smaller_batches(fx_home, fx_target, tmp_path, monkeypatch):

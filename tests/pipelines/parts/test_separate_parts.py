@@ -62,7 +62,7 @@ def test_steps_in_any_order_give_the_same_output(fx_plan, fx_whole, tmp_path):
         separate_parts.join(plan, fx_plan, None, progress=QUIET)
     for number in (6, 1, 4, 2, 5):
         assert separate_parts.run_part(plan, number, QUIET, 1).is_new
-    with pytest.raises(StoreError, match=r"1 of 6 parts are not finished .* --part 3$"):
+    with pytest.raises(StoreError, match=r"1 of 6 parts is not finished .* --part 3$"):
         separate_parts.join(plan, fx_plan, None, progress=QUIET)
     assert separate_parts.run_part(plan, 3, QUIET, 2).lines() == [
         "part 3 imputed: 20:101000-200000, samples 1-2"

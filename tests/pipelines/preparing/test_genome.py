@@ -148,6 +148,19 @@ def test_one_file_with_all_contigs_gives_the_stores_of_single_files(fx_genome, f
     assert faults(tmp_path / "w", joined) == []
 
 
+def test_missing_genotypes_are_filled_from_their_own_contig(tmp_path):
+    """As if each contig had a file of its own, in which no other one is near."""
+    alleles = np.random.default_rng(3).integers(2, size=(80, 40))
+    parts = panels.records_of(alleles[:40], contig="1"), panels.records_of(alleles[40:], contig="2")
+    for number, record in enumerate(parts[1][:10]):
+        record[4][number] = record[4][number + 10] = ".|."
+    both = panels.write_vcf(tmp_path / "both.vcf.gz", [*parts[0], *parts[1]])
+    alone = [panels.write_vcf(tmp_path / f"{n}.vcf.gz", part) for n, part in enumerate(parts)]
+    prepare([both], tmp_path / "a", missing="fill")
+    prepare(alone, tmp_path / "b", missing="fill")
+    npt.assert_array_equal(alleles_in(tmp_path / "a"), alleles_in(tmp_path / "b"))
+
+
 @pytest.mark.slow
 def test_processes_write_the_same_bytes(fx_genome, fx_files, tmp_path):
     prepare(fx_files, tmp_path, threads=3)

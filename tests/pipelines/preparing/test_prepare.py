@@ -297,7 +297,7 @@ def test_bad_input_is_explained_and_leaves_nothing_behind(fx_vcf, tmp_path, name
 def test_filters_are_no_remedy_where_they_dropped_nothing(tmp_path):
     lines = [("20", 5, "A", "G", ["0|.", "0|1"])]
     path = panels.write_vcf(tmp_path / "a.vcf", lines)
-    with pytest.raises(InputError, match=r"none of 1 sites is kept.*\. Give another region"):
+    with pytest.raises(InputError, match=r"none of 1 site is kept.*\. Give another region"):
         prepare(path, tmp_path / "work", missing="drop")
 
 

@@ -253,7 +253,7 @@ def test_retrieval_fails_where_a_held_out_sample_is_in_the_index(fx_own):
         record["reference_haplotypes"][0] = 2 * 7  # sample 7 is a test sample
 
     rewrite_manifest(fx_own, replace)
-    assert "haplotypes of validation and test" in failures(fx_own)["FAISS retrieval"]
+    assert "1 haplotype of validation and test" in failures(fx_own)["FAISS retrieval"]
 
 
 def test_collation_fails_where_queries_may_find_themselves(fx_built):

@@ -358,15 +358,15 @@ def test_the_source_finds_lost_added_and_renamed_sites_and_samples(fx_whole, fx_
         kept = set(panel.sites.position.tolist())
     known = [n for n, line in enumerate(body) if int(line.split("\t")[1]) in kept]
     without = [line for n, line in enumerate(body) if n != known[0]]
-    assert "1 sites are not in" in compared(fx_whole, head + without, tmp_path)
+    assert "1 site is not in" in compared(fx_whole, head + without, tmp_path)
     twice = [*body, body[known[0]].replace("\t" + body[known[0]].split("\t")[1], "\t999999", 1)]
-    assert "missing, and no filter drops them: 20:999999 A>G" in compared(
+    assert "missing although no filter drops it: 20:999999 A>G" in compared(
         fx_whole, head + twice, tmp_path
     )
     renamed = [
         line.replace("\trs", "\trx") if n == known[0] else line for n, line in enumerate(body)
     ]
-    assert "1 sites have another ID" in compared(fx_whole, head + renamed, tmp_path)
+    assert "1 site has another ID" in compared(fx_whole, head + renamed, tmp_path)
     samples = [*head[:-1], head[-1].replace("\ts3\t", "\tt3\t")]
     assert "does not have 1 of the panel's samples (s3, ...)" in compared(
         fx_whole, samples + body, tmp_path

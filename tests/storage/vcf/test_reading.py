@@ -90,6 +90,13 @@ def test_a_deletion_that_reaches_into_the_region_is_not_in_it(tmp_path):
     assert read_all(path, region="20:100-200")[0] == [101]
 
 
+def test_a_block_has_one_contig(tmp_path):
+    lines = [(name, 5, "A", "G", ["0|1"]) for name in ("19", "20", "21") for _ in range(2)]
+    with reading.VcfFile(panels.write_vcf(tmp_path / "a.vcf", lines)) as file:
+        found = [[one.contig for one in block.records] for block in file.blocks(np.arange(1))]
+    assert found == [["19", "19"], ["20", "20"], ["21", "21"]]
+
+
 def test_a_haploid_record_is_marked(tmp_path):
     path = panels.write_vcf(
         tmp_path / "a.vcf", [("X", 5, "A", "G", ["0", "1"]), ("X", 6, "A", "G", ["0|1", "0|0"])]

@@ -127,7 +127,7 @@ def test_an_exchange_is_repaired_counted_and_listed(tmp_path):
     assert found.report.swapped_sites == 1
     assert "20\t100\trs1\tG\tA\tswapped alleles" in found.report.tables()["noted.tsv"]
     assert found.report.notes() == [
-        "1 sites have swapped alleles (REF is the panel's ALT); corrected."
+        "1 site has swapped alleles (REF is the panel's ALT); corrected."
     ]
 
 
@@ -198,7 +198,7 @@ def test_exchanged_a_t_is_kept_only_where_other_sites_are_exchanged_and_none_is_
         tmp_path, (100, "G", "A", "0|1"), (200, "C", "T", "0|1"), exchanged, (500, "C", "A", "0|0")
     )
     assert doubtful.site_index.tolist() == [0, 1, 5]
-    assert "1 palindromic (A/T, C/G) sites are left out" in doubtful.report.notes()[2]
+    assert "1 palindromic (A/T, C/G) site is left out" in doubtful.report.notes()[2]
 
 
 def test_an_indel_backwards_is_kept_only_where_snvs_are_exchanged(tmp_path):
@@ -298,7 +298,7 @@ def test_heterozygotes_without_phase_become_what_the_policy_says(tmp_path, polic
     found = read(tmp_path, (100, "A", "G", "0/1 1/1 ./1 0|1"), policy=policy)
     assert typed(found) == {0: expected}
     assert found.report.unphased == 1
-    assert "1 heterozygous genotypes are not phased" in found.report.notes()[0]
+    assert "1 heterozygous genotype is not phased" in found.report.notes()[0]
 
 
 def test_homozygotes_have_nothing_to_phase(tmp_path):
@@ -381,8 +381,8 @@ BAD_ROWS = {
     ),
     "mixed_ploidy": (
         [GOOD, (200, "C", "T", "0|1 1")],
-        r"t\.vcf: sample s1 has 1 haploid and 1 diploid genotypes from 20:100 on\. Each sample "
-        r"needs one ploidy in a region: give the sex of the samples with --sex",
+        r"t\.vcf: sample s1 has 1 haploid and 1 diploid genotype from 20:100 on\. Each sample "
+        r"needs one ploidy in a region: correct the genotypes: bcftools \+fixploidy",
     ),
     "triploid": ([(100, "A", "G", "0|1 0|1|1")], "sample s1: the genotype has 3 alleles"),
     "no_such_allele": (
@@ -399,7 +399,7 @@ BAD_ROWS = {
     ),
     "one_flipped_site": (
         [(100, "T", "C", "0|1 0|0")],
-        "1 of 1 sites that show the strand",
+        "1 of 1 site that shows the strand",
         "drop",
     ),
     "the_first_flip_of_an_error": (

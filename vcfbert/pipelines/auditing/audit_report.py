@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vcfbert import plurals
 from vcfbert.config import Config
 from vcfbert.errors import StoreError
 from vcfbert.pipelines.auditing.inventory import Inventory
@@ -147,10 +148,10 @@ class AuditReport:
 def _title_lines(report: AuditReport) -> list[str]:
     model, size = report.settings.model, report.size
     return [
-        f"{report.settings.preset}: D = {model.width}, {model.num_layers} layers, "
-        f"{model.num_heads} heads, K = {report.settings.retrieval.num_neighbours}, "
-        f"{report.settings.training.batch_size} samples x {report.settings.training.accumulation} "
-        "batches per step",
+        f"{report.settings.preset}: D = {model.width}, {plurals.of(model.num_layers, 'layer')}, "
+        f"{plurals.of(model.num_heads, 'head')}, K = {report.settings.retrieval.num_neighbours}, "
+        f"{plurals.of(report.settings.training.batch_size, 'sample')} x "
+        f"{plurals.of(report.settings.training.accumulation, 'batch', 'batches')} per step",
         f"panel: S = {size.sites:,}, N = {size.samples:,}, R = {size.references:,}, "
         f"W = {size.windows:,}, L = {size.length:,} ({size.source})",
     ]
@@ -192,7 +193,7 @@ def _memory_lines(report: MemoryReport) -> list[str]:
     }
     return [
         "",
-        f"memory of a training step, {report.batch_size} samples, {report.precision}",
+        f"memory of a training step, {plurals.of(report.batch_size, 'sample')}, {report.precision}",
         *(f"  {name:26}{_size(count):>14}" for name, count in rows.items()),
         f"  on a GPU of {report.gpu_memory_gb:g} GB, {USABLE_SHARE:.0%} of it usable: {verdict}",
         f"  {'largest batch':26}{report.largest_batch:>14,}  samples",

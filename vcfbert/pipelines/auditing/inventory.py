@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
+from vcfbert import plurals
 from vcfbert.config import Config
 from vcfbert.errors import VcfbertError
 from vcfbert.retrieval import manifest
@@ -114,14 +115,14 @@ def _of_masks(place: str, path: Path, panel: str) -> list[Item]:
 
 def _of_embeddings(place: str, path: Path, panel: str) -> list[Item]:
     with embeddings.open_embeddings(path) as reader:
-        content = f"{reader.layout}, {len(reader.reference_haplotypes):,} references"
+        content = f"{reader.layout}, {plurals.of(len(reader.reference_haplotypes), 'reference')}"
         is_own = reader.panel_fingerprint == panel
         return [Item(place, content, reader.mask_version, reader.encoder_fingerprint, is_own)]
 
 
 def _of_index(place: str, path: Path, panel: str) -> list[Item]:
     found = manifest.read(path)
-    content = f"{found.kind}, {len(found.reference_haplotypes):,} references"
+    content = f"{found.kind}, {plurals.of(len(found.reference_haplotypes), 'reference')}"
     return [Item(place, content, found.mask_version, None, found.parents.get("panel") == panel)]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import chunks, genetic_map, tokens
 from vcfbert.domain.sites import Region, Sites
 from vcfbert.errors import ConfigError, InputError
@@ -124,9 +125,10 @@ def wanted_sites(
     if not is_listed.any():
         first = min(lines, key=lambda site: (site.contig, site.position))
         raise InputError(
-            f"None of the {len(lines):,} sites in {listed} (such as {first.contig}:"
-            f"{first.position}) is in the panel{' within the region' if region else ''}. "
-            "Give a list for the panel's region and genome build."
+            f"None of the {plurals.of(len(lines), 'site')} in {listed} (such as "
+            f"{first.contig}:{first.position}) is in the "
+            f"panel{' within the region' if region else ''}. Give a list for the panel's region "
+            "and genome build."
         )
     return is_listed
 
@@ -287,9 +289,9 @@ def plan_target(
     planned = plan(sites, cores, is_wanted, typed, min_typed, borders)
     if not planned:
         raise TooFewTypedError(
-            f"{source} types {len(typed):,} of the panel's {len(sites):,} sites, but at least "
-            f"{min_typed:,} are needed on a contig. Give a target with more sites of the panel and "
-            "of its genome build, or lower --min-typed."
+            f"{source} types {len(typed):,} of the panel's {plurals.of(len(sites), 'site')}, but "
+            f"at least {min_typed:,} are needed on a contig. Give a target with more sites of the "
+            "panel and of its genome build, or lower --min-typed."
         )
     return planned
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from vcfbert import plurals
 from vcfbert.errors import InputError
 from vcfbert.storage import sample_lists
 from vcfbert.storage.zarr.panel import PanelReader, open_panel
@@ -70,7 +71,8 @@ def _without(panel: PanelReader, excluded: str, ignores_unknown: bool) -> PanelR
                 f"--exclude-samples: {panel.path} has no sample {shown}. Correct the name (or the "
                 "path, if a file is meant), or ignore such names with --force-samples."
             )
-        logger.warning("%s excluded samples are not in the panel: %s.", f"{len(unknown):,}", shown)
+        about = "excluded sample is", "excluded samples are"
+        logger.warning("%s not in the panel: %s.", plurals.of(len(unknown), *about), shown)
     samples = np.unique(np.array([place[name] for name in names if name in place], np.int64))
     if len(samples) == 0:
         return panel

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import mendel, tokens
 from vcfbert.domain.families import Families, FamilyOrder
 from vcfbert.domain.match_report import LIST_LIMIT
@@ -106,9 +107,9 @@ class FamilyReport:
         )
         more = f" and {len(worst) - _NAMED:,} more" if len(worst) > _NAMED else ""
         return [
-            f"{self.path}: {len(worst):,} children have too many Mendelian errors with their "
-            f"parents, which are not used: {shown}{more}. The parents are wrong, or samples are "
-            "exchanged."
+            f"{self.path}: {plurals.of(len(worst), 'child has', 'children have')} too many "
+            f"Mendelian errors with the parents, which are not used: {shown}{more}. The parents "
+            "are wrong, or samples are exchanged."
         ]
 
     def tables(self, sites: Sites) -> dict[str, str]:

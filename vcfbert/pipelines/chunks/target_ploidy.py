@@ -51,7 +51,9 @@ def rules(
     if trios is not None:
         of_pedigree = pedigree_files.of_samples(trios, names, source).sexes
         sexes = pedigree_files.joined_sexes(of_pedigree, sexes, trios)
-    return PloidyRules(sexes=sexes, borders=borders)
+    options = {"--sex": sex, "--par": par}
+    given = frozenset(name for name, value in options.items() if value is not None)
+    return PloidyRules(sexes=sexes, borders=borders, given=given)
 
 
 def genome_of(sites: Sites, of_panel: Genome, of_target: Genome) -> Genome:

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import tokens
 from vcfbert.phasing import target_references
 from vcfbert.phasing.phase_chunk import PhasingOptions, UnphasedChunk
@@ -50,8 +51,8 @@ def note(chosen: TargetReferences, num_target: int, num_panel: int) -> str:
     why = "" if chosen == "on" else f" and the panel only {num_panel:,}"
     off = "" if chosen == "on" else " --target-references off phases each with the panel alone."
     return (
-        f"The target has {num_target:,} samples{why}: they are phased with each other's "
-        f"haplotypes, too.{off}"
+        f"The target has {plurals.of(num_target, 'sample')}{why}: they are phased with each "
+        f"other's haplotypes, too.{off}"
     )
 
 

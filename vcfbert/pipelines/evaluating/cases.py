@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.config import Config
 from vcfbert.domain import metrics
 from vcfbert.domain import sites as site_tables
@@ -190,7 +191,8 @@ def _check_training_samples(
     shared = trained & {panel.samples.names[sample] for sample in samples}
     if not shared:
         return []
-    return [f"{len(shared)} of the evaluated samples were training samples of the run."]
+    were = plurals.word(len(shared), "was a training sample", "were training samples")
+    return [f"{len(shared)} of the evaluated samples {were} of the run."]
 
 
 def _samples_of(panel: PanelReader, split: Split) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vcfbert import plurals
 from vcfbert.pipelines.evaluating.comparison_report import Comparison, Line
 
 _COLOURS = [f"tab:{name}" for name in ("blue", "orange", "green", "red", "purple", "brown")]
@@ -24,8 +25,8 @@ def png(found: Comparison) -> bytes:
     _draw_differences(right, shown, found)
     facts = found.facts
     figure.suptitle(
-        f"{facts['samples']:,} {facts['split']} samples, {facts['hidden_sites']:,} hidden sites "
-        f"({facts['masks']})",
+        f"{plurals.of(facts['samples'], facts['split'] + ' sample')}, "
+        f"{plurals.of(facts['hidden_sites'], 'hidden site')} ({facts['masks']})",
         fontsize=10,
     )
     stream = io.BytesIO()

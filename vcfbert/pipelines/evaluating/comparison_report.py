@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vcfbert import config
+from vcfbert import config, plurals
 from vcfbert.pipelines import text_table
 from vcfbert.pipelines.evaluating import score_report
 from vcfbert.pipelines.evaluating.run_costs import RunFacts
@@ -73,8 +73,10 @@ class Comparison:
         """Title, notes, table, and the files written."""
         facts = self.facts
         return [
-            f"{len(self.runs)} runs on the same {facts['samples']:,} {facts['split']} samples: "
-            f"{facts['hidden_sites']:,} of {facts['sites']:,} sites hidden ({facts['masks']}).",
+            f"{plurals.of(len(self.runs), 'run')} on the same "
+            f"{plurals.of(facts['samples'], facts['split'] + ' sample')}: "
+            f"{facts['hidden_sites']:,} of {plurals.of(facts['sites'], 'site')} hidden "
+            f"({facts['masks']}).",
             f"Differences from {self.runs[0].name}, with 95 % bootstrap intervals over samples "
             f"({facts['draws']:,} draws, seed {facts['seed']}).",
             *(f"Note: {note}" for note in self.notes()),

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from vcfbert import plurals
 from vcfbert.domain.metrics import Scores
 from vcfbert.pipelines import text_table
 
@@ -60,9 +61,9 @@ class EvalSummary:
         facts = self.facts
         written = [self.json_path, self.csv_path, *([self.vcf_path] if self.vcf_path else [])]
         return [
-            f"{facts['run']} on {facts['samples']:,} {facts['split']} samples: "
-            f"{facts['hidden_sites']:,} of {facts['sites']:,} sites hidden ({facts['masks']}), "
-            f"{facts['predict_seconds']:.1f} s.",
+            f"{facts['run']} on {plurals.of(facts['samples'], facts['split'] + ' sample')}: "
+            f"{facts['hidden_sites']:,} of {plurals.of(facts['sites'], 'site')} hidden "
+            f"({facts['masks']}), {facts['predict_seconds']:.1f} s.",
             *(f"Note: {note}" for note in facts["notes"]),
             *text_table.lines(*self.table()),
             *(f"Written: {path}" for path in written),

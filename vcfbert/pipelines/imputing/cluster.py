@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vcfbert import versions
+from vcfbert import plurals, versions
 from vcfbert.errors import ConfigError, StoreError
-from vcfbert.pipelines.imputing import impute, separate_parts
+from vcfbert.pipelines.imputing import contig_messages, impute, separate_parts
 from vcfbert.pipelines.imputing.impute import ImputeOptions
 from vcfbert.pipelines.imputing.qc_files import ImputeSummary
 from vcfbert.pipelines.imputing.separate_parts import ImputationPlan
@@ -65,34 +65,77 @@ class ClusterOptions:
             raise ConfigError(f"--workers must be at least 1, got {self.workers}.")
 
 
-def run(
-    workspace: Workspace,
-    target: Path,
-    out: Path,
-    options: ImputeOptions,
-    cluster: ClusterOptions,
-    *,
-    progress: Progress,
-    overwrite: bool = False,
-) -> ImputeSummary:
-    """Impute with the workers of a cluster; the output is that of `impute.impute`.
+@contextmanager
+def opened(options: ClusterOptions) -> Iterator[Cluster]:
+    """Yield a cluster for all imputations of a command; nothing is started before the first.
 
-    Raises as `impute.impute` does, and StoreError if the scheduler cannot be reached or runs
-    another version.
+    Processes that were started here end with the block.
     """
-    impute.check_output(target, out, options, overwrite=overwrite)
-    with _connected(cluster) as client:
+    with ExitStack() as stack:
+        yield Cluster(options, stack)
+
+
+class Cluster:
+    """Imputes on workers, to which the first imputation connects and all others keep."""
+
+    def __init__(self, options: ClusterOptions, stack: ExitStack) -> None:
+        """The stack closes the connection."""
+        self._options = options
+        self._stack = stack
+        self._client: Client | None = None
+
+    def impute(
+        self,
+        workspace: Workspace,
+        target: Path,
+        out: Path,
+        options: ImputeOptions,
+        *,
+        progress: Progress,
+        overwrite: bool = False,
+    ) -> ImputeSummary:
+        """Impute on the workers; the output is that of `impute.impute`.
+
+        Raises as `impute.impute` does, and StoreError if the scheduler cannot be reached or runs
+        another version.
+        """
+        impute.check_output(target, out, options, overwrite=overwrite)
+        with contig_messages.each_warning_once():
+            return self._impute(workspace, target, out, options, progress, overwrite)
+
+    def _impute(
+        self,
+        workspace: Workspace,
+        target: Path,
+        out: Path,
+        options: ImputeOptions,
+        progress: Progress,
+        overwrite: bool,
+    ) -> ImputeSummary:
+        """Plan, run and join the parts; the target is opened twice."""
+        client = self._connection()
         num_workers = _require_same_version(client)
         plan = separate_parts.make(
             workspace, target, out, options, progress,
             fewest_parts=PARTS_PER_WORKER * num_workers, fewest_samples=FEWEST_SAMPLES,
         )  # fmt: skip
-        progress.note(f"{num_workers} workers, {len(plan.parts)} parts; {client.dashboard_link}")
+        text = (
+            f"{plurals.of(num_workers, 'worker')}, {plurals.of(len(plan.parts), 'part')}; "
+            f"{client.dashboard_link}"
+        )
+        contig = None if plan.contig_store is None else plan.made["contigs"][0]
+        for message in contig_messages.named(contig, [text]):
+            progress.note(message)
         _run_parts(client, plan, progress)
-    return separate_parts.join(
-        plan, Path(plan.folder), out, progress=progress, threads=options.threads,
-        overwrite=overwrite, keep_parts=options.keep_parts,
-    )  # fmt: skip
+        return separate_parts.join(
+            plan, Path(plan.folder), out, progress=progress, threads=options.threads,
+            overwrite=overwrite, keep_parts=options.keep_parts,
+        )  # fmt: skip
+
+    def _connection(self) -> Client:
+        if self._client is None:
+            self._client = self._stack.enter_context(_connected(self._options))
+        return self._client
 
 
 @contextmanager
@@ -174,7 +217,7 @@ def _run_parts(client: Client, plan: ImputationPlan, progress: Progress) -> None
                     f"parts are kept in {plan.folder}."
                 ) from None
             tries[number] += 1
-            again = _submit(client, shared, number)
+            again = _submit(client, plan, number)  # all workers that had `shared` may have died
             made[again] = number
             waiting.add(again)
             continue

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import kinship, tokens
 from vcfbert.domain.sites import Sites
 
@@ -173,7 +174,12 @@ def warnings(found: list[Duplicate]) -> list[str]:
     shown = ", ".join(f"{one.target} as {one.panel}" for one in found[:_NAMED])
     more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
     return [
-        f"{len({one.target for one in found}):,} samples of the target have the same genotypes as "
-        f"a panel sample of another name, and are imputed from its haplotypes: {shown}{more}. "
-        "Their accuracy is not that of new samples."
+        plurals.of(
+            len({one.target for one in found}),
+            "sample of the target has the same genotypes as a panel sample of another name, and is",
+            "samples of the target have the same genotypes as a panel sample of another name, and "
+            "are",
+        )
+        + f" imputed from its haplotypes: {shown}{more}. The accuracy is not that of new "
+        "samples."
     ]

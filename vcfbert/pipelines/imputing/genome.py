@@ -10,19 +10,25 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from vcfbert import versions
+from vcfbert import plurals, versions
 from vcfbert.domain import pseudoautosomal
 from vcfbert.errors import InputError, StoreError, VcfbertError
 from vcfbert.files import digests, locks, replacing, temporary
 from vcfbert.pipelines.chunks.chunk_plan import TooFewTypedError
-from vcfbert.pipelines.imputing import engines, genome_targets, impute, output_files, qc_files
+from vcfbert.pipelines.imputing import (
+    contig_messages,
+    engines,
+    genome_targets,
+    impute,
+    output_files,
+    qc_files,
+)
 from vcfbert.pipelines.imputing.genome_progress import GenomeProgress
 from vcfbert.pipelines.imputing.genome_report import GenomeSummary
 from vcfbert.pipelines.imputing.genome_targets import ContigTarget, GenomePlan
@@ -214,7 +220,7 @@ class _GenomeRun:
         sizes = {name: panel.num_sites(self.workspace.panel, name) for name in left}
         shown = GenomeProgress(progress, sizes, len(self.planned.names))
         skipped: list[str] = []
-        with _each_warning_once():
+        with contig_messages.each_warning_once():
             for one in self.planned.contigs:
                 if one.contig in reports:
                     continue
@@ -296,7 +302,7 @@ class _GenomeRun:
             self.workspace, self.options.run, no_network=self.options.no_network
         )
         paths = {one.target for one in self.planned.contigs}
-        targets = {path: digests.of_file(path) for path in paths}
+        targets = {path: part_key.digest_of(path) for path in paths}
         shared = {
             "version": versions.__version__,
             "network": network.fingerprint or network.name,
@@ -335,6 +341,7 @@ class _GenomeRun:
                 for contig in contigs:
                     place = self.places.qc_of(contig)
                     shutil.copytree(place, folder / place.name)
+                    _name_output(folder / place.name / qc_files.SUMMARY, out)
                 (folder / qc_files.SUMMARY).write_bytes(summary.as_json())
 
         joined_output.join(
@@ -372,7 +379,9 @@ def _plain(options: ImputeOptions) -> dict[str, Any]:
     if excluded is not None and Path(excluded).is_file():
         values["exclude_samples"] = Path(excluded)
     return {
-        name: digests.of_file(value) if isinstance(value, Path) and value.is_file() else str(value)
+        name: part_key.digest_of(value)
+        if isinstance(value, Path) and value.is_file()
+        else str(value)
         for name, value in values.items()
         if name not in _FREE
     }
@@ -404,12 +413,25 @@ def _check_work(folder: Path, contigs: set[str]) -> None:
             )
 
 
+def _name_output(summary: Path, out: Path) -> None:
+    """Name the whole file in the summary of a contig, whose own file is deleted."""
+    report = json.loads(summary.read_text(encoding="utf-8"))
+    report["out"] = str(out)
+    if report["empirical"] is not None:
+        report["empirical"] = str(output_files.empirical_path(out))
+    stores.write_file(summary, qc_files.summary_text(report).encode())
+
+
 def _few_typed(skipped: Sequence[str]) -> list[str]:
     if not skipped:
         return []
     return [
-        f"{len(skipped):,} contigs have too few typed sites and are not written: "
-        f"{', '.join(skipped)}."
+        plurals.of(
+            len(skipped),
+            "contig has too few typed sites and is not written: ",
+            "contigs have too few typed sites and are not written: ",
+        )
+        + f"{', '.join(skipped)}."
     ]
 
 
@@ -420,28 +442,3 @@ def _kept(reports: dict[str, Any]) -> str:
         f" (Contigs that are finished and kept: {', '.join(reports)}. The same command continues "
         "with the others.)"
     )
-
-
-class _Once(logging.Filter):
-    """Lets each message through once: all contigs have the same samples."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._seen: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """True for a message that is new."""
-        text = record.getMessage()
-        is_new = text not in self._seen
-        self._seen.add(text)
-        return is_new
-
-
-@contextmanager
-def _each_warning_once() -> Iterator[None]:
-    once, target = _Once(), logging.getLogger(impute.__name__)
-    target.addFilter(once)
-    try:
-        yield
-    finally:
-        target.removeFilter(once)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from vcfbert import plurals
 from vcfbert.progress import Progress
 
 IMPUTING = "imputing"
@@ -19,7 +20,8 @@ class GenomeProgress:
         self._progress = progress
         self._sizes = sizes
         self._num_samples = num_samples
-        progress.start(f"{IMPUTING} {len(sizes)} contigs", sum(sizes.values()))
+        self._notes: set[str] = set()
+        progress.start(f"{IMPUTING} {plurals.of(len(sizes), 'contig')}", sum(sizes.values()))
 
     def skip(self, contig: str) -> None:
         """The contig is not imputed."""
@@ -29,22 +31,24 @@ class GenomeProgress:
     def of(self, contig: str) -> Iterator[Progress]:
         """The progress of one contig."""
         begun = time.monotonic()
-        shown = _ContigProgress(self._progress, self._sizes[contig])
+        shown = _ContigProgress(self._progress, self._sizes[contig], self._notes)
         yield shown
         shown.finish()
         seconds = time.monotonic() - begun
         self._progress.note(
-            f"{contig}: {shown.num_steps // self._num_samples:,} chunks, {self._num_samples:,} "
-            f"samples, {seconds:.1f} s, {self._num_samples / seconds:.1f} samples a second"
+            f"{contig}: {plurals.of(shown.num_steps // self._num_samples, 'chunk')}, "
+            f"{plurals.of(self._num_samples, 'sample')}, {seconds:.1f} s, "
+            f"{self._num_samples / seconds:.1f} samples a second"
         )
 
 
 class _ContigProgress:
     """Turns steps of chunks and samples into sites."""
 
-    def __init__(self, progress: Progress, size: int) -> None:
+    def __init__(self, progress: Progress, size: int, notes: set[str]) -> None:
         self._progress = progress
         self._size = size
+        self._notes = notes
         self._done = self._passed = 0
         self._is_imputing = False
         self.num_steps = 0
@@ -62,8 +66,10 @@ class _ContigProgress:
             self._pass(self._size * self._done // self.num_steps)
 
     def note(self, message: str) -> None:
-        """Pass the line on."""
-        self._progress.note(message)
+        """Pass the line on, unless another contig had it: it is about the samples."""
+        if message not in self._notes:
+            self._notes.add(message)
+            self._progress.note(message)
 
     def finish(self) -> None:
         """All sites are done."""

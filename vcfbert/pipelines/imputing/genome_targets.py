@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vcfbert import plurals
 from vcfbert.domain import joined_panels, pseudoautosomal
 from vcfbert.domain.contig_names import find_in_panel
 from vcfbert.domain.sites import Region
@@ -78,13 +79,21 @@ def plan(
     warnings = []
     if absent:
         warnings.append(
-            f"{len(absent):,} contigs of the panel have no genotypes in the target and are not "
-            f"written: {_some(absent)}."
+            plurals.of(
+                len(absent),
+                "contig of the panel has no genotypes in the target and is not written: ",
+                "contigs of the panel have no genotypes in the target and are not written: ",
+            )
+            + f"{_some(absent)}."
         )
     if foreign:
         warnings.append(
-            f"{len(foreign):,} contigs of the target are not in the panel and are not imputed: "
-            f"{_some(foreign)}."
+            plurals.of(
+                len(foreign),
+                "contig of the target is not in the panel and is not imputed: ",
+                "contigs of the target are not in the panel and are not imputed: ",
+            )
+            + f"{_some(foreign)}."
         )
     return GenomePlan(found, names, warnings)
 
@@ -136,7 +145,7 @@ def _refuse_other_samples(
 
 
 def _no_contig(targets: Sequence[Path], there: list[str], wanted: list[str]) -> InputError:
-    more = f" and {len(targets) - 1} other files" if len(targets) > 1 else ""
+    more = f" and {plurals.of(len(targets) - 1, 'other file')}" if len(targets) > 1 else ""
     return InputError(
         f"{targets[0]}{more} and the panel share no contig to write: the target has "
         f"{_some(there) or 'no records'}, to write are {_some(wanted) or 'none'}. Give a target "

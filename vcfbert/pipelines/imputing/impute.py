@@ -42,6 +42,7 @@ from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.family_phase import FamilyReport
 from vcfbert.pipelines.imputing import (
     chunk_output,
+    contig_messages,
     duplicates,
     engines,
     output_files,
@@ -80,6 +81,7 @@ class Job:
     families    what was found about trios; None without a pedigree
     num_wanted  sites to write if every contig had enough typed sites
     warnings    sentences that were logged
+    contig      if the panel is one contig of a genome: its name, for messages
     begun       of `time.perf_counter`
     """
 
@@ -92,6 +94,7 @@ class Job:
     genome: Genome
     num_wanted: int
     warnings: list[str]
+    contig: str | None
     begun: float
 
 
@@ -114,7 +117,7 @@ def impute(
     """
     check_output(target, out, options, overwrite=overwrite)
     with locks.hold(out), opened(workspace, target, options, out.parent, progress) as job:
-        runs = planned_parts.of(job.source, job.chunks, target, out, options)
+        runs = planned_parts.of(job.source, job.chunks, target, out, options, job.contig)
         try:
             summary = written(job, runs, out, options, progress, overwrite=overwrite)
         except BaseException:
@@ -144,7 +147,10 @@ def opened(
         sites = chunk_plan.with_map(panel.sites, options.genetic_map)
         profiles = array_profile.of_panel(workspace, panel)
         spill = batches.spill(scratch, options.memory)
-        yield _plan(panel, sites, target, network, profiles, spill, options, progress, begun)
+        contig = None if workspace.contig_store is None else sites.contigs[0]
+        yield _plan(
+            panel, sites, target, network, profiles, spill, options, contig, progress, begun
+        )
 
 
 def written(
@@ -224,6 +230,7 @@ def _plan(
     profiles: Profiles,
     spill: Spill,
     options: ImputeOptions,
+    contig: str | None,
     progress: Progress,
     begun: float,
 ) -> Job:
@@ -240,11 +247,12 @@ def _plan(
     planned = chunk_plan.plan_target(
         sites, cores, is_wanted, samples.typed, options.min_typed, borders, source=path
     )
-    warnings = read.report.notes() + ([] if families is None else families.warnings())
+    rates = CallRates.of(samples, sites)
+    of_trios = [] if families is None else families.warnings()
+    of_contig = [*read.report.notes(), *of_trios, *rates.warnings(samples.names)]
+    warnings = contig_messages.named(contig, of_contig) + read.report.notes_with_contigs()
     warnings += qc_files.shared_samples(samples.names, panel.samples.names)
     warnings += qc_files.few_typed(sites, planned, is_wanted)
-    rates = CallRates.of(samples, sites)
-    warnings += rates.warnings(samples.names)
     warnings += output_files.other_builds(sites, panel.genome, of_target)
     for message in warnings:
         logger.warning("%s", message)
@@ -259,7 +267,9 @@ def _plan(
         profiles, is_joint,
     )  # fmt: skip
     num_wanted = int(is_wanted.sum())
-    return Job(path, source, planned, read, families, rates, of_target, num_wanted, warnings, begun)
+    return Job(
+        path, source, planned, read, families, rates, of_target, num_wanted, warnings, contig, begun
+    )
 
 
 def _phasing(options: ImputeOptions) -> PhasingOptions:
@@ -376,10 +386,10 @@ def _report(
     """Counts, network, warnings and options for summary.json."""
     panel, samples, network = job.source.panel, job.source.samples, job.source.network
     sums = tally.report()
-    warnings = job.warnings + qc_files.much_out_of_range(sums["out_of_range"])
     names = set(panel.samples.names)
     found = search.found(samples.names, panel.samples.names)
-    warnings += duplicates.warnings(found)
+    of_result = qc_files.much_out_of_range(sums["out_of_range"]) + duplicates.warnings(found)
+    warnings = job.warnings + contig_messages.named(job.contig, of_result)
     return {
         "samples": {
             "target": len(samples.names),

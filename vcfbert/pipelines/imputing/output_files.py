@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import dosage, typed_only
 from vcfbert.domain.genome import Genome
 from vcfbert.domain.sites import Region, Sites
@@ -95,8 +96,8 @@ def other_builds(sites: Sites, of_panel: Genome, of_target: Genome) -> list[str]
     for name, length in here.items():
         if there.get(name, length) != length:
             return [
-                f"Contig {name} has {length:,} bases in the header of the panel's file and "
-                f"{there[name]:,} in the target's. The files may have different genome builds."
+                f"Contig {name} has {plurals.of(length, 'base')} in the header of the panel's file "
+                f"and {there[name]:,} in the target's. The files may have different genome builds."
             ]
     return []
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vcfbert.pipelines.chunks.chunk_imputation import ImputationSource
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
-from vcfbert.pipelines.imputing import output_files
+from vcfbert.pipelines.imputing import contig_messages, output_files
 from vcfbert.pipelines.imputing.impute_options import ImputeOptions
 from vcfbert.pipelines.parts import batches, part_key
 from vcfbert.pipelines.parts.part import Wanted
@@ -25,8 +25,11 @@ def of(
     target: Path,
     out: Path,
     options: ImputeOptions,
+    contig: str | None,
 ) -> PartRuns:
     """The parts of an output; a single one stays in memory, unless an option keeps it.
+
+    contig  of a genome, for messages; None if there is only one
 
     Raises ConfigError if there is not enough memory, StoreError if the folder cannot be made.
     """
@@ -40,7 +43,9 @@ def of(
         return runs
     made = made_from(source, target, options)
     folder = PartsFolder(where, made, runs.num_samples)
-    for message in folder.open():
+    # The default folder has the name of the contig.
+    about = None if options.parts is None else contig
+    for message in contig_messages.named(about, folder.open()):
         logger.warning("%s", message)
     return replace(runs, folder=folder)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain.match_report import MatchReport
 from vcfbert.domain.sites import Sites
 from vcfbert.errors import StoreError
@@ -164,8 +165,13 @@ def shared_samples(names: Sequence[str], of_panel: Sequence[str]) -> list[str]:
     if not found:
         return []
     return [
-        f"{len(found):,} samples of the target are also in the panel and are not imputed from "
-        f"their own haplotypes: {_some(found)}."
+        plurals.of(
+            len(found),
+            "sample of the target is also in the panel and is not imputed from its own haplotypes",
+            "samples of the target are also in the panel and are not imputed from their own "
+            "haplotypes",
+        )
+        + f": {_some(found)}."
     ]
 
 
@@ -182,8 +188,12 @@ def few_typed(
     if lost:
         names = _some([sites.contigs[n] for n in lost])
         messages.append(
-            f"{len(lost):,} contigs of the panel have too few typed sites and are not written: "
-            f"{names}."
+            plurals.of(
+                len(lost),
+                "contig of the panel has too few typed sites and is not written: ",
+                "contigs of the panel have too few typed sites and are not written: ",
+            )
+            + f"{names}."
         )
     few = [chunk for chunk in planned if len(chunk.typed) < FEW_TYPED]
     if few:
@@ -191,8 +201,9 @@ def few_typed(
         place = f"{sites.contigs[sites.contig[worst.core.start]]}:"
         place += f"{sites.position[worst.core.start]}-{sites.position[worst.core.stop - 1]}"
         messages.append(
-            f"{len(few):,} of {len(planned):,} chunks have fewer than {FEW_TYPED} typed sites in "
-            f"reach; {place} has {len(worst.typed)}. Accuracy is low there: filter on PR2."
+            f"{len(few):,} of {plurals.of(len(planned), 'chunk')} "
+            f"{plurals.word(len(few), 'has', 'have')} fewer than {FEW_TYPED} typed sites in reach; "
+            f"{place} has {len(worst.typed)}. Accuracy is low there: filter on PR2."
         )
     return messages
 
@@ -240,6 +251,11 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
         raise StoreError.exists(folder)
 
 
+def summary_text(report: Mapping[str, Any]) -> str:
+    """The content of summary.json."""
+    return json.dumps(report, indent=2) + "\n"
+
+
 def write_files(
     folder: Path,
     matched: MatchReport,
@@ -256,7 +272,7 @@ def write_files(
     texts = matched.tables() | {
         SAMPLES: samples,
         CHUNKS: "".join(f"{row}\n" for row in rows),
-        SUMMARY: json.dumps(report, indent=2) + "\n",
+        SUMMARY: summary_text(report),
     }
     assert texts.keys() == FILES
     for name, text in {**texts, **more}.items():

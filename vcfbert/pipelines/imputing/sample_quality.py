@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import tokens
 from vcfbert.domain.row_blocks import blocks
 from vcfbert.domain.sites import Sites
@@ -73,15 +74,16 @@ class CallRates:
             )
             more = f" and {len(rows) - _NAMED:,} more" if len(rows) > _NAMED else ""
             what = (
-                "have no called genotype at the typed sites, so that what is written for them is "
-                "little more than the frequencies of the panel"
+                f"{plurals.word(len(rows), 'has', 'have')} no called genotype at the typed sites, "
+                "so that what is written is little more than the frequencies of the panel"
                 if has_none
-                else f"have called genotypes at less than {FEW_CALLED:.0%} of the typed sites and "
-                "are imputed less accurately"
+                else f"{plurals.word(len(rows), 'has', 'have')} called genotypes at less than "
+                f"{FEW_CALLED:.0%} of the typed sites and {plurals.word(len(rows), 'is', 'are')} "
+                "imputed less accurately"
             )
             messages.append(
-                f"{len(rows):,} samples {what}: {shown}{more}. samples.tsv in the QC folder has "
-                "the call rates; exclude samples with: bcftools view -s ^NAME"
+                f"{plurals.of(len(rows), 'sample')} {what}: {shown}{more}. samples.tsv in the QC "
+                "folder has the call rates; exclude samples with: bcftools view -s ^NAME"
             )
         return messages
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from vcfbert import plurals
 from vcfbert.errors import InputError, StoreError
 from vcfbert.files import digests, locks
 from vcfbert.pipelines.chunks import chunk_imputation
@@ -319,8 +320,9 @@ def _require_all(plan: ImputationPlan, path: Path) -> None:
     ]
     if missing:
         raise StoreError(
-            f"{len(missing):,} of {len(plan.parts):,} parts are not finished in {plan.folder}. "
-            f"The first is made with: vcfbert impute part --plan {path} --part {missing[0]}"
+            f"{len(missing):,} of {plurals.of(len(plan.parts), 'part')} "
+            f"{plurals.word(len(missing), 'is', 'are')} not finished in {plan.folder}. The first "
+            f"is made with: vcfbert impute part --plan {path} --part {missing[0]}"
         )
 
 

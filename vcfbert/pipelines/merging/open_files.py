@@ -6,6 +6,7 @@ import resource
 from collections.abc import Sequence
 from pathlib import Path
 
+from vcfbert import plurals
 from vcfbert.errors import InputError
 
 _OTHERS = 100  # libraries, output, index, standard streams
@@ -22,7 +23,8 @@ def make_room(num_files: int, paths: Sequence[Path]) -> None:
         return
     if hard != resource.RLIM_INFINITY and needed > hard:
         raise InputError(
-            f"{num_files:,} of the {len(paths):,} files are BCF, and this system allows a process "
+            f"{num_files:,} of {plurals.of(len(paths), 'file')} "
+            f"{plurals.word(num_files, 'is', 'are')} BCF, and this system allows a process "
             f"{hard:,} open files. Convert them to .vcf.gz, of which any number can be merged "
             "(bcftools view -Oz), or merge a few at a time and then the results."
         )

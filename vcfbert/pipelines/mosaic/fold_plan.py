@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.config import MosaicConfig
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain.sites import TRAIN, VALIDATION, Samples
@@ -162,9 +163,9 @@ def draw(samples: Samples, settings: MosaicConfig, seed: int, num_lists: int = 0
     train = samples.in_splits(TRAIN)
     if len(train) < FEWEST_SAMPLES:
         raise InputError(
-            f"The panel has {len(train)} train samples, but at least {FEWEST_SAMPLES} are needed "
-            "to leave some out and impute them from the rest. Use the shipped network: impute "
-            "without --run."
+            f"The panel has {plurals.of(len(train), 'train sample')}, but at least "
+            f"{FEWEST_SAMPLES} are needed to leave some out and impute them from the rest. Use the "
+            "shipped network: impute without --run."
         )
     rng = np.random.default_rng([seed, _FOLDS])
     size = min(settings.held_out, len(train) // LARGEST_SHARE)
@@ -192,7 +193,8 @@ def read_designs(paths: Sequence[Path], panel: PanelReader) -> list[TypedDesign]
         typed = np.flatnonzero(site_lists.read_typed(path, panel.sites).is_typed)
         if len(typed) < FEWEST:
             raise InputError(
-                f"{path} names {len(typed)} sites of the panel, but at least {FEWEST} are needed."
+                f"{path} names {plurals.of(len(typed), 'site')} of the panel, but at least "
+                f"{FEWEST} are needed."
             )
         found.append(TypedDesign(path.name, typed))
     return found

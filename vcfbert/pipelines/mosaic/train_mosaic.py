@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from vcfbert import config, versions
+from vcfbert import config, plurals, versions
 from vcfbert.config import Config, MosaicConfig
 from vcfbert.copying import network
 from vcfbert.copying.network import Network
@@ -89,8 +89,9 @@ class MosaicSummary:
         """The summary as text."""
         losses = ", ".join(f"{name} {loss:.5f}" for name, loss in self.losses.items())
         return [
-            f"Trained on {self.rows:,} undecided sites of {self.samples:,} samples, each imputed "
-            f"from {self.references:,} haplotypes; {self.seconds:.0f} s.",
+            f"Trained on {plurals.of(self.rows, 'undecided site')} of "
+            f"{plurals.of(self.samples, 'sample')}, each imputed from {self.references:,} "
+            f"haplotypes; {self.seconds:.0f} s.",
             f"Typed as {', '.join(self.designs)}.",
             f"Validation loss in nats per undecided site: {losses} (step {self.best_step:,}).",
             "",

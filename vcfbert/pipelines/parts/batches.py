@@ -23,6 +23,9 @@ FAIR_SHARE = 0.5
 SHARE_OF_TARGET = 8
 """The genotypes of the target may take one eighth of the memory; the rest of them is in files."""
 
+LEAST = 1 << 20
+"""Smallest --memory: fewer bytes are a number whose unit was forgotten."""
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _POWERS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 _COPIES_OF_BITS = 4  # of the references: read, at typed sites, searched, and one being made
@@ -30,15 +33,16 @@ _SPARE = 112 << 20  # for all that does not grow
 
 
 def parse_size(text: str) -> int:
-    """Bytes of a size such as 4G, 500M or 1.5GiB, in powers of 1024.
+    """Bytes of a size such as 4G, 500M or 1.5GiB, in powers of 1024; at least LEAST.
 
     >>> parse_size("4G"), parse_size("500 MiB")
     (4294967296, 524288000)
     """
     match = _SIZE.fullmatch(text.strip())
     size = int(float(match[1]) * 2 ** _POWERS[match[2].upper()]) if match else 0
-    if size == 0:
-        raise ConfigError(f"--memory must be a size such as 4G or 500M, got {text!r}.")
+    if size < LEAST:
+        of_unit = "" if size == 0 else f", which is {_shown(size)}"
+        raise ConfigError(f"--memory must be a size such as 4G or 500M, got {text!r}{of_unit}.")
     return size
 
 
@@ -107,4 +111,9 @@ def cut(samples: slice, size: int) -> list[slice]:
 
 
 def _shown(size: int) -> str:
-    return f"{size / 2**20:,.0f} MB"
+    """A size for messages.
+
+    >>> _shown(1), _shown(5 << 20)
+    ('less than 1 MB', '5 MB')
+    """
+    return f"{size / 2**20:,.0f} MB" if size >= LEAST else "less than 1 MB"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vcfbert import plurals
 from vcfbert.errors import StoreError
 from vcfbert.pipelines.parts import part_file, parts_folder
 from vcfbert.pipelines.parts.parts_folder import Entry
@@ -26,7 +27,7 @@ class PartsSummary:
     def lines(self) -> list[str]:
         """A table of the parts, and what they were made from."""
         if self.removed is not None:
-            return [f"{self.removed:,} parts removed from {self.folder}"]
+            return [f"{plurals.of(self.removed, 'part')} removed from {self.folder}"]
         if len(self.rows) == 1:
             return [f"{self.folder} has no parts"]
         widths = [max(len(row[n]) for row in self.rows) for n in range(len(self.rows[0]))]
@@ -42,8 +43,9 @@ def _explained(key: str, made: dict[str, Any]) -> str:
         return f"key {key}: made from something unknown"
     contigs = ", ".join(made.get("contigs", [])[:5]) or "unknown"
     return (
-        f"key {key}: contigs {contigs}, vcfbert {made.get('version')}, {made.get('samples')} "
-        f"samples, panel {str(made.get('panel'))[:12]}, target {str(made.get('target'))[:12]}"
+        f"key {key}: contigs {contigs}, vcfbert {made.get('version')}, "
+        f"{plurals.of(made.get('samples', 0), 'sample')}, panel {str(made.get('panel'))[:12]}, "
+        f"target {str(made.get('target'))[:12]}"
     )
 
 

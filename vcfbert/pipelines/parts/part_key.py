@@ -67,9 +67,12 @@ def key_of(made: Mapping[str, Any]) -> str:
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file that the user named. Raises InputError if it cannot be read."""
+    """SHA-256 of a file that the user named. Raises InputError if it cannot be read.
+
+    Each contig of a genome asks for the digest of the same target, which is read once.
+    """
     try:
-        return digests.of_file(path)
+        return digests.of_file_once(path)
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror or error}.") from error
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.errors import StoreError
 from vcfbert.files import digests, temporary
 from vcfbert.pipelines.parts import part_file, part_key
@@ -74,8 +75,10 @@ class PartsFolder:
         differ = part_key.differences(self.made, found) if found else []
         because = f" ({', '.join(differ[:4])} differ)" if differ else ""
         return [
-            f"{len(others):,} parts in {self.path} were made from something else{because} and are "
-            f"not used. Remove them with: vcfbert parts {self.path} --clean"
+            f"{plurals.of(len(others), 'part')} in {self.path} "
+            f"{plurals.word(len(others), 'was', 'were')} made from something else{because} and "
+            f"{plurals.word(len(others), 'is', 'are')} not used. Remove them with: vcfbert parts "
+            f"{self.path} --clean"
         ]
 
     def _is_of_other_run(self, key: str) -> bool:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vcfbert import versions
+from vcfbert import plurals, versions
 from vcfbert.copying import compiled
 from vcfbert.domain import contig_names, pseudoautosomal
 from vcfbert.domain.matching import TargetPolicy
@@ -351,19 +351,33 @@ def _warnings(panel: PanelReader, sites: Sites, read: Target, chunks: list[Chunk
     shared = [name for name in read.names if name in known]
     if shared:
         messages.append(
-            f"{len(shared):,} samples of the target are also in the panel and are not phased by "
-            f"their own haplotypes; the first is {shared[0]}."
+            plurals.of(
+                len(shared),
+                "sample of the target is also in the panel and is not phased by its own haplotypes",
+                "samples of the target are also in the panel and are not phased by their own "
+                "haplotypes",
+            )
+            + f"; the first is {shared[0]}."
         )
     messages += contig_names.notes(read.report.contigs)
     flips = read.report.strand()["flips_repaired"]
     if flips:
-        messages.append(f"{flips:,} records are strand flips; they keep their alleles.")
+        about = plurals.of(
+            flips,
+            "record is a strand flip and keeps its",
+            "records are strand flips and keep their",
+        )
+        messages.append(f"{about} alleles.")
     done = {int(sites.contig[chunk.core.start]) for chunk in chunks}
     typed = {int(contig) for contig in np.unique(sites.contig[read.site_index])}
     if lost := sorted(typed - done):
         messages.append(
-            f"{len(lost):,} contigs have too few typed sites and are not phased; the first "
-            f"is {sites.contigs[lost[0]]}."
+            plurals.of(
+                len(lost),
+                "contig has too few typed sites and is not phased",
+                "contigs have too few typed sites and are not phased",
+            )
+            + f"; the first is {sites.contigs[lost[0]]}."
         )
     return messages
 

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from vcfbert import plurals
 from vcfbert.errors import DeviceError, VcfbertError
 from vcfbert.pipelines.preparing import prepare_file
 from vcfbert.pipelines.preparing.options import PrepareOptions
@@ -112,7 +113,7 @@ def prepared(
         return
     counts = [file.records for file in files]
     known = None if None in counts else sum(count or 0 for count in counts)
-    progress.start(f"{READING} of {len(files)} files", known)
+    progress.start(f"{READING} of {plurals.of(len(files), 'file')}", known)
     if workers == 1:
         for task in tasks:
             yield _run(task, _RecordCount(progress))

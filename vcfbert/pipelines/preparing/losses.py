@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import records
 from vcfbert.errors import InputError
 from vcfbert.pipelines.preparing.options import PrepareOptions
@@ -57,7 +58,9 @@ def check(collector: SiteCollector, names: list[str], options: PrepareOptions) -
             f"To go without these sites, pass --max-dropped 1{drop}."
         )
     warnings = [
-        f"{source}: {_count(collector, reason)} are dropped: {reason}. {_REMEDIES[reason]}."
+        f"{source}: {_count(collector, reason)} "
+        f"{plurals.word(collector.dropped[reason], 'is', 'are')} dropped: {reason}. "
+        f"{_REMEDIES[reason]}."
         for reason, share in shares.items()
         if share > WARNED
     ]
@@ -89,9 +92,10 @@ def _refuse_gaps(collector: SiteCollector, names: list[str]) -> None:
     filled = _filled_share(collector)
     if filled > MOST_FILLED:
         raise InputError(
-            f"{collector.source}: {collector.filled_genotypes:,} genotypes ({filled:.1%}) are "
-            "missing; a panel must be nearly complete. Impute it first (Beagle), or pass "
-            "--missing major or --missing drop."
+            f"{collector.source}: {plurals.of(collector.filled_genotypes, 'genotype')} "
+            f"({filled:.1%}) {plurals.word(collector.filled_genotypes, 'is', 'are')} missing; a "
+            "panel must be nearly complete. Impute it first (Beagle), or pass --missing major or "
+            "--missing drop."
         )
 
 
@@ -101,8 +105,9 @@ def _warnings_of_gaps(collector: SiteCollector, names: list[str]) -> list[str]:
     warnings = []
     if filled > WARNED:
         warnings.append(
-            f"{collector.source}: {collector.filled_genotypes:,} missing genotypes ({filled:.1%}) "
-            "are filled in. Imputing the panel first (Beagle) is more accurate."
+            f"{collector.source}: {plurals.of(collector.filled_genotypes, 'missing genotype')} "
+            f"({filled:.1%}) {plurals.word(collector.filled_genotypes, 'is', 'are')} filled in. "
+            "Imputing the panel first (Beagle) is more accurate."
         )
     if 0 < len(empty) < len(names) / 2:
         warnings.append(
@@ -126,4 +131,5 @@ def _sample_list(chosen: NDArray[np.int64], share: NDArray[np.float64], names: l
 
 def _count(collector: SiteCollector, reason: str) -> str:
     count = collector.dropped[reason]
-    return f"{count:,} of {collector.num_sites:,} sites ({count / collector.num_sites:.0%})"
+    of_all = plurals.of(collector.num_sites, "site")
+    return f"{count:,} of {of_all} ({count / collector.num_sites:.0%})"

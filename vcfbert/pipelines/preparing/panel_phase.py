@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vcfbert import plurals
 from vcfbert.domain.sites import Samples
 from vcfbert.errors import InputError
 
@@ -42,9 +43,10 @@ class PanelPhase:
             return []
         error = self.expected / self.steps if self.steps else 0.0
         return [
-            f"{source}: {self.phased:,} heterozygous genotypes of {self.samples:,} samples are "
-            f"phased by the panel's own samples; about {error:.1%} of neighbouring heterozygotes "
-            "are expected to be in the wrong order."
+            f"{source}: {plurals.of(self.phased, 'heterozygous genotype')} of "
+            f"{plurals.of(self.samples, 'sample')} {plurals.word(self.phased, 'is', 'are')} phased "
+            f"by the panel's own samples; about {error:.1%} of neighbouring heterozygotes are "
+            "expected to be in the wrong order."
         ]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import sites, splits
 from vcfbert.domain.sites import TRAIN, Samples
 from vcfbert.errors import InputError
@@ -29,8 +30,8 @@ def choose(
     columns = np.array([n for n, name in enumerate(names) if name in rows], dtype=np.int64)
     if len(columns) == 0:
         raise InputError(
-            f"{options.samples} names none of the {len(names)} samples of {file.path} "
-            f"({names[0]}, ...). Give the table of this panel."
+            f"{options.samples} names none of the {plurals.of(len(names), 'sample')} of "
+            f"{file.path} ({names[0]}, ...). Give the table of this panel."
         )
     left_out = {
         "not_in_table": len(names) - len(columns),
@@ -38,8 +39,16 @@ def choose(
     }
     if any(left_out.values()):
         progress.note(
-            f"{left_out['not_in_table']} samples of the panel are not in the sample table and are "
-            f"left out; {left_out['not_in_panel']} samples of the table are not in the panel."
+            plurals.of(
+                left_out["not_in_table"],
+                "sample of the panel is not in the sample table and is left out; ",
+                "samples of the panel are not in the sample table and are left out; ",
+            )
+            + plurals.of(
+                left_out["not_in_panel"],
+                "sample of the table is not in the panel.",
+                "samples of the table are not in the panel.",
+            )
         )
     kept = [names[column] for column in columns.tolist()]
     split, pairs = _splits(kept, rows, options)
@@ -48,8 +57,9 @@ def choose(
     if not stays.all():
         removed = [kept[n] for n in np.flatnonzero(~stays).tolist()]
         progress.note(
-            f"{len(removed)} train samples are left out because {options.relatives} lists held-out "
-            f"close relatives of them: {', '.join(removed[:5])}{' ...' if removed[5:] else ''}."
+            f"{plurals.of(len(removed), 'train sample is', 'train samples are')} left out because "
+            f"{options.relatives} lists held-out close relatives: "
+            f"{', '.join(removed[:5])}{' ...' if removed[5:] else ''}."
         )
     number = np.cumsum(stays) - 1
     samples = _table(
@@ -77,8 +87,8 @@ def listed_pairs(names: Sequence[str], path: Path | None) -> NDArray[np.int64]:
     pairs = tables.read_relatives(path)
     if pairs and not any(name in index for pair in pairs for name in pair):
         raise InputError(
-            f"{path} names none of the {len(names)} samples that are read ({names[0]}, ...). Give "
-            "the list of this panel."
+            f"{path} names none of the {plurals.of(len(names), 'sample')} to read ({names[0]}, "
+            "...). Give the list of this panel."
         )
     known = sorted({(index[a], index[b]) for a, b in pairs if a in index and b in index})
     return np.array(known, dtype=np.int64).reshape(-1, 2)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vcfbert import versions
+from vcfbert import plurals, versions
 from vcfbert.domain.relatedness import Relatedness
 from vcfbert.errors import ConfigError, VcfbertError
 from vcfbert.files import digests
@@ -71,7 +71,11 @@ def prepare(
             overwrite=overwrite, skip_existing=skip_existing,
         )  # fmt: skip
         if planned.skipped:
-            progress.note(f"{len(planned.skipped)} files are skipped: their contigs are there.")
+            about = (
+                "file is skipped: its contigs are there.",
+                "files are skipped: their contigs are there.",
+            )
+            progress.note(plurals.of(len(planned.skipped), *about))
         change = PanelChange(folder, workspace, is_whole=planned.is_whole)
         workers = threads or versions.num_cores()
         try:
@@ -109,7 +113,7 @@ def _add_files(
         if len(planned.files) > 1:
             progress.note(
                 f"{made.source}: {', '.join(made.contigs)} finished, {left:,} of "
-                f"{len(planned.files):,} files left"
+                f"{plurals.of(len(planned.files), 'file')} left"
             )
     return warnings
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import joined_panels, records, windows
 from vcfbert.domain.genetic_map import ContigMap
 from vcfbert.domain.genome import Genome
@@ -256,7 +257,10 @@ def _without_sites(source: Path, table: Sites) -> list[str]:
     if not empty:
         return []
     named = ", ".join(empty[:5]) + (" ..." if empty[5:] else "")
-    return [f"{source}: no site is kept of {len(empty):,} contigs, which are left out: {named}."]
+    return [
+        f"{source}: no site is kept of "
+        f"{plurals.of(len(empty), 'contig, which is', 'contigs, which are')} left out: {named}."
+    ]
 
 
 def _read(

@@ -13,6 +13,7 @@ import msprime
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import sites, splits
 from vcfbert.domain.sites import SPLITS, TEST, TRAIN
 from vcfbert.errors import ConfigError, StoreError
@@ -105,9 +106,9 @@ class SimulateSummary:
         """The summary as a table."""
         return [
             f"samples  {self.num_samples:,}, {2 * self.num_samples:,} haplotypes"
-            + (f", {self.num_males:,} haploid males" if self.num_males else ""),
+            + (f", {plurals.of(self.num_males, 'haploid male')}" if self.num_males else ""),
             f"records  {self.num_records:,}",
-            f"typed    {self.num_typed:,} sites in typed.tsv",
+            f"typed    {plurals.of(self.num_typed, 'site')} in typed.tsv",
             f"seconds  {self.seconds:.1f}",
             f"files    {', '.join(sorted(self.files))} in {self.folder}",
         ]

@@ -11,6 +11,7 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import allele_codes, genetic_map, haploid_calls, records, sites, tokens, windows
 from vcfbert.domain.haploid_calls import PloidyDecision
 from vcfbert.domain.records import GenotypePolicy, Record, RecordBlock, SiteSplitter
@@ -154,13 +155,15 @@ class SiteCollector:
         if self._spool.num_sites == 0:
             reasons = "; ".join(f"{n:,} {reason}" for reason, n in self.dropped.items() if n)
             raise InputError(
-                f"{self.source}: none of {self.num_sites:,} sites is kept ({reasons}). "
+                f"{self.source}: none of {plurals.of(self.num_sites, 'site')} is kept ({reasons}). "
                 f"{self._remedy()}"
             )
         if self._num_coded > MOST_CODED * self._spool.num_sites:
             raise InputError(
-                f"{self.source}: {self._num_coded:,} of {self._spool.num_sites:,} sites have codes "
-                f"instead of bases; {allele_codes.explained(self._codes)}."
+                f"{self.source}: {self._num_coded:,} of "
+                f"{plurals.of(self._spool.num_sites, 'site')} "
+                f"{plurals.word(self._num_coded, 'has', 'have')} codes instead of bases; "
+                f"{allele_codes.explained(self._codes)}."
             )
         contig, position = np.concatenate(self._contig), np.concatenate(self._position)
         counts = np.concatenate(self._counts)

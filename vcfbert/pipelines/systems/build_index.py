@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import sites as site_tables
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.pipelines.systems import dense_sources, reference_stores
@@ -73,8 +74,9 @@ class IndexSummary:
     def lines(self) -> list[str]:
         """The summary as text."""
         lines = [
-            f"Indexed {self.num_references:,} reference haplotypes in {self.num_windows:,} windows,"
-            f" kind {self.kind}: {self.bytes_on_disk:,} bytes, {self.seconds:.2f} s.",
+            f"Indexed {plurals.of(self.num_references, 'reference haplotype')} in "
+            f"{plurals.of(self.num_windows, 'window')}, kind {self.kind}: {self.bytes_on_disk:,} "
+            f"bytes, {self.seconds:.2f} s.",
             f"Index: {self.path} (impute and mosaic need no index)",
         ]
         if self.left:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.config import Config
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.model.embedding import Encoder
@@ -70,10 +71,10 @@ class EncodeSummary:
     def lines(self) -> list[str]:
         """The summary as text."""
         return [
-            f"Encoded {self.num_references:,} reference haplotypes in {self.num_windows:,} windows "
-            f"at width {self.width}, layout {self.layout}{self._rounding()}, with "
-            f"{self.encoder}: "
-            f"{self.bytes_on_disk:,} bytes, {self.seconds:.2f} s.",
+            f"Encoded {plurals.of(self.num_references, 'reference haplotype')} in "
+            f"{plurals.of(self.num_windows, 'window')} at width {self.width}, layout "
+            f"{self.layout}{self._rounding()}, with {self.encoder}: {self.bytes_on_disk:,} bytes, "
+            f"{self.seconds:.2f} s.",
             f"Embeddings: {self.path}",
         ]
 

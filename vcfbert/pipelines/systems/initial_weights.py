@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from vcfbert import plurals
 from vcfbert.config import ModelConfig
 from vcfbert.domain import sites as site_tables
 from vcfbert.errors import ConfigError, StoreError
@@ -179,8 +180,8 @@ def _check_samples(folder: Path, checkpoint: Checkpoint, panel: PanelReader) -> 
     seen = [panel.samples.names[n] for n in held_out if panel.samples.names[n] in trained]
     if seen:
         raise StoreError(
-            f"The run {folder} was trained on {len(seen):,} samples that {panel.path} holds out "
-            f"for validation and test, such as {seen[0]}, so scores would be of samples seen in "
-            "training. Prepare the panel with the same split, or leave out --init-from."
+            f"The run {folder} was trained on {plurals.of(len(seen), 'sample')} that {panel.path} "
+            f"holds out for validation and test, such as {seen[0]}, so scores would be of samples "
+            "seen in training. Prepare the panel with the same split, or leave out --init-from."
         )
     return ["the run was trained on another panel, on none of the samples held out here."]

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from vcfbert import plurals
 from vcfbert.config import Config
 from vcfbert.errors import ConfigError, VcfbertError
 from vcfbert.pipelines.systems import train_systems
@@ -74,8 +75,8 @@ def train(
         if place.rank > 0:
             raise SystemExit(1)  # rank 0 says why
         raise ConfigError(
-            f"torchrun started {place.count} processes, and --devices {count} would start more. "
-            "Leave --devices out, or run vcfbert without torchrun."
+            f"torchrun started {plurals.of(place.count, 'process', 'processes')}, and --devices "
+            f"{count} would start more. Leave --devices out, or run vcfbert without torchrun."
         )
     if count is not None and count < 1:
         raise ConfigError(f"--devices must be at least 1, got {count}.")

@@ -14,6 +14,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import sites as site_tables
 from vcfbert.domain import tokens
 from vcfbert.domain.sites import TRAIN
@@ -48,9 +49,10 @@ def collation(given: PreflightInputs) -> str:
     sites = sum(int((batch.labels != tokens.PAD).sum()) for batch in batches)
     rows, length = batches[0].labels.shape
     return (
-        f"{len(batches)} batches of {rows // 2} samples: {rows} x {length:,} tokens, "
-        f"{batches[0].neighbours.shape[1]} neighbours each, {hidden / sites:.1%} masked, no sample "
-        f"retrieves itself, no masked allele is read; {1000 * seconds:.0f} ms a batch"
+        f"{plurals.of(len(batches), 'batch', 'batches')} of {plurals.of(rows // 2, 'sample')}: "
+        f"{rows} x {length:,} tokens, {batches[0].neighbours.shape[1]} neighbours each, "
+        f"{hidden / sites:.1%} masked, no sample retrieves itself, no masked allele is read; "
+        f"{1000 * seconds:.0f} ms a batch"
     )
 
 
@@ -222,10 +224,10 @@ def refresh(given: PreflightInputs) -> str:
         )
     moved = _moved(given, encoder, made[0], before)
     return (
-        f"{len(windows)} windows encoded, written and read back in {seconds:.2f} s, about "
-        f"{seconds / len(windows) * len(panel.windows):.1f} s for all {len(panel.windows):,}; "
-        f"after a step of 1 % of the token weights they differ by {moved:.1e}; "
-        f"{_plan(given)}"
+        f"{plurals.of(len(windows), 'window')} encoded, written and read back in {seconds:.2f} s, "
+        f"about {seconds / len(windows) * len(panel.windows):.1f} s for all "
+        f"{len(panel.windows):,}; after a step of 1 % of the token weights they differ by "
+        f"{moved:.1e}; {_plan(given)}"
     )
 
 

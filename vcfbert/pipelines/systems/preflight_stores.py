@@ -11,6 +11,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.config import presets
 from vcfbert.domain import relatedness, tokens
 from vcfbert.domain.sites import TEST, TRAIN, VALIDATION
@@ -49,11 +50,11 @@ def dataset(given: PreflightInputs) -> str:
     counted = sum(_check_counts(panel, window) for window in given.windows)
     related = _check_relatives(panel)
     return (
-        f"{len(panel.samples):,} samples ({sizes[TRAIN]:,} train, "
-        f"{sizes[VALIDATION]:,} validation, "
-        f"{sizes[TEST]:,} test), {len(panel.sites):,} sites in {len(panel.windows):,} windows of "
-        f"{panel.length:,}; ALT counts of {counted:,} sites in {len(given.windows)} windows match "
-        f"the site table; {related}"
+        f"{plurals.of(len(panel.samples), 'sample')} ({sizes[TRAIN]:,} train, "
+        f"{sizes[VALIDATION]:,} validation, {sizes[TEST]:,} test), "
+        f"{plurals.of(len(panel.sites), 'site')} in {plurals.of(len(panel.windows), 'window')} of "
+        f"{panel.length:,}; ALT counts of {plurals.of(counted, 'site')} in "
+        f"{plurals.of(len(given.windows), 'window')} match the site table; {related}"
     )
 
 
@@ -67,18 +68,23 @@ def _check_relatives(panel: PanelReader) -> str:
     same = np.flatnonzero(found.pairs.is_same)
     if len(same):
         raise StoreError(
-            f"{panel.path}: {len(same):,} held-out samples are duplicates of train samples: "
-            f"{found.named(same)}. Scores would be of genotypes used in training. Prepare it again "
-            "with --relatives and a file of these pairs, which prepare writes as "
+            f"{panel.path}: "
+            + plurals.of(
+                len(same),
+                "held-out sample is a duplicate of a train sample: ",
+                "held-out samples are duplicates of train samples: ",
+            )
+            + f"{found.named(same)}. Scores would be of genotypes used in training. Prepare it "
+            "again with --relatives and a file of these pairs, which prepare writes as "
             "panel.relatives.tsv."
         )
     if not found.can_tell_duplicates:
         return (
-            f"{found.cm:.2f} cM and {found.sites:,} common sites are too few to find duplicates "
-            "among train and held-out samples"
+            f"{found.cm:.2f} cM and {plurals.of(found.sites, 'common site')} are too few to find "
+            "duplicates among train and held-out samples"
         )
     close = (
-        f"{len(found.pairs):,} pairs are close relatives"
+        f"{plurals.of(len(found.pairs), 'pair is close relatives', 'pairs are close relatives')}"
         if found.can_tell_relatives
         else f"{found.cm:.1f} cM are too few to find relatives"
     )
@@ -115,8 +121,9 @@ def pre_encoding(given: PreflightInputs) -> str:
     since = "" if largest <= allowed else ": the encoder has changed since the last refresh"
     return (
         f"{found.path.name}, layout {found.layout}, encoder {found.encoder_fingerprint[:12]}, "
-        f"{len(found.reference_haplotypes):,} references; {len(given.windows)} windows encoded "
-        f"again differ by {largest:.1e} of a norm{since}"
+        f"{plurals.of(len(found.reference_haplotypes), 'reference')}; "
+        f"{plurals.of(len(given.windows), 'window')} encoded again differ by {largest:.1e} of a "
+        f"norm{since}"
     )
 
 
@@ -131,7 +138,7 @@ def _check_origin(given: PreflightInputs, found: EmbeddingsReader, own: str) -> 
     strangers = np.setdiff1d(found.reference_haplotypes, train)
     if len(strangers):
         raise StoreError(
-            f"{found.path} has {len(strangers)} haplotypes that are not of train samples. "
+            f"{found.path} has {plurals.of(len(strangers), 'haplotype')} not of train samples. "
             f"{_again(given)}"
         )
 
@@ -165,8 +172,8 @@ def retrieval(given: PreflightInputs) -> str:
     held_out = index.rows_of(panel.samples.haplotypes(VALIDATION, TEST))
     if (held_out >= 0).any():
         raise StoreError(
-            f"The index has {int((held_out >= 0).sum())} haplotypes of validation and test "
-            "samples. Rebuild it with: vcfbert build-index --force"
+            f"The index has {plurals.of(int((held_out >= 0).sum()), 'haplotype')} of validation "
+            "and test samples. Rebuild it with: vcfbert build-index --force"
         )
     whole = dataclasses.replace(given.settings.retrieval, num_segments=1)
     maker = given.maker(whole)
@@ -181,10 +188,10 @@ def retrieval(given: PreflightInputs) -> str:
     queries = 2 * len(given.samples) * len(given.windows)
     except_for = f" but for {missed:.2%}" if missed else ""
     return (
-        f"{index.kind}, {len(index.reference_haplotypes):,} references, none held out; "
+        f"{index.kind}, {plurals.of(len(index.reference_haplotypes), 'reference')}, none held out; "
         f"{batch.neighbours.shape[1]} neighbours of {queries} queries are those of an exhaustive "
-        f"search{except_for}, distances within {largest:.1e}; "
-        f"{1000 * seconds / queries:.2f} ms a query"
+        f"search{except_for}, distances within {largest:.1e}; {1000 * seconds / queries:.2f} ms a "
+        "query"
     )
 
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from vcfbert import plurals
 from vcfbert.config import Config
 from vcfbert.errors import ConfigError
 from vcfbert.pipelines.systems import encode, run_settings
@@ -60,7 +61,8 @@ class RefreshSummary:
             hidden = int(self.mask.is_masked.sum())
             out += [
                 f"Drew mask version {self.mask.version} at rate {self.mask.rate:g}: "
-                f"{hidden:,} masked sites in {len(self.mask.is_masked):,} windows.",
+                f"{plurals.of(hidden, 'masked site')} in "
+                f"{plurals.of(len(self.mask.is_masked), 'window')}.",
                 f"Masks: {self.mask_path}",
             ]
         if self.encoded is not None:

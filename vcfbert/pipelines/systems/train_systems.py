@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vcfbert import plurals
 from vcfbert.config import Config, TrainingConfig
 from vcfbert.files import locks
 from vcfbert.pipelines.systems import (
@@ -84,8 +85,9 @@ class TrainSummary:
         if not self.is_reported:
             return []
         return [
-            f"Trained {self.parameters:,} parameters for {self.epochs} epochs, {self.steps:,} "
-            f"steps, {self.seconds:.0f} s; stopped by {self.stopped_by}.",
+            f"Trained {self.parameters:,} parameters for {plurals.of(self.epochs, 'epoch')}, "
+            f"{plurals.of(self.steps, 'step')}, {self.seconds:.0f} s; stopped by "
+            f"{self.stopped_by}.",
             self._best_line(),
             f"The network waited for batches {100 * self.wait_share:.1f} % of the time.",
             *self.started_from,

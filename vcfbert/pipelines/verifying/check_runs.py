@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from vcfbert import config
+from vcfbert import config, plurals
 from vcfbert.errors import StoreError
 from vcfbert.files import digests
 from vcfbert.model import imputer
@@ -209,7 +209,7 @@ def check_qc(workspace: Workspace, known: Known, report: StoreReport) -> None:
         samples, fingerprint = qc["samples"]["kept"], qc["fingerprint"]
         found = (kept["sites"], kept["windows"], samples)
         pairs_sha256 = qc["relatedness"]["table_sha256"]
-        report.content = f"{kept['sites']:,} sites, {samples:,} samples"
+        report.content = f"{plurals.of(kept['sites'], 'site')}, {plurals.of(samples, 'sample')}"
     except FileNotFoundError:
         report.faults.append(f"{path} is missing. {again}")
         return

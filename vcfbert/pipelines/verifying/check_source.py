@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import haploid_calls
 from vcfbert.domain.haploid_calls import RecordPloidy
 from vcfbert.domain.ploidy import existing
@@ -54,7 +55,8 @@ def check(source: Path, panel: PanelReader, findings: StoreReport, progress: Pro
                 )
             progress.advance(len(block.records))
     findings.content = (
-        f"{comparison.num_sites:,} sites, {comparison.num_genotypes:,} genotypes compared"
+        f"{plurals.of(comparison.num_sites, 'site')}, "
+        f"{plurals.of(comparison.num_genotypes, 'genotype')} compared"
     )
     findings.faults += comparison.faults()
 
@@ -170,22 +172,26 @@ class _Comparison:
             f"{sites.contigs[sites.contig[site]]}:{sites.position[site]}"
             for site in np.flatnonzero(~self._is_seen).tolist()
         ]
-        kinds = {
-            f"sites are not in {self._source} or are dropped there": lost,
-            f"sites of {self._source} are missing, and no filter drops them": self._unexpected,
-            f"sites have another ID in {self._source}": self._renamed,
-            f"sites have another END, SVTYPE or SVLEN in {self._source}": self._described,
-        }
+        file = self._source
+        kinds = [
+            ("site is", "sites are", f"not in {file} or dropped there", lost),
+            (f"site of {file} is", f"sites of {file} are", "missing although no filter drops "
+             f"{plurals.word(len(self._unexpected), 'it', 'them')}", self._unexpected),
+            ("site has", "sites have", f"another ID in {file}", self._renamed),
+            ("site has", "sites have", f"another END, SVTYPE or SVLEN in {file}", self._described),
+        ]  # fmt: skip
         out = [
-            f"{panel}: {len(names):,} {what}: {', '.join(names[:_SHOWN])}. {AGAIN}"
-            for what, names in kinds.items()
+            f"{panel}: {plurals.of(len(names), one, many)} {what}: {', '.join(names[:_SHOWN])}. "
+            f"{AGAIN}"
+            for one, many, what, names in kinds
             if names
         ]
         if self._num_differing:
             told = "; ".join(self._differing)
             out.append(
-                f"{panel}: {self._num_differing:,} of {self.num_genotypes:,} genotypes differ from "
-                f"{self._source}: {told}. {AGAIN}"
+                f"{panel}: {self._num_differing:,} of {plurals.of(self.num_genotypes, 'genotype')} "
+                f"{plurals.word(self._num_differing, 'differs', 'differ')} from {self._source}: "
+                f"{told}. {AGAIN}"
             )
         return out
 

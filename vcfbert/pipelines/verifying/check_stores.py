@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import tokens
 from vcfbert.domain.sites import TRAIN
 from vcfbert.errors import StoreError
@@ -75,7 +76,7 @@ def check_masks(path: Path, number: int, known: Known, report: StoreReport) -> N
     known.masks[number] = mask
     report.content = (
         f"{mask.role} masks, {mask.policy}, rate {mask.rate:g}, seed {mask.seed}, "
-        f"{int(mask.is_masked.sum()):,} masked sites"
+        f"{plurals.of(int(mask.is_masked.sum()), 'masked site')}"
     )
     if mask.version != number:
         report.faults.append(
@@ -88,8 +89,8 @@ def check_masks(path: Path, number: int, known: Known, report: StoreReport) -> N
     windows, found = known.panel.windows, mask.is_masked.shape
     if found != (len(windows), windows.length):
         report.faults.append(
-            f"{path} has {found[0]} windows of {found[1]} sites, but the panel has "
-            f"{len(windows)} of {windows.length}. Draw new masks with: vcfbert {DRAW}"
+            f"{path} has {plurals.of(found[0], 'window')} of {plurals.of(found[1], 'site')}, but "
+            f"the panel has {len(windows)} of {windows.length}. Draw new masks with: vcfbert {DRAW}"
         )
     elif mask.is_masked[_is_padding(known.panel)].any():
         report.faults.append(
@@ -101,7 +102,7 @@ def check_embeddings(path: Path, known: Known, report: StoreReport, *, made_by: 
     """Check embeddings of either layout. StoreError if they cannot be read."""
     with embeddings.open_embeddings(path) as reader:
         report.content = (
-            f"{reader.layout}, {len(reader.reference_haplotypes):,} references, width "
+            f"{reader.layout}, {plurals.of(len(reader.reference_haplotypes), 'reference')}, width "
             f"{reader.width}, encoder {reader.encoder_fingerprint[:12]}"
         )
         known.embeddings[reader.fingerprint] = path
@@ -182,7 +183,10 @@ def check_index(path: Path, known: Known, report: StoreReport) -> None:
     """Check an index folder and its manifest. StoreError if the manifest cannot be read."""
     content = manifest.read(path)
     rows = np.array(content.reference_haplotypes, dtype=np.int64)
-    report.content = f"{content.kind}, {len(rows):,} references, {len(content.files):,} windows"
+    report.content = (
+        f"{content.kind}, {plurals.of(len(rows), 'reference')}, "
+        f"{plurals.of(len(content.files), 'window')}"
+    )
     known.indexes.add(manifest.fingerprint(content))
     again = f"Rebuild it with: vcfbert {INDEX}"
     for entry in content.files:
@@ -197,8 +201,9 @@ def check_index(path: Path, known: Known, report: StoreReport) -> None:
         _check_rows(path, rows, panel, report, again)
         if (len(content.files), content.length) != (len(panel.windows), panel.length):
             report.faults.append(
-                f"{path} has {len(content.files)} windows of {content.length} sites, but the "
-                f"panel has {len(panel.windows)} of {panel.length}. {again}"
+                f"{path} has {plurals.of(len(content.files), 'window')} of "
+                f"{plurals.of(content.length, 'site')}, but the panel has {len(panel.windows)} of "
+                f"{panel.length}. {again}"
             )
         if report.faults:
             return
@@ -242,8 +247,8 @@ def _check_window(
     found = reader.window(window)
     if found.num_references != len(rows):
         raise StoreError(
-            f"{reader.path}: window {window} has {found.num_references} rows, but the manifest "
-            f"lists {len(rows)}. {again}"
+            f"{reader.path}: window {window} has {plurals.of(found.num_references, 'row')}, but "
+            f"the manifest lists {len(rows)}. {again}"
         )
     if isinstance(found, ExactIndex) and panel is not None:
         is_right = np.array_equal(found.reference_bits, panel.packed(window)[rows])
@@ -296,7 +301,8 @@ def _check_rows(
     held_out = np.setdiff1d(rows, panel.samples.haplotypes(TRAIN))
     if len(held_out):
         report.faults.append(
-            f"{path} contains {len(held_out)} haplotypes that are not of train samples. {again}"
+            f"{path} contains {plurals.of(len(held_out), 'haplotype')} not of train samples. "
+            f"{again}"
         )
     elif len(rows) == 0 or (np.diff(rows) <= 0).any():
         report.faults.append(f"{path} has no rows, or rows out of order. {again}")

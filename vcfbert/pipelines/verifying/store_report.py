@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from vcfbert import plurals
 from vcfbert.errors import StoreError, VcfbertError
 from vcfbert.files import seals
 
@@ -90,9 +91,9 @@ class VerifySummary:
         found = [line for store in self.stores for line in store.lines()]
         return [
             *found,
-            f"{self.workspace}: {len(self.stores)} stores, {self.num_failed} failed, "
-            f"{len(self.faults)} faults; {self.files:,} files, {self.bytes:,} bytes, "
-            f"{self.seconds:.1f} s.",
+            f"{self.workspace}: {plurals.of(len(self.stores), 'store')}, {self.num_failed} failed, "
+            f"{plurals.of(len(self.faults), 'fault')}; {plurals.of(self.files, 'file')}, "
+            f"{self.bytes:,} bytes, {self.seconds:.1f} s.",
         ]
 
     def to_json(self) -> str:
@@ -112,6 +113,7 @@ class VerifySummary:
         """Raise StoreError if there is any fault."""
         if self.faults:
             raise StoreError(
-                f"{self.num_failed} of {len(self.stores)} stores of {self.workspace} failed with "
-                f"{len(self.faults)} faults. Fix each as listed above, then verify again."
+                f"{self.num_failed} of {plurals.of(len(self.stores), 'store')} of {self.workspace} "
+                f"failed with {plurals.of(len(self.faults), 'fault')}. Fix each as listed above, "
+                "then verify again."
             )

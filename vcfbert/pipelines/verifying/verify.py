@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from vcfbert import plurals
 from vcfbert.domain.contig_names import find_contig
 from vcfbert.errors import InputError, StoreError
 from vcfbert.files import temporary
@@ -110,8 +111,8 @@ def _check_contig(place: Path, report: StoreReport, *, is_sealed: bool) -> None:
     """Check one store of the panel."""
     with report.catching(is_sealed=is_sealed), panel_store.open_contig(place) as part:
         report.content = (
-            f"{len(part.samples):,} samples, {len(part.sites):,} sites in "
-            f"{len(part.windows):,} windows"
+            f"{plurals.of(len(part.samples), 'sample')}, {plurals.of(len(part.sites), 'site')} in "
+            f"{plurals.of(len(part.windows), 'window')}"
         )
         check_panel.check(part, report, is_sealed=is_sealed)
 
@@ -174,7 +175,7 @@ def _profiles(workspace: Workspace) -> list[StoreReport]:
     entries = sorted(workspace.profiles.glob(f"*{profiles.SUFFIX}"))
     if not entries:
         return []
-    report = StoreReport("profiles", f"{len(entries):,} entries")
+    report = StoreReport("profiles", f"{plurals.of(len(entries), 'entry', 'entries')}")
     for path in entries:
         if fault := profiles.damage(path):
             report.faults.append(f"{path} is damaged ({fault}). Delete it; it is made again.")

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vcfbert import plurals
 from vcfbert.errors import InputError
 from vcfbert.storage.vcf import output_header, structural, variants
 from vcfbert.storage.vcf.checks import Header
@@ -175,9 +176,10 @@ def _check_names(batches: Sequence[ImputedFile]) -> None:
     paths = [batch.path for batch in batches if twice[0] in batch.header.samples][:2]
     more = f" and {len(twice) - _NAMED:,} more" if len(twice) > _NAMED else ""
     raise InputError(
-        f"{len(twice):,} sample names are in two files: {', '.join(twice[:_NAMED])}{more}; "
-        f"{twice[0]} is in {paths[0]} and {paths[1]}. Leave them out of one file (bcftools view -s "
-        "^NAME,...) or rename them (bcftools reheader -s)."
+        f"{plurals.of(len(twice), 'sample name is', 'sample names are')} in two files: "
+        f"{', '.join(twice[:_NAMED])}{more}; {twice[0]} is in {paths[0]} and {paths[1]}. Leave "
+        "such samples out of one file (bcftools view -s ^NAME,...) or rename them (bcftools "
+        "reheader -s)."
     )
 
 

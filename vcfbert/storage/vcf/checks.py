@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import os
 import re
 import zlib
 from collections import Counter
@@ -16,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from vcfbert import plurals
 from vcfbert.errors import InputError
+from vcfbert.storage.vcf import last_line
 from vcfbert.storage.vcf.bgzf import END_OF_FILE, HEADER_BYTES
 
 MAX_HEADER_BYTES = 1 << 28
@@ -79,9 +80,9 @@ def read_header(path: Path) -> Header:
         raise not_tabs(path, "the first record")
     if width != len(columns):
         raise InputError(
-            f"{path}: the first record has {width} columns, but the #CHROM line has "
-            f"{len(columns)}, for {len(samples)} samples. Replace the header with: bcftools "
-            "reheader"
+            f"{path}: the first record has {plurals.of(width, 'column')}, but the #CHROM line has "
+            f"{len(columns)}, for {plurals.of(len(samples), 'sample')}. Replace the header with: "
+            "bcftools reheader"
         )
     return Header(samples, set(_CONTIG.findall(text)), text, is_compressed, is_bcf)
 
@@ -161,9 +162,7 @@ def check_whole(path: Path, header: Header) -> int:
     """
     if not header.is_compressed:
         if not header.is_bcf:
-            with path.open("rb") as stream:
-                stream.seek(-1, os.SEEK_END)
-                _check_last_line(path, stream.read())
+            last_line.check(path, begin=len(header.text), num_columns=header.num_columns)
         return 0
     size = path.stat().st_size
     offset = last_block = 0

@@ -15,6 +15,7 @@ import struct
 import zlib
 from pathlib import Path
 
+from vcfbert import plurals
 from vcfbert.errors import InputError
 from vcfbert.files import bounded
 from vcfbert.storage.vcf.tabix import STATISTICS_BIN
@@ -105,7 +106,7 @@ class VcfIndex:
             raise ValueError("the names of its contigs have another length than it says")
         num_contigs = self._size("<i", 4)
         if aux and num_contigs != len(self.names):
-            raise ValueError(f"{num_contigs} contigs have {len(self.names)} names")
+            raise self._other_names(num_contigs)
         return num_contigs, ((1 << 3 * (depth + 1)) - 1) // 7 + 1
 
     def _names(self, num_contigs: int | None) -> None:
@@ -118,7 +119,11 @@ class VcfIndex:
         if names and not names.endswith(b"\0"):
             raise ValueError("the last name of a contig has no end")
         if num_contigs is not None and len(self.names) != num_contigs:
-            raise ValueError(f"{num_contigs} contigs have {len(self.names)} names")
+            raise self._other_names(num_contigs)
+
+    def _other_names(self, num_contigs: int) -> ValueError:
+        have = plurals.of(num_contigs, "contig has", "contigs have")
+        return ValueError(f"{have} {plurals.of(len(self.names), 'name')}")
 
     def _contig(self, statistics: int, *, is_csi: bool) -> int | None:
         """The number of records of a contig."""

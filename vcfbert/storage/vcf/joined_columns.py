@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.errors import InputError
 from vcfbert.storage.vcf import column_kernels as kernels
 from vcfbert.storage.vcf.batch_headers import ImputedFile
@@ -196,9 +197,9 @@ def _check_ended(sources: Sequence[LineSource], counts: Sequence[int], done: int
     if longer is not None:
         shorter = sources[list(counts).index(0)].path
         raise InputError(
-            f"{shorter} has {done:,} records, but {sources[longer].path} has more. All files need "
-            "the same sites. Copy the file again, or impute all batches with the same panel and "
-            "options."
+            f"{shorter} has {plurals.of(done, 'record')}, but {sources[longer].path} has more. All "
+            "files need the same sites. Copy the file again, or impute all batches with the same "
+            "panel and options."
         )
 
 

@@ -69,10 +69,8 @@ class LineSource:
             if not more:
                 self._is_finished = True
                 if self._text and not self._text.endswith(b"\n"):
-                    raise InputError(
-                        f"{self.path} ends in the middle of a line, so it is truncated. Copy or "
-                        "download it again."
-                    )
+                    self._text += b"\n"  # `check_whole` lets a plain file end without one
+                    self._ends = np.append(self._ends, len(self._text))
                 break
             skipped, self._skip = min(self._skip, len(more)), max(0, self._skip - len(more))
             more = more[skipped:]

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, cast
 
 import cyvcf2
 
+from vcfbert import plurals
 from vcfbert.errors import InputError, StoreError
 from vcfbert.storage.vcf import checks, phase_sets
 from vcfbert.storage.vcf.checks import Header
@@ -184,7 +185,7 @@ def _other_columns(line: bytes, path: Path, header: Header, number: int) -> Inpu
         return checks.not_tabs(path, f"record {number}")
     return InputError(
         f"{path} is damaged after record {number - 1}: what follows is not a whole line for "
-        f"{len(header.samples)} samples; it has {columns} columns, not {header.num_columns}. Copy "
-        "or download it again; if the file is unchanged, this shows what is wrong: bcftools view "
-        f"{path} > /dev/null"
+        f"{plurals.of(len(header.samples), 'sample')}; it has {plurals.of(columns, 'column')}, not "
+        f"{header.num_columns}. Copy or download it again; if the file is unchanged, this shows "
+        f"what is wrong: bcftools view {path} > /dev/null"
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import records
 from vcfbert.domain.contig_names import find_direct
 from vcfbert.domain.records import NO_CALL, Record, RecordBlock
@@ -132,6 +133,8 @@ class VcfFile:
     ) -> Iterator[RecordBlock]:
         """Read all records of the file or a region; can be called once.
 
+        A block has records of one contig, so that what is made of it does not depend on the others.
+
         columns  (N,) indexes of the samples to read, rising
         region   as `find_region` returns it
         contig   of a VCF without index: parse only its lines
@@ -171,10 +174,10 @@ class VcfFile:
                 numbers = phase_sets.numbered(sets, len(columns))
             else:
                 check.check(record, calls, sets, tag)
-            block.add(record, calls, numbers)
-            if block.is_full:
+            if block.is_full or block.is_of_other_contig(record):
                 yield block.finished()
                 block = _Block(size, len(columns))
+            block.add(record, calls, numbers)
         if expected is not None and count != expected:
             raise self._other_count(count, expected)
         if count == 0:
@@ -232,8 +235,9 @@ class VcfFile:
                 raise
             raise InputError(
                 f"{self.path} is damaged after record {count}: what follows is not a whole line "
-                f"for {len(self.samples)} samples. Copy or download it again; if the file is "
-                f"unchanged, this shows what is wrong: bcftools view {self.path} > /dev/null"
+                f"for {plurals.of(len(self.samples), 'sample')}. Copy or download it again; if the "
+                f"file is unchanged, this shows what is wrong: bcftools view {self.path} > "
+                "/dev/null"
             ) from error
 
     def _source(self, region: Region | None, contig: str | None) -> Iterator[Any]:
@@ -296,9 +300,9 @@ class VcfFile:
             raise self._no_genotypes(record) from error
         if len(calls) != len(self.samples):
             raise InputError(
-                f"{self.path}, {record.place()}: the record has genotypes for {len(calls)} "
-                f"samples, but the header names {len(self.samples)}. Copy or download the file "
-                "again."
+                f"{self.path}, {record.place()}: the record has genotypes for "
+                f"{plurals.of(len(calls), 'sample')}, but the header names {len(self.samples)}. "
+                "Copy or download the file again."
             )
         return calls
 
@@ -357,9 +361,9 @@ class VcfFile:
     def _other_count(self, count: int, expected: int) -> InputError:
         counter = "its index counts" if self.has_index else "it has lines for"
         return InputError(
-            f"{self.path}: {count} records were read, but {counter} {expected}. The file or its "
-            f"index is incomplete. Index it again (bcftools index -f {self.path}) or copy both "
-            "again."
+            f"{self.path}: {plurals.of(count, 'record was', 'records were')} read, but {counter} "
+            f"{expected}. The file or its index is incomplete. Index it again (bcftools index -f "
+            f"{self.path}) or copy both again."
         )
 
     def _empty(self, region: Region | str | None) -> InputError:
@@ -379,6 +383,10 @@ class _Block:
     @property
     def is_full(self) -> bool:
         return len(self.records) == len(self._calls)
+
+    def is_of_other_contig(self, record: Record) -> bool:
+        """True if the records so far are of another contig."""
+        return bool(self.records) and self.records[-1].contig != record.contig
 
     def add(
         self, record: Record, calls: NDArray[np.int16], phase_sets: NDArray[np.int32] | None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import cyvcf2
 
+from vcfbert import plurals
 from vcfbert.domain.sites import Region
 from vcfbert.errors import InputError
 from vcfbert.storage.vcf import checks, lines
@@ -80,8 +81,8 @@ def declare_contigs(file: Any, path: Path, header: Header, contigs: dict[bytes, 
     undeclared = contigs.keys() - header.contigs
     if len(undeclared) > MAX_UNDECLARED_CONTIGS:
         raise InputError(
-            f"{path} has records on {len(undeclared):,} contigs that its header does not declare. "
-            "Declare them with: bcftools reheader --fai"
+            f"{path} has records on {plurals.of(len(undeclared), 'contig')} that its header does "
+            "not declare. Declare them with: bcftools reheader --fai"
         )
     # All contigs: htslib may reject a header line that looks right here, and it ignores the
     # contigs that it knows already.
@@ -130,10 +131,11 @@ def scan(path: Path, header: Header) -> Scan:
                     )
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} is damaged ({error}). Copy or download it again.") from error
+    newlines += not is_start  # `check_whole` lets a plain file end without a newline
     if zeros:
         raise InputError(
-            f"{path} has {zeros} zero bytes among its records: a disk or a copy lost data. Copy or "
-            "download it again."
+            f"{path} has {plurals.of(zeros, 'zero byte')} among its records: a disk or a copy lost "
+            "data. Copy or download it again."
         )
     columns = header.num_columns
     if tabs > newlines * (columns - 1):
@@ -220,7 +222,7 @@ def _lines_of_region(
     try:
         for line in source.fetch(region.contig, region.start - 1, region.end):
             if line.count("\t") != header.num_columns - 1 or "\0" in line:
-                raise ValueError(f"a line has {line.count(chr(9)) + 1} columns")
+                raise ValueError(f"a line has {plurals.of(line.count(chr(9)) + 1, 'column')}")
             yield line.encode("latin-1") + b"\n"
     except (OSError, ValueError) as error:
         raise InputError(

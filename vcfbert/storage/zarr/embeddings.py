@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vcfbert import plurals
 from vcfbert.domain import tokens
 from vcfbert.errors import ConfigError, StoreError
 from vcfbert.storage.zarr import stored, stores
@@ -150,9 +151,9 @@ class EmbeddingsReader:
         if differing:
             raise StoreError(
                 f"{self.path} was encoded under mask version {self.mask_version}, which differs "
-                f"from the requested mask at {differing} sites of window {window}. Encode under "
-                "that mask: vcfbert encode-refs --layout dense --mask-version N --force; or use "
-                "the layout codebook, which serves every mask."
+                f"from the requested mask at {plurals.of(differing, 'site')} of window {window}. "
+                "Encode under that mask: vcfbert encode-refs --layout dense --mask-version N "
+                "--force; or use the layout codebook, which serves every mask."
             )
 
     def _gather(self, window: int, wanted: NDArray[np.uint8]) -> NDArray[np.float32]:

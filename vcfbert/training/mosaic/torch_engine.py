@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vcfbert import plurals
 from vcfbert.copying import engine, inputs, torch_chunk, torch_mosaic
 from vcfbert.copying.engine import ImputedChunk, Prepared
 from vcfbert.copying.network import FIRST_GATES, Network
@@ -53,8 +54,8 @@ def impute_samples(
     except torch.OutOfMemoryError as error:
         if len(queries) == 1:
             raise DeviceError(
-                f"One sample and {len(prepared.chunk.cm):,} sites do not fit into the memory of "
-                f"{device}. Use a smaller --chunk-cm, or --device cpu."
+                f"One sample and {plurals.of(len(prepared.chunk.cm), 'site')} do not fit into the "
+                f"memory of {device}. Use a smaller --chunk-cm, or --device cpu."
             ) from error
     torch.cuda.empty_cache()
     half = len(queries) // 2

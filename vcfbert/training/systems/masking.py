@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vcfbert import plurals
 from vcfbert.config import MaskConfig
 from vcfbert.domain import masks as mask_rates
 from vcfbert.domain import sites as site_tables
@@ -178,15 +179,18 @@ def _listed(settings: MaskConfig, panel: PanelReader, notes: list[str]) -> Liste
     typed = site_lists.read_typed(Path(settings.sites), panel.sites)
     found = int(typed.is_typed.sum())
     notes.append(
-        f"masks: {found:,} of {len(panel.sites):,} sites are typed by {settings.sites}; "
-        f"{typed.num_unmatched:,} of its {typed.num_listed:,} sites are not in the panel."
+        f"masks: {found:,} of {plurals.of(len(panel.sites), 'site')} "
+        f"{plurals.word(found, 'is', 'are')} typed by {settings.sites}; {typed.num_unmatched:,} of "
+        f"its {plurals.of(typed.num_listed, 'site')} "
+        f"{plurals.word(typed.num_unmatched, 'is', 'are')} not in the panel."
     )
     windows = panel.windows
     blind = sum(not typed.is_typed[windows.sites(number)].any() for number in range(len(windows)))
     if blind:
         notes.append(
-            f"masks: {blind:,} of {len(windows):,} windows have no typed site, so the network sees "
-            "no alleles there. Larger windows help: vcfbert prepare --window-size"
+            f"masks: {blind:,} of {plurals.of(len(windows), 'window')} "
+            f"{plurals.word(blind, 'has', 'have')} no typed site, so the network sees no alleles "
+            "there. Larger windows help: vcfbert prepare --window-size"
         )
     return Listed(typed.is_typed)
 
@@ -199,8 +203,9 @@ def _thinned(settings: MaskConfig, panel: PanelReader) -> Thinned:
     if bare:
         raise ConfigError(
             f"An array without masks.sites types common sites (MAF >= {settings.common_maf:g}). "
-            f"{panel.path} has {int(is_common.sum()):,} of them among {len(panel.sites):,} sites, "
-            f"but none in {len(bare)} of {len(windows)} windows. Lower masks.common_maf, give a "
-            "list with masks.sites, or prepare larger windows."
+            f"{panel.path} has {int(is_common.sum()):,} of them among "
+            f"{plurals.of(len(panel.sites), 'site')}, but none in {len(bare):,} of "
+            f"{plurals.of(len(windows), 'window')}. Lower masks.common_maf, give a list with "
+            "masks.sites, or prepare larger windows."
         )
     return Thinned(is_common)
