@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gzip
 import logging
+import multiprocessing
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +16,8 @@ from typing import Literal
 import numpy as np
 
 from vcfbert import plurals
-from vcfbert.copying import compiled, groups
+from vcfbert.copying import branches, compiled, engine, groups, parameter_sets
+from vcfbert.copying.panel_statistics import PanelStatistics
 from vcfbert.phasing import neighbours
 from vcfbert.pipelines.imputing.impute import ImputeOptions, impute
 from vcfbert.pipelines.merging.merge import MergeOptions, merge
@@ -22,6 +26,7 @@ from vcfbert.pipelines.preparing.options import PrepareOptions
 from vcfbert.pipelines.preparing.prepare import prepare
 from vcfbert.pipelines.preparing.simulate import SimulateOptions, simulate
 from vcfbert.progress import Progress, Silent
+from vcfbert.retrieval import distinct_codes
 from vcfbert.storage.zarr.workspace import Workspace
 
 logger = logging.getLogger("vcfbert")
@@ -54,22 +59,47 @@ def warm_up(*, progress: Progress) -> WarmUpSummary:
     """
     begun = time.perf_counter()
     chromosomes: tuple[Literal["1", "X"], ...] = "1", "X"
-    progress.start("compiling", len(chromosomes))
+    progress.start("compiling", 2 * len(chromosomes))
     level = logger.level
     logger.setLevel(logging.ERROR)  # warnings about the simulated samples say nothing to a user
     try:
-        with tempfile.TemporaryDirectory() as folder, compiled.counting_compilations() as counted:
+        with ExitStack() as stack:
+            counted = stack.enter_context(compiled.counting_compilations())
+            root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            spawning = multiprocessing.get_context("spawn")
+            pool = stack.enter_context(ProcessPoolExecutor(1, mp_context=spawning))
+            longest = pool.submit(_run_longest)
             _run_others()
-            for chromosome in chromosomes:
-                _run(Path(folder) / chromosome, chromosome)
+            folders = [root / chromosome for chromosome in chromosomes]
+            for folder, chromosome in zip(folders, chromosomes, strict=True):
+                _run(folder, chromosome)
+                progress.advance(1)
+            num_compiled = longest.result()
+            for folder in folders:
+                _impute(folder, "1", ImputeOptions(phase="redo", er2=True))
                 progress.advance(1)
     finally:
         logger.setLevel(level)
-    return WarmUpSummary(counted(), time.perf_counter() - begun)
+    return WarmUpSummary(counted() + num_compiled, time.perf_counter() - begun)
+
+
+def _run_longest() -> int:
+    """Run the kernel that takes as long to compile as all others together; how many it needs."""
+    num_sites, num_samples = 64, 8
+    bits = np.random.default_rng(1).integers(0, 1 << 60, (2 * num_samples, 1), np.uint64)
+    typed, group = np.arange(0, num_sites, 8), np.zeros(len(bits), np.int64)
+    cm, rates = np.linspace(0, 1, num_sites), parameter_sets.initial(len(bits))
+    draws = np.zeros((2, 2, len(typed)), np.uint8)
+    draws[:, 0, 2], draws[0, 0, 5], draws[1, 1, 5] = 1, 1, 1
+    with compiled.counting_compilations() as counted:
+        prepared = engine.prepare(bits, typed, cm, group, rates, PanelStatistics.blank(num_sites))
+        several = branches.of_phases(draws, draws[0], prepared.chunk.stops)
+        engine.open_sites_of_pair(prepared, draws[0], np.arange(len(bits)), several)
+        return counted()
 
 
 def _run(folder: Path, chromosome: Literal["1", "X"]) -> None:
-    """Run the commands on a simulated panel."""
+    """Run the commands on a simulated panel, without uncertain phases."""
     folder.mkdir()
     data, workspace = folder / "data", Workspace(folder / "work")
     chosen = SimulateOptions(num_samples=NUM_SAMPLES, length=LENGTH, chromosome=chromosome)
@@ -79,9 +109,15 @@ def _run(folder: Path, chromosome: Literal["1", "X"]) -> None:
     prepare(data / "panel.vcf.gz", workspace, table, progress=silent)
     target, phased = data / "target.vcf.gz", folder / "phased.vcf.gz"
     phase(workspace, target, phased, PhaseOptions(phase="redo"), progress=silent)
-    for number, options in enumerate((ImputeOptions(), ImputeOptions(phase="redo", er2=True))):
-        impute(workspace, target, folder / f"{number}.vcf.gz", options, progress=silent)
-    _merge(folder / "0.vcf.gz", folder)
+    _merge(_impute(folder, "0", ImputeOptions()), folder)
+
+
+def _impute(folder: Path, name: str, options: ImputeOptions) -> Path:
+    out = folder / f"{name}.vcf.gz"
+    impute(
+        Workspace(folder / "work"), folder / "data/target.vcf.gz", out, options, progress=Silent()
+    )
+    return out
 
 
 def _merge(imputed: Path, folder: Path) -> None:
@@ -99,5 +135,6 @@ def _run_others() -> None:
     bits = np.random.default_rng(1).integers(0, 1 << 60, (2 * NUM_SAMPLES, 1), np.uint64)
     sample = np.arange(len(bits)) >> 1
     groups.of_references(bits, 64, sample, most_samples=NUM_SAMPLES // 2)
+    distinct_codes.distinct(bits.view(np.uint8))
     query, places = np.zeros((1, 64), np.uint8), np.array([32])
     neighbours.find(bits, query, places, 2, [sample[:0]], threads=1)
