@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from vcfbert import plurals
 from vcfbert.training import host_memory, machine
 
 CPU = torch.device("cpu")
 
 
 def test_a_cpu_is_named_with_its_threads():
-    assert machine.describe(CPU) == f"cpu, {torch.get_num_threads()} threads"
+    assert machine.describe(CPU) == f"cpu, {plurals.of(torch.get_num_threads(), 'thread')}"
 
 
 def test_the_peak_counts_what_was_held_and_given_back():
