@@ -14,6 +14,7 @@ from . import (
     comparing,
     impute_steps,
     imputing,
+    leaving,
     merging,
     panels,
     parts,
@@ -85,3 +86,13 @@ app.command("audit-dims")(systems.audit_dims)
 app.command("verify")(verifying.verify)
 app.command("simulate")(panels.simulate)
 app.command("version")(about.version)
+
+
+def run(prog_name: str | None = None) -> None:
+    """Run the command of this process, and end the process."""
+    try:
+        app(prog_name=prog_name)
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            leaving.leave(end.code or 0)
+        raise

@@ -7,7 +7,7 @@ import re
 from rich.console import Console
 from rich.progress import Progress as RichProgress
 
-from vcfbert_cli import progress
+from vcfbert_cli import bar, progress
 
 
 class Clock:
@@ -91,11 +91,11 @@ def test_logging_is_left_as_it_was():
 def test_a_terminal_gets_a_bar_a_stage():
     console = Console(file=io.StringIO(), force_terminal=True, width=80)
     with RichProgress(console=console) as drawing:
-        bar = progress.Bar(drawing)
-        bar.start("Reading [20:1-5]", 10)
-        bar.advance(4)
-        bar.note("epoch [1]")
-        bar.start("Writing", None)
+        shown = bar.Bar(drawing)
+        shown.start("Reading [20:1-5]", 10)
+        shown.advance(4)
+        shown.note("epoch [1]")
+        shown.start("Writing", None)
     assert [(task.description, task.completed) for task in drawing.tasks] == [
         ("Reading [20:1-5]", 4),
         ("Writing", 0),
