@@ -50,6 +50,8 @@ def test_predictions_follow_their_definition(num_typed):
     case = chunks.make(num_typed, num_sites=150, typed=num_typed, num_references=24)
     cm, frequency = case.chunk.cm.astype(np.float64), case.alleles.mean(axis=0)
     found = predictions(case.chunk.bits, case.chunk.typed, cm, frequency, 3.0)
+    together = predictions(case.chunk.bits, case.chunk.typed, cm, frequency, 3.0, threads=2)
+    npt.assert_array_equal(found, together)
     expected = slow_predictions(case.alleles, case.chunk.typed, cm, frequency, 3.0)
     npt.assert_allclose(found, expected, atol=1e-5)
 

@@ -11,6 +11,8 @@ R references, S sites, T typed sites.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,6 +37,8 @@ def predictions(
     frequency: NDArray[np.floating],
     rate: float,
     sample: NDArray[np.int64] | None = None,
+    *,
+    threads: int = 1,
 ) -> NDArray[np.float64]:
     """Share of ALT among the neighbours of ALT carriers, and among those of the others.
 
@@ -47,18 +51,23 @@ def predictions(
     rate       switches per cM
     sample     (R,) of each reference, whose haplotypes are no neighbours; None if the two
                haplotypes of each are adjacent
+    threads    the numbers do not depend on it; more than 2 have nothing to do
     returns    (2, S); the frequency where no neighbour counts
     """
     sample = np.arange(len(bits)) >> 1 if sample is None else sample
     stride = -(-len(typed) // MOST_TYPED)
-    sums = np.zeros((3, len(cm)), np.float64)
-    total = np.zeros(len(cm), np.float64)
     place = (cm - cm[0]).astype(np.float32)
+
+    def sweep(order: NDArray[np.int64]) -> NDArray[np.float64]:
+        found = np.zeros((4, len(cm)), np.float64)
+        _sweep(bits, order.copy(), place, _F(rate), sample, found[:3], found[3])
+        return found
+
     thinned = typed[::stride]
-    for order in (thinned, thinned[::-1]):
-        _sweep(bits, order.copy(), place, _F(rate), sample, sums, total)
+    with ThreadPoolExecutor(min(2, threads)) as pool:
+        rightwards, leftwards = pool.map(sweep, (thinned, thinned[::-1]))
     prior = _PRIOR * frequency
-    both, carriers, missed = sums
+    both, carriers, missed, total = rightwards + leftwards
     among_carriers = (both + prior) / (carriers + _PRIOR)
     among_others = (missed + prior) / (np.maximum(total - carriers, 0.0) + _PRIOR)
     return np.stack([among_carriers, among_others])

@@ -83,11 +83,15 @@ def neighbours(
     cm: NDArray[np.floating],
     landmarks: NDArray[np.int64],
     sample: NDArray[np.int64] | None = None,
+    *,
+    threads: int = 1,
 ) -> NDArray[np.float32]:
     """(2, S) the field `panel` of the statistics; arguments as for `of_references`."""
     counts = alt_counts(bits, np.zeros(len(bits), np.int64), len(cm))[:, 0]
     rate = float(parameter_sets.initial(len(bits)).rates[0])
-    found = leave_one_out.predictions(bits, landmarks, cm, counts / len(bits), rate, sample)
+    found = leave_one_out.predictions(
+        bits, landmarks, cm, counts / len(bits), rate, sample, threads=threads
+    )
     return inputs.all_log_odds(found)
 
 
@@ -125,6 +129,8 @@ def estimated_r2(
     cm: NDArray[np.floating],
     typed: NDArray[np.int64],
     sample: NDArray[np.int64] | None = None,
+    *,
+    threads: int = 1,
 ) -> NDArray[np.float64]:
     """r2 of imputation from these typed sites, estimated from the references alone.
 
@@ -136,7 +142,9 @@ def estimated_r2(
         return np.full(len(cm), np.nan)
     counts = alt_counts(bits, np.zeros(len(bits), np.int64), len(cm))[:, 0]
     rate = float(parameter_sets.initial(len(bits)).rates[0])
-    found = leave_one_out.predictions(bits, typed, cm, counts / len(bits), rate, sample)
+    found = leave_one_out.predictions(
+        bits, typed, cm, counts / len(bits), rate, sample, threads=threads
+    )
     return leave_one_out.estimated_r2(found[0], found[1], counts, len(bits))
 
 

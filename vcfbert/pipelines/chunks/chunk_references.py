@@ -135,8 +135,10 @@ def read(
         known()
     with ThreadPoolExecutor(min(3, threads)) as pool:
         grouping = pool.submit(chunk_statistics.group_of_each, stretch, known, profiles)
-        predicted = pool.submit(chunk_statistics.predictions, stretch, own, known, profiles)
-        quality = pool.submit(_quality, stretch, known, sites, chunk.typed, profiles)
+        predicted = pool.submit(
+            chunk_statistics.predictions, stretch, own, known, profiles, threads=threads
+        )
+        quality = pool.submit(_quality, stretch, known, sites, chunk.typed, profiles, threads)
         if threads == 1:  # one after the other
             grouping.result(), predicted.result(), quality.result()
         rates = _rates(stretch, known, typed, seed, threads, profiles)
@@ -174,6 +176,7 @@ def _quality(
     sites: NDArray[np.int64],
     typed: NDArray[np.int64],
     profiles: Profiles,
+    threads: int,
 ) -> NDArray[np.float64]:
     """(S,) r2 of the sites of a chunk, estimated from the references alone.
 
@@ -183,7 +186,9 @@ def _quality(
     def find() -> Arrays:
         rows = np.searchsorted(sites, typed)
         _, bits = known()
-        found = panel_statistics.estimated_r2(bits, stretch.cm[sites], rows, stretch.sample)
+        found = panel_statistics.estimated_r2(
+            bits, stretch.cm[sites], rows, stretch.sample, threads=threads
+        )
         return {"r2": found}
 
     found = profiles.kept("quality", (*stretch.facts, sites, typed), find)

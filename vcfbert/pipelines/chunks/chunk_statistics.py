@@ -164,7 +164,12 @@ def counts_of_groups(
 
 
 def predictions(
-    stretch: Stretch, own: OwnSites, known: Callable[[], InMemory], profiles: Profiles
+    stretch: Stretch,
+    own: OwnSites,
+    known: Callable[[], InMemory],
+    profiles: Profiles,
+    *,
+    threads: int,
 ) -> NDArray[np.float32]:
     """(2, m) `panel_statistics.neighbours` at the sites of `own`.
 
@@ -174,7 +179,9 @@ def predictions(
     def find() -> Arrays:
         sites, bits = known()
         rows = np.searchsorted(sites, own.landmarks)
-        found = panel_statistics.neighbours(bits, stretch.cm[sites], rows, stretch.sample)
+        found = panel_statistics.neighbours(
+            bits, stretch.cm[sites], rows, stretch.sample, threads=threads
+        )
         return {"panel": found[:, np.searchsorted(sites, own.sites)]}
 
     kept = profiles.kept("statistics", (*stretch.facts, own.sites), find)
@@ -202,5 +209,5 @@ def keep(
 
     with ThreadPoolExecutor(min(2, threads)) as pool:
         counted = pool.submit(count)
-        predicted = pool.submit(predictions, stretch, own, known, profiles)
+        predicted = pool.submit(predictions, stretch, own, known, profiles, threads=threads)
     counted.result(), predicted.result()
