@@ -88,24 +88,23 @@ def _copy_run(
     place: int,
 ) -> None:
     """`_copy_sites` of adjacent sites, a byte of the target at a time."""
-    start, stop = sites[0], sites[-1] + 1
-    move = start - place  # from a bit of the target to one of the source
+    stop, move = sites[-1] + 1, sites[0] - place  # from a bit of the target to one of the source
     first, last = place >> 3, (place + len(sites) - 1) >> 3
-    low = np.uint8(0xFF << (place & 7) & 0xFF)
-    high = np.uint8(0xFF >> (-(place + len(sites)) & 7))
-    shift, left = np.uint8(move & 7), np.uint8(8 - (move & 7))
+    shift, base = np.uint32(move & 7), move >> 3
     for row in range(len(haplotypes)):
         source, found = packed[haplotypes[row]], target[row]
-        for at in range(first, last + 1):
-            byte = (8 * at + move) >> 3
-            value = source[byte] >> shift if byte >= 0 else np.uint8(0)
-            if shift and 8 * (byte + 1) < stop:
-                value |= source[byte + 1] << left
+        for at in range(first + 1, last):  # whole bytes, in a loop for vector instructions
+            low, high = np.uint32(source[base + at]), np.uint32(source[base + at + 1])
+            found[at] = np.uint8((low | (high << np.uint32(8))) >> shift)
+        for at in (first, last):
+            byte, mask = base + at, np.uint32(0xFF)
+            low = np.uint32(source[byte]) if byte >= 0 else np.uint32(0)
+            high = np.uint32(source[byte + 1]) if 8 * (byte + 1) < stop else np.uint32(0)
             if at == first:
-                value &= low
+                mask &= np.uint32(0xFF << (place & 7))
             if at == last:
-                value &= high
-            found[at] |= np.uint8(value)
+                mask &= np.uint32(0xFF >> (-(place + len(sites)) & 7))
+            found[at] |= np.uint8(((low | (high << np.uint32(8))) >> shift) & mask)
 
 
 @compiled
