@@ -23,8 +23,9 @@ def leave(code: int) -> None:
         return
     logging.shutdown()
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # closed when the process was started
+                stream.flush()
     except (OSError, ValueError):  # a closed pipe, which Python reports
         return
     os._exit(code)

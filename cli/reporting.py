@@ -30,7 +30,8 @@ def reporting_errors(*, as_json: bool = False) -> Iterator[None]:
     try:
         with _raising_on_termination():
             yield
-        sys.stdout.flush()  # so that a closed pipe shows here and not at exit
+        if sys.stdout is not None:  # closed when the process was started
+            sys.stdout.flush()  # so that a closed pipe shows here and not at exit
     except VcfbertError as error:
         raise _fail(str(error), as_json=as_json) from error
     except BrokenPipeError as error:

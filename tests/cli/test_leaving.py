@@ -48,6 +48,13 @@ def test_commands_print_all_and_return_their_code(tmp_path):
     assert run("-m", "vcfbert", "impute", "--no-such-option").returncode == 2
 
 
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-"])
+def test_a_stream_that_is_closed_from_the_start_is_no_error(closed):
+    for words, code in (("version", 0), ("no-such-command", 2)):
+        shell = f"{sys.executable} -m vcfbert {words} {closed}"
+        assert subprocess.run(shell, shell=True, capture_output=True).returncode == code
+
+
 def test_a_closed_pipe_is_left_to_python(monkeypatch):
     class Closed:
         def flush(self):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import logging
 import multiprocessing
+import signal
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -66,15 +67,13 @@ def warm_up(*, progress: Progress) -> WarmUpSummary:
         with ExitStack() as stack:
             counted = stack.enter_context(compiled.counting_compilations())
             root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            spawning = multiprocessing.get_context("spawn")
-            pool = stack.enter_context(ProcessPoolExecutor(1, mp_context=spawning))
-            longest = pool.submit(_run_longest)
+            longest = stack.enter_context(_running_longest())
             _run_others()
             folders = [root / chromosome for chromosome in chromosomes]
             for folder, chromosome in zip(folders, chromosomes, strict=True):
                 _run(folder, chromosome)
                 progress.advance(1)
-            num_compiled = longest.result()
+            num_compiled = longest()
             for folder in folders:
                 _impute(folder, "1", ImputeOptions(phase="redo", er2=True))
                 progress.advance(1)
@@ -83,8 +82,34 @@ def warm_up(*, progress: Progress) -> WarmUpSummary:
     return WarmUpSummary(counted() + num_compiled, time.perf_counter() - begun)
 
 
-def _run_longest() -> int:
-    """Run the kernel that takes as long to compile as all others together; how many it needs."""
+@contextmanager
+def _running_longest() -> Iterator[Callable[[], int]]:
+    """Compile in another process what takes longest; yields what waits for the number of kernels.
+
+    The process is killed if the block ends before it. What it has not compiled, this one will.
+    """
+    context = multiprocessing.get_context("spawn")
+    number = context.Value("i", 0)
+    process = context.Process(target=_run_longest, args=(number,), daemon=True)
+    process.start()
+
+    def wait() -> int:
+        process.join()
+        return int(number.value)
+
+    try:
+        yield wait
+    finally:
+        process.kill()
+        process.join()
+
+
+def _run_longest(number: Any) -> None:
+    """Run the kernel that takes as long to compile as all others together.
+
+    number  a shared integer, set to the number of kernels that it needs
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends this process
     num_sites, num_samples = 64, 8
     bits = np.random.default_rng(1).integers(0, 1 << 60, (2 * num_samples, 1), np.uint64)
     typed, group = np.arange(0, num_sites, 8), np.zeros(len(bits), np.int64)
@@ -95,7 +120,7 @@ def _run_longest() -> int:
         prepared = engine.prepare(bits, typed, cm, group, rates, PanelStatistics.blank(num_sites))
         several = branches.of_phases(draws, draws[0], prepared.chunk.stops)
         engine.open_sites_of_pair(prepared, draws[0], np.arange(len(bits)), several)
-        return counted()
+        number.value = counted()
 
 
 def _run(folder: Path, chromosome: Literal["1", "X"]) -> None:

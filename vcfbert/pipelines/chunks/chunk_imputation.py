@@ -236,7 +236,7 @@ def _typed_in(
 def _has_few_candidates(
     source: ImputationSource, chunk: ChunkPlan, batches: Sequence[slice]
 ) -> bool:
-    """True if one search finds the candidates of all samples, and most references are none."""
+    """True if one search finds the candidates of all samples, and reading only these saves much."""
     num_samples = sum(batch.stop - batch.start for batch in batches)
     most = MOST_CANDIDATES * 2 * len(source.panel.samples)
     num_bytes = len(source.panel.samples) * len(chunk.written) / 4

@@ -36,7 +36,7 @@ class ReferenceAlleles:
     @property
     def is_complete(self) -> bool:
         """True if all alleles are in memory."""
-        return len(self.known[0]) == len(self.sites)
+        return np.array_equal(self.known[0], self.sites)
 
     @property
     def in_memory(self) -> NDArray[np.uint64]:

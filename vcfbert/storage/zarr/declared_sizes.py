@@ -1,7 +1,7 @@
-"""Checks of the metadata and chunk sizes of a store before Zarr allocates memory for it.
+"""Checks of the metadata and chunk sizes of a store before memory is allocated for it.
 
-Zarr trusts the JSON of a store: the shape and chunks of an array, and any installed codec. vcfbert
-writes only four sequences of codecs, so it reads no others.
+The JSON of a store declares the shape and chunks of an array and its codecs, and could declare any.
+vcfbert writes only four sequences of codecs, so it reads no others.
 """
 
 from __future__ import annotations

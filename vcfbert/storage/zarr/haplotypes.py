@@ -19,6 +19,8 @@ from vcfbert.storage.zarr.panel import PanelReader
 
 _WORD = 64
 
+_MOST_AHEAD = 4  # windows that are decompressed while others are copied
+
 _ROWS = 4_096  # copied at once, so that the bits of a window stay in the processor's cache
 
 
@@ -46,7 +48,7 @@ def read_sites(
     ahead: deque[tuple[int, Future[NDArray[np.uint8]]]] = deque()
     with ThreadPoolExecutor(threads) as reading, ThreadPoolExecutor(threads) as copying:
         while chosen or ahead:
-            while chosen and len(ahead) < threads:
+            while chosen and len(ahead) < min(threads, _MOST_AHEAD):
                 ahead.append((window := chosen.popleft(), reading.submit(panel.packed, window)))
             window, packed = ahead.popleft()
             start, stop = int(starts[window]), int(stops[window])
