@@ -59,7 +59,7 @@ class PloidyRules:
     """By contig, if they are known."""
 
     given: frozenset[str] = frozenset()
-    """Those of --sex and --par that the user gave, which are not advised again."""
+    """Of `options_given`: those that the user gave are not advised again."""
 
     def are_haploid_males(
         self, records: Sequence[Record], names: Sequence[str]
@@ -274,6 +274,16 @@ def settled_block(block: RecordBlock, is_haploid: NDArray[np.bool_]) -> RecordBl
     calls[is_single] = block.calls[is_single]
     calls[:, :, 2] |= is_haploid
     return RecordBlock(block.records, calls, np.ones(len(calls), np.bool_))
+
+
+def options_given(*, sex: object, par: object) -> frozenset[str]:
+    """Those of --sex and --par that are not None.
+
+    >>> sorted(options_given(sex="sex.tsv", par=None))
+    ['--sex']
+    """
+    options = {"--sex": sex, "--par": par}
+    return frozenset(name for name, value in options.items() if value is not None)
 
 
 def decide(

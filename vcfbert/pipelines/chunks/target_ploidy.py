@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vcfbert.domain import pseudoautosomal
 from vcfbert.domain.genome import Genome
-from vcfbert.domain.haploid_calls import PloidyRules
+from vcfbert.domain.haploid_calls import PloidyRules, options_given
 from vcfbert.domain.ploidy import Ploidy, as_homozygotes
 from vcfbert.domain.ploidy_scan import Border
 from vcfbert.domain.sites import Sites
@@ -51,8 +51,7 @@ def rules(
     if trios is not None:
         of_pedigree = pedigree_files.of_samples(trios, names, source).sexes
         sexes = pedigree_files.joined_sexes(of_pedigree, sexes, trios)
-    options = {"--sex": sex, "--par": par}
-    given = frozenset(name for name, value in options.items() if value is not None)
+    given = options_given(sex=sex, par=par)
     return PloidyRules(sexes=sexes, borders=borders, given=given)
 
 

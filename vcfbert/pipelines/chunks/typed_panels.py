@@ -18,7 +18,7 @@ from vcfbert.phasing.phase_chunk import PhasingOptions
 from vcfbert.pipelines.chunks import chunk_references, chunk_statistics
 from vcfbert.pipelines.chunks.chunk_plan import ChunkPlan
 from vcfbert.pipelines.chunks.chunk_references import ChunkReferences
-from vcfbert.pipelines.chunks.chunk_statistics import Stretch
+from vcfbert.pipelines.chunks.chunk_statistics import AllAlleles, Stretch
 from vcfbert.storage.profiles import NOTHING, Profiles
 from vcfbert.storage.zarr.panel import PanelReader
 
@@ -101,12 +101,12 @@ def read(
     """
     every = np.unique(np.concatenate(typed))
     stretch = Stretch.of(panel, sites.cm, chunk.around)
-    known = every, stretch.read(every, threads=threads)
-    group = chunk_statistics.group_of_each(stretch, lambda: known, profiles)
+    known = AllAlleles(stretch, every, threads)
+    group = chunk_statistics.group_of_each(stretch, known, profiles)
     models = chunk_references.phasing_models(
-        stretch, typed, lambda: known, options, threads=threads, profiles=profiles
+        stretch, typed, known, options, threads=threads, profiles=profiles
     )
     whole = TypedPanel(
-        every, sites.position[every], sites.cm[every], known[1], stretch.haplotypes, group
+        every, sites.position[every], sites.cm[every], known()[1], stretch.haplotypes, group
     )
     return TypedPanels(whole, models)

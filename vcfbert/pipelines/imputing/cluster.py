@@ -100,42 +100,43 @@ class Cluster:
         another version.
         """
         impute.check_output(target, out, options, overwrite=overwrite)
-        with contig_messages.each_warning_once():
-            return self._impute(workspace, target, out, options, progress, overwrite)
-
-    def _impute(
-        self,
-        workspace: Workspace,
-        target: Path,
-        out: Path,
-        options: ImputeOptions,
-        progress: Progress,
-        overwrite: bool,
-    ) -> ImputeSummary:
-        """Plan, run and join the parts; the target is opened twice."""
-        client = self._connection()
-        num_workers = _require_same_version(client)
-        plan = separate_parts.make(
-            workspace, target, out, options, progress,
-            fewest_parts=PARTS_PER_WORKER * num_workers, fewest_samples=FEWEST_SAMPLES,
-        )  # fmt: skip
-        text = (
-            f"{plurals.of(num_workers, 'worker')}, {plurals.of(len(plan.parts), 'part')}; "
-            f"{client.dashboard_link}"
-        )
-        contig = None if plan.contig_store is None else plan.made["contigs"][0]
-        for message in contig_messages.named(contig, [text]):
-            progress.note(message)
-        _run_parts(client, plan, progress)
-        return separate_parts.join(
-            plan, Path(plan.folder), out, progress=progress, threads=options.threads,
-            overwrite=overwrite, keep_parts=options.keep_parts,
-        )  # fmt: skip
+        with contig_messages.each_warning_once():  # the target is opened twice
+            client = self._connection()
+            plan = _planned(client, workspace, target, out, options, progress)
+            _run_parts(client, plan, progress)
+            return separate_parts.join(
+                plan, Path(plan.folder), out, progress=progress, threads=options.threads,
+                overwrite=overwrite, keep_parts=options.keep_parts,
+            )  # fmt: skip
 
     def _connection(self) -> Client:
         if self._client is None:
             self._client = self._stack.enter_context(_connected(self._options))
         return self._client
+
+
+def _planned(
+    client: Client,
+    workspace: Workspace,
+    target: Path,
+    out: Path,
+    options: ImputeOptions,
+    progress: Progress,
+) -> ImputationPlan:
+    """A plan with enough parts for the workers, which are named in a note."""
+    num_workers = _require_same_version(client)
+    plan = separate_parts.make(
+        workspace, target, out, options, progress,
+        fewest_parts=PARTS_PER_WORKER * num_workers, fewest_samples=FEWEST_SAMPLES,
+    )  # fmt: skip
+    text = (
+        f"{plurals.of(num_workers, 'worker')}, {plurals.of(len(plan.parts), 'part')}; "
+        f"{client.dashboard_link}"
+    )
+    contig = None if plan.contig_store is None else plan.made["contigs"][0]
+    for message in contig_messages.named(contig, [text]):
+        progress.note(message)
+    return plan
 
 
 @contextmanager

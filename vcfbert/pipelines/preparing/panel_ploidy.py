@@ -65,8 +65,7 @@ def scan(
             f"--par is given, but {path} has no X chromosome: its first contig is "
             f"{regions[0].contig}. Leave out --par."
         )
-    chosen = {"--sex": options.sex, "--par": options.par}
-    asked = frozenset(name for name, value in chosen.items() if value is not None)
+    asked = haploid_calls.options_given(sex=options.sex, par=options.par)
     rules = PloidyRules(sexes=sexes, borders=borders, given=asked)
     return haploid_calls.decide(regions, names, rules, str(path), is_panel=True)
 

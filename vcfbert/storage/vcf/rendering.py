@@ -14,9 +14,9 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 from numba import float32, float64, int64, types, uint8, uint64
-from numba.core.typing.templates import Signature
 from numpy.typing import NDArray
 
+from vcfbert.compiling import compiled_for
 from vcfbert.domain.dosage import Imputed
 from vcfbert.storage.vcf.output_header import FIELDS, CellLayout
 
@@ -105,18 +105,6 @@ def _inner(function: _Kernel) -> _Kernel:
     return cast(_Kernel, numba.njit(nogil=True)(function))
 
 
-def _compiled(signature: Signature) -> Callable[[_Kernel], _Kernel]:
-    """A decorator that compiles immediately and caches the result on disk if possible."""
-
-    def compile_kernel(function: _Kernel) -> _Kernel:
-        try:
-            return cast(_Kernel, numba.njit(signature, nogil=True, cache=True)(function))
-        except RuntimeError:  # neither this folder nor the home folder is writable
-            return cast(_Kernel, numba.njit(signature, nogil=True)(function))
-
-    return compile_kernel
-
-
 _NUMBERS_IN = _given(float32, 1)
 _BYTES_IN = _given(uint8, 1)
 _BYTES_OUT = types.Array(uint8, 1, "C")
@@ -196,7 +184,7 @@ def _put_haploid(
     return at
 
 
-@_compiled(
+@compiled_for(
     int64(
         _BYTES_IN,
         _given(int64, 1),

@@ -40,7 +40,7 @@ class StoredGroup:
     attrs: dict[str, Any]
 
     def require_same(self) -> None:
-        """Raise StoreError if the folder is no longer the one that was opened."""
+        """Raise StoreError if another store has taken the place of this one."""
         if replacing.identity(self.path) != self.identity:
             raise StoreError.replaced(self.path)
 
